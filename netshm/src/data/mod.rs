@@ -1,0 +1,1 @@
+//! How values become 64-bit words and back.

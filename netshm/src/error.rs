@@ -1,0 +1,231 @@
+//! The one error type of the crate.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::Locking;
+
+/// A [`std::result::Result`] whose error is [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Everything that can go wrong with a shared object.
+///
+/// Every variant names its fields; match with `Error::X { .. }`, since fields may be added.
+/// An operation that answers with an error has changed nothing.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A system call failed.
+    #[error("{object}: {doing}: {source}")]
+    #[non_exhaustive]
+    Io {
+        /// The object's name.
+        object: Arc<str>,
+        /// What was being done.
+        doing: &'static str,
+        /// The system's own error.
+        source: io::Error,
+    },
+    /// The text is no name of a shared object.
+    #[error("{name:?} is not a name of a shared object: {reason}")]
+    #[non_exhaustive]
+    InvalidName {
+        /// The text given.
+        name: String,
+        /// The rule that it breaks.
+        reason: &'static str,
+    },
+    /// An option has a value outside its range, or two options contradict each other.
+    #[error("option `{option}` cannot be {value}: {reason}")]
+    #[non_exhaustive]
+    InvalidOption {
+        /// The option's name.
+        option: &'static str,
+        /// The value given.
+        value: String,
+        /// What it may be.
+        reason: String,
+    },
+    /// Waiting for this lock would never end, because its holder waits for one that this group
+    /// holds. The group has been rolled back; run it again, for instance with `group!(retry ..)`.
+    #[error("{object}: deadlock: {detail}; the group was rolled back, run it again")]
+    #[non_exhaustive]
+    Deadlock {
+        /// The object's name.
+        object: Arc<str>,
+        /// The stripes and the other party, as far as they are known.
+        detail: String,
+    },
+    /// The lock was not to be had within the time given by the option `lock_timeout`.
+    #[error("{object}: no lock within {waited:?}{}", holder.map(|p| format!(", held by process {p}")).unwrap_or_default())]
+    #[non_exhaustive]
+    LockTimeout {
+        /// The object's name.
+        object: Arc<str>,
+        /// The limit.
+        waited: Duration,
+        /// The process id of the holder, as it noted it down itself, if that is known.
+        holder: Option<u32>,
+    },
+    /// The object is open elsewhere, and what was asked for needs it alone.
+    #[error("{object}: cannot {wanted}: the object is in use by another process or handle; close it there first")]
+    #[non_exhaustive]
+    InUse {
+        /// The object's name.
+        object: Arc<str>,
+        /// What was asked for.
+        wanted: &'static str,
+    },
+    /// The object's content contradicts itself.
+    #[error("{object}: damaged at byte {offset}: {what}")]
+    #[non_exhaustive]
+    Corrupt {
+        /// The object's name.
+        object: Arc<str>,
+        /// Where the damage was noticed, in bytes from the object's start.
+        offset: u64,
+        /// What is wrong there.
+        what: &'static str,
+    },
+    /// The file is something else; it has not been touched.
+    #[error("{object}: not a netshm object: {found}; it was left as it is")]
+    #[non_exhaustive]
+    NotNetshm {
+        /// The object's name.
+        object: Arc<str>,
+        /// What was found instead.
+        found: String,
+    },
+    /// The object was written by a build that lays its data out in another way.
+    #[error("{object}: written by another format: found {found}, this program reads {expected}")]
+    #[non_exhaustive]
+    UnsupportedVersion {
+        /// The object's name.
+        object: Arc<str>,
+        /// The format found.
+        found: String,
+        /// The format that this build reads and writes.
+        expected: String,
+    },
+    /// The object holds another type (or another structure, or another default value).
+    #[error("{object}: holds another type\n  stored:   {stored}\n  expected: {expected}{}", if difference.is_empty() { String::new() } else { format!("\n  first difference: {difference}") })]
+    #[non_exhaustive]
+    SchemaMismatch {
+        /// The object's name.
+        object: Arc<str>,
+        /// The schema in the object.
+        stored: String,
+        /// The schema of the type asked for.
+        expected: String,
+        /// Where the two part, for long schemas; may be empty.
+        difference: String,
+    },
+    /// The object was created for another locking method.
+    #[error("{object}: created with Locking::{stored}, cannot be managed with Locking::{requested}")]
+    #[non_exhaustive]
+    LockingMismatch {
+        /// The object's name.
+        object: Arc<str>,
+        /// The object's method.
+        stored: Locking,
+        /// The method asked for.
+        requested: Locking,
+    },
+    /// The descriptor is open for reading only.
+    #[error("{object}: opened read-only, cannot {wanted}")]
+    #[non_exhaustive]
+    ReadOnly {
+        /// The object's name.
+        object: Arc<str>,
+        /// What was asked for.
+        wanted: &'static str,
+    },
+    /// The object's maximum size is reached. Removing something makes room.
+    #[error(
+        "{object}: full: {needed} bytes more would exceed its maximum size of {limit} bytes (option `max_size` at creation)"
+    )]
+    #[non_exhaustive]
+    Full {
+        /// The object's name.
+        object: Arc<str>,
+        /// The object's maximum size in bytes.
+        limit: u64,
+        /// How many bytes were wanted.
+        needed: u64,
+    },
+    /// The file system has no room for the object to grow, or a resource limit forbids it.
+    #[error("{object}: no space for {needed} bytes more: {source}")]
+    #[non_exhaustive]
+    NoSpace {
+        /// The object's name.
+        object: Arc<str>,
+        /// How many bytes were wanted.
+        needed: u64,
+        /// The system's own error.
+        source: io::Error,
+    },
+    /// A key or value is larger than what can be stored.
+    #[error("{what} of {size} bytes is too large: the limit is {limit} bytes")]
+    #[non_exhaustive]
+    TooLarge {
+        /// What is too large.
+        what: &'static str,
+        /// Its size in bytes.
+        size: u64,
+        /// The largest size in bytes.
+        limit: u64,
+    },
+    /// The array has no such element.
+    #[error("{object}: index {index} is out of bounds: the array has {len} elements")]
+    #[non_exhaustive]
+    OutOfBounds {
+        /// The object's name.
+        object: Arc<str>,
+        /// The index given.
+        index: usize,
+        /// The array's length.
+        len: usize,
+    },
+    /// A value could not be converted from or to its stored words.
+    #[error("{object}: {type_name}: {what}")]
+    #[non_exhaustive]
+    Decode {
+        /// The object's name.
+        object: Arc<str>,
+        /// The type concerned.
+        type_name: &'static str,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// The handle was opened before a `fork` and is used in the child.
+    #[error("{object}: opened before fork() and used in the child; open it anew there")]
+    #[non_exhaustive]
+    Forked {
+        /// The object's name.
+        object: Arc<str>,
+    },
+    /// A writer died inside an operation, and this descriptor, being read-only, cannot undo it.
+    #[error("{object}: a writer died in the middle of an operation; open the object once for writing to recover it")]
+    #[non_exhaustive]
+    NeedsRecovery {
+        /// The object's name.
+        object: Arc<str>,
+    },
+    /// The table is being iterated over by this very thread.
+    #[error("{object}: cannot be changed while this thread iterates over it")]
+    #[non_exhaustive]
+    Iterating {
+        /// The object's name.
+        object: Arc<str>,
+    },
+    /// All process numbers of the object are taken.
+    #[error("{object}: {limit} processes write to the object already")]
+    #[non_exhaustive]
+    TooManyWriters {
+        /// The object's name.
+        object: Arc<str>,
+        /// How many processes can write at once.
+        limit: u32,
+    },
+}
