@@ -1,8 +1,25 @@
-//! How writers keep out of each other's way.
+//! How writers keep out of each other's way: one protocol for each method, behind one trait.
+
+mod futex;
+mod local;
+mod none;
+mod patience;
+mod record;
+mod waits;
+pub(crate) mod word;
 
 use std::fmt;
+use std::time::Duration;
+
+pub(crate) use patience::Patience;
+use word::LockWord;
+
+use crate::Result;
+use crate::region::Region;
 
 /// How concurrent accesses to an object are kept apart; stored in the object.
+///
+/// Reads outside a group take no lock under any method: they notice a writer and read again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Locking {
@@ -10,11 +27,45 @@ pub enum Locking {
     #[doc(alias = "No_locking")]
     None,
     /// POSIX record locks (`fcntl`, the `lockf` family), with the kernel's deadlock detection.
+    ///
+    /// The locks belong to the process: one group at a time runs in a process, and a group may get
+    /// [`Error::Deadlock`](crate::Error::Deadlock) that is none when other threads of the process write too. The kernel
+    /// follows about ten owners; longer rings of waiting processes are not noticed.
     #[doc(alias = "Record_locking")]
     #[doc(alias = "lockf")]
     Record,
     /// A lock word in shared memory for each stripe, with waits in the kernel only under contention (Linux).
     Futex,
+}
+
+/// What an object is made of, as far as its best locking method depends on it.
+impl Locking {
+    /// The best method of this platform for an object of that kind of name.
+    ///
+    /// ```
+    /// # use netshm::{Locking, ShmName};
+    /// let name: ShmName = "posix:/sample".parse()?;
+    /// assert_eq!(Locking::best(&name), Locking::Futex);
+    /// # Ok::<(), netshm::Error>(())
+    /// ```
+    #[doc(alias = "best_locking_method")]
+    pub fn best(_name: &crate::ShmName) -> Locking {
+        Locking::Futex
+    }
+
+    /// The number stored in the header.
+    pub(crate) fn number(self) -> u64 {
+        match self {
+            Locking::None => 1,
+            Locking::Record => 2,
+            Locking::Futex => 3,
+        }
+    }
+
+    /// The method with that number.
+    pub(crate) fn from_number(number: u64) -> Option<Self> {
+        [Locking::None, Locking::Record, Locking::Futex].into_iter().find(|method| method.number() == number)
+    }
 }
 
 impl fmt::Display for Locking {
@@ -26,3 +77,158 @@ impl fmt::Display for Locking {
         })
     }
 }
+
+/// How a stripe is locked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Against writers.
+    Shared,
+    /// Against all others.
+    Exclusive,
+}
+
+/// What became of the owner of a lock word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It lives, and is to be waited for.
+    Alive,
+    /// It has let go, or it is dead and has been recovered: try again.
+    Gone,
+}
+
+/// What a protocol needs to know about other writers.
+pub(crate) trait Owners {
+    /// The object.
+    fn region(&self) -> &Region;
+    /// Looks whether the owner of the slot is dead, and recovers it then.
+    fn take_over(&self, slot: u32) -> Result<Fate>;
+    /// The process id that the owner of the slot noted down.
+    fn pid(&self, slot: u32) -> Option<u32>;
+}
+
+/// A wish for some stripes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Request {
+    /// The slot of who wishes.
+    pub(crate) slot: u32,
+    /// The first stripe.
+    pub(crate) stripe: u32,
+    /// How many stripes.
+    pub(crate) count: u32,
+    pub(crate) mode: Mode,
+    /// How it is held already.
+    pub(crate) held: Option<Mode>,
+    /// How long to wait at most.
+    pub(crate) patience: Patience,
+}
+
+impl Request {
+    fn stripes(&self) -> std::ops::Range<u32> {
+        self.stripe..self.stripe + self.count
+    }
+}
+
+/// A locking method at work.
+pub(crate) trait Protocol {
+    /// Waits for the stripes. On an error none of them is held (or, for an upgrade, the old mode still is).
+    fn acquire(&self, owners: &impl Owners, request: &Request) -> Result<()>;
+    /// Lets the stripes go.
+    fn release(&self, owners: &impl Owners, request: &Request);
+    /// How a stripe is to be locked for reading in a group.
+    fn read_mode(&self) -> Mode;
+}
+
+/// The protocol of an object.
+pub(crate) enum Locks {
+    None(none::NoLocks),
+    Record(record::RecordLocks),
+    Futex(futex::FutexLocks),
+}
+
+impl Locks {
+    pub(crate) fn new(method: Locking, stripes: u32) -> Self {
+        match method {
+            Locking::None => Locks::None(none::NoLocks),
+            Locking::Record => Locks::Record(record::RecordLocks::new(stripes)),
+            Locking::Futex => Locks::Futex(futex::FutexLocks),
+        }
+    }
+
+    /// Waits until this thread may start a group, where only one at a time can run in a process.
+    pub(crate) fn enter_group(&self, owners: &impl Owners, slot: u32, patience: &Patience) -> Result<()> {
+        match self {
+            Locks::Record(locks) => locks.enter_group(owners, slot, patience),
+            Locks::None(_) | Locks::Futex(_) => Ok(()),
+        }
+    }
+
+    /// Ends what `enter_group` began.
+    pub(crate) fn leave_group(&self, slot: u32) {
+        if let Locks::Record(locks) = self {
+            locks.leave_group(slot);
+        }
+    }
+}
+
+impl Protocol for Locks {
+    #[inline]
+    fn acquire(&self, owners: &impl Owners, request: &Request) -> Result<()> {
+        match self {
+            Locks::None(locks) => locks.acquire(owners, request),
+            Locks::Record(locks) => locks.acquire(owners, request),
+            Locks::Futex(locks) => locks.acquire(owners, request),
+        }
+    }
+    #[inline]
+    fn release(&self, owners: &impl Owners, request: &Request) {
+        match self {
+            Locks::None(locks) => locks.release(owners, request),
+            Locks::Record(locks) => locks.release(owners, request),
+            Locks::Futex(locks) => locks.release(owners, request),
+        }
+    }
+    fn read_mode(&self) -> Mode {
+        match self {
+            Locks::None(locks) => locks.read_mode(),
+            Locks::Record(locks) => locks.read_mode(),
+            Locks::Futex(locks) => locks.read_mode(),
+        }
+    }
+}
+
+/// The lock word of a stripe.
+pub(crate) fn word_of(region: &Region, stripe: u32) -> LockWord<'_> {
+    LockWord(region.field32(region.geometry().stripe(stripe).lock()))
+}
+
+/// The owner that a lock word names, checked.
+fn owner_of(region: &Region, stripe: u32) -> Result<Option<u32>> {
+    let place = region.geometry().stripe(stripe).lock();
+    match word_of(region, stripe).load().owner() {
+        Some(slot) if slot >= region.geometry().slots => {
+            Err(region.corrupt(place.0, "a lock word names an owner that cannot exist"))
+        }
+        owner => Ok(owner),
+    }
+}
+
+/// Waits until nobody but `slot` is marked as a writer of the stripe: a mark in the way of who has the kernel's lock is
+/// that of a dead writer, or of one who is about to clear it.
+fn wait_for_mark(owners: &impl Owners, stripe: u32, slot: u32, patience: &mut Patience) -> Result<()> {
+    let mut pause = Duration::ZERO;
+    loop {
+        match owner_of(owners.region(), stripe)? {
+            Some(owner) if owner != slot => {
+                if owners.take_over(owner)? == Fate::Gone {
+                    continue;
+                }
+                patience.check(owners, stripe, Some(owner))?;
+                pause = (pause * 2).clamp(Duration::from_micros(20), Duration::from_millis(5));
+                std::thread::sleep(pause);
+            }
+            _ => return Ok(()),
+        }
+    }
+}
+
+

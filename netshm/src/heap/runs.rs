@@ -1,0 +1,135 @@
+//! The run heap: pages for chunks, index segments, large records and logs.
+//!
+//! It belongs to the meta stripe: all its changes are meta changes, with a log of their own.
+
+use super::{Block, Memory, Shape, allocate, insert, join};
+use crate::layout::run::{RUN_HEADER, RunAt, RunHead, Use};
+use crate::layout::{Geometry, Place, StripeAt, WORD, round_up};
+use crate::{Error, Result};
+
+/// Growth beyond what is needed: a part of the object's size, within these limits in bytes.
+const GROW_PART: u64 = 16;
+const GROW_LEAST: u64 = 16 << 10;
+const GROW_MOST: u64 = 64 << 20;
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Runs {
+    meta: StripeAt,
+    pagesize: u64,
+}
+
+impl Runs {
+    pub(crate) fn of(geometry: &Geometry) -> Self {
+        Runs { meta: geometry.stripe(geometry.meta()), pagesize: geometry.pagesize }
+    }
+
+    /// Where the end of the managed area is noted.
+    pub(crate) fn end(self) -> Place {
+        self.meta.top()
+    }
+
+    /// Takes a run with room for `bytes` of content: its address. The object grows if it must.
+    pub(crate) fn take(self, memory: &mut impl Memory, bytes: u64, content: Use, owner: u32) -> Result<RunAt> {
+        let pages = bytes.saturating_add(RUN_HEADER).div_ceil(self.pagesize);
+        let found = match allocate(memory, self, pages)? {
+            Some(found) => Some(found),
+            None => {
+                self.grow(memory, pages)?;
+                allocate(memory, self, pages)?
+            }
+        };
+        let Some((at, pages)) = found else {
+            return Err(memory.region().corrupt(self.meta.classes().0, "a run just freed is not to be found"));
+        };
+        let run = RunAt(at);
+        memory.fresh(run.head(), RunHead::new(pages, false, false).0)?;
+        memory.fresh(run.next(), 0)?;
+        memory.fresh(run.release(), 0)?;
+        memory.fresh(run.use_word(), content.word(owner))?;
+        memory.fresh(run.chain_next(), 0)?;
+        memory.fresh(run.chain_previous(), 0)?;
+        Ok(run)
+    }
+
+    /// Gives a run back.
+    pub(crate) fn give_back(self, memory: &mut impl Memory, run: RunAt) -> Result<()> {
+        let head = RunHead(memory.load(run.head())?);
+        if head.is_free() || head.pages() == 0 {
+            return Err(memory.region().corrupt(run.0, "a run to be given back is free already"));
+        }
+        memory.region().words(run.0, head.pages().saturating_mul(self.pagesize / WORD))?;
+        let (at, pages) = join(memory, self, run.0, head.pages())?;
+        insert(memory, self, at, pages)
+    }
+
+    /// Bytes of content in a run.
+    pub(crate) fn content_bytes(self, memory: &impl Memory, run: RunAt) -> Result<u64> {
+        let pages = RunHead(memory.load(run.head())?).pages();
+        memory.region().words(run.0, pages.saturating_mul(self.pagesize / WORD))?;
+        Ok((pages * self.pagesize).saturating_sub(RUN_HEADER))
+    }
+
+    /// Appends free pages to the managed area: as many as is thrifty, or just what is needed where there is no more.
+    fn grow(self, memory: &mut impl Memory, pages: u64) -> Result<()> {
+        let end = memory.load(self.end())?;
+        // Behind the last run lies the head of an empty one, which notes whether that last run is free.
+        let limit = (memory.region().geometry().max_size / self.pagesize - 1) * self.pagesize;
+        if end > limit || !end.is_multiple_of(self.pagesize) {
+            return Err(memory.region().corrupt(self.end().0, "the end of the managed area is wrong"));
+        }
+        let needed = pages.saturating_mul(self.pagesize);
+        if needed > limit - end {
+            let limit = memory.region().geometry().max_size;
+            return Err(Error::Full { object: memory.region().name(), limit, needed });
+        }
+        let spare = (end / GROW_PART).clamp(GROW_LEAST, GROW_MOST);
+        let thrifty = round_up(needed.max(spare), self.pagesize).min(limit - end);
+        let grown = match memory.region().grow(end + thrifty + self.pagesize) {
+            Err(Error::NoSpace { .. }) if thrifty > needed => {
+                memory.region().grow(end + needed + self.pagesize)?;
+                needed
+            }
+            other => other.map(|()| thrifty)?,
+        };
+        let last = RunHead(memory.load(Place(end))?);
+        memory.fresh(Place(end + grown), RunHead::new(0, false, false).0)?;
+        memory.store(Place(end), RunHead::new(grown / self.pagesize, false, last.previous_free()).0)?;
+        memory.store(self.end(), end + grown)?;
+        self.give_back(memory, RunAt(end))
+    }
+}
+
+impl Shape for Runs {
+    fn lists(self) -> StripeAt {
+        self.meta
+    }
+    fn unit(self) -> u64 {
+        self.pagesize
+    }
+    fn smallest(self) -> u64 {
+        1
+    }
+    fn block(self, head: u64) -> Block {
+        let head = RunHead(head);
+        Block { units: head.pages(), free: head.is_free(), previous_free: head.previous_free() }
+    }
+    fn with_previous_free(self, head: u64, free: bool) -> u64 {
+        RunHead(head).with_previous_free(free).0
+    }
+    fn next(self, memory: &impl Memory, at: u64) -> Result<u64> {
+        memory.load(RunAt(at).next())
+    }
+    fn set_next(self, memory: &mut impl Memory, at: u64, next: u64) -> Result<()> {
+        memory.store(RunAt(at).next(), next)
+    }
+    fn set_free(self, memory: &mut impl Memory, at: u64, units: u64, next: u64) -> Result<()> {
+        memory.store(Place(at), RunHead::new(units, true, false).0)?;
+        memory.store(RunAt(at).next(), next)
+    }
+    fn previous(self, at: u64) -> Place {
+        RunAt(at).previous()
+    }
+    fn is_end(self, _: &impl Memory, _: u64) -> Result<bool> {
+        Ok(false)
+    }
+}

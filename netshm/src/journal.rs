@@ -1,0 +1,160 @@
+//! The undo log: what a word held before it changed.
+//!
+//! An entry is written, then counted, then the word changes, each with a Release store: whoever finds the writer dead,
+//! or looks from another processor, sees an entry for every changed word. Storing 0 as the number of entries commits.
+
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+use smallvec::SmallVec;
+
+use crate::Result;
+use crate::layout::{LogAt, Place};
+use crate::os::steps;
+use crate::region::Region;
+
+/// More segments than a log can have: each is at least as large as all before it, up to a limit.
+const MOST_SEGMENTS: usize = 1 << 16;
+
+/// One segment, with the number of its first entry.
+#[derive(Debug, Clone, Copy)]
+struct Segment {
+    at: LogAt,
+    first: u64,
+    capacity: u64,
+}
+
+/// A writer's view of a log.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    length: Place,
+    segments: SmallVec<[Segment; 2]>,
+    entries: u64,
+    capacity: u64,
+    /// Segment of the last entry.
+    current: usize,
+}
+
+impl Journal {
+    /// A log whose number of entries is kept at `length` and whose first segment, in the log table, is `first`.
+    #[inline]
+    pub(crate) fn new(length: Place, first: LogAt) -> Self {
+        let capacity = LogAt::FIRST_CAPACITY;
+        let mut segments = SmallVec::new();
+        segments.push(Segment { at: first, first: 0, capacity });
+        Journal { length, segments, entries: 0, capacity, current: 0 }
+    }
+
+    /// Takes up the log as it was left, for rolling it back.
+    pub(crate) fn reopen(length: Place, first: LogAt, region: &Region) -> Result<Self> {
+        let mut journal = Journal::new(length, first);
+        let entries = region.field(length).load(Acquire);
+        while journal.capacity < entries {
+            if !journal.extend(region)? {
+                return Err(region.corrupt(length.0, "a log has more entries than room"));
+            }
+        }
+        journal.entries = entries;
+        journal.current = journal.segments.len() - 1;
+        Ok(journal)
+    }
+
+    /// Number of entries so far: a position to roll back to.
+    #[inline]
+    pub(crate) fn entries(&self) -> u64 {
+        self.entries
+    }
+
+    /// Entries that the log can hold.
+    pub(crate) fn capacity(&self) -> u64 {
+        self.capacity
+    }
+
+    /// Place where the link to a further segment belongs.
+    pub(crate) fn last_link(&self) -> Place {
+        self.segments[self.segments.len() - 1].at.link()
+    }
+
+    /// Takes in the next segment, if one is linked to the last.
+    pub(crate) fn extend(&mut self, region: &Region) -> Result<bool> {
+        let next = region.journalled(self.last_link().0)?.load(Relaxed);
+        if next == 0 {
+            return Ok(false);
+        }
+        if self.segments.len() >= MOST_SEGMENTS {
+            return Err(region.corrupt(next, "a log has too many segments"));
+        }
+        let at = LogAt(next);
+        let capacity = region.word(at.capacity().0)?.load(Relaxed);
+        region.words(next, 2u64.saturating_add(capacity.saturating_mul(2)))?;
+        if capacity == 0 {
+            return Err(region.corrupt(next, "a log segment is empty"));
+        }
+        self.segments.push(Segment { at, first: self.capacity, capacity });
+        self.capacity += capacity;
+        Ok(true)
+    }
+
+    /// Whether another entry finds room.
+    #[inline]
+    pub(crate) fn has_room(&self) -> bool {
+        self.entries < self.capacity
+    }
+
+    /// Notes what the word at `place` holds. There must be room.
+    #[inline]
+    pub(crate) fn note(&mut self, region: &Region, place: u64, old: u64) -> Result<()> {
+        debug_assert!(self.has_room());
+        let mut segment = self.segments[self.current];
+        if self.entries >= segment.first + segment.capacity {
+            self.current += 1;
+            segment = self.segments[self.current];
+        }
+        let entry = segment.at.entry(self.entries - segment.first).0;
+        self.raw(region, entry)?.store(place, Relaxed);
+        self.raw(region, entry + 8)?.store(old, Relaxed);
+        steps::step();
+        self.entries += 1;
+        // SYNC POINT: log entry. Pairs with the load in `reopen`.
+        region.field(self.length).store(self.entries, Release);
+        steps::step();
+        Ok(())
+    }
+
+    /// Undoes the changes noted after `position`, the last one first.
+    pub(crate) fn roll_back_to(&mut self, region: &Region, position: u64) -> Result<()> {
+        while self.entries > position {
+            while self.segments[self.current].first >= self.entries {
+                self.current -= 1;
+            }
+            let mut index = self.entries;
+            let segment = self.segments[self.current];
+            while index > position.max(segment.first) {
+                index -= 1;
+                let entry = segment.at.entry(index - segment.first).0;
+                let place = self.raw(region, entry)?.load(Relaxed);
+                let old = self.raw(region, entry + 8)?.load(Relaxed);
+                region.journalled(place)?.store(old, Release);
+                steps::step();
+            }
+            self.entries = index;
+        }
+        // The length sinks only now: if this process dies before, all is undone once more, to the same end.
+        region.field(self.length).store(position, Release);
+        steps::step();
+        Ok(())
+    }
+
+    /// Forgets all entries: the store of 0 is the commit.
+    #[inline]
+    pub(crate) fn commit(&mut self, region: &Region) {
+        region.field(self.length).store(0, Release);
+        steps::step();
+        self.entries = 0;
+        self.current = 0;
+    }
+
+    #[inline]
+    fn raw<'r>(&self, region: &'r Region, entry: u64) -> Result<&'r std::sync::atomic::AtomicU64> {
+        if entry < region.geometry().data_start() { Ok(region.field(Place(entry))) } else { region.word(entry) }
+    }
+}

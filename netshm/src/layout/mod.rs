@@ -1,0 +1,292 @@
+//! Where everything lies in an object: named places and pure arithmetic. No other module knows a number.
+//!
+//! ```text
+//! 0          header: written once at creation, checksummed      (FIXED_BYTES)
+//! 1024       header: words that change
+//! 4096       process table: one 32-bit word for each process number
+//!            slot table: SLOT_BYTES for each running writer
+//!            stripe table: STRIPE_BYTES for each stripe, then one more for the meta stripe
+//!            logs: LOG_BYTES for each slot, then one for the meta stripe
+//!            schema text, default value
+//! data_start runs of pages, up to the end noted in the meta stripe
+//! ```
+
+pub(crate) mod header;
+pub(crate) mod record;
+pub(crate) mod run;
+
+use header::HEADER_BYTES;
+
+/// Bytes in a word; every shared 64-bit field is aligned to it.
+pub(crate) const WORD: u64 = 8;
+/// The largest object: pointers have 41 bits and count words.
+pub(crate) const MAX_OBJECT: u64 = 1 << 44;
+/// The largest encoded key or value, in bytes, as in the original.
+pub(crate) const MAX_VALUE: u64 = (1 << 31) - 1;
+/// Process numbers are 1 ..= PROCESSES.
+pub(crate) const PROCESSES: u32 = 1024;
+
+/// A shared 64-bit field, as its offset from the object's start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place(pub(crate) u64);
+
+/// A shared 32-bit field (a lock word or its like), as its offset; never accessed in another width.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place32(pub(crate) u64);
+
+/// The shape of one object, fixed at its creation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Geometry {
+    /// Bytes in a page: the unit of the run heap.
+    pub(crate) pagesize: u64,
+    /// How many stripes, a power of two.
+    pub(crate) stripes: u32,
+    /// How many slots.
+    pub(crate) slots: u32,
+    /// The expected number of keys.
+    pub(crate) init: u64,
+    /// The size that the object never exceeds, in bytes.
+    pub(crate) max_size: u64,
+    /// Bytes set apart for the schema text.
+    pub(crate) schema_bytes: u64,
+    /// Words set apart for the default value of an array.
+    pub(crate) default_words: u64,
+}
+
+const SLOT_BYTES: u64 = 64;
+const STRIPE_BYTES: u64 = 1280;
+const LOG_BYTES: u64 = 1024;
+
+/// Number of size classes of a heap.
+pub(crate) const CLASSES: u32 = 64;
+/// Number of index segments of a stripe: four for each doubling.
+pub(crate) const SEGMENTS: u32 = 80;
+
+impl Geometry {
+    const fn process_table(&self) -> u64 {
+        HEADER_BYTES
+    }
+    const fn slot_table(&self) -> u64 {
+        round_up(self.process_table() + (PROCESSES as u64 + 1) * 4, 64)
+    }
+    const fn stripe_table(&self) -> u64 {
+        self.slot_table() + self.slots as u64 * SLOT_BYTES
+    }
+    const fn log_table(&self) -> u64 {
+        self.stripe_table() + (self.stripes as u64 + 1) * STRIPE_BYTES
+    }
+    /// Where the schema text lies when the object is created.
+    pub(crate) const fn schema(&self) -> u64 {
+        self.log_table() + (self.slots as u64 + 1) * LOG_BYTES
+    }
+    /// Where the encoded default value of an array lies.
+    pub(crate) const fn default_value(&self) -> u64 {
+        round_up(self.schema() + self.schema_bytes, WORD)
+    }
+    /// The first byte managed by the run heap.
+    pub(crate) const fn data_start(&self) -> u64 {
+        round_up(self.default_value() + self.default_words * WORD, if self.pagesize > 64 { self.pagesize } else { 64 })
+    }
+    /// The word of a process number: 0 while free, otherwise the process id of its owner.
+    pub(crate) const fn process(&self, number: u32) -> Place32 {
+        Place32(self.process_table() + number as u64 * 4)
+    }
+    /// A slot's fields.
+    pub(crate) const fn slot(&self, slot: u32) -> SlotAt {
+        SlotAt(self.slot_table() + slot as u64 * SLOT_BYTES)
+    }
+    /// A stripe's fields; the index `stripes` names the meta stripe.
+    pub(crate) const fn stripe(&self, stripe: u32) -> StripeAt {
+        StripeAt(self.stripe_table() + stripe as u64 * STRIPE_BYTES)
+    }
+    /// The index of the meta stripe, which guards the run heap.
+    pub(crate) const fn meta(&self) -> u32 {
+        self.stripes
+    }
+    /// The first log segment of a slot; the index `slots` names the log of the meta stripe.
+    pub(crate) const fn log(&self, slot: u32) -> LogAt {
+        LogAt(self.log_table() + slot as u64 * LOG_BYTES)
+    }
+    /// Whether `place` is a 64-bit field outside the data area that a journal may name.
+    pub(crate) fn is_journalled(&self, place: u64) -> bool {
+        if !place.is_multiple_of(WORD) {
+            return false;
+        }
+        if place >= self.stripe_table() && place < self.log_table() {
+            return (place - self.stripe_table()) % STRIPE_BYTES >= 8;
+        }
+        if place >= self.slot_table() && place < self.stripe_table() {
+            return (place - self.slot_table()) % SLOT_BYTES >= 16;
+        }
+        if place >= self.log_table() && place < self.schema() {
+            // Only the link to the next segment; entries are never journalled.
+            return (place - self.log_table()) % LOG_BYTES == 0;
+        }
+        (header::FIXED_BYTES..HEADER_BYTES).contains(&place)
+    }
+}
+
+/// The fields of a slot: one for each running writer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SlotAt(u64);
+
+impl SlotAt {
+    /// Process number of the owner, 0 while free.
+    pub(crate) const fn owner(self) -> Place32 {
+        Place32(self.0)
+    }
+    /// What the owner waits for: see `locking::wait`.
+    pub(crate) const fn wait(self) -> Place32 {
+        Place32(self.0 + 4)
+    }
+    /// Process id of the owner, for messages only.
+    pub(crate) const fn pid(self) -> Place32 {
+        Place32(self.0 + 8)
+    }
+    /// Number of entries in the slot's log; storing 0 commits.
+    pub(crate) const fn log_len(self) -> Place {
+        Place(self.0 + 16)
+    }
+    /// First of the runs on their way from the run heap to a stripe; written by meta changes.
+    pub(crate) const fn transit(self) -> Place {
+        Place(self.0 + 24)
+    }
+    /// 1 as soon as the runs in transit belong to their stripes; written by groups.
+    pub(crate) const fn adopted(self) -> Place {
+        Place(self.0 + 32)
+    }
+    /// First of the runs on their way back to the run heap.
+    pub(crate) const fn release(self) -> Place {
+        Place(self.0 + 40)
+    }
+}
+
+/// The fields of a stripe.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StripeAt(u64);
+
+impl StripeAt {
+    /// The lock word: see `locking::word`.
+    pub(crate) const fn lock(self) -> Place32 {
+        Place32(self.0)
+    }
+    /// The sequence: odd while a writer changes the stripe.
+    pub(crate) const fn sequence(self) -> Place {
+        Place(self.0 + 8)
+    }
+    /// Buckets of the index; the height of an array's directory.
+    pub(crate) const fn buckets(self) -> Place {
+        Place(self.0 + 16)
+    }
+    /// Keys in the stripe (chunks, in an array).
+    pub(crate) const fn keys(self) -> Place {
+        Place(self.0 + 24)
+    }
+    /// Bindings in the stripe.
+    pub(crate) const fn bindings(self) -> Place {
+        Place(self.0 + 32)
+    }
+    /// Start of the untouched rest of the newest chunk. In the meta stripe: end of the managed area.
+    pub(crate) const fn top(self) -> Place {
+        Place(self.0 + 40)
+    }
+    /// End of that rest. In the meta stripe: length of the meta log.
+    pub(crate) const fn top_end(self) -> Place {
+        Place(self.0 + 48)
+    }
+    /// Which size classes have free blocks.
+    pub(crate) const fn classes(self) -> Place {
+        Place(self.0 + 56)
+    }
+    /// Address of an index segment's buckets, counted as if its first bucket were bucket 0 of the segment.
+    /// Segment 0 of an array's stripe is the root of its directory.
+    pub(crate) const fn segment(self, segment: u32) -> Place {
+        Place(self.0 + 64 + segment as u64 * WORD)
+    }
+    /// First free block of a size class; valid only while its bit in `classes` is set.
+    pub(crate) const fn class(self, class: u32) -> Place {
+        Place(self.0 + 64 + SEGMENTS as u64 * WORD + class as u64 * WORD)
+    }
+    const fn tail(self) -> u64 {
+        self.0 + 64 + (SEGMENTS as u64 + CLASSES as u64) * WORD
+    }
+    /// First of the runs that the stripe owns.
+    pub(crate) const fn runs(self) -> Place {
+        Place(self.tail())
+    }
+    /// Bytes in the chunks that the stripe owns.
+    pub(crate) const fn capacity(self) -> Place {
+        Place(self.tail() + 8)
+    }
+}
+
+/// A log segment: link, capacity, entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LogAt(pub(crate) u64);
+
+impl LogAt {
+    /// Entries in a segment of the log table.
+    pub(crate) const FIRST_CAPACITY: u64 = Self::capacity_of(LOG_BYTES);
+
+    /// Address of the next segment, or 0.
+    pub(crate) const fn link(self) -> Place {
+        Place(self.0)
+    }
+    /// Entries that fit into the segment.
+    pub(crate) const fn capacity(self) -> Place {
+        Place(self.0 + 8)
+    }
+    /// The place noted in an entry; the old word lies behind it.
+    pub(crate) const fn entry(self, index: u64) -> Place {
+        Place(self.0 + 16 + index * 16)
+    }
+    /// Entries that fit into so many bytes.
+    pub(crate) const fn capacity_of(bytes: u64) -> u64 {
+        (bytes - 16) / 16
+    }
+}
+
+/// Rounds up to a multiple of `unit`.
+pub(crate) const fn round_up(n: u64, unit: u64) -> u64 {
+    n.div_ceil(unit) * unit
+}
+
+const _: () = assert!(64 + (SEGMENTS as u64 + CLASSES as u64) * WORD + 16 <= STRIPE_BYTES);
+const _: () = assert!(STRIPE_BYTES % 64 == 0 && SLOT_BYTES == 64 && LogAt::FIRST_CAPACITY == 63);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn geometry() -> Geometry {
+        Geometry { pagesize: 256, stripes: 4, slots: 2, init: 10, max_size: 1 << 30, schema_bytes: 20, default_words: 0 }
+    }
+
+    #[test]
+    fn areas_follow_one_another() {
+        let g = geometry();
+        assert!(g.process(PROCESSES).0 + 4 <= g.slot(0).owner().0);
+        assert_eq!(g.slot(g.slots).0, g.stripe(0).0);
+        assert_eq!(g.stripe(g.stripes + 1).0, g.log(0).0);
+        assert_eq!(g.log(g.slots + 1).0, g.schema());
+        assert_eq!(g.stripe(0).lock().0 % 64, 0);
+        assert!(g.data_start().is_multiple_of(g.pagesize) && g.data_start() >= g.schema() + 20);
+    }
+
+    #[test]
+    fn narrow_fields_are_never_journalled() {
+        let g = geometry();
+        for slot in 0..g.slots {
+            for place in [g.slot(slot).owner(), g.slot(slot).wait(), g.slot(slot).pid()] {
+                assert!(!g.is_journalled(place.0 & !7));
+            }
+            assert!(g.is_journalled(g.slot(slot).transit().0));
+        }
+        for stripe in 0..=g.stripes {
+            assert!(!g.is_journalled(g.stripe(stripe).lock().0));
+            assert!(g.is_journalled(g.stripe(stripe).sequence().0));
+        }
+        assert!(!g.is_journalled(g.process(2).0));
+        assert!(!g.is_journalled(g.stripe(0).keys().0 + 4));
+    }
+}

@@ -1,0 +1,106 @@
+//! Runs of pages: what the run heap hands out to stripes and logs.
+//!
+//! ```text
+//! word 0   size in pages << 2 | previous run free << 1 | free
+//! word 1   free: next free run of the class     used: next run in transit
+//! word 2   free: previous one                   used: next run to be released
+//! word 3   used: what it holds, for whom
+//! word 4   used: next run of the same stripe    word 5   used: previous one
+//! last     free: size in pages
+//! ```
+
+use super::Place;
+
+/// Bytes before a run's content, a cache line.
+pub(crate) const RUN_HEADER: u64 = 64;
+
+const FREE: u64 = 1;
+const PREVIOUS_FREE: u64 = 2;
+
+/// The head word of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RunHead(pub(crate) u64);
+
+impl RunHead {
+    pub(crate) const fn new(pages: u64, free: bool, previous_free: bool) -> Self {
+        RunHead(pages << 2 | free as u64 * FREE | previous_free as u64 * PREVIOUS_FREE)
+    }
+    pub(crate) const fn pages(self) -> u64 {
+        self.0 >> 2
+    }
+    pub(crate) const fn is_free(self) -> bool {
+        self.0 & FREE != 0
+    }
+    pub(crate) const fn previous_free(self) -> bool {
+        self.0 & PREVIOUS_FREE != 0
+    }
+    pub(crate) const fn with_previous_free(self, free: bool) -> Self {
+        RunHead::new(self.pages(), self.is_free(), free)
+    }
+}
+
+/// What a used run holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Use {
+    /// Small records of a stripe.
+    Chunk,
+    /// Buckets of a stripe's index.
+    Segment,
+    /// One large record of a stripe.
+    Large,
+    /// Entries of a slot's log.
+    Log,
+}
+
+impl Use {
+    const ALL: [Use; 4] = [Use::Chunk, Use::Segment, Use::Large, Use::Log];
+
+    /// The word stored in a run: what it holds, and the stripe or slot that it is for.
+    pub(crate) fn word(self, owner: u32) -> u64 {
+        let number = Self::ALL.iter().position(|u| *u == self).unwrap_or(0) as u64 + 1;
+        number << 32 | owner as u64
+    }
+    /// Takes that word apart.
+    pub(crate) fn from_word(word: u64) -> Option<(Use, u32)> {
+        let number = (word >> 32).checked_sub(1)?;
+        Some((*Self::ALL.get(usize::try_from(number).ok()?)?, word as u32))
+    }
+}
+
+/// The fields of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RunAt(pub(crate) u64);
+
+impl RunAt {
+    pub(crate) const fn head(self) -> Place {
+        Place(self.0)
+    }
+    /// Next free run of the class, or next run in transit.
+    pub(crate) const fn next(self) -> Place {
+        Place(self.0 + 8)
+    }
+    /// Previous free run of the class.
+    pub(crate) const fn previous(self) -> Place {
+        Place(self.0 + 16)
+    }
+    /// Next run to be released.
+    pub(crate) const fn release(self) -> Place {
+        Place(self.0 + 16)
+    }
+    /// What it holds.
+    pub(crate) const fn use_word(self) -> Place {
+        Place(self.0 + 24)
+    }
+    /// Next run of the same stripe.
+    pub(crate) const fn chain_next(self) -> Place {
+        Place(self.0 + 32)
+    }
+    /// Previous run of the same stripe.
+    pub(crate) const fn chain_previous(self) -> Place {
+        Place(self.0 + 40)
+    }
+    /// Where its content starts.
+    pub(crate) const fn content(self) -> u64 {
+        self.0 + RUN_HEADER
+    }
+}

@@ -1,0 +1,127 @@
+//! Locks in shared memory, with waits in the kernel only under contention.
+//!
+//! The stripe's lock word is the lock (after U. Drepper, "Futexes are tricky", 2011, with the owner in the word). Who has
+//! to wait notes in its slot what for, looks for a ring of waiters (see [`waits`](super::waits)), and sleeps until the
+//! word changes or a time-out makes it look again, also for a dead owner.
+
+use std::hint::spin_loop;
+use std::time::Duration;
+
+use super::waits::{self, Ring};
+use super::word::{LockWord, Released};
+use super::{Fate, Mode, Owners, Patience, Protocol, Request, owner_of, word_of};
+use crate::os::futex;
+use crate::{Error, Result};
+
+/// Looks at a lock that is likely to be freed soon.
+const SPINS: u32 = 120;
+/// The first sleep, and the longest.
+const FIRST_SLEEP: Duration = Duration::from_millis(10);
+const LONGEST_SLEEP: Duration = Duration::from_millis(100);
+
+/// The protocol of [`Locking::Futex`](super::Locking::Futex).
+pub(crate) struct FutexLocks;
+
+impl FutexLocks {
+    #[cold]
+    fn wait(&self, owners: &impl Owners, request: &Request, stripe: u32) -> Result<()> {
+        let word = word_of(owners.region(), stripe);
+        for _ in 0..SPINS {
+            spin_loop();
+            if word.load().owner().is_none() && word.try_take(request.slot) {
+                return Ok(());
+            }
+        }
+        // Nothing is waited for while the meta stripe is held: it is part of no ring.
+        let watched = stripe != owners.region().geometry().meta();
+        if watched {
+            waits::announce(owners.region(), request.slot, stripe);
+        }
+        let outcome = self.sleep(owners, request, stripe, word, watched);
+        if watched {
+            waits::retract(owners.region(), request.slot);
+        }
+        outcome
+    }
+
+    fn sleep(&self, owners: &impl Owners, request: &Request, stripe: u32, word: LockWord<'_>, watched: bool) -> Result<()> {
+        let region = owners.region();
+        let mut patience: Patience = request.patience;
+        let mut nap = FIRST_SLEEP;
+        loop {
+            let Some(owner) = owner_of(region, stripe)? else {
+                if word.try_take_after_sleep(request.slot) {
+                    return Ok(());
+                }
+                continue;
+            };
+            let seen = word.load();
+            if seen.owner() != Some(owner) {
+                continue;
+            }
+            let Some(seen) = word.announce_sleeper(seen) else { continue };
+            if watched {
+                match waits::ring(region, request.slot, stripe)? {
+                    Some(ring) if ring.victim() == request.slot => return Err(self.deadlock(owners, &ring)),
+                    Some(ring) => self.wake_victim(owners, &ring),
+                    None => {}
+                }
+            }
+            patience.check(owners, stripe, Some(owner))?;
+            match futex::wait(word.0, seen.word(), Some(nap)) {
+                futex::Wake::TimedOut => {
+                    nap = (nap * 2).min(LONGEST_SLEEP);
+                    let (Fate::Alive | Fate::Gone) = owners.take_over(owner)?;
+                }
+                futex::Wake::Woken | futex::Wake::Changed => {}
+            }
+        }
+    }
+
+    /// The victim may be asleep since before the ring closed.
+    fn wake_victim(&self, owners: &impl Owners, ring: &Ring) {
+        if let Some(stripe) = ring.awaited_by(ring.victim()) {
+            futex::wake(word_of(owners.region(), stripe).0, u32::MAX >> 1);
+        }
+    }
+
+    fn deadlock(&self, owners: &impl Owners, ring: &Ring) -> Error {
+        Error::Deadlock { object: owners.region().name(), detail: ring.describe(|slot| owners.pid(slot)) }
+    }
+
+    fn release_one(owners: &impl Owners, stripe: u32) {
+        let word = word_of(owners.region(), stripe);
+        if word.release() == Released::Sleepers {
+            futex::wake(word.0, 1);
+        }
+    }
+}
+
+impl Protocol for FutexLocks {
+    #[inline]
+    fn acquire(&self, owners: &impl Owners, request: &Request) -> Result<()> {
+        for stripe in request.stripes() {
+            if word_of(owners.region(), stripe).try_take(request.slot) {
+                continue;
+            }
+            if let Err(error) = self.wait(owners, request, stripe) {
+                for held in request.stripe..stripe {
+                    Self::release_one(owners, held);
+                }
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn release(&self, owners: &impl Owners, request: &Request) {
+        for stripe in request.stripes() {
+            Self::release_one(owners, stripe);
+        }
+    }
+
+    fn read_mode(&self) -> Mode {
+        Mode::Exclusive
+    }
+}

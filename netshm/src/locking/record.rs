@@ -1,0 +1,131 @@
+//! Record locks of the kernel (`fcntl`): one byte for each stripe, far above any data.
+//!
+//! The kernel sees a process as one owner, so a lock between its threads comes first. A lock dies with its holder, so
+//! the mark in the stripe's lock word tells whether a writer left something to undo.
+
+use std::time::Duration;
+
+use super::local::LocalLocks;
+use super::word::Released;
+use super::{Mode, Owners, Patience, Protocol, Request, wait_for_mark, word_of};
+use crate::os::lock::{self, Kind, Outcome, bytes};
+use crate::{Error, Result};
+
+/// The protocol of [`Locking::Record`](super::Locking::Record).
+pub(crate) struct RecordLocks {
+    /// One for each stripe, one for the meta stripe, one for the group of this process.
+    local: LocalLocks,
+    group: u32,
+}
+
+impl RecordLocks {
+    pub(crate) fn new(stripes: u32) -> Self {
+        RecordLocks { local: LocalLocks::new(stripes + 2), group: stripes + 1 }
+    }
+
+    pub(crate) fn enter_group(&self, owners: &impl Owners, slot: u32, patience: &Patience) -> Result<()> {
+        self.local.lock(owners, self.group, slot, patience)
+    }
+
+    pub(crate) fn leave_group(&self, slot: u32) {
+        self.local.unlock(self.group, slot);
+    }
+
+    fn lock_locally(&self, owners: &impl Owners, request: &Request) -> Result<()> {
+        for stripe in request.stripes() {
+            if let Err(error) = self.local.lock(owners, stripe, request.slot, &request.patience) {
+                self.unlock_locally(request.stripe..stripe, request.slot);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn unlock_locally(&self, stripes: std::ops::Range<u32>, slot: u32) {
+        for stripe in stripes {
+            self.local.unlock(stripe, slot);
+        }
+    }
+
+    /// The kernel's part: waits there, or here if the wait has a limit.
+    fn lock_in_kernel(&self, owners: &impl Owners, request: &Request) -> Result<()> {
+        let region = owners.region();
+        let kind = if request.mode == Mode::Shared { Kind::Shared } else { Kind::Exclusive };
+        let (start, length) = (bytes::STRIPE + u64::from(request.stripe), u64::from(request.count));
+        let mut patience = request.patience;
+        let mut pause = Duration::from_micros(10);
+        loop {
+            match lock::record_lock(region.object().fd(), kind, start, length, !patience.is_limited()) {
+                Ok(Outcome::Locked) => return Ok(()),
+                Ok(Outcome::Deadlock) => {
+                    let stripe = request.stripe;
+                    let detail = format!("the kernel found a ring of processes around stripe {stripe}");
+                    return Err(Error::Deadlock { object: region.name(), detail });
+                }
+                Ok(Outcome::Busy) => {
+                    let holder = word_of(region, request.stripe).load().owner();
+                    patience.check(owners, request.stripe, holder.filter(|slot| *slot < region.geometry().slots))?;
+                    std::thread::sleep(pause);
+                    pause = (pause * 2).min(Duration::from_millis(2));
+                }
+                Err(source) => return Err(Error::Io { object: region.name(), doing: "lock", source }),
+            }
+        }
+    }
+
+    fn unlock_in_kernel(&self, owners: &impl Owners, request: &Request) {
+        let object = owners.region().object();
+        let (start, length) = (bytes::STRIPE + u64::from(request.stripe), u64::from(request.count));
+        // Unlocking fails only for want of kernel memory to split a range; the lock then stays until the range's end.
+        let _ = lock::record_unlock(object.fd(), start, length);
+    }
+}
+
+impl Protocol for RecordLocks {
+    fn acquire(&self, owners: &impl Owners, request: &Request) -> Result<()> {
+        if request.held.is_none() {
+            self.lock_locally(owners, request)?;
+        }
+        let undo = |held: Option<Mode>| {
+            if held.is_none() {
+                self.unlock_locally(request.stripes(), request.slot);
+            }
+        };
+        if let Err(error) = self.lock_in_kernel(owners, request) {
+            undo(request.held);
+            return Err(error);
+        }
+        for stripe in request.stripes() {
+            let word = word_of(owners.region(), stripe);
+            if word.load().owner().is_some() {
+                if let Err(error) = wait_for_mark(owners, stripe, request.slot, &mut request.patience.unwatched()) {
+                    if request.held.is_none() {
+                        self.unlock_in_kernel(owners, request);
+                    }
+                    undo(request.held);
+                    return Err(error);
+                }
+            }
+        }
+        if request.mode == Mode::Exclusive {
+            for stripe in request.stripes() {
+                word_of(owners.region(), stripe).mark(request.slot);
+            }
+        }
+        Ok(())
+    }
+
+    fn release(&self, owners: &impl Owners, request: &Request) {
+        if request.mode == Mode::Exclusive {
+            for stripe in request.stripes() {
+                let (Released::Quiet | Released::Sleepers) = word_of(owners.region(), stripe).release();
+            }
+        }
+        self.unlock_in_kernel(owners, request);
+        self.unlock_locally(request.stripes(), request.slot);
+    }
+
+    fn read_mode(&self) -> Mode {
+        Mode::Shared
+    }
+}

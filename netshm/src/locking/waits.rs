@@ -1,0 +1,96 @@
+//! Who waits for whom: rings of waiters found from the words in shared memory.
+//!
+//! A waiter notes the stripe in its slot before it sleeps. From a stripe, the lock word leads to its owner's slot, whose
+//! wait word leads to the next stripe. The words are read one after the other, so what looks like a ring may have been
+//! none at any moment; but if a second walk finds the same words, with the epochs that count each wait, the whole ring
+//! existed between the two. The member with the largest slot gives way.
+
+use std::sync::atomic::Ordering::SeqCst;
+
+use super::owner_of;
+use crate::Result;
+use crate::os::steps;
+use crate::region::Region;
+
+/// Bits of a wait word that hold the awaited stripe, plus one; the rest counts waits.
+const STRIPE_BITS: u32 = 17;
+const STRIPE_MASK: u32 = (1 << STRIPE_BITS) - 1;
+
+/// Notes that `slot` waits for `stripe`.
+pub(crate) fn announce(region: &Region, slot: u32, stripe: u32) {
+    let word = region.field32(region.geometry().slot(slot).wait());
+    let epoch = (word.load(SeqCst) >> STRIPE_BITS).wrapping_add(1);
+    word.store(epoch << STRIPE_BITS | (stripe + 1), SeqCst);
+    steps::step();
+}
+
+/// Notes that `slot` waits no longer.
+pub(crate) fn retract(region: &Region, slot: u32) {
+    let word = region.field32(region.geometry().slot(slot).wait());
+    word.store(word.load(SeqCst) & !STRIPE_MASK, SeqCst);
+    steps::step();
+}
+
+/// A step of a walk: a stripe, the slot that owns it, and that slot's wait word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Link {
+    stripe: u32,
+    owner: u32,
+    wait: u32,
+}
+
+/// A ring of waiters.
+#[derive(Debug)]
+pub(crate) struct Ring {
+    links: Vec<Link>,
+}
+
+impl Ring {
+    /// Who has to give way.
+    pub(crate) fn victim(&self) -> u32 {
+        self.links.iter().map(|link| link.owner).max().unwrap_or(0)
+    }
+
+    /// What a member waits for.
+    pub(crate) fn awaited_by(&self, slot: u32) -> Option<u32> {
+        let link = self.links.iter().find(|link| link.owner == slot)?;
+        (link.wait & STRIPE_MASK).checked_sub(1)
+    }
+
+    /// The ring in words.
+    pub(crate) fn describe(&self, pid: impl Fn(u32) -> Option<u32>) -> String {
+        let member = |link: &Link| {
+            let holder = pid(link.owner).map_or_else(|| "another writer".to_owned(), |pid| format!("process {pid}"));
+            format!("stripe {} is held by {holder}", link.stripe)
+        };
+        self.links.iter().map(member).collect::<Vec<_>>().join(", which waits: ")
+    }
+}
+
+/// The ring that closes when `slot` waits for `stripe`, if there is one.
+pub(crate) fn ring(region: &Region, slot: u32, stripe: u32) -> Result<Option<Ring>> {
+    let Some(first) = walk(region, slot, stripe)? else { return Ok(None) };
+    let second = walk(region, slot, stripe)?;
+    Ok((second.as_ref() == Some(&first)).then_some(Ring { links: first }))
+}
+
+fn walk(region: &Region, slot: u32, stripe: u32) -> Result<Option<Vec<Link>>> {
+    let geometry = region.geometry();
+    let mut links: Vec<Link> = Vec::new();
+    let mut stripe = stripe;
+    loop {
+        let Some(owner) = owner_of(region, stripe)? else { return Ok(None) };
+        if links.iter().any(|link| link.owner == owner) {
+            return Ok(None);
+        }
+        let wait = region.field32(geometry.slot(owner).wait()).load(SeqCst);
+        links.push(Link { stripe, owner, wait });
+        if owner == slot {
+            return Ok(Some(links));
+        }
+        match (wait & STRIPE_MASK).checked_sub(1) {
+            Some(next) if next < geometry.stripes => stripe = next,
+            _ => return Ok(None),
+        }
+    }
+}

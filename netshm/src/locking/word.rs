@@ -1,0 +1,95 @@
+//! The lock word of a stripe.
+//!
+//! ```text
+//! bit 31   somebody sleeps until the word changes (Futex only)
+//! 0..=30   0: free; otherwise the number of the owner's slot, plus one
+//! ```
+//! Under `Futex` the word is the lock. Under `Record` and `None` it is the mark of a writer in flight: the kernel's lock
+//! vanishes when its holder dies, the mark stays.
+
+use std::sync::atomic::{AtomicU32, Ordering::*};
+
+use crate::os::steps;
+
+const WAITERS: u32 = 1 << 31;
+
+/// What a lock word held at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Snapshot(u32);
+
+impl Snapshot {
+    /// The slot of the owner.
+    pub(crate) fn owner(self) -> Option<u32> {
+        (self.0 & !WAITERS).checked_sub(1)
+    }
+    /// Whether somebody sleeps.
+    pub(crate) fn has_waiters(self) -> bool {
+        self.0 & WAITERS != 0
+    }
+    /// The word itself, for waiting on it.
+    pub(crate) fn word(self) -> u32 {
+        self.0
+    }
+}
+
+/// What is left to do after a release.
+#[must_use]
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Released {
+    /// Nobody sleeps.
+    Quiet,
+    /// Sleepers must be woken.
+    Sleepers,
+}
+
+/// The lock word of a stripe.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LockWord<'a>(pub(crate) &'a AtomicU32);
+
+impl LockWord<'_> {
+    pub(crate) fn load(self) -> Snapshot {
+        Snapshot(self.0.load(SeqCst))
+    }
+
+    /// Takes a free lock.
+    #[inline]
+    pub(crate) fn try_take(self, slot: u32) -> bool {
+        // SYNC POINT: lock hand-over. Pairs with the swap in `release`.
+        let taken = self.0.compare_exchange(0, slot + 1, SeqCst, Relaxed).is_ok();
+        steps::step();
+        taken
+    }
+
+    /// Takes a free lock for somebody who has slept, and so cannot know whether others sleep still.
+    pub(crate) fn try_take_after_sleep(self, slot: u32) -> bool {
+        let taken = self.0.compare_exchange(0, (slot + 1) | WAITERS, SeqCst, Relaxed).is_ok();
+        steps::step();
+        taken
+    }
+
+    /// Says that somebody is going to sleep; `None` if the word has changed meanwhile.
+    pub(crate) fn announce_sleeper(self, seen: Snapshot) -> Option<Snapshot> {
+        if seen.has_waiters() {
+            return Some(seen);
+        }
+        let told = self.0.compare_exchange(seen.0, seen.0 | WAITERS, SeqCst, Relaxed).is_ok();
+        steps::step();
+        told.then_some(Snapshot(seen.0 | WAITERS))
+    }
+
+    /// Marks a writer in flight, for methods whose lock is elsewhere.
+    #[inline]
+    pub(crate) fn mark(self, slot: u32) {
+        self.0.store(slot + 1, SeqCst);
+        steps::step();
+    }
+
+    /// Frees the word.
+    #[inline]
+    pub(crate) fn release(self) -> Released {
+        // SYNC POINT: lock hand-over.
+        let old = Snapshot(self.0.swap(0, SeqCst));
+        steps::step();
+        if old.has_waiters() { Released::Sleepers } else { Released::Quiet }
+    }
+}

@@ -1,0 +1,208 @@
+//! The mapped object as bounds-checked atomic words.
+//!
+//! Every access to shared memory goes through here. What other processes do to the object can make a word hold
+//! anything, but never an access fall outside the mapping, and no place is ever accessed in two widths: fields of
+//! 32 bits have a type of their own ([`Place32`]) and lie where [`Region::word`] and [`Region::words`] do not reach.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use crate::layout::{Geometry, Place, Place32, WORD};
+use crate::os::file;
+use crate::os::map::Mapping;
+use crate::shm::Object;
+use crate::{Error, Result};
+
+/// The mapping of one object, with the part of it that is known to be backed by the file.
+///
+/// Invariants:
+/// 1. `map` covers `geometry.max_size` bytes, aligned to a page, for as long as the region lives.
+/// 2. `geometry.data_start() <= end <= geometry.max_size`, and the file had at least `end` bytes when `end` was set.
+pub(crate) struct Region {
+    map: Mapping,
+    object: Arc<Object>,
+    geometry: Geometry,
+    end: AtomicU64,
+}
+
+impl Region {
+    /// Maps the object for its maximum size; the file must reach up to the data area already.
+    pub(crate) fn map(object: Arc<Object>, geometry: Geometry) -> Result<Region> {
+        let map = Mapping::new(object.fd(), geometry.max_size, !object.read_only()).map_err(|source| {
+            if source.raw_os_error() == Some(libc::ENOMEM) {
+                Error::InvalidOption {
+                    option: "max_size",
+                    value: geometry.max_size.to_string(),
+                    reason: format!(
+                        "{}: the address space has no room to map it (see RLIMIT_AS, `ulimit -v`); choose a smaller one",
+                        object.name()
+                    ),
+                }
+            } else {
+                Error::Io { object: object.name().clone(), doing: "map", source }
+            }
+        })?;
+        let region = Region { map, object, geometry, end: AtomicU64::new(geometry.data_start()) };
+        if region.refresh_end()? < geometry.data_start() {
+            return Err(region.corrupt(0, "the object is shorter than its header says"));
+        }
+        Ok(region)
+    }
+
+    /// The object's shape.
+    #[inline]
+    pub(crate) fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    /// The object that is mapped.
+    #[inline]
+    pub(crate) fn object(&self) -> &Arc<Object> {
+        &self.object
+    }
+
+    /// The object's name, for errors.
+    pub(crate) fn name(&self) -> Arc<str> {
+        self.object.name().clone()
+    }
+
+    /// The error for damage found at `offset`.
+    #[cold]
+    pub(crate) fn corrupt(&self, offset: u64, what: &'static str) -> Error {
+        Error::Corrupt { object: self.name(), offset, what }
+    }
+
+    /// A field at a place that the layout names, in front of the data area.
+    #[inline]
+    pub(crate) fn field(&self, place: Place) -> &AtomicU64 {
+        assert!(place.0 + WORD <= self.geometry.data_start() && place.0.is_multiple_of(WORD));
+        self.at(place.0)
+    }
+
+    /// A 32-bit field.
+    #[inline]
+    pub(crate) fn field32(&self, place: Place32) -> &AtomicU32 {
+        assert!(place.0 + 4 <= self.geometry.data_start() && place.0.is_multiple_of(4));
+        // SAFETY: the assertion puts the offset inside the mapping (invariants 1 and 2).
+        let pointer = unsafe { self.map.as_ptr().add(place.0 as usize) };
+        // SAFETY: the place is mapped, aligned, lives as long as `self`, and is accessed as 32-bit atomic only.
+        unsafe { AtomicU32::from_ptr(pointer.cast()) }
+    }
+
+    /// A word of the data area.
+    #[inline]
+    pub(crate) fn word(&self, offset: u64) -> Result<&AtomicU64> {
+        self.check(offset, WORD)?;
+        Ok(self.at(offset))
+    }
+
+    /// Words of the data area in a row.
+    #[inline]
+    pub(crate) fn words(&self, offset: u64, count: u64) -> Result<&[AtomicU64]> {
+        let bytes = count.checked_mul(WORD).ok_or_else(|| self.corrupt(offset, "a length is out of range"))?;
+        self.check(offset, bytes)?;
+        // SAFETY: `check` has put the offset inside the mapping.
+        let pointer = unsafe { self.map.as_ptr().add(offset as usize) };
+        // SAFETY: `check` has put all words inside the mapping, aligned; they are accessed as 64-bit atomics only and
+        // live as long as `self`.
+        Ok(unsafe { std::slice::from_raw_parts(pointer.cast::<AtomicU64>(), count as usize) })
+    }
+
+    /// Any word that a journal may name.
+    #[inline]
+    pub(crate) fn journalled(&self, offset: u64) -> Result<&AtomicU64> {
+        if offset >= self.geometry.data_start() {
+            return self.word(offset);
+        }
+        if !self.geometry.is_journalled(offset) {
+            return Err(self.corrupt(offset, "a log names a place that is not subject to logging"));
+        }
+        Ok(self.at(offset))
+    }
+
+    /// An offset that has been checked.
+    #[inline]
+    fn at(&self, offset: u64) -> &AtomicU64 {
+        // SAFETY: all callers have checked that the word lies inside the mapping.
+        let pointer = unsafe { self.map.as_ptr().add(offset as usize) };
+        // SAFETY: the word is mapped, aligned, lives as long as `self`, and is accessed as 64-bit atomic only.
+        unsafe { AtomicU64::from_ptr(pointer.cast()) }
+    }
+
+    #[inline]
+    fn check(&self, offset: u64, bytes: u64) -> Result<()> {
+        let start = self.geometry.data_start();
+        let inside = |end: u64| {
+            offset >= start && offset.is_multiple_of(WORD) && offset <= end && bytes <= end - offset
+        };
+        if inside(self.end.load(Ordering::Relaxed)) {
+            return Ok(());
+        }
+        self.check_slowly(offset, &inside)
+    }
+
+    /// The object may have grown since the end was looked up.
+    #[cold]
+    fn check_slowly(&self, offset: u64, inside: &dyn Fn(u64) -> bool) -> Result<()> {
+        if inside(self.geometry.max_size) && inside(self.refresh_end()?) {
+            Ok(())
+        } else {
+            Err(self.corrupt(offset, "a pointer or length leads outside the object"))
+        }
+    }
+
+    /// Looks up how far the file reaches. A file that has become shorter is reported, not believed.
+    fn refresh_end(&self) -> Result<u64> {
+        let size = file::size(self.object.fd())
+            .map_err(|source| Error::Io { object: self.name(), doing: "look up the size", source })?;
+        let end = size.min(self.geometry.max_size) & !(WORD - 1);
+        if end < self.end.load(Ordering::Relaxed) {
+            return Err(self.corrupt(end, "the object has been truncated"));
+        }
+        self.end.fetch_max(end, Ordering::Relaxed);
+        Ok(end)
+    }
+
+    /// Bytes of the file, as the system says.
+    pub(crate) fn file_size(&self) -> Result<u64> {
+        self.refresh_end()
+    }
+
+    /// Makes sure that the file has bytes up to `end`.
+    pub(crate) fn grow(&self, end: u64) -> Result<()> {
+        let size = self.refresh_end()?;
+        if end > self.geometry.max_size {
+            return Err(Error::Full { object: self.name(), limit: self.geometry.max_size, needed: end - size });
+        }
+        if end > size {
+            file::allocate(self.object.fd(), size, end - size).map_err(|source| no_space(&self.name(), end - size, source))?;
+            self.refresh_end()?;
+        }
+        Ok(())
+    }
+
+    /// Writes what is mapped back to the file's storage.
+    pub(crate) fn flush(&self) -> Result<()> {
+        self.map
+            .flush(0, self.end.load(Ordering::Relaxed))
+            .and_then(|()| file::sync_data(self.object.fd()))
+            .map_err(|source| Error::Io { object: self.name(), doing: "write back", source })
+    }
+
+    /// Writes the header back.
+    pub(crate) fn flush_header(&self) -> Result<()> {
+        self.map
+            .flush(0, crate::layout::header::HEADER_BYTES)
+            .map_err(|source| Error::Io { object: self.name(), doing: "write back the header", source })
+    }
+}
+
+/// Growth that failed: for lack of room, or for another reason.
+pub(crate) fn no_space(object: &Arc<str>, needed: u64, source: std::io::Error) -> Error {
+    match source.raw_os_error() {
+        Some(libc::ENOSPC | libc::EFBIG | libc::EDQUOT | libc::ENOMEM) => {
+            Error::NoSpace { object: object.clone(), needed, source }
+        }
+        _ => Error::Io { object: object.clone(), doing: "grow", source },
+    }
+}
