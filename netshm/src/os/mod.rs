@@ -1,3 +1,14 @@
 //! System calls and raw memory: `unsafe` stays here and in the region.
+//!
+//! Nothing in here knows what the bytes of an object mean.
+
+#[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
+compile_error!("netshm needs a 64-bit Linux: OFD locks, shared futexes and mappings of several gigabytes");
 
 pub(crate) mod copy;
+pub(crate) mod file;
+pub(crate) mod fork;
+pub(crate) mod futex;
+pub(crate) mod lock;
+pub(crate) mod lock_fd;
+pub(crate) mod map;

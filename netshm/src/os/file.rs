@@ -1,0 +1,248 @@
+//! Sizes, space and plain reads and writes of an open file; random numbers and the boot id.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use rustix::fs::{self, FallocateFlags};
+use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
+
+/// What tells one file from every other, as long as it is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Identity {
+    /// The file system.
+    pub(crate) device: u64,
+    /// The file in it.
+    pub(crate) inode: u64,
+}
+
+/// Which file a descriptor is open on; `O_PATH` descriptors too.
+pub(crate) fn identity(fd: BorrowedFd<'_>) -> io::Result<Identity> {
+    let stat = fs::fstat(fd)?;
+    Ok(Identity { device: stat.st_dev, inode: stat.st_ino })
+}
+
+/// The file's size in bytes.
+pub(crate) fn size(fd: BorrowedFd<'_>) -> io::Result<u64> {
+    Ok(u64::try_from(fs::fstat(fd)?.st_size).unwrap_or(0))
+}
+
+/// Makes the file shorter. (It must not be used to make one longer: that leaves a hole, which is a SIGBUS later.)
+pub(crate) fn truncate(fd: BorrowedFd<'_>, len: u64) -> io::Result<()> {
+    Ok(rustix::io::retry_on_intr(|| fs::ftruncate(fd, len))?)
+}
+
+/// Waits until the file's data, and what is needed to find them, are on the disk.
+pub(crate) fn sync_data(fd: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(rustix::io::retry_on_intr(|| fs::fdatasync(fd))?)
+}
+
+/// Pieces that an allocation is cut into when signals keep interrupting it: small enough to be done between two.
+const SMALL_PIECE: u64 = 1 << 20;
+
+/// Gives the file space for `len` bytes from `offset` on, and the size to match; what is there stays.
+///
+/// After an error the file may have grown by a part of it. The resource limit on file sizes is an error as well
+/// (`EFBIG`), and no signal. On a file system without such a call, zero bytes are written beyond the current end: the
+/// caller sees to it that nobody else makes the file grow meanwhile.
+pub(crate) fn allocate(fd: BorrowedFd<'_>, offset: u64, len: u64) -> io::Result<()> {
+    let end = offset.checked_add(len).filter(|&end| i64::try_from(end).is_ok()).ok_or(Errno::FBIG)?;
+    if len == 0 {
+        return Ok(());
+    }
+    // To cross the limit raises SIGXFSZ, which ends the process.
+    if getrlimit(Resource::Fsize).current.is_some_and(|limit| end > limit) && end > size(fd)? {
+        return Err(Errno::FBIG.into());
+    }
+    let (mut at, mut piece) = (offset, len);
+    while at < end {
+        let now = piece.min(end - at);
+        match fs::fallocate(fd, FallocateFlags::empty(), at, now) {
+            Ok(()) => at += now,
+            // Some file systems undo the whole piece on a signal, so a timer could keep a large one from ever ending.
+            Err(Errno::INTR) => piece = (now / 2).max(SMALL_PIECE),
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => return extend_with_zeros(fd, end),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+fn extend_with_zeros(fd: BorrowedFd<'_>, end: u64) -> io::Result<()> {
+    let zeros = [0; 64 << 10];
+    loop {
+        let at = size(fd)?;
+        if at >= end {
+            return Ok(());
+        }
+        let piece = (end - at).min(zeros.len() as u64) as usize;
+        write_at(fd, &zeros[..piece], at)?;
+    }
+}
+
+/// Reads from `offset` on until `bytes` is full or the file ends; says how many bytes were read.
+pub(crate) fn read_at(fd: BorrowedFd<'_>, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut done = 0;
+    while done < bytes.len() {
+        match rustix::io::pread(fd, &mut bytes[done..], offset + done as u64) {
+            Ok(0) => break,
+            Ok(count) => done += count,
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(done)
+}
+
+/// Writes all of `bytes` at `offset`.
+pub(crate) fn write_at(fd: BorrowedFd<'_>, bytes: &[u8], offset: u64) -> io::Result<()> {
+    let mut done = 0;
+    while done < bytes.len() {
+        match rustix::io::pwrite(fd, &bytes[done..], offset + done as u64) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => done += count,
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Fills `bytes` from the kernel's random number generator.
+pub(crate) fn random_bytes(bytes: &mut [u8]) -> io::Result<()> {
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        // SAFETY: the kernel writes at most `rest.len()` bytes to `rest`, which is exclusively borrowed.
+        let count = unsafe { libc::getrandom(rest.as_mut_ptr().cast(), rest.len(), 0) };
+        match usize::try_from(count) {
+            Ok(count) => rest = &mut rest[count..],
+            Err(_) => {
+                let error = io::Error::last_os_error();
+                if error.kind() != io::ErrorKind::Interrupted {
+                    return Err(error);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A random number.
+pub(crate) fn random() -> io::Result<u64> {
+    let mut bytes = [0; 8];
+    random_bytes(&mut bytes)?;
+    Ok(u64::from_ne_bytes(bytes))
+}
+
+/// A number that another boot of the machine does not have; zeros if the system does not tell.
+pub(crate) fn boot_id() -> [u64; 2] {
+    static KNOWN: AtomicBool = AtomicBool::new(false);
+    static ID: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
+    // Not a `OnceLock`, for the reason given in `fork`. Who comes twice stores the same.
+    if !KNOWN.load(Ordering::Acquire) {
+        let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        let id = parse_uuid(&text).unwrap_or_default();
+        ID[0].store((id >> 64) as u64, Ordering::Relaxed);
+        ID[1].store(id as u64, Ordering::Relaxed);
+        KNOWN.store(true, Ordering::Release);
+    }
+    [ID[0].load(Ordering::Relaxed), ID[1].load(Ordering::Relaxed)]
+}
+
+fn parse_uuid(text: &str) -> Option<u128> {
+    let digits: String = text.trim().chars().filter(|&c| c != '-').collect();
+    if digits.len() != 32 {
+        return None;
+    }
+    u128::from_str_radix(&digits, 16).ok()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::fs::{File, OpenOptions};
+    use std::os::fd::AsFd;
+    use std::path::PathBuf;
+
+    use super::*;
+
+    /// An empty file that is removed in the end.
+    pub(crate) struct Scratch(PathBuf);
+
+    impl Scratch {
+        pub(crate) fn new() -> Scratch {
+            let path = std::env::temp_dir().join(format!("netshm-{}-{:016x}", std::process::id(), random().unwrap()));
+            OpenOptions::new().write(true).create_new(true).open(&path).unwrap();
+            Scratch(path)
+        }
+
+        pub(crate) fn open(&self) -> File {
+            OpenOptions::new().read(true).write(true).open(&self.0).unwrap()
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_file(&self.0);
+        }
+    }
+
+    #[test]
+    fn space_is_added_and_data_stay() {
+        let scratch = Scratch::new();
+        let file = scratch.open();
+        write_at(file.as_fd(), b"kept", 0).unwrap();
+        allocate(file.as_fd(), 0, 100_000).unwrap();
+        assert_eq!(size(file.as_fd()).unwrap(), 100_000);
+        allocate(file.as_fd(), 0, 10).unwrap();
+        assert_eq!(size(file.as_fd()).unwrap(), 100_000);
+        let mut bytes = [1; 6];
+        assert_eq!(read_at(file.as_fd(), &mut bytes, 0).unwrap(), 6);
+        assert_eq!(&bytes, b"kept\0\0");
+        assert_eq!(read_at(file.as_fd(), &mut bytes, 99_998).unwrap(), 2);
+        truncate(file.as_fd(), 0).unwrap();
+        assert_eq!(size(file.as_fd()).unwrap(), 0);
+    }
+
+    #[test]
+    fn zeros_are_written_beyond_the_end_only() {
+        let scratch = Scratch::new();
+        let file = scratch.open();
+        write_at(file.as_fd(), &[7; 10], 0).unwrap();
+        extend_with_zeros(file.as_fd(), 200_000).unwrap();
+        extend_with_zeros(file.as_fd(), 5).unwrap();
+        assert_eq!(size(file.as_fd()).unwrap(), 200_000);
+        let mut bytes = vec![1; 200_000];
+        assert_eq!(read_at(file.as_fd(), &mut bytes, 0).unwrap(), 200_000);
+        assert_eq!(&bytes[..10], [7; 10]);
+        assert!(bytes[10..].iter().all(|&byte| byte == 0));
+        sync_data(file.as_fd()).unwrap();
+    }
+
+    #[test]
+    fn impossible_sizes_are_errors() {
+        let scratch = Scratch::new();
+        let file = scratch.open();
+        for (offset, len) in [(u64::MAX, 1), (1, u64::MAX), (i64::MAX as u64, 1)] {
+            let error = allocate(file.as_fd(), offset, len).unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(libc::EFBIG));
+        }
+        assert_eq!(size(file.as_fd()).unwrap(), 0);
+    }
+
+    #[test]
+    fn random_numbers_differ() {
+        assert_ne!(random().unwrap(), random().unwrap());
+    }
+
+    #[test]
+    fn the_boot_id_is_read() {
+        assert_eq!(parse_uuid("00000000-0000-0001-0000-000000000002\n"), Some((1 << 64) + 2));
+        assert_eq!(parse_uuid("nonsense"), None);
+        assert_eq!(boot_id(), boot_id());
+        if std::fs::exists("/proc/sys/kernel/random/boot_id").unwrap() {
+            assert_ne!(boot_id(), [0, 0]);
+        }
+    }
+}

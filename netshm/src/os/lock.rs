@@ -1,0 +1,179 @@
+//! Byte-range locks of `fcntl`, in both kinds that Linux has.
+//!
+//! - *Record locks* (POSIX) belong to the process. The kernel detects deadlocks among them. Closing any descriptor of
+//!   the file drops them all.
+//! - *OFD locks* belong to an open file description and die with it. There is no deadlock detection.
+//!
+//! The two kinds exclude each other like locks of strangers, even within a process; they use disjoint [`bytes`].
+#![allow(unsafe_code)]
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::ptr;
+
+/// Where the lock bytes lie: far above any data, in ranges that never overlap.
+pub(crate) mod bytes {
+    const BASE: u64 = 1 << 62;
+    /// OFD: shared by everybody who has the object mapped; exclusive for who empties it.
+    pub(crate) const USE: u64 = BASE;
+    /// OFD: exclusive while the object is initialised.
+    pub(crate) const INIT: u64 = BASE + 1;
+    /// OFD: process number `n` is the byte `PROCESS + n`, held by the process that has the number.
+    pub(crate) const PROCESS: u64 = BASE + (1 << 32);
+    /// Record: stripe `s` is the byte `STRIPE + s`.
+    pub(crate) const STRIPE: u64 = BASE + (1 << 40);
+}
+
+/// Whether a lock lets others in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Excludes exclusive locks only. The descriptor must be readable.
+    Shared,
+    /// Excludes every other lock. The descriptor must be writable.
+    Exclusive,
+}
+
+/// What became of a wish to lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Outcome {
+    /// The lock is held.
+    Locked,
+    /// Somebody else holds it; only without waiting.
+    Busy,
+    /// The kernel says that waiting would never end; record locks only.
+    Deadlock,
+}
+
+/// Takes a record lock on `len` bytes, or changes the kind of one that this process holds there.
+///
+/// One system call, unless a signal interrupts it.
+pub(crate) fn record_lock(fd: BorrowedFd<'_>, kind: Kind, start: u64, len: u64, wait: bool) -> io::Result<Outcome> {
+    lock(fd, if wait { libc::F_SETLKW } else { libc::F_SETLK }, kind, start, len)
+}
+
+/// Gives up this process's record locks on `len` bytes.
+pub(crate) fn record_unlock(fd: BorrowedFd<'_>, start: u64, len: u64) -> io::Result<()> {
+    control(fd, libc::F_SETLK, &mut range(libc::F_UNLCK, start, len))
+}
+
+/// Takes an OFD lock on one byte, or changes the kind of one that this description holds there.
+pub(crate) fn ofd_lock(fd: BorrowedFd<'_>, kind: Kind, start: u64, wait: bool) -> io::Result<Outcome> {
+    lock(fd, if wait { libc::F_OFD_SETLKW } else { libc::F_OFD_SETLK }, kind, start, 1)
+}
+
+/// Gives up the OFD lock of this description on one byte.
+pub(crate) fn ofd_unlock(fd: BorrowedFd<'_>, start: u64) -> io::Result<()> {
+    control(fd, libc::F_OFD_SETLK, &mut range(libc::F_UNLCK, start, 1))
+}
+
+/// Gives up all OFD locks of this description.
+pub(crate) fn ofd_unlock_all(fd: BorrowedFd<'_>) -> io::Result<()> {
+    // A length of zero means "to the end, however far".
+    control(fd, libc::F_OFD_SETLK, &mut range(libc::F_UNLCK, 0, 0))
+}
+
+/// Whether anybody but this description holds a lock, of either kind, on the byte. Any descriptor may ask.
+pub(crate) fn ofd_held_elsewhere(fd: BorrowedFd<'_>, start: u64) -> io::Result<bool> {
+    let mut range = range(libc::F_WRLCK, start, 1);
+    control(fd, libc::F_OFD_GETLK, &mut range)?;
+    Ok(i32::from(range.l_type) != libc::F_UNLCK)
+}
+
+fn lock(fd: BorrowedFd<'_>, command: i32, kind: Kind, start: u64, len: u64) -> io::Result<Outcome> {
+    let type_ = match kind {
+        Kind::Shared => libc::F_RDLCK,
+        Kind::Exclusive => libc::F_WRLCK,
+    };
+    match control(fd, command, &mut range(type_, start, len)) {
+        Ok(()) => Ok(Outcome::Locked),
+        Err(error) => match error.raw_os_error() {
+            Some(libc::EAGAIN | libc::EACCES) => Ok(Outcome::Busy),
+            Some(libc::EDEADLK) => Ok(Outcome::Deadlock),
+            _ => Err(error),
+        },
+    }
+}
+
+fn range(type_: i32, start: u64, len: u64) -> libc::flock {
+    // The lock bytes and their number fit by far; a wrong argument is answered by EINVAL, not by another range.
+    libc::flock {
+        l_type: type_ as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: start.try_into().unwrap_or(-1),
+        l_len: len.try_into().unwrap_or(i64::MIN),
+        l_pid: 0,
+    }
+}
+
+fn control(fd: BorrowedFd<'_>, command: i32, range: &mut libc::flock) -> io::Result<()> {
+    loop {
+        // SAFETY: the descriptor is open, and these commands read or write one `flock`, which lives across the call.
+        let result = unsafe { libc::fcntl(fd.as_raw_fd(), command, ptr::from_mut(range)) };
+        if result != -1 {
+            return Ok(());
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::fd::AsFd;
+
+    use super::*;
+    use crate::os::file::tests::Scratch;
+
+    fn two_descriptions() -> (Scratch, File, File) {
+        let scratch = Scratch::new();
+        let (a, b) = (scratch.open(), scratch.open());
+        (scratch, a, b)
+    }
+
+    #[test]
+    fn ofd_locks_belong_to_the_description() {
+        let (_scratch, a, b) = two_descriptions();
+        assert_eq!(ofd_lock(a.as_fd(), Kind::Exclusive, bytes::INIT, false).unwrap(), Outcome::Locked);
+        assert_eq!(ofd_lock(a.as_fd(), Kind::Exclusive, bytes::INIT, false).unwrap(), Outcome::Locked);
+        assert_eq!(ofd_lock(b.as_fd(), Kind::Shared, bytes::INIT, false).unwrap(), Outcome::Busy);
+        assert!(ofd_held_elsewhere(b.as_fd(), bytes::INIT).unwrap());
+        assert!(!ofd_held_elsewhere(a.as_fd(), bytes::INIT).unwrap());
+        assert_eq!(ofd_lock(b.as_fd(), Kind::Exclusive, bytes::USE, false).unwrap(), Outcome::Locked);
+        ofd_unlock(a.as_fd(), bytes::INIT).unwrap();
+        assert_eq!(ofd_lock(b.as_fd(), Kind::Shared, bytes::INIT, false).unwrap(), Outcome::Locked);
+        assert_eq!(ofd_lock(a.as_fd(), Kind::Shared, bytes::INIT, true).unwrap(), Outcome::Locked);
+        ofd_unlock_all(b.as_fd()).unwrap();
+        assert!(!ofd_held_elsewhere(a.as_fd(), bytes::USE).unwrap());
+        assert_eq!(ofd_lock(a.as_fd(), Kind::Exclusive, bytes::INIT, false).unwrap(), Outcome::Locked);
+        drop(a);
+        assert!(!ofd_held_elsewhere(b.as_fd(), bytes::INIT).unwrap());
+    }
+
+    #[test]
+    fn record_locks_belong_to_the_process_and_die_with_any_descriptor() {
+        let (scratch, a, b) = two_descriptions();
+        for kind in [Kind::Exclusive, Kind::Shared] {
+            for fd in [&a, &b] {
+                assert_eq!(record_lock(fd.as_fd(), kind, bytes::STRIPE, 64, true).unwrap(), Outcome::Locked);
+            }
+        }
+        // An OFD look sees record locks as those of a stranger.
+        assert!(ofd_held_elsewhere(a.as_fd(), bytes::STRIPE + 63).unwrap());
+        assert!(!ofd_held_elsewhere(a.as_fd(), bytes::STRIPE + 64).unwrap());
+        record_unlock(a.as_fd(), bytes::STRIPE + 1, 1).unwrap();
+        assert!(!ofd_held_elsewhere(a.as_fd(), bytes::STRIPE + 1).unwrap());
+        drop(scratch.open());
+        assert!(!ofd_held_elsewhere(a.as_fd(), bytes::STRIPE).unwrap());
+    }
+
+    #[test]
+    fn a_range_that_does_not_fit_is_an_error() {
+        let (_scratch, a, _b) = two_descriptions();
+        assert!(record_lock(a.as_fd(), Kind::Shared, u64::MAX, 1, false).is_err());
+        assert!(record_lock(a.as_fd(), Kind::Shared, bytes::STRIPE, u64::MAX, false).is_err());
+    }
+}

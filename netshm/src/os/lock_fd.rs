@@ -1,0 +1,159 @@
+//! Descriptors that carry OFD locks, and the table of them for forked children.
+//!
+//! An OFD (open file description) lock lives as long as any descriptor or mapping of that description. A forked child
+//! inherits the descriptor and would keep the locks of a parent that has died, so the child closes it: in the handler
+//! of [`fork`](super::fork), or when it next asks for its generation. The table is read in a freshly forked child,
+//! where another thread of the parent may have been in the middle of a change: it is made of atomics, grows only, and
+//! is never locked.
+#![allow(unsafe_code)]
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
+use std::ptr;
+use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64, Ordering};
+
+use super::{file, lock};
+
+/// A descriptor for OFD locks only, with an open file description of its own, and never mapped: a mapping inherited
+/// by a forked child would keep the locks alive.
+#[derive(Debug)]
+pub(crate) struct LockFd {
+    /// Always there until `drop` or `leak`.
+    fd: Option<OwnedFd>,
+    entry: &'static Entry,
+}
+
+impl LockFd {
+    /// Takes over a descriptor on which no lock has been taken yet.
+    pub(crate) fn new(fd: OwnedFd) -> std::io::Result<LockFd> {
+        let id = file::identity(fd.as_fd())?;
+        let entry = enter(fd.as_raw_fd(), id);
+        Ok(LockFd { fd: Some(fd), entry })
+    }
+
+    /// Releases every lock, but keeps the descriptor.
+    pub(crate) fn unlock_all(&self) {
+        // The call cannot fail on a descriptor that is open, except for want of kernel memory; and then closing frees
+        // the locks anyway, unless a child has just inherited them.
+        let _ = lock::ofd_unlock_all(self.as_fd());
+    }
+
+    /// Gives the descriptor up without closing it: in a forked child, where the number may long belong to another file.
+    pub(crate) fn leak(mut self) {
+        if let Some(fd) = self.fd.take() {
+            let _ = fd.into_raw_fd();
+        }
+    }
+}
+
+impl AsFd for LockFd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_ref().expect("present until drop").as_fd()
+    }
+}
+
+impl Drop for LockFd {
+    fn drop(&mut self) {
+        if self.fd.is_some() {
+            // A fork between the next two steps leaves the child with a descriptor that it does not close: it must
+            // not bear a lock any more.
+            self.unlock_all();
+            self.entry.fd.store(FREE, Ordering::Release);
+        }
+    }
+}
+
+const FREE: RawFd = -1;
+/// The entry is being filled in.
+const CLAIMED: RawFd = -2;
+
+#[derive(Debug)]
+struct Entry {
+    fd: AtomicI32,
+    device: AtomicU64,
+    inode: AtomicU64,
+}
+
+struct Chunk {
+    entries: [Entry; 64],
+    next: AtomicPtr<Chunk>,
+}
+
+impl Chunk {
+    const fn new() -> Chunk {
+        Chunk {
+            entries: [const { Entry { fd: AtomicI32::new(FREE), device: AtomicU64::new(0), inode: AtomicU64::new(0) } };
+                64],
+            next: AtomicPtr::new(ptr::null_mut()),
+        }
+    }
+
+    fn next(&self) -> Option<&'static Chunk> {
+        // SAFETY: null, or a leaked chunk, which is never freed or written to but through its atomics.
+        unsafe { self.next.load(Ordering::Acquire).as_ref() }
+    }
+}
+
+static TABLE: Chunk = Chunk::new();
+
+fn chunks() -> impl Iterator<Item = &'static Chunk> {
+    std::iter::successors(Some(&TABLE), |chunk| chunk.next())
+}
+
+fn enter(fd: RawFd, id: file::Identity) -> &'static Entry {
+    let mut chunk = &TABLE;
+    loop {
+        for entry in &chunk.entries {
+            if entry.fd.compare_exchange(FREE, CLAIMED, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+                entry.device.store(id.device, Ordering::Relaxed);
+                entry.inode.store(id.inode, Ordering::Relaxed);
+                entry.fd.store(fd, Ordering::Release);
+                return entry;
+            }
+        }
+        chunk = chunk.next().unwrap_or_else(|| extend(chunk));
+    }
+}
+
+fn extend(last: &'static Chunk) -> &'static Chunk {
+    let new = Box::into_raw(Box::new(Chunk::new()));
+    if last.next.compare_exchange(ptr::null_mut(), new, Ordering::AcqRel, Ordering::Acquire).is_err() {
+        // SAFETY: from `Box::into_raw` above and seen by nobody else, since it was not published.
+        drop(unsafe { Box::from_raw(new) });
+    }
+    last.next().expect("just set")
+}
+
+/// Closes every lock descriptor; for the handler that runs inside `fork`, in the child.
+pub(super) fn close_inherited() {
+    for entry in chunks().flat_map(|chunk| &chunk.entries) {
+        let fd = entry.fd.swap(FREE, Ordering::AcqRel);
+        if fd >= 0 {
+            close(fd);
+        }
+    }
+}
+
+/// The same for a child that ran no handler, and that may have closed and opened files since: what is not the file
+/// it was is left alone.
+pub(super) fn close_inherited_late() {
+    for entry in chunks().flat_map(|chunk| &chunk.entries) {
+        let fd = entry.fd.swap(FREE, Ordering::AcqRel);
+        if fd < 0 {
+            continue;
+        }
+        // SAFETY: the number is not negative one, and the borrow ends with the call, which only asks the kernel about
+        // it; a number that is not open any more is answered by an error.
+        let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
+        let was =
+            file::Identity { device: entry.device.load(Ordering::Relaxed), inode: entry.inode.load(Ordering::Relaxed) };
+        if file::identity(borrowed).is_ok_and(|is| is == was) {
+            close(fd);
+        }
+    }
+}
+
+fn close(fd: RawFd) {
+    // SAFETY: a plain system call. The child's copy of the handle that owned this number never closes it, because it
+    // sees that its generation has ended.
+    unsafe { libc::close(fd) };
+}

@@ -1,0 +1,82 @@
+//! Shared mappings.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+
+use memmap2::{Advice, MmapOptions, MmapRaw};
+
+/// A shared mapping of a file's start. It may be longer than the file: what lies beyond becomes usable when the file
+/// grows, and raises SIGBUS before.
+///
+/// It gives out nothing but a raw pointer. The bytes belong to every process that maps the file.
+#[derive(Debug)]
+pub(crate) struct Mapping {
+    /// As long as asked for, not shorter.
+    raw: MmapRaw,
+}
+
+impl Mapping {
+    /// Maps `len` bytes. `ENOMEM` means that the address space has no room, or that the resource limit on it
+    /// (`RLIMIT_AS`) forbids it.
+    pub(crate) fn new(fd: BorrowedFd<'_>, len: u64, writable: bool) -> io::Result<Mapping> {
+        let len = usize::try_from(len).map_err(|_| io::Error::from_raw_os_error(libc::ENOMEM))?;
+        if len == 0 {
+            return Err(io::Error::from_raw_os_error(libc::EINVAL));
+        }
+        let mut options = MmapOptions::new();
+        options.len(len);
+        let raw = if writable { options.map_raw(&fd)? } else { options.map_raw_read_only(&fd)? };
+        Ok(Mapping { raw })
+    }
+
+    /// The first byte; valid for [`len`](Self::len) bytes of address space, and aligned to a memory page.
+    #[inline]
+    pub(crate) fn as_ptr(&self) -> *mut u8 {
+        self.raw.as_mut_ptr()
+    }
+
+    /// The length given at the beginning.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.raw.len()
+    }
+
+    /// Writes the pages that hold these bytes to the file and waits for it.
+    pub(crate) fn flush(&self, offset: usize, len: usize) -> io::Result<()> {
+        self.raw.flush_range(offset, len)
+    }
+
+    /// Tells the kernel how the mapping is going to be used.
+    pub(crate) fn advise(&self, advice: Advice) -> io::Result<()> {
+        self.raw.advise(advice)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+
+    use super::*;
+    use crate::os::file::{self, tests::Scratch};
+
+    #[test]
+    fn a_mapping_may_be_longer_than_the_file() {
+        let scratch = Scratch::new();
+        let file = scratch.open();
+        let map = Mapping::new(file.as_fd(), 1 << 30, true).unwrap();
+        assert_eq!(map.len(), 1 << 30);
+        assert_eq!(map.as_ptr() as usize % 4096, 0);
+        map.advise(Advice::Random).unwrap();
+        file::allocate(file.as_fd(), 0, 8192).unwrap();
+        map.flush(4096, 4096).unwrap();
+        assert!(Mapping::new(file.as_fd(), 1 << 30, false).is_ok());
+    }
+
+    #[test]
+    fn impossible_lengths_are_errors() {
+        let scratch = Scratch::new();
+        let file = scratch.open();
+        assert_eq!(Mapping::new(file.as_fd(), 0, true).unwrap_err().raw_os_error(), Some(libc::EINVAL));
+        assert_eq!(Mapping::new(file.as_fd(), 1 << 60, true).unwrap_err().raw_os_error(), Some(libc::ENOMEM));
+    }
+}
