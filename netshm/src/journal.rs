@@ -74,6 +74,17 @@ impl Journal {
         self.segments[self.segments.len() - 1].at.link()
     }
 
+    /// Whether only the first segment has been in use.
+    #[inline]
+    pub(crate) fn is_short(&self) -> bool {
+        self.segments.len() == 1
+    }
+
+    /// The segments after the first, the last one first, each with the one that leads to it.
+    pub(crate) fn further_segments(&self) -> impl Iterator<Item = (LogAt, LogAt)> {
+        self.segments.windows(2).rev().map(|pair| (pair[0].at, pair[1].at))
+    }
+
     /// Takes in the next segment, if one is linked to the last.
     pub(crate) fn extend(&mut self, region: &Region) -> Result<bool> {
         let next = region.journalled(self.last_link().0)?.load(Relaxed);

@@ -12,6 +12,7 @@ use std::fmt;
 use std::time::Duration;
 
 pub(crate) use patience::Patience;
+pub(crate) use waits::retract;
 use word::LockWord;
 
 use crate::Result;
@@ -100,8 +101,8 @@ pub(crate) enum Fate {
 pub(crate) trait Owners {
     /// The object.
     fn region(&self) -> &Region;
-    /// Looks whether the owner of the slot is dead, and recovers it then.
-    fn take_over(&self, slot: u32) -> Result<Fate>;
+    /// Looks whether the slot that owns the stripe has a dead owner, and recovers it then.
+    fn take_over(&self, stripe: u32, slot: u32) -> Result<Fate>;
     /// The process id that the owner of the slot noted down.
     fn pid(&self, slot: u32) -> Option<u32>;
 }
@@ -219,7 +220,7 @@ fn wait_for_mark(owners: &impl Owners, stripe: u32, slot: u32, patience: &mut Pa
     loop {
         match owner_of(owners.region(), stripe)? {
             Some(owner) if owner != slot => {
-                if owners.take_over(owner)? == Fate::Gone {
+                if owners.take_over(stripe, owner)? == Fate::Gone {
                     continue;
                 }
                 patience.check(owners, stripe, Some(owner))?;

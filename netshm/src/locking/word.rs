@@ -84,6 +84,12 @@ impl LockWord<'_> {
         steps::step();
     }
 
+    /// Frees a word that names a slot without owner, unless it has changed meanwhile.
+    pub(crate) fn clear_stale(self, slot: u32) -> bool {
+        let seen = self.load();
+        seen.owner() == Some(slot) && self.0.compare_exchange(seen.0, 0, SeqCst, Relaxed).is_ok()
+    }
+
     /// Frees the word.
     #[inline]
     pub(crate) fn release(self) -> Released {

@@ -1,0 +1,313 @@
+//! A change: the one way to write to shared memory.
+
+use std::sync::atomic::Ordering::{Relaxed, Release};
+use std::sync::atomic::{AtomicU64, fence};
+
+use smallvec::SmallVec;
+
+use super::Store;
+use super::tx::{Deferred, Held, Position, Tx};
+use crate::heap::Memory;
+use crate::heap::records::{Records, Supply};
+use crate::heap::runs::Runs;
+use crate::journal::Journal;
+use crate::layout::Place;
+use crate::layout::run::{RunAt, Use};
+use crate::locking::{Mode, Patience, Protocol, Request};
+use crate::os::steps;
+use crate::region::Region;
+use crate::{Error, Result};
+
+/// A change under way, with its store.
+pub(crate) struct Change<'a> {
+    pub(super) store: &'a Store,
+    pub(super) tx: &'a mut Tx,
+}
+
+impl Tx {
+    /// Starts a change: takes a slot.
+    #[inline]
+    pub(super) fn begin(store: &Store, patience: Patience) -> Result<Tx> {
+        let slot = store.take_slot(patience)?;
+        let journal = Journal::new(store.geometry().slot(slot).log_len(), store.geometry().log(slot));
+        Ok(Tx { slot, journal, held: SmallVec::new(), deferred: SmallVec::new(), transit: 0, patience })
+    }
+}
+
+impl<'a> Change<'a> {
+    pub(crate) fn store(&self) -> &'a Store {
+        self.store
+    }
+
+    /// Locks a stripe for reading, until the change ends.
+    pub(crate) fn read_stripe(&mut self, stripe: u32) -> Result<()> {
+        self.lock(stripe, self.store.locks.read_mode()).map(drop)
+    }
+
+    /// Locks a stripe for writing, until the change ends, and tells readers.
+    #[inline]
+    pub(crate) fn write_stripe(&mut self, stripe: u32) -> Result<()> {
+        let index = self.lock(stripe, Mode::Exclusive)?;
+        if !self.tx.held[index].changed {
+            self.store.note_dirty()?;
+            let sequence = self.sequence(stripe);
+            sequence.store(sequence.load(Relaxed) | 1, Relaxed);
+            steps::step();
+            // SYNC POINT: sequence. No store of the change comes before the odd value.
+            fence(Release);
+            self.tx.held[index].changed = true;
+        }
+        Ok(())
+    }
+
+    /// Locks all stripes for reading.
+    pub(crate) fn read_all(&mut self) -> Result<()> {
+        self.lock_all(self.store.locks.read_mode())
+    }
+
+    /// Locks all stripes for writing.
+    pub(crate) fn write_all(&mut self) -> Result<()> {
+        self.lock_all(Mode::Exclusive)?;
+        (0..self.store.geometry().stripes).try_for_each(|stripe| self.write_stripe(stripe))
+    }
+
+    #[inline]
+    fn lock(&mut self, stripe: u32, mode: Mode) -> Result<usize> {
+        let (index, held) = match self.tx.find_held(stripe) {
+            Ok(index) => {
+                let held = self.tx.held[index].mode;
+                if held == Mode::Exclusive || held == mode {
+                    return Ok(index);
+                }
+                (index, Some(held))
+            }
+            Err(index) => (index, None),
+        };
+        self.store.locks.acquire(self.store, &self.request(stripe, 1, mode, held))?;
+        if held.is_some() {
+            self.tx.held[index].mode = mode;
+        } else {
+            self.tx.held.insert(index, Held { stripe, mode, changed: false });
+        }
+        Ok(index)
+    }
+
+    fn lock_all(&mut self, mode: Mode) -> Result<()> {
+        let stripes = self.store.geometry().stripes;
+        if self.tx.held.is_empty() {
+            self.store.locks.acquire(self.store, &self.request(0, stripes, mode, None))?;
+            self.tx.held.extend((0..stripes).map(|stripe| Held { stripe, mode, changed: false }));
+            return Ok(());
+        }
+        (0..stripes).try_for_each(|stripe| self.lock(stripe, mode).map(drop))
+    }
+
+    fn request(&self, stripe: u32, count: u32, mode: Mode, held: Option<Mode>) -> Request {
+        Request { slot: self.tx.slot, stripe, count, mode, held, patience: self.tx.patience }
+    }
+
+    fn sequence(&self, stripe: u32) -> &'a AtomicU64 {
+        self.store.field(self.store.geometry().stripe(stripe).sequence())
+    }
+
+    /// Makes the waits of this change end after a while, because nothing watches them.
+    pub(super) fn limit_waits(&mut self) {
+        self.tx.patience = self.tx.patience.unwatched();
+    }
+
+    /// Log entries that can be made without growing the log.
+    pub(crate) fn log_room(&self) -> u64 {
+        self.tx.journal.capacity() - self.tx.journal.entries()
+    }
+
+    /// The heap of a stripe.
+    pub(crate) fn records(&self, stripe: u32) -> Records {
+        Records::of(self.store.geometry(), stripe)
+    }
+
+    /// Frees a record when the change is committed.
+    #[inline]
+    pub(crate) fn free_record(&mut self, stripe: u32, at: u64) {
+        self.tx.deferred.push(Deferred::Record { stripe, at });
+    }
+
+    /// Frees a run of a stripe when the change is committed.
+    pub(crate) fn free_run(&mut self, stripe: u32, run: RunAt) {
+        self.tx.deferred.push(Deferred::Run { stripe, run });
+    }
+
+    /// Frees all records and runs of a stripe when the change is committed.
+    pub(crate) fn free_all(&mut self, stripe: u32) -> Result<()> {
+        let first = self.records(stripe).clear(self)?;
+        self.tx.deferred.push(Deferred::All { stripe, first });
+        Ok(())
+    }
+
+    /// Where the change stands.
+    pub(crate) fn position(&self) -> Position {
+        self.tx.position()
+    }
+
+    /// Undoes what was changed after `position`; locks stay.
+    pub(crate) fn roll_back_to(&mut self, position: Position) -> Result<()> {
+        self.tx.journal.roll_back_to(self.store.region(), position.entries)?;
+        self.tx.deferred.truncate(position.deferred);
+        while self.tx.transit > position.transit {
+            self.store.return_run(self.tx.slot, Patience::new(None, false))?;
+            self.tx.transit -= 1;
+        }
+        Ok(())
+    }
+
+    /// Runs a part of the change that undoes itself if it fails.
+    #[inline]
+    pub(crate) fn part<R>(&mut self, part: impl FnOnce(&mut Change<'_>) -> Result<R>) -> Result<R> {
+        let position = self.position();
+        match part(self) {
+            Ok(result) => Ok(result),
+            Err(error) => {
+                self.roll_back_to(position)?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes the change final and ends it. If that fails, all of it is undone.
+    #[inline]
+    pub(super) fn commit(mut self) -> Result<()> {
+        if let Err(error) = self.free_deferred() {
+            self.roll_back();
+            return Err(error);
+        }
+        if self.tx.journal.entries() > 0 {
+            self.tx.journal.commit(self.store.region());
+        }
+        self.end();
+        Ok(())
+    }
+
+    /// Undoes the change and ends it.
+    pub(super) fn roll_back(mut self) {
+        let start = Position { entries: 0, deferred: 0, transit: 0 };
+        if self.roll_back_to(start).is_err() {
+            // The log is damaged, or runs could not be returned. What the log still holds cannot be undone by anybody
+            // else either; the damage will show, but nobody must wait for it for ever.
+            self.tx.journal.commit(self.store.region());
+        }
+        self.end();
+    }
+
+    fn free_deferred(&mut self) -> Result<()> {
+        if self.tx.deferred.is_empty() && self.tx.transit == 0 {
+            return Ok(());
+        }
+        for item in self.tx.take_deferred() {
+            match item {
+                Deferred::Record { stripe, at } => self.records(stripe).give_back(self, at)?,
+                Deferred::Run { stripe, run } => self.records(stripe).release_run(self, run)?,
+                Deferred::All { first: Some(first), .. } => self.release_chain(first)?,
+                Deferred::All { first: None, .. } => {}
+            }
+        }
+        if self.tx.transit > 0 {
+            self.store(self.store.geometry().slot(self.tx.slot).adopted(), 1)?;
+        }
+        Ok(())
+    }
+
+    /// Lets readers in, frees the locks and the slot.
+    #[inline]
+    fn end(&mut self) {
+        for held in &self.tx.held {
+            if held.changed {
+                self.store.make_even(held.stripe);
+            }
+        }
+        let held = std::mem::take(&mut self.tx.held);
+        for group in held.chunk_by(|a, b| a.mode == b.mode && a.stripe + 1 == b.stripe) {
+            let request = self.request(group[0].stripe, group.len() as u32, group[0].mode, None);
+            self.store.locks.release(self.store, &request);
+        }
+        self.settle();
+        self.store.give_slot_back(self.tx.slot);
+    }
+
+    /// The change itself is over. What cannot be settled now is left noted in the slot, for its next owner.
+    #[inline]
+    fn settle(&mut self) {
+        let at = self.store.geometry().slot(self.tx.slot);
+        let clean = [at.transit(), at.adopted(), at.release()];
+        if clean.into_iter().all(|place| self.store.field(place).load(Relaxed) == 0) && self.tx.journal.is_short() {
+            return;
+        }
+        let _ = self.store.trim_log(self.tx.slot, self.tx.patience, &self.tx.journal);
+        let _ = self.store.settle(self.tx.slot);
+    }
+
+    #[cold]
+    fn grow_log(&mut self) -> Result<()> {
+        self.store.grow_log(self.tx.slot, Patience::new(None, false), &mut self.tx.journal)
+    }
+}
+
+impl Memory for Change<'_> {
+    fn region(&self) -> &Region {
+        self.store.region()
+    }
+
+    #[inline]
+    fn load(&self, place: Place) -> Result<u64> {
+        Ok(self.store.region().journalled(place.0)?.load(Relaxed))
+    }
+
+    #[inline]
+    fn store(&mut self, place: Place, value: u64) -> Result<()> {
+        self.preserve(place)?;
+        self.store.region().journalled(place.0)?.store(value, Release);
+        steps::step();
+        Ok(())
+    }
+
+    #[inline]
+    fn fresh(&mut self, place: Place, value: u64) -> Result<()> {
+        self.store.region().word(place.0)?.store(value, Relaxed);
+        steps::step();
+        Ok(())
+    }
+
+    #[inline]
+    fn preserve(&mut self, place: Place) -> Result<()> {
+        if !self.tx.journal.has_room() {
+            self.grow_log()?;
+        }
+        let old = self.load(place)?;
+        self.tx.journal.note(self.store.region(), place.0, old)
+    }
+}
+
+impl Supply for Change<'_> {
+    fn take_run(&mut self, bytes: u64, content: Use, owner: u32) -> Result<RunAt> {
+        let run = self.store.take_run(self.tx.slot, Patience::new(None, false), bytes, content, owner)?;
+        self.tx.transit += 1;
+        Ok(run)
+    }
+
+    fn release_chain(&mut self, first: RunAt) -> Result<()> {
+        let release = self.store.geometry().slot(self.tx.slot).release();
+        let next = self.load(release)?;
+        self.store(first.release(), next)?;
+        self.store(release, first.0)
+    }
+
+    fn content_bytes(&self, run: RunAt) -> Result<u64> {
+        Runs::of(self.store.geometry()).content_bytes(self, run)
+    }
+}
+
+/// An error for a change through a descriptor that cannot write.
+pub(crate) fn check_writable(store: &Store, wanted: &'static str) -> Result<()> {
+    if store.region().object().read_only() {
+        return Err(Error::ReadOnly { object: store.name(), wanted });
+    }
+    Ok(())
+}

@@ -1,0 +1,189 @@
+//! Meta changes: small changes of their own, under the meta stripe's lock and with its log.
+//!
+//! They take runs from the run heap and give them back, for slots. The meta lock is a leaf: nothing is waited for
+//! while it is held. No word is written by meta changes while the log of a group may name it.
+
+use super::Store;
+use crate::heap::Memory;
+use crate::heap::runs::Runs;
+use crate::journal::Journal;
+use crate::layout::run::{RunAt, Use};
+use crate::layout::{LogAt, Place};
+use crate::locking::{Mode, Patience, Protocol, Request};
+use crate::os::steps;
+use crate::region::Region;
+use crate::{Error, Result};
+
+/// A log that is longer than this is cut back to its first segment after use.
+const KEPT_LOG: u64 = 4096;
+/// Sizes of further log segments, in bytes.
+const LEAST_SEGMENT: u64 = 4 << 10;
+const MOST_SEGMENT: u64 = 1 << 20;
+
+/// A meta change under way.
+pub(super) struct MetaChange<'a> {
+    store: &'a Store,
+    journal: Journal,
+}
+
+impl Memory for MetaChange<'_> {
+    fn region(&self) -> &Region {
+        self.store.region()
+    }
+    fn load(&self, place: Place) -> Result<u64> {
+        Ok(self.region().journalled(place.0)?.load(std::sync::atomic::Ordering::Relaxed))
+    }
+    fn store(&mut self, place: Place, value: u64) -> Result<()> {
+        self.preserve(place)?;
+        self.fresh(place, value)
+    }
+    fn fresh(&mut self, place: Place, value: u64) -> Result<()> {
+        self.region().journalled(place.0)?.store(value, std::sync::atomic::Ordering::Release);
+        steps::step();
+        Ok(())
+    }
+    fn preserve(&mut self, place: Place) -> Result<()> {
+        if !self.journal.has_room() {
+            return Err(self.region().corrupt(place.0, "the log of the run heap is full"));
+        }
+        let old = self.load(place)?;
+        self.journal.note(self.store.region(), place.0, old)
+    }
+}
+
+impl Store {
+    /// Runs a meta change on behalf of a slot: committed if it succeeds, undone otherwise.
+    fn meta<R>(&self, slot: u32, patience: Patience, change: impl FnOnce(&mut MetaChange<'_>) -> Result<R>) -> Result<R> {
+        let geometry = *self.geometry();
+        let stripe = geometry.meta();
+        let request = Request { slot, stripe, count: 1, mode: Mode::Exclusive, held: None, patience };
+        self.acquire_meta(&request)?;
+        let journal = Journal::new(geometry.stripe(stripe).top_end(), geometry.log(geometry.slots));
+        let mut meta = MetaChange { store: self, journal };
+        let outcome = change(&mut meta);
+        let outcome = match outcome {
+            Ok(result) => {
+                meta.journal.commit(self.region());
+                Ok(result)
+            }
+            Err(error) => meta.journal.roll_back_to(self.region(), 0).and(Err(error)),
+        };
+        self.locks.release(self, &request);
+        outcome
+    }
+
+    /// The kernel may see a ring of record locks where threads of one process wait for different things; whoever holds
+    /// the meta lock waits for nothing, so a ring through it is none.
+    fn acquire_meta(&self, request: &Request) -> Result<()> {
+        loop {
+            match self.locks.acquire(self, request) {
+                Err(Error::Deadlock { .. }) if self.method() == crate::Locking::Record => {
+                    std::thread::sleep(std::time::Duration::from_micros(200));
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Takes a run, noted as in transit in the slot.
+    pub(super) fn take_run(&self, slot: u32, patience: Patience, bytes: u64, content: Use, owner: u32) -> Result<RunAt> {
+        let transit = self.geometry().slot(slot).transit();
+        self.meta(slot, patience, |meta| {
+            let run = Runs::of(self.geometry()).take(meta, bytes, content, owner)?;
+            let first = meta.load(transit)?;
+            meta.fresh(run.next(), first)?;
+            meta.store(transit, run.0)?;
+            Ok(run)
+        })
+    }
+
+    /// Gives back the run that was noted last as in transit.
+    pub(super) fn return_run(&self, slot: u32, patience: Patience) -> Result<()> {
+        let transit = self.geometry().slot(slot).transit();
+        self.meta(slot, patience, |meta| {
+            let run = RunAt(meta.load(transit)?);
+            if run.0 == 0 {
+                return Ok(());
+            }
+            let next = meta.load(run.next())?;
+            meta.store(transit, next)?;
+            Runs::of(self.geometry()).give_back(meta, run)
+        })
+    }
+
+    /// Gives back the first of the runs to be released; its chain takes its place.
+    fn release_run(&self, slot: u32, patience: Patience) -> Result<()> {
+        let release = self.geometry().slot(slot).release();
+        self.meta(slot, patience, |meta| {
+            let run = RunAt(meta.load(release)?);
+            if run.0 == 0 {
+                return Ok(());
+            }
+            let next = meta.load(run.release())?;
+            let chained = meta.load(run.chain_next())?;
+            if chained == 0 {
+                meta.store(release, next)?;
+            } else {
+                meta.store(RunAt(chained).release(), next)?;
+                meta.store(release, chained)?;
+            }
+            Runs::of(self.geometry()).give_back(meta, run)
+        })
+    }
+
+    /// Appends a segment to the slot's log, of about the size that the log has.
+    pub(super) fn grow_log(&self, slot: u32, patience: Patience, journal: &mut Journal) -> Result<()> {
+        if !journal.extend(self.region())? {
+            let link = journal.last_link();
+            let bytes = (journal.capacity() * 16).clamp(LEAST_SEGMENT, MOST_SEGMENT);
+            self.meta(slot, patience, |meta| {
+                let runs = Runs::of(self.geometry());
+                let run = match runs.take(meta, bytes, Use::Log, slot) {
+                    Err(Error::Full { .. } | Error::NoSpace { .. }) => runs.take(meta, 1, Use::Log, slot)?,
+                    other => other?,
+                };
+                let segment = LogAt(run.content());
+                let content = runs.content_bytes(meta, run)?;
+                meta.fresh(segment.link(), 0)?;
+                meta.fresh(segment.capacity(), LogAt::capacity_of(content))?;
+                meta.store(link, segment.0)
+            })?;
+            journal.extend(self.region())?;
+        }
+        Ok(())
+    }
+
+    /// Cuts a long log back, the last segment first.
+    pub(super) fn trim_log(&self, slot: u32, patience: Patience, journal: &Journal) -> Result<()> {
+        if journal.capacity() <= KEPT_LOG {
+            return Ok(());
+        }
+        for (before, segment) in journal.further_segments() {
+            self.meta(slot, patience, |meta| {
+                meta.store(before.link(), 0)?;
+                Runs::of(self.geometry()).give_back(meta, RunAt(segment.0 - crate::layout::run::RUN_HEADER))
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Ends what a committed or undone change leaves in its slot: runs that stripes now have, or that they do not want.
+    pub(super) fn settle(&self, slot: u32) -> Result<()> {
+        use std::sync::atomic::Ordering::{Relaxed, Release};
+        let at = self.geometry().slot(slot);
+        let patience = Patience::new(None, false);
+        if self.field(at.adopted()).load(Relaxed) != 0 {
+            self.field(at.transit()).store(0, Release);
+            steps::step();
+            self.field(at.adopted()).store(0, Release);
+            steps::step();
+        }
+        while self.field(at.transit()).load(Relaxed) != 0 {
+            self.return_run(slot, patience)?;
+        }
+        while self.field(at.release()).load(Relaxed) != 0 {
+            self.release_run(slot, patience)?;
+        }
+        Ok(())
+    }
+}

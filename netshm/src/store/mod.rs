@@ -1,0 +1,148 @@
+//! The store: the one place where shared memory is changed.
+//!
+//! A [`Store`] is one object as this process sees it. A change to it is a [`Change`]: a slot, locked stripes, the undo
+//! log and the heaps. Reads outside groups go through [`read`], which takes no lock.
+
+mod change;
+pub(crate) mod create;
+pub(crate) mod group;
+mod meta;
+mod numbers;
+pub(crate) mod read;
+mod recovery;
+mod slots;
+mod tx;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::time::Duration;
+
+pub(crate) use change::Change;
+use numbers::Numbers;
+use rapidhash::v3::{RapidSecrets, rapidhash_v3_inline};
+use recovery::Recoveries;
+
+use crate::layout::header::{self, Kind};
+use crate::layout::{Geometry, Place, Place32};
+use crate::locking::{Locking, Locks};
+use crate::region::Region;
+use crate::{Error, Result};
+
+/// One object in one process.
+pub(crate) struct Store {
+    region: Region,
+    kind: Kind,
+    method: Locking,
+    locks: Locks,
+    numbers: Numbers,
+    recoveries: Recoveries,
+    secrets: RapidSecrets,
+    /// Tells stores apart in caches of threads; never used twice in a process.
+    id: u64,
+}
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+impl Store {
+    fn new(region: Region, kind: Kind, method: Locking, seed: u64) -> Store {
+        let locks = Locks::new(method, region.geometry().stripes);
+        Store {
+            region,
+            kind,
+            method,
+            locks,
+            numbers: Numbers::default(),
+            recoveries: Recoveries::default(),
+            secrets: RapidSecrets::seed(seed),
+            id: NEXT_ID.fetch_add(1, Relaxed),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn region(&self) -> &Region {
+        &self.region
+    }
+
+    #[inline]
+    pub(crate) fn geometry(&self) -> &Geometry {
+        self.region.geometry()
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    pub(crate) fn method(&self) -> Locking {
+        self.method
+    }
+
+    pub(crate) fn name(&self) -> Arc<str> {
+        self.region.name()
+    }
+
+    /// An error in a forked child.
+    #[inline]
+    pub(crate) fn check_fork(&self) -> Result<()> {
+        if crate::os::fork::is_current(self.region.object().generation()) {
+            Ok(())
+        } else {
+            Err(Error::Forked { object: self.name() })
+        }
+    }
+
+    /// The hash of an encoded key: rapidhash V3 with secrets made from the object's random seed.
+    #[inline]
+    pub(crate) fn hash(&self, key: &[u64]) -> u64 {
+        rapidhash_v3_inline::<true, false, false>(bytemuck::cast_slice(key), &self.secrets)
+    }
+
+    /// The stripe that a hash belongs to: its top bits.
+    #[inline]
+    pub(crate) fn stripe_of(&self, hash: u64) -> u32 {
+        let bits = self.geometry().stripes.trailing_zeros();
+        // Shifting by 64 is not defined, so the shift is made in two parts.
+        ((hash >> 1) >> (63 - bits)) as u32
+    }
+
+    fn field(&self, place: Place) -> &AtomicU64 {
+        self.region.field(place)
+    }
+
+    fn field32(&self, place: Place32) -> &AtomicU32 {
+        self.region.field32(place)
+    }
+
+    /// Writes everything back to storage, so that it survives a loss of power; needs all stripes locked against writers.
+    fn sync_locked(&self) -> Result<()> {
+        self.region.flush()?;
+        self.field(header::DIRTY).store(0, std::sync::atomic::Ordering::Release);
+        self.region.flush_header()
+    }
+
+    /// Notes, durably, that the object differs from its last synchronised state. Cheap when that is known already.
+    #[inline]
+    fn note_dirty(&self) -> Result<()> {
+        if self.field(header::DIRTY).load(Relaxed) == 1 { Ok(()) } else { self.make_dirty() }
+    }
+
+    #[cold]
+    fn make_dirty(&self) -> Result<()> {
+        for (i, word) in crate::os::file::boot_id().into_iter().enumerate() {
+            self.field(Place(header::BOOT.0 + i as u64 * 8)).store(word, Relaxed);
+        }
+        self.field(header::DIRTY).store(1, std::sync::atomic::Ordering::Release);
+        self.region.flush_header()
+    }
+
+    /// Length of an array.
+    pub(crate) fn array_len(&self) -> u64 {
+        self.field(header::ARRAY_LEN).load(Acquire)
+    }
+}
+
+/// What a handle knows beside its store: how long it waits.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Limits {
+    pub(crate) lock_timeout: Option<Duration>,
+}

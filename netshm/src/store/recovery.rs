@@ -1,0 +1,199 @@
+//! Undoing what a dead writer left behind.
+//!
+//! One process at a time recovers a number: who gets the number's byte. It takes no other lock and allocates nothing
+//! until the dead writer's stripes are free. An interrupted recovery is repeated by the next one, to the same end. Runs
+//! in transit stay noted in the slot; whoever takes the slot next settles them.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering::{Relaxed, Release, SeqCst};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use super::Store;
+use crate::journal::Journal;
+use crate::layout::{PROCESSES, Place};
+use crate::locking::word::Released;
+use crate::locking::{Fate, Owners, retract, word_of};
+use crate::os::{futex, steps};
+use crate::region::Region;
+use crate::{Error, Result};
+
+/// The numbers that threads of this process are recovering or taking: the kernel sees them as one owner of the bytes.
+#[derive(Default)]
+pub(crate) struct Recoveries(Mutex<BTreeSet<u32>>);
+
+impl Recoveries {
+    /// A turn at the number, unless another thread has it.
+    pub(super) fn begin(&self, number: u32) -> Option<Turn<'_>> {
+        let mut numbers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        numbers.insert(number).then_some(Turn { recoveries: self, number })
+    }
+}
+
+/// A thread's turn at a number; ends when dropped.
+pub(super) struct Turn<'a> {
+    recoveries: &'a Recoveries,
+    number: u32,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.recoveries.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.number);
+    }
+}
+
+/// How often a lock word must be seen to name a slot that nobody owns, before it is taken for damage.
+const STALE_LOOKS: u32 = 16;
+
+impl Store {
+    /// Recovers every dead process. For opening the object.
+    pub(super) fn recover_all(&self) -> Result<()> {
+        for number in 1..=PROCESSES {
+            if self.field32(self.geometry().process(number)).load(Relaxed) != 0 {
+                self.recover_number(number)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether some process died in the middle of a change. For descriptors that cannot recover.
+    pub(crate) fn has_dead_writer(&self) -> Result<bool> {
+        for slot in 0..self.geometry().slots {
+            let number = self.field32(self.geometry().slot(slot).owner()).load(SeqCst);
+            if number != 0 && number <= PROCESSES && Some(number) != self.known_number() && !self.lives(number)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Recovers the owner of a slot if it is dead.
+    pub(super) fn recover_slot_owner(&self, slot: u32) -> Result<Fate> {
+        let number = self.field32(self.geometry().slot(slot).owner()).load(SeqCst);
+        match number {
+            0 => Ok(Fate::Gone),
+            number if number > PROCESSES => {
+                let place = self.geometry().slot(slot).log_len();
+                Err(self.region().corrupt(place.0 & !63, "a slot names an owner that cannot exist"))
+            }
+            number if Some(number) == self.known_number() => Ok(Fate::Alive),
+            number => self.recover_number(number),
+        }
+    }
+
+    fn recover_number(&self, number: u32) -> Result<Fate> {
+        if Some(number) == self.known_number() || self.lives(number)? {
+            return Ok(Fate::Alive);
+        }
+        if self.region().object().read_only() {
+            return Err(Error::NeedsRecovery { object: self.name() });
+        }
+        let Some(_turn) = self.recoveries.begin(number) else {
+            // Another thread of this process is at it.
+            std::thread::sleep(Duration::from_millis(1));
+            return Ok(Fate::Gone);
+        };
+        // This process may have taken the number itself meanwhile; and if another one has the byte, it is recovering
+        // the number, or has taken it after doing so.
+        if Some(number) == self.known_number() || !self.lock_number(number)? {
+            return Ok(Fate::Alive);
+        }
+        let outcome = self.recover_number_held(number);
+        self.unlock_number(number);
+        outcome.map(|()| Fate::Gone)
+    }
+
+    /// Recovers what a former owner of the number left; its byte is held by this process.
+    pub(super) fn recover_number_held(&self, number: u32) -> Result<()> {
+        let word = self.field32(self.geometry().process(number));
+        if word.load(SeqCst) == 0 {
+            return Ok(());
+        }
+        for slot in 0..self.geometry().slots {
+            if self.field32(self.geometry().slot(slot).owner()).load(SeqCst) == number {
+                self.undo_slot(slot)?;
+                self.give_slot_back(slot);
+                self.prefer_slot(slot);
+            }
+        }
+        word.store(0, SeqCst);
+        steps::step();
+        Ok(())
+    }
+
+    /// Rolls back the logs of a slot and frees its stripes, the meta stripe first.
+    pub(super) fn undo_slot(&self, slot: u32) -> Result<()> {
+        let geometry = *self.geometry();
+        let meta = geometry.meta();
+        if word_of(self.region(), meta).load().owner() == Some(slot) {
+            let length = geometry.stripe(meta).top_end();
+            self.undo_log(length, geometry.slots)?;
+            self.free_stripe(meta);
+        }
+        self.undo_log(geometry.slot(slot).log_len(), slot)?;
+        for stripe in 0..geometry.stripes {
+            if word_of(self.region(), stripe).load().owner() == Some(slot) {
+                self.free_stripe(stripe);
+            }
+        }
+        retract(self.region(), slot);
+        Ok(())
+    }
+
+    fn undo_log(&self, length: Place, log: u32) -> Result<()> {
+        if self.field(length).load(Relaxed) == 0 {
+            return Ok(());
+        }
+        Journal::reopen(length, self.geometry().log(log), self.region())?.roll_back_to(self.region(), 0)
+    }
+
+    fn free_stripe(&self, stripe: u32) {
+        self.make_even(stripe);
+        let word = word_of(self.region(), stripe);
+        let (Released::Quiet | Released::Sleepers) = word.release();
+        futex::wake(word.0, u32::MAX >> 1);
+    }
+
+    /// Ends a stripe's time of change: readers may trust it again.
+    pub(super) fn make_even(&self, stripe: u32) {
+        let sequence = self.field(self.geometry().stripe(stripe).sequence());
+        let value = sequence.load(Relaxed);
+        if value & 1 == 1 {
+            // SYNC POINT: sequence. Pairs with the first load of a reader.
+            sequence.store(value.wrapping_add(1), Release);
+            steps::step();
+        }
+    }
+}
+
+impl Owners for Store {
+    fn region(&self) -> &Region {
+        &self.region
+    }
+
+    fn take_over(&self, stripe: u32, slot: u32) -> Result<Fate> {
+        let word = word_of(&self.region, stripe);
+        for _ in 0..STALE_LOOKS {
+            if word.load().owner() != Some(slot) {
+                return Ok(Fate::Gone);
+            }
+            if self.field32(self.geometry().slot(slot).owner()).load(SeqCst) != 0 {
+                return self.recover_slot_owner(slot);
+            }
+            std::thread::sleep(Duration::from_micros(50));
+        }
+        // A writer owns its slot as long as any lock word names it.
+        if self.region.object().read_only() {
+            return Err(Error::NeedsRecovery { object: self.name() });
+        }
+        if word.clear_stale(slot) {
+            self.make_even(stripe);
+        }
+        Ok(Fate::Gone)
+    }
+
+    fn pid(&self, slot: u32) -> Option<u32> {
+        let pid = self.field32(self.geometry().slot(slot).pid()).load(Relaxed);
+        (pid != 0).then_some(pid)
+    }
+}

@@ -1,0 +1,83 @@
+//! Slots: one for each running writer, a thread inside an operation or a group.
+
+use std::cell::Cell;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::time::Duration;
+
+use super::Store;
+use crate::Result;
+use crate::locking::{Owners, Patience};
+use crate::os::steps;
+
+thread_local! {
+    /// The store and slot that this thread used last.
+    static LAST: Cell<(u64, u32)> = const { Cell::new((0, 0)) };
+}
+
+impl Store {
+    /// Takes a slot: the one used last if it is free, otherwise any; waits while all are busy.
+    #[inline]
+    pub(super) fn take_slot(&self, patience: Patience) -> Result<u32> {
+        let number = self.number()?;
+        let (id, slot) = LAST.get();
+        let slot = if id == self.id && self.claim_slot(slot, number) { slot } else { self.search_slot(number, patience)? };
+        let at = self.geometry().slot(slot);
+        let clean = [at.log_len(), at.transit(), at.adopted(), at.release()];
+        if clean.into_iter().any(|place| self.field(place).load(Relaxed) != 0) {
+            self.settle_foreign(slot)?;
+        }
+        Ok(slot)
+    }
+
+    #[inline]
+    fn claim_slot(&self, slot: u32, number: u32) -> bool {
+        let owner = self.field32(self.geometry().slot(slot).owner());
+        let claimed = owner.compare_exchange(0, number, SeqCst, Relaxed).is_ok();
+        steps::step();
+        claimed
+    }
+
+    #[cold]
+    fn search_slot(&self, number: u32, mut patience: Patience) -> Result<u32> {
+        let slots = self.geometry().slots;
+        let start = std::process::id() % slots;
+        let mut pause = Duration::from_micros(20);
+        loop {
+            for slot in (start..slots).chain(0..start) {
+                if self.claim_slot(slot, number) {
+                    self.field32(self.geometry().slot(slot).pid()).store(std::process::id(), Relaxed);
+                    LAST.set((self.id, slot));
+                    return Ok(slot);
+                }
+            }
+            for slot in 0..slots {
+                self.recover_slot_owner(slot)?;
+            }
+            patience.check(self, self.geometry().meta(), None)?;
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(5));
+        }
+    }
+
+    /// Ends what a former owner of the slot left: its log, which a damaged object may hold, and runs on their way.
+    #[cold]
+    fn settle_foreign(&self, slot: u32) -> Result<()> {
+        let outcome = self.undo_slot(slot).and_then(|()| self.settle(slot));
+        if outcome.is_err() {
+            self.give_slot_back(slot);
+        }
+        outcome
+    }
+
+    /// Gives a slot back.
+    #[inline]
+    pub(super) fn give_slot_back(&self, slot: u32) {
+        self.field32(self.geometry().slot(slot).owner()).store(0, SeqCst);
+        steps::step();
+    }
+
+    /// Lets this thread take that slot next, to settle what is left in it.
+    pub(super) fn prefer_slot(&self, slot: u32) {
+        LAST.set((self.id, slot));
+    }
+}
