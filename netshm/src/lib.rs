@@ -10,5 +10,6 @@ mod os;
 mod shm;
 pub use locking::Locking;
 pub use name::ShmName;
+pub use shm::{Shm, ShmOptions};
 
 pub use netshm_derive::{ShmData, ShmKey};

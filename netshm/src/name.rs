@@ -1,5 +1,230 @@
 //! Global names of shared objects.
 
-/// The global name of a shared object.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct ShmName(());
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use crate::error::{Error, Result};
+use crate::os::path;
+
+/// The global name of a shared object: any process that knows it, and may, can open the object.
+///
+/// | text | what it names |
+/// |---|---|
+/// | `posix:/sample` | a POSIX shared memory object; it lives in memory and is gone after a reboot |
+/// | `file:data/sample` | a file that is mapped into memory; relative paths begin in the current directory of who opens it |
+///
+/// The text is read by [`str::parse`] and written by [`to_string`](ToString::to_string).
+///
+/// ```
+/// use netshm::ShmName;
+///
+/// let name: ShmName = "posix:/sample".parse()?;
+/// assert_eq!(name, ShmName::posix("/sample")?);
+/// assert_eq!(name.to_string(), "posix:/sample");
+///
+/// let name = ShmName::file("data/sample")?;
+/// assert_eq!(name.to_string(), "file:data/sample");
+///
+/// let error = "posix:/a/b".parse::<ShmName>().unwrap_err();
+/// assert!(error.to_string().contains("no slash but the first"));
+/// # Ok::<(), netshm::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[doc(alias = "shm_name")]
+pub struct ShmName(Kind);
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Kind {
+    /// With its slash.
+    Posix(OsString),
+    File(PathBuf),
+}
+
+/// Where Linux keeps POSIX shared memory. The C libraries have the place built in as well, so `shm_open` is nothing but
+/// `open` of a path below it; we need the path itself, since an object is looked up with `O_PATH` before it is opened.
+const POSIX_DIRECTORY: &str = "/dev/shm";
+
+const POSIX_PREFIX: &str = "posix:";
+const FILE_PREFIX: &str = "file:";
+
+/// `NAME_MAX`: the longest name of a directory entry.
+const LONGEST: usize = 255;
+
+impl ShmName {
+    /// The name of a POSIX shared memory object: one slash and then up to 255 bytes, with no other slash, as in
+    /// `/sample`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidName`] says which rule is broken.
+    #[doc(alias = "POSIX")]
+    #[doc(alias = "shm_open")]
+    pub fn posix(name: impl AsRef<OsStr>) -> Result<ShmName> {
+        let name = name.as_ref();
+        match posix_fault(name.as_bytes()) {
+            Some(reason) => Err(invalid(POSIX_PREFIX, name, reason)),
+            None => Ok(ShmName(Kind::Posix(name.to_owned()))),
+        }
+    }
+
+    /// The name of an object in a file.
+    ///
+    /// # Errors
+    /// [`Error::InvalidName`] if the path is empty, contains a NUL byte, or does not end in a file name of at most 255
+    /// bytes.
+    #[doc(alias = "File")]
+    pub fn file(path: impl Into<PathBuf>) -> Result<ShmName> {
+        let path = path.into();
+        match file_fault(path.as_os_str().as_bytes()) {
+            Some(reason) => Err(invalid(FILE_PREFIX, path.as_os_str(), reason)),
+            None => Ok(ShmName(Kind::File(path))),
+        }
+    }
+
+    /// Deletes the name. Who has the object open keeps it; it is gone when the last of them closes it.
+    ///
+    /// ```
+    /// use netshm::{Error, Shm};
+    ///
+    /// let shm = Shm::create_unique(&"posix:/unlink.XXXXXXXX".parse()?, 0o600)?;
+    /// shm.name().unlink()?;
+    /// assert_eq!(shm.size()?, 0); // still there for us
+    /// assert!(matches!(Shm::open(shm.name()), Err(Error::Io { .. })));
+    /// # Ok::<(), netshm::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Io`], for instance if there is no such object.
+    #[doc(alias = "unlink_shm")]
+    #[doc(alias = "shm_unlink")]
+    pub fn unlink(&self) -> Result<()> {
+        path::unlink(&self.path()).map_err(|source| Error::Io {
+            object: self.to_string().into(),
+            doing: "deleting the name",
+            source,
+        })
+    }
+
+    /// The path that leads to the object.
+    pub(crate) fn path(&self) -> PathBuf {
+        match &self.0 {
+            Kind::Posix(name) => {
+                let mut path = OsString::from(POSIX_DIRECTORY);
+                path.push(name);
+                path.into()
+            }
+            Kind::File(path) => path.clone(),
+        }
+    }
+
+    /// The last part of the path, which is what the directory entry is called.
+    pub(crate) fn last_part(&self) -> &OsStr {
+        let whole = match &self.0 {
+            Kind::Posix(name) => name,
+            Kind::File(path) => path.as_os_str(),
+        };
+        OsStr::from_bytes(last_part(whole.as_bytes()))
+    }
+
+    /// The same name with another last part.
+    pub(crate) fn with_last_part(&self, part: &OsStr) -> Result<ShmName> {
+        match &self.0 {
+            Kind::Posix(_) => {
+                let mut name = OsString::from("/");
+                name.push(part);
+                ShmName::posix(name)
+            }
+            Kind::File(path) => ShmName::file(path.with_file_name(part)),
+        }
+    }
+}
+
+fn last_part(whole: &[u8]) -> &[u8] {
+    whole.rsplit(|&byte| byte == b'/').next().unwrap_or_default()
+}
+
+fn posix_fault(name: &[u8]) -> Option<&'static str> {
+    let Some((b'/', rest)) = name.split_first() else {
+        return Some("a POSIX name begins with a slash, as in `posix:/sample`");
+    };
+    match rest {
+        [] => Some("there is nothing after the slash"),
+        [b'/', ..] => Some("a POSIX name begins with one slash only"),
+        _ if rest.contains(&b'/') => Some("a POSIX name has no slash but the first"),
+        _ => part_fault(rest),
+    }
+}
+
+fn file_fault(path: &[u8]) -> Option<&'static str> {
+    match path {
+        [] => Some("the path is empty"),
+        _ if path.contains(&0) => Some("it contains a NUL byte"),
+        [.., b'/'] => Some("a path that ends in a slash names a directory"),
+        _ => part_fault(last_part(path)),
+    }
+}
+
+fn part_fault(part: &[u8]) -> Option<&'static str> {
+    match part {
+        b"." | b".." => Some("`.` and `..` name directories"),
+        _ if part.contains(&0) => Some("it contains a NUL byte"),
+        _ if part.len() > LONGEST => Some("it is longer than 255 bytes"),
+        _ => None,
+    }
+}
+
+fn invalid(prefix: &str, name: &OsStr, reason: &'static str) -> Error {
+    Error::InvalidName { name: format!("{prefix}{}", Path::new(name).display()), reason }
+}
+
+impl FromStr for ShmName {
+    type Err = Error;
+
+    /// Reads `posix:/name` or `file:path`.
+    fn from_str(text: &str) -> Result<ShmName> {
+        if let Some(name) = text.strip_prefix(POSIX_PREFIX) {
+            ShmName::posix(name)
+        } else if let Some(path) = text.strip_prefix(FILE_PREFIX) {
+            ShmName::file(path)
+        } else {
+            Err(invalid("", OsStr::new(text), "it begins with neither `posix:` (shared memory) nor `file:` (a path)"))
+        }
+    }
+}
+
+/// Writes what [`FromStr`] reads. (Bytes that are no UTF-8 are shown as replacement characters.)
+impl fmt::Display for ShmName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::Posix(name) => write!(f, "{POSIX_PREFIX}{}", Path::new(name).display()),
+            Kind::File(path) => write!(f, "{FILE_PREFIX}{}", path.display()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_part_is_replaced() {
+        for (before, after) in [
+            ("posix:/a", "posix:/b.c"),
+            ("file:a", "file:b.c"),
+            ("file:/x/a", "file:/x/b.c"),
+            ("file:../a", "file:../b.c"),
+        ] {
+            let name: ShmName = before.parse().unwrap();
+            assert_eq!(name.last_part(), "a");
+            assert_eq!(name.with_last_part(OsStr::new("b.c")).unwrap(), after.parse().unwrap());
+        }
+    }
+
+    #[test]
+    fn posix_names_lie_where_the_system_keeps_them() {
+        assert_eq!(ShmName::posix("/a").unwrap().path(), Path::new("/dev/shm/a"));
+        assert_eq!(ShmName::file("a/b").unwrap().path(), Path::new("a/b"));
+    }
+}

@@ -1,7 +1,7 @@
 //! Bulk moves between private memory and shared words.
 //!
-//! Shared words may change at any time, so they are never seen as `&[u64]` or `&[u8]`. A loop of relaxed atomic loads or
-//! stores is right but several times slower than `memcpy`, since the compiler may not merge them. Large moves
+//! Shared words may change at any time, so they are never seen as `&[u64]` or `&[u8]`. A loop of relaxed atomic loads
+//! or stores is right but several times slower than `memcpy`, since the compiler may not merge them. Large moves
 //! therefore are one `rep movsb` on x86-64: opaque to the compiler, and for the machine a series of plain accesses.
 //! What a move catches of a concurrent store is any mixture of old and new bytes; readers validate afterwards.
 #![allow(unsafe_code)]

@@ -162,10 +162,11 @@ fn parse_uuid(text: &str) -> Option<u128> {
 #[cfg(test)]
 pub(crate) mod tests {
     use std::fs::{File, OpenOptions};
-    use std::os::fd::AsFd;
+    use std::os::fd::{AsFd, OwnedFd};
     use std::path::PathBuf;
 
     use super::*;
+    use crate::os::lock_fd::LockFd;
 
     /// An empty file that is removed in the end.
     pub(crate) struct Scratch(PathBuf);
@@ -179,6 +180,12 @@ pub(crate) mod tests {
 
         pub(crate) fn open(&self) -> File {
             OpenOptions::new().read(true).write(true).open(&self.0).unwrap()
+        }
+
+        pub(crate) fn open_for_locks(&self) -> LockFd {
+            let fd = OwnedFd::from(self.open());
+            let identity = identity(fd.as_fd()).unwrap();
+            LockFd::new(fd, identity)
         }
     }
 

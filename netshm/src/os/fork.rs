@@ -89,8 +89,37 @@ unsafe extern "C" fn in_child() {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// Whether `body` is true in a forked child. The child must not panic, for it has no other threads to hold the
+    /// locks that printing takes.
+    pub(crate) fn in_child(body: impl FnOnce() -> bool) -> bool {
+        // SAFETY: the C library keeps its allocator usable in the child, and `body` needs no other lock.
+        run_child(unsafe { libc::fork() }, body)
+    }
+
+    /// The same with a system call that the C library does not notice, hence without handlers. `body` must not even
+    /// allocate.
+    fn in_unnoticed_child(body: impl FnOnce() -> bool) -> bool {
+        // SAFETY: without flags, `clone` is a plain fork.
+        let pid = unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) };
+        run_child(pid as libc::pid_t, body)
+    }
+
+    fn run_child(pid: libc::pid_t, body: impl FnOnce() -> bool) -> bool {
+        assert!(pid >= 0, "no child");
+        if pid == 0 {
+            let code = i32::from(!body());
+            // SAFETY: ends the process at once; nothing of it is needed any more.
+            unsafe { libc::_exit(code) };
+        }
+        let mut status = 0;
+        // SAFETY: the status is a local variable.
+        let waited = unsafe { libc::waitpid(pid, &mut status, 0) };
+        assert_eq!(waited, pid);
+        status == 0
+    }
 
     #[test]
     fn one_generation_for_all_threads() {
@@ -100,5 +129,63 @@ mod tests {
         assert!(is_current(here));
         assert!(!is_current(here + 1));
         assert!(!is_current(WIPED));
+    }
+
+    #[test]
+    fn a_child_begins_a_new_generation() {
+        let here = generation();
+        let body = || {
+            let before = is_current(here);
+            let new = generation();
+            !before && new != here && is_current(new) && !is_current(here) && generation() == new
+        };
+        assert!(in_child(body));
+        assert!(in_unnoticed_child(body));
+        assert!(is_current(here));
+    }
+
+    #[test]
+    fn a_child_does_not_keep_its_parents_locks() {
+        use crate::os::file::tests::Scratch;
+        use crate::os::lock::{self, Kind, Outcome, bytes};
+        use std::os::fd::{AsFd, AsRawFd};
+
+        generation();
+        let scratch = Scratch::new();
+        let held = scratch.open_for_locks();
+        let outcome = lock::ofd_lock(held.as_fd(), Kind::Exclusive, bytes::PROCESS, false).unwrap();
+        assert_eq!(outcome, Outcome::Locked);
+        let number = held.as_fd().as_raw_fd();
+        // SAFETY: asks whether the number is open, nothing more.
+        let is_open = || unsafe { libc::fcntl(number, libc::F_GETFD) } != -1;
+        assert!(in_child(|| !is_open()));
+        // Without the handler, the next look at the generation does it.
+        assert!(in_unnoticed_child(|| {
+            let before = is_open();
+            generation();
+            before && !is_open()
+        }));
+        let other = scratch.open();
+        assert!(lock::ofd_held_elsewhere(other.as_fd(), bytes::PROCESS).unwrap());
+        drop(held);
+        assert!(!lock::ofd_held_elsewhere(other.as_fd(), bytes::PROCESS).unwrap());
+    }
+
+    #[test]
+    fn an_unnoticed_child_leaves_reused_numbers_alone() {
+        use crate::os::file::tests::Scratch;
+        use std::os::fd::{AsFd, AsRawFd};
+
+        generation();
+        let (scratch, other) = (Scratch::new(), Scratch::new());
+        let held = scratch.open_for_locks();
+        let (number, other) = (held.as_fd().as_raw_fd(), other.open());
+        assert!(in_unnoticed_child(|| {
+            // SAFETY: puts another file under the number, as a child that closes everything and opens anew may do.
+            unsafe { libc::dup2(other.as_raw_fd(), number) };
+            generation();
+            // SAFETY: asks whether the number is open, nothing more.
+            unsafe { libc::fcntl(number, libc::F_GETFD) != -1 }
+        }));
     }
 }

@@ -11,6 +11,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64, Ordering};
 
+use super::file::Identity;
 use super::{file, lock};
 
 /// A descriptor for OFD locks only, with an open file description of its own, and never mapped: a mapping inherited
@@ -23,11 +24,10 @@ pub(crate) struct LockFd {
 }
 
 impl LockFd {
-    /// Takes over a descriptor on which no lock has been taken yet.
-    pub(crate) fn new(fd: OwnedFd) -> std::io::Result<LockFd> {
-        let id = file::identity(fd.as_fd())?;
-        let entry = enter(fd.as_raw_fd(), id);
-        Ok(LockFd { fd: Some(fd), entry })
+    /// Takes over a descriptor of that file on which no lock has been taken yet.
+    pub(crate) fn new(fd: OwnedFd, file: Identity) -> LockFd {
+        let entry = enter(fd.as_raw_fd(), file);
+        LockFd { fd: Some(fd), entry }
     }
 
     /// Releases every lock, but keeps the descriptor.
@@ -99,7 +99,7 @@ fn chunks() -> impl Iterator<Item = &'static Chunk> {
     std::iter::successors(Some(&TABLE), |chunk| chunk.next())
 }
 
-fn enter(fd: RawFd, id: file::Identity) -> &'static Entry {
+fn enter(fd: RawFd, id: Identity) -> &'static Entry {
     let mut chunk = &TABLE;
     loop {
         for entry in &chunk.entries {
@@ -144,8 +144,7 @@ pub(super) fn close_inherited_late() {
         // SAFETY: the number is not negative one, and the borrow ends with the call, which only asks the kernel about
         // it; a number that is not open any more is answered by an error.
         let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
-        let was =
-            file::Identity { device: entry.device.load(Ordering::Relaxed), inode: entry.inode.load(Ordering::Relaxed) };
+        let was = Identity { device: entry.device.load(Ordering::Relaxed), inode: entry.inode.load(Ordering::Relaxed) };
         if file::identity(borrowed).is_ok_and(|is| is == was) {
             close(fd);
         }

@@ -12,3 +12,5 @@ pub(crate) mod futex;
 pub(crate) mod lock;
 pub(crate) mod lock_fd;
 pub(crate) mod map;
+pub(crate) mod path;
+pub(crate) mod per_process;

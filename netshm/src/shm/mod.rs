@@ -1,1 +1,11 @@
-//! Descriptors of shared objects.
+//! Descriptors of shared objects: opening, creating, and one set of descriptors for each object and process.
+
+mod descriptor;
+mod object;
+mod options;
+mod registry;
+mod unique;
+
+pub use descriptor::Shm;
+pub(crate) use object::Object;
+pub use options::ShmOptions;

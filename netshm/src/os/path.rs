@@ -1,0 +1,175 @@
+//! From a path to a descriptor: without following symbolic links where anybody could have put them, and without ever
+//! opening a file before it is known which one it is.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Component, Path};
+
+use rustix::fs::{self, Access, AtFlags, CWD, FileType, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::file::{self, Identity};
+
+/// A directory entry, be there a file or not: the directory, held open, and the name in it.
+#[derive(Debug)]
+pub(crate) struct Place {
+    directory: OwnedFd,
+    name: OsString,
+    /// Whether a symbolic link in this place is followed.
+    follow: bool,
+}
+
+/// What is known about a file without opening it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Status {
+    pub(crate) identity: Identity,
+    pub(crate) file_type: FileType,
+    /// The permission bits.
+    pub(crate) mode: u32,
+    /// The owner's user id.
+    pub(crate) owner: u32,
+}
+
+impl Place {
+    /// Walks down `path`. A symbolic link in a directory that everybody can write to is not followed, unless
+    /// `follow_everywhere`: anybody could have put it there.
+    pub(crate) fn find(path: &Path, follow_everywhere: bool) -> io::Result<Place> {
+        let name = path.file_name().ok_or(Errno::ISDIR)?.to_owned();
+        let start = if path.is_absolute() { "/" } else { "." };
+        let mut directory = fs::openat(CWD, start, DIRECTORY, Mode::empty())?;
+        // Without links to refuse, the kernel does it in one step.
+        if follow_everywhere && let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            directory = fs::openat(&directory, parent, DIRECTORY, Mode::empty())?;
+        } else {
+            for step in path.parent().into_iter().flat_map(Path::components) {
+                if let Component::Normal(_) | Component::ParentDir = step {
+                    directory = descend(directory.as_fd(), step.as_os_str())?;
+                }
+            }
+        }
+        let follow = follow_everywhere || !open_to_everybody(directory.as_fd())?;
+        Ok(Place { directory, name, follow })
+    }
+
+    /// Looks, without opening anything: a descriptor that can do nothing but be asked about. `None` if there is no
+    /// file. A symbolic link that may not be followed is an error.
+    pub(crate) fn probe(&self) -> io::Result<Option<OwnedFd>> {
+        match fs::openat(&self.directory, &self.name, OFlags::PATH | OFlags::CLOEXEC | self.nofollow(), Mode::empty()) {
+            Ok(fd) if status(fd.as_fd())?.file_type == FileType::Symlink => Err(link_refused()),
+            Ok(fd) => Ok(Some(fd)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Creates a file, open for reading and writing. `None` if there is something already.
+    pub(crate) fn create(&self, mode: u32) -> io::Result<Option<OwnedFd>> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OPENING;
+        match fs::openat(&self.directory, &self.name, flags, Mode::from_raw_mode(mode)) {
+            Ok(fd) => Ok(Some(fd)),
+            Err(Errno::EXIST) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Creates the file that a dangling symbolic link in this place leads to; by now it may be there. `None` if links
+    /// in this place are not followed.
+    pub(crate) fn create_behind_link(&self, mode: u32) -> io::Result<Option<OwnedFd>> {
+        if !self.follow {
+            return Ok(None);
+        }
+        let flags = OFlags::RDWR | OFlags::CREATE | OPENING;
+        Ok(Some(fs::openat(&self.directory, &self.name, flags, Mode::from_raw_mode(mode))?))
+    }
+
+    /// Opens whatever is in this place now, which may be another file than a moment ago.
+    pub(crate) fn open(&self, writable: bool) -> io::Result<OwnedFd> {
+        Ok(fs::openat(&self.directory, &self.name, access(writable) | OPENING | self.nofollow(), Mode::empty())?)
+    }
+
+    fn nofollow(&self) -> OFlags {
+        if self.follow { OFlags::empty() } else { OFlags::NOFOLLOW }
+    }
+}
+
+const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+/// `NONBLOCK`, lest a FIFO that took the file's place keeps us waiting; for regular files it means nothing.
+const OPENING: OFlags = OFlags::CLOEXEC.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
+
+fn access(writable: bool) -> OFlags {
+    if writable { OFlags::RDWR } else { OFlags::RDONLY }
+}
+
+fn descend(directory: BorrowedFd<'_>, name: &OsStr) -> io::Result<OwnedFd> {
+    let nofollow = if open_to_everybody(directory)? { OFlags::NOFOLLOW } else { OFlags::empty() };
+    fs::openat(directory, name, DIRECTORY | nofollow, Mode::empty()).map_err(|error| {
+        let is_link = || {
+            let status = fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW);
+            status.is_ok_and(|status| FileType::from_raw_mode(status.st_mode) == FileType::Symlink)
+        };
+        if !nofollow.is_empty() && is_link() { link_refused() } else { error.into() }
+    })
+}
+
+fn open_to_everybody(directory: BorrowedFd<'_>) -> io::Result<bool> {
+    Ok(status(directory)?.mode & 0o002 != 0)
+}
+
+fn link_refused() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::PermissionDenied,
+        "a symbolic link in a directory that everybody can write to is not followed (option `follow_symlinks`)",
+    )
+}
+
+/// What is known about an open file; `O_PATH` descriptors too.
+pub(crate) fn status(fd: BorrowedFd<'_>) -> io::Result<Status> {
+    let stat = fs::fstat(fd)?;
+    Ok(Status {
+        identity: Identity { device: stat.st_dev, inode: stat.st_ino },
+        file_type: FileType::from_raw_mode(stat.st_mode),
+        mode: stat.st_mode & 0o7777,
+        owner: stat.st_uid,
+    })
+}
+
+/// Opens the very file that a descriptor stands for once more, with an open file description of its own. `None`
+/// if the system has no `/proc` to do so.
+pub(crate) fn reopen(fd: BorrowedFd<'_>, writable: bool) -> io::Result<Option<OwnedFd>> {
+    match fs::openat(CWD, through_proc(fd), access(writable) | OPENING, Mode::empty()) {
+        Ok(new) if file::identity(new.as_fd())? == file::identity(fd)? => Ok(Some(new)),
+        Ok(_) | Err(Errno::NOENT) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// An error unless the effective user may open the file that the descriptor stands for.
+pub(crate) fn check_access(fd: BorrowedFd<'_>, writable: bool) -> io::Result<()> {
+    let wanted = if writable { Access::READ_OK | Access::WRITE_OK } else { Access::READ_OK };
+    match fs::accessat(CWD, through_proc(fd), wanted, AtFlags::EACCESS) {
+        // Without `/proc`, or under a kernel that cannot tell, it goes without the check.
+        Ok(()) | Err(Errno::NOENT | Errno::NOSYS) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn through_proc(fd: BorrowedFd<'_>) -> String {
+    format!("/proc/self/fd/{}", fd.as_raw_fd())
+}
+
+/// The user whose rights this process has.
+pub(crate) fn effective_user() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// Changes the permission bits.
+pub(crate) fn set_mode(fd: BorrowedFd<'_>, mode: u32) -> io::Result<()> {
+    Ok(fs::fchmod(fd, Mode::from_raw_mode(mode))?)
+}
+
+/// Deletes a directory entry.
+pub(crate) fn unlink(path: &Path) -> io::Result<()> {
+    Ok(fs::unlink(path)?)
+}

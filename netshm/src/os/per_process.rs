@@ -1,0 +1,64 @@
+//! Statics of which a forked child has its own.
+#![allow(unsafe_code)]
+
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+use super::fork;
+
+/// A value that is made when a process first asks for it. A forked child makes a new one and never looks at its
+/// parent's, whose locks may have been held by threads that the child does not have.
+pub(crate) struct PerProcess<T: 'static> {
+    current: AtomicPtr<Tagged<T>>,
+    make: fn() -> T,
+}
+
+struct Tagged<T> {
+    generation: u64,
+    value: T,
+}
+
+impl<T: Send + Sync> PerProcess<T> {
+    pub(crate) const fn new(make: fn() -> T) -> PerProcess<T> {
+        PerProcess { current: AtomicPtr::new(ptr::null_mut()), make }
+    }
+
+    /// This process's value. It is never freed: the parent's is left behind in the child.
+    pub(crate) fn get(&'static self) -> &'static T {
+        let generation = fork::generation();
+        loop {
+            let seen = self.current.load(Ordering::Acquire);
+            // SAFETY: null, or a leaked box that is never freed and only shared.
+            if let Some(tagged) = unsafe { seen.as_ref() }
+                && tagged.generation == generation
+            {
+                return &tagged.value;
+            }
+            let new = Box::into_raw(Box::new(Tagged { generation, value: (self.make)() }));
+            if self.current.compare_exchange(seen, new, Ordering::AcqRel, Ordering::Acquire).is_err() {
+                // SAFETY: from `Box::into_raw` above and seen by nobody else, since it was not published.
+                drop(unsafe { Box::from_raw(new) });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU32;
+
+    use super::*;
+    use crate::os::fork::tests::in_child;
+
+    #[test]
+    fn a_child_has_its_own() {
+        static VALUE: PerProcess<AtomicU32> = PerProcess::new(|| AtomicU32::new(1));
+        VALUE.get().store(2, Ordering::Relaxed);
+        assert!(in_child(|| {
+            let fresh = VALUE.get().load(Ordering::Relaxed) == 1;
+            VALUE.get().store(3, Ordering::Relaxed);
+            fresh && VALUE.get().load(Ordering::Relaxed) == 3
+        }));
+        assert_eq!(VALUE.get().load(Ordering::Relaxed), 2);
+    }
+}

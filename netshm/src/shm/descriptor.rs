@@ -1,0 +1,151 @@
+//! The public handle.
+
+use std::io;
+use std::os::unix::fs::fchown;
+use std::sync::Arc;
+
+use super::object::Object;
+use super::options::ShmOptions;
+use super::unique;
+use crate::error::{Error, Result};
+use crate::name::ShmName;
+use crate::os::{file, path};
+
+/// An open shared object: a shared memory descriptor, to be managed as a table or an array.
+///
+/// An object may be opened several times in a process, by several threads, under several names: all handles share one
+/// set of descriptors and locks. Handles are `Send` and `Sync`. After a `fork`, a handle is of no use in the child and
+/// says so ([`Error::Forked`]); the child opens the object anew. The object outlives its handles, until
+/// [its name is deleted](ShmName::unlink).
+///
+/// ```
+/// use netshm::{Shm, ShmName};
+///
+/// let name = ShmName::posix(format!("/sample.{}", std::process::id()))?;
+/// let shm = Shm::options().create(true).open(&name)?;
+/// assert_eq!(shm.name(), &name);
+/// shm.close()?;
+///
+/// let shm = Shm::open(&name)?;
+/// assert_eq!(shm.size()?, 0); // nothing has been stored yet
+/// name.unlink()?;
+/// # Ok::<(), netshm::Error>(())
+/// ```
+#[derive(Debug)]
+#[doc(alias = "shm_descr")]
+pub struct Shm {
+    name: ShmName,
+    object: Arc<Object>,
+}
+
+impl Shm {
+    /// Options for opening; see [`ShmOptions`].
+    #[must_use]
+    pub fn options() -> ShmOptions {
+        ShmOptions::new()
+    }
+
+    /// Opens an object that exists, for reading and writing.
+    ///
+    /// # Errors
+    /// See [`ShmOptions::open`].
+    #[doc(alias = "open_shm")]
+    pub fn open(name: &ShmName) -> Result<Shm> {
+        Shm::options().open(name)
+    }
+
+    /// Creates an object under a name that is not in use: every `X` in the last part of the pattern is replaced by a
+    /// random letter or digit (`A` to `Z`, `0` to `9`). [`name`](Self::name) tells which name it became. The permission bits are
+    /// those of [`ShmOptions::mode`].
+    ///
+    /// ```
+    /// use netshm::Shm;
+    ///
+    /// let shm = Shm::create_unique(&"posix:/myprogram.XXXXX".parse()?, 0o600)?;
+    /// println!("the object is called {}", shm.name());
+    /// # assert_ne!(shm.name().to_string(), "posix:/myprogram.XXXXX");
+    /// shm.name().unlink()?;
+    /// # Ok::<(), netshm::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::InvalidName`] if there is no `X`; [`Error::Io`] if no free name was found in many tries; otherwise as
+    /// for [`ShmOptions::open`].
+    #[doc(alias = "create_unique_shm")]
+    pub fn create_unique(pattern: &ShmName, mode: u32) -> Result<Shm> {
+        unique::create(pattern, Shm::options().create_new(true).mode(mode))
+    }
+
+    pub(super) fn new(name: ShmName, object: Arc<Object>) -> Shm {
+        Shm { name, object }
+    }
+
+    /// A further handle of an open object, under the name by which it was first opened.
+    pub(crate) fn from_object(object: Arc<Object>) -> Shm {
+        Shm { name: object.shm_name().clone(), object }
+    }
+
+    /// What is behind the handle.
+    pub(crate) fn object(&self) -> &Arc<Object> {
+        &self.object
+    }
+
+    /// The name by which the object was opened.
+    #[doc(alias = "name_of_shm")]
+    #[must_use]
+    pub fn name(&self) -> &ShmName {
+        &self.name
+    }
+
+    /// Whether the object can only be read through this handle.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        self.object.read_only()
+    }
+
+    /// The object's present size in bytes.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Forked`].
+    pub fn size(&self) -> Result<u64> {
+        self.ask("asking for the size", |object| file::size(object.fd()))
+    }
+
+    /// Changes the permission bits. Who has the object open keeps it.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`] if there are other than permission bits; [`Error::Io`], for instance if the object
+    /// belongs to another user; [`Error::Forked`].
+    #[doc(alias = "fchmod")]
+    pub fn set_mode(&self, mode: u32) -> Result<()> {
+        if mode & !0o777 != 0 {
+            let reason = "only the permission bits, 0o777, can be given".to_owned();
+            return Err(Error::InvalidOption { option: "mode", value: format!("{mode:#o}"), reason });
+        }
+        self.ask("changing the mode", |object| path::set_mode(object.fd(), mode))
+    }
+
+    /// Changes the user and the group that the object belongs to, by their numbers. `None` leaves one as it is.
+    ///
+    /// # Errors
+    /// [`Error::Io`], since usually only the superuser may do so; [`Error::Forked`].
+    #[doc(alias = "fchown")]
+    pub fn set_owner(&self, user: impl Into<Option<u32>>, group: impl Into<Option<u32>>) -> Result<()> {
+        let (user, group) = (user.into(), group.into());
+        self.ask("changing the owner", |object| fchown(object.fd(), user, group))
+    }
+
+    /// Closes the handle; dropping it does the same. The object remains, and so do other handles.
+    ///
+    /// # Errors
+    /// [`Error::Forked`]
+    #[doc(alias = "close_shm")]
+    pub fn close(self) -> Result<()> {
+        self.object.check_fork()
+    }
+
+    fn ask<T>(&self, doing: &'static str, question: impl FnOnce(&Object) -> io::Result<T>) -> Result<T> {
+        self.object.check_fork()?;
+        question(&self.object).map_err(|source| Error::Io { object: self.object.name().clone(), doing, source })
+    }
+}

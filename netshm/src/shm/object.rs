@@ -1,0 +1,132 @@
+//! What all handles of an object in a process share.
+
+use std::any::Any;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use super::registry::{self, Access};
+use crate::error::{Error, Result};
+use crate::name::ShmName;
+use crate::os::file::Identity;
+use crate::os::fork;
+use crate::os::lock_fd::LockFd;
+
+/// The open descriptors of one object for one kind of access.
+#[derive(Debug)]
+pub(super) struct Descriptors {
+    /// For everything but OFD locks.
+    pub(super) data: OwnedFd,
+    /// For OFD locks, which live as long as its open file description.
+    pub(super) lock: LockFd,
+}
+
+impl Descriptors {
+    /// Gives the descriptors up without closing them: in a forked child, where the numbers may belong to other files.
+    fn leak(self) {
+        std::mem::forget(self.data);
+        self.lock.leak();
+    }
+}
+
+/// An object as this process has it open; there is one for each (inode, kind of access).
+///
+/// Its descriptors are not closed before the last one of the same inode is gone: see [`registry`].
+#[derive(Debug)]
+pub(crate) struct Object {
+    /// The name by which it was first opened.
+    name: ShmName,
+    text: Arc<str>,
+    identity: Identity,
+    access: Access,
+    generation: u64,
+    /// Always there until `drop`.
+    descriptors: Option<Descriptors>,
+    attachment: Mutex<Option<Weak<dyn Any + Send + Sync>>>,
+    manage: Arc<Mutex<()>>,
+}
+
+impl Object {
+    pub(super) fn new(
+        name: ShmName,
+        identity: Identity,
+        access: Access,
+        descriptors: Descriptors,
+        manage: Arc<Mutex<()>>,
+    ) -> Object {
+        Object {
+            text: name.to_string().into(),
+            name,
+            identity,
+            access,
+            generation: fork::generation(),
+            descriptors: Some(descriptors),
+            attachment: Mutex::new(None),
+            manage,
+        }
+    }
+
+    /// The text of the name by which the object was first opened; for messages.
+    pub(crate) fn name(&self) -> &Arc<str> {
+        &self.text
+    }
+
+    pub(super) fn shm_name(&self) -> &ShmName {
+        &self.name
+    }
+
+    pub(super) fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// Whether the descriptors are open for reading only.
+    pub(crate) fn read_only(&self) -> bool {
+        self.access == Access::ReadOnly
+    }
+
+    /// The fork generation of the process that opened it.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// # Errors
+    /// [`Error::Forked`] in a child that was forked after the object had been opened.
+    #[inline]
+    pub(crate) fn check_fork(&self) -> Result<()> {
+        if fork::is_current(self.generation) { Ok(()) } else { Err(Error::Forked { object: self.text.clone() }) }
+    }
+
+    /// For `fstat`, space, mappings and record locks. In a forked child it still stands for the same file.
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.descriptors().data.as_fd()
+    }
+
+    /// For OFD locks; never to be mapped. Read-only objects can take shared locks. In a forked child it is closed.
+    pub(crate) fn lock_fd(&self) -> BorrowedFd<'_> {
+        self.descriptors().lock.as_fd()
+    }
+
+    /// Where the layer above keeps what it shares among the handles of this object.
+    pub(crate) fn attachment(&self) -> &Mutex<Option<Weak<dyn Any + Send + Sync>>> {
+        &self.attachment
+    }
+
+    /// Keeps other threads of this process, whatever their kind of access, from managing the same inode meanwhile.
+    pub(crate) fn manage_guard(&self) -> MutexGuard<'_, ()> {
+        self.manage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn descriptors(&self) -> &Descriptors {
+        self.descriptors.as_ref().expect("present until drop")
+    }
+}
+
+impl Drop for Object {
+    fn drop(&mut self) {
+        let Some(descriptors) = self.descriptors.take() else { return };
+        if fork::is_current(self.generation) {
+            registry::release(self.identity, self.access, descriptors);
+        } else {
+            descriptors.leak();
+        }
+    }
+}

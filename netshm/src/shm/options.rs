@@ -1,0 +1,217 @@
+//! How an object is to be opened.
+
+use std::io;
+use std::os::fd::AsFd;
+
+use rustix::fs::FileType;
+
+use super::descriptor::Shm;
+use super::registry::{self, Access};
+use crate::error::{Error, Result};
+use crate::name::ShmName;
+use crate::os::path::{self, Place, Status};
+
+/// Options for opening and creating objects, in the manner of [`std::fs::OpenOptions`].
+///
+/// Made by [`Shm::options`]. Without any, the object must exist and is opened for reading and writing.
+///
+/// ```
+/// use netshm::{Shm, ShmName};
+///
+/// let name = ShmName::posix(format!("/options.{}", std::process::id()))?;
+/// let shm = Shm::options().create(true).mode(0o640).open(&name)?;
+/// let reader = Shm::options().read_only(true).open(&name)?;
+/// assert!(reader.is_read_only());
+/// name.unlink()?;
+/// # Ok::<(), netshm::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct ShmOptions {
+    read_only: bool,
+    create: bool,
+    create_new: bool,
+    truncate: bool,
+    mode: u32,
+    require_owner: bool,
+    follow_symlinks: bool,
+}
+
+/// How often the file behind the name may change while it is being opened.
+const TRIES: usize = 100;
+
+/// Permission bits that let others than the owner write.
+const OTHERS_WRITE: u32 = 0o022;
+
+impl ShmOptions {
+    pub(super) fn new() -> ShmOptions {
+        ShmOptions {
+            read_only: false,
+            create: false,
+            create_new: false,
+            truncate: false,
+            mode: 0o600,
+            require_owner: false,
+            follow_symlinks: false,
+        }
+    }
+
+    /// Opens the object for reading only. Every verb that would change it answers with [`Error::ReadOnly`].
+    #[doc(alias = "O_RDONLY")]
+    pub fn read_only(&mut self, read_only: bool) -> &mut Self {
+        self.read_only = read_only;
+        self
+    }
+
+    /// Creates the object if it does not exist.
+    #[doc(alias = "O_CREAT")]
+    pub fn create(&mut self, create: bool) -> &mut Self {
+        self.create = create;
+        self
+    }
+
+    /// Creates the object, which must not exist yet.
+    #[doc(alias = "O_EXCL")]
+    pub fn create_new(&mut self, create_new: bool) -> &mut Self {
+        self.create_new = create_new;
+        self
+    }
+
+    /// Makes the object empty, whatever it was, unless any process uses it: then opening fails with
+    /// [`Error::InUse`]. (To use an object is to manage it; a mere [`Shm`] does not count.)
+    #[doc(alias = "O_TRUNC")]
+    pub fn truncate(&mut self, truncate: bool) -> &mut Self {
+        self.truncate = truncate;
+        self
+    }
+
+    /// The permission bits of an object that is created; the process's umask takes bits away, as for any file. The
+    /// default is `0o600`: nobody but the owner.
+    pub fn mode(&mut self, mode: u32) -> &mut Self {
+        self.mode = mode;
+        self
+    }
+
+    /// Refuses an object that does not belong to the effective user, or that its group or others may write to. In a
+    /// directory like `/tmp` or `/dev/shm`, anybody could have created the object beforehand.
+    pub fn require_owner(&mut self, require_owner: bool) -> &mut Self {
+        self.require_owner = require_owner;
+        self
+    }
+
+    /// Follows symbolic links even where anybody could have put them: in directories that everybody can write to,
+    /// like `/tmp` and `/dev/shm`. Elsewhere they are always followed.
+    pub fn follow_symlinks(&mut self, follow_symlinks: bool) -> &mut Self {
+        self.follow_symlinks = follow_symlinks;
+        self
+    }
+
+    /// Opens the object.
+    ///
+    /// Objects that this process has open already share their descriptors and locks with the new handle.
+    ///
+    /// # Errors
+    /// - [`Error::InvalidOption`]: two options contradict each other, or the mode has other than permission bits.
+    /// - [`Error::Io`]: the object does not exist, or exists although it is to be created anew; the permissions, or
+    ///   [`require_owner`](Self::require_owner), forbid it; a symbolic link is in the way (see
+    ///   [`follow_symlinks`](Self::follow_symlinks)).
+    /// - [`Error::NotNetshm`]: it is no regular file.
+    /// - [`Error::InUse`]: it was to be emptied.
+    pub fn open(&self, name: &ShmName) -> Result<Shm> {
+        self.check()?;
+        let failed = |doing| move |source| Error::Io { object: name.to_string().into(), doing, source };
+        let place = Place::find(&name.path(), self.follow_symlinks).map_err(failed("opening the directory"))?;
+        for _ in 0..TRIES {
+            if self.creates()
+                && let Some(object) = registry::create(&place, name, self.mode).map_err(failed("creating"))?
+            {
+                return Ok(Shm::new(name.clone(), object));
+            }
+            if self.create_new {
+                return Err(failed("creating")(io::ErrorKind::AlreadyExists.into()));
+            }
+            let Some(probe) = place.probe().map_err(failed("opening"))? else {
+                if !self.creates() {
+                    return Err(failed("opening")(io::Error::from_raw_os_error(libc::ENOENT)));
+                }
+                // It vanished, or it is a symbolic link that leads nowhere.
+                self.create_behind_link(&place).map_err(failed("creating"))?;
+                continue;
+            };
+            self.inspect(name, &path::status(probe.as_fd()).map_err(failed("opening"))?)?;
+            let access = if self.read_only { Access::ReadOnly } else { Access::ReadWrite };
+            if let Some(object) = registry::open(&place, probe.as_fd(), name, access).map_err(failed("opening"))? {
+                if self.truncate && !registry::empty(&place, &object).map_err(failed("emptying"))? {
+                    return Err(Error::InUse { object: object.name().clone(), wanted: "empty it" });
+                }
+                return Ok(Shm::new(name.clone(), object));
+            }
+        }
+        Err(failed("opening")(io::Error::other("the name stands for another file time and again")))
+    }
+
+    fn creates(&self) -> bool {
+        self.create || self.create_new
+    }
+
+    fn check(&self) -> Result<()> {
+        let refuse = |option, value: String, reason: &str| {
+            Err(Error::InvalidOption { option, value, reason: reason.to_owned() })
+        };
+        if self.read_only {
+            for (option, given) in
+                [("create", self.create), ("create_new", self.create_new), ("truncate", self.truncate)]
+            {
+                if given {
+                    return refuse(option, "true".to_owned(), "`read_only` is given as well");
+                }
+            }
+        }
+        if self.mode & !0o777 != 0 {
+            return refuse("mode", format!("{:#o}", self.mode), "only the permission bits, 0o777, can be given");
+        }
+        if self.require_owner && self.creates() && self.mode & OTHERS_WRITE != 0 {
+            let reason = "`require_owner` is given as well, and would refuse the object afterwards";
+            return refuse("mode", format!("{:#o}", self.mode), reason);
+        }
+        Ok(())
+    }
+
+    fn create_behind_link(&self, place: &Place) -> io::Result<()> {
+        match place.create_behind_link(self.mode)? {
+            Some(fd) => registry::discard(fd),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses what is no object, or not to be trusted.
+    fn inspect(&self, name: &ShmName, status: &Status) -> Result<()> {
+        if status.file_type != FileType::RegularFile {
+            return Err(Error::NotNetshm {
+                object: name.to_string().into(),
+                found: describe(status.file_type).to_owned(),
+            });
+        }
+        let reason = match path::effective_user() {
+            _ if !self.require_owner => return Ok(()),
+            user if status.owner != user => format!("it belongs to user {}, not to {user}", status.owner),
+            _ if status.mode & OTHERS_WRITE != 0 => {
+                format!("its mode {:#o} lets others than the owner write", status.mode)
+            }
+            _ => return Ok(()),
+        };
+        let source = io::Error::new(io::ErrorKind::PermissionDenied, reason);
+        Err(Error::Io { object: name.to_string().into(), doing: "opening with `require_owner`", source })
+    }
+}
+
+fn describe(file_type: FileType) -> &'static str {
+    match file_type {
+        FileType::Directory => "a directory",
+        FileType::Symlink => "a symbolic link",
+        FileType::Fifo => "a named pipe",
+        FileType::Socket => "a socket",
+        FileType::CharacterDevice => "a character device",
+        FileType::BlockDevice => "a block device",
+        _ => "something that is no regular file",
+    }
+}

@@ -1,0 +1,205 @@
+//! Which objects this process has open.
+//!
+//! Record locks belong to the process and to the inode, and closing *any* descriptor of the inode drops all of them.
+//! So the rules are:
+//!
+//! 1. A file is looked up without opening it (`O_PATH`, which is harmless to locks) and opened only if the process does not
+//!    have it open for that kind of access yet.
+//! 2. A descriptor of an inode is closed only when the last handle of the inode, of whatever kind, is gone. Until then
+//!    it is kept idle, and reused by the next handle.
+//! 3. Descriptors are opened and closed under the registry's mutex, so that nobody finds an entry that is being closed.
+//!
+//! A forked child starts with an empty registry: its parent's may have been locked by another thread.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use super::object::{Descriptors, Object};
+use crate::name::ShmName;
+use crate::os::file::{self, Identity};
+use crate::os::lock::{self, Kind, Outcome};
+use crate::os::lock_fd::LockFd;
+use crate::os::path::{self, Place};
+use crate::os::per_process::PerProcess;
+
+/// What a descriptor can be used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    ReadOnly,
+    ReadWrite,
+}
+
+/// All inodes of which there are handles. Never drop an `Arc<Object>` with this locked: its `drop` comes here.
+static REGISTRY: PerProcess<Mutex<HashMap<Identity, Inode>>> = PerProcess::new(Mutex::default);
+
+#[derive(Debug, Default)]
+struct Inode {
+    /// How many `Object`s there are; one that is being dropped counts until its descriptors are back.
+    live: usize,
+    read_only: Shelf,
+    read_write: Shelf,
+    /// Opened by mistake while the name was changing.
+    surplus: Vec<OwnedFd>,
+    /// A description of its own for emptying the object: one that shares a lock cannot find out whether others do.
+    emptying: Option<LockFd>,
+    manage: Arc<Mutex<()>>,
+}
+
+/// What there is for one kind of access.
+#[derive(Debug, Default)]
+struct Shelf {
+    object: Weak<Object>,
+    idle: Vec<Descriptors>,
+}
+
+impl Inode {
+    fn shelf(&mut self, access: Access) -> &mut Shelf {
+        match access {
+            Access::ReadOnly => &mut self.read_only,
+            Access::ReadWrite => &mut self.read_write,
+        }
+    }
+}
+
+fn lock() -> MutexGuard<'static, HashMap<Identity, Inode>> {
+    REGISTRY.get().lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The object that `probe`, found in `place`, stands for. `None` if the place has got another file meanwhile.
+pub(super) fn open(
+    place: &Place,
+    probe: BorrowedFd<'_>,
+    name: &ShmName,
+    access: Access,
+) -> io::Result<Option<Arc<Object>>> {
+    let identity = file::identity(probe)?;
+    // The mode may have changed since the object was opened, and the user may have: an open descriptor says nothing.
+    path::check_access(probe, access == Access::ReadWrite)?;
+    let mut inodes = lock();
+    if let Some(object) = inodes.get_mut(&identity).and_then(|inode| inode.shelf(access).object.upgrade()) {
+        return Ok(Some(object));
+    }
+    let descriptors = match inodes.get_mut(&identity).and_then(|inode| inode.shelf(access).idle.pop()) {
+        Some(idle) => idle,
+        None => {
+            let Some(data) = open_same(&mut inodes, place, probe, access)? else { return Ok(None) };
+            match open_same(&mut inodes, place, probe, access) {
+                Ok(Some(lock)) => Descriptors { data, lock: LockFd::new(lock, identity) },
+                other => {
+                    stash(&mut inodes, data)?;
+                    return other.map(|_| None);
+                }
+            }
+        }
+    };
+    Ok(Some(enter(&mut inodes, identity, name, access, descriptors)))
+}
+
+/// Creates a file and opens the object in it; `None` if there is a file already.
+pub(super) fn create(place: &Place, name: &ShmName, mode: u32) -> io::Result<Option<Arc<Object>>> {
+    // With the mutex held, no other thread can open the file before it is entered here.
+    let mut inodes = lock();
+    // Without rights for the owner the file could not be opened a second time; they are taken back after that.
+    let Some(data) = place.create(mode | 0o600)? else { return Ok(None) };
+    let Some(lock) = open_same(&mut inodes, place, data.as_fd(), Access::ReadWrite)? else { return Ok(None) };
+    let status = path::status(data.as_fd())?;
+    if status.mode & !mode != 0 {
+        path::set_mode(data.as_fd(), status.mode & mode)?;
+    }
+    let descriptors = Descriptors { data, lock: LockFd::new(lock, status.identity) };
+    Ok(Some(enter(&mut inodes, status.identity, name, Access::ReadWrite, descriptors)))
+}
+
+fn enter(
+    inodes: &mut HashMap<Identity, Inode>,
+    identity: Identity,
+    name: &ShmName,
+    access: Access,
+    descriptors: Descriptors,
+) -> Arc<Object> {
+    let inode = inodes.entry(identity).or_default();
+    let object = Arc::new(Object::new(name.clone(), identity, access, descriptors, inode.manage.clone()));
+    inode.live += 1;
+    inode.shelf(access).object = Arc::downgrade(&object);
+    object
+}
+
+/// A new descriptor for the file that `probe` stands for; `None` if the place has got another one meanwhile.
+fn open_same(
+    inodes: &mut HashMap<Identity, Inode>,
+    place: &Place,
+    probe: BorrowedFd<'_>,
+    access: Access,
+) -> io::Result<Option<OwnedFd>> {
+    let writable = access == Access::ReadWrite;
+    match path::reopen(probe, writable)? {
+        Some(same) => Ok(Some(same)),
+        None => open_by_name(inodes, place, file::identity(probe)?, writable),
+    }
+}
+
+fn open_by_name(
+    inodes: &mut HashMap<Identity, Inode>,
+    place: &Place,
+    wanted: Identity,
+    writable: bool,
+) -> io::Result<Option<OwnedFd>> {
+    let fd = place.open(writable)?;
+    if file::identity(fd.as_fd())? == wanted {
+        return Ok(Some(fd));
+    }
+    stash(inodes, fd)?;
+    Ok(None)
+}
+
+/// Closes a descriptor, unless that would drop the record locks of an object that is open.
+fn stash(inodes: &mut HashMap<Identity, Inode>, fd: OwnedFd) -> io::Result<()> {
+    if let Some(inode) = inodes.get_mut(&file::identity(fd.as_fd())?) {
+        inode.surplus.push(fd);
+    }
+    Ok(())
+}
+
+/// [`stash`] for a descriptor that came from elsewhere.
+pub(super) fn discard(fd: OwnedFd) -> io::Result<()> {
+    stash(&mut lock(), fd)
+}
+
+/// Takes the descriptors of an object that is being dropped.
+pub(super) fn release(identity: Identity, access: Access, descriptors: Descriptors) {
+    let mut inodes = lock();
+    descriptors.lock.unlock_all();
+    let Some(inode) = inodes.get_mut(&identity) else { return };
+    inode.shelf(access).idle.push(descriptors);
+    inode.live -= 1;
+    if inode.live == 0 {
+        // Closes them, and the mutex is still held.
+        inodes.remove(&identity);
+    }
+}
+
+/// Makes the object's file empty, unless somebody, in this process or another, has it mapped: then `false`.
+pub(super) fn empty(place: &Place, object: &Object) -> io::Result<bool> {
+    let mut inodes = lock();
+    let identity = object.identity();
+    let known = inodes.get_mut(&identity).and_then(|inode| inode.emptying.take());
+    let lock = match known {
+        Some(lock) => lock,
+        None => match open_same(&mut inodes, place, object.fd(), Access::ReadWrite)? {
+            Some(fd) => LockFd::new(fd, identity),
+            None => return Err(io::Error::other("the name belongs to another file meanwhile")),
+        },
+    };
+    let outcome = lock::ofd_lock(lock.as_fd(), Kind::Exclusive, lock::bytes::USE, false);
+    let result = match outcome {
+        Ok(Outcome::Locked) => file::truncate(object.fd(), 0).map(|()| true),
+        Ok(_) => Ok(false),
+        Err(error) => Err(error),
+    };
+    lock.unlock_all();
+    // The entry is there as long as the object is.
+    inodes.entry(identity).or_default().emptying = Some(lock);
+    result
+}
