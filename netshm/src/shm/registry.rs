@@ -35,7 +35,7 @@ pub(super) enum Access {
 static REGISTRY: PerProcess<Mutex<HashMap<Identity, Inode>>> = PerProcess::new(Mutex::default);
 
 #[derive(Debug, Default)]
-struct Inode {
+pub(super) struct Inode {
     /// How many `Object`s there are; one that is being dropped counts until its descriptors are back.
     live: usize,
     read_only: Shelf,
@@ -63,7 +63,7 @@ impl Inode {
     }
 }
 
-fn lock() -> MutexGuard<'static, HashMap<Identity, Inode>> {
+pub(super) fn lock() -> MutexGuard<'static, HashMap<Identity, Inode>> {
     REGISTRY.get().lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -140,7 +140,7 @@ fn open_same(
     }
 }
 
-fn open_by_name(
+pub(super) fn open_by_name(
     inodes: &mut HashMap<Identity, Inode>,
     place: &Place,
     wanted: Identity,
