@@ -3,8 +3,8 @@
 //! Record locks belong to the process and to the inode, and closing *any* descriptor of the inode drops all of them.
 //! So the rules are:
 //!
-//! 1. A file is looked up without opening it (`O_PATH`, which is harmless to locks) and opened only if the process does not
-//!    have it open for that kind of access yet.
+//! 1. A file is looked up without opening it (`O_PATH`, which is harmless to locks) and opened only if the process
+//!    does not have it open for that kind of access yet.
 //! 2. A descriptor of an inode is closed only when the last handle of the inode, of whatever kind, is gone. Until then
 //!    it is kept idle, and reused by the next handle.
 //! 3. Descriptors are opened and closed under the registry's mutex, so that nobody finds an entry that is being closed.
