@@ -239,6 +239,25 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn the_resource_limit_is_an_error_and_no_signal() {
+        use crate::os::fork::tests::in_child;
+        use rustix::process::{Rlimit, setrlimit};
+
+        let scratch = Scratch::new();
+        let file = scratch.open();
+        allocate(file.as_fd(), 0, 9000).unwrap();
+        assert!(in_child(|| {
+            let limit = Rlimit { current: Some(8192), maximum: Some(8192) };
+            let refused = |offset, len| {
+                allocate(file.as_fd(), offset, len).is_err_and(|error| error.raw_os_error() == Some(libc::EFBIG))
+            };
+            // What has been there before the limit is no growth.
+            setrlimit(Resource::Fsize, limit).is_ok() && refused(8192, 4096) && allocate(file.as_fd(), 0, 9000).is_ok()
+        }));
+        assert_eq!(size(file.as_fd()).unwrap(), 9000);
+    }
+
+    #[test]
     fn random_numbers_differ() {
         assert_ne!(random().unwrap(), random().unwrap());
     }

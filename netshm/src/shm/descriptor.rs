@@ -55,8 +55,8 @@ impl Shm {
     }
 
     /// Creates an object under a name that is not in use: every `X` in the last part of the pattern is replaced by a
-    /// random letter or digit (`A` to `Z`, `0` to `9`). [`name`](Self::name) tells which name it became. The permission bits are
-    /// those of [`ShmOptions::mode`].
+    /// random letter or digit (`A` to `Z`, `0` to `9`). [`name`](Self::name) tells which name it became. The
+    /// permission bits are those of [`ShmOptions::mode`].
     ///
     /// ```
     /// use netshm::Shm;

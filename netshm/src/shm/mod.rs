@@ -4,6 +4,8 @@ mod descriptor;
 mod object;
 mod options;
 mod registry;
+#[cfg(test)]
+mod tests;
 mod unique;
 
 pub use descriptor::Shm;

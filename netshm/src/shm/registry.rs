@@ -3,8 +3,8 @@
 //! Record locks belong to the process and to the inode, and closing *any* descriptor of the inode drops all of them.
 //! So the rules are:
 //!
-//! 1. A file is looked up without opening it (`O_PATH`, which is harmless to locks) and opened only if the process does not
-//!    have it open for that kind of access yet.
+//! 1. A file is looked up without opening it (`O_PATH`, which is harmless to locks) and opened only if the process
+//!    does not have it open for that kind of access yet.
 //! 2. A descriptor of an inode is closed only when the last handle of the inode, of whatever kind, is gone. Until then
 //!    it is kept idle, and reused by the next handle.
 //! 3. Descriptors are opened and closed under the registry's mutex, so that nobody finds an entry that is being closed.
@@ -35,7 +35,7 @@ pub(super) enum Access {
 static REGISTRY: PerProcess<Mutex<HashMap<Identity, Inode>>> = PerProcess::new(Mutex::default);
 
 #[derive(Debug, Default)]
-struct Inode {
+pub(super) struct Inode {
     /// How many `Object`s there are; one that is being dropped counts until its descriptors are back.
     live: usize,
     read_only: Shelf,
@@ -63,7 +63,7 @@ impl Inode {
     }
 }
 
-fn lock() -> MutexGuard<'static, HashMap<Identity, Inode>> {
+pub(super) fn lock() -> MutexGuard<'static, HashMap<Identity, Inode>> {
     REGISTRY.get().lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -140,7 +140,7 @@ fn open_same(
     }
 }
 
-fn open_by_name(
+pub(super) fn open_by_name(
     inodes: &mut HashMap<Identity, Inode>,
     place: &Place,
     wanted: Identity,

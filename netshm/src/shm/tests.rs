@@ -1,0 +1,299 @@
+//! What only the layers above could see: locks, shared descriptors, forked children.
+
+use std::env;
+use std::fs::File;
+use std::os::fd::{AsFd, AsRawFd};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::thread;
+
+use super::registry;
+use super::{Object, Shm};
+use crate::error::Error;
+use crate::name::ShmName;
+use crate::os::file;
+use crate::os::fork::tests::in_child;
+use crate::os::lock::{self, Kind, Outcome, bytes};
+use crate::os::path::Place;
+
+/// A directory that is removed in the end.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Scratch {
+        let path = env::temp_dir().join(format!("netshm-shm-{:016x}", file::random().unwrap()));
+        std::fs::create_dir(&path).unwrap();
+        Scratch(path)
+    }
+
+    fn path(&self, file: &str) -> PathBuf {
+        self.0.join(file)
+    }
+
+    fn name(&self, file: &str) -> ShmName {
+        ShmName::file(self.path(file)).unwrap()
+    }
+
+    fn create(&self, file: &str) -> Shm {
+        Shm::options().create_new(true).open(&self.name(file)).unwrap()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// How many descriptors of this process are open on the file.
+fn descriptors_of(path: &Path) -> usize {
+    std::fs::read_dir("/proc/self/fd")
+        .unwrap()
+        .filter(|entry| std::fs::read_link(entry.as_ref().unwrap().path()).is_ok_and(|target| target == path))
+        .count()
+}
+
+fn lock_stripe(shm: &Shm) {
+    let outcome = lock::record_lock(shm.object().fd(), Kind::Exclusive, bytes::STRIPE, 1, true).unwrap();
+    assert_eq!(outcome, Outcome::Locked);
+}
+
+const PROBED: &str = "NETSHM_TEST_PROBED";
+
+/// Whether another process finds the stripe locked.
+fn stripe_is_locked(path: &Path) -> bool {
+    let probe = Command::new(env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "shm::tests::probe", "--nocapture"])
+        .env(PROBED, path)
+        .output()
+        .unwrap();
+    let answer = String::from_utf8_lossy(&probe.stdout).into_owned();
+    assert!(probe.status.success(), "{answer}");
+    match (answer.contains("stripe: locked"), answer.contains("stripe: free")) {
+        (true, false) => true,
+        (false, true) => false,
+        _ => panic!("{answer}"),
+    }
+}
+
+#[test]
+#[ignore = "the other process of other tests"]
+fn probe() {
+    let Some(path) = env::var_os(PROBED) else { return };
+    let shm = Shm::open(&ShmName::file(path).unwrap()).unwrap();
+    match lock::record_lock(shm.object().fd(), Kind::Exclusive, bytes::STRIPE, 1, false).unwrap() {
+        Outcome::Locked => println!("stripe: free"),
+        _ => println!("stripe: locked"),
+    }
+}
+
+#[test]
+fn handles_of_an_object_share_it() {
+    let scratch = Scratch::new();
+    let first = scratch.create("a");
+    std::fs::hard_link(scratch.path("a"), scratch.path("b")).unwrap();
+    let second = Shm::open(&scratch.name("b")).unwrap();
+    assert!(Arc::ptr_eq(first.object(), second.object()));
+    assert_eq!(second.name(), &scratch.name("b"));
+    let reader = Shm::options().read_only(true).open(&scratch.name("a")).unwrap();
+    assert!(!Arc::ptr_eq(first.object(), reader.object()));
+    assert!(reader.object().read_only() && !first.object().read_only());
+    // One lock for managing the inode, whatever the access.
+    let guard = reader.object().manage_guard();
+    thread::scope(|scope| {
+        let other = scope.spawn(|| drop(first.object().manage_guard()));
+        drop(guard);
+        other.join().unwrap();
+    });
+    let again = Shm::from_object(second.object().clone());
+    assert_eq!(again.name(), &scratch.name("a"));
+    assert_eq!(&**again.object().name(), scratch.name("a").to_string());
+}
+
+#[test]
+fn opening_and_closing_again_keeps_record_locks() {
+    let scratch = Scratch::new();
+    let path = scratch.path("a");
+    let shm = scratch.create("a");
+    assert!(!stripe_is_locked(&path));
+    lock_stripe(&shm);
+    assert!(stripe_is_locked(&path));
+
+    Shm::open(&scratch.name("a")).unwrap().close().unwrap();
+    assert!(stripe_is_locked(&path));
+    for _ in 0..10 {
+        drop(Shm::options().read_only(true).open(&scratch.name("a")).unwrap());
+        drop(Shm::options().truncate(true).open(&scratch.name("a")).unwrap());
+    }
+    assert!(stripe_is_locked(&path));
+    assert!(matches!(Shm::options().create_new(true).open(&scratch.name("a")), Err(Error::Io { .. })));
+    assert!(stripe_is_locked(&path));
+
+    // The locks go with the last handle, of whatever kind.
+    let reader = Shm::options().read_only(true).open(&scratch.name("a")).unwrap();
+    drop(shm);
+    assert!(stripe_is_locked(&path));
+    drop(reader);
+    assert!(!stripe_is_locked(&path));
+    assert_eq!(descriptors_of(&path), 0);
+}
+
+#[test]
+fn a_file_opened_by_mistake_keeps_the_locks_of_its_own_object() {
+    let scratch = Scratch::new();
+    let (shm, other) = (scratch.create("a"), scratch.create("b"));
+    lock_stripe(&shm);
+    let place = Place::find(&scratch.path("a"), false).unwrap();
+    let wanted = file::identity(other.object().fd()).unwrap();
+    let before = descriptors_of(&scratch.path("a"));
+    assert!(registry::open_by_name(&mut registry::lock(), &place, wanted, true).unwrap().is_none());
+    assert_eq!(descriptors_of(&scratch.path("a")), before + 1);
+    assert!(stripe_is_locked(&scratch.path("a")));
+    drop(shm);
+    assert_eq!(descriptors_of(&scratch.path("a")), 0);
+}
+
+#[test]
+fn idle_descriptors_are_used_again() {
+    let scratch = Scratch::new();
+    let path = scratch.path("a");
+    let reader_options = Shm::options().read_only(true).clone();
+    let writer = scratch.create("a");
+    for _ in 0..50 {
+        drop(reader_options.open(&scratch.name("a")).unwrap());
+    }
+    assert_eq!(descriptors_of(&path), 4);
+    let reader = reader_options.open(&scratch.name("a")).unwrap();
+    drop(writer);
+    for _ in 0..50 {
+        drop(Shm::open(&scratch.name("a")).unwrap());
+    }
+    assert_eq!(descriptors_of(&path), 4);
+    drop(reader);
+    assert_eq!(descriptors_of(&path), 0);
+}
+
+#[test]
+fn an_idle_descriptor_bears_no_lock() {
+    let scratch = Scratch::new();
+    let reader = {
+        let writer = scratch.create("a");
+        let outcome = lock::ofd_lock(writer.object().lock_fd(), Kind::Exclusive, bytes::PROCESS, false).unwrap();
+        assert_eq!(outcome, Outcome::Locked);
+        Shm::options().read_only(true).open(&scratch.name("a")).unwrap()
+    };
+    assert!(!lock::ofd_held_elsewhere(reader.object().lock_fd(), bytes::PROCESS).unwrap());
+}
+
+#[test]
+fn threads_open_and_close_at_once() {
+    let scratch = Scratch::new();
+    let path = scratch.path("a");
+    for round in 0..30 {
+        thread::scope(|scope| {
+            for id in 0..6 {
+                let name = scratch.name("a");
+                scope.spawn(move || {
+                    for step in 0..20 {
+                        let shm = if (id + step + round) % 3 == 0 {
+                            // The file may not be there yet.
+                            let Ok(shm) = Shm::options().read_only(true).open(&name) else { continue };
+                            shm
+                        } else {
+                            Shm::options().create(true).open(&name).unwrap()
+                        };
+                        let again = Shm::options().read_only(shm.is_read_only()).open(&name).unwrap();
+                        assert!(Arc::ptr_eq(shm.object(), again.object()));
+                        assert_eq!(again.size().unwrap(), 0);
+                    }
+                });
+            }
+        });
+        assert_eq!(descriptors_of(&path), 0);
+        scratch.name("a").unlink().unwrap();
+    }
+}
+
+#[test]
+fn an_object_in_use_is_not_emptied() {
+    let scratch = Scratch::new();
+    let name = scratch.name("a");
+    std::fs::write(scratch.path("a"), "content").unwrap();
+    let shm = Shm::open(&name).unwrap();
+    let shared = |shm: &Shm| {
+        let outcome = lock::ofd_lock(shm.object().lock_fd(), Kind::Shared, bytes::USE, false).unwrap();
+        assert_eq!(outcome, Outcome::Locked);
+    };
+    shared(&shm);
+    // The lock is our own, which must not help.
+    assert!(matches!(Shm::options().truncate(true).open(&name), Err(Error::InUse { .. })));
+    assert_eq!(shm.size().unwrap(), 7);
+    let reader = Shm::options().read_only(true).open(&name).unwrap();
+    shared(&reader);
+    drop(shm);
+    assert!(matches!(Shm::options().truncate(true).open(&name), Err(Error::InUse { .. })));
+    assert_eq!(reader.size().unwrap(), 7);
+    drop(reader);
+    assert_eq!(Shm::options().truncate(true).open(&name).unwrap().size().unwrap(), 0);
+}
+
+#[test]
+fn a_child_opens_anew() {
+    let scratch = Scratch::new();
+    let name = scratch.name("a");
+    let mut inherited = Some(scratch.create("a"));
+    let shm = inherited.as_ref().unwrap();
+    let generation = shm.object().generation();
+    lock_stripe(shm);
+    let lock_number = shm.object().lock_fd().as_raw_fd();
+    let is_open = |object: &Object| {
+        let same = |fd| file::identity(fd).is_ok_and(|is| is == object.identity());
+        same(object.fd()) && same(object.lock_fd())
+    };
+    assert!(in_child(|| {
+        let old = inherited.take().unwrap();
+        let says_so = matches!(old.object().check_fork(), Err(Error::Forked { .. }))
+            && matches!(old.size(), Err(Error::Forked { .. }))
+            && matches!(old.set_mode(0o600), Err(Error::Forked { .. }));
+        let Ok(new) = Shm::open(&name) else { return false };
+        // The lock descriptor has been closed, so sooner or later another file gets its number.
+        let others: Vec<_> = (0..200).map_while(|_| File::open("/").ok()).collect();
+        let new_ones = [new.object().fd(), new.object().lock_fd()];
+        let mut numbers = new_ones.into_iter().chain(others.iter().map(AsFd::as_fd));
+        let Some(reused) = numbers.find(|fd| fd.as_raw_fd() == lock_number) else { return false };
+        let fresh = !Arc::ptr_eq(old.object(), new.object()) && new.object().generation() != generation;
+        let closed = matches!(old.close(), Err(Error::Forked { .. }));
+        says_so && fresh && closed && is_open(new.object()) && file::identity(reused).is_ok()
+    }));
+    // The parent has noticed nothing.
+    let shm = inherited.as_ref().unwrap();
+    assert!(is_open(shm.object()));
+    assert_eq!(shm.size().unwrap(), 0);
+    assert!(stripe_is_locked(&scratch.path("a")));
+    assert!(Arc::ptr_eq(shm.object(), Shm::open(&name).unwrap().object()));
+}
+
+#[test]
+fn a_child_opens_anew_though_the_registry_was_locked() {
+    let scratch = Scratch::new();
+    let shm = scratch.create("a");
+    let name = scratch.name("a");
+    let guard = registry::lock();
+    assert!(in_child(|| Shm::open(&name).is_ok_and(|new| new.size().is_ok())));
+    drop(guard);
+    assert!(shm.object().fd().as_fd().as_raw_fd() >= 0);
+}
+
+#[test]
+fn the_attachment_is_one_for_each_access() {
+    let scratch = Scratch::new();
+    let writer = scratch.create("a");
+    let reader = Shm::options().read_only(true).open(&scratch.name("a")).unwrap();
+    let attached: Arc<dyn std::any::Any + Send + Sync> = Arc::new(7_u32);
+    *writer.object().attachment().lock().unwrap() = Some(Arc::downgrade(&attached));
+    let found = Shm::open(&scratch.name("a")).unwrap();
+    let found = found.object().attachment().lock().unwrap().as_ref().unwrap().upgrade().unwrap();
+    assert_eq!(found.downcast_ref(), Some(&7_u32));
+    assert!(reader.object().attachment().lock().unwrap().is_none());
+}
