@@ -3,13 +3,35 @@
 pub mod error;
 pub use error::{Error, Result};
 
+mod array;
 pub mod data;
+mod directory;
+mod group;
+mod handle;
+mod hash_table;
+mod heap;
+mod index;
+mod iterate;
+mod journal;
+mod layout;
 mod locking;
 mod name;
+mod options;
 mod os;
+mod region;
 mod shm;
+mod store;
+mod table;
+mod whole;
+
+pub use array::Array;
+pub use data::{DataManager, ShmKey};
+pub use group::GroupError;
+pub use hash_table::HashTable;
+pub use iterate::{Items, Keys, Values};
 pub use locking::Locking;
 pub use name::ShmName;
-pub use shm::{Shm, ShmOptions};
-
 pub use netshm_derive::{ShmData, ShmKey};
+pub use options::ManageOptions;
+pub use shm::{Shm, ShmOptions};
+pub use table::{Block, BlockMut, Flow, Table};

@@ -3,6 +3,7 @@
 //! Every access to shared memory goes through here. What other processes do to the object can make a word hold
 //! anything, but never an access fall outside the mapping, and no place is ever accessed in two widths: fields of
 //! 32 bits have a type of their own ([`Place32`]) and lie where [`Region::word`] and [`Region::words`] do not reach.
+#![allow(unsafe_code)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -132,9 +133,8 @@ impl Region {
     #[inline]
     fn check(&self, offset: u64, bytes: u64) -> Result<()> {
         let start = self.geometry.data_start();
-        let inside = |end: u64| {
-            offset >= start && offset.is_multiple_of(WORD) && offset <= end && bytes <= end - offset
-        };
+        let inside =
+            |end: u64| offset >= start && offset.is_multiple_of(WORD) && offset <= end && bytes <= end - offset;
         if inside(self.end.load(Ordering::Relaxed)) {
             return Ok(());
         }
@@ -153,8 +153,11 @@ impl Region {
 
     /// Looks up how far the file reaches. A file that has become shorter is reported, not believed.
     fn refresh_end(&self) -> Result<u64> {
-        let size = file::size(self.object.fd())
-            .map_err(|source| Error::Io { object: self.name(), doing: "look up the size", source })?;
+        let size = file::size(self.object.fd()).map_err(|source| Error::Io {
+            object: self.name(),
+            doing: "look up the size",
+            source,
+        })?;
         let end = size.min(self.geometry.max_size) & !(WORD - 1);
         if end < self.end.load(Ordering::Relaxed) {
             return Err(self.corrupt(end, "the object has been truncated"));
@@ -175,7 +178,8 @@ impl Region {
             return Err(Error::Full { object: self.name(), limit: self.geometry.max_size, needed: end - size });
         }
         if end > size {
-            file::allocate(self.object.fd(), size, end - size).map_err(|source| no_space(&self.name(), end - size, source))?;
+            file::allocate(self.object.fd(), size, end - size)
+                .map_err(|source| no_space(&self.name(), end - size, source))?;
             self.refresh_end()?;
         }
         Ok(())
@@ -184,16 +188,18 @@ impl Region {
     /// Writes what is mapped back to the file's storage.
     pub(crate) fn flush(&self) -> Result<()> {
         self.map
-            .flush(0, self.end.load(Ordering::Relaxed))
+            .flush(0, self.end.load(Ordering::Relaxed) as usize)
             .and_then(|()| file::sync_data(self.object.fd()))
             .map_err(|source| Error::Io { object: self.name(), doing: "write back", source })
     }
 
     /// Writes the header back.
     pub(crate) fn flush_header(&self) -> Result<()> {
-        self.map
-            .flush(0, crate::layout::header::HEADER_BYTES)
-            .map_err(|source| Error::Io { object: self.name(), doing: "write back the header", source })
+        self.map.flush(0, crate::layout::header::HEADER_BYTES as usize).map_err(|source| Error::Io {
+            object: self.name(),
+            doing: "write back the header",
+            source,
+        })
     }
 }
 

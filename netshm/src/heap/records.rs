@@ -150,9 +150,7 @@ impl Records {
         let least = round_up(CHUNK_LEAST, self.pagesize) - RUN_HEADER;
         let bytes = (capacity / CHUNK_PART).clamp(least, CHUNK_MOST - RUN_HEADER).max((units + 1) * WORD);
         let chunk = match self.take_run(memory, bytes, Use::Chunk) {
-            Err(Error::Full { .. } | Error::NoSpace { .. }) => {
-                self.take_run(memory, (units + 1) * WORD, Use::Chunk)?
-            }
+            Err(Error::Full { .. } | Error::NoSpace { .. }) => self.take_run(memory, (units + 1) * WORD, Use::Chunk)?,
             other => other?,
         };
         let content = memory.content_bytes(chunk)?;

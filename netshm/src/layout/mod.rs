@@ -259,7 +259,15 @@ mod tests {
     use super::*;
 
     fn geometry() -> Geometry {
-        Geometry { pagesize: 256, stripes: 4, slots: 2, init: 10, max_size: 1 << 30, schema_bytes: 20, default_words: 0 }
+        Geometry {
+            pagesize: 256,
+            stripes: 4,
+            slots: 2,
+            init: 10,
+            max_size: 1 << 30,
+            schema_bytes: 20,
+            default_words: 0,
+        }
     }
 
     #[test]

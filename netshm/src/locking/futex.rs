@@ -44,7 +44,14 @@ impl FutexLocks {
         outcome
     }
 
-    fn sleep(&self, owners: &impl Owners, request: &Request, stripe: u32, word: LockWord<'_>, watched: bool) -> Result<()> {
+    fn sleep(
+        &self,
+        owners: &impl Owners,
+        request: &Request,
+        stripe: u32,
+        word: LockWord<'_>,
+        watched: bool,
+    ) -> Result<()> {
         let region = owners.region();
         let mut patience: Patience = request.patience;
         let mut nap = FIRST_SLEEP;

@@ -231,5 +231,3 @@ fn wait_for_mark(owners: &impl Owners, stripe: u32, slot: u32, patience: &mut Pa
         }
     }
 }
-
-

@@ -14,3 +14,4 @@ pub(crate) mod lock_fd;
 pub(crate) mod map;
 pub(crate) mod path;
 pub(crate) mod per_process;
+pub(crate) mod steps;

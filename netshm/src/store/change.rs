@@ -35,8 +35,12 @@ impl Tx {
 }
 
 impl<'a> Change<'a> {
-    pub(crate) fn store(&self) -> &'a Store {
+    pub(crate) fn target(&self) -> &'a Store {
         self.store
+    }
+
+    pub(super) fn slot(&self) -> u32 {
+        self.tx.slot
     }
 
     /// Locks a stripe for reading, until the change ends.

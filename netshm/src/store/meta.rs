@@ -53,7 +53,12 @@ impl Memory for MetaChange<'_> {
 
 impl Store {
     /// Runs a meta change on behalf of a slot: committed if it succeeds, undone otherwise.
-    fn meta<R>(&self, slot: u32, patience: Patience, change: impl FnOnce(&mut MetaChange<'_>) -> Result<R>) -> Result<R> {
+    fn meta<R>(
+        &self,
+        slot: u32,
+        patience: Patience,
+        change: impl FnOnce(&mut MetaChange<'_>) -> Result<R>,
+    ) -> Result<R> {
         let geometry = *self.geometry();
         let stripe = geometry.meta();
         let request = Request { slot, stripe, count: 1, mode: Mode::Exclusive, held: None, patience };
@@ -86,7 +91,14 @@ impl Store {
     }
 
     /// Takes a run, noted as in transit in the slot.
-    pub(super) fn take_run(&self, slot: u32, patience: Patience, bytes: u64, content: Use, owner: u32) -> Result<RunAt> {
+    pub(super) fn take_run(
+        &self,
+        slot: u32,
+        patience: Patience,
+        bytes: u64,
+        content: Use,
+        owner: u32,
+    ) -> Result<RunAt> {
         let transit = self.geometry().slot(slot).transit();
         self.meta(slot, patience, |meta| {
             let run = Runs::of(self.geometry()).take(meta, bytes, content, owner)?;

@@ -114,7 +114,7 @@ impl Store {
     }
 
     /// Writes everything back to storage, so that it survives a loss of power; needs all stripes locked against writers.
-    fn sync_locked(&self) -> Result<()> {
+    pub(crate) fn sync_locked(&self) -> Result<()> {
         self.region.flush()?;
         self.field(header::DIRTY).store(0, std::sync::atomic::Ordering::Release);
         self.region.flush_header()

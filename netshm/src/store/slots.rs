@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Store;
 use crate::Result;
-use crate::locking::{Owners, Patience};
+use crate::locking::Patience;
 use crate::os::steps;
 
 thread_local! {
@@ -20,7 +20,8 @@ impl Store {
     pub(super) fn take_slot(&self, patience: Patience) -> Result<u32> {
         let number = self.number()?;
         let (id, slot) = LAST.get();
-        let slot = if id == self.id && self.claim_slot(slot, number) { slot } else { self.search_slot(number, patience)? };
+        let slot =
+            if id == self.id && self.claim_slot(slot, number) { slot } else { self.search_slot(number, patience)? };
         let at = self.geometry().slot(slot);
         let clean = [at.log_len(), at.transit(), at.adopted(), at.release()];
         if clean.into_iter().any(|place| self.field(place).load(Relaxed) != 0) {

@@ -1,0 +1,274 @@
+//! Arrays.
+
+use std::borrow::Borrow;
+use std::fmt;
+
+use crate::data::{DataManager, Decoder, Encode, Schema};
+use crate::directory::{self, Elements};
+use crate::group::GroupError;
+use crate::handle::{Handle, take_out};
+use crate::index::bindings::Payload;
+use crate::layout::header::Kind;
+use crate::locking::Locking;
+use crate::options::ManageOptions;
+use crate::store::create::{Shape, Spec};
+use crate::store::{Limits, Store, read};
+use crate::whole;
+use crate::{Error, Result, Shm};
+
+/// The longest array.
+const MOST_ELEMENTS: u64 = 1 << 56;
+
+/// An array of `T` in shared memory. It may be sparse: only what has been written takes up memory, and the rest shows the
+/// default value.
+///
+/// An array that has just been created has no elements; [`resize`](Self::resize) gives it some. Elements of fixed
+/// encoded size lie densely; others are reached through a pointer.
+///
+/// ```
+/// use netshm::{Array, Locking, Shm};
+///
+/// let shm = Shm::create_unique(&"posix:/results.XXXXXX".parse()?, 0o600)?;
+/// # let name = shm.name().clone();
+/// let results: Array<i64> = Array::manage(shm, -1, Locking::Futex)?;
+/// results.resize(1_000_000_000)?;
+/// results.set(999_999_999, &7)?;
+/// assert_eq!(results.get(999_999_999)?, 7);
+/// assert_eq!(results.get(5)?, -1);
+/// # name.unlink()?;
+/// # Ok::<(), netshm::Error>(())
+/// ```
+#[doc(alias = "Netshm_array")]
+pub struct Array<T> {
+    handle: Handle,
+    default: T,
+    /// The default as it is stored.
+    default_words: Vec<u64>,
+    elements: Elements,
+}
+
+impl<T> fmt::Debug for Array<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Array").field("shm", &self.handle.shm).finish_non_exhaustive()
+    }
+}
+
+impl<T: DataManager> Array<T> {
+    /// Views an object as an array. An empty object becomes one; one that exists must be of this very type and have this
+    /// default value.
+    ///
+    /// # Errors
+    /// [`Error::SchemaMismatch`] if the object is something else or has another default, [`Error::LockingMismatch`],
+    /// [`Error::NotNetshm`], [`Error::UnsupportedVersion`], [`Error::Corrupt`], [`Error::NoSpace`],
+    /// [`Error::Forked`], [`Error::Io`].
+    pub fn manage(shm: Shm, default: T, locking: Locking) -> Result<Self> {
+        Self::options().locking(locking).manage(shm, default)
+    }
+
+    /// Options for managing an object as an array of this type.
+    pub fn options() -> ManageOptions<Self> {
+        ManageOptions::default()
+    }
+
+    fn open(shm: Shm, default: T, shape: Shape, limits: Limits) -> Result<Self> {
+        let schema = format!("Array<{}>", Schema::of::<T>());
+        let default_words = Handle::encode_alone(shm.object().name(), &default)?;
+        let recreate = shape.recreate;
+        let show = |words: &[u64]| {
+            let readable = T::decode(&mut Decoder::from_words(words)).is_ok();
+            format!("{}{words:x?}", if readable { "" } else { "(undecodable) " })
+        };
+        let spec = Spec {
+            kind: Kind::Array,
+            schema_hash: crate::data::hash_text(&schema),
+            difference: &|stored| crate::data::first_difference(stored, &schema),
+            schema: schema.clone(),
+            default: default_words.clone(),
+            show_default: &show,
+            shape,
+        };
+        let handle = Handle::open(shm, &spec, limits)?;
+        let array = Array { handle, default, default_words, elements: Elements::of(T::FIXED) };
+        if recreate {
+            array.resize(0)?;
+        }
+        Ok(array)
+    }
+
+    /// How many elements the array has.
+    ///
+    /// # Errors
+    /// [`Error::Forked`].
+    #[doc(alias = "length")]
+    pub fn len(&self) -> Result<usize> {
+        self.handle.store.check_fork()?;
+        Ok(self.handle.store.array_len() as usize)
+    }
+
+    /// Whether the array has no elements.
+    ///
+    /// # Errors
+    /// [`Error::Forked`].
+    pub fn is_empty(&self) -> Result<bool> {
+        Ok(self.len()? == 0)
+    }
+
+    /// The value that elements have until they are set.
+    pub fn default_value(&self) -> &T {
+        &self.default
+    }
+
+    #[inline]
+    fn check_bounds(store: &Store, index: u64) -> Result<()> {
+        let length = store.array_len();
+        if index < length { Ok(()) } else { Err(out_of_bounds(store, index, length)) }
+    }
+
+    /// An element.
+    ///
+    /// Outside a group this takes no lock, makes no system call and stores nothing to shared memory, unless a writer is
+    /// at work in the same stripe and stays there.
+    ///
+    /// # Errors
+    /// [`Error::OutOfBounds`], [`Error::Decode`] if a hand-written manager refuses the stored words,
+    /// [`Error::NeedsRecovery`] through a read-only descriptor after a writer's death, [`Error::Deadlock`] in a group,
+    /// [`Error::LockTimeout`] if a limit was set, [`Error::Corrupt`], [`Error::Forked`].
+    #[inline]
+    pub fn get(&self, index: usize) -> Result<T> {
+        let index = index as u64;
+        let store = &self.handle.store;
+        let spot = self.elements.spot(store.geometry(), index);
+        let raw = read::read(store, self.handle.limits, spot.stripe, |view| {
+            Self::check_bounds(view.store, index)?;
+            match directory::find(view.region(), self.elements, spot)? {
+                Some(words) => take_out::<T>(view, words).map(Some),
+                None => Ok(None),
+            }
+        })?;
+        match raw {
+            Some(raw) => self.handle.finish(raw),
+            None => {
+                T::decode(&mut Decoder::from_words(&self.default_words)).map_err(|error| self.handle.data_error(error))
+            }
+        }
+    }
+
+    /// Sets an element.
+    ///
+    /// # Errors
+    /// [`Error::OutOfBounds`], [`Error::Full`], [`Error::NoSpace`], [`Error::TooLarge`], [`Error::ReadOnly`],
+    /// [`Error::Deadlock`] in a group, [`Error::LockTimeout`] if a limit was set, [`Error::TooManyWriters`],
+    /// [`Error::Corrupt`], [`Error::Forked`], [`Error::Io`].
+    pub fn set<W>(&self, index: usize, value: &W) -> Result<()>
+    where
+        T: Borrow<W>,
+        W: Encode + ?Sized,
+    {
+        self.handle.with_payload(value, |value| self.set_payload(index, value))
+    }
+
+    fn set_payload(&self, index: usize, value: Payload<'_>) -> Result<()> {
+        let index = index as u64;
+        let spot = self.elements.spot(self.handle.store.geometry(), index);
+        self.handle.change("set an element", |change| {
+            change.write_stripe(spot.stripe)?;
+            Self::check_bounds(change.target(), index)?;
+            directory::set(change, self.elements, spot, &self.default_words, value)
+        })
+    }
+
+    /// Replaces an element by what `change` makes of it, as one step; gives the new element.
+    ///
+    /// # Errors
+    /// Those of [`get`](Self::get) and [`set`](Self::set).
+    pub fn update(&self, index: usize, change: impl FnOnce(T) -> T) -> Result<T> {
+        self.handle.group(|| {
+            self.lock(index)?;
+            let new = change(self.get(index)?);
+            self.set::<T>(index, &new)?;
+            Ok(new)
+        })
+    }
+
+    /// Exchanges two elements, as one step.
+    ///
+    /// # Errors
+    /// Those of [`get`](Self::get) and [`set`](Self::set).
+    pub fn swap(&self, i: usize, j: usize) -> Result<()> {
+        whole::group_retry(&self.handle, || {
+            self.lock(i)?;
+            self.lock(j)?;
+            let (a, b) = (self.get(i)?, self.get(j)?);
+            self.set::<T>(i, &b)?;
+            self.set::<T>(j, &a)
+        })
+    }
+
+    /// Locks an element's stripe for writing until the group ends.
+    fn lock(&self, index: usize) -> Result<()> {
+        let spot = self.elements.spot(self.handle.store.geometry(), index as u64);
+        self.handle.change("set an element", |change| change.write_stripe(spot.stripe))
+    }
+
+    /// Sets the length. Elements beyond it are dropped, so that growing again shows the default value.
+    ///
+    /// # Errors
+    /// Those of [`set`](Self::set).
+    pub fn resize(&self, length: usize) -> Result<()> {
+        let length = length as u64;
+        if length > MOST_ELEMENTS {
+            return Err(Error::TooLarge { what: "an array", size: length, limit: MOST_ELEMENTS });
+        }
+        whole::retry_alone(&self.handle, || {
+            self.handle
+                .change("resize it", |change| directory::resize(change, self.elements, &self.default_words, length))
+        })
+    }
+
+    /// Writes the object back to its storage, so that what it holds now survives a loss of power. Waits for changes under
+    /// way. Means something for mapped files only.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::InvalidOption`] inside a group, and those of locking.
+    pub fn sync(&self) -> Result<()> {
+        whole::sync(&self.handle)
+    }
+
+    /// The descriptor that the array was managed through.
+    pub fn shm(&self) -> &Shm {
+        &self.handle.shm
+    }
+
+    /// Runs a group: what [`group!`](crate::group!) stands for.
+    ///
+    /// # Errors
+    /// What `body` gives, which rolls everything back, and the errors of locking.
+    pub fn group<R, E: From<Error>>(&self, body: impl FnOnce() -> Result<R, E>) -> Result<R, E> {
+        self.handle.group(body)
+    }
+
+    /// Runs a group, again and again as long as it ends in a deadlock: what `group!(retry ..)` stands for. In an
+    /// open group it runs once: the outermost group has to be repeated as a whole.
+    ///
+    /// # Errors
+    /// What `body` gives, which rolls everything back, and the errors of locking.
+    pub fn group_retry<R, E: GroupError>(&self, body: impl FnMut() -> Result<R, E>) -> Result<R, E> {
+        whole::group_retry(&self.handle, body)
+    }
+}
+
+#[cold]
+fn out_of_bounds(store: &Store, index: u64, length: u64) -> Error {
+    Error::OutOfBounds { object: store.name(), index: index as usize, len: length as usize }
+}
+
+impl<T: DataManager> ManageOptions<Array<T>> {
+    /// Views an object as an array with these options; see [`Array::manage`].
+    ///
+    /// # Errors
+    /// Those of [`Array::manage`]; [`Error::InvalidOption`] for a value out of range; [`Error::InUse`] if it is to
+    /// be recreated while others have it open.
+    pub fn manage(self, shm: Shm, default: T) -> Result<Array<T>> {
+        Array::open(shm, default, self.shape, self.limits)
+    }
+}

@@ -1,0 +1,241 @@
+//! The directory of an array: a sparse tree of chunks in each stripe.
+//!
+//! Elements are grouped into chunks, and chunks are dealt out to the stripes in turn. In its stripe a chunk is reached
+//! through nodes of 64 pointers, as many levels as the highest chunk so far needs. Elements of fixed size lie densely in
+//! their chunk; for others it holds pointers to records. What has never been written is not there.
+
+mod resize;
+
+pub(crate) use resize::resize;
+
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+
+use crate::Result;
+use crate::heap::Memory;
+use crate::index::Record;
+use crate::index::bindings::{Payload, write_record};
+use crate::layout::{Geometry, Place, StripeAt};
+use crate::region::Region;
+use crate::store::Change;
+
+/// Words in a chunk, about.
+const CHUNK_WORDS: u64 = 256;
+/// Pointers in a node, as a power of two.
+const FANOUT_BITS: u32 = 6;
+const FANOUT: u64 = 1 << FANOUT_BITS;
+/// More levels than 2^64 chunks need.
+const HIGHEST: u64 = 11;
+/// Elements of more words than this are kept in records, even if their size is fixed.
+const DENSE: usize = 64;
+/// Elements in records are changed in place up to so many words, if their size stays.
+const IN_PLACE: usize = 16;
+
+/// How the elements of an array are laid out.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Elements {
+    /// Words of an element that lies in its chunk; `None` for pointers to records.
+    dense: Option<u64>,
+    /// Elements in a chunk, as a power of two.
+    bits: u32,
+}
+
+/// Where an element belongs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Spot {
+    pub(crate) stripe: u32,
+    /// Number of its chunk within the stripe.
+    chunk: u64,
+    /// First word within the chunk.
+    word: u64,
+    /// Words there: of the element, or one pointer.
+    words: u64,
+}
+
+impl Elements {
+    /// The layout for elements whose encoding takes `fixed` words.
+    pub(crate) fn of(fixed: Option<usize>) -> Self {
+        match fixed {
+            Some(words @ 1..=DENSE) => {
+                let words = words as u64;
+                Elements { dense: Some(words), bits: (CHUNK_WORDS / words).ilog2() }
+            }
+            _ => Elements { dense: None, bits: CHUNK_WORDS.ilog2() },
+        }
+    }
+
+    fn words_each(self) -> u64 {
+        self.dense.unwrap_or(1)
+    }
+
+    /// Words in a chunk.
+    fn chunk_words(self) -> u64 {
+        self.words_each() << self.bits
+    }
+
+    /// Where element `index` belongs.
+    #[inline]
+    pub(crate) fn spot(self, geometry: &Geometry, index: u64) -> Spot {
+        let chunk = index >> self.bits;
+        let words = self.words_each();
+        let word = (index & ((1 << self.bits) - 1)) * words;
+        let stripe = chunk & u64::from(geometry.stripes - 1);
+        Spot { stripe: stripe as u32, chunk: chunk >> geometry.stripes.trailing_zeros(), word, words }
+    }
+}
+
+/// The stored words of an element; `None` if it has never been written.
+#[inline]
+pub(crate) fn find<'a>(region: &'a Region, elements: Elements, spot: Spot) -> Result<Option<&'a [AtomicU64]>> {
+    let at = region.geometry().stripe(spot.stripe);
+    let Some(chunk) = find_chunk(region, at, spot.chunk)? else { return Ok(None) };
+    let words = region.words(chunk + 8 + spot.word * 8, spot.words)?;
+    if elements.dense.is_some() {
+        return Ok(Some(words));
+    }
+    match words[0].load(Relaxed) {
+        0 => Ok(None),
+        record => Ok(Some(Record::at(region, record)?.value())),
+    }
+}
+
+/// Address of the record that holds a chunk.
+#[inline]
+fn find_chunk(region: &Region, at: StripeAt, chunk: u64) -> Result<Option<u64>> {
+    let height = region.field(at.buckets()).load(Relaxed);
+    if !reaches(region, at, height, chunk)? {
+        return Ok(None);
+    }
+    let mut node = region.field(at.segment(0)).load(Relaxed);
+    for level in (0..height as u32).rev() {
+        if node == 0 {
+            return Ok(None);
+        }
+        node = region.word(child_at(node, chunk, level))?.load(Relaxed);
+    }
+    Ok((node != 0).then_some(node))
+}
+
+/// Whether a tree of that height has a place for the chunk.
+#[inline]
+fn reaches(region: &Region, at: StripeAt, height: u64, chunk: u64) -> Result<bool> {
+    if height > HIGHEST {
+        return Err(region.corrupt(at.buckets().0, "a directory is higher than it can be"));
+    }
+    let bits = height as u32 * FANOUT_BITS;
+    Ok(height > 0 && (bits >= 64 || chunk >> bits == 0))
+}
+
+/// Where a node keeps the pointer towards a chunk. The words of a node follow the head of its record.
+#[inline]
+fn child_at(node: u64, chunk: u64, level: u32) -> u64 {
+    let child = (chunk >> (level * FANOUT_BITS)) & (FANOUT - 1);
+    node.wrapping_add(8 + child * 8)
+}
+
+/// Stores an element. `default` is what other elements of a fresh chunk are filled with.
+pub(crate) fn set(
+    change: &mut Change<'_>,
+    elements: Elements,
+    spot: Spot,
+    default: &[u64],
+    value: Payload<'_>,
+) -> Result<()> {
+    change.write_stripe(spot.stripe)?;
+    let region = change.target().region();
+    let at = region.geometry().stripe(spot.stripe);
+    let chunk = match find_chunk(region, at, spot.chunk)? {
+        Some(chunk) => chunk,
+        None => add_chunk(change, elements, spot, at, default)?,
+    };
+    let place = chunk + 8 + spot.word * 8;
+    if let (Some(_), Payload::Words(words)) = (elements.dense, value) {
+        return store_words(change, place, words);
+    }
+    let old = region.word(place)?.load(Relaxed);
+    if old != 0
+        && let Payload::Words(words) = value
+    {
+        let record = Record::at(region, old)?;
+        if record.lengths.value == words.len() as u64 && words.len() <= IN_PLACE {
+            return store_words(change, record.value_at(), words);
+        }
+    }
+    let record = write_record(change, spot.stripe, &[], value, 0)?;
+    change.store(Place(place), record)?;
+    if old != 0 {
+        change.free_record(spot.stripe, old);
+    }
+    Ok(())
+}
+
+fn store_words(change: &mut Change<'_>, place: u64, words: &[u64]) -> Result<()> {
+    words.iter().enumerate().try_for_each(|(i, word)| change.store(Place(place + i as u64 * 8), *word))
+}
+
+/// Adds a chunk full of defaults, and the nodes on the way to it: the address of its record.
+fn add_chunk(change: &mut Change<'_>, elements: Elements, spot: Spot, at: StripeAt, default: &[u64]) -> Result<u64> {
+    let region = change.target().region();
+    let mut height = change.load(at.buckets())?;
+    while !reaches(region, at, height, spot.chunk)? {
+        let root = change.load(at.segment(0))?;
+        let mut words = [0; FANOUT as usize];
+        words[0] = root;
+        // An empty tree grows at once: there is nothing to keep at the old height.
+        if height == 0 || root != 0 {
+            let node = if height == 0 { 0 } else { write_record(change, spot.stripe, &[], Payload::Words(&words), 0)? };
+            change.store(at.segment(0), node)?;
+        }
+        height += 1;
+        change.store(at.buckets(), height)?;
+    }
+    let mut link = at.segment(0);
+    for level in (0..height as u32).rev() {
+        let mut node = change.load(link)?;
+        if node == 0 {
+            node = write_record(change, spot.stripe, &[], Payload::Words(&[0; FANOUT as usize]), 0)?;
+            change.store(link, node)?;
+        }
+        link = Place(child_at(node, spot.chunk, level));
+    }
+    let count = elements.chunk_words();
+    let fill = |words: &[AtomicU64]| {
+        let pattern = if elements.dense.is_some() { default } else { &[0] };
+        for (word, value) in words.iter().zip(pattern.iter().cycle()) {
+            word.store(*value, Relaxed);
+        }
+        Ok(())
+    };
+    let chunk = write_record(change, spot.stripe, &[], Payload::Fill(count, &fill), 0)?;
+    change.store(link, chunk)?;
+    let chunks = change.load(at.keys())?;
+    change.store(at.keys(), chunks + 1)?;
+    Ok(chunk)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_element_has_its_own_spot() {
+        let geometry = Geometry {
+            pagesize: 256,
+            stripes: 4,
+            slots: 1,
+            init: 1,
+            max_size: 1 << 30,
+            schema_bytes: 0,
+            default_words: 0,
+        };
+        for fixed in [None, Some(1), Some(3), Some(64), Some(65), Some(0)] {
+            let elements = Elements::of(fixed);
+            let mut seen = std::collections::HashSet::new();
+            for index in 0..5000 {
+                let spot = elements.spot(&geometry, index);
+                assert!(spot.word + spot.words <= elements.chunk_words());
+                assert!(seen.insert((spot.stripe, spot.chunk, spot.word)), "{fixed:?} {index}");
+            }
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Changing an array's length.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::{Elements, FANOUT, FANOUT_BITS, HIGHEST, child_at, find_chunk, store_words};
+use crate::Result;
+use crate::heap::Memory;
+use crate::layout::{Place, StripeAt, header};
+use crate::store::Change;
+
+/// Sets the length. Elements beyond it are dropped, so that growing again shows the default.
+pub(crate) fn resize(change: &mut Change<'_>, elements: Elements, default: &[u64], length: u64) -> Result<()> {
+    change.write_all()?;
+    let old = change.load(header::ARRAY_LEN)?;
+    change.store(header::ARRAY_LEN, length)?;
+    if length >= old {
+        return Ok(());
+    }
+    let geometry = *change.target().geometry();
+    // The first chunk to be dropped, counted over all stripes.
+    let chunks = length.div_ceil(1 << elements.bits);
+    for stripe in 0..geometry.stripes {
+        let at = geometry.stripe(stripe);
+        let keep = chunks.saturating_sub(u64::from(stripe)).div_ceil(u64::from(geometry.stripes));
+        if keep == 0 {
+            for place in [at.buckets(), at.segment(0), at.keys()] {
+                change.store(place, 0)?;
+            }
+            change.free_all(stripe)?;
+        } else {
+            prune(change, elements, stripe, at, keep)?;
+        }
+    }
+    reset_tail(change, elements, default, length)
+}
+
+/// Drops the chunks of a stripe from number `keep` on.
+fn prune(change: &mut Change<'_>, elements: Elements, stripe: u32, at: StripeAt, keep: u64) -> Result<()> {
+    let height = change.load(at.buckets())?;
+    if height > HIGHEST {
+        return Err(change.region().corrupt(at.buckets().0, "a directory is higher than it can be"));
+    }
+    let mut pruning = Pruning { elements, stripe, keep, dropped: 0 };
+    pruning.prune(change, at.segment(0), height as u32, 0)?;
+    let chunks = change.load(at.keys())?;
+    change.store(at.keys(), chunks.saturating_sub(pruning.dropped))
+}
+
+struct Pruning {
+    elements: Elements,
+    stripe: u32,
+    keep: u64,
+    dropped: u64,
+}
+
+impl Pruning {
+    /// Prunes what hangs at `link`: a subtree of that height, whose first chunk is `first`.
+    fn prune(&mut self, change: &mut Change<'_>, link: Place, height: u32, first: u64) -> Result<()> {
+        let node = change.load(link)?;
+        if node == 0 {
+            return Ok(());
+        }
+        if first >= self.keep {
+            change.store(link, 0)?;
+            return self.drop_subtree(change, node, height);
+        }
+        let Some(level) = height.checked_sub(1) else { return Ok(()) };
+        let step = 1u64.checked_shl(level * FANOUT_BITS).unwrap_or(0);
+        for child in 0..FANOUT {
+            let Some(start) = child.checked_mul(step).and_then(|offset| offset.checked_add(first)) else { break };
+            // Subtrees that are kept whole need no look.
+            if step == 0 || start.checked_add(step).is_none_or(|end| end > self.keep) {
+                self.prune(change, Place(child_at(node, child << (level * FANOUT_BITS), level)), level, start)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn drop_subtree(&mut self, change: &mut Change<'_>, node: u64, height: u32) -> Result<()> {
+        let region = change.target().region();
+        if height == 0 {
+            self.dropped += 1;
+            if self.elements.dense.is_none() {
+                for word in region.words(node + 8, self.elements.chunk_words())? {
+                    let record = word.load(Relaxed);
+                    if record != 0 {
+                        change.free_record(self.stripe, record);
+                    }
+                }
+            }
+        } else {
+            for word in region.words(node + 8, FANOUT)? {
+                let child = word.load(Relaxed);
+                if child != 0 {
+                    self.drop_subtree(change, child, height - 1)?;
+                }
+            }
+        }
+        change.free_record(self.stripe, node);
+        Ok(())
+    }
+}
+
+/// Gives the elements behind the new end, in the chunk that it lies in, their default.
+fn reset_tail(change: &mut Change<'_>, elements: Elements, default: &[u64], length: u64) -> Result<()> {
+    let region = change.target().region();
+    let mut index = length;
+    while index & ((1 << elements.bits) - 1) != 0 {
+        let spot = elements.spot(region.geometry(), index);
+        let at = region.geometry().stripe(spot.stripe);
+        let Some(chunk) = find_chunk(region, at, spot.chunk)? else { return Ok(()) };
+        let place = chunk + 8 + spot.word * 8;
+        if elements.dense.is_some() {
+            store_words(change, place, default)?;
+        } else {
+            let record = change.load(Place(place))?;
+            if record != 0 {
+                change.store(Place(place), 0)?;
+                change.free_record(spot.stripe, record);
+            }
+        }
+        index += 1;
+    }
+    Ok(())
+}

@@ -1,0 +1,94 @@
+//! Groups: several operations that happen completely or not at all.
+
+use std::time::Duration;
+
+use crate::Error;
+use crate::os::file;
+
+/// The first pause before a group runs again, and the longest.
+const FIRST_PAUSE: Duration = Duration::from_micros(50);
+const LONGEST_PAUSE: Duration = Duration::from_millis(20);
+
+/// Errors that may be a [`Error::Deadlock`], as `group!(retry ..)` must know.
+pub trait GroupError: From<Error> {
+    /// Whether the group was rolled back because of a deadlock, so that running it again makes sense.
+    fn is_deadlock(&self) -> bool;
+}
+
+impl GroupError for Error {
+    fn is_deadlock(&self) -> bool {
+        matches!(self, Error::Deadlock { .. })
+    }
+}
+
+/// Runs `attempt` until it does not end in a deadlock. The pauses in between grow, and are random in part, so that two
+/// processes do not meet in the same deadlock again and again.
+pub(crate) fn retry<R, E: GroupError>(mut attempt: impl FnMut() -> Result<R, E>) -> Result<R, E> {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match attempt() {
+            Err(error) if error.is_deadlock() => {
+                // Without random bits the pause is still long enough, most of the time.
+                let jitter = file::random().unwrap_or(u64::from(std::process::id()));
+                std::thread::sleep(pause.mul_f64((jitter % 1024) as f64 / 1024.0));
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+/// Runs a block as a group on the object behind a [`HashTable`](crate::HashTable), an [`Array`](crate::Array) or a
+/// [`Table`](crate::Table): all its operations happen, or none.
+///
+/// ```text
+/// group!(tab => { .. })            the error type is netshm::Error
+/// group!(tab: MyError => { .. })   MyError: From<netshm::Error>
+/// group!(retry tab => { .. })      runs again after a deadlock
+/// ```
+///
+/// The block is the body of a closure: `?` and `return Err(..)` leave the group and roll it back, as does a panic; its
+/// value is the value of `group!`, in an `Ok`. The locks taken inside are held until the outermost group ends, so what was
+/// read cannot be changed by others before it is written. Groups nest; an inner one that fails undoes its own part.
+/// Every operation of this thread on the object, through whatever handle, belongs to the group: helper functions need
+/// not know of it.
+///
+/// With [`Locking::Record`](crate::Locking::Record), two groups that read the same key and then both change it wait for
+/// each other; one of them gets [`Error::Deadlock`](crate::Error::Deadlock), is rolled back, and should run again, as
+/// `group!(retry ..)` does.
+///
+/// ```
+/// use netshm::{HashTable, Locking, Shm, group};
+///
+/// let shm = Shm::create_unique(&"posix:/accounts.XXXXXX".parse()?, 0o600)?;
+/// # let name = shm.name().clone();
+/// let accounts: HashTable<String, i64> = HashTable::manage(shm, Locking::Futex)?;
+/// accounts.add("alice", &100)?;
+/// accounts.add("bob", &20)?;
+///
+/// let left = group!(retry accounts => {
+///     let alice = accounts.find("alice")?.unwrap_or(0) - 30;
+///     let bob = accounts.find("bob")?.unwrap_or(0) + 30;
+///     accounts.replace("alice", &alice)?;
+///     accounts.replace("bob", &bob)?;
+///     alice
+/// })?;
+/// assert_eq!(left, 70);
+/// # name.unlink()?;
+/// # Ok::<(), netshm::Error>(())
+/// ```
+#[macro_export]
+macro_rules! group {
+    (retry $first:ident $(. $rest:tt)* : $error:ty => $body:expr) => {
+        $first $(. $rest)*.group_retry(|| -> ::std::result::Result<_, $error> { ::std::result::Result::Ok($body) })
+    };
+    (retry $table:expr => $body:expr) => {
+        $table.group_retry(|| -> $crate::Result<_> { ::std::result::Result::Ok($body) })
+    };
+    ($first:ident $(. $rest:tt)* : $error:ty => $body:expr) => {
+        $first $(. $rest)*.group(|| -> ::std::result::Result<_, $error> { ::std::result::Result::Ok($body) })
+    };
+    ($table:expr => $body:expr) => {
+        $table.group(|| -> $crate::Result<_> { ::std::result::Result::Ok($body) })
+    };
+}

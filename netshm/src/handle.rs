@@ -1,0 +1,188 @@
+//! What the handles of all kinds of tables share.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use crate::data::{DataError, DataManager, Decoder, Encode, Encoder};
+use crate::index::bindings::{Key, Payload};
+use crate::os::copy;
+use crate::store::create::{self, Spec};
+use crate::store::group;
+use crate::store::read::View;
+use crate::store::{Change, Limits, Store};
+use crate::{Error, Result, Shm};
+use std::sync::atomic::AtomicU64;
+
+/// Encoded keys and values of up to so many words are built on the stack.
+const SMALL: usize = 4;
+const STACK: usize = 32;
+/// Larger copies are made only of words that are known to be consistent.
+const TRUSTED_WORDS: usize = 512;
+
+/// A managed object: its store, and the descriptor that it came from.
+pub(crate) struct Handle {
+    pub(crate) store: Arc<Store>,
+    pub(crate) shm: Shm,
+    pub(crate) limits: Limits,
+}
+
+impl Handle {
+    pub(crate) fn open(shm: Shm, spec: &Spec<'_>, limits: Limits) -> Result<Handle> {
+        let store = create::open(shm.object(), spec)?;
+        Ok(Handle { store, shm, limits })
+    }
+
+    /// A change: part of this thread's group on the object, or a whole of its own.
+    #[inline]
+    pub(crate) fn change<R>(&self, wanted: &'static str, make: impl FnMut(&mut Change<'_>) -> Result<R>) -> Result<R> {
+        group::change(&self.store, self.limits, wanted, make)
+    }
+
+    /// A group.
+    pub(crate) fn group<R, E: From<Error>>(&self, body: impl FnOnce() -> Result<R, E>) -> Result<R, E> {
+        group::group(&self.store, self.limits, body)
+    }
+
+    /// The error for a value that does not fit its words.
+    #[cold]
+    pub(crate) fn data_error(&self, error: DataError) -> Error {
+        data_error(&self.store, error)
+    }
+
+    /// Encodes a value where there is no store yet.
+    pub(crate) fn encode_alone<T: DataManager>(object: &Arc<str>, value: &T) -> Result<Vec<u64>> {
+        let fail =
+            |error: DataError| Error::Decode { object: object.clone(), type_name: error.type_name, what: error.what };
+        let mut counting = Encoder::counting();
+        DataManager::encode(value, &mut counting).map_err(fail)?;
+        let mut words = vec![0; counting.written()];
+        DataManager::encode(value, &mut Encoder::private(&mut words)).map_err(fail)?;
+        Ok(words)
+    }
+
+    /// Encodes a key and finds its stripe.
+    #[inline]
+    pub(crate) fn with_key<Q: Encode + ?Sized, R>(&self, key: &Q, f: impl FnOnce(Key<'_>) -> Result<R>) -> Result<R> {
+        self.encoded(key, |words| {
+            let hash = self.store.hash(words);
+            let stripe = self.store.stripe_of(hash);
+            f(Key { words, hash, stripe, at: self.store.geometry().stripe(stripe) })
+        })
+    }
+
+    /// Prepares a value for storing.
+    #[inline]
+    pub(crate) fn with_payload<W: Encode + ?Sized, R>(
+        &self,
+        value: &W,
+        f: impl FnOnce(Payload<'_>) -> Result<R>,
+    ) -> Result<R> {
+        if W::DIRECT && W::FIXED.is_none_or(|words| words > STACK) {
+            let words = self.count(value)?;
+            if words > STACK {
+                let fill = |shared: &[AtomicU64]| {
+                    let mut encoder = Encoder::shared(shared);
+                    value.encode(&mut encoder).map_err(|error| self.data_error(error))?;
+                    self.check_written(&encoder, words)
+                };
+                return f(Payload::Fill(words as u64, &fill));
+            }
+        }
+        self.encoded(value, |words| f(Payload::Words(words)))
+    }
+
+    /// Encodes into private memory, on the stack if the size allows.
+    #[inline]
+    fn encoded<W: Encode + ?Sized, R>(&self, value: &W, f: impl FnOnce(&[u64]) -> Result<R>) -> Result<R> {
+        let words = match W::FIXED {
+            Some(words) => words,
+            None => self.count(value)?,
+        };
+        if words <= SMALL {
+            let mut stack = [0; SMALL];
+            self.encode(value, &mut stack[..words])?;
+            f(&stack[..words])
+        } else {
+            let mut large: SmallVec<[u64; STACK]> = SmallVec::from_elem(0, words);
+            self.encode(value, &mut large)?;
+            f(&large)
+        }
+    }
+
+    fn encode<W: Encode + ?Sized>(&self, value: &W, words: &mut [u64]) -> Result<()> {
+        let announced = words.len();
+        let mut encoder = Encoder::private(words);
+        value.encode(&mut encoder).map_err(|error| self.data_error(error))?;
+        self.check_written(&encoder, announced)
+    }
+
+    /// Words that the encoding takes.
+    fn count<W: Encode + ?Sized>(&self, value: &W) -> Result<usize> {
+        let mut encoder = Encoder::counting();
+        value.encode(&mut encoder).map_err(|error| self.data_error(error))?;
+        let words = encoder.written();
+        let size = words as u64 * 8;
+        if size > crate::layout::MAX_VALUE {
+            return Err(Error::TooLarge { what: "a key or value", size, limit: crate::layout::MAX_VALUE });
+        }
+        Ok(words)
+    }
+
+    fn check_written(&self, encoder: &Encoder<'_>, announced: usize) -> Result<()> {
+        if encoder.written() == announced {
+            return Ok(());
+        }
+        Err(Error::Decode {
+            object: self.store.name(),
+            type_name: "a data manager",
+            what: "encoding the same value twice gave different lengths, or another length than its FIXED",
+        })
+    }
+
+    /// Decodes what was read.
+    pub(crate) fn finish<V: DataManager>(&self, raw: Raw<V>) -> Result<V> {
+        match raw {
+            Raw::Value(value) => Ok(value),
+            Raw::Words(words) => {
+                let mut decoder = Decoder::from_words(&words);
+                V::decode(&mut decoder)
+                    .and_then(|value| decoder.finish().map(|()| value))
+                    .map_err(|error| self.data_error(error))
+            }
+        }
+    }
+}
+
+/// The same without a handle.
+#[cold]
+fn data_error(store: &Store, error: DataError) -> Error {
+    Error::Decode { object: store.name(), type_name: error.type_name, what: error.what }
+}
+
+/// A value on its way out of shared memory.
+pub(crate) enum Raw<V> {
+    /// Decoded straight from it.
+    Value(V),
+    /// A consistent copy, for a hand-written manager.
+    Words(Vec<u64>),
+}
+
+/// Decodes words of shared memory, or copies them for a manager that must not meet words in the middle of a change.
+#[inline]
+pub(crate) fn take_out<V: DataManager>(view: View<'_>, words: &[AtomicU64]) -> Result<Raw<V>> {
+    if V::DIRECT {
+        let mut decoder = Decoder::new(words, view.stamp());
+        return match V::decode(&mut decoder).and_then(|value| decoder.finish().map(|()| value)) {
+            Ok(value) => Ok(Raw::Value(value)),
+            Err(error) => Err(data_error(view.store, error)),
+        };
+    }
+    let spoiled = || view.region().corrupt(0, "changed while it was read");
+    if words.len() > TRUSTED_WORDS && !view.holds() {
+        return Err(spoiled());
+    }
+    let mut copied = vec![0; words.len()];
+    copy::load_words(words, &mut copied);
+    if view.holds() { Ok(Raw::Words(copied)) } else { Err(spoiled()) }
+}

@@ -1,0 +1,471 @@
+//! Typed hash tables.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::marker::PhantomData;
+
+use crate::data::{DataManager, Encode, Schema, ShmKey};
+use crate::group::GroupError;
+use crate::handle::{Handle, take_out};
+use crate::index::{self, Bindings, bindings};
+use crate::iterate::{self, Items, Keys, Values, Which};
+use crate::layout::header::Kind;
+use crate::locking::Locking;
+use crate::options::ManageOptions;
+use crate::store::Limits;
+use crate::store::create::{Shape, Spec};
+use crate::store::read;
+use crate::whole;
+use crate::{Error, Result, Shm};
+
+/// Values decoded between two looks at whether a writer has spoiled the reading.
+const LOOK_EACH: usize = 64;
+
+/// A hash table from `K` to `V` in shared memory, open to all processes that know its name.
+///
+/// A key can have several bindings: [`add`](Self::add) pushes one, which hides the older ones, [`remove`](Self::remove)
+/// pops it and uncovers them. Keys and values go in by reference and come out as ordinary values; borrowed forms are
+/// taken too (`&str` for `String`, slices for vectors).
+///
+/// Every operation happens completely or not at all, whatever kills the process. Several are made one by
+/// [`group!`](crate::group!).
+///
+/// # Memory ordering
+/// What a thread did to the table before it changed a key happens before another thread's or process's reading of
+/// that change.
+///
+/// ```
+/// use netshm::{HashTable, Locking, Shm};
+///
+/// let shm = Shm::create_unique(&"posix:/tutorial.XXXXXX".parse()?, 0o600)?;
+/// # let name = shm.name().clone();
+/// let tab: HashTable<String, (i64, String)> = HashTable::manage(shm, Locking::Record)?;
+/// tab.add("First Key", &(1, "First value".to_owned()))?;
+/// assert_eq!(tab.find("First Key")?, Some((1, "First value".to_owned())));
+/// # name.unlink()?;
+/// # Ok::<(), netshm::Error>(())
+/// ```
+#[doc(alias = "Netshm_hashtbl")]
+pub struct HashTable<K, V> {
+    handle: Handle,
+    managed: PhantomData<fn() -> (K, V)>,
+}
+
+impl<K, V> fmt::Debug for HashTable<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HashTable").field("shm", &self.handle.shm).finish_non_exhaustive()
+    }
+}
+
+impl<K: ShmKey, V: DataManager> HashTable<K, V> {
+    /// Views an object as a hash table. An empty object becomes one; one that exists must be of this very type.
+    ///
+    /// # Errors
+    /// [`Error::SchemaMismatch`] if the object is something else, [`Error::LockingMismatch`],
+    /// [`Error::NotNetshm`], [`Error::UnsupportedVersion`], [`Error::Corrupt`], [`Error::NoSpace`],
+    /// [`Error::Forked`], [`Error::Io`].
+    pub fn manage(shm: Shm, locking: Locking) -> Result<Self> {
+        Self::options().locking(locking).manage(shm)
+    }
+
+    /// Options for managing an object as a hash table of this type.
+    pub fn options() -> ManageOptions<Self> {
+        ManageOptions::default()
+    }
+
+    /// The type as it is written in the object.
+    fn schema() -> String {
+        format!("HashTable<{}, {}>", Schema::of::<K>(), Schema::of::<V>())
+    }
+
+    pub(crate) fn open(shm: Shm, kind: Kind, schema: String, shape: Shape, limits: Limits) -> Result<Self> {
+        let recreate = shape.recreate;
+        let spec = Spec {
+            kind,
+            schema_hash: crate::data::hash_text(&schema),
+            difference: &|stored| crate::data::first_difference(stored, &schema),
+            schema: schema.clone(),
+            default: Vec::new(),
+            show_default: &|_| String::new(),
+            shape,
+        };
+        let handle = Handle::open(shm, &spec, limits)?;
+        if recreate {
+            whole::clear(&handle)?;
+        }
+        Ok(HashTable { handle, managed: PhantomData })
+    }
+
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Pushes a binding for the key, which hides the older ones.
+    ///
+    /// # Errors
+    /// Those of every change: [`Error::Full`], [`Error::NoSpace`], [`Error::TooLarge`], [`Error::ReadOnly`],
+    /// [`Error::Deadlock`] in a group, [`Error::LockTimeout`] if a limit was set, [`Error::Iterating`],
+    /// [`Error::TooManyWriters`], [`Error::Corrupt`], [`Error::Forked`], [`Error::Io`].
+    pub fn add<Q, W>(&self, key: &Q, value: &W) -> Result<()>
+    where
+        K: Borrow<Q>,
+        V: Borrow<W>,
+        Q: Encode + ?Sized,
+        W: Encode + ?Sized,
+    {
+        self.handle.with_key(key, |key| {
+            self.handle.with_payload(value, |value| {
+                self.handle.change("add a binding", |change| bindings::add(change, key, value))
+            })
+        })
+    }
+
+    /// Changes the newest binding of the key; adds one if there is none.
+    ///
+    /// # Errors
+    /// Those of [`add`](Self::add).
+    pub fn replace<Q, W>(&self, key: &Q, value: &W) -> Result<()>
+    where
+        K: Borrow<Q>,
+        V: Borrow<W>,
+        Q: Encode + ?Sized,
+        W: Encode + ?Sized,
+    {
+        self.handle.with_key(key, |key| {
+            self.handle.with_payload(value, |value| {
+                self.handle.change("replace a binding", |change| bindings::replace(change, key, value))
+            })
+        })
+    }
+
+    /// Adds a binding if the key has none: whether it did.
+    ///
+    /// # Errors
+    /// Those of [`add`](Self::add).
+    pub fn add_if_absent<Q, W>(&self, key: &Q, value: &W) -> Result<bool>
+    where
+        K: Borrow<Q>,
+        V: Borrow<W>,
+        Q: Encode + ?Sized,
+        W: Encode + ?Sized,
+    {
+        self.handle.with_key(key, |key| {
+            self.handle.with_payload(value, |value| {
+                self.handle.change("add a binding", |change| bindings::add_if_absent(change, key, value))
+            })
+        })
+    }
+
+    /// The newest binding of the key.
+    ///
+    /// Outside a group this takes no lock, makes no system call and stores nothing to shared memory, unless a writer is
+    /// at work in the same stripe and stays there.
+    ///
+    /// # Errors
+    /// [`Error::Decode`] if a hand-written manager refuses the stored words, [`Error::NeedsRecovery`] through a
+    /// read-only descriptor after a writer's death, [`Error::Deadlock`] in a group, [`Error::LockTimeout`] if a limit
+    /// was set, [`Error::Corrupt`], [`Error::Forked`].
+    #[inline]
+    pub fn find<Q>(&self, key: &Q) -> Result<Option<V>>
+    where
+        K: Borrow<Q>,
+        Q: Encode + ?Sized,
+    {
+        let raw = self.handle.with_key(key, |key| {
+            read::read(&self.handle.store, self.handle.limits, key.stripe, |view| {
+                match index::find(view.region(), key.at, key.hash, key.words)? {
+                    None => Ok(None),
+                    Some(found) => take_out::<V>(view, found.record.value()).map(Some),
+                }
+            })
+        })?;
+        raw.map(|raw| self.handle.finish(raw)).transpose()
+    }
+
+    /// All bindings of the key, the newest first.
+    ///
+    /// # Errors
+    /// Those of [`find`](Self::find).
+    pub fn find_all<Q>(&self, key: &Q) -> Result<Vec<V>>
+    where
+        K: Borrow<Q>,
+        Q: Encode + ?Sized,
+    {
+        let raws = self.handle.with_key(key, |key| {
+            read::read(&self.handle.store, self.handle.limits, key.stripe, |view| {
+                let mut values = Vec::new();
+                let Some(found) = index::find(view.region(), key.at, key.hash, key.words)? else { return Ok(values) };
+                for record in Bindings::from(view.region(), key.at, found.record.at) {
+                    if values.len() % LOOK_EACH == LOOK_EACH - 1 && !view.holds() {
+                        break;
+                    }
+                    values.push(take_out::<V>(view, record?.value())?);
+                }
+                Ok(values)
+            })
+        })?;
+        raws.into_iter().map(|raw| self.handle.finish(raw)).collect()
+    }
+
+    /// Whether the key has a binding.
+    ///
+    /// # Errors
+    /// Those of [`find`](Self::find).
+    #[doc(alias = "mem")]
+    pub fn contains<Q>(&self, key: &Q) -> Result<bool>
+    where
+        K: Borrow<Q>,
+        Q: Encode + ?Sized,
+    {
+        self.handle.with_key(key, |key| {
+            read::read(&self.handle.store, self.handle.limits, key.stripe, |view| {
+                Ok(index::find(view.region(), key.at, key.hash, key.words)?.is_some())
+            })
+        })
+    }
+
+    /// Pops the newest binding of the key, which uncovers the next older one: whether there was one.
+    ///
+    /// # Errors
+    /// Those of [`add`](Self::add). A full object or file system does not stop a removal.
+    pub fn remove<Q>(&self, key: &Q) -> Result<bool>
+    where
+        K: Borrow<Q>,
+        Q: Encode + ?Sized,
+    {
+        self.handle.with_key(key, |key| self.handle.change("remove a binding", |change| bindings::remove(change, key)))
+    }
+
+    /// Pops the newest binding of the key and gives it.
+    ///
+    /// # Errors
+    /// Those of [`remove`](Self::remove) and [`find`](Self::find).
+    pub fn pop<Q>(&self, key: &Q) -> Result<Option<V>>
+    where
+        K: Borrow<Q>,
+        Q: Encode + ?Sized,
+    {
+        let raw = self.handle.with_key(key, |key| {
+            self.handle.change("pop a binding", |change| {
+                change.write_stripe(key.stripe)?;
+                let view = read::View::locked(change.target());
+                let Some(found) = index::find(view.region(), key.at, key.hash, key.words)? else { return Ok(None) };
+                let raw = take_out::<V>(view, found.record.value())?;
+                bindings::remove(change, key)?;
+                Ok(Some(raw))
+            })
+        })?;
+        raw.map(|raw| self.handle.finish(raw)).transpose()
+    }
+
+    /// Removes all bindings of the key: how many there were.
+    ///
+    /// # Errors
+    /// Those of [`remove`](Self::remove).
+    pub fn remove_all<Q>(&self, key: &Q) -> Result<u64>
+    where
+        K: Borrow<Q>,
+        Q: Encode + ?Sized,
+    {
+        self.handle
+            .with_key(key, |key| self.handle.change("remove bindings", |change| bindings::remove_all(change, key)))
+    }
+
+    /// The newest binding of the key; if there is none, `make` gives one, which is added. Nobody else adds one meanwhile.
+    ///
+    /// # Errors
+    /// Those of [`add`](Self::add) and [`find`](Self::find).
+    pub fn get_or_insert_with<Q>(&self, key: &Q, make: impl FnOnce() -> V) -> Result<V>
+    where
+        K: Borrow<Q>,
+        Q: Encode + ?Sized,
+    {
+        if let Some(value) = self.find(key)? {
+            return Ok(value);
+        }
+        self.locked(key, || match self.find(key)? {
+            Some(value) => Ok(value),
+            None => {
+                let value = make();
+                self.add::<Q, V>(key, &value)?;
+                Ok(value)
+            }
+        })
+    }
+
+    /// Replaces the newest binding of the key by what `change` makes of it, as one step: `None` stands for no binding,
+    /// before and after. Gives what is bound now.
+    ///
+    /// ```
+    /// # use netshm::{HashTable, Locking, Shm};
+    /// # let shm = Shm::create_unique(&"posix:/update.XXXXXX".parse()?, 0o600)?;
+    /// # let name = shm.name().clone();
+    /// # let hits: HashTable<String, u64> = HashTable::manage(shm, Locking::Futex)?;
+    /// hits.update("index.html", |old| Some(old.unwrap_or(0) + 1))?;
+    /// assert_eq!(hits.find("index.html")?, Some(1));
+    /// # name.unlink()?;
+    /// # Ok::<(), netshm::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`add`](Self::add) and [`find`](Self::find).
+    pub fn update<Q>(&self, key: &Q, change: impl FnOnce(Option<V>) -> Option<V>) -> Result<Option<V>>
+    where
+        K: Borrow<Q>,
+        Q: Encode + ?Sized,
+    {
+        self.locked(key, || {
+            let new = change(self.find(key)?);
+            match &new {
+                Some(value) => self.replace::<Q, V>(key, value)?,
+                None => drop(self.remove(key)?),
+            }
+            Ok(new)
+        })
+    }
+
+    /// Runs a group that holds the key's stripe for writing from the start, so that reading before writing cannot end
+    /// in a deadlock.
+    fn locked<Q, R>(&self, key: &Q, body: impl FnOnce() -> Result<R>) -> Result<R>
+    where
+        K: Borrow<Q>,
+        Q: Encode + ?Sized,
+    {
+        self.handle.group(|| {
+            self.handle.with_key(key, |key| {
+                self.handle.change("change a binding", |change| change.write_stripe(key.stripe))
+            })?;
+            body()
+        })
+    }
+
+    /// Calls `visit` with each binding; the bindings of a key come together, the newest first. The whole table is locked
+    /// against writers meanwhile, and a change by this thread is [`Error::Iterating`]. (Through a read-only descriptor
+    /// nothing is locked: each stripe is consistent in itself, as with [`scan`](Self::scan).)
+    ///
+    /// # Errors
+    /// Those of [`find`](Self::find).
+    #[doc(alias = "iter")]
+    pub fn for_each(&self, mut visit: impl FnMut(K, V)) -> Result<()> {
+        self.try_for_each(|key, value| {
+            visit(key, value);
+            Ok::<(), Error>(())
+        })
+    }
+
+    /// As [`for_each`](Self::for_each), until `visit` gives an error, which is passed on.
+    ///
+    /// # Errors
+    /// Those of [`find`](Self::find), and what `visit` gives.
+    pub fn try_for_each<E: From<Error>>(&self, mut visit: impl FnMut(K, V) -> Result<(), E>) -> Result<(), E> {
+        iterate::for_each(&self.handle, Which::All, iterate::take_item::<K, V>, |(key, value)| {
+            visit(self.handle.finish(key)?, self.handle.finish(value)?)
+        })
+    }
+
+    /// Calls `visit` with each key once.
+    ///
+    /// # Errors
+    /// Those of [`find`](Self::find).
+    #[doc(alias = "iter_keys")]
+    pub fn for_each_key(&self, mut visit: impl FnMut(K)) -> Result<()> {
+        iterate::for_each(&self.handle, Which::Newest, iterate::take_key::<K>, |key| {
+            visit(self.handle.finish(key)?);
+            Ok(())
+        })
+    }
+
+    /// Folds all bindings, in the manner and under the lock of [`for_each`](Self::for_each).
+    ///
+    /// # Errors
+    /// Those of [`find`](Self::find).
+    pub fn fold<A>(&self, start: A, mut step: impl FnMut(A, K, V) -> A) -> Result<A> {
+        let mut folded = Some(start);
+        self.for_each(|key, value| folded = folded.take().map(|sofar| step(sofar, key, value)))?;
+        Ok(folded.unwrap_or_else(|| unreachable!("always put back")))
+    }
+
+    /// All bindings as an iterator that locks nothing: each stripe is consistent in itself, but changes may happen while
+    /// the iterator goes from one stripe to the next. Holds one stripe in memory at a time.
+    pub fn scan(&self) -> Items<'_, K, V> {
+        Items::new(&self.handle)
+    }
+
+    /// The keys, each once, in the manner of [`scan`](Self::scan).
+    pub fn keys(&self) -> Keys<'_, K> {
+        Keys::new(&self.handle)
+    }
+
+    /// The values of all bindings, in the manner of [`scan`](Self::scan).
+    pub fn values(&self) -> Values<'_, V> {
+        Values::new(&self.handle)
+    }
+
+    /// How many bindings the table has, hidden ones included.
+    ///
+    /// # Errors
+    /// Those of [`find`](Self::find).
+    #[doc(alias = "length")]
+    pub fn len(&self) -> Result<u64> {
+        whole::count_bindings(&self.handle)
+    }
+
+    /// Whether the table has no binding.
+    ///
+    /// # Errors
+    /// Those of [`find`](Self::find).
+    pub fn is_empty(&self) -> Result<bool> {
+        Ok(self.len()? == 0)
+    }
+
+    /// Removes all bindings, as one step. The memory is kept by the object and used again.
+    ///
+    /// # Errors
+    /// Those of [`remove`](Self::remove).
+    pub fn clear(&self) -> Result<()> {
+        whole::clear(&self.handle)
+    }
+
+    /// Writes the object back to its storage, so that what it holds now survives a loss of power. Waits for changes under
+    /// way. Means something for mapped files only.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::InvalidOption`] inside a group, and those of locking.
+    pub fn sync(&self) -> Result<()> {
+        whole::sync(&self.handle)
+    }
+
+    /// The descriptor that the table was managed through.
+    #[doc(alias = "shm_table")]
+    pub fn shm(&self) -> &Shm {
+        &self.handle.shm
+    }
+
+    /// Runs a group: what [`group!`](crate::group!) stands for.
+    ///
+    /// # Errors
+    /// What `body` gives, which rolls everything back, and the errors of locking.
+    pub fn group<R, E: From<Error>>(&self, body: impl FnOnce() -> Result<R, E>) -> Result<R, E> {
+        self.handle.group(body)
+    }
+
+    /// Runs a group, again and again as long as it ends in a deadlock: what `group!(retry ..)` stands for. In an
+    /// open group it runs once: the outermost group has to be repeated as a whole.
+    ///
+    /// # Errors
+    /// What `body` gives, which rolls everything back, and the errors of locking.
+    pub fn group_retry<R, E: GroupError>(&self, body: impl FnMut() -> Result<R, E>) -> Result<R, E> {
+        whole::group_retry(&self.handle, body)
+    }
+}
+
+impl<K: ShmKey, V: DataManager> ManageOptions<HashTable<K, V>> {
+    /// Views an object as a hash table with these options; see [`HashTable::manage`].
+    ///
+    /// # Errors
+    /// Those of [`HashTable::manage`]; [`Error::InvalidOption`] for a value out of range; [`Error::InUse`] if it
+    /// is to be recreated while others have it open.
+    pub fn manage(self, shm: Shm) -> Result<HashTable<K, V>> {
+        HashTable::open(shm, Kind::HashTable, HashTable::<K, V>::schema(), self.shape, self.limits)
+    }
+}

@@ -1,0 +1,148 @@
+//! The hash index of a stripe, and the stacks of bindings behind it.
+//!
+//! A bucket is a cache line: seven cells and a link to an overflow bucket. A cell holds some bits of a key's hash and
+//! leads to the newest binding of the key, which leads to the older ones. The index grows by one bucket at a time (linear
+//! hashing: W. Litwin, "Linear hashing: a new tool for file and table addressing", 1980), so no operation ever waits for
+//! a table to be copied; the hash bits in the cells suffice for that, no record is touched.
+
+pub(crate) mod bindings;
+mod buckets;
+mod resize;
+pub(crate) mod walk;
+
+pub(crate) use buckets::{Chain, bucket_of};
+
+use crate::Result;
+use crate::layout::StripeAt;
+use crate::layout::record::{BUCKET_WORDS, Cell, Head, Lengths};
+use crate::region::Region;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// A record as it lies in shared memory.
+#[derive(Clone, Copy)]
+pub(crate) struct Record<'a> {
+    pub(crate) at: u64,
+    pub(crate) head: Head,
+    pub(crate) lengths: Lengths,
+    words: &'a [AtomicU64],
+}
+
+impl<'a> Record<'a> {
+    /// The record at an address.
+    #[inline]
+    pub(crate) fn at(region: &'a Region, at: u64) -> Result<Record<'a>> {
+        let head = Head(region.word(at)?.load(Relaxed));
+        if head.is_free() || head.is_end() {
+            return Err(region.corrupt(at, "a pointer leads to a block that is no record"));
+        }
+        let lengths =
+            if head.is_long() { Lengths::from_long_word(region.word(at + 8)?.load(Relaxed)) } else { head.lengths() };
+        // A long head with short lengths would make the parts disagree.
+        if head.is_long() != lengths.is_long() {
+            return Err(region.corrupt(at, "a record's head and lengths disagree"));
+        }
+        Ok(Record { at, head, lengths, words: region.words(at, lengths.words())? })
+    }
+
+    /// Words of the key.
+    #[inline]
+    pub(crate) fn key(&self) -> &'a [AtomicU64] {
+        let start = self.lengths.head_words() as usize;
+        &self.words[start..start + self.lengths.key as usize]
+    }
+
+    /// Words of the value.
+    #[inline]
+    pub(crate) fn value(&self) -> &'a [AtomicU64] {
+        &self.words[(self.lengths.head_words() + self.lengths.key) as usize..]
+    }
+
+    /// Address of the first word of the value.
+    pub(crate) fn value_at(&self) -> u64 {
+        self.at + (self.lengths.head_words() + self.lengths.key) * 8
+    }
+
+    /// Address of the next older binding, or 0.
+    #[inline]
+    pub(crate) fn older(&self) -> u64 {
+        self.head.pointer()
+    }
+
+    /// Whether it is a binding of the key.
+    #[inline]
+    pub(crate) fn has_key(&self, key: &[u64]) -> bool {
+        self.lengths.key == key.len() as u64
+            && self.key().iter().zip(key).all(|(stored, word)| stored.load(Relaxed) == *word)
+    }
+}
+
+/// Where a key was found.
+#[derive(Clone, Copy)]
+pub(crate) struct Found<'a> {
+    /// Address of the cell.
+    pub(crate) cell_at: u64,
+    /// Address of the bucket that holds it, and of the one that leads there, if it is an overflow bucket.
+    pub(crate) bucket: u64,
+    pub(crate) before: Option<u64>,
+    /// The newest binding.
+    pub(crate) record: Record<'a>,
+}
+
+/// Looks a key up.
+#[inline]
+pub(crate) fn find<'a>(region: &'a Region, stripe: StripeAt, hash: u64, key: &[u64]) -> Result<Option<Found<'a>>> {
+    let buckets = region.field(stripe.buckets()).load(Relaxed);
+    if buckets == 0 {
+        return Ok(None);
+    }
+    let mut chain = Chain::of(region, stripe, buckets, bucket_of(hash, buckets))?;
+    loop {
+        let words: &[AtomicU64; BUCKET_WORDS] = chain.bucket();
+        for (i, word) in words[..BUCKET_WORDS - 1].iter().enumerate() {
+            let cell = Cell(word.load(Relaxed));
+            if cell.agrees(hash) && !cell.is_empty() {
+                let record = Record::at(region, cell.record())?;
+                if record.has_key(key) {
+                    let cell_at = chain.at() + i as u64 * 8;
+                    return Ok(Some(Found { cell_at, bucket: chain.at(), before: chain.before(), record }));
+                }
+            }
+        }
+        if !chain.advance()? {
+            return Ok(None);
+        }
+    }
+}
+
+/// The bindings of a key, from one of them to the oldest.
+pub(crate) struct Bindings<'a> {
+    region: &'a Region,
+    next: u64,
+    /// Bindings that may still come; a longer chain leads in a circle.
+    left: u64,
+}
+
+impl<'a> Bindings<'a> {
+    pub(crate) fn from(region: &'a Region, stripe: StripeAt, newest: u64) -> Self {
+        Bindings { region, next: newest, left: region.field(stripe.bindings()).load(Relaxed) }
+    }
+}
+
+impl<'a> Iterator for Bindings<'a> {
+    type Item = Result<Record<'a>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.next == 0 {
+            return None;
+        }
+        if self.left == 0 {
+            let at = std::mem::take(&mut self.next);
+            return Some(Err(self.region.corrupt(at, "a stack of bindings is longer than the stripe has bindings")));
+        }
+        self.left -= 1;
+        let record = Record::at(self.region, self.next);
+        self.next = record.as_ref().map_or(0, Record::older);
+        Some(record)
+    }
+}

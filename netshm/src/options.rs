@@ -1,0 +1,105 @@
+//! Options for managing an object.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use crate::Locking;
+use crate::store::Limits;
+use crate::store::create::Shape;
+
+/// Options for managing an object as a `T`: a [`HashTable`](crate::HashTable), an [`Array`](crate::Array) or a
+/// [`Table`](crate::Table).
+///
+/// All but [`lock_timeout`](Self::lock_timeout) matter when the object is created; an object that exists keeps what it
+/// was created with, and only its locking method must be the one asked for.
+///
+/// ```
+/// use netshm::{HashTable, Locking, Shm};
+///
+/// let shm = Shm::create_unique(&"posix:/options.XXXXXX".parse()?, 0o600)?;
+/// # let name = shm.name().clone();
+/// let table: HashTable<String, u64> =
+///     HashTable::options().pagesize(1024).init(50_000).locking(Locking::Futex).manage(shm)?;
+/// # name.unlink()?;
+/// # Ok::<(), netshm::Error>(())
+/// ```
+#[must_use = "options do nothing until `manage` is called"]
+pub struct ManageOptions<T> {
+    pub(crate) shape: Shape,
+    pub(crate) limits: Limits,
+    managed: PhantomData<fn() -> T>,
+}
+
+impl<T> Default for ManageOptions<T> {
+    fn default() -> Self {
+        ManageOptions { shape: Shape::default(), limits: Limits::default(), managed: PhantomData }
+    }
+}
+
+impl<T> Clone for ManageOptions<T> {
+    fn clone(&self) -> Self {
+        ManageOptions { shape: self.shape.clone(), limits: self.limits, managed: PhantomData }
+    }
+}
+
+impl<T> fmt::Debug for ManageOptions<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ManageOptions").field("shape", &self.shape).field("limits", &self.limits).finish()
+    }
+}
+
+impl<T> ManageOptions<T> {
+    /// Bytes in a page, the unit in which memory is dealt out to stripes: a power of two from 256 (the default) to 1 MiB.
+    pub fn pagesize(mut self, bytes: u64) -> Self {
+        self.shape.pagesize = Some(bytes);
+        self
+    }
+
+    /// The expected number of keys (1000 by default): the index starts with room for so many, and the default of
+    /// [`max_size`](Self::max_size) follows from it. Tables grow beyond it as they must.
+    pub fn init(mut self, keys: u64) -> Self {
+        self.shape.init = Some(keys);
+        self
+    }
+
+    /// The locking method. A fresh object gets the best one of the platform if none is given.
+    pub fn locking(mut self, locking: Locking) -> Self {
+        self.shape.locking = Some(locking);
+        self
+    }
+
+    /// How many parts of the object can be written to at the same time: a power of two up to 65536, 64 by default.
+    pub fn stripes(mut self, stripes: u32) -> Self {
+        self.shape.stripes = Some(stripes);
+        self
+    }
+
+    /// The size in bytes that the object never exceeds, 2^44 at most; by default `pagesize * init * 32768`, about 8 GB.
+    /// So much address space is taken up in each process, but memory only for what is stored.
+    pub fn max_size(mut self, bytes: u64) -> Self {
+        self.shape.max_size = Some(bytes);
+        self
+    }
+
+    /// How many threads, of all processes together, can be inside a changing operation or a group at the same time:
+    /// 128 by default, 32768 at most. Further ones wait.
+    pub fn slots(mut self, slots: u32) -> Self {
+        self.shape.slots = Some(slots);
+        self
+    }
+
+    /// Empties an object that exists. If its type or layout is to become another one as well, nobody else may have it
+    /// open ([`Error::InUse`](crate::Error::InUse)).
+    pub fn recreate(mut self, recreate: bool) -> Self {
+        self.shape.recreate = recreate;
+        self
+    }
+
+    /// Bounds every wait for a lock through this handle; [`Error::LockTimeout`](crate::Error::LockTimeout) then.
+    /// Without it a wait lasts as long as the holder lives and keeps the lock.
+    pub fn lock_timeout(mut self, timeout: Duration) -> Self {
+        self.limits.lock_timeout = Some(timeout);
+        self
+    }
+}

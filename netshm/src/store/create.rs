@@ -1,0 +1,260 @@
+//! From a descriptor to a store: creating, checking and taking up objects.
+
+mod header;
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, PoisonError, Weak};
+
+pub(crate) use header::Header;
+
+use super::Store;
+use crate::layout::header::{self as at, Kind};
+use crate::layout::{Geometry, MAX_OBJECT, Place, round_up};
+use crate::os::file;
+use crate::os::lock::{self, Outcome, bytes};
+use crate::region::{Region, no_space};
+use crate::shm::Object;
+use crate::{Error, Locking, Result};
+
+/// What the caller takes the object for.
+pub(crate) struct Spec<'a> {
+    pub(crate) kind: Kind,
+    /// Text of the schema.
+    pub(crate) schema: String,
+    /// Hash of the schema's structure.
+    pub(crate) schema_hash: u64,
+    /// Encoded default value of an array.
+    pub(crate) default: Vec<u64>,
+    /// Shows a default value to a person.
+    pub(crate) show_default: &'a dyn Fn(&[u64]) -> String,
+    /// Tells where a stored schema text parts from the expected one.
+    pub(crate) difference: &'a dyn Fn(&str) -> String,
+    pub(crate) shape: Shape,
+}
+
+/// The options that matter when an object is created.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Shape {
+    pub(crate) pagesize: Option<u64>,
+    pub(crate) init: Option<u64>,
+    pub(crate) stripes: Option<u32>,
+    pub(crate) slots: Option<u32>,
+    pub(crate) max_size: Option<u64>,
+    pub(crate) locking: Option<Locking>,
+    pub(crate) recreate: bool,
+}
+
+const PAGESIZE: u64 = 256;
+const INIT: u64 = 1000;
+const STRIPES: u32 = 64;
+const SLOTS: u32 = 128;
+/// The factor between `pagesize * init` and the largest size, as in the original.
+const SIZE_FACTOR: u64 = 32768;
+/// The smallest maximum size: what an empty object with the default options needs, several times over.
+const LEAST_MAX_SIZE: u64 = 1 << 16;
+
+impl Shape {
+    /// The geometry of a fresh object, if all options are within their ranges.
+    fn geometry(&self, spec: &Spec<'_>) -> Result<Geometry> {
+        fn range<T: PartialOrd + ToString + Copy>(
+            option: &'static str,
+            value: T,
+            range: std::ops::RangeInclusive<T>,
+        ) -> Result<T> {
+            if range.contains(&value) {
+                return Ok(value);
+            }
+            let reason = format!("it must be between {} and {}", range.start().to_string(), range.end().to_string());
+            Err(Error::InvalidOption { option, value: value.to_string(), reason })
+        }
+        fn power_of_two<T: ToString>(option: &'static str, value: T, is: bool) -> Result<T> {
+            let reason = || "it must be a power of two".to_owned();
+            if is {
+                Ok(value)
+            } else {
+                Err(Error::InvalidOption { option, value: value.to_string(), reason: reason() })
+            }
+        }
+        let pagesize = range("pagesize", self.pagesize.unwrap_or(PAGESIZE), 256..=1 << 20)?;
+        let pagesize = power_of_two("pagesize", pagesize, pagesize.is_power_of_two())?;
+        let init = range("init", self.init.unwrap_or(INIT), 1..=1 << 40)?;
+        let stripes = range("stripes", self.stripes.unwrap_or(STRIPES), 1..=1 << 16)?;
+        let stripes = power_of_two("stripes", stripes, stripes.is_power_of_two())?;
+        let slots = range("slots", self.slots.unwrap_or(SLOTS), 1..=1 << 15)?;
+        let max_size = match self.max_size {
+            Some(bytes) => range("max_size", bytes, LEAST_MAX_SIZE..=MAX_OBJECT)?,
+            None => pagesize.saturating_mul(init).saturating_mul(SIZE_FACTOR).clamp(1 << 26, MAX_OBJECT),
+        };
+        let geometry = Geometry {
+            pagesize,
+            stripes,
+            slots,
+            init,
+            max_size: max_size / pagesize * pagesize,
+            schema_bytes: round_up(spec.schema.len() as u64, 64),
+            default_words: spec.default.len() as u64,
+        };
+        let least = geometry.data_start() + pagesize;
+        if geometry.max_size < least {
+            let reason =
+                format!("with {stripes} stripes and {slots} slots an empty object takes {least} bytes already");
+            return Err(Error::InvalidOption { option: "max_size", value: max_size.to_string(), reason });
+        }
+        Ok(geometry)
+    }
+
+    /// Whether an existing object has the shape that is asked for, where something is asked for.
+    fn agrees_with(&self, geometry: &Geometry) -> bool {
+        self.pagesize.is_none_or(|value| value == geometry.pagesize)
+            && self.init.is_none_or(|value| value == geometry.init)
+            && self.stripes.is_none_or(|value| value == geometry.stripes)
+            && self.slots.is_none_or(|value| value == geometry.slots)
+            && self.max_size.is_none_or(|value| value / geometry.pagesize * geometry.pagesize == geometry.max_size)
+    }
+}
+
+/// The store of an object: the one that this process has already, or a new one.
+pub(crate) fn open(object: &Arc<Object>, spec: &Spec<'_>) -> Result<Arc<Store>> {
+    object.check_fork()?;
+    let _alone = object.manage_guard();
+    let attached = object.attachment().lock().unwrap_or_else(PoisonError::into_inner).as_ref().and_then(Weak::upgrade);
+    let attached = attached.and_then(|any| any.downcast::<Store>().ok());
+    let store = match attached {
+        Some(store) => {
+            let header = Header::read(object)?;
+            if spec.shape.recreate && !header.is_like(object, spec)? {
+                return Err(Error::InUse { object: object.name().clone(), wanted: "recreate it with another layout" });
+            }
+            header.check(object, spec)?;
+            store
+        }
+        None => {
+            let store = Arc::new(Initialising::lock(object)?.open(spec)?);
+            let any: Arc<dyn std::any::Any + Send + Sync> = store.clone();
+            *object.attachment().lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::downgrade(&any));
+            store
+        }
+    };
+    Ok(store)
+}
+
+/// The right to initialise the object: nobody else does so, or looks whether it is done, meanwhile.
+struct Initialising<'a> {
+    object: &'a Arc<Object>,
+    /// Whether a store has come of it, which keeps the object in use.
+    opened: bool,
+}
+
+impl<'a> Initialising<'a> {
+    fn lock(object: &'a Arc<Object>) -> Result<Self> {
+        let kind = if object.read_only() { lock::Kind::Shared } else { lock::Kind::Exclusive };
+        lock::ofd_lock(object.lock_fd(), kind, bytes::INIT, true).map(drop).map_err(|source| Error::Io {
+            object: object.name().clone(),
+            doing: "wait for its initialisation",
+            source,
+        })?;
+        Ok(Initialising { object, opened: false })
+    }
+
+    fn open(mut self, spec: &Spec<'_>) -> Result<Store> {
+        let object = self.object;
+        // Before the content is looked at: who truncates the object has it alone for that moment.
+        self.share_use()?;
+        if Header::is_unwritten(object)? {
+            self.create(spec)?;
+        } else if spec.shape.recreate {
+            let header = Header::read(object)?;
+            if !header.is_like(object, spec)? {
+                self.use_alone("recreate it with another layout")?;
+                self.create(spec)?;
+                self.share_use()?;
+            }
+        }
+        let header = Header::read(object)?;
+        header.check(object, spec)?;
+        let region = Region::map(object.clone(), header.geometry)?;
+        let store = Store::new(region, header.kind, header.locking, header.seed);
+        self.opened = true;
+        if !object.read_only() {
+            store.recover_all()?;
+        }
+        Ok(store)
+    }
+
+    /// Makes sure that nobody else has the object mapped.
+    fn use_alone(&self, wanted: &'static str) -> Result<()> {
+        if self.object.read_only() {
+            return Err(Error::ReadOnly { object: self.object.name().clone(), wanted });
+        }
+        match lock::ofd_lock(self.object.lock_fd(), lock::Kind::Exclusive, bytes::USE, false) {
+            Ok(Outcome::Locked) => Ok(()),
+            Ok(_) => Err(Error::InUse { object: self.object.name().clone(), wanted }),
+            Err(source) => Err(self.io("look who uses it", source)),
+        }
+    }
+
+    fn share_use(&self) -> Result<()> {
+        lock::ofd_lock(self.object.lock_fd(), lock::Kind::Shared, bytes::USE, true)
+            .map(drop)
+            .map_err(|source| self.io("share it", source))
+    }
+
+    fn io(&self, doing: &'static str, source: std::io::Error) -> Error {
+        Error::Io { object: self.object.name().clone(), doing, source }
+    }
+
+    /// Writes an empty object. The first words mark it as unfinished until the last one is there.
+    fn create(&self, spec: &Spec<'_>) -> Result<()> {
+        let object = self.object;
+        if object.read_only() {
+            return Err(Error::ReadOnly { object: object.name().clone(), wanted: "initialise it" });
+        }
+        let geometry = spec.shape.geometry(spec)?;
+        let seed = file::random().map_err(|source| self.io("draw a random seed", source))?;
+        let locking = spec.shape.locking.unwrap_or(Locking::Futex);
+        let header = Header { geometry, locking, kind: spec.kind, seed };
+        let size = geometry.data_start() + geometry.pagesize;
+        let write = |words: &[u64], place: Place| {
+            file::write_at(object.fd(), bytemuck::cast_slice(words), place.0)
+                .map_err(|source| no_space(object.name(), size, source))
+        };
+        let fill = || {
+            write(&[at::MAGIC, at::INITIALISING], at::MAGIC_AT)?;
+            file::truncate(object.fd(), 16).map_err(|source| self.io("cut it to its mark", source))?;
+            file::allocate(object.fd(), 0, size).map_err(|source| no_space(object.name(), size, source))?;
+            write(&[at::FORMAT, at::FINGERPRINT], at::FORMAT_AT)?;
+            let fields = header.fields();
+            write(&fields, at::FIELDS_AT)?;
+            write(&[header::checksum(&fields)], at::CHECKSUM_AT)?;
+            write(&[geometry.schema(), spec.schema.len() as u64, spec.schema_hash], at::SCHEMA_AT)?;
+            file::write_at(object.fd(), spec.schema.as_bytes(), geometry.schema())
+                .map_err(|source| no_space(object.name(), size, source))?;
+            write(&spec.default, Place(geometry.default_value()))?;
+            write(&file::boot_id(), at::BOOT)?;
+            write(&[geometry.data_start()], geometry.stripe(geometry.meta()).top())?;
+            write(&[at::READY], at::STATE_AT)
+        };
+        fill().inspect_err(|_| {
+            // Nothing was there before, and nothing useful is there now.
+            let _ = file::truncate(object.fd(), 0);
+        })
+    }
+}
+
+impl Drop for Initialising<'_> {
+    fn drop(&mut self) {
+        // The bytes are freed with the descriptor at the latest.
+        let _ = lock::ofd_unlock(self.object.lock_fd(), bytes::INIT);
+        if !self.opened {
+            let _ = lock::ofd_unlock(self.object.lock_fd(), bytes::USE);
+        }
+    }
+}
+
+impl Store {
+    /// Text of the stored schema.
+    pub(crate) fn schema(&self) -> Result<String> {
+        let (place, length) = (self.field(at::SCHEMA_AT).load(Relaxed), self.field(at::SCHEMA_LEN).load(Relaxed));
+        header::schema_text(self.region().object(), place, length)
+    }
+}

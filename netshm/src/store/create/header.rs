@@ -1,0 +1,206 @@
+//! The header of an object, read and checked before anything of it is mapped.
+
+use std::sync::Arc;
+
+use super::Spec;
+use crate::layout::header::{self as at, Kind};
+use crate::layout::{Geometry, MAX_OBJECT, Place};
+use crate::os::file;
+use crate::shm::Object;
+use crate::{Error, Locking, Result};
+
+/// The longest schema text that is read, in bytes.
+const MOST_SCHEMA: u64 = 1 << 24;
+
+/// What is fixed for an object's life, verified.
+#[derive(Debug, Clone)]
+pub(crate) struct Header {
+    pub(crate) geometry: Geometry,
+    pub(crate) locking: Locking,
+    pub(crate) kind: Kind,
+    pub(crate) seed: u64,
+}
+
+/// Checksum of the fixed fields.
+pub(super) fn checksum(fields: &[u64]) -> u64 {
+    rapidhash::v3::rapidhash_v3(bytemuck::cast_slice(fields))
+}
+
+/// Words of the object, in front of the data area.
+fn words<const N: usize>(object: &Arc<Object>, place: Place) -> Result<[u64; N]> {
+    let mut words = [0; N];
+    let read = file::read_at(object.fd(), bytemuck::cast_slice_mut(&mut words), place.0)
+        .map_err(|source| Error::Io { object: object.name().clone(), doing: "read the header", source })?;
+    if read < N * 8 {
+        return Err(corrupt(object, place.0, "the header is cut off"));
+    }
+    Ok(words)
+}
+
+fn corrupt(object: &Arc<Object>, offset: u64, what: &'static str) -> Error {
+    Error::Corrupt { object: object.name().clone(), offset, what }
+}
+
+fn size(object: &Arc<Object>) -> Result<u64> {
+    file::size(object.fd()).map_err(|source| Error::Io {
+        object: object.name().clone(),
+        doing: "look up the size",
+        source,
+    })
+}
+
+/// Reads the text of a schema.
+pub(super) fn schema_text(object: &Arc<Object>, place: u64, length: u64) -> Result<String> {
+    if length > MOST_SCHEMA || place.checked_add(length).is_none_or(|end| end > MAX_OBJECT) {
+        return Err(corrupt(object, at::SCHEMA_AT.0, "the schema is out of range"));
+    }
+    let mut text = vec![0; length as usize];
+    let read = file::read_at(object.fd(), &mut text, place).map_err(|source| Error::Io {
+        object: object.name().clone(),
+        doing: "read the schema",
+        source,
+    })?;
+    text.truncate(read);
+    String::from_utf8(text).map_err(|_| corrupt(object, place, "the schema is no text"))
+}
+
+impl Header {
+    /// Whether nothing has been written yet, or only the mark of an unfinished creation. Anything else is an object, or
+    /// a foreign file, which is never overwritten.
+    pub(super) fn is_unwritten(object: &Arc<Object>) -> Result<bool> {
+        let size = size(object)?;
+        if size == 0 {
+            return Ok(true);
+        }
+        let found = || match size {
+            0..16 => format!("{size} bytes"),
+            _ => "other content".to_owned(),
+        };
+        let not_netshm = || Error::NotNetshm { object: object.name().clone(), found: found() };
+        if size < 16 {
+            return Err(not_netshm());
+        }
+        let [magic, state] = words(object, at::MAGIC_AT)?;
+        if magic != at::MAGIC {
+            return Err(not_netshm());
+        }
+        Ok(state == at::INITIALISING)
+    }
+
+    /// Reads and verifies the header.
+    pub(crate) fn read(object: &Arc<Object>) -> Result<Header> {
+        if Self::is_unwritten(object)? {
+            return Err(Error::NotNetshm { object: object.name().clone(), found: "an empty object".to_owned() });
+        }
+        let [state] = words(object, at::STATE_AT)?;
+        if state != at::READY {
+            return Err(corrupt(object, at::STATE_AT.0, "the object's state is none that there is"));
+        }
+        let [format, fingerprint] = words(object, at::FORMAT_AT)?;
+        if (format, fingerprint) != (at::FORMAT, at::FINGERPRINT) {
+            let text = |format, fingerprint| format!("version {format}, build {fingerprint:016x}");
+            return Err(Error::UnsupportedVersion {
+                object: object.name().clone(),
+                found: text(format, fingerprint),
+                expected: text(at::FORMAT, at::FINGERPRINT),
+            });
+        }
+        let fields: [u64; at::FIELDS] = words(object, at::FIELDS_AT)?;
+        let [sum] = words(object, at::CHECKSUM_AT)?;
+        if sum != checksum(&fields) {
+            return Err(corrupt(object, at::FIELDS_AT.0, "the header's checksum is wrong"));
+        }
+        let header = Self::from_fields(&fields)
+            .ok_or_else(|| corrupt(object, at::FIELDS_AT.0, "the header's fields are out of range"))?;
+        if size(object)? < header.geometry.data_start() + header.geometry.pagesize {
+            return Err(corrupt(object, size(object)?, "the object has been truncated"));
+        }
+        Ok(header)
+    }
+
+    /// The fixed fields, in their order.
+    pub(super) fn fields(&self) -> [u64; at::FIELDS] {
+        let g = &self.geometry;
+        [
+            self.locking.number(),
+            self.kind.number(),
+            g.pagesize,
+            g.stripes.into(),
+            g.slots.into(),
+            g.init,
+            g.max_size,
+            self.seed,
+            g.schema_bytes,
+            g.default_words,
+        ]
+    }
+
+    fn from_fields(fields: &[u64; at::FIELDS]) -> Option<Header> {
+        let [locking, kind, pagesize, stripes, slots, init, max_size, seed, schema_bytes, default_words] = *fields;
+        let geometry = Geometry {
+            pagesize,
+            stripes: u32::try_from(stripes).ok()?,
+            slots: u32::try_from(slots).ok()?,
+            init,
+            max_size,
+            schema_bytes,
+            default_words,
+        };
+        let sound = pagesize.is_power_of_two()
+            && (256..=1 << 20).contains(&pagesize)
+            && geometry.stripes.is_power_of_two()
+            && geometry.stripes <= 1 << 16
+            && (1..=1 << 15).contains(&geometry.slots)
+            && max_size <= MAX_OBJECT
+            && schema_bytes <= MOST_SCHEMA + 64
+            && default_words <= crate::layout::MAX_VALUE / 8
+            && geometry.data_start() + pagesize <= max_size;
+        let locking = Locking::from_number(locking)?;
+        sound.then_some(Header { geometry, locking, kind: Kind::from_number(kind)?, seed })
+    }
+
+    /// Whether the object is of the type asked for.
+    pub(super) fn check(&self, object: &Arc<Object>, spec: &Spec<'_>) -> Result<()> {
+        let requested = spec.shape.locking.unwrap_or(self.locking);
+        if requested != self.locking && !object.read_only() {
+            return Err(Error::LockingMismatch { object: object.name().clone(), stored: self.locking, requested });
+        }
+        let [place, length, hash] = words(object, at::SCHEMA_AT)?;
+        let stored = schema_text(object, place, length)?;
+        let mismatch = |stored: String, expected: String, difference: String| {
+            Err(Error::SchemaMismatch { object: object.name().clone(), stored, expected, difference })
+        };
+        if hash != spec.schema_hash || self.kind != spec.kind {
+            let difference = (spec.difference)(&stored);
+            return mismatch(stored, spec.schema.clone(), difference);
+        }
+        let default = self.default_value(object)?;
+        if default != spec.default {
+            let with = |default: &str| format!("{} with default {default}", spec.schema);
+            return mismatch(
+                with(&(spec.show_default)(&default)),
+                with(&(spec.show_default)(&spec.default)),
+                String::new(),
+            );
+        }
+        Ok(())
+    }
+
+    /// Words of the stored default value.
+    fn default_value(&self, object: &Arc<Object>) -> Result<Vec<u64>> {
+        let count = self.geometry.default_words;
+        let mut default = vec![0; count as usize];
+        let place = self.geometry.default_value();
+        let read = file::read_at(object.fd(), bytemuck::cast_slice_mut(&mut default), place)
+            .map_err(|source| Error::Io { object: object.name().clone(), doing: "read the default value", source })?;
+        if read as u64 != count * 8 {
+            return Err(corrupt(object, place, "the default value is cut off"));
+        }
+        Ok(default)
+    }
+
+    /// Whether recreating the object for `spec` would leave its layout as it is, so that emptying it suffices.
+    pub(super) fn is_like(&self, object: &Arc<Object>, spec: &Spec<'_>) -> Result<bool> {
+        Ok(spec.shape.agrees_with(&self.geometry) && self.check(object, spec).is_ok())
+    }
+}

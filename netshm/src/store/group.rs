@@ -1,0 +1,297 @@
+//! Who a change belongs to: the open group of this thread on the object, or itself alone.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::change::check_writable;
+use super::tx::Tx;
+use super::{Change, Limits, Store};
+use crate::locking::Patience;
+use crate::{Error, Locking, Result};
+
+/// Pause before an operation outside a group tries again where the kernel saw a ring that is none.
+const RETRY: Duration = Duration::from_micros(200);
+
+thread_local! {
+    /// The open groups of this thread, one for each object.
+    static GROUPS: RefCell<Vec<Rc<Group>>> = const { RefCell::new(Vec::new()) };
+    /// How many there are.
+    static OPEN: Cell<usize> = const { Cell::new(0) };
+}
+
+/// An open group.
+struct Group {
+    store: Arc<Store>,
+    tx: RefCell<Tx>,
+    /// How many iterations are under way.
+    iterating: Cell<u32>,
+    /// What the deadlock was that has ended the group already.
+    doomed: RefCell<Option<String>>,
+}
+
+impl Group {
+    fn check_doomed(&self) -> Result<()> {
+        match &*self.doomed.borrow() {
+            Some(detail) => Err(Error::Deadlock { object: self.store.name(), detail: detail.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Runs a part of the group's change. A deadlock ends the whole group at once, so that others can go on.
+    fn with<R>(&self, part: impl FnOnce(&mut Change<'_>) -> Result<R>) -> Result<R> {
+        self.check_doomed()?;
+        let Ok(mut tx) = self.tx.try_borrow_mut() else {
+            // A hand-written data manager uses the table that it is called by.
+            return Err(Error::Iterating { object: self.store.name() });
+        };
+        let mut change = Change { store: &self.store, tx: &mut tx };
+        if OPEN.get() > 1 {
+            change.limit_waits();
+        }
+        let outcome = change.part(part);
+        if let Err(Error::Deadlock { detail, .. }) = &outcome {
+            *self.doomed.borrow_mut() = Some(detail.clone());
+            let slot = change.slot();
+            change.roll_back();
+            self.store.locks.leave_group(slot);
+        }
+        outcome
+    }
+}
+
+/// The open group of this thread on the object.
+#[inline]
+fn current(store: &Arc<Store>) -> Option<Rc<Group>> {
+    if OPEN.get() == 0 {
+        return None;
+    }
+    GROUPS.with_borrow(|groups| groups.iter().find(|group| Arc::ptr_eq(&group.store, store)).cloned())
+}
+
+/// Whether this thread has an open group on the object.
+#[inline]
+pub(crate) fn is_open(store: &Arc<Store>) -> bool {
+    OPEN.get() > 0 && current(store).is_some()
+}
+
+/// How many groups this thread has open, on any object.
+pub(super) fn open() -> usize {
+    OPEN.get()
+}
+
+/// Makes a change: a part of the open group, or a whole of its own. It happens completely or not at all.
+#[inline]
+pub(crate) fn change<R>(
+    store: &Arc<Store>,
+    limits: Limits,
+    wanted: &'static str,
+    mut make: impl FnMut(&mut Change<'_>) -> Result<R>,
+) -> Result<R> {
+    store.check_fork()?;
+    check_writable(store, wanted)?;
+    if let Some(group) = current(store) {
+        if group.iterating.get() > 0 {
+            return Err(Error::Iterating { object: store.name() });
+        }
+        return group.with(make);
+    }
+    alone(store, limits, &mut make)
+}
+
+/// Reads under locks: as part of the open group, or of an own change that ends with the reading.
+pub(crate) fn read_locked<R>(
+    store: &Arc<Store>,
+    limits: Limits,
+    mut read: impl FnMut(&mut Change<'_>) -> Result<R>,
+) -> Result<R> {
+    store.check_fork()?;
+    check_writable(store, "lock it")?;
+    match current(store) {
+        Some(group) => group.with(read),
+        None => alone(store, limits, &mut read),
+    }
+}
+
+/// Runs a change of its own. The kernel's word that there is a ring of record locks counts for groups only.
+#[inline]
+fn alone<R>(store: &Store, limits: Limits, make: &mut impl FnMut(&mut Change<'_>) -> Result<R>) -> Result<R> {
+    loop {
+        let patience = Patience::new(limits.lock_timeout, OPEN.get() > 0);
+        let mut running = Running { store, tx: Some(Tx::begin(store, patience)?) };
+        match running.make(make) {
+            Ok(result) => {
+                running.commit()?;
+                return Ok(result);
+            }
+            Err(Error::Deadlock { .. }) if store.method() == Locking::Record && OPEN.get() == 0 => {
+                drop(running);
+                std::thread::sleep(RETRY);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// A change outside a group; undone if it is dropped.
+struct Running<'a> {
+    store: &'a Store,
+    tx: Option<Tx>,
+}
+
+impl Running<'_> {
+    #[inline]
+    fn make<R>(&mut self, make: &mut impl FnMut(&mut Change<'_>) -> Result<R>) -> Result<R> {
+        match &mut self.tx {
+            Some(tx) => make(&mut Change { store: self.store, tx }),
+            None => unreachable!("taken only by commit and drop"),
+        }
+    }
+
+    #[inline]
+    fn commit(mut self) -> Result<()> {
+        match self.tx.take() {
+            Some(mut tx) => Change { store: self.store, tx: &mut tx }.commit(),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        if let Some(mut tx) = self.tx.take()
+            && self.store.check_fork().is_ok()
+        {
+            Change { store: self.store, tx: &mut tx }.roll_back();
+        }
+    }
+}
+
+/// Runs `body` as a group. Its changes, and those of everything that it calls, happen completely or not at all.
+pub(crate) fn group<R, E: From<Error>>(
+    store: &Arc<Store>,
+    limits: Limits,
+    body: impl FnOnce() -> Result<R, E>,
+) -> Result<R, E> {
+    store.check_fork()?;
+    check_writable(store, "group operations")?;
+    match current(store) {
+        Some(group) => inner(&group, body),
+        None => outermost(store, limits, body),
+    }
+}
+
+fn inner<R, E: From<Error>>(group: &Rc<Group>, body: impl FnOnce() -> Result<R, E>) -> Result<R, E> {
+    /// Undoes the inner group unless it is told not to.
+    struct Undo<'a>(Option<(&'a Group, super::tx::Position)>);
+    impl Undo<'_> {
+        fn undo(&mut self) -> Result<()> {
+            match self.0.take() {
+                Some((group, position)) if group.doomed.borrow().is_none() && group.store.check_fork().is_ok() => {
+                    group.with(|change| change.roll_back_to(position))
+                }
+                _ => Ok(()),
+            }
+        }
+    }
+    impl Drop for Undo<'_> {
+        fn drop(&mut self) {
+            // Only a panic comes here; if undoing fails too, the outermost group will fail to commit or to undo.
+            let _ = self.undo();
+        }
+    }
+
+    let position = group.with(|change| Ok(change.position()))?;
+    let mut undo = Undo(Some((group, position)));
+    match body() {
+        Ok(result) => {
+            undo.0 = None;
+            group.check_doomed()?;
+            Ok(result)
+        }
+        Err(error) => {
+            undo.undo()?;
+            Err(error)
+        }
+    }
+}
+
+fn outermost<R, E: From<Error>>(
+    store: &Arc<Store>,
+    limits: Limits,
+    body: impl FnOnce() -> Result<R, E>,
+) -> Result<R, E> {
+    /// Takes the group from the thread's list, and undoes it unless it is committed.
+    struct Close(Option<Rc<Group>>);
+    impl Close {
+        fn end(&mut self, keep: bool) -> Result<()> {
+            let Some(group) = self.0.take() else { return Ok(()) };
+            GROUPS.with_borrow_mut(|groups| groups.retain(|other| !Rc::ptr_eq(other, &group)));
+            OPEN.set(OPEN.get() - 1);
+            group.store.check_fork()?;
+            group.check_doomed()?;
+            let Ok(mut tx) = group.tx.try_borrow_mut() else { return Ok(()) };
+            let change = Change { store: &group.store, tx: &mut tx };
+            let slot = change.slot();
+            let outcome = if keep {
+                change.commit()
+            } else {
+                change.roll_back();
+                Ok(())
+            };
+            group.store.locks.leave_group(slot);
+            outcome
+        }
+    }
+    impl Drop for Close {
+        fn drop(&mut self) {
+            // Only a panic comes here, or a forked child, where nothing is done.
+            let _ = self.end(false);
+        }
+    }
+
+    let patience = Patience::new(limits.lock_timeout, OPEN.get() > 0);
+    let mut running = Running { store, tx: Some(Tx::begin(store, patience)?) };
+    let slot = running.make(&mut |change| Ok(change.slot()))?;
+    store.locks.enter_group(store.as_ref(), slot, &patience)?;
+    let Some(tx) = running.tx.take() else { unreachable!("just begun") };
+    let group = Rc::new(Group {
+        store: store.clone(),
+        tx: RefCell::new(tx),
+        iterating: Cell::new(0),
+        doomed: RefCell::new(None),
+    });
+    GROUPS.with_borrow_mut(|groups| groups.push(group.clone()));
+    OPEN.set(OPEN.get() + 1);
+    let mut close = Close(Some(group));
+    match body() {
+        Ok(result) => {
+            close.end(true)?;
+            Ok(result)
+        }
+        Err(error) => {
+            // A deadlock noticed before counts more than what the body made of it; the error is the same kind then.
+            let _ = close.end(false);
+            Err(error)
+        }
+    }
+}
+
+/// Forbids changes to the object by this thread's group, for as long as it lives.
+pub(crate) struct Iteration(Rc<Group>);
+
+impl Iteration {
+    /// Starts an iteration in the open group.
+    pub(crate) fn start(store: &Arc<Store>) -> Option<Iteration> {
+        let group = current(store)?;
+        group.iterating.set(group.iterating.get() + 1);
+        Some(Iteration(group))
+    }
+}
+
+impl Drop for Iteration {
+    fn drop(&mut self) {
+        self.0.iterating.set(self.0.iterating.get() - 1);
+    }
+}

@@ -1,0 +1,163 @@
+//! Reading without a lock: copy or decode first, then look whether a writer was about.
+//!
+//! A sequence lock (after H.-J. Boehm, "Can seqlocks get along with programming language memory models?", 2012). Such
+//! a reader stores nothing to shared memory and makes no system call, unless a writer is in flight in its stripe and
+//! stays there; then it waits for the writer, recovers it if it is dead, and at last takes the lock.
+
+use std::hint::spin_loop;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
+use std::sync::atomic::{AtomicU64, fence};
+use std::time::Duration;
+
+use super::group;
+use super::{Limits, Store};
+use crate::data::Stamp;
+use crate::locking::{Fate, Owners, Patience, word_of};
+use crate::region::Region;
+use crate::{Error, Result};
+
+/// Readings that a writer may spoil before the lock is taken.
+const ATTEMPTS: u32 = 64;
+/// Looks at an odd sequence before the reader sleeps.
+const SPINS: u32 = 200;
+/// Sleeps before the lock is taken.
+const NAPS: u32 = 40;
+/// Sleeps of a reader that cannot take a lock, before it concludes that nobody will end the change.
+const READ_ONLY_NAPS: u32 = 2000;
+
+/// One stripe as a reader sees it.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'a> {
+    pub(crate) store: &'a Store,
+    /// The sequence and its value before the reading; `None` under a lock.
+    sequence: Option<(&'a AtomicU64, u64)>,
+}
+
+impl<'a> View<'a> {
+    /// Under a lock.
+    pub(crate) fn locked(store: &'a Store) -> Self {
+        View { store, sequence: None }
+    }
+
+    pub(crate) fn region(&self) -> &'a Region {
+        self.store.region()
+    }
+
+    /// What tells a decoder whether the words it reads may still be trusted.
+    #[inline]
+    pub(crate) fn stamp(&self) -> Option<Stamp<'a>> {
+        self.sequence.map(|(sequence, value)| Stamp { sequence, value })
+    }
+
+    /// Whether nothing has changed since the reading began.
+    #[inline]
+    pub(crate) fn holds(&self) -> bool {
+        self.stamp().is_none_or(|stamp| stamp.holds())
+    }
+}
+
+/// Reads a stripe: outside a group without a lock, inside one under the group's locks.
+#[inline]
+pub(crate) fn read<R>(
+    store: &Arc<Store>,
+    limits: Limits,
+    stripe: u32,
+    mut read: impl FnMut(View<'_>) -> Result<R>,
+) -> Result<R> {
+    store.check_fork()?;
+    if group::open() > 0 && group::is_open(store) {
+        return read_locked(store, limits, stripe, &mut read);
+    }
+    match attempt(store, stripe, &mut read) {
+        Attempt::Done(result) => result,
+        Attempt::Spoiled | Attempt::Busy => keep_trying(store, limits, stripe, &mut read),
+    }
+}
+
+enum Attempt<R> {
+    Done(Result<R>),
+    /// A writer came in between.
+    Spoiled,
+    /// A writer is there.
+    Busy,
+}
+
+#[inline]
+fn attempt<R>(store: &Store, stripe: u32, read: &mut impl FnMut(View<'_>) -> Result<R>) -> Attempt<R> {
+    let sequence = store.field(store.geometry().stripe(stripe).sequence());
+    // SYNC POINT: sequence. Pairs with the store of an even value.
+    let value = sequence.load(Acquire);
+    if value & 1 == 1 {
+        return Attempt::Busy;
+    }
+    let result = read(View { store, sequence: Some((sequence, value)) });
+    // SYNC POINT: sequence. Pairs with the fence behind the store of an odd value.
+    fence(Acquire);
+    if sequence.load(Relaxed) == value { Attempt::Done(result) } else { Attempt::Spoiled }
+}
+
+#[cold]
+fn keep_trying<R>(
+    store: &Arc<Store>,
+    limits: Limits,
+    stripe: u32,
+    read: &mut impl FnMut(View<'_>) -> Result<R>,
+) -> Result<R> {
+    let writable = !store.region().object().read_only();
+    let mut patience = Patience::new(limits.lock_timeout, false);
+    let (mut spins, mut naps, mut attempts) = (0, 0, 0);
+    loop {
+        match attempt(store, stripe, read) {
+            Attempt::Done(result) => return result,
+            Attempt::Spoiled => {
+                attempts += 1;
+                if writable && attempts > ATTEMPTS {
+                    return read_locked(store, limits, stripe, read);
+                }
+            }
+            Attempt::Busy if spins < SPINS => {
+                spins += 1;
+                spin_loop();
+            }
+            Attempt::Busy => {
+                if writable && naps > NAPS {
+                    return read_locked(store, limits, stripe, read);
+                }
+                naps += 1;
+                wait_for_writer(store, stripe, naps, &mut patience)?;
+            }
+        }
+    }
+}
+
+fn wait_for_writer(store: &Store, stripe: u32, naps: u32, patience: &mut Patience) -> Result<()> {
+    let owner = word_of(store.region(), stripe).load().owner();
+    if let Some(slot) = owner {
+        if slot >= store.geometry().slots {
+            let place = store.geometry().stripe(stripe).lock().0;
+            return Err(store.region().corrupt(place, "a lock word names an owner that cannot exist"));
+        }
+        if store.take_over(stripe, slot)? == Fate::Gone {
+            return Ok(());
+        }
+    } else if naps > READ_ONLY_NAPS {
+        return Err(Error::NeedsRecovery { object: store.name() });
+    }
+    patience.check(store, stripe, owner)?;
+    std::thread::sleep(Duration::from_micros(u64::from(naps) * 10).min(Duration::from_millis(1)));
+    Ok(())
+}
+
+#[cold]
+fn read_locked<R>(
+    store: &Arc<Store>,
+    limits: Limits,
+    stripe: u32,
+    read: &mut impl FnMut(View<'_>) -> Result<R>,
+) -> Result<R> {
+    group::read_locked(store, limits, |change| {
+        change.read_stripe(stripe)?;
+        read(View::locked(change.target()))
+    })
+}

@@ -1,0 +1,292 @@
+//! The primitive table.
+
+mod blocks;
+
+use std::fmt;
+
+pub use blocks::{Block, BlockMut, Flow};
+
+use crate::group::GroupError;
+use crate::hash_table::HashTable;
+use crate::iterate::{Items, Keys, Values};
+use crate::layout::header::Kind;
+use crate::locking::Locking;
+use crate::options::ManageOptions;
+use crate::{Error, Result, Shm};
+
+/// The type as it is written in the object.
+const SCHEMA: &str = "Table<i32, [i32]>";
+
+/// The primitive table: keys are `i32`, values are sequences of `i32`.
+///
+/// It has the verbs of [`HashTable`], whose documentation says what they do, and lets an expert reach
+/// the values block by block where they lie ([`read_blocks`](Self::read_blocks),
+/// [`write_blocks`](Self::write_blocks)).
+///
+/// ```
+/// use netshm::{Flow, Locking, Shm, Table};
+///
+/// let shm = Shm::create_unique(&"posix:/primitive.XXXXXX".parse()?, 0o600)?;
+/// # let name = shm.name().clone();
+/// let table = Table::manage(shm, Locking::Futex)?;
+/// table.add(7, &[1, 2, 3])?;
+/// table.write_blocks(7, |block| {
+///     block.set(0, 100);
+///     Flow::Next
+/// })?;
+/// assert_eq!(table.find(7)?, Some(vec![100, 2, 3]));
+/// # name.unlink()?;
+/// # Ok::<(), netshm::Error>(())
+/// ```
+#[doc(alias = "shm_table")]
+pub struct Table {
+    inner: HashTable<i32, Vec<i32>>,
+}
+
+impl fmt::Debug for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Table").field("shm", self.shm()).finish_non_exhaustive()
+    }
+}
+
+impl Table {
+    /// Views an object as a primitive table. An empty object becomes one.
+    ///
+    /// # Errors
+    /// Those of [`HashTable::manage`].
+    pub fn manage(shm: Shm, locking: Locking) -> Result<Self> {
+        Self::options().locking(locking).manage(shm)
+    }
+
+    /// Options for managing an object as a primitive table.
+    pub fn options() -> ManageOptions<Self> {
+        ManageOptions::default()
+    }
+
+    /// Pushes a binding for the key, which hides the older ones.
+    ///
+    /// # Errors
+    /// Those of [`HashTable::add`].
+    pub fn add(&self, key: i32, value: &[i32]) -> Result<()> {
+        self.inner.add(&key, value)
+    }
+
+    /// Changes the newest binding of the key; adds one if there is none.
+    ///
+    /// # Errors
+    /// Those of [`HashTable::add`].
+    pub fn replace(&self, key: i32, value: &[i32]) -> Result<()> {
+        self.inner.replace(&key, value)
+    }
+
+    /// Adds a binding if the key has none: whether it did.
+    ///
+    /// # Errors
+    /// Those of [`HashTable::add`].
+    pub fn add_if_absent(&self, key: i32, value: &[i32]) -> Result<bool> {
+        self.inner.add_if_absent(&key, value)
+    }
+
+    /// The newest binding of the key.
+    ///
+    /// # Errors
+    /// Those of [`HashTable::find`].
+    pub fn find(&self, key: i32) -> Result<Option<Vec<i32>>> {
+        self.inner.find(&key)
+    }
+
+    /// All bindings of the key, the newest first.
+    ///
+    /// # Errors
+    /// Those of [`HashTable::find`].
+    pub fn find_all(&self, key: i32) -> Result<Vec<Vec<i32>>> {
+        self.inner.find_all(&key)
+    }
+
+    /// Whether the key has a binding.
+    ///
+    /// # Errors
+    /// Those of [`HashTable::find`].
+    #[doc(alias = "mem")]
+    pub fn contains(&self, key: i32) -> Result<bool> {
+        self.inner.contains(&key)
+    }
+
+    /// Pops the newest binding of the key: whether there was one.
+    ///
+    /// # Errors
+    /// Those of [`HashTable::remove`].
+    pub fn remove(&self, key: i32) -> Result<bool> {
+        self.inner.remove(&key)
+    }
+
+    /// Pops the newest binding of the key and gives it.
+    ///
+    /// # Errors
+    /// Those of [`HashTable::pop`].
+    pub fn pop(&self, key: i32) -> Result<Option<Vec<i32>>> {
+        self.inner.pop(&key)
+    }
+
+    /// Removes all bindings of the key: how many there were.
+    ///
+    /// # Errors
+    /// Those of [`HashTable::remove`].
+    pub fn remove_all(&self, key: i32) -> Result<u64> {
+        self.inner.remove_all(&key)
+    }
+
+    /// The newest binding of the key, or what `make` gives, which is added then.
+    ///
+    /// # Errors
+    /// Those of [`HashTable::get_or_insert_with`].
+    pub fn get_or_insert_with(&self, key: i32, make: impl FnOnce() -> Vec<i32>) -> Result<Vec<i32>> {
+        self.inner.get_or_insert_with(&key, make)
+    }
+
+    /// Replaces the newest binding of the key by what `change` makes of it, as one step.
+    ///
+    /// # Errors
+    /// Those of [`HashTable::update`].
+    pub fn update(
+        &self,
+        key: i32,
+        change: impl FnOnce(Option<Vec<i32>>) -> Option<Vec<i32>>,
+    ) -> Result<Option<Vec<i32>>> {
+        self.inner.update(&key, change)
+    }
+
+    /// Calls `visit` with each binding, under a lock on the whole table; see [`HashTable::for_each`].
+    ///
+    /// # Errors
+    /// Those of [`HashTable::for_each`].
+    #[doc(alias = "iter")]
+    pub fn for_each(&self, visit: impl FnMut(i32, Vec<i32>)) -> Result<()> {
+        self.inner.for_each(visit)
+    }
+
+    /// As [`for_each`](Self::for_each), until `visit` gives an error, which is passed on.
+    ///
+    /// # Errors
+    /// Those of [`HashTable::for_each`], and what `visit` gives.
+    pub fn try_for_each<E: From<Error>>(&self, visit: impl FnMut(i32, Vec<i32>) -> Result<(), E>) -> Result<(), E> {
+        self.inner.try_for_each(visit)
+    }
+
+    /// Calls `visit` with each key once.
+    ///
+    /// # Errors
+    /// Those of [`HashTable::for_each`].
+    #[doc(alias = "iter_keys")]
+    pub fn for_each_key(&self, visit: impl FnMut(i32)) -> Result<()> {
+        self.inner.for_each_key(visit)
+    }
+
+    /// Folds all bindings; see [`HashTable::fold`].
+    ///
+    /// # Errors
+    /// Those of [`HashTable::for_each`].
+    pub fn fold<A>(&self, start: A, step: impl FnMut(A, i32, Vec<i32>) -> A) -> Result<A> {
+        self.inner.fold(start, step)
+    }
+
+    /// All bindings, without a lock on the whole table; see [`HashTable::scan`].
+    pub fn scan(&self) -> Items<'_, i32, Vec<i32>> {
+        self.inner.scan()
+    }
+
+    /// The keys, each once; see [`HashTable::keys`].
+    pub fn keys(&self) -> Keys<'_, i32> {
+        self.inner.keys()
+    }
+
+    /// The values of all bindings; see [`HashTable::values`].
+    pub fn values(&self) -> Values<'_, Vec<i32>> {
+        self.inner.values()
+    }
+
+    /// How many bindings the table has, hidden ones included.
+    ///
+    /// # Errors
+    /// Those of [`HashTable::len`].
+    #[doc(alias = "length")]
+    pub fn len(&self) -> Result<u64> {
+        self.inner.len()
+    }
+
+    /// Whether the table has no binding.
+    ///
+    /// # Errors
+    /// Those of [`HashTable::len`].
+    pub fn is_empty(&self) -> Result<bool> {
+        self.inner.is_empty()
+    }
+
+    /// Removes all bindings, as one step.
+    ///
+    /// # Errors
+    /// Those of [`HashTable::clear`].
+    pub fn clear(&self) -> Result<()> {
+        self.inner.clear()
+    }
+
+    /// Writes the object back to its storage; see [`HashTable::sync`].
+    ///
+    /// # Errors
+    /// Those of [`HashTable::sync`].
+    pub fn sync(&self) -> Result<()> {
+        self.inner.sync()
+    }
+
+    /// The descriptor that the table was managed through.
+    pub fn shm(&self) -> &Shm {
+        self.inner.shm()
+    }
+
+    /// Runs a group: what [`group!`](crate::group!) stands for.
+    ///
+    /// # Errors
+    /// What `body` gives, which rolls everything back, and the errors of locking.
+    pub fn group<R, E: From<Error>>(&self, body: impl FnOnce() -> Result<R, E>) -> Result<R, E> {
+        self.inner.group(body)
+    }
+
+    /// Runs a group, again and again as long as it ends in a deadlock; see [`HashTable::group_retry`].
+    ///
+    /// # Errors
+    /// What `body` gives, which rolls everything back, and the errors of locking.
+    pub fn group_retry<R, E: GroupError>(&self, body: impl FnMut() -> Result<R, E>) -> Result<R, E> {
+        self.inner.group_retry(body)
+    }
+
+    /// Shows the bindings of a key block by block, the newest binding first, while they are locked against writers. A
+    /// block has at most a page of words; `visit` says how to go on ([`Flow::Remove`] is for
+    /// [`write_blocks`](Self::write_blocks) and means [`Flow::NextBinding`] here).
+    ///
+    /// # Errors
+    /// Those of [`HashTable::find`].
+    pub fn read_blocks(&self, key: i32, visit: impl FnMut(&Block<'_>) -> Flow) -> Result<()> {
+        blocks::read(self.inner.handle(), key, visit)
+    }
+
+    /// Shows the bindings of a key block by block, the newest binding first, for changing them in place or removing them.
+    /// All of it happens, or nothing.
+    ///
+    /// # Errors
+    /// Those of [`HashTable::add`].
+    pub fn write_blocks(&self, key: i32, visit: impl FnMut(&mut BlockMut<'_>) -> Flow) -> Result<()> {
+        blocks::write(self.inner.handle(), key, visit)
+    }
+}
+
+impl ManageOptions<Table> {
+    /// Views an object as a primitive table with these options; see [`Table::manage`].
+    ///
+    /// # Errors
+    /// Those of [`HashTable::manage`]; [`Error::InvalidOption`] for a value out of range; [`Error::InUse`] if it
+    /// is to be recreated while others have it open.
+    pub fn manage(self, shm: Shm) -> Result<Table> {
+        let inner = HashTable::open(shm, Kind::Table, SCHEMA.to_owned(), self.shape, self.limits)?;
+        Ok(Table { inner })
+    }
+}

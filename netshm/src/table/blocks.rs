@@ -1,0 +1,256 @@
+//! Values of the primitive table, block by block where they lie.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+
+use crate::handle::Handle;
+use crate::heap::Memory;
+use crate::index::bindings::{self, Key};
+use crate::index::{self, Record};
+use crate::layout::Place;
+use crate::store::{group, read};
+use crate::{Error, Result};
+
+/// How to go on after a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    /// To the next block, of this binding or of the next older one.
+    Next,
+    /// To the next older binding.
+    NextBinding,
+    /// Remove this binding, and go on to the next older one.
+    Remove,
+    /// No further.
+    Break,
+}
+
+/// A part of a value, in shared memory that is locked as long as this exists.
+#[derive(Debug)]
+pub struct Block<'a> {
+    /// The value's words; each holds two elements.
+    words: &'a [AtomicU64],
+    start: usize,
+    len: usize,
+    last: bool,
+}
+
+/// One of the two elements in a word.
+fn half(word: u64, index: usize) -> i32 {
+    let bytes = word.to_ne_bytes();
+    let part = if index % 2 == 0 {
+        [bytes[0], bytes[1], bytes[2], bytes[3]]
+    } else {
+        [bytes[4], bytes[5], bytes[6], bytes[7]]
+    };
+    i32::from_ne_bytes(part)
+}
+
+/// The word with another one.
+fn with_half(word: u64, index: usize, value: i32) -> u64 {
+    let mut bytes = word.to_ne_bytes();
+    bytes[index % 2 * 4..][..4].copy_from_slice(&value.to_ne_bytes());
+    u64::from_ne_bytes(bytes)
+}
+
+impl Block<'_> {
+    /// Elements in the block; 0 for the one block of an empty value.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether the value is empty.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// An element; `None` beyond the block's end.
+    #[must_use]
+    pub fn get(&self, index: usize) -> Option<i32> {
+        let at = self.start + index;
+        (index < self.len).then(|| half(self.words[at / 2].load(Relaxed), at))
+    }
+
+    /// Copies the block's elements to the start of `out`, as many as fit: how many.
+    pub fn copy_to(&self, out: &mut [i32]) -> usize {
+        let count = self.len.min(out.len());
+        for (index, element) in out[..count].iter_mut().enumerate() {
+            let at = self.start + index;
+            *element = half(self.words[at / 2].load(Relaxed), at);
+        }
+        count
+    }
+
+    /// Whether the binding ends with this block.
+    #[must_use]
+    pub fn ends_binding(&self) -> bool {
+        self.last
+    }
+}
+
+/// A part of a value that can be changed in place.
+#[derive(Debug)]
+pub struct BlockMut<'a> {
+    block: Block<'a>,
+    /// What the elements are to become; stored, through the log, when the caller is done with the block.
+    changes: Vec<(usize, i32)>,
+}
+
+impl<'a> std::ops::Deref for BlockMut<'a> {
+    type Target = Block<'a>;
+
+    fn deref(&self) -> &Block<'a> {
+        &self.block
+    }
+}
+
+impl BlockMut<'_> {
+    /// An element, with the changes made so far; `None` beyond the block's end.
+    #[must_use]
+    pub fn get(&self, index: usize) -> Option<i32> {
+        match self.changes.iter().rev().find(|(changed, _)| *changed == index) {
+            Some((_, value)) => Some(*value),
+            None => self.block.get(index),
+        }
+    }
+
+    /// Changes an element: whether there is one with that index.
+    pub fn set(&mut self, index: usize, value: i32) -> bool {
+        let inside = index < self.block.len;
+        if inside {
+            self.changes.push((index, value));
+        }
+        inside
+    }
+}
+
+/// The elements of a value: its words, without the length in front.
+fn elements<'a>(record: &Record<'a>, region: &crate::region::Region) -> Result<(&'a [AtomicU64], usize)> {
+    let damaged = || region.corrupt(record.at, "a value of a primitive table has a wrong length");
+    let (length, words) = record.value().split_first().ok_or_else(damaged)?;
+    let length = usize::try_from(length.load(Relaxed)).map_err(|_| damaged())?;
+    if length.div_ceil(2) == words.len() { Ok((words, length)) } else { Err(damaged()) }
+}
+
+/// The blocks of a value; an empty value has one.
+fn blocks<'a>(words: &'a [AtomicU64], length: usize, each: usize) -> impl Iterator<Item = Block<'a>> {
+    (0..length.max(1)).step_by(each).map(move |start| {
+        let len = each.min(length - start.min(length));
+        Block { words, start, len, last: start + len == length }
+    })
+}
+
+fn block_length(handle: &Handle) -> usize {
+    (handle.store.geometry().pagesize / 4) as usize
+}
+
+pub(super) fn read(handle: &Handle, key: i32, mut visit: impl FnMut(&Block<'_>) -> Flow) -> Result<()> {
+    if handle.store.region().object().read_only() {
+        return read_copies(handle, key, visit);
+    }
+    handle.group(|| {
+        with_key(handle, key, |key| {
+            let (store, each) = (&handle.store, block_length(handle));
+            let newest = group::read_locked(store, handle.limits, |change| {
+                change.read_stripe(key.stripe)?;
+                let found = index::find(change.target().region(), key.at, key.hash, key.words)?;
+                Ok(found.map_or(0, |found| found.record.at))
+            })?;
+            for record in index::Bindings::from(store.region(), key.at, newest) {
+                let (words, length) = elements(&record?, store.region())?;
+                for block in blocks(words, length, each) {
+                    match visit(&block) {
+                        Flow::Next => {}
+                        Flow::NextBinding | Flow::Remove => break,
+                        Flow::Break => return Ok(()),
+                    }
+                }
+            }
+            Ok(())
+        })
+    })
+}
+
+/// Through a read-only descriptor nothing can be locked: the blocks are those of consistent copies.
+fn read_copies(handle: &Handle, key: i32, mut visit: impl FnMut(&Block<'_>) -> Flow) -> Result<()> {
+    let copies = with_key(handle, key, |key| {
+        read::read(&handle.store, handle.limits, key.stripe, |view| {
+            let mut copies = Vec::new();
+            let Some(found) = index::find(view.region(), key.at, key.hash, key.words)? else { return Ok(copies) };
+            for record in index::Bindings::from(view.region(), key.at, found.record.at) {
+                let (words, length) = elements(&record?, view.region())?;
+                if !view.holds() {
+                    break;
+                }
+                let copy: Vec<AtomicU64> = words.iter().map(|word| AtomicU64::new(word.load(Relaxed))).collect();
+                copies.push((copy, length));
+            }
+            Ok(copies)
+        })
+    })?;
+    for (words, length) in &copies {
+        for block in blocks(words, *length, block_length(handle)) {
+            match visit(&block) {
+                Flow::Next => {}
+                Flow::NextBinding | Flow::Remove => break,
+                Flow::Break => return Ok(()),
+            }
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn write(handle: &Handle, key: i32, mut visit: impl FnMut(&mut BlockMut<'_>) -> Flow) -> Result<()> {
+    handle.group(|| {
+        with_key(handle, key, |key| {
+            let (store, each) = (&handle.store, block_length(handle));
+            let mut next = handle.change("change blocks", |change| {
+                change.write_stripe(key.stripe)?;
+                let found = index::find(change.target().region(), key.at, key.hash, key.words)?;
+                Ok(found.map_or(0, |found| found.record.at))
+            })?;
+            while next != 0 {
+                let record = Record::at(store.region(), next)?;
+                next = record.older();
+                let (words, length) = elements(&record, store.region())?;
+                for block in blocks(words, length, each) {
+                    let mut block = BlockMut { block, changes: Vec::new() };
+                    let flow = visit(&mut block);
+                    apply(handle, &record, &block)?;
+                    match flow {
+                        Flow::Next => {}
+                        Flow::NextBinding => break,
+                        Flow::Remove => {
+                            handle.change("remove a binding", |change| {
+                                bindings::remove_binding(change, key, record.at)
+                            })?;
+                            break;
+                        }
+                        Flow::Break => return Ok(()),
+                    }
+                }
+            }
+            Ok(())
+        })
+    })
+}
+
+/// Stores the changes of a block, behind the length word of its value.
+fn apply(handle: &Handle, record: &Record<'_>, block: &BlockMut<'_>) -> Result<()> {
+    if block.changes.is_empty() {
+        return Ok(());
+    }
+    handle.change("change a block", |change| {
+        block.changes.iter().try_for_each(|(index, value)| {
+            let element = block.block.start + index;
+            let place = Place(record.value_at() + 8 + (element / 2) as u64 * 8);
+            let word = change.load(place)?;
+            change.store(place, with_half(word, element, *value))
+        })
+    })
+}
+
+fn with_key<R>(handle: &Handle, key: i32, f: impl FnOnce(Key<'_>) -> Result<R>) -> Result<R, Error> {
+    handle.with_key::<i32, R>(&key, f)
+}
