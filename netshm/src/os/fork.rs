@@ -3,7 +3,7 @@
 //! A page of our own bears the number of this process's *fork generation*. The kernel hands a forked child that page
 //! filled with zeros (`MADV_WIPEONFORK`), so a child is noticed even if it was made without the C library and ran no
 //! handler. A handler registered with `pthread_atfork` clears the page too, for kernels that do not know the advice,
-//! and closes the inherited lock descriptors at once (see [`lock_fd`](super::lock_fd)).
+//! and closes the inherited lock descriptors at once (see [`lock_fd`]).
 //!
 //! | page word | meaning |
 //! |---|---|

@@ -18,6 +18,10 @@ use crate::os::{file, path};
 /// says so ([`Error::Forked`]); the child opens the object anew. The object outlives its handles, until
 /// [its name is deleted](ShmName::unlink).
 ///
+/// With [`Locking::Record`](crate::Locking::Record), do not open an object's file by other means (such as
+/// [`std::fs::File`]) in a process that has the object open: when such a descriptor is closed, the system drops the record
+/// locks that the process holds on the file.
+///
 /// ```
 /// use netshm::{Shm, ShmName};
 ///
