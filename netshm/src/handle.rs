@@ -110,6 +110,7 @@ impl Handle {
         }
     }
 
+    #[inline]
     fn encode<W: Encode + ?Sized>(&self, value: &W, words: &mut [u64]) -> Result<()> {
         let announced = words.len();
         let mut encoder = Encoder::private(words);
@@ -118,6 +119,7 @@ impl Handle {
     }
 
     /// Words that the encoding takes.
+    #[inline]
     fn count<W: Encode + ?Sized>(&self, value: &W) -> Result<usize> {
         let mut encoder = Encoder::counting();
         value.encode(&mut encoder).map_err(|error| self.data_error(error))?;
@@ -129,18 +131,22 @@ impl Handle {
         Ok(words)
     }
 
+    #[inline]
     fn check_written(&self, encoder: &Encoder<'_>, announced: usize) -> Result<()> {
-        if encoder.written() == announced {
-            return Ok(());
-        }
-        Err(Error::Decode {
+        if encoder.written() == announced { Ok(()) } else { Err(self.unsteady()) }
+    }
+
+    #[cold]
+    fn unsteady(&self) -> Error {
+        Error::Decode {
             object: self.store.name(),
             type_name: "a data manager",
             what: "encoding the same value twice gave different lengths, or another length than its FIXED",
-        })
+        }
     }
 
     /// Decodes what was read.
+    #[inline]
     pub(crate) fn finish<V: DataManager>(&self, raw: Raw<V>) -> Result<V> {
         match raw {
             Raw::Value(value) => Ok(value),

@@ -5,8 +5,6 @@
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-use smallvec::SmallVec;
-
 use crate::Result;
 use crate::layout::{LogAt, Place};
 use crate::os::steps;
@@ -27,21 +25,41 @@ struct Segment {
 #[derive(Debug)]
 pub(crate) struct Journal {
     length: Place,
-    segments: SmallVec<[Segment; 2]>,
+    first: Segment,
+    /// The segments linked behind the first.
+    more: Vec<Segment>,
     entries: u64,
     capacity: u64,
-    /// Segment of the last entry.
+    /// Segment of the next entry: 0 for the first, `n` for `more[n - 1]`.
     current: usize,
 }
 
 impl Journal {
-    /// A log whose number of entries is kept at `length` and whose first segment, in the log table, is `first`.
+    /// No log.
     #[inline]
+    pub(crate) fn unused() -> Self {
+        let first = Segment { at: LogAt(0), first: 0, capacity: 0 };
+        Journal { length: Place(0), first, more: Vec::new(), entries: 0, capacity: 0, current: 0 }
+    }
+
+    /// Starts with a log whose number of entries is kept at `length` and whose first segment, in the log table, is
+    /// `first`.
+    #[inline]
+    pub(crate) fn start(&mut self, length: Place, first: LogAt) {
+        self.length = length;
+        self.first = Segment { at: first, first: 0, capacity: LogAt::FIRST_CAPACITY };
+        self.capacity = LogAt::FIRST_CAPACITY;
+    }
+
+    /// An empty log.
     pub(crate) fn new(length: Place, first: LogAt) -> Self {
-        let capacity = LogAt::FIRST_CAPACITY;
-        let mut segments = SmallVec::new();
-        segments.push(Segment { at: first, first: 0, capacity });
-        Journal { length, segments, entries: 0, capacity, current: 0 }
+        let mut journal = Journal::unused();
+        journal.start(length, first);
+        journal
+    }
+
+    fn segment(&self, index: usize) -> Segment {
+        if index == 0 { self.first } else { self.more[index - 1] }
     }
 
     /// Takes up the log as it was left, for rolling it back.
@@ -54,7 +72,7 @@ impl Journal {
             }
         }
         journal.entries = entries;
-        journal.current = journal.segments.len() - 1;
+        journal.current = journal.more.len();
         Ok(journal)
     }
 
@@ -71,18 +89,18 @@ impl Journal {
 
     /// Place where the link to a further segment belongs.
     pub(crate) fn last_link(&self) -> Place {
-        self.segments[self.segments.len() - 1].at.link()
+        self.segment(self.more.len()).at.link()
     }
 
     /// Whether only the first segment has been in use.
     #[inline]
     pub(crate) fn is_short(&self) -> bool {
-        self.segments.len() == 1
+        self.more.is_empty()
     }
 
     /// The segments after the first, the last one first, each with the one that leads to it.
     pub(crate) fn further_segments(&self) -> impl Iterator<Item = (LogAt, LogAt)> {
-        self.segments.windows(2).rev().map(|pair| (pair[0].at, pair[1].at))
+        (1..=self.more.len()).rev().map(|index| (self.segment(index - 1).at, self.segment(index).at))
     }
 
     /// Takes in the next segment, if one is linked to the last.
@@ -91,7 +109,7 @@ impl Journal {
         if next == 0 {
             return Ok(false);
         }
-        if self.segments.len() >= MOST_SEGMENTS {
+        if self.more.len() >= MOST_SEGMENTS {
             return Err(region.corrupt(next, "a log has too many segments"));
         }
         let at = LogAt(next);
@@ -100,7 +118,7 @@ impl Journal {
         if capacity == 0 {
             return Err(region.corrupt(next, "a log segment is empty"));
         }
-        self.segments.push(Segment { at, first: self.capacity, capacity });
+        self.more.push(Segment { at, first: self.capacity, capacity });
         self.capacity += capacity;
         Ok(true)
     }
@@ -115,10 +133,10 @@ impl Journal {
     #[inline]
     pub(crate) fn note(&mut self, region: &Region, place: u64, old: u64) -> Result<()> {
         debug_assert!(self.has_room());
-        let mut segment = self.segments[self.current];
+        let mut segment = self.segment(self.current);
         if self.entries >= segment.first + segment.capacity {
             self.current += 1;
-            segment = self.segments[self.current];
+            segment = self.segment(self.current);
         }
         let entry = segment.at.entry(self.entries - segment.first).0;
         self.raw(region, entry)?.store(place, Relaxed);
@@ -134,11 +152,11 @@ impl Journal {
     /// Undoes the changes noted after `position`, the last one first.
     pub(crate) fn roll_back_to(&mut self, region: &Region, position: u64) -> Result<()> {
         while self.entries > position {
-            while self.segments[self.current].first >= self.entries {
+            while self.segment(self.current).first >= self.entries {
                 self.current -= 1;
             }
             let mut index = self.entries;
-            let segment = self.segments[self.current];
+            let segment = self.segment(self.current);
             while index > position.max(segment.first) {
                 index -= 1;
                 let entry = segment.at.entry(index - segment.first).0;

@@ -93,20 +93,29 @@ impl Region {
     /// A word of the data area.
     #[inline]
     pub(crate) fn word(&self, offset: u64) -> Result<&AtomicU64> {
-        self.check(offset, WORD)?;
+        if !self.is_inside(offset, 1) {
+            self.look_again(offset, 1)?;
+        }
         Ok(self.at(offset))
     }
 
     /// Words of the data area in a row.
     #[inline]
     pub(crate) fn words(&self, offset: u64, count: u64) -> Result<&[AtomicU64]> {
-        let bytes = count.checked_mul(WORD).ok_or_else(|| self.corrupt(offset, "a length is out of range"))?;
-        self.check(offset, bytes)?;
-        // SAFETY: `check` has put the offset inside the mapping.
-        let pointer = unsafe { self.map.as_ptr().add(offset as usize) };
-        // SAFETY: `check` has put all words inside the mapping, aligned; they are accessed as 64-bit atomics only and
-        // live as long as `self`.
-        Ok(unsafe { std::slice::from_raw_parts(pointer.cast::<AtomicU64>(), count as usize) })
+        if !self.is_inside(offset, count) {
+            self.look_again(offset, count)?;
+        }
+        Ok(self.slice(offset, count))
+    }
+
+    /// The word at an offset, and all that follow it in the part of the object that is known to be there.
+    #[inline]
+    pub(crate) fn words_from(&self, offset: u64) -> Result<(&AtomicU64, &[AtomicU64])> {
+        if !self.is_inside(offset, 1) {
+            self.look_again(offset, 1)?;
+        }
+        let end = self.end.load(Ordering::Relaxed);
+        Ok((self.at(offset), self.slice(offset, (end - offset) / WORD)))
     }
 
     /// Any word that a journal may name.
@@ -130,21 +139,32 @@ impl Region {
         unsafe { AtomicU64::from_ptr(pointer.cast()) }
     }
 
+    /// Words that have been checked.
     #[inline]
-    fn check(&self, offset: u64, bytes: u64) -> Result<()> {
-        let start = self.geometry.data_start();
-        let inside =
-            |end: u64| offset >= start && offset.is_multiple_of(WORD) && offset <= end && bytes <= end - offset;
-        if inside(self.end.load(Ordering::Relaxed)) {
-            return Ok(());
-        }
-        self.check_slowly(offset, &inside)
+    fn slice(&self, offset: u64, count: u64) -> &[AtomicU64] {
+        // SAFETY: all callers have checked that the words lie inside the mapping.
+        let pointer = unsafe { self.map.as_ptr().add(offset as usize) };
+        // SAFETY: the words are mapped, aligned, live as long as `self`, and are accessed as 64-bit atomics only.
+        unsafe { std::slice::from_raw_parts(pointer.cast::<AtomicU64>(), count as usize) }
+    }
+
+    /// Whether so many words from `offset` on lie in the data area, as far as it is known to reach.
+    #[inline]
+    fn is_inside(&self, offset: u64, count: u64) -> bool {
+        let end = self.end.load(Ordering::Relaxed);
+        offset >= self.geometry.data_start()
+            && offset <= end
+            && offset.is_multiple_of(WORD)
+            && count <= (end - offset) / WORD
     }
 
     /// The object may have grown since the end was looked up.
     #[cold]
-    fn check_slowly(&self, offset: u64, inside: &dyn Fn(u64) -> bool) -> Result<()> {
-        if inside(self.geometry.max_size) && inside(self.refresh_end()?) {
+    fn look_again(&self, offset: u64, count: u64) -> Result<()> {
+        if count <= self.geometry.max_size / WORD && offset <= self.geometry.max_size {
+            self.refresh_end()?;
+        }
+        if self.is_inside(offset, count) {
             Ok(())
         } else {
             Err(self.corrupt(offset, "a pointer or length leads outside the object"))

@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn every_element_has_its_own_spot() {
-        let geometry = Geometry {
+        let dimensions = crate::layout::Dimensions {
             pagesize: 256,
             stripes: 4,
             slots: 1,
@@ -228,6 +228,7 @@ mod tests {
             schema_bytes: 0,
             default_words: 0,
         };
+        let geometry = dimensions.geometry();
         for fixed in [None, Some(1), Some(3), Some(64), Some(65), Some(0)] {
             let elements = Elements::of(fixed);
             let mut seen = std::collections::HashSet::new();

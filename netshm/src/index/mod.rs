@@ -32,17 +32,24 @@ impl<'a> Record<'a> {
     /// The record at an address.
     #[inline]
     pub(crate) fn at(region: &'a Region, at: u64) -> Result<Record<'a>> {
-        let head = Head(region.word(at)?.load(Relaxed));
+        let (first, known) = region.words_from(at)?;
+        let head = Head(first.load(Relaxed));
         if head.is_free() || head.is_end() {
             return Err(region.corrupt(at, "a pointer leads to a block that is no record"));
         }
-        let lengths =
-            if head.is_long() { Lengths::from_long_word(region.word(at + 8)?.load(Relaxed)) } else { head.lengths() };
+        let lengths = if head.is_long() { Self::long_lengths(region, at)? } else { head.lengths() };
+        let words = match known.get(..lengths.words() as usize) {
+            Some(words) => words,
+            None => region.words(at, lengths.words())?,
+        };
+        Ok(Record { at, head, lengths, words })
+    }
+
+    #[cold]
+    fn long_lengths(region: &Region, at: u64) -> Result<Lengths> {
+        let lengths = Lengths::from_long_word(region.word(at + 8)?.load(Relaxed));
         // A long head with short lengths would make the parts disagree.
-        if head.is_long() != lengths.is_long() {
-            return Err(region.corrupt(at, "a record's head and lengths disagree"));
-        }
-        Ok(Record { at, head, lengths, words: region.words(at, lengths.words())? })
+        if lengths.is_long() { Ok(lengths) } else { Err(region.corrupt(at, "a record's head and lengths disagree")) }
     }
 
     /// Words of the key.

@@ -34,9 +34,9 @@ pub(crate) struct Place(pub(crate) u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place32(pub(crate) u64);
 
-/// The shape of one object, fixed at its creation.
+/// What is chosen when an object is created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Geometry {
+pub(crate) struct Dimensions {
     /// Bytes in a page: the unit of the run heap.
     pub(crate) pagesize: u64,
     /// How many stripes, a power of two.
@@ -53,6 +53,19 @@ pub(crate) struct Geometry {
     pub(crate) default_words: u64,
 }
 
+/// The shape of one object, fixed at its creation: its dimensions, and what follows from them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Geometry {
+    dimensions: Dimensions,
+    slot_table: u64,
+    stripe_table: u64,
+    log_table: u64,
+    schema: u64,
+    default_value: u64,
+    data_start: u64,
+}
+
+const PROCESS_TABLE: u64 = HEADER_BYTES;
 const SLOT_BYTES: u64 = 64;
 const STRIPE_BYTES: u64 = 1280;
 const LOG_BYTES: u64 = 1024;
@@ -62,65 +75,78 @@ pub(crate) const CLASSES: u32 = 64;
 /// Number of index segments of a stripe: four for each doubling.
 pub(crate) const SEGMENTS: u32 = 80;
 
+impl Dimensions {
+    /// Works out where everything lies.
+    pub(crate) fn geometry(self) -> Geometry {
+        let slot_table = round_up(PROCESS_TABLE + (u64::from(PROCESSES) + 1) * 4, 64);
+        let stripe_table = slot_table + u64::from(self.slots) * SLOT_BYTES;
+        let log_table = stripe_table + (u64::from(self.stripes) + 1) * STRIPE_BYTES;
+        let schema = log_table + (u64::from(self.slots) + 1) * LOG_BYTES;
+        let default_value = round_up(schema + self.schema_bytes, WORD);
+        let data_start = round_up(default_value + self.default_words * WORD, self.pagesize);
+        Geometry { dimensions: self, slot_table, stripe_table, log_table, schema, default_value, data_start }
+    }
+}
+
+impl std::ops::Deref for Geometry {
+    type Target = Dimensions;
+
+    fn deref(&self) -> &Dimensions {
+        &self.dimensions
+    }
+}
+
 impl Geometry {
-    const fn process_table(&self) -> u64 {
-        HEADER_BYTES
-    }
-    const fn slot_table(&self) -> u64 {
-        round_up(self.process_table() + (PROCESSES as u64 + 1) * 4, 64)
-    }
-    const fn stripe_table(&self) -> u64 {
-        self.slot_table() + self.slots as u64 * SLOT_BYTES
-    }
-    const fn log_table(&self) -> u64 {
-        self.stripe_table() + (self.stripes as u64 + 1) * STRIPE_BYTES
-    }
     /// Where the schema text lies when the object is created.
     pub(crate) const fn schema(&self) -> u64 {
-        self.log_table() + (self.slots as u64 + 1) * LOG_BYTES
+        self.schema
     }
     /// Where the encoded default value of an array lies.
     pub(crate) const fn default_value(&self) -> u64 {
-        round_up(self.schema() + self.schema_bytes, WORD)
+        self.default_value
     }
     /// The first byte managed by the run heap.
+    #[inline]
     pub(crate) const fn data_start(&self) -> u64 {
-        round_up(self.default_value() + self.default_words * WORD, if self.pagesize > 64 { self.pagesize } else { 64 })
+        self.data_start
     }
     /// The word of a process number: 0 while free, otherwise the process id of its owner.
     pub(crate) const fn process(&self, number: u32) -> Place32 {
-        Place32(self.process_table() + number as u64 * 4)
+        Place32(PROCESS_TABLE + number as u64 * 4)
     }
     /// A slot's fields.
+    #[inline]
     pub(crate) const fn slot(&self, slot: u32) -> SlotAt {
-        SlotAt(self.slot_table() + slot as u64 * SLOT_BYTES)
+        SlotAt(self.slot_table + slot as u64 * SLOT_BYTES)
     }
     /// A stripe's fields; the index `stripes` names the meta stripe.
+    #[inline]
     pub(crate) const fn stripe(&self, stripe: u32) -> StripeAt {
-        StripeAt(self.stripe_table() + stripe as u64 * STRIPE_BYTES)
+        StripeAt(self.stripe_table + stripe as u64 * STRIPE_BYTES)
     }
     /// The index of the meta stripe, which guards the run heap.
     pub(crate) const fn meta(&self) -> u32 {
-        self.stripes
+        self.dimensions.stripes
     }
     /// The first log segment of a slot; the index `slots` names the log of the meta stripe.
+    #[inline]
     pub(crate) const fn log(&self, slot: u32) -> LogAt {
-        LogAt(self.log_table() + slot as u64 * LOG_BYTES)
+        LogAt(self.log_table + slot as u64 * LOG_BYTES)
     }
     /// Whether `place` is a 64-bit field outside the data area that a journal may name.
     pub(crate) fn is_journalled(&self, place: u64) -> bool {
         if !place.is_multiple_of(WORD) {
             return false;
         }
-        if place >= self.stripe_table() && place < self.log_table() {
-            return (place - self.stripe_table()) % STRIPE_BYTES >= 8;
+        if place >= self.stripe_table && place < self.log_table {
+            return (place - self.stripe_table) % STRIPE_BYTES >= 8;
         }
-        if place >= self.slot_table() && place < self.stripe_table() {
-            return (place - self.slot_table()) % SLOT_BYTES >= 16;
+        if place >= self.slot_table && place < self.stripe_table {
+            return (place - self.slot_table) % SLOT_BYTES >= 16;
         }
-        if place >= self.log_table() && place < self.schema() {
+        if place >= self.log_table && place < self.schema {
             // Only the link to the next segment; entries are never journalled.
-            return (place - self.log_table()) % LOG_BYTES == 0;
+            return (place - self.log_table) % LOG_BYTES == 0;
         }
         (header::FIXED_BYTES..HEADER_BYTES).contains(&place)
     }

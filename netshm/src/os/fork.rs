@@ -57,6 +57,7 @@ pub(crate) fn generation() -> u64 {
     }
 }
 
+#[inline]
 fn page() -> Option<&'static AtomicU64> {
     // SAFETY: `PAGE` is null or points to the start of a page that stays mapped until the process ends, and that is
     // accessed as this atomic word only.

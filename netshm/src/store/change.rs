@@ -3,14 +3,11 @@
 use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::sync::atomic::{AtomicU64, fence};
 
-use smallvec::SmallVec;
-
 use super::Store;
 use super::tx::{Deferred, Held, Position, Tx};
 use crate::heap::Memory;
 use crate::heap::records::{Records, Supply};
 use crate::heap::runs::Runs;
-use crate::journal::Journal;
 use crate::layout::Place;
 use crate::layout::run::{RunAt, Use};
 use crate::locking::{Mode, Patience, Protocol, Request};
@@ -25,12 +22,12 @@ pub(crate) struct Change<'a> {
 }
 
 impl Tx {
-    /// Starts a change: takes a slot.
+    /// Starts the change: takes a slot.
     #[inline]
-    pub(super) fn begin(store: &Store, patience: Patience) -> Result<Tx> {
-        let slot = store.take_slot(patience)?;
-        let journal = Journal::new(store.geometry().slot(slot).log_len(), store.geometry().log(slot));
-        Ok(Tx { slot, journal, held: SmallVec::new(), deferred: SmallVec::new(), transit: 0, patience })
+    pub(super) fn begin(&mut self, store: &Store) -> Result<()> {
+        self.slot = store.take_slot(self.patience)?;
+        self.journal.start(store.geometry().slot(self.slot).log_len(), store.geometry().log(self.slot));
+        Ok(())
     }
 }
 
@@ -227,11 +224,11 @@ impl<'a> Change<'a> {
                 self.store.make_even(held.stripe);
             }
         }
-        let held = std::mem::take(&mut self.tx.held);
-        for group in held.chunk_by(|a, b| a.mode == b.mode && a.stripe + 1 == b.stripe) {
+        for group in self.tx.held.chunk_by(|a, b| a.mode == b.mode && a.stripe + 1 == b.stripe) {
             let request = self.request(group[0].stripe, group.len() as u32, group[0].mode, None);
             self.store.locks.release(self.store, &request);
         }
+        self.tx.held.clear();
         self.settle();
         self.store.give_slot_back(self.tx.slot);
     }

@@ -9,7 +9,7 @@ pub(crate) use header::Header;
 
 use super::Store;
 use crate::layout::header::{self as at, Kind};
-use crate::layout::{Geometry, MAX_OBJECT, Place, round_up};
+use crate::layout::{Dimensions, Geometry, MAX_OBJECT, Place, round_up};
 use crate::os::file;
 use crate::os::lock::{self, Outcome, bytes};
 use crate::region::{Region, no_space};
@@ -85,7 +85,7 @@ impl Shape {
             Some(bytes) => range("max_size", bytes, LEAST_MAX_SIZE..=MAX_OBJECT)?,
             None => pagesize.saturating_mul(init).saturating_mul(SIZE_FACTOR).clamp(1 << 26, MAX_OBJECT),
         };
-        let geometry = Geometry {
+        let dimensions = Dimensions {
             pagesize,
             stripes,
             slots,
@@ -94,6 +94,7 @@ impl Shape {
             schema_bytes: round_up(spec.schema.len() as u64, 64),
             default_words: spec.default.len() as u64,
         };
+        let geometry = dimensions.geometry();
         let least = geometry.data_start() + pagesize;
         if geometry.max_size < least {
             let reason =

@@ -77,6 +77,7 @@ pub(crate) fn is_open(store: &Arc<Store>) -> bool {
 }
 
 /// How many groups this thread has open, on any object.
+#[inline]
 pub(super) fn open() -> usize {
     OPEN.get()
 }
@@ -118,11 +119,13 @@ pub(crate) fn read_locked<R>(
 #[inline]
 fn alone<R>(store: &Store, limits: Limits, make: &mut impl FnMut(&mut Change<'_>) -> Result<R>) -> Result<R> {
     loop {
-        let patience = Patience::new(limits.lock_timeout, OPEN.get() > 0);
-        let mut running = Running { store, tx: Some(Tx::begin(store, patience)?) };
-        match running.make(make) {
+        let mut tx = Tx::new(Patience::new(limits.lock_timeout, OPEN.get() > 0));
+        tx.begin(store)?;
+        let mut running = Running { store, tx: &mut tx, open: true };
+        match make(&mut running.change()) {
             Ok(result) => {
-                running.commit()?;
+                running.open = false;
+                running.change().commit()?;
                 return Ok(result);
             }
             Err(Error::Deadlock { .. }) if store.method() == Locking::Record && OPEN.get() == 0 => {
@@ -134,36 +137,25 @@ fn alone<R>(store: &Store, limits: Limits, make: &mut impl FnMut(&mut Change<'_>
     }
 }
 
-/// A change outside a group; undone if it is dropped.
+/// A change outside a group; undone if it is dropped while it is open.
 struct Running<'a> {
     store: &'a Store,
-    tx: Option<Tx>,
+    tx: &'a mut Tx,
+    open: bool,
 }
 
 impl Running<'_> {
     #[inline]
-    fn make<R>(&mut self, make: &mut impl FnMut(&mut Change<'_>) -> Result<R>) -> Result<R> {
-        match &mut self.tx {
-            Some(tx) => make(&mut Change { store: self.store, tx }),
-            None => unreachable!("taken only by commit and drop"),
-        }
-    }
-
-    #[inline]
-    fn commit(mut self) -> Result<()> {
-        match self.tx.take() {
-            Some(mut tx) => Change { store: self.store, tx: &mut tx }.commit(),
-            None => Ok(()),
-        }
+    fn change(&mut self) -> Change<'_> {
+        Change { store: self.store, tx: self.tx }
     }
 }
 
 impl Drop for Running<'_> {
+    #[inline]
     fn drop(&mut self) {
-        if let Some(mut tx) = self.tx.take()
-            && self.store.check_fork().is_ok()
-        {
-            Change { store: self.store, tx: &mut tx }.roll_back();
+        if self.open && self.store.check_fork().is_ok() {
+            self.change().roll_back();
         }
     }
 }
@@ -252,10 +244,13 @@ fn outermost<R, E: From<Error>>(
     }
 
     let patience = Patience::new(limits.lock_timeout, OPEN.get() > 0);
-    let mut running = Running { store, tx: Some(Tx::begin(store, patience)?) };
-    let slot = running.make(&mut |change| Ok(change.slot()))?;
+    let mut tx = Tx::new(patience);
+    tx.begin(store)?;
+    let mut running = Running { store, tx: &mut tx, open: true };
+    let slot = running.change().slot();
     store.locks.enter_group(store.as_ref(), slot, &patience)?;
-    let Some(tx) = running.tx.take() else { unreachable!("just begun") };
+    running.open = false;
+    drop(running);
     let group = Rc::new(Group {
         store: store.clone(),
         tx: RefCell::new(tx),

@@ -55,6 +55,19 @@ pub(crate) struct Position {
 }
 
 impl Tx {
+    /// A change that has not begun.
+    #[inline]
+    pub(super) fn new(patience: Patience) -> Self {
+        Tx {
+            slot: 0,
+            journal: Journal::unused(),
+            held: SmallVec::new(),
+            deferred: SmallVec::new(),
+            transit: 0,
+            patience,
+        }
+    }
+
     pub(super) fn position(&self) -> Position {
         Position { entries: self.journal.entries(), deferred: self.deferred.len(), transit: self.transit }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Spec;
 use crate::layout::header::{self as at, Kind};
-use crate::layout::{Geometry, MAX_OBJECT, Place};
+use crate::layout::{Dimensions, Geometry, MAX_OBJECT, Place};
 use crate::os::file;
 use crate::shm::Object;
 use crate::{Error, Locking, Result};
@@ -137,7 +137,7 @@ impl Header {
 
     fn from_fields(fields: &[u64; at::FIELDS]) -> Option<Header> {
         let [locking, kind, pagesize, stripes, slots, init, max_size, seed, schema_bytes, default_words] = *fields;
-        let geometry = Geometry {
+        let dimensions = Dimensions {
             pagesize,
             stripes: u32::try_from(stripes).ok()?,
             slots: u32::try_from(slots).ok()?,
@@ -148,15 +148,17 @@ impl Header {
         };
         let sound = pagesize.is_power_of_two()
             && (256..=1 << 20).contains(&pagesize)
-            && geometry.stripes.is_power_of_two()
-            && geometry.stripes <= 1 << 16
-            && (1..=1 << 15).contains(&geometry.slots)
+            && dimensions.stripes.is_power_of_two()
+            && dimensions.stripes <= 1 << 16
+            && (1..=1 << 15).contains(&dimensions.slots)
             && max_size <= MAX_OBJECT
             && schema_bytes <= MOST_SCHEMA + 64
-            && default_words <= crate::layout::MAX_VALUE / 8
-            && geometry.data_start() + pagesize <= max_size;
-        let locking = Locking::from_number(locking)?;
-        sound.then_some(Header { geometry, locking, kind: Kind::from_number(kind)?, seed })
+            && default_words <= crate::layout::MAX_VALUE / 8;
+        if !sound || dimensions.geometry().data_start() + pagesize > max_size {
+            return None;
+        }
+        let (locking, kind) = (Locking::from_number(locking)?, Kind::from_number(kind)?);
+        Some(Header { geometry: dimensions.geometry(), locking, kind, seed })
     }
 
     /// Whether the object is of the type asked for.
