@@ -62,7 +62,7 @@ impl Handle {
     }
 
     /// Encodes a key and finds its stripe.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn with_key<Q: Encode + ?Sized, R>(&self, key: &Q, f: impl FnOnce(Key<'_>) -> Result<R>) -> Result<R> {
         self.encoded(key, |words| {
             let hash = self.store.hash(words);
@@ -72,7 +72,7 @@ impl Handle {
     }
 
     /// Prepares a value for storing.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn with_payload<W: Encode + ?Sized, R>(
         &self,
         value: &W,
@@ -93,7 +93,7 @@ impl Handle {
     }
 
     /// Encodes into private memory, on the stack if the size allows.
-    #[inline]
+    #[inline(always)]
     fn encoded<W: Encode + ?Sized, R>(&self, value: &W, f: impl FnOnce(&[u64]) -> Result<R>) -> Result<R> {
         let words = match W::FIXED {
             Some(words) => words,
@@ -175,7 +175,7 @@ pub(crate) enum Raw<V> {
 }
 
 /// Decodes words of shared memory, or copies them for a manager that must not meet words in the middle of a change.
-#[inline]
+#[inline(always)]
 pub(crate) fn take_out<V: DataManager>(view: View<'_>, words: &[AtomicU64]) -> Result<Raw<V>> {
     if V::DIRECT {
         let mut decoder = Decoder::new(words, view.stamp());

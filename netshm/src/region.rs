@@ -74,16 +74,19 @@ impl Region {
     }
 
     /// A field at a place that the layout names, in front of the data area.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn field(&self, place: Place) -> &AtomicU64 {
-        assert!(place.0 + WORD <= self.geometry.data_start() && place.0.is_multiple_of(WORD));
+        // The layout gives aligned places only.
+        debug_assert!(place.0.is_multiple_of(WORD));
+        assert!(place.0 < self.geometry.data_start());
         self.at(place.0)
     }
 
     /// A 32-bit field.
     #[inline]
     pub(crate) fn field32(&self, place: Place32) -> &AtomicU32 {
-        assert!(place.0 + 4 <= self.geometry.data_start() && place.0.is_multiple_of(4));
+        debug_assert!(place.0.is_multiple_of(4));
+        assert!(place.0 < self.geometry.data_start());
         // SAFETY: the assertion puts the offset inside the mapping (invariants 1 and 2).
         let pointer = unsafe { self.map.as_ptr().add(place.0 as usize) };
         // SAFETY: the place is mapped, aligned, lives as long as `self`, and is accessed as 32-bit atomic only.
@@ -91,7 +94,7 @@ impl Region {
     }
 
     /// A word of the data area.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn word(&self, offset: u64) -> Result<&AtomicU64> {
         if !self.is_inside(offset, 1) {
             self.look_again(offset, 1)?;
@@ -100,7 +103,7 @@ impl Region {
     }
 
     /// Words of the data area in a row.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn words(&self, offset: u64, count: u64) -> Result<&[AtomicU64]> {
         if !self.is_inside(offset, count) {
             self.look_again(offset, count)?;
@@ -109,7 +112,7 @@ impl Region {
     }
 
     /// The word at an offset, and all that follow it in the part of the object that is known to be there.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn words_from(&self, offset: u64) -> Result<(&AtomicU64, &[AtomicU64])> {
         if !self.is_inside(offset, 1) {
             self.look_again(offset, 1)?;
@@ -131,7 +134,7 @@ impl Region {
     }
 
     /// An offset that has been checked.
-    #[inline]
+    #[inline(always)]
     fn at(&self, offset: u64) -> &AtomicU64 {
         // SAFETY: all callers have checked that the word lies inside the mapping.
         let pointer = unsafe { self.map.as_ptr().add(offset as usize) };
@@ -140,7 +143,7 @@ impl Region {
     }
 
     /// Words that have been checked.
-    #[inline]
+    #[inline(always)]
     fn slice(&self, offset: u64, count: u64) -> &[AtomicU64] {
         // SAFETY: all callers have checked that the words lie inside the mapping.
         let pointer = unsafe { self.map.as_ptr().add(offset as usize) };
@@ -149,7 +152,7 @@ impl Region {
     }
 
     /// Whether so many words from `offset` on lie in the data area, as far as it is known to reach.
-    #[inline]
+    #[inline(always)]
     fn is_inside(&self, offset: u64, count: u64) -> bool {
         let end = self.end.load(Ordering::Relaxed);
         offset >= self.geometry.data_start()

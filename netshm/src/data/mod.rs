@@ -46,6 +46,7 @@ impl<'a> Encoder<'a> {
     pub(crate) fn shared(w: &'a [AtomicU64]) -> Self {
         Encoder { sink: Sink::Shared(w), at: 0 }
     }
+    #[inline]
     /// x
     /// # Errors
     /// x
@@ -58,6 +59,7 @@ impl<'a> Encoder<'a> {
         self.at += 1;
         Ok(())
     }
+    #[inline]
     /// x
     /// # Errors
     /// x
@@ -100,6 +102,7 @@ impl<'a> Decoder<'a> {
     pub(crate) fn from_words(words: &'a [u64]) -> Self {
         Decoder { words: Source::Private(words), at: 0, stamp: None }
     }
+    #[inline]
     /// x
     /// # Errors
     /// x

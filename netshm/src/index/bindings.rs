@@ -1,11 +1,12 @@
 //! Changes to the bindings of a key.
 
 use super::buckets::{Chain, OVERFLOW, bucket_of};
-use super::{Found, Record, find};
+use super::{Found, Record};
 use crate::heap::Memory;
 use crate::layout::record::{BUCKET_WORDS, CELLS, Cell, Lengths};
 use crate::layout::{MAX_VALUE, Place, StripeAt};
 use crate::os::copy;
+use crate::region::Region;
 use crate::store::Change;
 use crate::{Error, Result};
 
@@ -40,6 +41,11 @@ pub(crate) struct Key<'a> {
     pub(crate) hash: u64,
     pub(crate) stripe: u32,
     pub(crate) at: StripeAt,
+}
+
+/// Looks a key up, for a change.
+fn find<'a>(region: &'a Region, at: StripeAt, hash: u64, key: &[u64]) -> Result<Option<Found<'a>>> {
+    super::find(region, at, hash, key)
 }
 
 /// Pushes a binding, which hides the older ones.

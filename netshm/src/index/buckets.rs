@@ -50,7 +50,7 @@ pub(crate) const OVERFLOW: Lengths = Lengths { key: 0, value: BUCKET_WORDS as u6
 
 impl<'a> Chain<'a> {
     /// The chain of a bucket.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn of(region: &'a Region, stripe: StripeAt, buckets: u64, bucket: u64) -> Result<Self> {
         if buckets > MOST_BUCKETS {
             return Err(region.corrupt(stripe.buckets().0, "a stripe has more buckets than there can be"));
@@ -84,12 +84,15 @@ impl<'a> Chain<'a> {
     }
 
     /// Goes on to the next overflow bucket.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn advance(&mut self) -> Result<bool> {
-        let link = self.link();
-        if link == 0 {
-            return Ok(false);
+        match self.link() {
+            0 => Ok(false),
+            link => self.follow(link),
         }
+    }
+
+    fn follow(&mut self, link: u64) -> Result<bool> {
         self.steps += 1;
         let head = Head(self.region.word(link)?.load(Relaxed));
         if self.steps > LONGEST_CHAIN || head.is_free() || head.is_long() || head.lengths() != OVERFLOW {
@@ -102,7 +105,7 @@ impl<'a> Chain<'a> {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn bucket_words(region: &Region, at: u64) -> Result<&[AtomicU64; BUCKET_WORDS]> {
     region.words(at, BUCKET_WORDS as u64)?.try_into().map_err(|_| region.corrupt(at, "a bucket is cut off"))
 }

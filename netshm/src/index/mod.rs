@@ -30,7 +30,7 @@ pub(crate) struct Record<'a> {
 
 impl<'a> Record<'a> {
     /// The record at an address.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn at(region: &'a Region, at: u64) -> Result<Record<'a>> {
         let (first, known) = region.words_from(at)?;
         let head = Head(first.load(Relaxed));
@@ -77,7 +77,7 @@ impl<'a> Record<'a> {
     }
 
     /// Whether it is a binding of the key.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn has_key(&self, key: &[u64]) -> bool {
         self.lengths.key == key.len() as u64
             && self.key().iter().zip(key).all(|(stored, word)| stored.load(Relaxed) == *word)
@@ -97,7 +97,7 @@ pub(crate) struct Found<'a> {
 }
 
 /// Looks a key up.
-#[inline]
+#[inline(always)]
 pub(crate) fn find<'a>(region: &'a Region, stripe: StripeAt, hash: u64, key: &[u64]) -> Result<Option<Found<'a>>> {
     let buckets = region.field(stripe.buckets()).load(Relaxed);
     if buckets == 0 {

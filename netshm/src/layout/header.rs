@@ -43,6 +43,9 @@ pub(crate) const BOOT: Place = Place(FIXED_BYTES + 64);
 /// 1 from the first change after a sync up to the next sync.
 pub(crate) const DIRTY: Place = Place(FIXED_BYTES + 80);
 
+/// A log segment kept for who must change every stripe of a full object, or 0.
+pub(crate) const RESERVE: Place = Place(FIXED_BYTES + 88);
+
 /// What the object is, as numbered in the header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {

@@ -23,6 +23,8 @@ pub(crate) const WORD: u64 = 8;
 pub(crate) const MAX_OBJECT: u64 = 1 << 44;
 /// The largest encoded key or value, in bytes, as in the original.
 pub(crate) const MAX_VALUE: u64 = (1 << 31) - 1;
+/// The owner noted in the run of the reserved log segment: no slot.
+pub(crate) const RESERVED: u32 = u32::MAX;
 /// Process numbers are 1 ..= PROCESSES.
 pub(crate) const PROCESSES: u32 = 1024;
 
@@ -265,6 +267,10 @@ impl LogAt {
     /// The place noted in an entry; the old word lies behind it.
     pub(crate) const fn entry(self, index: u64) -> Place {
         Place(self.0 + 16 + index * 16)
+    }
+    /// Bytes of content for so many entries.
+    pub(crate) const fn bytes_for(entries: u64) -> u64 {
+        16 + entries * 16
     }
     /// Entries that fit into so many bytes.
     pub(crate) const fn capacity_of(bytes: u64) -> u64 {

@@ -178,6 +178,11 @@ impl<'a> Initialising<'a> {
         self.opened = true;
         if !object.read_only() {
             store.recover_all()?;
+            match store.reserve_log() {
+                // A full object is used as it is.
+                Ok(()) | Err(Error::Full { .. } | Error::NoSpace { .. }) => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(store)
     }

@@ -7,8 +7,9 @@ use super::Store;
 use crate::heap::Memory;
 use crate::heap::runs::Runs;
 use crate::journal::Journal;
-use crate::layout::run::{RunAt, Use};
-use crate::layout::{LogAt, Place};
+use crate::layout::header::RESERVE;
+use crate::layout::run::{RUN_HEADER, RunAt, Use};
+use crate::layout::{LogAt, Place, RESERVED};
 use crate::locking::{Mode, Patience, Protocol, Request};
 use crate::os::steps;
 use crate::region::Region;
@@ -16,6 +17,8 @@ use crate::{Error, Result};
 
 /// A log that is longer than this is cut back to its first segment after use.
 const KEPT_LOG: u64 = 4096;
+/// Log entries that clearing a stripe takes at most, on the way and at the end.
+const CLEAR_ENTRIES: u64 = 14;
 /// Sizes of further log segments, in bytes.
 const LEAST_SEGMENT: u64 = 4 << 10;
 const MOST_SEGMENT: u64 = 1 << 20;
@@ -148,32 +151,68 @@ impl Store {
         if !journal.extend(self.region())? {
             let link = journal.last_link();
             let bytes = (journal.capacity() * 16).clamp(LEAST_SEGMENT, MOST_SEGMENT);
-            self.meta(slot, patience, |meta| {
-                let runs = Runs::of(self.geometry());
-                let run = match runs.take(meta, bytes, Use::Log, slot) {
-                    Err(Error::Full { .. } | Error::NoSpace { .. }) => runs.take(meta, 1, Use::Log, slot)?,
-                    other => other?,
-                };
-                let segment = LogAt(run.content());
-                let content = runs.content_bytes(meta, run)?;
-                meta.fresh(segment.link(), 0)?;
-                meta.fresh(segment.capacity(), LogAt::capacity_of(content))?;
+            let outcome = self.meta(slot, patience, |meta| {
+                let segment = self.take_segment(meta, bytes, slot)?;
                 meta.store(link, segment.0)
-            })?;
+            });
+            match outcome {
+                Err(full @ (Error::Full { .. } | Error::NoSpace { .. })) => self.meta(slot, patience, |meta| {
+                    let segment = meta.load(RESERVE)?;
+                    if segment == 0 {
+                        return Err(full);
+                    }
+                    meta.store(RESERVE, 0)?;
+                    meta.fresh(LogAt(segment).link(), 0)?;
+                    meta.store(link, segment)
+                })?,
+                other => other?,
+            }
             journal.extend(self.region())?;
         }
         Ok(())
     }
 
-    /// Cuts a long log back, the last segment first.
-    pub(super) fn trim_log(&self, slot: u32, patience: Patience, journal: &Journal) -> Result<()> {
-        if journal.capacity() <= KEPT_LOG {
+    fn take_segment(&self, meta: &mut MetaChange<'_>, bytes: u64, owner: u32) -> Result<LogAt> {
+        let runs = Runs::of(self.geometry());
+        let run = runs.take(meta, bytes, Use::Log, owner)?;
+        let segment = LogAt(run.content());
+        let content = runs.content_bytes(meta, run)?;
+        meta.fresh(segment.link(), 0)?;
+        meta.fresh(segment.capacity(), LogAt::capacity_of(content))?;
+        Ok(segment)
+    }
+
+    /// Sets a log segment apart for the change that empties a full object: with the first segment of a slot, it holds
+    /// what clearing every stripe takes.
+    pub(super) fn reserve_log(&self) -> Result<()> {
+        if self.field(RESERVE).load(std::sync::atomic::Ordering::Relaxed) != 0 {
             return Ok(());
         }
+        let entries = u64::from(self.geometry().stripes) * CLEAR_ENTRIES;
+        let slot = self.take_slot(Patience::new(None, false))?;
+        let outcome = self.meta(slot, Patience::new(None, false), |meta| {
+            let segment = self.take_segment(meta, LogAt::bytes_for(entries), RESERVED)?;
+            meta.store(RESERVE, segment.0)
+        });
+        self.give_slot_back(slot);
+        outcome
+    }
+
+    /// Cuts a long log back, the last segment first; the reserved one goes back to where it belongs in any case.
+    pub(super) fn trim_log(&self, slot: u32, patience: Patience, journal: &Journal) -> Result<()> {
         for (before, segment) in journal.further_segments() {
+            let run = RunAt(segment.0 - RUN_HEADER);
+            let reserved = self.region().word(run.use_word().0)?.load(std::sync::atomic::Ordering::Relaxed)
+                == Use::Log.word(RESERVED);
+            if !reserved && journal.capacity() <= KEPT_LOG {
+                return Ok(());
+            }
             self.meta(slot, patience, |meta| {
                 meta.store(before.link(), 0)?;
-                Runs::of(self.geometry()).give_back(meta, RunAt(segment.0 - crate::layout::run::RUN_HEADER))
+                if reserved && meta.load(RESERVE)? == 0 {
+                    return meta.store(RESERVE, segment.0);
+                }
+                Runs::of(self.geometry()).give_back(meta, run)
             })?;
         }
         Ok(())

@@ -58,7 +58,7 @@ impl<'a> View<'a> {
 }
 
 /// Reads a stripe: outside a group without a lock, inside one under the group's locks.
-#[inline]
+#[inline(always)]
 pub(crate) fn read<R>(
     store: &Arc<Store>,
     limits: Limits,
@@ -83,7 +83,7 @@ enum Attempt<R> {
     Busy,
 }
 
-#[inline]
+#[inline(always)]
 fn attempt<R>(store: &Store, stripe: u32, read: &mut impl FnMut(View<'_>) -> Result<R>) -> Attempt<R> {
     let sequence = store.field(store.geometry().stripe(stripe).sequence());
     // SYNC POINT: sequence. Pairs with the store of an even value.
