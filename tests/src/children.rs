@@ -1,0 +1,135 @@
+//! Other processes: the test binary runs itself again and plays a part.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The variable that tells a child its part.
+const PART: &str = "NETSHM_TEST_PART";
+
+/// What a child that did not end in time is blamed with.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// The part this process was started to play, and its arguments; `None` in the process that runs the tests.
+///
+/// A test binary with children has one test `child`, marked `#[ignore]`, that plays the part:
+///
+/// ```ignore
+/// #[test]
+/// #[ignore = "runs in the children of the other tests"]
+/// fn child() {
+///     let Some((part, arguments)) = netshm_tests::part() else { return };
+///     match part.as_str() { "writer" => write(&arguments), other => panic!("no such part: {other}") }
+/// }
+/// ```
+pub fn part() -> Option<(String, Vec<String>)> {
+    let text = std::env::var(PART).ok()?;
+    let mut words = text.split('\u{1f}').map(str::to_owned);
+    Some((words.next()?, words.collect()))
+}
+
+/// Another process that plays a part in a test. It is killed when this is dropped.
+#[derive(Debug)]
+pub struct Child {
+    process: std::process::Child,
+    lines: Receiver<String>,
+}
+
+impl Child {
+    /// Starts a child; `part` and `arguments` reach it through [`part`]. What it prints comes through [`line`](Self::line).
+    ///
+    /// # Panics
+    /// If no process can be started.
+    #[track_caller]
+    pub fn start(part: &str, arguments: &[&str]) -> Child {
+        Self::start_under(Command::new(std::env::current_exe().expect("the path of this program")), part, arguments)
+    }
+
+    /// Starts a child through a command that so far ends in this program's path: `strace` and its arguments before it, say.
+    ///
+    /// # Panics
+    /// If no process can be started.
+    #[track_caller]
+    pub fn start_under(mut command: Command, part: &str, arguments: &[&str]) -> Child {
+        let mut words = vec![part];
+        words.extend(arguments);
+        let mut process = command
+            .args(["--exact", "child", "--ignored", "--nocapture", "--test-threads=1"])
+            .env(PART, words.join("\u{1f}"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a child can be started");
+        let output = process.stdout.take().expect("the output is a pipe");
+        let (sender, lines) = channel();
+        thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                // What the test harness prints around a child's own lines is marked by its absence.
+                let Some(line) = line.strip_prefix("> ") else { continue };
+                if sender.send(line.to_owned()).is_err() {
+                    return;
+                }
+            }
+        });
+        Child { process, lines }
+    }
+
+    /// The next line that the child printed with the prefix `"> "`; `None` at the end of its output.
+    ///
+    /// # Panics
+    /// If it takes too long.
+    #[track_caller]
+    pub fn line(&self) -> Option<String> {
+        match self.lines.recv_timeout(LIMIT) {
+            Ok(line) => Some(line),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => panic!("a child said nothing for {LIMIT:?}"),
+        }
+    }
+
+    /// Ends the child at once, as `kill -9` does.
+    pub fn kill(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+
+    /// The child's process id.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Waits for the end of the child.
+    ///
+    /// # Panics
+    /// If it takes too long.
+    #[track_caller]
+    pub fn wait(&mut self) -> ExitStatus {
+        let end = Instant::now() + LIMIT;
+        while Instant::now() < end {
+            if let Some(status) = self.process.try_wait().expect("a child of ours") {
+                return status;
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+        self.kill();
+        panic!("a child did not end within {LIMIT:?}");
+    }
+
+    /// Waits for the end of the child, which must have succeeded.
+    ///
+    /// # Panics
+    /// If it failed or takes too long.
+    #[track_caller]
+    pub fn succeed(mut self) {
+        let status = self.wait();
+        assert!(status.success(), "a child ended with {status}");
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
