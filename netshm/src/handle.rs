@@ -179,11 +179,18 @@ pub(crate) enum Raw<V> {
 pub(crate) fn take_out<V: DataManager>(view: View<'_>, words: &[AtomicU64]) -> Result<Raw<V>> {
     if V::DIRECT {
         let mut decoder = Decoder::new(words, view.stamp());
-        return match V::decode(&mut decoder).and_then(|value| decoder.finish().map(|()| value)) {
-            Ok(value) => Ok(Raw::Value(value)),
-            Err(error) => Err(data_error(view.store, error)),
-        };
+        match V::decode(&mut decoder).and_then(|value| decoder.finish().map(|()| value)) {
+            Ok(value) => return Ok(Raw::Value(value)),
+            // A part of the value has a hand-written manager.
+            Err(error) if error == DataError::NEEDS_COPY => {}
+            Err(error) => return Err(data_error(view.store, error)),
+        }
     }
+    copy_out(view, words)
+}
+
+#[cold]
+fn copy_out<V>(view: View<'_>, words: &[AtomicU64]) -> Result<Raw<V>> {
     let spoiled = || view.region().corrupt(0, "changed while it was read");
     if words.len() > TRUSTED_WORDS && !view.holds() {
         return Err(spoiled());

@@ -7,6 +7,7 @@ use std::marker::PhantomData;
 use crate::data::{DataManager, Encode, Schema, ShmKey};
 use crate::group::GroupError;
 use crate::handle::{Handle, take_out};
+use crate::index::bindings::{Key, Payload};
 use crate::index::{self, Bindings, bindings};
 use crate::iterate::{self, Items, Keys, Values, Which};
 use crate::layout::header::Kind;
@@ -100,6 +101,18 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         &self.handle
     }
 
+    #[inline(always)]
+    fn with_key<Q: Encode + ?Sized, R>(&self, key: &Q, f: impl FnOnce(Key<'_>) -> Result<R>) -> Result<R> {
+        const { assert!(!(K::ARRAY && Q::SLICE), "a key that is an array is looked up as an array, not as a slice") };
+        self.handle.with_key(key, f)
+    }
+
+    #[inline(always)]
+    fn with_payload<W: Encode + ?Sized, R>(&self, value: &W, f: impl FnOnce(Payload<'_>) -> Result<R>) -> Result<R> {
+        const { assert!(!(V::ARRAY && W::SLICE), "a value that is an array is stored as an array, not as a slice") };
+        self.handle.with_payload(value, f)
+    }
+
     /// Pushes a binding for the key, which hides the older ones.
     ///
     /// # Errors
@@ -113,8 +126,8 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         Q: Encode + ?Sized,
         W: Encode + ?Sized,
     {
-        self.handle.with_key(key, |key| {
-            self.handle.with_payload(value, |value| {
+        self.with_key(key, |key| {
+            self.with_payload(value, |value| {
                 self.handle.change("add a binding", |change| bindings::add(change, key, value))
             })
         })
@@ -131,8 +144,8 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         Q: Encode + ?Sized,
         W: Encode + ?Sized,
     {
-        self.handle.with_key(key, |key| {
-            self.handle.with_payload(value, |value| {
+        self.with_key(key, |key| {
+            self.with_payload(value, |value| {
                 self.handle.change("replace a binding", |change| bindings::replace(change, key, value))
             })
         })
@@ -149,8 +162,8 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         Q: Encode + ?Sized,
         W: Encode + ?Sized,
     {
-        self.handle.with_key(key, |key| {
-            self.handle.with_payload(value, |value| {
+        self.with_key(key, |key| {
+            self.with_payload(value, |value| {
                 self.handle.change("add a binding", |change| bindings::add_if_absent(change, key, value))
             })
         })
@@ -171,7 +184,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         K: Borrow<Q>,
         Q: Encode + ?Sized,
     {
-        let raw = self.handle.with_key(key, |key| {
+        let raw = self.with_key(key, |key| {
             read::read(&self.handle.store, self.handle.limits, key.stripe, |view| {
                 match index::find(view.region(), key.at, key.hash, key.words)? {
                     None => Ok(None),
@@ -191,7 +204,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         K: Borrow<Q>,
         Q: Encode + ?Sized,
     {
-        let raws = self.handle.with_key(key, |key| {
+        let raws = self.with_key(key, |key| {
             read::read(&self.handle.store, self.handle.limits, key.stripe, |view| {
                 let mut values = Vec::new();
                 let Some(found) = index::find(view.region(), key.at, key.hash, key.words)? else { return Ok(values) };
@@ -217,7 +230,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         K: Borrow<Q>,
         Q: Encode + ?Sized,
     {
-        self.handle.with_key(key, |key| {
+        self.with_key(key, |key| {
             read::read(&self.handle.store, self.handle.limits, key.stripe, |view| {
                 Ok(index::find(view.region(), key.at, key.hash, key.words)?.is_some())
             })
@@ -233,7 +246,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         K: Borrow<Q>,
         Q: Encode + ?Sized,
     {
-        self.handle.with_key(key, |key| self.handle.change("remove a binding", |change| bindings::remove(change, key)))
+        self.with_key(key, |key| self.handle.change("remove a binding", |change| bindings::remove(change, key)))
     }
 
     /// Pops the newest binding of the key and gives it.
@@ -245,7 +258,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         K: Borrow<Q>,
         Q: Encode + ?Sized,
     {
-        let raw = self.handle.with_key(key, |key| {
+        let raw = self.with_key(key, |key| {
             self.handle.change("pop a binding", |change| {
                 change.write_stripe(key.stripe)?;
                 let view = read::View::locked(change.target());
@@ -267,8 +280,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         K: Borrow<Q>,
         Q: Encode + ?Sized,
     {
-        self.handle
-            .with_key(key, |key| self.handle.change("remove bindings", |change| bindings::remove_all(change, key)))
+        self.with_key(key, |key| self.handle.change("remove bindings", |change| bindings::remove_all(change, key)))
     }
 
     /// The newest binding of the key; if there is none, `make` gives one, which is added. Nobody else adds one meanwhile.
@@ -332,9 +344,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         Q: Encode + ?Sized,
     {
         self.handle.group(|| {
-            self.handle.with_key(key, |key| {
-                self.handle.change("change a binding", |change| change.write_stripe(key.stripe))
-            })?;
+            self.with_key(key, |key| self.handle.change("change a binding", |change| change.write_stripe(key.stripe)))?;
             body()
         })
     }

@@ -291,7 +291,7 @@ mod tests {
     use super::*;
 
     fn geometry() -> Geometry {
-        Geometry {
+        Dimensions {
             pagesize: 256,
             stripes: 4,
             slots: 2,
@@ -300,6 +300,7 @@ mod tests {
             schema_bytes: 20,
             default_words: 0,
         }
+        .geometry()
     }
 
     #[test]

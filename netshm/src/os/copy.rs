@@ -11,27 +11,50 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use bytemuck::AnyBitPattern;
+
 /// What the bulk is a multiple of, in bytes.
 const BLOCK: usize = 64;
 const BLOCK_WORDS: usize = BLOCK / 8;
 
-/// Copies the first `bytes.len()` bytes of `words` out.
+/// Copies the first `len * size_of::<T>()` bytes of `words` out, as so many values.
 ///
 /// # Panics
 /// If `words` is too short.
-pub(crate) fn load_bytes(words: &[AtomicU64], bytes: &mut [u8]) {
-    assert!(bytes.len() <= words.len() * 8);
-    let bulk = bulk_words(bytes.len() / 8);
-    let (start, bytes) = bytes.split_at_mut(bulk * 8);
+#[inline]
+pub(crate) fn load_vec<T: AnyBitPattern>(words: &[AtomicU64], len: usize) -> Vec<T> {
+    assert!(len <= words.len() * 8 / size_of::<T>().max(1));
+    let mut values: Vec<T> = Vec::with_capacity(len);
+    // SAFETY: `words` is long enough, as asserted, and the memory of the vector is exclusively ours and has room for so
+    // many values.
+    unsafe { load(words, values.as_mut_ptr().cast(), len * size_of::<T>()) };
+    // SAFETY: all bytes of so many values have been written, and any bytes are a value.
+    unsafe { values.set_len(len) };
+    values
+}
+
+/// Copies the first `len` bytes of `words` out.
+///
+/// # Safety
+/// `words` must have so many bytes, and `to` be valid for writing them.
+#[inline]
+unsafe fn load(words: &[AtomicU64], to: *mut u8, len: usize) {
+    let bulk = bulk_words(len / 8);
     let (from, words) = words.split_at(bulk);
-    // SAFETY: the two parts are of equal length, and distinct memory, since `start` is exclusively borrowed.
-    unsafe { move_bulk(from.as_ptr().cast(), start.as_mut_ptr(), bulk * 8) };
-    let (whole, rest) = bytes.as_chunks_mut::<8>();
-    for (word, chunk) in words.iter().zip(&mut *whole) {
-        *chunk = word.load(Relaxed).to_ne_bytes();
-    }
-    if !rest.is_empty() {
-        rest.copy_from_slice(&words[whole.len()].load(Relaxed).to_ne_bytes()[..rest.len()]);
+    // SAFETY: `from` has `bulk` words, and `to` is valid for more; what is exclusively writable is not shared memory.
+    unsafe { move_bulk(from.as_ptr().cast(), to, bulk * 8) };
+    let mut done = bulk * 8;
+    for word in words {
+        let bytes = word.load(Relaxed).to_ne_bytes();
+        let count = (len - done).min(8);
+        if count == 0 {
+            break;
+        }
+        // SAFETY: `done < len`, so the place lies within what is valid for writing.
+        let place = unsafe { to.add(done) };
+        // SAFETY: `count` bytes from there on lie within it too, and `bytes` has as many.
+        unsafe { place.copy_from_nonoverlapping(bytes.as_ptr(), count) };
+        done += count;
     }
 }
 
@@ -164,17 +187,14 @@ mod tests {
             let bytes: Vec<u8> = (0..len).map(|i| (i * 7 + 1) as u8).collect();
             let words = shared(len);
             store_bytes(&words[1..], &bytes);
-            let mut all = vec![0; words.len() * 8];
-            load_bytes(&words, &mut all);
+            let all: Vec<u8> = load_vec(&words, words.len() * 8);
             let end = 8 + len.next_multiple_of(8);
             assert_eq!(&all[..8], [255; 8], "{len}");
             assert_eq!(&all[8..8 + len], bytes, "{len}");
             assert!(all[8 + len..end].iter().all(|&byte| byte == 0), "{len}");
             assert!(all[end..].iter().all(|&byte| byte == 255), "{len}");
-            let mut part = vec![0; len + 2];
-            load_bytes(&words[1..], &mut part[1..=len]);
-            assert_eq!(part[1..=len], bytes, "{len}");
-            assert_eq!((part[0], part[len + 1]), (0, 0), "{len}");
+            assert_eq!(load_vec::<u8>(&words[1..], len), bytes, "{len}");
+            assert_eq!(load_vec::<[u8; 4]>(&words[1..], len / 4), bytes.as_chunks::<4>().0, "{len}");
         }
     }
 
@@ -193,8 +213,8 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "bytes.len() <= words.len() * 8")]
+    #[should_panic(expected = "len <= words.len()")]
     fn too_many_bytes_are_refused() {
-        load_bytes(&shared(0), &mut [0; 17]);
+        load_vec::<u8>(&shared(0), 17);
     }
 }

@@ -1,0 +1,192 @@
+//! Where values read their words.
+
+use std::sync::atomic::{
+    AtomicU64,
+    Ordering::{Acquire, Relaxed},
+    fence,
+};
+
+use bytemuck::AnyBitPattern;
+
+use super::encoder::{MAX_DEPTH, TOO_DEEP};
+use super::{DataError, DataManager};
+use crate::os::copy;
+
+/// More bytes are allocated only if no writer has spoiled what was read so far.
+const TRUSTED_BYTES: usize = 4096;
+
+const SHORT: DataError = DataError::new("a value", "fewer words than it needs");
+const LONG: DataError = DataError::new("a value", "more words than it needs");
+const SPOILED: DataError = DataError::new("a value", "changed while it was read");
+
+/// Tells whether the words of a reader without a lock still hold: the sequence of the stripe, and what it was.
+pub(crate) struct Stamp<'a> {
+    pub(crate) sequence: &'a AtomicU64,
+    pub(crate) value: u64,
+}
+
+impl Stamp<'_> {
+    pub(crate) fn holds(&self) -> bool {
+        fence(Acquire);
+        self.sequence.load(Relaxed) == self.value
+    }
+}
+
+enum Source<'a> {
+    /// Others may change the words at any time.
+    Shared(&'a [AtomicU64]),
+    Private(&'a [u64]),
+}
+
+/// Gives the words of a value, one after the other.
+///
+/// The words may be anything: a damaged object, or a change that another process is in the middle of. (The latter only
+/// for managers that declare themselves [`DIRECT`](DataManager::DIRECT); the result is then thrown away.)
+pub struct Decoder<'a> {
+    words: Source<'a>,
+    at: usize,
+    stamp: Option<Stamp<'a>>,
+    depth: u32,
+}
+
+impl<'a> Decoder<'a> {
+    /// Reads shared words; `None` for a stamp if the stripe is locked.
+    #[inline]
+    pub(crate) fn new(words: &'a [AtomicU64], stamp: Option<Stamp<'a>>) -> Self {
+        Decoder { words: Source::Shared(words), at: 0, stamp, depth: 0 }
+    }
+
+    /// Reads a copy.
+    #[inline]
+    pub(crate) fn from_words(words: &'a [u64]) -> Self {
+        Decoder { words: Source::Private(words), at: 0, stamp: None, depth: 0 }
+    }
+
+    /// Reads the next word.
+    ///
+    /// # Errors
+    /// If there is none.
+    #[inline(always)]
+    pub fn get(&mut self) -> Result<u64, DataError> {
+        let word = match self.words {
+            Source::Shared(words) => words.get(self.at).ok_or(SHORT)?.load(Relaxed),
+            Source::Private(words) => *words.get(self.at).ok_or(SHORT)?,
+        };
+        self.at += 1;
+        Ok(word)
+    }
+
+    /// Reads a length, as one word.
+    ///
+    /// # Errors
+    /// If there is none.
+    #[inline(always)]
+    pub fn take_len(&mut self) -> Result<usize, DataError> {
+        self.get().map(|len| len as usize)
+    }
+
+    /// Words that are left.
+    #[inline]
+    pub fn remaining(&self) -> usize {
+        match self.words {
+            Source::Shared(words) => words.len() - self.at,
+            Source::Private(words) => words.len() - self.at,
+        }
+    }
+
+    /// Reads so many bytes, which [`put_bytes`](super::Encoder::put_bytes) wrote. Memory is allocated only if the words are there.
+    ///
+    /// # Errors
+    /// If there are not as many.
+    #[inline]
+    pub fn bytes(&mut self, len: usize) -> Result<Vec<u8>, DataError> {
+        self.packed(len)
+    }
+
+    /// Reads so many elements that were written as bytes.
+    #[inline]
+    pub(crate) fn packed<T: AnyBitPattern>(&mut self, len: usize) -> Result<Vec<T>, DataError> {
+        let words = len.checked_mul(size_of::<T>()).ok_or(SHORT)?.div_ceil(8);
+        let end = self.claim(words)?;
+        let read = match self.words {
+            Source::Shared(shared) => copy::load_vec(&shared[self.at..end], len),
+            Source::Private(private) => bytemuck::cast_slice::<u64, u8>(&private[self.at..end])
+                .chunks_exact(size_of::<T>())
+                .take(len)
+                .map(bytemuck::pod_read_unaligned)
+                .collect(),
+        };
+        self.at = end;
+        Ok(read)
+    }
+
+    /// Skips what fills a value of fixed length up.
+    ///
+    /// # Errors
+    /// If there are not so many words.
+    #[inline]
+    pub fn skip(&mut self, words: usize) -> Result<(), DataError> {
+        if words > self.remaining() {
+            return Err(SHORT);
+        }
+        self.at += words;
+        Ok(())
+    }
+
+    /// Makes sure that so many words are there before memory is allocated for them: where they end.
+    #[inline]
+    pub(crate) fn claim(&self, words: usize) -> Result<usize, DataError> {
+        if words > self.remaining() {
+            return Err(SHORT);
+        }
+        if words > TRUSTED_BYTES / 8 && self.stamp.as_ref().is_some_and(|stamp| !stamp.holds()) {
+            return Err(SPOILED);
+        }
+        Ok(self.at + words)
+    }
+
+    /// Decodes a part of a value. (Generated code reads every field so.)
+    ///
+    /// # Errors
+    /// Those of `T`.
+    #[inline(always)]
+    pub fn take<T: DataManager>(&mut self) -> Result<T, DataError> {
+        if !T::DIRECT {
+            self.need_copy()?;
+        }
+        T::decode(self)
+    }
+
+    /// Asks for words that nobody can change any more; the reader then comes again with a copy.
+    ///
+    /// # Errors
+    /// If others may change the words.
+    #[inline]
+    pub fn need_copy(&self) -> Result<(), DataError> {
+        match self.words {
+            Source::Shared(_) => Err(DataError::NEEDS_COPY),
+            Source::Private(_) => Ok(()),
+        }
+    }
+
+    /// Decodes what is inside a box or a sequence.
+    ///
+    /// # Errors
+    /// Those of `decode`; nesting beyond 128 levels.
+    #[inline]
+    pub fn nested<T>(&mut self, decode: impl FnOnce(&mut Self) -> Result<T, DataError>) -> Result<T, DataError> {
+        if self.depth == MAX_DEPTH {
+            return Err(TOO_DEEP);
+        }
+        self.depth += 1;
+        let result = decode(self);
+        self.depth -= 1;
+        result
+    }
+
+    /// The value has been read: nothing may be left.
+    #[inline]
+    pub(crate) fn finish(&self) -> Result<(), DataError> {
+        if self.remaining() == 0 { Ok(()) } else { Err(LONG) }
+    }
+}

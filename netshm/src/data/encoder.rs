@@ -1,0 +1,130 @@
+//! Where values write their words.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::DataError;
+use crate::layout::MAX_VALUE;
+use crate::os::copy;
+
+/// Boxes and sequences may be nested so deep, so that no value exhausts the stack.
+pub(crate) const MAX_DEPTH: u32 = 128;
+
+pub(super) const TOO_DEEP: DataError = DataError::new("a value", "boxes or sequences nested more than 128 deep");
+const FULL: DataError =
+    DataError::new("a value", "encoding it twice gave different lengths, or another than its FIXED");
+const HUGE: DataError = DataError::new("a value", "takes more than 2,147,483,647 bytes");
+
+enum Sink<'a> {
+    /// Nothing is written: how long will it be?
+    Count,
+    Private(&'a mut [u64]),
+    Shared(&'a [AtomicU64]),
+}
+
+/// Takes the words of a value, one after the other. A value is encoded once to learn its length (unless that is fixed)
+/// and then to write it, straight into shared memory if it is large.
+pub struct Encoder<'a> {
+    sink: Sink<'a>,
+    at: usize,
+    depth: u32,
+}
+
+impl<'a> Encoder<'a> {
+    /// Counts only.
+    #[inline]
+    pub(crate) fn counting() -> Self {
+        Encoder { sink: Sink::Count, at: 0, depth: 0 }
+    }
+
+    /// Writes to private memory.
+    #[inline]
+    pub(crate) fn private(words: &'a mut [u64]) -> Self {
+        Encoder { sink: Sink::Private(words), at: 0, depth: 0 }
+    }
+
+    /// Writes to memory that others may see.
+    #[inline]
+    pub(crate) fn shared(words: &'a [AtomicU64]) -> Self {
+        Encoder { sink: Sink::Shared(words), at: 0, depth: 0 }
+    }
+
+    /// Words written so far.
+    #[inline]
+    pub(crate) fn written(&self) -> usize {
+        self.at
+    }
+
+    /// Writes one word.
+    ///
+    /// # Errors
+    /// If the value writes more than it announced.
+    #[inline(always)]
+    pub fn put(&mut self, word: u64) -> Result<(), DataError> {
+        match &mut self.sink {
+            Sink::Count => {}
+            Sink::Private(words) => *words.get_mut(self.at).ok_or(FULL)? = word,
+            Sink::Shared(words) => words.get(self.at).ok_or(FULL)?.store(word, Relaxed),
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    /// Writes the length of what follows, as one word.
+    ///
+    /// # Errors
+    /// Those of [`put`](Self::put).
+    #[inline(always)]
+    pub fn put_len(&mut self, len: usize) -> Result<(), DataError> {
+        self.put(len as u64)
+    }
+
+    /// Writes bytes, eight to a word, the last word filled up with zeros. Their number is not written.
+    ///
+    /// # Errors
+    /// Those of [`put`](Self::put); bytes too many for any value.
+    #[inline]
+    pub fn put_bytes(&mut self, bytes: &[u8]) -> Result<(), DataError> {
+        if bytes.len() as u64 > MAX_VALUE {
+            return Err(HUGE);
+        }
+        let end = self.at + bytes.len().div_ceil(8);
+        match &mut self.sink {
+            Sink::Count => {}
+            Sink::Private(words) => {
+                let words = words.get_mut(self.at..end).ok_or(FULL)?;
+                if let Some(last) = words.last_mut() {
+                    *last = 0;
+                    bytemuck::cast_slice_mut::<u64, u8>(words)[..bytes.len()].copy_from_slice(bytes);
+                }
+            }
+            Sink::Shared(words) => copy::store_bytes(words.get(self.at..end).ok_or(FULL)?, bytes),
+        }
+        self.at = end;
+        Ok(())
+    }
+
+    /// Skips to the end of a value of fixed length by writing so many zeros.
+    ///
+    /// # Errors
+    /// Those of [`put`](Self::put).
+    #[inline]
+    pub fn put_zeros(&mut self, words: usize) -> Result<(), DataError> {
+        (0..words).try_for_each(|_| self.put(0))
+    }
+
+    /// Encodes what is inside a box or a sequence.
+    ///
+    /// # Errors
+    /// Those of `encode`; nesting beyond 128 levels.
+    #[inline]
+    pub fn nested(&mut self, encode: impl FnOnce(&mut Self) -> Result<(), DataError>) -> Result<(), DataError> {
+        if self.depth == MAX_DEPTH {
+            return Err(TOO_DEEP);
+        }
+        self.depth += 1;
+        let result = encode(self);
+        self.depth -= 1;
+        result
+    }
+}

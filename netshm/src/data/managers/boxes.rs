@@ -1,0 +1,22 @@
+//! `Box`: as what is inside.
+
+use crate::data::{DataError, DataManager, Decoder, Encoder, Schema, ShmKey, Types};
+
+/// The length counts as variable, whatever is inside, so that a type can contain a box of itself.
+impl<T: DataManager> DataManager for Box<T> {
+    const DIRECT: bool = true;
+
+    fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
+        out.nested(|out| T::encode(self, out))
+    }
+
+    fn decode(input: &mut Decoder<'_>) -> Result<Self, DataError> {
+        input.nested(|input| input.take().map(Box::new))
+    }
+
+    fn schema(types: &mut Types) -> Schema {
+        types.of::<T>()
+    }
+}
+
+impl<T: ShmKey> ShmKey for Box<T> {}

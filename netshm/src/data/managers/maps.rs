@@ -1,0 +1,115 @@
+//! Maps and sets: the length, then the entries; ordered ones in their order, so that they can be keys.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::hash::{BuildHasher, Hash};
+
+use super::sequences::{capacity, decode_to, encode_each};
+use crate::data::schema::Container;
+use crate::data::{DataError, DataManager, Decoder, Encoder, Schema, ShmKey, Types};
+
+/// Encodes the entries of a map.
+fn encode_entries<'a, K: DataManager + 'a, V: DataManager + 'a>(
+    entries: impl ExactSizeIterator<Item = (&'a K, &'a V)>,
+    out: &mut Encoder<'_>,
+) -> Result<(), DataError> {
+    out.put_len(entries.len())?;
+    let mut entries = entries;
+    out.nested(|out| {
+        entries.try_for_each(|(key, value)| {
+            key.encode(out)?;
+            value.encode(out)
+        })
+    })
+}
+
+const TWICE: DataError = DataError::new("a map or set", "an entry twice, or entries out of order");
+
+impl<K: DataManager + Ord, V: DataManager> DataManager for BTreeMap<K, V> {
+    const DIRECT: bool = true;
+
+    fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
+        encode_entries(self.iter(), out)
+    }
+
+    fn decode(input: &mut Decoder<'_>) -> Result<Self, DataError> {
+        let len = input.take_len()?;
+        let mut map = BTreeMap::new();
+        let mut ordered = true;
+        decode_to(len, input, |(key, value): (K, V)| {
+            ordered &= map.last_key_value().is_none_or(|(last, _)| *last < key);
+            map.insert(key, value);
+        })?;
+        if ordered { Ok(map) } else { Err(TWICE) }
+    }
+
+    fn schema(types: &mut Types) -> Schema {
+        Schema::Container(Container::BTreeMap, vec![types.of::<K>(), types.of::<V>()])
+    }
+}
+
+impl<K: ShmKey + Ord, V: ShmKey> ShmKey for BTreeMap<K, V> {}
+
+impl<T: DataManager + Ord> DataManager for BTreeSet<T> {
+    const DIRECT: bool = true;
+
+    fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
+        out.put_len(self.len())?;
+        encode_each(self, out)
+    }
+
+    fn decode(input: &mut Decoder<'_>) -> Result<Self, DataError> {
+        let len = input.take_len()?;
+        let mut set = BTreeSet::new();
+        let mut ordered = true;
+        decode_to(len, input, |item: T| {
+            ordered &= set.last().is_none_or(|last| *last < item);
+            set.insert(item);
+        })?;
+        if ordered { Ok(set) } else { Err(TWICE) }
+    }
+
+    fn schema(types: &mut Types) -> Schema {
+        Schema::Container(Container::BTreeSet, vec![types.of::<T>()])
+    }
+}
+
+impl<T: ShmKey + Ord> ShmKey for BTreeSet<T> {}
+
+impl<K: DataManager + Eq + Hash, V: DataManager, S: BuildHasher + Default> DataManager for HashMap<K, V, S> {
+    const DIRECT: bool = true;
+
+    fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
+        encode_entries(self.iter(), out)
+    }
+
+    fn decode(input: &mut Decoder<'_>) -> Result<Self, DataError> {
+        let len = input.take_len()?;
+        let mut map = HashMap::with_capacity_and_hasher(capacity::<(K, V)>(len, input)?, S::default());
+        decode_to(len, input, |(key, value)| drop(map.insert(key, value)))?;
+        if map.len() == len { Ok(map) } else { Err(TWICE) }
+    }
+
+    fn schema(types: &mut Types) -> Schema {
+        Schema::Container(Container::HashMap, vec![types.of::<K>(), types.of::<V>()])
+    }
+}
+
+impl<T: DataManager + Eq + Hash, S: BuildHasher + Default> DataManager for HashSet<T, S> {
+    const DIRECT: bool = true;
+
+    fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
+        out.put_len(self.len())?;
+        encode_each(self, out)
+    }
+
+    fn decode(input: &mut Decoder<'_>) -> Result<Self, DataError> {
+        let len = input.take_len()?;
+        let mut set = HashSet::with_capacity_and_hasher(capacity::<T>(len, input)?, S::default());
+        decode_to(len, input, |item| drop(set.insert(item)))?;
+        if set.len() == len { Ok(set) } else { Err(TWICE) }
+    }
+
+    fn schema(types: &mut Types) -> Schema {
+        Schema::Container(Container::HashSet, vec![types.of::<T>()])
+    }
+}

@@ -1,0 +1,41 @@
+//! The managers of the standard library's types.
+
+mod boxes;
+mod maps;
+mod net;
+mod options;
+mod paths;
+mod scalars;
+pub(super) mod sequences;
+mod text;
+mod time;
+mod tuples;
+
+/// The words of parts that follow each other, if each has a fixed length.
+#[doc(hidden)]
+pub const fn all_fixed(parts: &[Option<usize>]) -> Option<usize> {
+    let mut sum = 0;
+    let mut i = 0;
+    while i < parts.len() {
+        match parts[i] {
+            Some(words) => sum += words,
+            None => return None,
+        }
+        i += 1;
+    }
+    Some(sum)
+}
+
+/// The words of an enum, if all variants have the same fixed length: the index comes first.
+#[doc(hidden)]
+pub const fn same_fixed(variants: &[Option<usize>]) -> Option<usize> {
+    let Some(Some(first)) = variants.first().copied() else { return None };
+    let mut i = 1;
+    while i < variants.len() {
+        match variants[i] {
+            Some(words) if words == first => i += 1,
+            _ => return None,
+        }
+    }
+    Some(first + 1)
+}

@@ -1,0 +1,60 @@
+//! Paths and the system's strings: their bytes, whether they are UTF-8 or not.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use crate::data::{DataError, DataManager, Decoder, Encode, Encoder, Schema, ShmKey, Types};
+
+impl Encode for OsStr {
+    const FIXED: Option<usize> = None;
+    const DIRECT: bool = true;
+
+    fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
+        Encode::encode(self.as_bytes(), out)
+    }
+}
+
+impl DataManager for OsString {
+    const DIRECT: bool = true;
+
+    fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
+        Encode::encode(self.as_os_str(), out)
+    }
+
+    fn decode(input: &mut Decoder<'_>) -> Result<Self, DataError> {
+        Vec::decode(input).map(OsString::from_vec)
+    }
+
+    fn schema(types: &mut Types) -> Schema {
+        types.tuple_structure::<Self>("OsString", |fields| fields.item::<Vec<u8>>())
+    }
+}
+
+impl ShmKey for OsString {}
+
+impl Encode for Path {
+    const FIXED: Option<usize> = None;
+    const DIRECT: bool = true;
+
+    fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
+        Encode::encode(self.as_os_str(), out)
+    }
+}
+
+/// No key: paths that are equal as such, as `a/b` and `a//b`, have different bytes.
+impl DataManager for PathBuf {
+    const DIRECT: bool = true;
+
+    fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
+        Encode::encode(self.as_path(), out)
+    }
+
+    fn decode(input: &mut Decoder<'_>) -> Result<Self, DataError> {
+        OsString::decode(input).map(PathBuf::from)
+    }
+
+    fn schema(types: &mut Types) -> Schema {
+        types.tuple_structure::<Self>("PathBuf", |fields| fields.item::<Vec<u8>>())
+    }
+}

@@ -1,0 +1,185 @@
+//! Sequences: the length, then the elements. Arrays: the elements.
+
+use std::collections::VecDeque;
+
+use crate::data::schema::Container;
+use crate::data::{DataError, DataManager, Decoder, Encode, Encoder, Schema, ShmKey, Types};
+
+/// Elements that take no words may be so many, for nothing else bounds the time and memory that they take.
+const MOST_EMPTY: usize = 1 << 16;
+const TOO_MANY: DataError = DataError::new("a sequence", "more than 65,536 elements that take no words");
+
+/// Memory that is set apart before the elements are read, in bytes, if their number cannot be checked before.
+const SET_APART: usize = 4096;
+
+/// Encodes elements one by one.
+pub(crate) fn encode_each<'a, T: DataManager + 'a>(
+    items: impl IntoIterator<Item = &'a T>,
+    out: &mut Encoder<'_>,
+) -> Result<(), DataError> {
+    let mut empty = 0;
+    out.nested(|out| {
+        for item in items {
+            let before = out.written();
+            item.encode(out)?;
+            count_empty(&mut empty, out.written() == before)?;
+        }
+        Ok(())
+    })
+}
+
+/// Decodes elements one by one.
+pub(crate) fn decode_each<T: DataManager>(len: usize, input: &mut Decoder<'_>) -> Result<Vec<T>, DataError> {
+    let mut items = Vec::with_capacity(capacity::<T>(len, input)?);
+    decode_to(len, input, |item| items.push(item))?;
+    Ok(items)
+}
+
+/// Decodes elements one by one and hands them over.
+pub(super) fn decode_to<T: DataManager>(
+    len: usize,
+    input: &mut Decoder<'_>,
+    mut take: impl FnMut(T),
+) -> Result<(), DataError> {
+    let mut empty = 0;
+    input.nested(|input| {
+        for _ in 0..len {
+            let before = input.remaining();
+            take(input.take()?);
+            count_empty(&mut empty, input.remaining() == before)?;
+        }
+        Ok(())
+    })
+}
+
+#[inline]
+fn count_empty(empty: &mut usize, is_empty: bool) -> Result<(), DataError> {
+    *empty += usize::from(is_empty);
+    if *empty > MOST_EMPTY { Err(TOO_MANY) } else { Ok(()) }
+}
+
+/// How much memory may be set apart for so many elements, before they have been seen.
+pub(super) fn capacity<T: DataManager>(len: usize, input: &Decoder<'_>) -> Result<usize, DataError> {
+    if let Some(words @ 1..) = T::FIXED {
+        // The words are there, so the length is as good as they are.
+        input.claim(len.checked_mul(words).unwrap_or(usize::MAX))?;
+        return Ok(len);
+    }
+    Ok(len.min(SET_APART / size_of::<T>().max(1)))
+}
+
+impl<T: DataManager> Encode for [T] {
+    const FIXED: Option<usize> = None;
+    const DIRECT: bool = true;
+    const SLICE: bool = true;
+
+    #[inline]
+    fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
+        out.put_len(self.len())?;
+        T::encode_slice(self, out)
+    }
+}
+
+impl<T: DataManager> DataManager for Vec<T> {
+    const DIRECT: bool = true;
+
+    #[inline]
+    fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
+        Encode::encode(self.as_slice(), out)
+    }
+
+    #[inline]
+    fn decode(input: &mut Decoder<'_>) -> Result<Self, DataError> {
+        let len = input.take_len()?;
+        T::decode_vec(len, input)
+    }
+
+    fn schema(types: &mut Types) -> Schema {
+        Schema::Container(Container::Vec, vec![types.of::<T>()])
+    }
+}
+
+impl<T: ShmKey> ShmKey for Vec<T> {}
+
+impl<T: DataManager> DataManager for Box<[T]> {
+    const DIRECT: bool = true;
+
+    fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
+        Encode::encode(&**self, out)
+    }
+
+    fn decode(input: &mut Decoder<'_>) -> Result<Self, DataError> {
+        Vec::decode(input).map(Vec::into_boxed_slice)
+    }
+
+    fn schema(types: &mut Types) -> Schema {
+        Vec::<T>::schema(types)
+    }
+}
+
+impl<T: ShmKey> ShmKey for Box<[T]> {}
+
+impl<T: DataManager> DataManager for VecDeque<T> {
+    const DIRECT: bool = true;
+
+    fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
+        out.put_len(self.len())?;
+        let (front, back) = self.as_slices();
+        if back.is_empty() {
+            return T::encode_slice(front, out);
+        }
+        if T::PACKED > 0 {
+            // The second part may begin within a word.
+            let mut joined = self.iter().map(copied::<T>).collect::<Result<Vec<T>, DataError>>()?;
+            return T::encode_slice(joined.as_mut_slice(), out);
+        }
+        encode_each(self, out)
+    }
+
+    fn decode(input: &mut Decoder<'_>) -> Result<Self, DataError> {
+        Vec::decode(input).map(VecDeque::from)
+    }
+
+    fn schema(types: &mut Types) -> Schema {
+        Vec::<T>::schema(types)
+    }
+}
+
+/// A copy of a number, by way of its words.
+fn copied<T: DataManager>(item: &T) -> Result<T, DataError> {
+    let mut words = [0; 2];
+    let words = &mut words[..T::FIXED.unwrap_or(2).min(2)];
+    item.encode(&mut Encoder::private(words))?;
+    T::decode(&mut Decoder::from_words(words))
+}
+
+impl<T: ShmKey> ShmKey for VecDeque<T> {}
+
+impl<T: DataManager, const N: usize> DataManager for [T; N] {
+    const FIXED: Option<usize> = match (T::PACKED, T::FIXED) {
+        (0, Some(words)) => Some(words * N),
+        (0, None) => None,
+        (bytes, _) => Some((bytes * N).div_ceil(8)),
+    };
+    const DIRECT: bool = true;
+    const ARRAY: bool = true;
+
+    #[inline]
+    fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
+        T::encode_slice(self, out)
+    }
+
+    #[inline]
+    fn decode(input: &mut Decoder<'_>) -> Result<Self, DataError> {
+        match T::decode_vec(N, input)?.try_into() {
+            Ok(array) => Ok(array),
+            Err(_) => Err(DataError::new("an array", "another number of elements")),
+        }
+    }
+
+    fn schema(types: &mut Types) -> Schema {
+        Schema::Array(Box::new(types.of::<T>()), N as u64)
+    }
+}
+
+impl<T: ShmKey, const N: usize> ShmKey for [T; N] {}

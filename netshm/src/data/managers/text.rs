@@ -1,0 +1,84 @@
+//! `String` and what has the same words: the length in bytes, then the bytes, eight to a word.
+
+use std::borrow::Cow;
+
+use crate::data::{DataError, DataManager, Decoder, Encode, Encoder, Schema, ShmKey, Types};
+
+impl Encode for str {
+    const FIXED: Option<usize> = None;
+    const DIRECT: bool = true;
+
+    #[inline]
+    fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
+        out.put_len(self.len())?;
+        out.put_bytes(self.as_bytes())
+    }
+}
+
+impl DataManager for String {
+    const DIRECT: bool = true;
+
+    #[inline]
+    fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
+        Encode::encode(self.as_str(), out)
+    }
+
+    #[inline]
+    fn decode(input: &mut Decoder<'_>) -> Result<Self, DataError> {
+        let len = input.take_len()?;
+        String::from_utf8(input.bytes(len)?).map_err(|_| DataError::new("String", "no UTF-8"))
+    }
+
+    fn schema(_: &mut Types) -> Schema {
+        Schema::Text
+    }
+}
+
+impl ShmKey for String {}
+
+impl DataManager for Box<str> {
+    const DIRECT: bool = true;
+
+    fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
+        Encode::encode(&**self, out)
+    }
+
+    fn decode(input: &mut Decoder<'_>) -> Result<Self, DataError> {
+        String::decode(input).map(String::into_boxed_str)
+    }
+
+    fn schema(_: &mut Types) -> Schema {
+        Schema::Text
+    }
+}
+
+impl ShmKey for Box<str> {}
+
+/// As what is borrowed; comes back as an owned value.
+impl<B> DataManager for Cow<'_, B>
+where
+    B: Encode + ToOwned + ?Sized,
+    B::Owned: DataManager,
+{
+    const FIXED: Option<usize> = <B::Owned as DataManager>::FIXED;
+    const DIRECT: bool = true;
+
+    fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
+        Encode::encode(&**self, out)
+    }
+
+    fn decode(input: &mut Decoder<'_>) -> Result<Self, DataError> {
+        input.take().map(Cow::Owned)
+    }
+
+    fn schema(types: &mut Types) -> Schema {
+        types.of::<B::Owned>()
+    }
+}
+
+impl<B> ShmKey for Cow<'_, B>
+where
+    B: Encode + ToOwned + Eq + ?Sized,
+    B::Owned: ShmKey,
+{
+}

@@ -1,0 +1,204 @@
+//! Building schemas: what derived and hand-written managers call.
+
+use std::any::type_name;
+
+use super::{Field, Fields, Schema, Variant};
+use crate::data::DataManager;
+
+/// Builds the description of a type. It knows which types it is inside of, so that a recursive type refers back to itself.
+#[derive(Debug, Default)]
+pub struct Types {
+    /// The structs and enums around, outermost first: the name in Rust, and the name in the schema.
+    around: Vec<(&'static str, String)>,
+}
+
+impl Types {
+    pub(super) fn new() -> Self {
+        Types::default()
+    }
+
+    /// The description of a type that is part of another.
+    pub fn of<T: DataManager>(&mut self) -> Schema {
+        T::schema(self)
+    }
+
+    /// A struct with named fields, or with none.
+    pub fn structure<T>(&mut self, name: &str, fields: impl FnOnce(&mut Members<'_>)) -> Schema {
+        self.define::<T>(name, |types| {
+            let mut members = Members { types, fields: Vec::new() };
+            fields(&mut members);
+            Schema::Struct(name.to_owned(), members.done())
+        })
+    }
+
+    /// A struct whose fields have no names.
+    pub fn tuple_structure<T>(&mut self, name: &str, fields: impl FnOnce(&mut Items<'_>)) -> Schema {
+        self.define::<T>(name, |types| {
+            let mut items = Items { types, items: Vec::new() };
+            fields(&mut items);
+            Schema::Struct(name.to_owned(), Fields::Tuple(items.items))
+        })
+    }
+
+    /// An enum.
+    pub fn enumeration<T>(&mut self, name: &str, variants: impl FnOnce(&mut Variants<'_>)) -> Schema {
+        self.define::<T>(name, |types| {
+            let mut list = Variants { types, variants: Vec::new() };
+            variants(&mut list);
+            Schema::Enum(name.to_owned(), list.variants)
+        })
+    }
+
+    /// A reference back if `T` is being described already, otherwise what `describe` gives.
+    fn define<T>(&mut self, name: &str, describe: impl FnOnce(&mut Self) -> Schema) -> Schema {
+        let mut skipped = 0;
+        for (known, known_name) in self.around.iter().rev() {
+            if *known == type_name::<T>() {
+                return Schema::Back(known_name.clone(), skipped);
+            }
+            skipped += u32::from(known_name == name);
+        }
+        self.around.push((type_name::<T>(), name.to_owned()));
+        let schema = describe(self);
+        self.around.pop();
+        schema
+    }
+}
+
+/// Named fields, in the order in which they are stored.
+#[derive(Debug)]
+pub struct Members<'a> {
+    types: &'a mut Types,
+    fields: Vec<Field>,
+}
+
+impl Members<'_> {
+    /// A field of type `F`.
+    pub fn field<F: DataManager>(&mut self, name: &str) {
+        self.field_with(name, F::schema);
+    }
+
+    /// A field that is described by a function.
+    pub fn field_with(&mut self, name: &str, describe: impl FnOnce(&mut Types) -> Schema) {
+        let schema = describe(self.types);
+        self.fields.push(Field { name: name.to_owned(), schema, has_default: false });
+    }
+
+    /// Rows that end before the last field so far are read with a default for it.
+    pub fn has_default(&mut self) {
+        if let Some(field) = self.fields.last_mut() {
+            field.has_default = true;
+        }
+    }
+
+    fn done(self) -> Fields {
+        if self.fields.is_empty() { Fields::Unit } else { Fields::Named(self.fields) }
+    }
+}
+
+/// Fields without names, in the order in which they are stored.
+#[derive(Debug)]
+pub struct Items<'a> {
+    types: &'a mut Types,
+    items: Vec<Schema>,
+}
+
+impl Items<'_> {
+    /// A field of type `F`.
+    pub fn item<F: DataManager>(&mut self) {
+        self.item_with(F::schema);
+    }
+
+    /// A field that is described by a function.
+    pub fn item_with(&mut self, describe: impl FnOnce(&mut Types) -> Schema) {
+        let schema = describe(self.types);
+        self.items.push(schema);
+    }
+}
+
+/// The variants of an enum.
+#[derive(Debug)]
+pub struct Variants<'a> {
+    types: &'a mut Types,
+    variants: Vec<Variant>,
+}
+
+impl Variants<'_> {
+    /// A variant without fields; `index` is what is stored.
+    pub fn unit(&mut self, index: u64, name: &str) {
+        self.push(index, name, Fields::Unit);
+    }
+
+    /// A variant whose fields have no names.
+    pub fn tuple(&mut self, index: u64, name: &str, fields: impl FnOnce(&mut Items<'_>)) {
+        let mut items = Items { types: &mut *self.types, items: Vec::new() };
+        fields(&mut items);
+        let items = items.items;
+        self.push(index, name, Fields::Tuple(items));
+    }
+
+    /// A variant with named fields.
+    pub fn structure(&mut self, index: u64, name: &str, fields: impl FnOnce(&mut Members<'_>)) {
+        let mut members = Members { types: &mut *self.types, fields: Vec::new() };
+        fields(&mut members);
+        let fields = members.done();
+        self.push(index, name, fields);
+    }
+
+    fn push(&mut self, index: u64, name: &str, fields: Fields) {
+        self.variants.push(Variant { index, name: name.to_owned(), fields });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{DataError, Decoder, Encoder};
+
+    macro_rules! described {
+        ($name:ident, $types:ident => $schema:expr) => {
+            struct $name;
+            impl DataManager for $name {
+                fn encode(&self, _: &mut Encoder<'_>) -> Result<(), DataError> {
+                    Ok(())
+                }
+                fn decode(_: &mut Decoder<'_>) -> Result<Self, DataError> {
+                    Ok($name)
+                }
+                fn schema($types: &mut Types) -> Schema {
+                    $schema
+                }
+            }
+        };
+    }
+
+    described!(Tree, types => types.structure::<Self>("Tree", |fields| {
+        fields.field::<u64>("value");
+        fields.field::<Vec<Tree>>("children");
+    }));
+
+    // Two types of one name, the inner of which refers to the outer.
+    described!(Outer, types => types.structure::<Self>("Node", |fields| fields.field::<Inner>("inner")));
+    described!(Inner, types => types.structure::<Self>("Node", |fields| {
+        fields.field::<Box<Inner>>("own");
+        fields.field::<Option<Box<Outer>>>("up");
+    }));
+
+    described!(State, types => types.enumeration::<Self>("State", |variants| {
+        variants.unit(0, "Idle");
+        variants.tuple(1, "Busy", |fields| fields.item::<u32>());
+        variants.structure(9, "Failed", |fields| fields.field_with("why", Types::of::<String>));
+    }));
+
+    #[test]
+    fn recursive_types_refer_back() {
+        assert_eq!(Schema::of::<Tree>().to_string(), "Tree { value: u64, children: Vec<^Tree> }");
+        assert_eq!(Schema::of::<Outer>().to_string(), "Node { inner: Node { own: ^Node, up: Option<^Node#1> } }");
+        assert_eq!(Schema::of::<Outer>().to_string().parse::<Schema>().unwrap(), Schema::of::<Outer>());
+    }
+
+    #[test]
+    fn enums_list_their_variants() {
+        assert_eq!(Schema::of::<State>().to_string(), "enum State { Idle, Busy(u32), 9: Failed { why: String } }");
+    }
+}
