@@ -3,6 +3,7 @@
 use std::borrow::Borrow;
 use std::fmt;
 
+use crate::check::{self, Contents, Report};
 use crate::data::{DataManager, Decoder, Encode, Schema};
 use crate::directory::{self, Elements};
 use crate::group::GroupError;
@@ -11,6 +12,7 @@ use crate::index::bindings::Payload;
 use crate::layout::header::Kind;
 use crate::locking::Locking;
 use crate::options::ManageOptions;
+use crate::stats::{self, Stats};
 use crate::store::create::{Shape, Spec};
 use crate::store::{Limits, Store, read};
 use crate::whole;
@@ -232,6 +234,23 @@ impl<T: DataManager> Array<T> {
     /// [`Error::Io`], [`Error::InvalidOption`] inside a group, and those of locking.
     pub fn sync(&self) -> Result<()> {
         whole::sync(&self.handle)
+    }
+
+    /// Checks the whole object, under all locks: every word that ties it together, and that all elements can be decoded.
+    ///
+    /// # Errors
+    /// Those of [`HashTable::check`](crate::HashTable::check).
+    pub fn check(&self) -> Result<Report> {
+        let contents = Contents::Directory { elements: self.elements, element: check::decodes::<T> };
+        check::check(&self.handle, contents)
+    }
+
+    /// Figures about the object.
+    ///
+    /// # Errors
+    /// [`Error::Forked`], [`Error::Io`].
+    pub fn stats(&self) -> Result<Stats> {
+        stats::stats(&self.handle)
     }
 
     /// The descriptor that the array was managed through.

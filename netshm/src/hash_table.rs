@@ -4,6 +4,7 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::marker::PhantomData;
 
+use crate::check::{self, Contents, Report};
 use crate::data::{DataManager, Encode, Schema, ShmKey};
 use crate::group::GroupError;
 use crate::handle::{Handle, take_out};
@@ -13,6 +14,7 @@ use crate::iterate::{self, Items, Keys, Values, Which};
 use crate::layout::header::Kind;
 use crate::locking::Locking;
 use crate::options::ManageOptions;
+use crate::stats::{self, Stats};
 use crate::store::Limits;
 use crate::store::create::{Shape, Spec};
 use crate::store::read;
@@ -443,6 +445,24 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     /// [`Error::Io`], [`Error::InvalidOption`] inside a group, and those of locking.
     pub fn sync(&self) -> Result<()> {
         whole::sync(&self.handle)
+    }
+
+    /// Checks the whole object, under all locks: every word that ties it together, and that all keys and values can be
+    /// decoded. Takes time in proportion to the object's size.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`] inside a group, [`Error::LockTimeout`] if a limit was set, [`Error::Corrupt`] if the
+    /// object has been truncated, [`Error::Forked`]. What is wrong in the object is in the report.
+    pub fn check(&self) -> Result<Report> {
+        check::check(&self.handle, Contents::Index { key: check::decodes::<K>, value: check::decodes::<V> })
+    }
+
+    /// Figures about the object.
+    ///
+    /// # Errors
+    /// [`Error::Forked`], [`Error::Io`].
+    pub fn stats(&self) -> Result<Stats> {
+        stats::stats(&self.handle)
     }
 
     /// The descriptor that the table was managed through.

@@ -4,6 +4,7 @@ pub mod error;
 pub use error::{Error, Result};
 
 mod array;
+mod check;
 pub mod data;
 mod directory;
 mod group;
@@ -20,11 +21,13 @@ mod options;
 mod os;
 mod region;
 mod shm;
+mod stats;
 mod store;
 mod table;
 mod whole;
 
 pub use array::Array;
+pub use check::{Finding, Report};
 pub use data::{DataManager, ShmKey};
 pub use group::GroupError;
 pub use hash_table::HashTable;
@@ -34,4 +37,5 @@ pub use name::ShmName;
 pub use netshm_derive::{ShmData, ShmKey};
 pub use options::ManageOptions;
 pub use shm::{Shm, ShmOptions};
+pub use stats::Stats;
 pub use table::{Block, BlockMut, Flow, Table};

@@ -6,12 +6,14 @@ use std::fmt;
 
 pub use blocks::{Block, BlockMut, Flow};
 
+use crate::check::Report;
 use crate::group::GroupError;
 use crate::hash_table::HashTable;
 use crate::iterate::{Items, Keys, Values};
 use crate::layout::header::Kind;
 use crate::locking::Locking;
 use crate::options::ManageOptions;
+use crate::stats::Stats;
 use crate::{Error, Result, Shm};
 
 /// The type as it is written in the object.
@@ -236,6 +238,22 @@ impl Table {
     /// Those of [`HashTable::sync`].
     pub fn sync(&self) -> Result<()> {
         self.inner.sync()
+    }
+
+    /// Checks the whole object; see [`HashTable::check`].
+    ///
+    /// # Errors
+    /// Those of [`HashTable::check`].
+    pub fn check(&self) -> Result<Report> {
+        self.inner.check()
+    }
+
+    /// Figures about the object; see [`HashTable::stats`].
+    ///
+    /// # Errors
+    /// Those of [`HashTable::stats`].
+    pub fn stats(&self) -> Result<Stats> {
+        self.inner.stats()
     }
 
     /// The descriptor that the table was managed through.

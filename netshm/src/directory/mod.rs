@@ -22,10 +22,10 @@ use crate::store::Change;
 /// Words in a chunk, about.
 const CHUNK_WORDS: u64 = 256;
 /// Pointers in a node, as a power of two.
-const FANOUT_BITS: u32 = 6;
-const FANOUT: u64 = 1 << FANOUT_BITS;
+pub(crate) const FANOUT_BITS: u32 = 6;
+pub(crate) const FANOUT: u64 = 1 << FANOUT_BITS;
 /// More levels than 2^64 chunks need.
-const HIGHEST: u64 = 11;
+pub(crate) const HIGHEST: u64 = 11;
 /// Elements of more words than this are kept in records, even if their size is fixed.
 const DENSE: usize = 64;
 /// Elements in records are changed in place up to so many words, if their size stays.
@@ -68,8 +68,18 @@ impl Elements {
         self.dense.unwrap_or(1)
     }
 
+    /// Words of an element that lies in its chunk.
+    pub(crate) fn dense(self) -> Option<u64> {
+        self.dense
+    }
+
+    /// The first element of a chunk, counted over all stripes.
+    pub(crate) fn first_of(self, chunk: u64) -> u64 {
+        chunk.wrapping_shl(self.bits)
+    }
+
     /// Words in a chunk.
-    fn chunk_words(self) -> u64 {
+    pub(crate) fn chunk_words(self) -> u64 {
         self.words_each() << self.bits
     }
 

@@ -51,12 +51,6 @@ impl Records {
         Ok((at, Head::record(lengths, got - words, older)))
     }
 
-    /// Words that the record at `at` takes up, padding included, by its head.
-    pub(crate) fn block_words(memory: &impl Memory, at: u64, head: Head) -> Result<u64> {
-        let lengths = Self::lengths(memory, at, head)?;
-        Ok(lengths.words() + head.pad())
-    }
-
     /// Lengths of the record at `at`, which lies inside the object.
     pub(crate) fn lengths(memory: &impl Memory, at: u64, head: Head) -> Result<Lengths> {
         let lengths =

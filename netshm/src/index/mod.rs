@@ -10,7 +10,7 @@ mod buckets;
 mod resize;
 pub(crate) mod walk;
 
-pub(crate) use buckets::{Chain, bucket_of};
+pub(crate) use buckets::{Chain, MOST_BUCKETS, bucket_of, segment_of};
 
 use crate::Result;
 use crate::layout::StripeAt;

@@ -121,6 +121,11 @@ impl<'a> Change<'a> {
         self.tx.journal.capacity() - self.tx.journal.entries()
     }
 
+    /// Runs `look` while the run heap is locked too.
+    pub(crate) fn with_meta<R>(&mut self, look: impl FnOnce() -> Result<R>) -> Result<R> {
+        self.store.with_meta(self.tx.slot, self.tx.patience, look)
+    }
+
     /// The heap of a stripe.
     pub(crate) fn records(&self, stripe: u32) -> Records {
         Records::of(self.store.geometry(), stripe)

@@ -80,6 +80,11 @@ impl Store {
         outcome
     }
 
+    /// Runs `look` while nobody changes the run heap.
+    pub(super) fn with_meta<R>(&self, slot: u32, patience: Patience, look: impl FnOnce() -> Result<R>) -> Result<R> {
+        self.meta(slot, patience, |_| look())
+    }
+
     /// The kernel may see a ring of record locks where threads of one process wait for different things; whoever holds
     /// the meta lock waits for nothing, so a ring through it is none.
     fn acquire_meta(&self, request: &Request) -> Result<()> {

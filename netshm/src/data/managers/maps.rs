@@ -105,7 +105,9 @@ impl<T: DataManager + Eq + Hash, S: BuildHasher + Default> DataManager for HashS
     fn decode(input: &mut Decoder<'_>) -> Result<Self, DataError> {
         let len = input.take_len()?;
         let mut set = HashSet::with_capacity_and_hasher(capacity::<T>(len, input)?, S::default());
-        decode_to(len, input, |item| drop(set.insert(item)))?;
+        decode_to(len, input, |item| {
+            set.insert(item);
+        })?;
         if set.len() == len { Ok(set) } else { Err(TWICE) }
     }
 

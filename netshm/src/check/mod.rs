@@ -1,0 +1,108 @@
+//! Checking an object: every word that ties it together is looked at.
+//!
+//! A check works on a locked object and changes nothing. It trusts nothing but the header: it walks the run heap from
+//! its start, then each stripe's chunks block by block, and ticks off what the index or the directory refers to; what is
+//! left is lost.
+
+mod blocks;
+mod directory;
+mod index;
+mod report;
+mod runs;
+
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+
+use blocks::Blocks;
+pub use report::{Finding, Report};
+use runs::RunMap;
+
+use crate::data::{DataError, DataManager, Decoder};
+use crate::directory::Elements;
+use crate::handle::Handle;
+use crate::layout::run::Use;
+use crate::os::copy;
+use crate::store::{Change, Store, group};
+use crate::{Error, Result};
+
+/// Whether words are those of a value of the type.
+pub(crate) type Decodes = fn(&[AtomicU64]) -> Result<(), DataError>;
+
+/// What the stripes of an object hold.
+#[derive(Clone, Copy)]
+pub(crate) enum Contents {
+    /// Bindings of keys.
+    Index { key: Decodes, value: Decodes },
+    /// Elements of an array.
+    Directory { elements: Elements, element: Decodes },
+}
+
+/// Whether words are those of a `T`.
+pub(crate) fn decodes<T: DataManager>(words: &[AtomicU64]) -> Result<(), DataError> {
+    let mut copied = vec![0; words.len()];
+    copy::load_words(words, &mut copied);
+    let mut decoder = Decoder::from_words(&copied);
+    T::decode(&mut decoder)?;
+    decoder.finish()
+}
+
+/// Checks the object of a handle, under all locks. (Through a read-only descriptor nothing can be locked: what writers
+/// change meanwhile may look like damage.)
+pub(crate) fn check(handle: &Handle, contents: Contents) -> Result<Report> {
+    let store = &handle.store;
+    store.check_fork()?;
+    if group::is_open(store) {
+        return Err(Error::InvalidOption {
+            option: "check",
+            value: "called inside a group".to_owned(),
+            reason: "the group's changes are not final; call it before or after the group".to_owned(),
+        });
+    }
+    if store.region().object().read_only() {
+        return inspect(store, None, contents);
+    }
+    group::read_locked(store, handle.limits, |change| {
+        change.read_all()?;
+        inspect(store, Some(change), contents)
+    })
+}
+
+/// Looks at everything; with a change that holds all locks, if there is one.
+pub(crate) fn inspect(store: &Store, change: Option<&mut Change<'_>>, contents: Contents) -> Result<Report> {
+    let mut report = Report::default();
+    let region = store.region();
+    report.size = region.file_size()?;
+    let mut runs = match change {
+        Some(change) => change.with_meta(|| RunMap::read(region, &mut report))?,
+        None => RunMap::read(region, &mut report)?,
+    };
+    for stripe in 0..store.geometry().stripes {
+        let mut blocks = Blocks::read(region, stripe, &mut runs, &mut report);
+        match contents {
+            Contents::Index { key, value } => {
+                index::Check { store, stripe, key, value }.run(&mut blocks, &mut runs, &mut report);
+            }
+            Contents::Directory { elements, element } => {
+                directory::Check { region, stripe, elements, element }.run(&mut blocks, &mut runs, &mut report);
+            }
+        }
+        blocks.report_lost(&mut report);
+        let sequence = store.geometry().stripe(stripe).sequence();
+        if region.field(sequence).load(Relaxed) & 1 == 1 && !region.object().read_only() {
+            report.finding(sequence.0, format!("stripe {stripe} looks as if a writer were at work"));
+        }
+    }
+    runs.report_lost(&mut report);
+    Ok(report)
+}
+
+/// What a run that nobody refers to was used for, in words.
+fn use_name(content: Option<(Use, u32)>) -> String {
+    match content {
+        Some((Use::Chunk, stripe)) => format!("a chunk of stripe {stripe}"),
+        Some((Use::Segment, stripe)) => format!("a segment of the index of stripe {stripe}"),
+        Some((Use::Large, stripe)) => format!("a large record of stripe {stripe}"),
+        Some((Use::Log, slot)) => format!("a log segment of slot {slot}"),
+        None => "a run of an unknown kind".to_owned(),
+    }
+}
