@@ -62,7 +62,7 @@ fn count_empty(empty: &mut usize, is_empty: bool) -> Result<(), DataError> {
 pub(super) fn capacity<T: DataManager>(len: usize, input: &Decoder<'_>) -> Result<usize, DataError> {
     if let Some(words @ 1..) = T::FIXED {
         // The words are there, so the length is as good as they are.
-        input.claim(len.checked_mul(words).unwrap_or(usize::MAX))?;
+        input.claim(len.saturating_mul(words))?;
         return Ok(len);
     }
     Ok(len.min(SET_APART / size_of::<T>().max(1)))
