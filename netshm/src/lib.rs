@@ -29,6 +29,8 @@ mod whole;
 
 pub use array::Array;
 pub use check::{Finding, Report};
+#[doc(no_inline)]
+pub use data::DataManager as ShmData;
 pub use data::{DataManager, ShmKey};
 pub use group::GroupError;
 pub use hash_table::HashTable;
