@@ -85,6 +85,7 @@ impl<T: DataManager> Array<T> {
             kind: Kind::Array,
             schema_hash: crate::data::hash_text(&schema),
             difference: &|stored| crate::data::first_difference(stored, &schema),
+            extends: &|_| false,
             schema: schema.clone(),
             default: default_words.clone(),
             element_words: elements.dense().unwrap_or(0),

@@ -8,12 +8,13 @@ use crate::check::{self, Contents};
 use crate::data::{DataError, DataManager, Decoder, Encode, Encoder};
 use crate::index::bindings::{Key, Payload};
 use crate::os::copy;
-use crate::store::create::{self, Spec};
+use crate::store::create::{self, Agreement, Spec};
 use crate::store::group;
 use crate::store::read::View;
 use crate::store::{Change, Limits, Store};
 use crate::{Error, Result, Shm};
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 /// Encoded keys and values of up to so many words are built on the stack.
 const SMALL: usize = 4;
@@ -26,13 +27,34 @@ pub(crate) struct Handle {
     pub(crate) store: Arc<Store>,
     pub(crate) shm: Shm,
     pub(crate) limits: Limits,
+    outdated: Outdated,
+}
+
+/// Whether the stored schema is older than the type of the handle, and what it becomes before the first change.
+struct Outdated {
+    is: AtomicBool,
+    schema: String,
+    hash: u64,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if !self.outdated.is.load(Relaxed) {
+            self.store.handles_of_stored_type.fetch_sub(1, Relaxed);
+        }
+    }
 }
 
 impl Handle {
     /// Takes an object up. What was written before the system went down is checked first.
     pub(crate) fn open(shm: Shm, spec: &Spec<'_>, limits: Limits, contents: Contents) -> Result<Handle> {
-        let store = create::open(shm.object(), spec)?;
-        let handle = Handle { store, shm, limits };
+        let (store, agreement) = create::open(shm.object(), spec)?;
+        let is = AtomicBool::new(agreement == Agreement::Older);
+        if agreement == Agreement::Same {
+            store.handles_of_stored_type.fetch_add(1, Relaxed);
+        }
+        let outdated = Outdated { is, schema: spec.schema.clone(), hash: spec.schema_hash };
+        let handle = Handle { store, shm, limits, outdated };
         if handle.store.is_of_former_boot() {
             let report = check::check(&handle, contents)?;
             if let Some(finding) = report.findings.first() {
@@ -51,7 +73,24 @@ impl Handle {
     /// A change: part of this thread's group on the object, or a whole of its own.
     #[inline]
     pub(crate) fn change<R>(&self, wanted: &'static str, make: impl FnMut(&mut Change<'_>) -> Result<R>) -> Result<R> {
+        if self.outdated.is.load(Relaxed) {
+            self.upgrade(wanted)?;
+        }
         group::change(&self.store, self.limits, wanted, make)
+    }
+
+    /// Makes the stored schema that of the handle, before it changes anything.
+    #[cold]
+    fn upgrade(&self, wanted: &'static str) -> Result<()> {
+        self.store.check_fork()?;
+        if self.store.region().object().read_only() {
+            return Err(Error::ReadOnly { object: self.store.name(), wanted });
+        }
+        self.store.upgrade_schema(&self.outdated.schema, self.outdated.hash)?;
+        if self.outdated.is.swap(false, Relaxed) {
+            self.store.handles_of_stored_type.fetch_add(1, Relaxed);
+        }
+        Ok(())
     }
 
     /// A group.

@@ -5,7 +5,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use crate::check::{self, Contents, Report};
-use crate::data::{DataManager, Encode, Schema, ShmKey};
+use crate::data::{DataManager, Encode, ObjectSchema, Schema, ShmKey};
 use crate::group::GroupError;
 use crate::handle::{Handle, take_out};
 use crate::index::bindings::{Key, Payload};
@@ -77,17 +77,19 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     }
 
     /// The type as it is written in the object.
-    fn schema() -> String {
-        format!("HashTable<{}, {}>", Schema::of::<K>(), Schema::of::<V>())
+    fn schema() -> ObjectSchema {
+        ObjectSchema::HashTable { key: Schema::of::<K>(), value: Schema::of::<V>() }
     }
 
-    pub(crate) fn open(shm: Shm, kind: Kind, schema: String, shape: Shape, limits: Limits) -> Result<Self> {
+    pub(crate) fn open(shm: Shm, kind: Kind, schema: &ObjectSchema, shape: Shape, limits: Limits) -> Result<Self> {
+        let text = schema.to_string();
         let recreate = shape.recreate;
         let spec = Spec {
             kind,
-            schema_hash: crate::data::hash_text(&schema),
-            difference: &|stored| crate::data::first_difference(stored, &schema),
-            schema: schema.clone(),
+            schema_hash: crate::data::hash_text(&text),
+            difference: &|stored| crate::data::first_difference(stored, &text),
+            extends: &|stored| crate::data::extends(schema, stored),
+            schema: text.clone(),
             default: Vec::new(),
             element_words: 0,
             show_default: &|_| String::new(),
@@ -498,6 +500,6 @@ impl<K: ShmKey, V: DataManager> ManageOptions<HashTable<K, V>> {
     /// Those of [`HashTable::manage`]; [`Error::InvalidOption`] for a value out of range; [`Error::InUse`] if it
     /// is to be recreated while others have it open.
     pub fn manage(self, shm: Shm) -> Result<HashTable<K, V>> {
-        HashTable::open(shm, Kind::HashTable, HashTable::<K, V>::schema(), self.shape, self.limits)
+        HashTable::open(shm, Kind::HashTable, &HashTable::<K, V>::schema(), self.shape, self.limits)
     }
 }

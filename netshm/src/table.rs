@@ -7,6 +7,7 @@ use std::fmt;
 pub use blocks::{Block, BlockMut, Flow};
 
 use crate::check::Report;
+use crate::data::ObjectSchema;
 use crate::group::GroupError;
 use crate::hash_table::HashTable;
 use crate::iterate::{Items, Keys, Values};
@@ -15,9 +16,6 @@ use crate::locking::Locking;
 use crate::options::ManageOptions;
 use crate::stats::Stats;
 use crate::{Error, Result, Shm};
-
-/// The type as it is written in the object.
-const SCHEMA: &str = "Table<i32, [i32]>";
 
 /// The primitive table: keys are `i32`, values are sequences of `i32`.
 ///
@@ -304,7 +302,7 @@ impl ManageOptions<Table> {
     /// Those of [`HashTable::manage`]; [`Error::InvalidOption`] for a value out of range; [`Error::InUse`] if it
     /// is to be recreated while others have it open.
     pub fn manage(self, shm: Shm) -> Result<Table> {
-        let inner = HashTable::open(shm, Kind::Table, SCHEMA.to_owned(), self.shape, self.limits)?;
+        let inner = HashTable::open(shm, Kind::Table, &ObjectSchema::Table, self.shape, self.limits)?;
         Ok(Table { inner })
     }
 }

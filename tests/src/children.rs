@@ -66,8 +66,8 @@ impl Child {
         let (sender, lines) = channel();
         thread::spawn(move || {
             for line in BufReader::new(output).lines().map_while(Result::ok) {
-                // What the test harness prints around a child's own lines is marked by its absence.
-                let Some(line) = line.strip_prefix("> ") else { continue };
+                // The test harness prints lines of its own, and the start of one before the child's first.
+                let Some((_, line)) = line.split_once("> ") else { continue };
                 if sender.send(line.to_owned()).is_err() {
                     return;
                 }
@@ -76,7 +76,7 @@ impl Child {
         Child { process, lines }
     }
 
-    /// The next line that the child printed with the prefix `"> "`; `None` at the end of its output.
+    /// The next line that the child printed, without the `"> "` that marks it; `None` at the end of its output.
     ///
     /// # Panics
     /// If it takes too long.

@@ -176,7 +176,7 @@ impl TryFrom<u32> for Even {
     type Error = ();
 
     fn try_from(number: u32) -> Result<Even, ()> {
-        if number % 2 == 0 { Ok(Even(number)) } else { Err(()) }
+        if number.is_multiple_of(2) { Ok(Even(number)) } else { Err(()) }
     }
 }
 

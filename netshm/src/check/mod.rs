@@ -105,6 +105,7 @@ fn use_name(content: Option<(Use, u32)>) -> String {
         Some((Use::Segment, stripe)) => format!("a segment of the index of stripe {stripe}"),
         Some((Use::Large, stripe)) => format!("a large record of stripe {stripe}"),
         Some((Use::Log, slot)) => format!("a log segment of slot {slot}"),
+        Some((Use::Schema, _)) => "the text of a schema".to_owned(),
         None => "a run of an unknown kind".to_owned(),
     }
 }

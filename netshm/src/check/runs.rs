@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::{Report, use_name};
 use crate::Result;
 use crate::heap::class_of;
-use crate::layout::header::RESERVE;
+use crate::layout::header::{RESERVE, SCHEMA_AT};
 use crate::layout::run::{RUN_HEADER, RunAt, RunHead, Use};
 use crate::layout::{CLASSES, LogAt, Place, WORD};
 use crate::region::Region;
@@ -125,6 +125,16 @@ impl<'a> RunMap<'a> {
     fn read_slots(&mut self, report: &mut Report) -> Result<()> {
         let region = self.region;
         let geometry = region.geometry();
+        let schema = region.field(SCHEMA_AT).load(Relaxed);
+        if schema >= geometry.data_start() {
+            match self.find(schema.wrapping_sub(RUN_HEADER)) {
+                Some(run) if matches!(run.content, Some((Use::Schema, _))) => {
+                    run.referenced = true;
+                    report.overhead += run.bytes;
+                }
+                _ => report.finding(SCHEMA_AT.0, "the text of the schema is not where it should be"),
+            }
+        }
         let reserve = region.field(RESERVE).load(Relaxed);
         if reserve != 0 {
             self.take_log(reserve, report);

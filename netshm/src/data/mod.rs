@@ -51,7 +51,7 @@ pub use managers::{all_fixed, decode_inner, encode_inner, same_fixed};
 pub use schema::{
     Container, Field, Fields, Items, Members, ObjectSchema, ParseSchemaError, Scalar, Schema, Types, Variant, Variants,
 };
-pub(crate) use schema::{first_difference, hash_text};
+pub(crate) use schema::{extends, first_difference, hash_text};
 
 /// How a type is stored. `#[derive(ShmData)]` writes this for structs and enums.
 #[doc(alias = "manager")]

@@ -50,10 +50,12 @@ pub(crate) enum Use {
     Large,
     /// Entries of a slot's log.
     Log,
+    /// The text of a schema that took the place of an older one.
+    Schema,
 }
 
 impl Use {
-    const ALL: [Use; 4] = [Use::Chunk, Use::Segment, Use::Large, Use::Log];
+    const ALL: [Use; 5] = [Use::Chunk, Use::Segment, Use::Large, Use::Log, Use::Schema];
 
     /// The word stored in a run: what it holds, and the stripe or slot that it is for.
     pub(crate) fn word(self, owner: u32) -> u64 {

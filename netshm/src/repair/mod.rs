@@ -85,6 +85,7 @@ pub fn repair(name: &ShmName) -> Result<Repair> {
         schema,
         default: default.clone(),
         element_words: alone.header.element_words,
+        extends: &|_| false,
         show_default: &|_| String::new(),
         difference: &|_| String::new(),
         shape: Shape {
@@ -97,7 +98,7 @@ pub fn repair(name: &ShmName) -> Result<Repair> {
             recreate: false,
         },
     };
-    let store = create::open(fresh.object(), &spec)?;
+    let (store, _) = create::open(fresh.object(), &spec)?;
     let mut salvage = salvage::Salvage::new(&alone.store, &store);
     match alone.header.kind {
         Kind::Array => salvage.array(elements, &default)?,

@@ -31,7 +31,17 @@ pub(crate) struct Spec<'a> {
     pub(crate) show_default: &'a dyn Fn(&[u64]) -> String,
     /// Tells where a stored schema text parts from the expected one.
     pub(crate) difference: &'a dyn Fn(&str) -> String,
+    /// Whether the type can read what was written as a type with this text: an older version of it.
+    pub(crate) extends: &'a dyn Fn(&str) -> bool,
     pub(crate) shape: Shape,
+}
+
+/// Whether a stored type is the one asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Agreement {
+    Same,
+    /// An older version of it.
+    Older,
 }
 
 /// The options that matter when an object is created.
@@ -116,29 +126,28 @@ impl Shape {
     }
 }
 
-/// The store of an object: the one that this process has already, or a new one.
-pub(crate) fn open(object: &Arc<Object>, spec: &Spec<'_>) -> Result<Arc<Store>> {
+/// The store of an object, the one that this process has already or a new one, and how its type agrees.
+pub(crate) fn open(object: &Arc<Object>, spec: &Spec<'_>) -> Result<(Arc<Store>, Agreement)> {
     object.check_fork()?;
     let _alone = object.manage_guard();
     let attached = object.attachment().lock().unwrap_or_else(PoisonError::into_inner).as_ref().and_then(Weak::upgrade);
     let attached = attached.and_then(|any| any.downcast::<Store>().ok());
-    let store = match attached {
+    Ok(match attached {
         Some(store) => {
             let header = Header::read(object)?;
             if spec.shape.recreate && !header.is_like(object, spec)? {
                 return Err(Error::InUse { object: object.name().clone(), wanted: "recreate it with another layout" });
             }
-            header.check(object, spec)?;
-            store
+            (store, header.check(object, spec)?)
         }
         None => {
-            let store = Arc::new(Initialising::lock(object)?.open(spec)?);
+            let (store, agreement) = Initialising::lock(object)?.open(spec)?;
+            let store = Arc::new(store);
             let any: Arc<dyn std::any::Any + Send + Sync> = store.clone();
             *object.attachment().lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::downgrade(&any));
-            store
+            (store, agreement)
         }
-    };
-    Ok(store)
+    })
 }
 
 /// The right to initialise the object: nobody else does so, or looks whether it is done, meanwhile.
@@ -159,7 +168,7 @@ impl<'a> Initialising<'a> {
         Ok(Initialising { object, opened: false })
     }
 
-    fn open(mut self, spec: &Spec<'_>) -> Result<Store> {
+    fn open(mut self, spec: &Spec<'_>) -> Result<(Store, Agreement)> {
         let object = self.object;
         // Before the content is looked at: who truncates the object has it alone for that moment.
         self.share_use()?;
@@ -177,7 +186,7 @@ impl<'a> Initialising<'a> {
             }
         }
         let header = Header::read(object)?;
-        header.check(object, spec)?;
+        let agreement = header.check(object, spec)?;
         let region = Region::map(object.clone(), header.geometry)?;
         let store = Store::new(region, header.kind, header.locking, header.seed);
         self.opened = true;
@@ -189,7 +198,7 @@ impl<'a> Initialising<'a> {
                 Err(error) => return Err(error),
             }
         }
-        Ok(store)
+        Ok((store, agreement))
     }
 
     /// Makes sure that nobody else has the object mapped.
@@ -301,5 +310,27 @@ impl Store {
     pub(crate) fn schema(&self) -> Result<String> {
         let (place, length) = (self.field(at::SCHEMA_AT).load(Relaxed), self.field(at::SCHEMA_LEN).load(Relaxed));
         header::schema_text(self.region().object(), place, length)
+    }
+
+    /// Replaces the stored schema by one that extends it. No program that knows only the older one may have the object
+    /// open: neither another process, nor a handle in this one.
+    pub(crate) fn upgrade_schema(&self, schema: &str, hash: u64) -> Result<()> {
+        let object = self.region().object();
+        let _alone = object.manage_guard();
+        let in_use =
+            || Error::InUse { object: self.name(), wanted: "extend its schema, which older programs do not know" };
+        if self.field(at::SCHEMA_HASH).load(Relaxed) == hash {
+            return Ok(());
+        }
+        if self.handles_of_stored_type.load(Relaxed) > 0 {
+            return Err(in_use());
+        }
+        let io = |source| Error::Io { object: self.name(), doing: "look who uses it", source };
+        match lock::ofd_lock(object.lock_fd(), lock::Kind::Exclusive, bytes::USE, false).map_err(io)? {
+            Outcome::Locked => {}
+            _ => return Err(in_use()),
+        }
+        let outcome = self.write_schema(schema, hash);
+        lock::ofd_lock(object.lock_fd(), lock::Kind::Shared, bytes::USE, true).map(drop).map_err(io).and(outcome)
     }
 }

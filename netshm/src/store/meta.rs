@@ -7,7 +7,7 @@ use super::Store;
 use crate::heap::Memory;
 use crate::heap::runs::Runs;
 use crate::journal::Journal;
-use crate::layout::header::RESERVE;
+use crate::layout::header::{RESERVE, SCHEMA_AT, SCHEMA_HASH, SCHEMA_LEN};
 use crate::layout::run::{RUN_HEADER, RunAt, Use};
 use crate::layout::{LogAt, Place, RESERVED};
 use crate::locking::{Mode, Patience, Protocol, Request};
@@ -185,6 +185,28 @@ impl Store {
         meta.fresh(segment.link(), 0)?;
         meta.fresh(segment.capacity(), LogAt::capacity_of(content))?;
         Ok(segment)
+    }
+
+    /// Stores the text of a schema in place of the present one.
+    pub(super) fn write_schema(&self, schema: &str, hash: u64) -> Result<()> {
+        let slot = self.take_slot(Patience::new(None, false))?;
+        let outcome = self.note_dirty().and_then(|()| {
+            self.meta(slot, Patience::new(None, false), |meta| {
+                let runs = Runs::of(self.geometry());
+                let run = runs.take(meta, schema.len() as u64, Use::Schema, 0)?;
+                let words = self.region().words(run.content(), (schema.len() as u64).div_ceil(8))?;
+                crate::os::copy::store_bytes(words, schema.as_bytes());
+                let old = meta.load(SCHEMA_AT)?;
+                if old >= self.geometry().data_start() {
+                    runs.give_back(meta, RunAt(old.wrapping_sub(RUN_HEADER)))?;
+                }
+                meta.store(SCHEMA_AT, run.content())?;
+                meta.store(SCHEMA_LEN, schema.len() as u64)?;
+                meta.store(SCHEMA_HASH, hash)
+            })
+        });
+        self.give_slot_back(slot);
+        outcome
     }
 
     /// Sets a log segment apart for the change that empties a full object: with the first segment of a slot, it holds

@@ -38,6 +38,8 @@ pub(crate) struct Store {
     numbers: Numbers,
     recoveries: Recoveries,
     secrets: RapidSecrets,
+    /// Handles in this process that know exactly the stored type.
+    pub(crate) handles_of_stored_type: AtomicU64,
     /// Tells stores apart in caches of threads; never used twice in a process.
     id: u64,
 }
@@ -55,6 +57,7 @@ impl Store {
             numbers: Numbers::default(),
             recoveries: Recoveries::default(),
             secrets: RapidSecrets::seed(seed),
+            handles_of_stored_type: AtomicU64::new(0),
             id: NEXT_ID.fetch_add(1, Relaxed),
         }
     }

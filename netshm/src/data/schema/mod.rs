@@ -2,6 +2,7 @@
 
 mod builder;
 mod difference;
+mod evolution;
 mod parse;
 mod text;
 
@@ -9,6 +10,7 @@ use std::fmt;
 
 pub use builder::{Items, Members, Types, Variants};
 pub(crate) use difference::first_difference;
+pub(crate) use evolution::extends;
 pub use parse::ParseSchemaError;
 
 use super::DataManager;

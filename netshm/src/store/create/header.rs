@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Spec;
+use super::{Agreement, Spec};
 use crate::layout::header::{self as at, Kind};
 use crate::layout::{DENSE, Dimensions, Geometry, MAX_OBJECT, Place};
 use crate::os::file;
@@ -167,7 +167,7 @@ impl Header {
     }
 
     /// Whether the object is of the type asked for.
-    pub(super) fn check(&self, object: &Arc<Object>, spec: &Spec<'_>) -> Result<()> {
+    pub(super) fn check(&self, object: &Arc<Object>, spec: &Spec<'_>) -> Result<Agreement> {
         let requested = spec.shape.locking.unwrap_or(self.locking);
         if requested != self.locking && !object.read_only() {
             return Err(Error::LockingMismatch { object: object.name().clone(), stored: self.locking, requested });
@@ -177,7 +177,10 @@ impl Header {
         let mismatch = |stored: String, expected: String, difference: String| {
             Err(Error::SchemaMismatch { object: object.name().clone(), stored, expected, difference })
         };
-        if hash != spec.schema_hash || self.kind != spec.kind {
+        let mut agreement = Agreement::Same;
+        if hash != spec.schema_hash && self.kind == spec.kind && (spec.extends)(&stored) {
+            agreement = Agreement::Older;
+        } else if hash != spec.schema_hash || self.kind != spec.kind {
             let difference = (spec.difference)(&stored);
             return mismatch(stored, spec.schema.clone(), difference);
         }
@@ -195,7 +198,7 @@ impl Header {
                 String::new(),
             );
         }
-        Ok(())
+        Ok(agreement)
     }
 
     /// Words of the stored default value.
@@ -213,6 +216,7 @@ impl Header {
 
     /// Whether recreating the object for `spec` would leave its layout as it is, so that emptying it suffices.
     pub(super) fn is_like(&self, object: &Arc<Object>, spec: &Spec<'_>) -> Result<bool> {
-        Ok(spec.shape.agrees_with(&self.geometry) && self.check(object, spec).is_ok())
+        Ok(spec.shape.agrees_with(&self.geometry)
+            && self.check(object, spec).is_ok_and(|agreement| agreement == Agreement::Same))
     }
 }
