@@ -60,6 +60,24 @@ impl AnyValue for u64 {
     }
 }
 
+impl AnyValue for i64 {
+    fn sized(_bytes: usize, number: u64) -> Self {
+        -(number as i64)
+    }
+}
+
+impl AnyValue for bool {
+    fn sized(_bytes: usize, number: u64) -> Self {
+        number % 3 == 1
+    }
+}
+
+impl AnyValue for [u64; 3] {
+    fn sized(bytes: usize, number: u64) -> Self {
+        [number, bytes as u64, !number]
+    }
+}
+
 impl AnyValue for Vec<i32> {
     fn sized(bytes: usize, number: u64) -> Self {
         (0..bytes / 4).map(|at| (number as i32).wrapping_mul(31).wrapping_add(at as i32)).collect()
