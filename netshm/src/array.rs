@@ -75,6 +75,7 @@ impl<T: DataManager> Array<T> {
     fn open(shm: Shm, default: T, shape: Shape, limits: Limits) -> Result<Self> {
         let schema = format!("Array<{}>", Schema::of::<T>());
         let default_words = Handle::encode_alone(shm.object().name(), &default)?;
+        let elements = Elements::of(T::FIXED);
         let recreate = shape.recreate;
         let show = |words: &[u64]| {
             let readable = T::decode(&mut Decoder::from_words(words)).is_ok();
@@ -86,11 +87,13 @@ impl<T: DataManager> Array<T> {
             difference: &|stored| crate::data::first_difference(stored, &schema),
             schema: schema.clone(),
             default: default_words.clone(),
+            element_words: elements.dense().unwrap_or(0),
             show_default: &show,
             shape,
         };
-        let handle = Handle::open(shm, &spec, limits)?;
-        let array = Array { handle, default, default_words, elements: Elements::of(T::FIXED) };
+        let contents = Contents::Directory { elements, element: check::decodes::<T> };
+        let handle = Handle::open(shm, &spec, limits, contents)?;
+        let array = Array { handle, default, default_words, elements };
         if recreate {
             array.resize(0)?;
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use crate::check::{self, Contents};
 use crate::data::{DataError, DataManager, Decoder, Encode, Encoder};
 use crate::index::bindings::{Key, Payload};
 use crate::os::copy;
@@ -28,9 +29,23 @@ pub(crate) struct Handle {
 }
 
 impl Handle {
-    pub(crate) fn open(shm: Shm, spec: &Spec<'_>, limits: Limits) -> Result<Handle> {
+    /// Takes an object up. What was written before the system went down is checked first.
+    pub(crate) fn open(shm: Shm, spec: &Spec<'_>, limits: Limits, contents: Contents) -> Result<Handle> {
         let store = create::open(shm.object(), spec)?;
-        Ok(Handle { store, shm, limits })
+        let handle = Handle { store, shm, limits };
+        if handle.store.is_of_former_boot() {
+            let report = check::check(&handle, contents)?;
+            if let Some(finding) = report.findings.first() {
+                return Err(Error::Corrupt {
+                    object: handle.store.name(),
+                    offset: finding.offset,
+                    what: "the system went down after changes that no `sync` covered, and a check finds damage (`repair` \
+                           saves what is sound)",
+                });
+            }
+            handle.store.accept_boot();
+        }
+        Ok(handle)
     }
 
     /// A change: part of this thread's group on the object, or a whole of its own.

@@ -89,10 +89,12 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
             difference: &|stored| crate::data::first_difference(stored, &schema),
             schema: schema.clone(),
             default: Vec::new(),
+            element_words: 0,
             show_default: &|_| String::new(),
             shape,
         };
-        let handle = Handle::open(shm, &spec, limits)?;
+        let contents = Contents::Index { key: check::decodes::<K>, value: check::decodes::<V> };
+        let handle = Handle::open(shm, &spec, limits, contents)?;
         if recreate {
             whole::clear(&handle)?;
         }

@@ -20,6 +20,7 @@ mod name;
 mod options;
 mod os;
 mod region;
+mod repair;
 mod shm;
 mod stats;
 mod store;
@@ -28,6 +29,8 @@ mod whole;
 
 pub use array::Array;
 pub use check::{Finding, Report};
+#[doc(no_inline)]
+pub use data::DataManager as ShmData;
 pub use data::{DataManager, ShmKey};
 pub use group::GroupError;
 pub use hash_table::HashTable;
@@ -36,6 +39,7 @@ pub use locking::Locking;
 pub use name::ShmName;
 pub use netshm_derive::{ShmData, ShmKey};
 pub use options::ManageOptions;
+pub use repair::{Repair, repair};
 pub use shm::{Shm, ShmOptions};
 pub use stats::Stats;
 pub use table::{Block, BlockMut, Flow, Table};

@@ -31,7 +31,10 @@ pub(crate) fn count_bindings(handle: &Handle) -> Result<u64> {
     store.check_fork()?;
     let region = store.region();
     let geometry = region.geometry();
-    let sum = || (0..geometry.stripes).map(|s| region.field(geometry.stripe(s).bindings()).load(Relaxed)).sum();
+    let sum = || {
+        let counts = (0..geometry.stripes).map(|s| region.field(geometry.stripe(s).bindings()).load(Relaxed));
+        counts.fold(0, u64::wrapping_add)
+    };
     if !group::is_open(store) {
         let sequences = || -> Vec<u64> {
             (0..geometry.stripes).map(|s| region.field(geometry.stripe(s).sequence()).load(Acquire)).collect()

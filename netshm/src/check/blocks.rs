@@ -181,20 +181,21 @@ impl<'a> Blocks<'a> {
         fresh.then_some(words * WORD)
     }
 
-    /// Reports used blocks that nothing has referred to.
+    /// Used blocks that nothing has referred to.
+    pub(super) fn used(&self) -> impl Iterator<Item = u64> {
+        self.chunks.iter().flat_map(|chunk| {
+            let words = chunk.used.iter().zip((chunk.start..).step_by(64 * WORD as usize));
+            words.flat_map(|(bits, start)| (0..64).filter(move |i| bits & 1 << i != 0).map(move |i| start + i * WORD))
+        })
+    }
+
+    /// Reports them.
     pub(super) fn report_lost(&self, report: &mut Report) {
-        for chunk in &self.chunks {
-            for (i, bits) in chunk.used.iter().enumerate() {
-                let mut bits = *bits;
-                while bits != 0 {
-                    let at = chunk.start + (i as u64 * 64 + u64::from(bits.trailing_zeros())) * WORD;
-                    bits &= bits - 1;
-                    let head = Head(self.region.word(at).map_or(0, |word| word.load(Relaxed)));
-                    let bytes = self.block_words(at, head).unwrap_or(0) * WORD;
-                    report.lost += bytes;
-                    report.finding(at, format!("a record of {bytes} bytes is lost"));
-                }
-            }
+        for at in self.used() {
+            let head = Head(self.region.word(at).map_or(0, |word| word.load(Relaxed)));
+            let bytes = self.block_words(at, head).unwrap_or(0) * WORD;
+            report.lost += bytes;
+            report.finding(at, format!("a record of {bytes} bytes is lost"));
         }
     }
 }

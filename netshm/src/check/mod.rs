@@ -7,6 +7,7 @@
 mod blocks;
 mod directory;
 mod index;
+mod lost;
 mod report;
 mod runs;
 
@@ -14,6 +15,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use blocks::Blocks;
+pub(crate) use lost::LostBlocks;
 pub use report::{Finding, Report};
 use runs::RunMap;
 

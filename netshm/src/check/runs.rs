@@ -49,7 +49,7 @@ impl<'a> RunMap<'a> {
             if head.previous_free() != previous_free {
                 report.finding(at, "a run does not know whether the one before it is free");
             }
-            if previous_free && region.word(at - 8)?.load(Relaxed) * pagesize != previous_bytes {
+            if previous_free && region.word(at - 8)?.load(Relaxed).wrapping_mul(pagesize) != previous_bytes {
                 report.finding(at - 8, "the size behind a free run is wrong");
             }
             if at == end {

@@ -47,7 +47,7 @@ pub(crate) use decoder::Stamp;
 pub use encoder::Encoder;
 pub use error::DataError;
 #[doc(hidden)]
-pub use managers::{all_fixed, same_fixed};
+pub use managers::{all_fixed, decode_inner, encode_inner, same_fixed};
 pub use schema::{
     Container, Field, Fields, Items, Members, ObjectSchema, ParseSchemaError, Scalar, Schema, Types, Variant, Variants,
 };

@@ -15,7 +15,7 @@ use crate::Result;
 use crate::heap::Memory;
 use crate::index::Record;
 use crate::index::bindings::{Payload, write_record};
-use crate::layout::{Geometry, Place, StripeAt};
+use crate::layout::{DENSE, Geometry, Place, StripeAt};
 use crate::region::Region;
 use crate::store::Change;
 
@@ -26,8 +26,6 @@ pub(crate) const FANOUT_BITS: u32 = 6;
 pub(crate) const FANOUT: u64 = 1 << FANOUT_BITS;
 /// More levels than 2^64 chunks need.
 pub(crate) const HIGHEST: u64 = 11;
-/// Elements of more words than this are kept in records, even if their size is fixed.
-const DENSE: usize = 64;
 /// Elements in records are changed in place up to so many words, if their size stays.
 const IN_PLACE: usize = 16;
 
@@ -52,15 +50,24 @@ pub(crate) struct Spot {
     words: u64,
 }
 
+impl Spot {
+    /// Address of the element in the record that holds its chunk.
+    pub(crate) fn place(self, chunk: u64) -> u64 {
+        chunk.wrapping_add(8 + self.word * 8)
+    }
+}
+
 impl Elements {
     /// The layout for elements whose encoding takes `fixed` words.
     pub(crate) fn of(fixed: Option<usize>) -> Self {
-        match fixed {
-            Some(words @ 1..=DENSE) => {
-                let words = words as u64;
-                Elements { dense: Some(words), bits: (CHUNK_WORDS / words).ilog2() }
-            }
-            _ => Elements { dense: None, bits: CHUNK_WORDS.ilog2() },
+        Self::dense_or_not(fixed.filter(|words| (1..=DENSE).contains(words)).map_or(0, |words| words as u64))
+    }
+
+    /// The layout for elements of so many words each in their chunk; 0 for elements in records.
+    pub(crate) fn dense_or_not(words: u64) -> Self {
+        match words {
+            0 => Elements { dense: None, bits: CHUNK_WORDS.ilog2() },
+            words => Elements { dense: Some(words), bits: (CHUNK_WORDS / words).max(1).ilog2() },
         }
     }
 
@@ -96,10 +103,10 @@ impl Elements {
 
 /// The stored words of an element; `None` if it has never been written.
 #[inline]
-pub(crate) fn find<'a>(region: &'a Region, elements: Elements, spot: Spot) -> Result<Option<&'a [AtomicU64]>> {
+pub(crate) fn find(region: &Region, elements: Elements, spot: Spot) -> Result<Option<&[AtomicU64]>> {
     let at = region.geometry().stripe(spot.stripe);
     let Some(chunk) = find_chunk(region, at, spot.chunk)? else { return Ok(None) };
-    let words = region.words(chunk + 8 + spot.word * 8, spot.words)?;
+    let words = region.words(spot.place(chunk), spot.words)?;
     if elements.dense.is_some() {
         return Ok(Some(words));
     }
@@ -158,7 +165,7 @@ pub(crate) fn set(
         Some(chunk) => chunk,
         None => add_chunk(change, elements, spot, at, default)?,
     };
-    let place = chunk + 8 + spot.word * 8;
+    let place = spot.place(chunk);
     if let (Some(_), Payload::Words(words)) = (elements.dense, value) {
         return store_words(change, place, words);
     }
@@ -219,7 +226,7 @@ fn add_chunk(change: &mut Change<'_>, elements: Elements, spot: Spot, at: Stripe
     let chunk = write_record(change, spot.stripe, &[], Payload::Fill(count, &fill), 0)?;
     change.store(link, chunk)?;
     let chunks = change.load(at.keys())?;
-    change.store(at.keys(), chunks + 1)?;
+    change.store(at.keys(), chunks.wrapping_add(1))?;
     Ok(chunk)
 }
 

@@ -81,7 +81,7 @@ impl Pruning {
         if height == 0 {
             self.dropped += 1;
             if self.elements.dense.is_none() {
-                for word in region.words(node + 8, self.elements.chunk_words())? {
+                for word in region.words(node.wrapping_add(8), self.elements.chunk_words())? {
                     let record = word.load(Relaxed);
                     if record != 0 {
                         change.free_record(self.stripe, record);
@@ -89,7 +89,7 @@ impl Pruning {
                 }
             }
         } else {
-            for word in region.words(node + 8, FANOUT)? {
+            for word in region.words(node.wrapping_add(8), FANOUT)? {
                 let child = word.load(Relaxed);
                 if child != 0 {
                     self.drop_subtree(change, child, height - 1)?;
@@ -109,7 +109,7 @@ fn reset_tail(change: &mut Change<'_>, elements: Elements, default: &[u64], leng
         let spot = elements.spot(region.geometry(), index);
         let at = region.geometry().stripe(spot.stripe);
         let Some(chunk) = find_chunk(region, at, spot.chunk)? else { return Ok(()) };
-        let place = chunk + 8 + spot.word * 8;
+        let place = spot.place(chunk);
         if elements.dense.is_some() {
             store_words(change, place, default)?;
         } else {

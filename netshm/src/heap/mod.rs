@@ -104,8 +104,9 @@ pub(crate) fn join<S: Shape>(memory: &mut impl Memory, shape: S, at: u64, units:
         let head = memory.load(Place(next))?;
         let block = shape.block(head);
         if block.free {
-            unlink(memory, shape, next, block.units)?;
-            units += block.units;
+            let behind = checked_units(memory, shape, next)?;
+            unlink(memory, shape, next, behind)?;
+            units += behind;
         } else {
             memory.store(Place(next), shape.with_previous_free(head, true))?;
         }
@@ -174,7 +175,7 @@ fn find<S: Shape>(memory: &impl Memory, shape: S, units: u64) -> Result<Option<(
 fn checked_units<S: Shape>(memory: &impl Memory, shape: S, at: u64) -> Result<u64> {
     let block = shape.block(memory.load(Place(at))?);
     if !block.free || block.units < shape.smallest() {
-        return Err(memory.region().corrupt(at, "a list of free blocks leads to a used one"));
+        return Err(memory.region().corrupt(at, "a free block is none, or too small"));
     }
     memory.region().words(at, block.units.saturating_mul(shape.unit() / 8))?;
     Ok(block.units)

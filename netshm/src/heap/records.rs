@@ -46,7 +46,7 @@ impl Records {
         let units = words.max(MIN_BLOCK);
         let (at, got) = match allocate(memory, self, units)? {
             Some(found) => found,
-            None => self.from_top(memory, units)?,
+            None => self.cut_from_top(memory, units)?,
         };
         Ok((at, Head::record(lengths, got - words, older)))
     }
@@ -113,7 +113,7 @@ impl Records {
     }
 
     /// Cuts a block from the untouched rest of the newest chunk, or from a new chunk.
-    fn from_top<M: Supply>(self, memory: &mut M, units: u64) -> Result<(u64, u64)> {
+    fn cut_from_top<M: Supply>(self, memory: &mut M, units: u64) -> Result<(u64, u64)> {
         let (mut top, mut end) = (memory.load(self.stripe.top())?, memory.load(self.stripe.top_end())?);
         if top > end {
             return Err(memory.region().corrupt(self.stripe.top().0, "a stripe's free rest ends before its start"));
@@ -150,7 +150,7 @@ impl Records {
         let content = memory.content_bytes(chunk)?;
         let (top, end) = (chunk.content(), chunk.content() + content - WORD);
         memory.fresh(Place(end), Head::end_of_chunk(chunk.0).0)?;
-        memory.store(self.stripe.capacity(), capacity + content)?;
+        memory.store(self.stripe.capacity(), capacity.wrapping_add(content))?;
         memory.store(self.stripe.top_end(), end)?;
         Ok((top, end))
     }
@@ -194,7 +194,7 @@ impl Shape for Records {
         memory.store(Place(at), Head::free(units, next).0)
     }
     fn previous(self, at: u64) -> Place {
-        Place(at + WORD)
+        Place(at.wrapping_add(WORD))
     }
     fn is_end(self, memory: &impl Memory, at: u64) -> Result<bool> {
         Ok(at == memory.load(self.stripe.top())?)

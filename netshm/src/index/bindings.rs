@@ -124,7 +124,7 @@ fn push(change: &mut Change<'_>, key: Key<'_>, value: Payload<'_>, found: Option
     let older = found.map_or(0, |found| found.record.at);
     let at = write_record(change, key.stripe, key.words, value, older)?;
     let bindings = change.load(key.at.bindings())?;
-    change.store(key.at.bindings(), bindings + 1)?;
+    change.store(key.at.bindings(), bindings.wrapping_add(1))?;
     let cell = Cell::new(at, key.hash);
     match found {
         Some(found) => change.store(Place(found.cell_at), cell.0),
@@ -132,7 +132,7 @@ fn push(change: &mut Change<'_>, key: Key<'_>, value: Payload<'_>, found: Option
             super::resize::grow(change, key.stripe, key.at)?;
             enter_cell(change, key.stripe, key.at, cell)?;
             let keys = change.load(key.at.keys())?;
-            change.store(key.at.keys(), keys + 1)
+            change.store(key.at.keys(), keys.wrapping_add(1))
         }
     }
 }

@@ -29,7 +29,7 @@ pub(super) fn grow(change: &mut Change<'_>, stripe: u32, at: StripeAt) -> Result
         return start(change, stripe, at);
     }
     let keys = change.load(at.keys())?;
-    if keys * 4 < buckets * GROW_AT || buckets >= MOST_BUCKETS {
+    if buckets >= MOST_BUCKETS || keys.saturating_mul(4) < buckets * GROW_AT {
         return Ok(());
     }
     match change.part(|change| split(change, stripe, at, buckets)) {
@@ -144,7 +144,9 @@ fn pack(change: &mut Change<'_>, stripe: u32, chain: &[u64], cells: &[Cell]) -> 
 /// room: a removal must succeed in a full object.
 pub(super) fn shrink(change: &mut Change<'_>, stripe: u32, at: StripeAt) -> Result<()> {
     let buckets = change.load(at.buckets())?;
-    if buckets <= FEW || change.load(at.keys())? * 4 >= buckets * SHRINK_AT || change.log_room() < SHRINK_ROOM {
+    let keys = change.load(at.keys())?;
+    let crowded = keys.saturating_mul(4) >= buckets.saturating_mul(SHRINK_AT);
+    if buckets <= FEW || crowded || change.log_room() < SHRINK_ROOM {
         return Ok(());
     }
     let region = change.target().region();

@@ -22,11 +22,10 @@ pub(crate) const READY: u64 = 2;
 pub(crate) const MAGIC_AT: Place = Place(0);
 pub(crate) const STATE_AT: Place = Place(8);
 pub(crate) const FORMAT_AT: Place = Place(16);
-pub(crate) const FINGERPRINT_AT: Place = Place(24);
 /// First word of the fixed fields covered by the checksum, in the order of `FixedFields`.
 pub(crate) const FIELDS_AT: Place = Place(32);
 /// Number of fixed fields.
-pub(crate) const FIELDS: usize = 10;
+pub(crate) const FIELDS: usize = 11;
 /// Checksum of the fixed fields.
 pub(crate) const CHECKSUM_AT: Place = Place(FIELDS_AT.0 + FIELDS as u64 * 8);
 

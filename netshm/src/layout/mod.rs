@@ -25,6 +25,9 @@ pub(crate) const MAX_OBJECT: u64 = 1 << 44;
 pub(crate) const MAX_VALUE: u64 = (1 << 31) - 1;
 /// The owner noted in the run of the reserved log segment: no slot.
 pub(crate) const RESERVED: u32 = u32::MAX;
+/// Array elements of more words than this are kept in records, even if their size is fixed.
+pub(crate) const DENSE: usize = 64;
+
 /// Process numbers are 1 ..= PROCESSES.
 pub(crate) const PROCESSES: u32 = 1024;
 
@@ -148,7 +151,7 @@ impl Geometry {
         }
         if place >= self.log_table && place < self.schema {
             // Only the link to the next segment; entries are never journalled.
-            return (place - self.log_table) % LOG_BYTES == 0;
+            return (place - self.log_table).is_multiple_of(LOG_BYTES);
         }
         (header::FIXED_BYTES..HEADER_BYTES).contains(&place)
     }
@@ -262,11 +265,11 @@ impl LogAt {
     }
     /// Entries that fit into the segment.
     pub(crate) const fn capacity(self) -> Place {
-        Place(self.0 + 8)
+        Place(self.0.wrapping_add(8))
     }
     /// The place noted in an entry; the old word lies behind it.
     pub(crate) const fn entry(self, index: u64) -> Place {
-        Place(self.0 + 16 + index * 16)
+        Place(self.0.wrapping_add(16 + index * 16))
     }
     /// Bytes of content for so many entries.
     pub(crate) const fn bytes_for(entries: u64) -> u64 {
@@ -284,7 +287,7 @@ pub(crate) const fn round_up(n: u64, unit: u64) -> u64 {
 }
 
 const _: () = assert!(64 + (SEGMENTS as u64 + CLASSES as u64) * WORD + 16 <= STRIPE_BYTES);
-const _: () = assert!(STRIPE_BYTES % 64 == 0 && SLOT_BYTES == 64 && LogAt::FIRST_CAPACITY == 63);
+const _: () = assert!(STRIPE_BYTES.is_multiple_of(64) && SLOT_BYTES == 64 && LogAt::FIRST_CAPACITY == 63);
 
 #[cfg(test)]
 mod tests {

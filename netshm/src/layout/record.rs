@@ -102,7 +102,7 @@ impl Head {
         self.0 & PREVIOUS_FREE != 0
     }
     pub(crate) const fn with_previous_free(self, free: bool) -> Self {
-        Head(self.0 & !PREVIOUS_FREE | free as u64 * PREVIOUS_FREE)
+        Head(self.0 & !PREVIOUS_FREE | (free as u64 * PREVIOUS_FREE))
     }
     /// Whether it ends a chunk.
     pub(crate) const fn is_end(self) -> bool {

@@ -23,7 +23,7 @@ pub(crate) struct RunHead(pub(crate) u64);
 
 impl RunHead {
     pub(crate) const fn new(pages: u64, free: bool, previous_free: bool) -> Self {
-        RunHead(pages << 2 | free as u64 * FREE | previous_free as u64 * PREVIOUS_FREE)
+        RunHead((pages << 2) | (free as u64 * FREE) | (previous_free as u64 * PREVIOUS_FREE))
     }
     pub(crate) const fn pages(self) -> u64 {
         self.0 >> 2
@@ -77,30 +77,30 @@ impl RunAt {
     }
     /// Next free run of the class, or next run in transit.
     pub(crate) const fn next(self) -> Place {
-        Place(self.0 + 8)
+        Place(self.0.wrapping_add(8))
     }
     /// Previous free run of the class.
     pub(crate) const fn previous(self) -> Place {
-        Place(self.0 + 16)
+        Place(self.0.wrapping_add(16))
     }
     /// Next run to be released.
     pub(crate) const fn release(self) -> Place {
-        Place(self.0 + 16)
+        Place(self.0.wrapping_add(16))
     }
     /// What it holds.
     pub(crate) const fn use_word(self) -> Place {
-        Place(self.0 + 24)
+        Place(self.0.wrapping_add(24))
     }
     /// Next run of the same stripe.
     pub(crate) const fn chain_next(self) -> Place {
-        Place(self.0 + 32)
+        Place(self.0.wrapping_add(32))
     }
     /// Previous run of the same stripe.
     pub(crate) const fn chain_previous(self) -> Place {
-        Place(self.0 + 40)
+        Place(self.0.wrapping_add(40))
     }
     /// Where its content starts.
     pub(crate) const fn content(self) -> u64 {
-        self.0 + RUN_HEADER
+        self.0.wrapping_add(RUN_HEADER)
     }
 }

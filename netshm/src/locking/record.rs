@@ -97,14 +97,14 @@ impl Protocol for RecordLocks {
         }
         for stripe in request.stripes() {
             let word = word_of(owners.region(), stripe);
-            if word.load().owner().is_some() {
-                if let Err(error) = wait_for_mark(owners, stripe, request.slot, &mut request.patience.unwatched()) {
-                    if request.held.is_none() {
-                        self.unlock_in_kernel(owners, request);
-                    }
-                    undo(request.held);
-                    return Err(error);
+            if word.load().owner().is_some()
+                && let Err(error) = wait_for_mark(owners, stripe, request.slot, &mut request.patience.unwatched())
+            {
+                if request.held.is_none() {
+                    self.unlock_in_kernel(owners, request);
                 }
+                undo(request.held);
+                return Err(error);
             }
         }
         if request.mode == Mode::Exclusive {

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::BorrowedFd;
 
-use memmap2::{Advice, MmapOptions, MmapRaw};
+use memmap2::{MmapOptions, MmapRaw};
 
 /// A shared mapping of a file's start. It may be longer than the file: what lies beyond becomes usable when the file
 /// grows, and raises SIGBUS before.
@@ -29,26 +29,15 @@ impl Mapping {
         Ok(Mapping { raw })
     }
 
-    /// The first byte; valid for [`len`](Self::len) bytes of address space, and aligned to a memory page.
+    /// The first byte; valid for the length given at the beginning, in address space, and aligned to a memory page.
     #[inline]
     pub(crate) fn as_ptr(&self) -> *mut u8 {
         self.raw.as_mut_ptr()
     }
 
-    /// The length given at the beginning.
-    #[inline]
-    pub(crate) fn len(&self) -> usize {
-        self.raw.len()
-    }
-
     /// Writes the pages that hold these bytes to the file and waits for it.
     pub(crate) fn flush(&self, offset: usize, len: usize) -> io::Result<()> {
         self.raw.flush_range(offset, len)
-    }
-
-    /// Tells the kernel how the mapping is going to be used.
-    pub(crate) fn advise(&self, advice: Advice) -> io::Result<()> {
-        self.raw.advise(advice)
     }
 }
 
@@ -64,9 +53,7 @@ mod tests {
         let scratch = Scratch::new();
         let file = scratch.open();
         let map = Mapping::new(file.as_fd(), 1 << 30, true).unwrap();
-        assert_eq!(map.len(), 1 << 30);
         assert_eq!(map.as_ptr() as usize % 4096, 0);
-        map.advise(Advice::Random).unwrap();
         file::allocate(file.as_fd(), 0, 8192).unwrap();
         map.flush(4096, 4096).unwrap();
         assert!(Mapping::new(file.as_fd(), 1 << 30, false).is_ok());

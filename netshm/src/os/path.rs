@@ -169,6 +169,11 @@ pub(crate) fn set_mode(fd: BorrowedFd<'_>, mode: u32) -> io::Result<()> {
     Ok(fs::fchmod(fd, Mode::from_raw_mode(mode))?)
 }
 
+/// Gives a file another name, in place of what has that name now.
+pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    Ok(fs::rename(from, to)?)
+}
+
 /// Deletes a directory entry.
 pub(crate) fn unlink(path: &Path) -> io::Result<()> {
     Ok(fs::unlink(path)?)

@@ -84,11 +84,6 @@ impl Shm {
         Shm { name, object }
     }
 
-    /// A further handle of an open object, under the name by which it was first opened.
-    pub(crate) fn from_object(object: Arc<Object>) -> Shm {
-        Shm { name: object.shm_name().clone(), object }
-    }
-
     /// What is behind the handle.
     pub(crate) fn object(&self) -> &Arc<Object> {
         &self.object

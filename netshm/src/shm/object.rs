@@ -33,9 +33,8 @@ impl Descriptors {
 /// Its descriptors are not closed before the last one of the same inode is gone: see [`registry`].
 #[derive(Debug)]
 pub(crate) struct Object {
-    /// The name by which it was first opened.
-    name: ShmName,
-    text: Arc<str>,
+    /// The name by which it was first opened, for messages.
+    name: Arc<str>,
     identity: Identity,
     access: Access,
     generation: u64,
@@ -47,15 +46,14 @@ pub(crate) struct Object {
 
 impl Object {
     pub(super) fn new(
-        name: ShmName,
+        name: &ShmName,
         identity: Identity,
         access: Access,
         descriptors: Descriptors,
         manage: Arc<Mutex<()>>,
     ) -> Object {
         Object {
-            text: name.to_string().into(),
-            name,
+            name: name.to_string().into(),
             identity,
             access,
             generation: fork::generation(),
@@ -67,10 +65,6 @@ impl Object {
 
     /// The text of the name by which the object was first opened; for messages.
     pub(crate) fn name(&self) -> &Arc<str> {
-        &self.text
-    }
-
-    pub(super) fn shm_name(&self) -> &ShmName {
         &self.name
     }
 
@@ -92,7 +86,7 @@ impl Object {
     /// [`Error::Forked`] in a child that was forked after the object had been opened.
     #[inline]
     pub(crate) fn check_fork(&self) -> Result<()> {
-        if fork::is_current(self.generation) { Ok(()) } else { Err(Error::Forked { object: self.text.clone() }) }
+        if fork::is_current(self.generation) { Ok(()) } else { Err(Error::Forked { object: self.name.clone() }) }
     }
 
     /// For `fstat`, space, mappings and record locks. In a forked child it still stands for the same file.

@@ -120,7 +120,7 @@ fn enter(
     descriptors: Descriptors,
 ) -> Arc<Object> {
     let inode = inodes.entry(identity).or_default();
-    let object = Arc::new(Object::new(name.clone(), identity, access, descriptors, inode.manage.clone()));
+    let object = Arc::new(Object::new(name, identity, access, descriptors, inode.manage.clone()));
     inode.live += 1;
     inode.shelf(access).object = Arc::downgrade(&object);
     object

@@ -25,6 +25,8 @@ pub(crate) struct Spec<'a> {
     pub(crate) schema_hash: u64,
     /// Encoded default value of an array.
     pub(crate) default: Vec<u64>,
+    /// Words of an array element that lies in its chunk, otherwise 0.
+    pub(crate) element_words: u64,
     /// Shows a default value to a person.
     pub(crate) show_default: &'a dyn Fn(&[u64]) -> String,
     /// Tells where a stored schema text parts from the expected one.
@@ -164,11 +166,14 @@ impl<'a> Initialising<'a> {
         if Header::is_unwritten(object)? {
             self.create(spec)?;
         } else if spec.shape.recreate {
-            let header = Header::read(object)?;
-            if !header.is_like(object, spec)? {
-                self.use_alone("recreate it with another layout")?;
-                self.create(spec)?;
-                self.share_use()?;
+            match self.use_alone("recreate it with another layout") {
+                Ok(()) => {
+                    self.create(spec)?;
+                    self.share_use()?;
+                }
+                // Who shares it sees it emptied by a change like any other.
+                Err(Error::InUse { .. }) if Header::read(object)?.is_like(object, spec)? => {}
+                Err(error) => return Err(error),
             }
         }
         let header = Header::read(object)?;
@@ -218,7 +223,7 @@ impl<'a> Initialising<'a> {
         let geometry = spec.shape.geometry(spec)?;
         let seed = file::random().map_err(|source| self.io("draw a random seed", source))?;
         let locking = spec.shape.locking.unwrap_or(Locking::Futex);
-        let header = Header { geometry, locking, kind: spec.kind, seed };
+        let header = Header { geometry, locking, kind: spec.kind, seed, element_words: spec.element_words };
         let size = geometry.data_start() + geometry.pagesize;
         let write = |words: &[u64], place: Place| {
             file::write_at(object.fd(), bytemuck::cast_slice(words), place.0)
@@ -244,6 +249,40 @@ impl<'a> Initialising<'a> {
             // Nothing was there before, and nothing useful is there now.
             let _ = file::truncate(object.fd(), 0);
         })
+    }
+}
+
+/// An object that this process has for itself, taken up as it is, damaged or not.
+pub(crate) struct Alone<'a> {
+    pub(crate) store: Store,
+    pub(crate) header: Header,
+    lock: Initialising<'a>,
+}
+
+impl<'a> Alone<'a> {
+    /// Takes the object up if nobody else has it. What dead writers left is undone as far as their logs are sound.
+    pub(crate) fn open(object: &'a Arc<Object>, wanted: &'static str) -> Result<Self> {
+        object.check_fork()?;
+        let _alone = object.manage_guard();
+        let attached =
+            object.attachment().lock().unwrap_or_else(PoisonError::into_inner).as_ref().and_then(Weak::upgrade);
+        if attached.is_some() {
+            return Err(Error::InUse { object: object.name().clone(), wanted });
+        }
+        let lock = Initialising::lock(object)?;
+        lock.use_alone(wanted)?;
+        let header = Header::read(object)?;
+        let region = Region::map(object.clone(), header.geometry)?;
+        let store = Store::new(region, header.kind, header.locking, header.seed);
+        match store.recover_all() {
+            Ok(()) | Err(Error::Corrupt { .. }) => Ok(Alone { store, header, lock }),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Text of the schema, and words of the default value.
+    pub(crate) fn type_of(&self) -> Result<(String, Vec<u64>)> {
+        Ok((self.store.schema()?, self.header.default_value(self.lock.object)?))
     }
 }
 

@@ -128,11 +128,28 @@ impl Store {
 
     #[cold]
     fn make_dirty(&self) -> Result<()> {
+        self.write_boot();
+        self.field(header::DIRTY).store(1, std::sync::atomic::Ordering::Release);
+        self.region.flush_header()
+    }
+
+    /// Whether changes that no sync covered were made before the system was started anew.
+    pub(crate) fn is_of_former_boot(&self) -> bool {
+        let same = |(word, i): (&u64, u64)| self.field(Place(header::BOOT.0 + i * 8)).load(Relaxed) == *word;
+        self.field(header::DIRTY).load(Acquire) != 0 && !crate::os::file::boot_id().iter().zip(0..).all(same)
+    }
+
+    /// What a former boot left has been checked.
+    pub(crate) fn accept_boot(&self) {
+        if !self.region.object().read_only() {
+            self.write_boot();
+        }
+    }
+
+    fn write_boot(&self) {
         for (i, word) in crate::os::file::boot_id().into_iter().enumerate() {
             self.field(Place(header::BOOT.0 + i as u64 * 8)).store(word, Relaxed);
         }
-        self.field(header::DIRTY).store(1, std::sync::atomic::Ordering::Release);
-        self.region.flush_header()
     }
 
     /// Length of an array.

@@ -56,17 +56,6 @@ impl Store {
         Ok(())
     }
 
-    /// Whether some process died in the middle of a change. For descriptors that cannot recover.
-    pub(crate) fn has_dead_writer(&self) -> Result<bool> {
-        for slot in 0..self.geometry().slots {
-            let number = self.field32(self.geometry().slot(slot).owner()).load(SeqCst);
-            if number != 0 && number <= PROCESSES && Some(number) != self.known_number() && !self.lives(number)? {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
     /// Recovers the owner of a slot if it is dead.
     pub(super) fn recover_slot_owner(&self, slot: u32) -> Result<Fate> {
         let number = self.field32(self.geometry().slot(slot).owner()).load(SeqCst);

@@ -37,7 +37,7 @@ pub struct Block<'a> {
 /// One of the two elements in a word.
 fn half(word: u64, index: usize) -> i32 {
     let bytes = word.to_ne_bytes();
-    let part = if index % 2 == 0 {
+    let part = if index.is_multiple_of(2) {
         [bytes[0], bytes[1], bytes[2], bytes[3]]
     } else {
         [bytes[4], bytes[5], bytes[6], bytes[7]]

@@ -11,6 +11,8 @@ mod text;
 mod time;
 mod tuples;
 
+pub use sequences::{decode_inner, encode_inner};
+
 /// The words of parts that follow each other, if each has a fixed length.
 #[doc(hidden)]
 pub const fn all_fixed(parts: &[Option<usize>]) -> Option<usize> {

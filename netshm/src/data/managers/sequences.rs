@@ -62,10 +62,36 @@ fn count_empty(empty: &mut usize, is_empty: bool) -> Result<(), DataError> {
 pub(super) fn capacity<T: DataManager>(len: usize, input: &Decoder<'_>) -> Result<usize, DataError> {
     if let Some(words @ 1..) = T::FIXED {
         // The words are there, so the length is as good as they are.
-        input.claim(len.checked_mul(words).unwrap_or(usize::MAX))?;
+        input.claim(len.saturating_mul(words))?;
         return Ok(len);
     }
     Ok(len.min(SET_APART / size_of::<T>().max(1)))
+}
+
+/// Encodes items as what is inside of them. Generated code calls it for types that are stored as their only field.
+#[doc(hidden)]
+pub fn encode_inner<'a, T: 'a, I: DataManager + 'a>(
+    items: impl IntoIterator<Item = &'a T>,
+    out: &mut Encoder<'_>,
+    inner: impl Fn(&'a T) -> &'a I,
+) -> Result<(), DataError> {
+    let items = items.into_iter().map(inner);
+    if I::PACKED == 0 {
+        return encode_each(items, out);
+    }
+    // Packed items do not begin with a word each.
+    let joined: Vec<I> = items.map(copied).collect::<Result<_, DataError>>()?;
+    I::encode_slice(&joined, out)
+}
+
+/// The reverse.
+#[doc(hidden)]
+pub fn decode_inner<T, I: DataManager>(
+    len: usize,
+    input: &mut Decoder<'_>,
+    outer: impl Fn(I) -> T,
+) -> Result<Vec<T>, DataError> {
+    Ok(I::decode_vec(len, input)?.into_iter().map(outer).collect())
 }
 
 impl<T: DataManager> Encode for [T] {
@@ -128,12 +154,7 @@ impl<T: DataManager> DataManager for VecDeque<T> {
         if back.is_empty() {
             return T::encode_slice(front, out);
         }
-        if T::PACKED > 0 {
-            // The second part may begin within a word.
-            let mut joined = self.iter().map(copied::<T>).collect::<Result<Vec<T>, DataError>>()?;
-            return T::encode_slice(joined.as_mut_slice(), out);
-        }
-        encode_each(self, out)
+        encode_inner(self, out, |item| item)
     }
 
     fn decode(input: &mut Decoder<'_>) -> Result<Self, DataError> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Spec;
 use crate::layout::header::{self as at, Kind};
-use crate::layout::{Dimensions, Geometry, MAX_OBJECT, Place};
+use crate::layout::{DENSE, Dimensions, Geometry, MAX_OBJECT, Place};
 use crate::os::file;
 use crate::shm::Object;
 use crate::{Error, Locking, Result};
@@ -19,6 +19,8 @@ pub(crate) struct Header {
     pub(crate) locking: Locking,
     pub(crate) kind: Kind,
     pub(crate) seed: u64,
+    /// Words of an array element that lies in its chunk; 0 if elements lie in records, and in tables.
+    pub(crate) element_words: u64,
 }
 
 /// Checksum of the fixed fields.
@@ -132,11 +134,13 @@ impl Header {
             self.seed,
             g.schema_bytes,
             g.default_words,
+            self.element_words,
         ]
     }
 
     fn from_fields(fields: &[u64; at::FIELDS]) -> Option<Header> {
-        let [locking, kind, pagesize, stripes, slots, init, max_size, seed, schema_bytes, default_words] = *fields;
+        let [locking, kind, pagesize, stripes, slots, init, max_size, seed, schema_bytes, default_words, element_words] =
+            *fields;
         let dimensions = Dimensions {
             pagesize,
             stripes: u32::try_from(stripes).ok()?,
@@ -153,12 +157,13 @@ impl Header {
             && (1..=1 << 15).contains(&dimensions.slots)
             && max_size <= MAX_OBJECT
             && schema_bytes <= MOST_SCHEMA + 64
-            && default_words <= crate::layout::MAX_VALUE / 8;
+            && default_words <= crate::layout::MAX_VALUE / 8
+            && element_words <= DENSE as u64;
         if !sound || dimensions.geometry().data_start() + pagesize > max_size {
             return None;
         }
         let (locking, kind) = (Locking::from_number(locking)?, Kind::from_number(kind)?);
-        Some(Header { geometry: dimensions.geometry(), locking, kind, seed })
+        Some(Header { geometry: dimensions.geometry(), locking, kind, seed, element_words })
     }
 
     /// Whether the object is of the type asked for.
@@ -176,6 +181,11 @@ impl Header {
             let difference = (spec.difference)(&stored);
             return mismatch(stored, spec.schema.clone(), difference);
         }
+        if self.element_words != spec.element_words {
+            // The types agree, so a hand-written manager has changed.
+            let with = |words| format!("{} of {words} words", spec.schema);
+            return mismatch(with(self.element_words), with(spec.element_words), String::new());
+        }
         let default = self.default_value(object)?;
         if default != spec.default {
             let with = |default: &str| format!("{} with default {default}", spec.schema);
@@ -189,7 +199,7 @@ impl Header {
     }
 
     /// Words of the stored default value.
-    fn default_value(&self, object: &Arc<Object>) -> Result<Vec<u64>> {
+    pub(super) fn default_value(&self, object: &Arc<Object>) -> Result<Vec<u64>> {
         let count = self.geometry.default_words;
         let mut default = vec![0; count as usize];
         let place = self.geometry.default_value();

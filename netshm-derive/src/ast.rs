@@ -1,0 +1,144 @@
+//! The input as the macros see it: its fields and variants with their attributes read.
+
+use proc_macro2::Span;
+use syn::ext::IdentExt;
+use syn::spanned::Spanned;
+use syn::{DeriveInput, Ident, Member, Type};
+
+use crate::attr::{ContainerAttrs, Errors, FieldAttrs, VariantAttrs};
+
+/// A struct or enum.
+pub(crate) struct Input {
+    pub(crate) original: DeriveInput,
+    pub(crate) attrs: ContainerAttrs,
+    pub(crate) data: Data,
+}
+
+pub(crate) enum Data {
+    Struct(Fields),
+    Enum(Vec<Variant>),
+}
+
+/// The fields of a struct or variant.
+pub(crate) struct Fields {
+    pub(crate) style: Style,
+    pub(crate) fields: Vec<Field>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Style {
+    Unit,
+    Tuple,
+    Named,
+}
+
+pub(crate) struct Field {
+    pub(crate) member: Member,
+    pub(crate) ty: Type,
+    pub(crate) attrs: FieldAttrs,
+    /// Where to point when something is wrong with the field.
+    pub(crate) span: Span,
+}
+
+pub(crate) struct Variant {
+    pub(crate) ident: Ident,
+    pub(crate) attrs: VariantAttrs,
+    pub(crate) fields: Fields,
+    /// The number that is stored.
+    pub(crate) index: u64,
+}
+
+impl Input {
+    /// Reads the input; what is wrong with attributes goes to `errors`. `None` if nothing can be made of it.
+    pub(crate) fn read(original: &DeriveInput, errors: &mut Errors) -> Option<Input> {
+        let attrs = ContainerAttrs::read(&original.attrs, errors);
+        let data = match &original.data {
+            syn::Data::Struct(data) => Data::Struct(Fields::read(&data.fields, errors)),
+            syn::Data::Enum(data) => {
+                let mut next = 0;
+                let variants = data.variants.iter().map(|variant| {
+                    let attrs = VariantAttrs::read(&variant.attrs, errors);
+                    let index = attrs.index.as_ref().map_or(next, |index| index.value);
+                    next = index.wrapping_add(1);
+                    Variant {
+                        ident: variant.ident.clone(),
+                        attrs,
+                        fields: Fields::read(&variant.fields, errors),
+                        index,
+                    }
+                });
+                Data::Enum(variants.collect())
+            }
+            syn::Data::Union(data) => {
+                errors.add(
+                    data.union_token.span,
+                    "a union cannot be stored: nothing tells which of its fields is the valid one; use an enum",
+                );
+                return None;
+            }
+        };
+        Some(Input { original: original.clone(), attrs, data })
+    }
+
+    /// The name in the schema.
+    pub(crate) fn name(&self) -> String {
+        self.attrs
+            .rename
+            .as_ref()
+            .map_or_else(|| self.original.ident.unraw().to_string(), |rename| rename.value.clone())
+    }
+
+    /// All fields, those of variants included.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = &Field> {
+        let lists: Vec<&Fields> = match &self.data {
+            Data::Struct(fields) => vec![fields],
+            Data::Enum(variants) => variants.iter().map(|variant| &variant.fields).collect(),
+        };
+        lists.into_iter().flat_map(|fields| &fields.fields)
+    }
+}
+
+impl Fields {
+    fn read(fields: &syn::Fields, errors: &mut Errors) -> Fields {
+        let style = match fields {
+            syn::Fields::Unit => Style::Unit,
+            syn::Fields::Unnamed(_) => Style::Tuple,
+            syn::Fields::Named(_) => Style::Named,
+        };
+        let read = |(member, field): (Member, &syn::Field)| Field {
+            span: field.ident.as_ref().map_or_else(|| field.ty.span(), Ident::span),
+            member,
+            ty: field.ty.clone(),
+            attrs: FieldAttrs::read(&field.attrs, errors),
+        };
+        Fields { style, fields: fields.members().zip(fields).map(read).collect() }
+    }
+
+    /// The fields that are stored.
+    pub(crate) fn stored(&self) -> impl Iterator<Item = &Field> {
+        self.fields.iter().filter(|field| field.attrs.skip.is_none())
+    }
+}
+
+impl Field {
+    /// The name in the schema.
+    pub(crate) fn name(&self) -> String {
+        match (&self.attrs.rename, &self.member) {
+            (Some(rename), _) => rename.value.clone(),
+            (None, Member::Named(ident)) => ident.unraw().to_string(),
+            (None, Member::Unnamed(index)) => index.index.to_string(),
+        }
+    }
+
+    /// The type that is stored, unless a hand-written manager stores the field.
+    pub(crate) fn stored_type(&self) -> &Type {
+        self.attrs.as_type.as_ref().map_or(&self.ty, |as_type| &as_type.value)
+    }
+}
+
+impl Variant {
+    /// The name in the schema.
+    pub(crate) fn name(&self) -> String {
+        self.attrs.rename.as_ref().map_or_else(|| self.ident.unraw().to_string(), |rename| rename.value.clone())
+    }
+}

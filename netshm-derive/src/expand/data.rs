@@ -1,0 +1,65 @@
+//! `impl DataManager`.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+
+use super::{allowances, enums, generics, library, structs};
+use crate::ast::{Data, Input};
+
+/// The parts of the implementation.
+pub(super) struct Parts {
+    /// Constants, and methods beyond the three.
+    pub(super) items: TokenStream,
+    /// An expression for `FIXED`.
+    pub(super) fixed: TokenStream,
+    /// Statements that write `self` to `__out`.
+    pub(super) encode: TokenStream,
+    /// Statements that read a value from `__input`, and its expression in `Ok`.
+    pub(super) decode: TokenStream,
+    /// An expression for the schema, of `__types`.
+    pub(super) schema: TokenStream,
+}
+
+pub(crate) fn expand(input: &Input) -> TokenStream {
+    let library = library(input);
+    let Parts { items, fixed, encode, decode, schema } = match &input.data {
+        Data::Struct(fields) if input.attrs.transparent.is_some() => structs::transparent(&library, fields),
+        Data::Struct(fields) => structs::plain(&library, &input.name(), fields),
+        Data::Enum(variants) => enums::expand(&library, &input.name(), variants),
+    };
+    let ident = &input.original.ident;
+    let where_clause = generics::bounds(input, &library, "DataManager");
+    let (impl_generics, ty_generics, _) = input.original.generics.split_for_impl();
+    let allow = allowances();
+    quote! {
+        const _: () = {
+            #allow
+            #[automatically_derived]
+            impl #impl_generics #library::data::DataManager for #ident #ty_generics #where_clause {
+                const FIXED: ::core::option::Option<usize> = #fixed;
+                const DIRECT: bool = true;
+                #items
+
+                #[inline]
+                fn encode(
+                    &self,
+                    __out: &mut #library::data::Encoder<'_>,
+                ) -> ::core::result::Result<(), #library::data::DataError> {
+                    #encode
+                    ::core::result::Result::Ok(())
+                }
+
+                #[inline]
+                fn decode(
+                    __input: &mut #library::data::Decoder<'_>,
+                ) -> ::core::result::Result<Self, #library::data::DataError> {
+                    #decode
+                }
+
+                fn schema(__types: &mut #library::data::Types) -> #library::data::Schema {
+                    #schema
+                }
+            }
+        };
+    }
+}

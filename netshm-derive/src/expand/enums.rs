@@ -1,0 +1,70 @@
+//! Enums: the variant's index, then its fields.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::Path;
+
+use super::data::Parts;
+use super::{binding, decode_field, describe_fields, encode_field, fixed_words};
+use crate::ast::{Style, Variant};
+
+pub(super) fn expand(library: &Path, name: &str, variants: &[Variant]) -> Parts {
+    let encode = variants.iter().map(|variant| {
+        let (ident, index) = (&variant.ident, variant.index);
+        let fields = variant.fields.fields.iter().enumerate();
+        let patterns = fields.clone().filter(|(_, field)| field.attrs.skip.is_none()).map(|(i, field)| {
+            let (member, binding) = (&field.member, binding(i));
+            quote!(#member: #binding)
+        });
+        let writes = fields.filter(|(_, field)| field.attrs.skip.is_none()).map(|(i, field)| {
+            let binding = binding(i);
+            encode_field(library, field, &quote!(#binding))
+        });
+        quote! {
+            Self::#ident { #(#patterns,)* .. } => {
+                __out.put(#index)?;
+                #(#writes)*
+            }
+        }
+    });
+    let decode = variants.iter().map(|variant| {
+        let (ident, index) = (&variant.ident, variant.index);
+        let fields = variant.fields.fields.iter().enumerate();
+        let reads = fields.clone().map(|(i, field)| {
+            let (binding, ty, read) = (binding(i), &field.ty, decode_field(library, field));
+            quote! { let #binding: #ty = #read; }
+        });
+        let members = fields.map(|(i, field)| {
+            let (member, binding) = (&field.member, binding(i));
+            quote!(#member: #binding)
+        });
+        quote! {
+            #index => {
+                #(#reads)*
+                ::core::result::Result::Ok(Self::#ident { #(#members),* })
+            }
+        }
+    });
+    let describe = variants.iter().map(|variant| {
+        let (index, name) = (variant.index, variant.name());
+        let fields = describe_fields(library, &variant.fields);
+        match variant.fields.style {
+            Style::Unit => quote! { __variants.unit(#index, #name); },
+            Style::Tuple => quote! { __variants.tuple(#index, #name, |__fields| { #fields }); },
+            Style::Named => quote! { __variants.structure(#index, #name, |__fields| { #fields }); },
+        }
+    });
+    let fixed = variants.iter().map(|variant| fixed_words(library, &variant.fields));
+    Parts {
+        items: TokenStream::new(),
+        fixed: quote! { #library::data::same_fixed(&[#(#fixed),*]) },
+        encode: quote! { match self { #(#encode)* } },
+        decode: quote! {
+            match __input.get()? {
+                #(#decode)*
+                _ => ::core::result::Result::Err(#library::data::DataError::new(#name, "no variant has the stored index")),
+            }
+        },
+        schema: quote! { __types.enumeration::<Self>(#name, |__variants| { #(#describe)* }) },
+    }
+}

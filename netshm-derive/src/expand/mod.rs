@@ -1,0 +1,128 @@
+//! Generated code.
+
+pub(crate) mod data;
+mod enums;
+mod generics;
+pub(crate) mod key;
+mod structs;
+
+use proc_macro2::TokenStream;
+use quote::{format_ident, quote, quote_spanned};
+use syn::spanned::Spanned;
+use syn::{Ident, Path, parse_quote};
+
+use crate::ast::{Field, Fields, Input, Style};
+
+/// The path of the library.
+fn library(input: &Input) -> Path {
+    input.attrs.krate.as_ref().map_or_else(|| parse_quote!(::netshm), |krate| krate.value.clone())
+}
+
+/// Lints that generated code is exempt from: it is written for the compiler.
+fn allowances() -> TokenStream {
+    quote! {
+        #[allow(clippy::all, clippy::pedantic, clippy::nursery, clippy::restriction, deprecated, unused_qualifications)]
+    }
+}
+
+/// A name for the contents of a field.
+fn binding(index: usize) -> Ident {
+    format_ident!("__field{index}")
+}
+
+/// Writes a field, given an expression for a reference to it.
+fn encode_field(library: &Path, field: &Field, value: &TokenStream) -> TokenStream {
+    let ty = &field.ty;
+    if let Some(with) = &field.attrs.with {
+        let path = &with.value;
+        return quote_spanned! {path.span()=> #path::encode(#value, __out)?; };
+    }
+    if let Some(as_type) = &field.attrs.as_type {
+        let stored = &as_type.value;
+        return quote_spanned! {stored.span()=>
+            <#stored as #library::data::DataManager>::encode(
+                &<#ty as ::core::convert::Into<#stored>>::into(<#ty as ::core::clone::Clone>::clone(#value)),
+                __out,
+            )?;
+        };
+    }
+    quote_spanned! {ty.span()=> <#ty as #library::data::DataManager>::encode(#value, __out)?; }
+}
+
+/// Reads a field: an expression.
+fn decode_field(library: &Path, field: &Field) -> TokenStream {
+    let ty = &field.ty;
+    if field.attrs.skip.is_some() {
+        return match field.attrs.default.as_ref().and_then(|default| default.value.as_ref()) {
+            Some(default) => quote!(#default),
+            None => quote_spanned! {ty.span()=> <#ty as ::core::default::Default>::default() },
+        };
+    }
+    let read = if let Some(with) = &field.attrs.with {
+        let path = &with.value;
+        quote_spanned! {path.span()=> { __input.need_copy()?; #path::decode(__input)? } }
+    } else if let Some(as_type) = &field.attrs.as_type {
+        let (stored, name) = (&as_type.value, quote!(#ty).to_string());
+        quote_spanned! {stored.span()=>
+            match <#ty as ::core::convert::TryFrom<#stored>>::try_from(__input.take::<#stored>()?) {
+                ::core::result::Result::Ok(__value) => __value,
+                ::core::result::Result::Err(_) => {
+                    return ::core::result::Result::Err(
+                        #library::data::DataError::new(#name, "cannot be made of the stored value"),
+                    );
+                }
+            }
+        }
+    } else {
+        quote_spanned! {ty.span()=> __input.take::<#ty>()? }
+    };
+    match &field.attrs.default {
+        None => read,
+        Some(default) => {
+            let otherwise = match &default.value {
+                Some(expression) => quote!(#expression),
+                None => quote_spanned! {ty.span()=> <#ty as ::core::default::Default>::default() },
+            };
+            quote! { if __input.remaining() == 0 { #otherwise } else { #read } }
+        }
+    }
+}
+
+/// Words of the fields together, if each takes as many in all values: an expression.
+fn fixed_words(library: &Path, fields: &Fields) -> TokenStream {
+    let parts = fields.stored().map(|field| {
+        if field.attrs.with.is_some() {
+            quote!(::core::option::Option::None)
+        } else {
+            let ty = field.stored_type();
+            quote_spanned! {ty.span()=> <#ty as #library::data::DataManager>::FIXED }
+        }
+    });
+    quote! { #library::data::all_fixed(&[#(#parts),*]) }
+}
+
+/// Statements that describe the fields to `__fields`.
+fn describe_fields(library: &Path, fields: &Fields) -> TokenStream {
+    fields
+        .stored()
+        .map(|field| {
+            let name = field.name();
+            let describe = match &field.attrs.with {
+                Some(with) => {
+                    let path = &with.value;
+                    quote_spanned! {path.span()=> #path::schema }
+                }
+                None => {
+                    let ty = field.stored_type();
+                    quote_spanned! {ty.span()=> <#ty as #library::data::DataManager>::schema }
+                }
+            };
+            let call = match fields.style {
+                Style::Tuple => quote! { __fields.item_with(#describe); },
+                Style::Named | Style::Unit => quote! { __fields.field_with(#name, #describe); },
+            };
+            let default = field.attrs.default.is_some().then(|| quote! { __fields.has_default(); });
+            quote! { #call #default }
+        })
+        .collect()
+}

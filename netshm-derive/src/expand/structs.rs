@@ -1,0 +1,93 @@
+//! Structs: their fields one after the other.
+
+use proc_macro2::TokenStream;
+use quote::{quote, quote_spanned};
+use syn::Path;
+use syn::spanned::Spanned;
+
+use super::data::Parts;
+use super::{binding, decode_field, describe_fields, encode_field, fixed_words};
+use crate::ast::{Fields, Style};
+
+/// Fields are read in their order, then put together.
+fn read_all(library: &Path, fields: &Fields, path: &TokenStream) -> TokenStream {
+    let bindings: Vec<_> = (0..fields.fields.len()).map(binding).collect();
+    let reads = fields.fields.iter().zip(&bindings).map(|(field, binding)| {
+        let (ty, read) = (&field.ty, decode_field(library, field));
+        quote! { let #binding: #ty = #read; }
+    });
+    let members = fields.fields.iter().map(|field| &field.member);
+    quote! {
+        #(#reads)*
+        ::core::result::Result::Ok(#path { #(#members: #bindings),* })
+    }
+}
+
+pub(super) fn plain(library: &Path, name: &str, fields: &Fields) -> Parts {
+    let encode = fields.stored().map(|field| {
+        let member = &field.member;
+        encode_field(library, field, &quote!(&self.#member))
+    });
+    let describe = describe_fields(library, fields);
+    let schema = match fields.style {
+        Style::Tuple => quote! { __types.tuple_structure::<Self>(#name, |__fields| { #describe }) },
+        Style::Named | Style::Unit => quote! { __types.structure::<Self>(#name, |__fields| { #describe }) },
+    };
+    Parts {
+        items: TokenStream::new(),
+        fixed: fixed_words(library, fields),
+        encode: quote! { #(#encode)* },
+        decode: read_all(library, fields, &quote!(Self)),
+        schema,
+    }
+}
+
+/// A struct that is stored, in every respect, as its only field.
+pub(super) fn transparent(library: &Path, fields: &Fields) -> Parts {
+    let plain = plain(library, "", fields);
+    let Some(field) = fields.stored().next() else { return plain };
+    if let Some(with) = &field.attrs.with {
+        let path = &with.value;
+        return Parts { schema: quote_spanned! {path.span()=> #path::schema(__types) }, ..plain };
+    }
+    let stored = field.stored_type();
+    let schema = quote_spanned! {stored.span()=> <#stored as #library::data::DataManager>::schema(__types) };
+    let make = make(fields);
+    let member = &field.member;
+    let items = if field.attrs.as_type.is_some() {
+        TokenStream::new()
+    } else {
+        quote! {
+            const ARRAY: bool = <#stored as #library::data::DataManager>::ARRAY;
+            const PACKED: usize = <#stored as #library::data::DataManager>::PACKED;
+
+            fn encode_slice(
+                __items: &[Self],
+                __out: &mut #library::data::Encoder<'_>,
+            ) -> ::core::result::Result<(), #library::data::DataError> {
+                #library::data::encode_inner(__items, __out, |__item| &__item.#member)
+            }
+
+            fn decode_vec(
+                __len: usize,
+                __input: &mut #library::data::Decoder<'_>,
+            ) -> ::core::result::Result<::std::vec::Vec<Self>, #library::data::DataError> {
+                #library::data::decode_inner(__len, __input, |__inner: #stored| #make)
+            }
+        }
+    };
+    Parts { items, schema, ..plain }
+}
+
+/// The struct around `__inner`: an expression.
+fn make(fields: &Fields) -> TokenStream {
+    let members = fields.fields.iter().map(|field| {
+        let (member, ty) = (&field.member, &field.ty);
+        if field.attrs.skip.is_some() {
+            quote! { #member: <#ty as ::core::default::Default>::default() }
+        } else {
+            quote! { #member: __inner }
+        }
+    });
+    quote! { Self { #(#members),* } }
+}

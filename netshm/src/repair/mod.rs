@@ -1,0 +1,135 @@
+//! Saving what is sound in a damaged object.
+//!
+//! The object is not mended in place: what is sound is copied to a new object, which then takes over the name in one
+//! step. Whatever interrupts a repair, the name stands for the damaged object as it was, or for the repaired one.
+
+mod salvage;
+
+use std::fmt;
+
+use crate::check::{self, Contents, Report};
+use crate::data::{ObjectSchema, hash_text};
+use crate::directory::Elements;
+use crate::layout::header::Kind;
+use crate::os::path;
+use crate::shm::Shm;
+use crate::store::create::{self, Alone, Shape, Spec};
+use crate::{Error, Result, ShmName};
+
+/// What a [`repair`] found and saved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Repair {
+    /// The check of the object before the repair.
+    pub before: Report,
+    /// Bindings saved; elements that differ from the default, in an array.
+    pub saved: u64,
+    /// Places that should lead to a binding, an element or a part of the index, but lead to nothing sound; what lay
+    /// behind each is lost.
+    pub dropped: u64,
+    /// Bindings among those saved that the index had lost. Each is the oldest binding of its key now.
+    pub found: u64,
+}
+
+impl fmt::Display for Repair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Repair { before, saved, dropped, found } = self;
+        write!(f, "saved {saved} ({found} of them without the index), dropped {dropped}; before: {before}")
+    }
+}
+
+/// Replaces a damaged object by a new one with all that is sound in it: index, counts and free lists are built anew from
+/// the records. Nobody may have the object open.
+///
+/// The header must be sound, for nothing can be made of an object whose shape is unknown. A sound object is rebuilt
+/// too, which makes it as small as it can be.
+///
+/// ```
+/// # use netshm::{HashTable, Locking, Shm};
+/// # let shm = Shm::create_unique(&"posix:/repair.XXXXXX".parse()?, 0o600)?;
+/// # let name = shm.name().clone();
+/// # let tab: HashTable<String, u64> = HashTable::manage(shm, Locking::Futex)?;
+/// # tab.add("one", &1)?;
+/// # drop(tab);
+/// let repair = netshm::repair(&name)?;
+/// assert_eq!((repair.saved, repair.dropped), (1, 0));
+/// # name.unlink()?;
+/// # Ok::<(), netshm::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::InUse`] if somebody has the object open, [`Error::NotNetshm`], [`Error::UnsupportedVersion`],
+/// [`Error::Corrupt`] if the header is damaged, [`Error::NoSpace`] if there is no room for a second object,
+/// [`Error::Io`].
+pub fn repair(name: &ShmName) -> Result<Repair> {
+    let damaged = Shm::open(name)?;
+    let alone = Alone::open(damaged.object(), "repair it")?;
+    let elements = Elements::dense_or_not(alone.header.element_words);
+    let contents = match alone.header.kind {
+        Kind::Array => Contents::Directory { elements, element: |_| Ok(()) },
+        Kind::Table | Kind::HashTable => Contents::Index { key: |_| Ok(()), value: |_| Ok(()) },
+    };
+    let before = check::inspect(&alone.store, None, contents)?;
+    let (schema, default) = alone.type_of()?;
+    if schema.parse::<ObjectSchema>().is_err() {
+        return Err(alone.store.region().corrupt(alone.store.geometry().schema(), "the stored schema is damaged"));
+    }
+    let status = path::status(damaged.object().fd()).map_err(|source| failed(name, "look up the mode", source))?;
+    let pattern = name.with_last_part(".netshm-repair-XXXXXXXX".as_ref())?;
+    let new = Unfinished(Some(Shm::create_unique(&pattern, status.mode & 0o777)?));
+    let Some(fresh) = &new.0 else { unreachable!("taken at the end only") };
+    let geometry = alone.header.geometry;
+    let spec = Spec {
+        kind: alone.header.kind,
+        schema_hash: hash_text(&schema),
+        schema,
+        default: default.clone(),
+        element_words: alone.header.element_words,
+        show_default: &|_| String::new(),
+        difference: &|_| String::new(),
+        shape: Shape {
+            pagesize: Some(geometry.pagesize),
+            init: Some(geometry.init),
+            stripes: Some(geometry.stripes),
+            slots: Some(geometry.slots),
+            max_size: Some(geometry.max_size),
+            locking: Some(alone.header.locking),
+            recreate: false,
+        },
+    };
+    let store = create::open(fresh.object(), &spec)?;
+    let mut salvage = salvage::Salvage::new(&alone.store, &store);
+    match alone.header.kind {
+        Kind::Array => salvage.array(elements, &default)?,
+        Kind::Table | Kind::HashTable => salvage.table()?,
+    }
+    let outcome = Repair { before, saved: salvage.saved, dropped: salvage.dropped, found: salvage.found };
+    store.sync_locked()?;
+    new.take_over(name)?;
+    Ok(outcome)
+}
+
+fn failed(name: &ShmName, doing: &'static str, source: std::io::Error) -> Error {
+    Error::Io { object: name.to_string().into(), doing, source }
+}
+
+/// The new object, which goes away again unless it takes over the old one's name.
+struct Unfinished(Option<Shm>);
+
+impl Unfinished {
+    fn take_over(mut self, name: &ShmName) -> Result<()> {
+        let Some(new) = self.0.take() else { return Ok(()) };
+        path::rename(&new.name().path(), &name.path()).map_err(|source| {
+            let _ = new.name().unlink();
+            failed(name, "give the repaired object its name", source)
+        })
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Some(new) = &self.0 {
+            let _ = new.name().unlink();
+        }
+    }
+}

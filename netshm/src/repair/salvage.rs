@@ -1,0 +1,218 @@
+//! Copying what is sound from one object to another.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+
+use crate::Result;
+use crate::check::LostBlocks;
+use crate::directory::{self, Elements, FANOUT, FANOUT_BITS, HIGHEST};
+use crate::index::bindings::{self, Key, Payload};
+use crate::index::{Chain, MOST_BUCKETS, Record};
+use crate::layout::header::ARRAY_LEN;
+use crate::layout::record::{CELLS, Cell};
+use crate::os::copy;
+use crate::store::{Limits, Store, group};
+
+/// A salvage under way.
+pub(super) struct Salvage<'a> {
+    from: &'a Store,
+    to: &'a Arc<Store>,
+    /// Records that have been met, so that no binding is saved twice.
+    met: HashSet<u64>,
+    pub(super) saved: u64,
+    pub(super) dropped: u64,
+    pub(super) found: u64,
+}
+
+impl<'a> Salvage<'a> {
+    pub(super) fn new(from: &'a Store, to: &'a Arc<Store>) -> Self {
+        Salvage { from, to, met: HashSet::new(), saved: 0, dropped: 0, found: 0 }
+    }
+
+    /// Saves the bindings of a table.
+    pub(super) fn table(&mut self) -> Result<()> {
+        let mut lost = LostBlocks::read(self.from)?;
+        for stripe in 0..self.from.geometry().stripes {
+            let stacks = self.stacks(stripe);
+            // What the index has lost comes first, so that it lies under what the index knows.
+            for at in lost.of_stripe(stripe) {
+                match Record::at(self.from.region(), at) {
+                    Ok(record) if record.lengths.key > 0 && self.belongs(&record, stripe) && self.met.insert(at) => {
+                        self.save(at)?;
+                        self.found += 1;
+                    }
+                    _ => {}
+                }
+            }
+            for stack in stacks {
+                for at in stack.into_iter().rev() {
+                    self.save(at)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The stacks of bindings that the index of a stripe leads to, each with its newest binding first.
+    fn stacks(&mut self, stripe: u32) -> Vec<Vec<u64>> {
+        let region = self.from.region();
+        let at = region.geometry().stripe(stripe);
+        let mut stacks = Vec::new();
+        let buckets = region.field(at.buckets()).load(Relaxed);
+        if buckets > MOST_BUCKETS {
+            self.dropped += 1;
+            return stacks;
+        }
+        for bucket in 0..buckets {
+            let mut chain = match Chain::of(region, at, buckets, bucket) {
+                Ok(chain) => chain,
+                Err(_) => {
+                    self.dropped += 1;
+                    continue;
+                }
+            };
+            loop {
+                for word in &chain.bucket()[..CELLS] {
+                    let cell = Cell(word.load(Relaxed));
+                    if !cell.is_empty() {
+                        stacks.push(self.stack(cell.record(), stripe));
+                    }
+                }
+                match chain.advance() {
+                    Ok(true) if self.met.insert(chain.at()) => {}
+                    Ok(false) => break,
+                    Ok(true) | Err(_) => {
+                        self.dropped += 1;
+                        break;
+                    }
+                }
+            }
+        }
+        stacks
+    }
+
+    /// The bindings from one of them to the oldest, as far as they are sound.
+    fn stack(&mut self, newest: u64, stripe: u32) -> Vec<u64> {
+        let region = self.from.region();
+        let (mut stack, mut next) = (Vec::new(), newest);
+        let mut key = None;
+        while next != 0 {
+            match Record::at(region, next) {
+                Ok(record)
+                    if self.belongs(&record, stripe)
+                        && key.get_or_insert_with(|| copied(record.key())) == &copied(record.key())
+                        && self.met.insert(next) =>
+                {
+                    stack.push(next);
+                    next = record.older();
+                }
+                _ => {
+                    self.dropped += 1;
+                    break;
+                }
+            }
+        }
+        stack
+    }
+
+    /// Whether a record's key leads to the stripe: chance makes one of few stripes right, and damage of the key shows.
+    fn belongs(&self, record: &Record<'_>, stripe: u32) -> bool {
+        self.from.stripe_of(self.from.hash(&copied(record.key()))) == stripe
+    }
+
+    /// Adds a binding to the new object.
+    fn save(&mut self, at: u64) -> Result<()> {
+        let record = Record::at(self.from.region(), at)?;
+        let words = copied(record.key());
+        let hash = self.to.hash(&words);
+        let stripe = self.to.stripe_of(hash);
+        let key = Key { words: &words, hash, stripe, at: self.to.geometry().stripe(stripe) };
+        let value = copied(record.value());
+        self.change(|change| bindings::add(change, key, Payload::Words(&value)))
+    }
+
+    fn change(&mut self, mut make: impl FnMut(&mut crate::store::Change<'_>) -> Result<()>) -> Result<()> {
+        group::change(self.to, Limits::default(), "repair it", &mut make)?;
+        self.saved += 1;
+        Ok(())
+    }
+
+    /// Saves the elements of an array.
+    pub(super) fn array(&mut self, elements: Elements, default: &[u64]) -> Result<()> {
+        let region = self.from.region();
+        let length = region.field(ARRAY_LEN).load(Relaxed);
+        group::change(self.to, Limits::default(), "repair it", |change| {
+            directory::resize(change, elements, default, length)
+        })?;
+        for stripe in 0..region.geometry().stripes {
+            let at = region.geometry().stripe(stripe);
+            let (height, root) = (region.field(at.buckets()).load(Relaxed), region.field(at.segment(0)).load(Relaxed));
+            if height > HIGHEST {
+                self.dropped += 1;
+            } else if height > 0 {
+                let mut chunks = Vec::new();
+                self.chunks(root, height as u32, 0, elements, &mut chunks);
+                for (chunk, node) in chunks {
+                    let stripes = u64::from(region.geometry().stripes);
+                    let number = chunk.saturating_mul(stripes).saturating_add(u64::from(stripe));
+                    self.chunk(node, elements.first_of(number), elements, length, default)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The chunks under a node, with their numbers in the stripe.
+    fn chunks(&mut self, node: u64, height: u32, first: u64, elements: Elements, chunks: &mut Vec<(u64, u64)>) {
+        if node == 0 {
+            return;
+        }
+        let words = if height == 0 { elements.chunk_words() } else { FANOUT };
+        let record = Record::at(self.from.region(), node).ok().filter(|record| record.lengths.value == words);
+        let Some(record) = record.filter(|_| self.met.insert(node)) else {
+            self.dropped += 1;
+            return;
+        };
+        if height == 0 {
+            chunks.push((first, node));
+            return;
+        }
+        let step = 1u64.checked_shl((height - 1) * FANOUT_BITS).unwrap_or(0);
+        for (child, i) in record.value().iter().zip(0..) {
+            let start = first.wrapping_add(step.wrapping_mul(i));
+            self.chunks(child.load(Relaxed), height - 1, start, elements, chunks);
+        }
+    }
+
+    fn chunk(&mut self, node: u64, first: u64, elements: Elements, length: u64, default: &[u64]) -> Result<()> {
+        let region = self.from.region();
+        let record = Record::at(region, node)?;
+        let words = copied(record.value());
+        let each = elements.dense().unwrap_or(1) as usize;
+        for (element, index) in words.chunks_exact(each).zip(first..length) {
+            let value = match (elements.dense(), element[0]) {
+                (Some(_), _) if element == default => continue,
+                (Some(_), _) => element.to_vec(),
+                (None, 0) => continue,
+                (None, at) => match Record::at(region, at).ok().filter(|_| self.met.insert(at)) {
+                    Some(record) => copied(record.value()),
+                    None => {
+                        self.dropped += 1;
+                        continue;
+                    }
+                },
+            };
+            let spot = elements.spot(self.to.geometry(), index);
+            self.change(|change| directory::set(change, elements, spot, default, Payload::Words(&value)))?;
+        }
+        Ok(())
+    }
+}
+
+fn copied(words: &[AtomicU64]) -> Vec<u64> {
+    let mut copied = vec![0; words.len()];
+    copy::load_words(words, &mut copied);
+    copied
+}

@@ -1,0 +1,182 @@
+//! What `repair` saves of damaged objects, and what happens after the system went down.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{FileExt, PermissionsExt};
+
+use netshm::{Array, Error, HashTable, Locking, Result, Shm, repair};
+use netshm_tests::Scratch;
+
+type Words = HashTable<String, u64>;
+
+fn open(object: &Scratch) -> Result<Words> {
+    HashTable::options().locking(Locking::Futex).stripes(4).manage(object.open())
+}
+
+fn contents(tab: &Words) -> BTreeMap<String, Vec<u64>> {
+    let mut all: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    tab.for_each(|key, value| all.entry(key).or_default().push(value)).unwrap();
+    all
+}
+
+fn fill(tab: &Words) {
+    for i in 0..3000u64 {
+        tab.add(&format!("key {}", i % 1000), &i).unwrap();
+    }
+}
+
+/// Where the file of an object holds a sequence of bytes, and the file.
+fn places(object: &Scratch, bytes: &[u8]) -> (Vec<u64>, fs::File) {
+    let path = object.name().to_string().replace("file:", "");
+    let file = fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
+    let all = fs::read(&path).unwrap();
+    let found = all.windows(bytes.len()).enumerate().filter(|(_, window)| *window == bytes).map(|(at, _)| at as u64);
+    (found.collect(), file)
+}
+
+#[test]
+fn a_sound_table_stays_as_it_is_and_becomes_small() {
+    let object = Scratch::file("repair-sound");
+    let tab = open(&object).unwrap();
+    fill(&tab);
+    for i in 20..1000 {
+        tab.remove_all(&format!("key {i}")).unwrap();
+    }
+    let (before, size) = (contents(&tab), tab.shm().size().unwrap());
+    tab.shm().set_mode(0o640).unwrap();
+    drop(tab);
+    let outcome = repair(object.name()).unwrap();
+    assert!(outcome.before.is_clean(), "{outcome}");
+    assert_eq!((outcome.saved, outcome.dropped, outcome.found), (60, 0, 0));
+    let tab = open(&object).unwrap();
+    assert_eq!(contents(&tab), before);
+    assert!(tab.check().unwrap().is_clean());
+    assert!(tab.shm().size().unwrap() <= size);
+    let path = object.name().to_string().replace("file:", "");
+    assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o640);
+}
+
+#[test]
+fn who_has_the_object_open_keeps_it_from_repair() {
+    let object = Scratch::file("repair-in-use");
+    let tab = open(&object).unwrap();
+    assert!(matches!(repair(object.name()), Err(Error::InUse { .. })));
+    drop(tab);
+    repair(object.name()).unwrap();
+}
+
+#[test]
+fn bindings_that_the_index_has_lost_are_found() {
+    let object = Scratch::file("repair-index");
+    let tab = open(&object).unwrap();
+    fill(&tab);
+    let before = contents(&tab);
+    drop(tab);
+    // A pointer is the address in words, above 23 other bits. The one that is not in another record is the key's cell.
+    let (texts, file) = places(&object, b"key 77\0\0");
+    let records: Vec<u64> = texts.iter().map(|text| text - 16).collect();
+    let all = fs::read(object.name().to_string().replace("file:", "")).unwrap();
+    for (word, at) in all.chunks_exact(8).zip((0u64..).step_by(8)) {
+        let pointer = u64::from_ne_bytes(word.try_into().unwrap()) >> 23 << 3;
+        if records.contains(&pointer) && !records.contains(&at) {
+            file.write_all_at(&[0; 8], at).unwrap();
+        }
+    }
+    let outcome = repair(object.name()).unwrap();
+    assert!(!outcome.before.is_clean());
+    assert_eq!((outcome.saved, outcome.found), (3000, 3), "{outcome}");
+    let tab = open(&object).unwrap();
+    let mut saved = contents(&tab);
+    let mut expected = before;
+    // In which order a key's bindings come that only the records tell of is open.
+    for all in [&mut saved, &mut expected] {
+        all.get_mut("key 77").unwrap().sort_unstable();
+    }
+    assert_eq!(saved, expected);
+    assert!(tab.check().unwrap().is_clean());
+}
+
+#[test]
+fn arrays_are_repaired() {
+    let object = Scratch::file("repair-array");
+    let array: Array<String> = Array::manage(object.open(), "-".to_owned(), Locking::Futex).unwrap();
+    array.resize(1_000_000).unwrap();
+    for i in 0..500 {
+        array.set(i * 1999, &format!("element {i}")).unwrap();
+    }
+    drop(array);
+    // A head whose lengths lead nowhere.
+    let (found, file) = places(&object, b"element 250\0");
+    file.write_all_at(&[255; 8], found[0] - 16).unwrap();
+    let outcome = repair(object.name()).unwrap();
+    assert!(!outcome.before.is_clean());
+    assert_eq!((outcome.saved, outcome.dropped), (499, 1), "{outcome}");
+    let array: Array<String> = Array::manage(object.open(), "-".to_owned(), Locking::Futex).unwrap();
+    assert_eq!(array.len().unwrap(), 1_000_000);
+    for i in 0..500 {
+        let expected = if i == 250 { "-".to_owned() } else { format!("element {i}") };
+        assert_eq!(array.get(i * 1999).unwrap(), expected);
+    }
+    assert!(array.check().unwrap().is_clean());
+}
+
+/// Makes an object look as if it had been written by a system that went down: with another boot id.
+fn pretend_reboot(object: &Scratch) {
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    let id: u128 = u128::from_str_radix(&boot.trim().replace('-', ""), 16).unwrap();
+    let candidates = [id.to_ne_bytes(), id.to_be_bytes(), id.to_le_bytes()];
+    let halves = |bytes: [u8; 16]| [&bytes[8..], &bytes[..8]].concat();
+    let all: Vec<Vec<u8>> = candidates.iter().flat_map(|bytes| [bytes.to_vec(), halves(*bytes)]).collect();
+    let hit = all.iter().map(|bytes| places(object, bytes)).find(|(found, _)| !found.is_empty());
+    let (found, file) = hit.expect("the boot id stands in the header");
+    file.write_all_at(&[7; 16], found[0]).unwrap();
+}
+
+#[test]
+fn after_a_reboot_an_object_is_checked() {
+    let object = Scratch::file("repair-reboot");
+    let tab = open(&object).unwrap();
+    fill(&tab);
+    drop(tab);
+    // Sound: it is used.
+    pretend_reboot(&object);
+    let tab = open(&object).unwrap();
+    assert_eq!(tab.len().unwrap(), 3000);
+    drop(tab);
+    // Damaged: it is not, but can be repaired.
+    pretend_reboot(&object);
+    let (found, file) = places(&object, b"key 77\0\0");
+    file.write_all_at(&[255; 8], found[0]).unwrap();
+    match open(&object) {
+        Err(error @ Error::Corrupt { .. }) => assert!(error.to_string().contains("went down"), "{error}"),
+        other => panic!("{other:?}"),
+    }
+    let outcome = repair(object.name()).unwrap();
+    assert!(outcome.dropped > 0 && outcome.saved >= 2990, "{outcome}");
+    assert!(open(&object).unwrap().check().unwrap().is_clean());
+}
+
+#[test]
+fn after_a_sync_nothing_needs_to_be_checked() {
+    let object = Scratch::file("repair-synced");
+    let tab = open(&object).unwrap();
+    fill(&tab);
+    tab.sync().unwrap();
+    assert!(!tab.stats().unwrap().dirty);
+    drop(tab);
+    pretend_reboot(&object);
+    let (found, file) = places(&object, b"key 77\0\0");
+    file.write_all_at(b"key 78\0\0", found[0]).unwrap();
+    // The damage is not looked for, since a system that goes down does none to a synchronised object.
+    open(&object).unwrap();
+}
+
+#[test]
+fn a_foreign_file_is_not_repaired() {
+    let object = Scratch::file("repair-foreign");
+    let path = object.name().to_string().replace("file:", "");
+    fs::write(&path, "not an object of ours at all").unwrap();
+    assert!(matches!(repair(object.name()), Err(Error::NotNetshm { .. })));
+    assert_eq!(fs::read_to_string(path).unwrap(), "not an object of ours at all");
+    assert!(Shm::open(object.name()).is_ok());
+}

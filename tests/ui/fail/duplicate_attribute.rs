@@ -1,0 +1,9 @@
+use netshm::ShmData;
+
+#[derive(ShmData)]
+struct Session {
+    #[shm(rename = "uid", rename = "id")]
+    user: u64,
+}
+
+fn main() {}

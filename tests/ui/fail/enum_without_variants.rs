@@ -1,0 +1,6 @@
+use netshm::ShmData;
+
+#[derive(ShmData)]
+enum Never {}
+
+fn main() {}

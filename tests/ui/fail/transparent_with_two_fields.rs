@@ -1,0 +1,7 @@
+use netshm::ShmData;
+
+#[derive(ShmData)]
+#[shm(transparent)]
+struct Pair(u64, u64);
+
+fn main() {}

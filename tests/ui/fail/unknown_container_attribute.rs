@@ -1,0 +1,7 @@
+use netshm::ShmData;
+
+#[derive(ShmData)]
+#[shm(transparant)]
+struct Id(u64);
+
+fn main() {}

@@ -1,0 +1,10 @@
+use std::sync::Mutex;
+
+use netshm::ShmData;
+
+#[derive(ShmData)]
+enum Shared {
+    Counter(Mutex<u64>),
+}
+
+fn main() {}

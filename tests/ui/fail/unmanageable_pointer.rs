@@ -1,0 +1,8 @@
+use netshm::ShmData;
+
+#[derive(ShmData)]
+struct Node {
+    next: *const Node,
+}
+
+fn main() {}

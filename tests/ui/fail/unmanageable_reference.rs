@@ -1,0 +1,8 @@
+use netshm::ShmData;
+
+#[derive(ShmData)]
+struct Session {
+    name: &'static str,
+}
+
+fn main() {}
