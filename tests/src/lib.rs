@@ -1,7 +1,12 @@
-//! What the tests of several subjects share: objects that go away at the end, and children with a time limit.
+//! What the tests of several subjects share: objects that go away at the end, children with a time limit, repeatable
+//! randomness, and one face for all tables.
 
 mod children;
+mod random;
 mod scratch;
+mod verbs;
 
 pub use children::{Child, part};
+pub use random::Random;
 pub use scratch::Scratch;
+pub use verbs::{AnyKey, AnyValue, Shape, Verbs, Way};
