@@ -71,9 +71,9 @@ pub fn repair(name: &ShmName) -> Result<Repair> {
     };
     let before = check::inspect(&alone.store, None, contents)?;
     let (schema, default) = alone.type_of()?;
-    if schema.parse::<ObjectSchema>().is_err() {
+    let Ok(types) = schema.parse::<ObjectSchema>() else {
         return Err(alone.store.region().corrupt(alone.store.geometry().schema(), "the stored schema is damaged"));
-    }
+    };
     let status = path::status(damaged.object().fd()).map_err(|source| failed(name, "look up the mode", source))?;
     let pattern = name.with_last_part(".netshm-repair-XXXXXXXX".as_ref())?;
     let new = Unfinished(Some(Shm::create_unique(&pattern, status.mode & 0o777)?));
@@ -99,7 +99,7 @@ pub fn repair(name: &ShmName) -> Result<Repair> {
         },
     };
     let (store, _) = create::open(fresh.object(), &spec)?;
-    let mut salvage = salvage::Salvage::new(&alone.store, &store);
+    let mut salvage = salvage::Salvage::new(&alone.store, &store, &types);
     match alone.header.kind {
         Kind::Array => salvage.array(elements, &default)?,
         Kind::Table | Kind::HashTable => salvage.table()?,

@@ -7,9 +7,10 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use crate::Result;
 use crate::check::LostBlocks;
+use crate::data::{ObjectSchema, Schema};
 use crate::directory::{self, Elements, FANOUT, FANOUT_BITS, HIGHEST};
 use crate::index::bindings::{self, Key, Payload};
-use crate::index::{Chain, MOST_BUCKETS, Record};
+use crate::index::{Chain, MOST_BUCKETS, Record, bucket_of};
 use crate::layout::header::ARRAY_LEN;
 use crate::layout::record::{CELLS, Cell};
 use crate::os::copy;
@@ -21,14 +22,15 @@ pub(super) struct Salvage<'a> {
     to: &'a Arc<Store>,
     /// Records that have been met, so that no binding is saved twice.
     met: HashSet<u64>,
+    types: &'a ObjectSchema,
     pub(super) saved: u64,
     pub(super) dropped: u64,
     pub(super) found: u64,
 }
 
 impl<'a> Salvage<'a> {
-    pub(super) fn new(from: &'a Store, to: &'a Arc<Store>) -> Self {
-        Salvage { from, to, met: HashSet::new(), saved: 0, dropped: 0, found: 0 }
+    pub(super) fn new(from: &'a Store, to: &'a Arc<Store>, types: &'a ObjectSchema) -> Self {
+        Salvage { from, to, met: HashSet::new(), types, saved: 0, dropped: 0, found: 0 }
     }
 
     /// Saves the bindings of a table.
@@ -77,7 +79,17 @@ impl<'a> Salvage<'a> {
                 for word in &chain.bucket()[..CELLS] {
                     let cell = Cell(word.load(Relaxed));
                     if !cell.is_empty() {
-                        stacks.push(self.stack(cell.record(), stripe));
+                        let stack = self.stack(cell.record(), stripe);
+                        let is_at_its_place = |at: &u64| {
+                            let key = Record::at(region, *at).map(|record| copied(record.key())).unwrap_or_default();
+                            let hash = self.from.hash(&key);
+                            cell.agrees(hash) && bucket_of(hash, buckets) == bucket
+                        };
+                        match stack.first() {
+                            Some(newest) if is_at_its_place(newest) => stacks.push(stack),
+                            Some(_) => self.dropped += 1,
+                            None => {}
+                        }
                     }
                 }
                 match chain.advance() {
@@ -117,9 +129,16 @@ impl<'a> Salvage<'a> {
         stack
     }
 
-    /// Whether a record's key leads to the stripe: chance makes one of few stripes right, and damage of the key shows.
+    /// Whether a record is a binding of the stripe: its key leads there, and key and value are of their types.
     fn belongs(&self, record: &Record<'_>, stripe: u32) -> bool {
-        self.from.stripe_of(self.from.hash(&copied(record.key()))) == stripe
+        let key = copied(record.key());
+        let typed = match self.types {
+            ObjectSchema::HashTable { key: key_type, value } => {
+                key_type.accepts(&key) && value.accepts(&copied(record.value()))
+            }
+            _ => Schema::of::<i32>().accepts(&key) && Schema::of::<Vec<i32>>().accepts(&copied(record.value())),
+        };
+        typed && self.from.stripe_of(self.from.hash(&key)) == stripe
     }
 
     /// Adds a binding to the new object.
@@ -191,14 +210,22 @@ impl<'a> Salvage<'a> {
         let record = Record::at(region, node)?;
         let words = copied(record.value());
         let each = elements.dense().unwrap_or(1) as usize;
+        let sound = |words: &[u64]| match self.types {
+            ObjectSchema::Array { element } => element.accepts(words),
+            _ => true,
+        };
         for (element, index) in words.chunks_exact(each).zip(first..length) {
             let value = match (elements.dense(), element[0]) {
                 (Some(_), _) if element == default => continue,
-                (Some(_), _) => element.to_vec(),
+                (Some(_), _) if sound(element) => element.to_vec(),
+                (Some(_), _) => {
+                    self.dropped += 1;
+                    continue;
+                }
                 (None, 0) => continue,
                 (None, at) => match Record::at(region, at).ok().filter(|_| self.met.insert(at)) {
-                    Some(record) => copied(record.value()),
-                    None => {
+                    Some(record) if sound(&copied(record.value())) => copied(record.value()),
+                    _ => {
                         self.dropped += 1;
                         continue;
                     }
