@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 use crate::check::{self, Contents};
 use crate::data::{DataError, DataManager, Decoder, Encode, Encoder};
 use crate::index::bindings::{Key, Payload};
+use crate::layout::MAX_VALUE;
 use crate::os::copy;
 use crate::store::create::{self, Agreement, Spec};
 use crate::store::group;
@@ -110,7 +111,7 @@ impl Handle {
             |error: DataError| Error::Decode { object: object.clone(), type_name: error.type_name, what: error.what };
         let mut counting = Encoder::counting();
         DataManager::encode(value, &mut counting).map_err(fail)?;
-        let mut words = vec![0; counting.written()];
+        let mut words = vec![0; check_size(&counting)?];
         DataManager::encode(value, &mut Encoder::private(&mut words)).map_err(fail)?;
         Ok(words)
     }
@@ -177,12 +178,7 @@ impl Handle {
     fn count<W: Encode + ?Sized>(&self, value: &W) -> Result<usize> {
         let mut encoder = Encoder::counting();
         value.encode(&mut encoder).map_err(|error| self.data_error(error))?;
-        let words = encoder.written();
-        let size = words as u64 * 8;
-        if size > crate::layout::MAX_VALUE {
-            return Err(Error::TooLarge { what: "a key or value", size, limit: crate::layout::MAX_VALUE });
-        }
-        Ok(words)
+        check_size(&encoder)
     }
 
     #[inline]
@@ -214,7 +210,18 @@ impl Handle {
     }
 }
 
-/// The same without a handle.
+/// The words that an encoding takes, unless they are too many for a key or a value.
+#[inline]
+fn check_size(counted: &Encoder<'_>) -> Result<usize> {
+    let words = counted.written();
+    let size = words as u64 * 8;
+    if size > MAX_VALUE {
+        return Err(Error::TooLarge { what: "a key or value", size, limit: MAX_VALUE });
+    }
+    Ok(words)
+}
+
+/// The error for a value that does not fit its words, or the reverse.
 #[cold]
 fn data_error(store: &Store, error: DataError) -> Error {
     Error::Decode { object: store.name(), type_name: error.type_name, what: error.what }

@@ -275,9 +275,9 @@ impl Table {
         self.inner.group_retry(body)
     }
 
-    /// Shows the bindings of a key block by block, the newest binding first, while they are locked against writers. A
-    /// block has at most a page of words; `visit` says how to go on ([`Flow::Remove`] is for
-    /// [`write_blocks`](Self::write_blocks) and means [`Flow::NextBinding`] here).
+    /// Shows the bindings of a key block by block, the newest binding first, while they are locked against writers; a
+    /// change by this thread meanwhile is [`Error::Iterating`]. A block has at most a page of words; `visit` says how to
+    /// go on ([`Flow::Remove`] is for [`write_blocks`](Self::write_blocks) and means [`Flow::NextBinding`] here).
     ///
     /// # Errors
     /// Those of [`HashTable::find`].
@@ -286,7 +286,7 @@ impl Table {
     }
 
     /// Shows the bindings of a key block by block, the newest binding first, for changing them in place or removing them.
-    /// All of it happens, or nothing.
+    /// All of it happens, or nothing. Another change by this thread meanwhile is [`Error::Iterating`].
     ///
     /// # Errors
     /// Those of [`HashTable::add`].

@@ -4,7 +4,6 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::DataError;
-use crate::layout::MAX_VALUE;
 use crate::os::copy;
 
 /// Boxes and sequences may be nested so deep, so that no value exhausts the stack.
@@ -13,7 +12,6 @@ pub(crate) const MAX_DEPTH: u32 = 128;
 pub(super) const TOO_DEEP: DataError = DataError::new("a value", "boxes or sequences nested more than 128 deep");
 const FULL: DataError =
     DataError::new("a value", "encoding it twice gave different lengths, or another than its FIXED");
-const HUGE: DataError = DataError::new("a value", "takes more than 2,147,483,647 bytes");
 
 enum Sink<'a> {
     /// Nothing is written: how long will it be?
@@ -82,12 +80,9 @@ impl<'a> Encoder<'a> {
     /// Writes bytes, eight to a word, the last word filled up with zeros. Their number is not written.
     ///
     /// # Errors
-    /// Those of [`put`](Self::put); bytes too many for any value.
+    /// Those of [`put`](Self::put).
     #[inline]
     pub fn put_bytes(&mut self, bytes: &[u8]) -> Result<(), DataError> {
-        if bytes.len() as u64 > MAX_VALUE {
-            return Err(HUGE);
-        }
         let end = self.at + bytes.len().div_ceil(8);
         match &mut self.sink {
             Sink::Count => {}

@@ -98,15 +98,17 @@ pub(crate) fn remove_all(change: &mut Change<'_>, key: Key<'_>) -> Result<u64> {
     Ok(count)
 }
 
-/// Removes the binding `record` of a key whose newest binding was found: any of the stack.
-pub(crate) fn remove_binding(change: &mut Change<'_>, key: Key<'_>, at: u64) -> Result<bool> {
+/// Removes a binding from anywhere in the stack of a key. `newer` is the binding above it, if the caller has just been
+/// there (0 if not); otherwise it is looked for from the top.
+pub(crate) fn remove_binding(change: &mut Change<'_>, key: Key<'_>, newer: u64, at: u64) -> Result<bool> {
     change.write_stripe(key.stripe)?;
     let region = change.target().region();
     let Some(found) = find(region, key.at, key.hash, key.words)? else { return Ok(false) };
     if found.record.at == at {
         return pop(change, key.stripe, key.at, &found).map(|()| true);
     }
-    for record in super::Bindings::from(region, key.at, found.record.at) {
+    let start = if newer == 0 { found.record.at } else { newer };
+    for record in super::Bindings::from(region, key.at, start) {
         let record = record?;
         if record.older() == at {
             let removed = Record::at(region, at)?;

@@ -8,6 +8,7 @@ use crate::heap::Memory;
 use crate::index::bindings::{self, Key};
 use crate::index::{self, Record};
 use crate::layout::Place;
+use crate::store::group::Iteration;
 use crate::store::{group, read};
 use crate::{Error, Result};
 
@@ -160,7 +161,10 @@ pub(super) fn read(handle: &Handle, key: i32, mut visit: impl FnMut(&Block<'_>) 
             for record in index::Bindings::from(store.region(), key.at, newest) {
                 let (words, length) = elements(&record?, store.region())?;
                 for block in blocks(words, length, each) {
-                    match visit(&block) {
+                    let iteration = Iteration::start(store);
+                    let flow = visit(&block);
+                    drop(iteration);
+                    match flow {
                         Flow::Next => {}
                         Flow::NextBinding | Flow::Remove => break,
                         Flow::Break => return Ok(()),
@@ -210,25 +214,34 @@ pub(super) fn write(handle: &Handle, key: i32, mut visit: impl FnMut(&mut BlockM
                 let found = index::find(change.target().region(), key.at, key.hash, key.words)?;
                 Ok(found.map_or(0, |found| found.record.at))
             })?;
+            // The last binding that was kept.
+            let mut newer = 0;
             while next != 0 {
                 let record = Record::at(store.region(), next)?;
                 next = record.older();
+                let mut kept = true;
                 let (words, length) = elements(&record, store.region())?;
                 for block in blocks(words, length, each) {
                     let mut block = BlockMut { block, changes: Vec::new() };
+                    let iteration = Iteration::start(store);
                     let flow = visit(&mut block);
+                    drop(iteration);
                     apply(handle, &record, &block)?;
                     match flow {
                         Flow::Next => {}
                         Flow::NextBinding => break,
                         Flow::Remove => {
                             handle.change("remove a binding", |change| {
-                                bindings::remove_binding(change, key, record.at)
+                                bindings::remove_binding(change, key, newer, record.at)
                             })?;
+                            kept = false;
                             break;
                         }
                         Flow::Break => return Ok(()),
                     }
+                }
+                if kept {
+                    newer = record.at;
                 }
             }
             Ok(())
