@@ -80,15 +80,31 @@ pub(crate) fn retry<R, E: GroupError>(mut attempt: impl FnMut() -> Result<R, E>)
 #[macro_export]
 macro_rules! group {
     (retry $first:ident $(. $rest:tt)* : $error:ty => $body:expr) => {
-        $first $(. $rest)*.group_retry(|| -> ::std::result::Result<_, $error> { ::std::result::Result::Ok($body) })
+        $first $(. $rest)*.group_retry(
+            // The block may end in `return`.
+            #[allow(unreachable_code)]
+            || -> ::std::result::Result<_, $error> { ::std::result::Result::Ok($body) }
+        )
     };
     (retry $table:expr => $body:expr) => {
-        $table.group_retry(|| -> $crate::Result<_> { ::std::result::Result::Ok($body) })
+        $table.group_retry(
+            // The block may end in `return`.
+            #[allow(unreachable_code)]
+            || -> $crate::Result<_> { ::std::result::Result::Ok($body) }
+        )
     };
     ($first:ident $(. $rest:tt)* : $error:ty => $body:expr) => {
-        $first $(. $rest)*.group(|| -> ::std::result::Result<_, $error> { ::std::result::Result::Ok($body) })
+        $first $(. $rest)*.group(
+            // The block may end in `return`.
+            #[allow(unreachable_code)]
+            || -> ::std::result::Result<_, $error> { ::std::result::Result::Ok($body) }
+        )
     };
     ($table:expr => $body:expr) => {
-        $table.group(|| -> $crate::Result<_> { ::std::result::Result::Ok($body) })
+        $table.group(
+            // The block may end in `return`.
+            #[allow(unreachable_code)]
+            || -> $crate::Result<_> { ::std::result::Result::Ok($body) }
+        )
     };
 }
