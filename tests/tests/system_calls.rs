@@ -37,6 +37,7 @@ fn child() {
         "scan" => assert_eq!(numbers.scan().count(), 2),
         "replace" => numbers.replace(&7, &70).unwrap(),
         "replace text" => texts.replace(&key, &vec![1; 5000]).unwrap(),
+        "replace short text" => texts.replace("short", &vec![2; 100]).unwrap(),
         "add and remove" => {
             numbers.add(&9, &9).unwrap();
             assert!(numbers.remove(&9).unwrap());
@@ -109,9 +110,11 @@ fn changing_makes_none_but_the_kernels_locks() {
             assert_eq!(calls(operation, locking), [0; 0], "{operation}, {locking}");
         }
     }
-    for operation in ["replace", "replace text", "set"] {
+    for operation in ["replace", "replace short text", "set"] {
         assert_eq!(calls(operation, Locking::Record), [FCNTL; 2], "{operation}");
     }
+    // Pages for a large value are taken and given back under a lock of their own.
+    assert!(calls("replace text", Locking::Record).into_iter().all(|number| number == FCNTL));
     assert_eq!(calls("add and remove", Locking::Record), [FCNTL; 4]);
     // A lock for reading, one for writing instead, and none again.
     assert_eq!(calls("group", Locking::Record), [FCNTL; 3]);
