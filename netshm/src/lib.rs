@@ -5,6 +5,8 @@ pub use error::{Error, Result};
 
 mod array;
 mod check;
+#[cfg(test)]
+mod crash_tests;
 pub mod data;
 mod directory;
 mod group;
