@@ -73,7 +73,7 @@ impl<T: DataManager> Array<T> {
     }
 
     fn open(shm: Shm, default: T, shape: Shape, limits: Limits) -> Result<Self> {
-        let schema = format!("Array<{}>", Schema::of::<T>());
+        let schema = format!("Array<{}>", Schema::of_part::<T>());
         let default_words = Handle::encode_alone(shm.object().name(), &default)?;
         let elements = Elements::of(T::FIXED);
         let recreate = shape.recreate;

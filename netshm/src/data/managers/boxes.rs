@@ -15,7 +15,7 @@ impl<T: DataManager> DataManager for Box<T> {
     }
 
     fn schema(types: &mut Types) -> Schema {
-        types.of::<T>()
+        T::schema(types)
     }
 }
 

@@ -72,7 +72,7 @@ where
     }
 
     fn schema(types: &mut Types) -> Schema {
-        types.of::<B::Owned>()
+        <B::Owned as DataManager>::schema(types)
     }
 }
 

@@ -107,6 +107,9 @@ impl<'a> Walk<'a> {
         whole: &'a Schema,
         words: &mut Decoder<'_>,
     ) -> Result<(), DataError> {
+        if let (Container::Box, [content]) = (container, of) {
+            return self.value(content, words);
+        }
         let first = words.get()?;
         match (container, of) {
             (Container::Vec, [element]) => self.elements(element, first, words),

@@ -2,7 +2,7 @@
 
 use std::any::type_name;
 
-use super::{Field, Fields, Schema, Variant};
+use super::{Container, Field, Fields, Schema, Variant};
 use crate::data::DataManager;
 
 /// Builds the description of a type. It knows which types it is inside of, so that a recursive type refers back to itself.
@@ -17,9 +17,13 @@ impl Types {
         Types::default()
     }
 
-    /// The description of a type that is part of another.
+    /// The description of a type that is part of another. Options and results are filled up, and elements packed, by
+    /// what the type itself tells, so the description tells where that is not what it looks like.
     pub fn of<T: DataManager>(&mut self) -> Schema {
-        T::schema(self)
+        let schema = T::schema(self);
+        let is_variable = T::FIXED.is_none() && schema.fixed_words().is_some();
+        let is_unpacked = T::PACKED == 0 && matches!(schema, Schema::Scalar(_));
+        if is_variable || is_unpacked { Schema::Container(Container::Box, vec![schema]) } else { schema }
     }
 
     /// A struct with named fields, or with none.
@@ -195,6 +199,17 @@ mod tests {
         assert_eq!(Schema::of::<Tree>().to_string(), "Tree { value: u64, children: Vec<^Tree> }");
         assert_eq!(Schema::of::<Outer>().to_string(), "Node { inner: Node { own: ^Node, up: Option<^Node#1> } }");
         assert_eq!(Schema::of::<Outer>().to_string().parse::<Schema>().unwrap(), Schema::of::<Outer>());
+    }
+
+    #[test]
+    fn what_counts_as_variable_is_told_where_it_matters() {
+        assert_eq!(Schema::of::<Option<Box<u64>>>().to_string(), "Option<Box<u64>>");
+        assert_eq!(Schema::of::<Option<Box<Box<u64>>>>().to_string(), "Option<Box<u64>>");
+        assert_eq!(Schema::of::<Vec<Box<u8>>>().to_string(), "Vec<Box<u8>>");
+        assert_eq!(Schema::of::<Vec<std::borrow::Cow<'static, u8>>>().to_string(), "Vec<Box<u8>>");
+        assert_eq!(Schema::of::<Box<u64>>().to_string(), "u64");
+        assert_eq!(Schema::of::<Option<Box<String>>>().to_string(), "Option<String>");
+        assert_eq!(Schema::of::<Option<Box<u64>>>().fixed_words(), None);
     }
 
     #[test]

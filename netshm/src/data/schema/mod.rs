@@ -75,6 +75,9 @@ pub enum Scalar {
 pub enum Container {
     /// A sequence with its length: also `VecDeque<T>`, `Box<[T]>`.
     Vec,
+    /// What is inside, but not of a fixed length to what stands around, and never packed: `Box<T>`, and hand-written
+    /// managers that do not tell their length. It is only told of where it makes a difference to the words.
+    Box,
     Option,
     Result,
     BTreeMap,
@@ -183,8 +186,9 @@ impl Scalar {
 }
 
 impl Container {
-    const ALL: [Container; 7] = [
+    const ALL: [Container; 8] = [
         Container::Vec,
+        Container::Box,
         Container::Option,
         Container::Result,
         Container::BTreeMap,
@@ -197,6 +201,7 @@ impl Container {
     pub fn name(self) -> &'static str {
         match self {
             Container::Vec => "Vec",
+            Container::Box => "Box",
             Container::Option => "Option",
             Container::Result => "Result",
             Container::BTreeMap => "BTreeMap",
@@ -210,7 +215,7 @@ impl Container {
     fn arity(self) -> usize {
         match self {
             Container::Result | Container::BTreeMap | Container::HashMap => 2,
-            Container::Vec | Container::Option | Container::BTreeSet | Container::HashSet => 1,
+            Container::Vec | Container::Box | Container::Option | Container::BTreeSet | Container::HashSet => 1,
         }
     }
 }
@@ -219,6 +224,12 @@ impl Schema {
     /// The description of a type.
     pub fn of<T: DataManager>() -> Self {
         T::schema(&mut Types::new())
+    }
+
+    /// The description of a type as a part of another, or as the element of an array: whether its values have a fixed
+    /// length is told in any case.
+    pub(crate) fn of_part<T: DataManager>() -> Self {
+        Types::new().of::<T>()
     }
 
     /// The number of words of all values, if they take as many: what [`DataManager::FIXED`] is to the type.
