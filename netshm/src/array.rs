@@ -3,8 +3,8 @@
 use std::borrow::Borrow;
 use std::fmt;
 
-use crate::check::{self, Contents, Report};
-use crate::data::{DataManager, Decoder, Encode, Schema};
+use crate::check::{self, Contents, Decodes, Report};
+use crate::data::{DataManager, Decoder, Encode, ObjectSchema, Schema};
 use crate::directory::{self, Elements};
 use crate::group::GroupError;
 use crate::handle::{Handle, take_out};
@@ -49,6 +49,13 @@ pub struct Array<T> {
     elements: Elements,
 }
 
+/// How the elements of an array are stored.
+pub(crate) struct Element<'a> {
+    /// The words that all of them take, if they take as many.
+    pub(crate) fixed: Option<usize>,
+    pub(crate) decodes: Decodes<'a>,
+}
+
 impl<T> fmt::Debug for Array<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Array").field("shm", &self.handle.shm).finish_non_exhaustive()
@@ -72,10 +79,25 @@ impl<T: DataManager> Array<T> {
         ManageOptions::default()
     }
 
-    fn open(shm: Shm, default: T, shape: Shape, limits: Limits) -> Result<Self> {
-        let schema = format!("Array<{}>", Schema::of_part::<T>());
+    /// The type as it is written in the object.
+    fn schema() -> ObjectSchema {
+        ObjectSchema::Array { element: Schema::of_part::<T>() }
+    }
+
+    /// Takes an object up. The type of its elements need not be that which the Rust type stands for, as long as the words
+    /// are left to the caller.
+    pub(crate) fn open(
+        shm: Shm,
+        schema: &ObjectSchema,
+        element: Element<'_>,
+        default: T,
+        shape: Shape,
+        limits: Limits,
+    ) -> Result<Self> {
+        let schema = schema.to_string();
         let default_words = Handle::encode_alone(shm.object().name(), &default)?;
-        let elements = Elements::of(T::FIXED);
+        let Element { fixed, decodes } = element;
+        let elements = Elements::of(fixed);
         let recreate = shape.recreate;
         let show = |words: &[u64]| {
             let readable = T::decode(&mut Decoder::from_words(words)).is_ok();
@@ -92,7 +114,7 @@ impl<T: DataManager> Array<T> {
             show_default: &show,
             shape,
         };
-        let contents = Contents::Directory { elements, element: check::decodes::<T> };
+        let contents = Contents::Directory { elements, element: decodes };
         let handle = Handle::open(shm, &spec, limits, contents)?;
         let array = Array { handle, default, default_words, elements };
         if recreate {
@@ -246,8 +268,12 @@ impl<T: DataManager> Array<T> {
     /// # Errors
     /// Those of [`HashTable::check`](crate::HashTable::check).
     pub fn check(&self) -> Result<Report> {
-        let contents = Contents::Directory { elements: self.elements, element: check::decodes::<T> };
-        check::check(&self.handle, contents)
+        self.check_elements(&check::decodes::<T>)
+    }
+
+    /// A check that leaves it to the caller what the words of an element are.
+    pub(crate) fn check_elements(&self, element: Decodes<'_>) -> Result<Report> {
+        check::check(&self.handle, Contents::Directory { elements: self.elements, element })
     }
 
     /// Figures about the object.
@@ -293,6 +319,7 @@ impl<T: DataManager> ManageOptions<Array<T>> {
     /// Those of [`Array::manage`]; [`Error::InvalidOption`] for a value out of range; [`Error::InUse`] if it is to
     /// be recreated while others have it open.
     pub fn manage(self, shm: Shm, default: T) -> Result<Array<T>> {
-        Array::open(shm, default, self.shape, self.limits)
+        let element = Element { fixed: T::FIXED, decodes: &check::decodes::<T> };
+        Array::open(shm, &Array::<T>::schema(), element, default, self.shape, self.limits)
     }
 }

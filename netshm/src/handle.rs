@@ -48,7 +48,7 @@ impl Drop for Handle {
 
 impl Handle {
     /// Takes an object up. What was written before the system went down is checked first.
-    pub(crate) fn open(shm: Shm, spec: &Spec<'_>, limits: Limits, contents: Contents) -> Result<Handle> {
+    pub(crate) fn open(shm: Shm, spec: &Spec<'_>, limits: Limits, contents: Contents<'_>) -> Result<Handle> {
         let (store, agreement) = create::open(shm.object(), spec)?;
         let is = AtomicBool::new(agreement == Agreement::Older);
         if agreement == Agreement::Same {

@@ -81,7 +81,16 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         ObjectSchema::HashTable { key: Schema::of::<K>(), value: Schema::of::<V>() }
     }
 
-    pub(crate) fn open(shm: Shm, kind: Kind, schema: &ObjectSchema, shape: Shape, limits: Limits) -> Result<Self> {
+    /// Takes an object up. The types of its contents need not be those that the Rust types stand for, as long as the words
+    /// are left to the caller.
+    pub(crate) fn open(
+        shm: Shm,
+        kind: Kind,
+        schema: &ObjectSchema,
+        contents: Contents<'_>,
+        shape: Shape,
+        limits: Limits,
+    ) -> Result<Self> {
         let text = schema.to_string();
         let recreate = shape.recreate;
         let spec = Spec {
@@ -95,7 +104,6 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
             show_default: &|_| String::new(),
             shape,
         };
-        let contents = Contents::Index { key: check::decodes::<K>, value: check::decodes::<V> };
         let handle = Handle::open(shm, &spec, limits, contents)?;
         if recreate {
             whole::clear(&handle)?;
@@ -458,7 +466,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     /// [`Error::InvalidOption`] inside a group, [`Error::LockTimeout`] if a limit was set, [`Error::Corrupt`] if the
     /// object has been truncated, [`Error::Forked`]. What is wrong in the object is in the report.
     pub fn check(&self) -> Result<Report> {
-        check::check(&self.handle, Contents::Index { key: check::decodes::<K>, value: check::decodes::<V> })
+        check::check(&self.handle, Contents::table::<K, V>())
     }
 
     /// Figures about the object.
@@ -500,6 +508,7 @@ impl<K: ShmKey, V: DataManager> ManageOptions<HashTable<K, V>> {
     /// Those of [`HashTable::manage`]; [`Error::InvalidOption`] for a value out of range; [`Error::InUse`] if it
     /// is to be recreated while others have it open.
     pub fn manage(self, shm: Shm) -> Result<HashTable<K, V>> {
-        HashTable::open(shm, Kind::HashTable, &HashTable::<K, V>::schema(), self.shape, self.limits)
+        let schema = HashTable::<K, V>::schema();
+        HashTable::open(shm, Kind::HashTable, &schema, Contents::table::<K, V>(), self.shape, self.limits)
     }
 }

@@ -6,7 +6,7 @@ use std::fmt;
 
 pub use blocks::{Block, BlockMut, Flow};
 
-use crate::check::Report;
+use crate::check::{Contents, Report};
 use crate::data::ObjectSchema;
 use crate::group::GroupError;
 use crate::hash_table::HashTable;
@@ -302,7 +302,14 @@ impl ManageOptions<Table> {
     /// Those of [`HashTable::manage`]; [`Error::InvalidOption`] for a value out of range; [`Error::InUse`] if it
     /// is to be recreated while others have it open.
     pub fn manage(self, shm: Shm) -> Result<Table> {
-        let inner = HashTable::open(shm, Kind::Table, &ObjectSchema::Table, self.shape, self.limits)?;
+        let inner = HashTable::open(
+            shm,
+            Kind::Table,
+            &ObjectSchema::Table,
+            Contents::table::<i32, Vec<i32>>(),
+            self.shape,
+            self.limits,
+        )?;
         Ok(Table { inner })
     }
 }

@@ -16,7 +16,7 @@ pub(super) struct Check<'a> {
     pub(super) region: &'a Region,
     pub(super) stripe: u32,
     pub(super) elements: Elements,
-    pub(super) element: Decodes,
+    pub(super) element: Decodes<'a>,
 }
 
 impl Check<'_> {

@@ -16,8 +16,8 @@ use crate::store::Store;
 pub(super) struct Check<'a> {
     pub(super) store: &'a Store,
     pub(super) stripe: u32,
-    pub(super) key: Decodes,
-    pub(super) value: Decodes,
+    pub(super) key: Decodes<'a>,
+    pub(super) value: Decodes<'a>,
 }
 
 impl Check<'_> {

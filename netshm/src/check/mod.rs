@@ -28,15 +28,22 @@ use crate::store::{Change, Store, group};
 use crate::{Error, Result};
 
 /// Whether words are those of a value of the type.
-pub(crate) type Decodes = fn(&[AtomicU64]) -> Result<(), DataError>;
+pub(crate) type Decodes<'a> = &'a dyn Fn(&[AtomicU64]) -> Result<(), DataError>;
 
 /// What the stripes of an object hold.
 #[derive(Clone, Copy)]
-pub(crate) enum Contents {
+pub(crate) enum Contents<'a> {
     /// Bindings of keys.
-    Index { key: Decodes, value: Decodes },
+    Index { key: Decodes<'a>, value: Decodes<'a> },
     /// Elements of an array.
-    Directory { elements: Elements, element: Decodes },
+    Directory { elements: Elements, element: Decodes<'a> },
+}
+
+impl<'a> Contents<'a> {
+    /// Bindings of a typed table.
+    pub(crate) fn table<K: DataManager + 'a, V: DataManager + 'a>() -> Self {
+        Contents::Index { key: &decodes::<K>, value: &decodes::<V> }
+    }
 }
 
 /// Whether words are those of a `T`.
@@ -50,7 +57,7 @@ pub(crate) fn decodes<T: DataManager>(words: &[AtomicU64]) -> Result<(), DataErr
 
 /// Checks the object of a handle, under all locks. (Through a read-only descriptor nothing can be locked: what writers
 /// change meanwhile may look like damage.)
-pub(crate) fn check(handle: &Handle, contents: Contents) -> Result<Report> {
+pub(crate) fn check(handle: &Handle, contents: Contents<'_>) -> Result<Report> {
     let store = &handle.store;
     store.check_fork()?;
     if group::is_open(store) {
@@ -70,7 +77,7 @@ pub(crate) fn check(handle: &Handle, contents: Contents) -> Result<Report> {
 }
 
 /// Looks at everything; with a change that holds all locks, if there is one.
-pub(crate) fn inspect(store: &Store, change: Option<&mut Change<'_>>, contents: Contents) -> Result<Report> {
+pub(crate) fn inspect(store: &Store, change: Option<&mut Change<'_>>, contents: Contents<'_>) -> Result<Report> {
     let mut report = Report::default();
     let region = store.region();
     report.size = region.file_size()?;

@@ -175,13 +175,26 @@ impl<'a> Decoder<'a> {
     /// Those of `decode`; nesting beyond 128 levels.
     #[inline]
     pub fn nested<T>(&mut self, decode: impl FnOnce(&mut Self) -> Result<T, DataError>) -> Result<T, DataError> {
+        self.enter()?;
+        let result = decode(self);
+        self.leave();
+        result
+    }
+
+    /// Begins with what is inside a box or a sequence.
+    #[inline]
+    pub(crate) fn enter(&mut self) -> Result<(), DataError> {
         if self.depth == MAX_DEPTH {
             return Err(TOO_DEEP);
         }
         self.depth += 1;
-        let result = decode(self);
+        Ok(())
+    }
+
+    /// Ends it.
+    #[inline]
+    pub(crate) fn leave(&mut self) {
         self.depth -= 1;
-        result
     }
 
     /// The value has been read: nothing may be left.

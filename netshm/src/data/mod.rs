@@ -45,7 +45,9 @@ pub(crate) mod schema;
 pub use decoder::Decoder;
 pub(crate) use decoder::Stamp;
 pub use encoder::Encoder;
+pub(crate) use encoder::MAX_DEPTH;
 pub use error::DataError;
+pub(crate) use managers::sequences::count_empty;
 #[doc(hidden)]
 pub use managers::{all_fixed, decode_inner, encode_inner, same_fixed};
 pub use schema::{

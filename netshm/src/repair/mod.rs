@@ -66,8 +66,8 @@ pub fn repair(name: &ShmName) -> Result<Repair> {
     let alone = Alone::open(damaged.object(), "repair it")?;
     let elements = Elements::dense_or_not(alone.header.element_words);
     let contents = match alone.header.kind {
-        Kind::Array => Contents::Directory { elements, element: |_| Ok(()) },
-        Kind::Table | Kind::HashTable => Contents::Index { key: |_| Ok(()), value: |_| Ok(()) },
+        Kind::Array => Contents::Directory { elements, element: &|_| Ok(()) },
+        Kind::Table | Kind::HashTable => Contents::Index { key: &|_| Ok(()), value: &|_| Ok(()) },
     };
     let before = check::inspect(&alone.store, None, contents)?;
     let (schema, default) = alone.type_of()?;

@@ -261,6 +261,35 @@ impl<'a> Initialising<'a> {
     }
 }
 
+/// What an object says of itself.
+pub(crate) struct Stored {
+    pub(crate) header: Header,
+    /// Text of the schema.
+    pub(crate) schema: String,
+    /// Words of an array's default value.
+    pub(crate) default: Vec<u64>,
+}
+
+/// Reads what an object says of itself, while nobody initialises it or changes its type.
+pub(crate) fn stored(object: &Arc<Object>) -> Result<Stored> {
+    object.check_fork()?;
+    let _alone = object.manage_guard();
+    let attached = object.attachment().lock().unwrap_or_else(PoisonError::into_inner).as_ref().and_then(Weak::upgrade);
+    // A store shares the use of the object already.
+    let _lock = match &attached {
+        Some(_) => None,
+        None => {
+            let lock = Initialising::lock(object)?;
+            lock.share_use()?;
+            Some(lock)
+        }
+    };
+    let header = Header::read(object)?;
+    let schema = header.schema(object)?;
+    let default = header.default_value(object)?;
+    Ok(Stored { header, schema, default })
+}
+
 /// An object that this process has for itself, taken up as it is, damaged or not.
 pub(crate) struct Alone<'a> {
     pub(crate) store: Store,

@@ -53,7 +53,7 @@ pub(super) fn decode_to<T: DataManager>(
 }
 
 #[inline]
-fn count_empty(empty: &mut usize, is_empty: bool) -> Result<(), DataError> {
+pub(crate) fn count_empty(empty: &mut usize, is_empty: bool) -> Result<(), DataError> {
     *empty += usize::from(is_empty);
     if *empty > MOST_EMPTY { Err(TOO_MANY) } else { Ok(()) }
 }

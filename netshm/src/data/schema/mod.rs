@@ -246,12 +246,12 @@ impl Schema {
             Schema::Enum(_, variants) => {
                 let mut words = variants.iter().map(|variant| variant.fields.fixed_words());
                 let first = words.next()??;
-                words.all(|words| words == Some(first)).then_some(first + 1)
+                words.all(|words| words == Some(first)).then_some(first)?.checked_add(1)
             }
-            Schema::Container(Container::Option, of) => Some(of.first()?.fixed_words()? + 1),
+            Schema::Container(Container::Option, of) => of.first()?.fixed_words()?.checked_add(1),
             Schema::Container(Container::Result, of) => {
                 let [ok, err] = of.as_slice() else { return None };
-                Some(ok.fixed_words()?.max(err.fixed_words()?) + 1)
+                ok.fixed_words()?.max(err.fixed_words()?).checked_add(1)
             }
             Schema::Text | Schema::Container(..) | Schema::Back(..) => None,
         }
@@ -329,6 +329,13 @@ impl fmt::Display for ObjectSchema {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lengths_that_no_value_has_do_not_overflow() {
+        for text in ["Option<[(u8,); 18446744073709551615]>", "enum E { A([(u8,); 18446744073709551615]) }"] {
+            assert_eq!(text.parse::<Schema>().unwrap().fixed_words(), None, "{text}");
+        }
+    }
 
     #[test]
     fn the_hash_of_a_text_is_frozen() {

@@ -172,8 +172,8 @@ impl Header {
         if requested != self.locking && !object.read_only() {
             return Err(Error::LockingMismatch { object: object.name().clone(), stored: self.locking, requested });
         }
-        let [place, length, hash] = words(object, at::SCHEMA_AT)?;
-        let stored = schema_text(object, place, length)?;
+        let [_, _, hash] = words(object, at::SCHEMA_AT)?;
+        let stored = self.schema(object)?;
         let mismatch = |stored: String, expected: String, difference: String| {
             Err(Error::SchemaMismatch { object: object.name().clone(), stored, expected, difference })
         };
@@ -199,6 +199,12 @@ impl Header {
             );
         }
         Ok(agreement)
+    }
+
+    /// Text of the stored schema.
+    pub(super) fn schema(&self, object: &Arc<Object>) -> Result<String> {
+        let [place, length] = words(object, at::SCHEMA_AT)?;
+        schema_text(object, place, length)
     }
 
     /// Words of the stored default value.

@@ -1,0 +1,229 @@
+//! Schemas made ready for decoding and encoding: references resolved, lengths worked out, names shared.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::unfit::Unfit;
+use crate::data::{Container, Fields, Scalar, Schema};
+
+/// A schema made ready.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    nodes: Vec<Node>,
+    root: Id,
+}
+
+/// Which node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Id(usize);
+
+#[derive(Debug)]
+pub(super) enum Node {
+    Scalar(Scalar),
+    Text,
+    /// As another one, but of variable length.
+    Box(Id),
+    /// The words that fill `None` up.
+    Option {
+        content: Id,
+        filling: usize,
+    },
+    /// What is filled up behind each.
+    Result {
+        ok: Id,
+        err: Id,
+        ok_filling: usize,
+        err_filling: usize,
+    },
+    /// Elements behind their number.
+    Vec(Id),
+    Array(Id, u64),
+    Set(Id),
+    Map {
+        key: Id,
+        value: Id,
+        is_ordered: bool,
+    },
+    Tuple(Vec<Id>),
+    Struct {
+        name: Arc<str>,
+        fields: Parts,
+    },
+    Enum {
+        name: Arc<str>,
+        variants: Vec<VariantPlan>,
+    },
+    /// A struct or enum further out; whether getting there and back counts as a level of nesting, since no sequence
+    /// on the way does.
+    Back {
+        target: Id,
+        counts: bool,
+    },
+}
+
+#[derive(Debug)]
+pub(super) enum Parts {
+    Unit,
+    Tuple(Vec<Id>),
+    Named(Vec<(Arc<str>, Id)>),
+}
+
+#[derive(Debug)]
+pub(super) struct VariantPlan {
+    pub(super) index: u64,
+    pub(super) name: Arc<str>,
+    pub(super) fields: Parts,
+}
+
+/// A reference leads nowhere.
+#[derive(Debug)]
+pub(crate) struct NoTarget;
+
+impl Plan {
+    /// Makes a schema ready.
+    pub(crate) fn new(schema: &Schema) -> Result<Plan, NoTarget> {
+        let mut maker = Maker { nodes: Vec::new(), around: Vec::new(), sequences: 0 };
+        let root = maker.node(schema)?;
+        Ok(Plan { nodes: maker.nodes, root })
+    }
+
+    pub(super) fn root(&self) -> Id {
+        self.root
+    }
+
+    pub(super) fn node(&self, id: Id) -> &Node {
+        &self.nodes[id.0]
+    }
+
+    /// The numbers, if the node is for some.
+    pub(super) fn scalar(&self, id: Id) -> Option<Scalar> {
+        match self.node(id) {
+            Node::Scalar(scalar) => Some(*scalar),
+            _ => None,
+        }
+    }
+}
+
+struct Maker<'a> {
+    nodes: Vec<Node>,
+    /// The structs and enums around, outermost first: the name, the node, and the sequences around that.
+    around: Vec<(&'a str, Id, u32)>,
+    sequences: u32,
+}
+
+impl<'a> Maker<'a> {
+    fn node(&mut self, schema: &'a Schema) -> Result<Id, NoTarget> {
+        // The place is taken first, for references from inside.
+        let id = Id(self.nodes.len());
+        self.nodes.push(Node::Text);
+        self.nodes[id.0] = self.make(schema, id)?;
+        Ok(id)
+    }
+
+    fn make(&mut self, schema: &'a Schema, id: Id) -> Result<Node, NoTarget> {
+        Ok(match schema {
+            Schema::Scalar(scalar) => Node::Scalar(*scalar),
+            Schema::Text => Node::Text,
+            Schema::Container(container, of) => self.container(*container, of, schema)?,
+            Schema::Array(element, len) => Node::Array(self.node(element)?, *len),
+            Schema::Tuple(items) => Node::Tuple(self.nodes(items)?),
+            Schema::Struct(name, fields) => {
+                self.around.push((name, id, self.sequences));
+                let fields = self.parts(fields)?;
+                self.around.pop();
+                Node::Struct { name: name.as_str().into(), fields }
+            }
+            Schema::Enum(name, variants) => {
+                self.around.push((name, id, self.sequences));
+                let variants = variants.iter().map(|variant| {
+                    let (index, name) = (variant.index, variant.name.as_str().into());
+                    Ok(VariantPlan { index, name, fields: self.parts(&variant.fields)? })
+                });
+                let mut variants = variants.collect::<Result<Vec<VariantPlan>, NoTarget>>()?;
+                variants.sort_by_key(|variant| variant.index);
+                self.around.pop();
+                Node::Enum { name: name.as_str().into(), variants }
+            }
+            Schema::Back(name, skipped) => {
+                let mut named = self.around.iter().rev().filter(|(known, ..)| known == name);
+                let (_, target, sequences) = named.nth(*skipped as usize).ok_or(NoTarget)?;
+                Node::Back { target: *target, counts: *sequences == self.sequences }
+            }
+        })
+    }
+
+    fn nodes(&mut self, schemas: &'a [Schema]) -> Result<Vec<Id>, NoTarget> {
+        schemas.iter().map(|schema| self.node(schema)).collect()
+    }
+
+    fn parts(&mut self, fields: &'a Fields) -> Result<Parts, NoTarget> {
+        Ok(match fields {
+            Fields::Unit => Parts::Unit,
+            Fields::Tuple(items) => Parts::Tuple(self.nodes(items)?),
+            Fields::Named(fields) => {
+                let fields = fields.iter().map(|field| Ok((field.name.as_str().into(), self.node(&field.schema)?)));
+                Parts::Named(fields.collect::<Result<_, NoTarget>>()?)
+            }
+        })
+    }
+
+    /// What a sequence contains.
+    fn inside(&mut self, schema: &'a Schema) -> Result<Id, NoTarget> {
+        self.sequences += 1;
+        let id = self.node(schema);
+        self.sequences -= 1;
+        id
+    }
+
+    fn container(&mut self, container: Container, of: &'a [Schema], whole: &Schema) -> Result<Node, NoTarget> {
+        let fixed = |schema: &Schema| schema.fixed_words().and_then(|words| usize::try_from(words).ok());
+        // The words of all that is behind the first one.
+        let full = fixed(whole).map(|words| words - 1);
+        let filling = |schema| full.zip(fixed(schema)).map_or(0, |(full, own)| full.saturating_sub(own));
+        Ok(match (container, of) {
+            (Container::Vec, [element]) => Node::Vec(self.inside(element)?),
+            (Container::Box, [content]) => Node::Box(self.node(content)?),
+            (Container::Option, [content]) => Node::Option { content: self.node(content)?, filling: full.unwrap_or(0) },
+            (Container::Result, [ok, err]) => Node::Result {
+                ok: self.node(ok)?,
+                err: self.node(err)?,
+                ok_filling: filling(ok),
+                err_filling: filling(err),
+            },
+            (Container::BTreeSet | Container::HashSet, [element]) => Node::Set(self.inside(element)?),
+            (Container::BTreeMap | Container::HashMap, [key, value]) => Node::Map {
+                key: self.inside(key)?,
+                value: self.inside(value)?,
+                is_ordered: container == Container::BTreeMap,
+            },
+            // Schemas are a public type, so somebody may have put one together that no text has.
+            _ => return Err(NoTarget),
+        })
+    }
+}
+
+/// What is expected, for messages.
+impl fmt::Display for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Node::Scalar(scalar) => f.write_str(scalar.name()),
+            Node::Text => f.write_str("a text"),
+            Node::Option { .. } => f.write_str("an option"),
+            Node::Result { .. } => f.write_str("a result"),
+            Node::Vec(_) => f.write_str("a sequence"),
+            Node::Array(_, len) => write!(f, "an array of {len}"),
+            Node::Set(_) => f.write_str("the elements of a set"),
+            Node::Map { .. } => f.write_str("a map"),
+            Node::Tuple(items) => write!(f, "a tuple of {}", items.len()),
+            Node::Struct { name, .. } => write!(f, "struct {name}"),
+            Node::Enum { name, .. } => write!(f, "enum {name}"),
+            Node::Box(_) | Node::Back { .. } => f.write_str("another type"),
+        }
+    }
+}
+
+impl From<NoTarget> for Unfit {
+    fn from(_: NoTarget) -> Unfit {
+        Unfit::new("the schema refers to a type that is not there")
+    }
+}

@@ -1,0 +1,97 @@
+//! What an object says of itself.
+
+use std::fmt;
+
+use super::Shm;
+use crate::data::ObjectSchema;
+use crate::layout::header::Kind;
+use crate::store::create::{self, Stored};
+use crate::{Error, Locking, Result, ShmName};
+
+/// What an object says of itself: [`Shm::describe`] gives it.
+///
+/// ```
+/// use netshm::{HashTable, Locking, Shm};
+///
+/// let shm = Shm::create_unique(&"posix:/described.XXXXXX".parse()?, 0o600)?;
+/// # let name = shm.name().clone();
+/// let tab: HashTable<String, Vec<u64>> = HashTable::manage(shm, Locking::Futex)?;
+/// let description = tab.shm().describe()?;
+/// assert_eq!(description.schema.to_string(), "HashTable<String, Vec<u64>>");
+/// assert_eq!(description.locking, Locking::Futex);
+/// println!("{description}");
+/// # name.unlink()?;
+/// # Ok::<(), netshm::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Description {
+    /// The name by which the object is open.
+    pub name: ShmName,
+    /// What it is, and the types of its contents.
+    pub schema: ObjectSchema,
+    /// The locking method.
+    pub locking: Locking,
+    /// Bytes in a page.
+    pub pagesize: u64,
+    /// How many parts of it can be written to at the same time.
+    pub stripes: u32,
+    /// How many writers there can be at the same time.
+    pub slots: u32,
+    /// The number of keys that were expected when it was created.
+    pub init: u64,
+    /// Its present size in bytes.
+    pub size: u64,
+    /// The size in bytes that it cannot exceed.
+    pub max_size: u64,
+}
+
+/// The schema over several lines, then a line with the rest.
+impl fmt::Display for Description {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Description { name, schema, locking, pagesize, stripes, slots, init, size, max_size } = self;
+        writeln!(f, "{name}: {schema:#}")?;
+        write!(
+            f,
+            "Locking::{locking}, {size} bytes of at most {max_size}, pagesize {pagesize}, {stripes} stripes, {slots} slots, \
+             init {init}"
+        )
+    }
+}
+
+impl Shm {
+    /// What the object says of itself: its kind, the types of its contents, and how it was created. Any object can be
+    /// asked, through any descriptor, without being managed. Waits while somebody creates the object.
+    ///
+    /// # Errors
+    /// [`Error::NotNetshm`] if it is none, or empty; [`Error::UnsupportedVersion`], [`Error::Corrupt`],
+    /// [`Error::Forked`], [`Error::Io`].
+    pub fn describe(&self) -> Result<Description> {
+        let stored = create::stored(self.object())?;
+        let Stored { header, .. } = &stored;
+        Ok(Description {
+            name: self.name().clone(),
+            schema: object_schema(self, &stored)?,
+            locking: header.locking,
+            pagesize: header.geometry.pagesize,
+            stripes: header.geometry.stripes,
+            slots: header.geometry.slots,
+            init: header.geometry.init,
+            size: self.size()?,
+            max_size: header.geometry.max_size,
+        })
+    }
+}
+
+/// The stored schema as a tree.
+pub(crate) fn object_schema(shm: &Shm, stored: &Stored) -> Result<ObjectSchema> {
+    let corrupt =
+        |what| Error::Corrupt { object: shm.object().name().clone(), offset: stored.header.geometry.schema(), what };
+    let schema: ObjectSchema = stored.schema.parse().map_err(|_| corrupt("the stored schema is damaged"))?;
+    let kind = match schema {
+        ObjectSchema::HashTable { .. } => Kind::HashTable,
+        ObjectSchema::Array { .. } => Kind::Array,
+        ObjectSchema::Table => Kind::Table,
+    };
+    if kind == stored.header.kind { Ok(schema) } else { Err(corrupt("the schema is that of another kind of object")) }
+}
