@@ -234,7 +234,7 @@ impl<T: DataManager> Array<T> {
     }
 
     /// Locks an element's stripe for writing until the group ends.
-    fn lock(&self, index: usize) -> Result<()> {
+    pub(crate) fn lock(&self, index: usize) -> Result<()> {
         let spot = self.elements.spot(self.handle.store.geometry(), index as u64);
         self.handle.change("set an element", |change| change.write_stripe(spot.stripe))
     }

@@ -187,6 +187,15 @@ pub enum Error {
         /// The array's length.
         len: usize,
     },
+    /// A value whose type is known at run time only does not fit the object's schema.
+    #[error("{object}: the value does not fit: {unfit}")]
+    #[non_exhaustive]
+    Unfit {
+        /// The object's name.
+        object: Arc<str>,
+        /// Which part does not fit, and why.
+        unfit: crate::dynamic::Unfit,
+    },
     /// A value could not be converted from or to its stored words.
     #[error("{object}: {type_name}: {what}")]
     #[non_exhaustive]

@@ -352,7 +352,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
 
     /// Runs a group that holds the key's stripe for writing from the start, so that reading before writing cannot end
     /// in a deadlock.
-    fn locked<Q, R>(&self, key: &Q, body: impl FnOnce() -> Result<R>) -> Result<R>
+    pub(crate) fn locked<Q, R>(&self, key: &Q, body: impl FnOnce() -> Result<R>) -> Result<R>
     where
         K: Borrow<Q>,
         Q: Encode + ?Sized,

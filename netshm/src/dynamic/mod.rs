@@ -24,12 +24,17 @@ macro_rules! with_type {
     };
 }
 
+mod array;
 mod decode;
 mod encode;
 mod plan;
+mod row;
+mod table;
 mod unfit;
 mod value;
 
+pub use array::DynArray;
 pub(crate) use plan::Plan;
+pub use table::DynTable;
 pub use unfit::Unfit;
 pub use value::{Enum, FieldValues, Struct, Value};

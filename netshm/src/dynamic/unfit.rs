@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::fmt;
 
+use crate::Shm;
+
 /// A [`Value`](super::Value), or what it is to be made of, does not fit the schema.
 ///
 /// ```
@@ -49,3 +51,10 @@ impl fmt::Display for Unfit {
 }
 
 impl Error for Unfit {}
+
+impl Unfit {
+    /// The error of a verb.
+    pub(super) fn of(self, shm: &Shm) -> crate::Error {
+        crate::Error::Unfit { object: shm.object().name().clone(), unfit: self }
+    }
+}

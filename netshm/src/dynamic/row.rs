@@ -1,0 +1,84 @@
+//! Keys, values and elements as their words: how the engine sees what is typed at run time only.
+
+use std::sync::atomic::AtomicU64;
+
+use super::plan::Plan;
+use super::value::Value;
+use crate::data::{DataError, DataManager, Decoder, Encoder, Schema, ShmKey, Types};
+use crate::os::copy;
+use crate::shm::object_schema;
+use crate::store::create::{self, Stored};
+use crate::{Error, Result, Shm};
+
+/// Words that mean nothing to the engine; they end where they end in the object.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Row(pub(super) Vec<u64>);
+
+impl DataManager for Row {
+    const DIRECT: bool = true;
+
+    fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
+        out.put_bytes(bytemuck::cast_slice(&self.0))
+    }
+
+    fn decode(input: &mut Decoder<'_>) -> Result<Self, DataError> {
+        input.packed(input.remaining()).map(Row)
+    }
+
+    /// Says nothing: the objects themselves say what their rows are.
+    fn schema(_: &mut Types) -> Schema {
+        Schema::Tuple(Vec::new())
+    }
+}
+
+impl ShmKey for Row {}
+
+/// What the object says of itself, with its schema as a tree.
+pub(super) fn stored(shm: &Shm) -> Result<(Stored, crate::data::ObjectSchema)> {
+    let stored = create::stored(shm.object())?;
+    let schema = object_schema(shm, &stored)?;
+    Ok((stored, schema))
+}
+
+/// A schema made ready.
+pub(super) fn plan(shm: &Shm, schema: &Schema) -> Result<Plan> {
+    Plan::new(schema).map_err(|unfit| super::Unfit::from(unfit).of(shm))
+}
+
+/// A key as words.
+pub(super) fn encode(shm: &Shm, plan: &Plan, value: &Value) -> Result<Row> {
+    plan.encode(value).map(Row).map_err(|unfit| unfit.of(shm))
+}
+
+/// A value as words.
+pub(super) fn encode_row(shm: &Shm, plan: &Plan, value: &Value) -> Result<Row> {
+    plan.encode_row(value).map(Row).map_err(|unfit| unfit.of(shm))
+}
+
+pub(super) fn decode(shm: &Shm, plan: &Plan, row: &Row) -> Result<Value> {
+    plan.decode(&row.0).map_err(|error| undecodable(shm, error))
+}
+
+pub(super) fn decode_row(shm: &Shm, plan: &Plan, row: &Row) -> Result<Value> {
+    plan.decode_row(&row.0).map_err(|error| undecodable(shm, error))
+}
+
+/// A copy of words that are locked.
+pub(super) fn copied(words: &[AtomicU64]) -> Vec<u64> {
+    copy::load_vec(words, words.len())
+}
+
+#[cold]
+fn undecodable(shm: &Shm, error: DataError) -> Error {
+    Error::Decode { object: shm.object().name().clone(), type_name: error.type_name, what: error.what }
+}
+
+/// The error for an object of another kind.
+pub(super) fn other_kind(shm: &Shm, stored: String, expected: &str) -> Error {
+    Error::SchemaMismatch {
+        object: shm.object().name().clone(),
+        stored,
+        expected: expected.to_owned(),
+        difference: String::new(),
+    }
+}

@@ -1,0 +1,337 @@
+//! Tables by their stored schema.
+
+use super::plan::Plan;
+use super::row::{self, Row};
+use super::value::Value;
+use crate::check::{self, Contents, Report};
+use crate::data::{ObjectSchema, Schema};
+use crate::group::GroupError;
+use crate::hash_table::HashTable;
+use crate::layout::header::Kind;
+use crate::options::ManageOptions;
+use crate::stats::Stats;
+use crate::store::create::Shape;
+use crate::{Result, Shm};
+
+/// A [`HashTable`] or [`Table`](crate::Table) whose types are known at run time only: those that the object itself tells.
+///
+/// The verbs are those of [`HashTable`], whose documentation says more about them, with a [`Value`] for every key and
+/// value. Programs that know the types can use the object at the same time.
+///
+/// A hand-written manager may refuse values of the type that it describes itself as, which nobody can know here, and a key
+/// or value that it refuses is an error where the typed program meets it.
+///
+/// ```
+/// use netshm::dynamic::{DynTable, Value};
+/// use netshm::{HashTable, Locking, Shm};
+///
+/// let shm = Shm::create_unique(&"posix:/dynamic.XXXXXX".parse()?, 0o600)?;
+/// # let name = shm.name().clone();
+/// let typed: HashTable<String, (i64, bool)> = HashTable::manage(shm, Locking::Futex)?;
+/// typed.add("one", &(1, true))?;
+///
+/// let table = DynTable::open(Shm::open(typed.shm().name())?)?;
+/// assert_eq!(table.schema().to_string(), "HashTable<String, (i64, bool)>");
+/// let two = Value::Tuple(vec![Value::from(2), Value::from(false)]);
+/// table.add(&Value::from("two"), &two)?;
+/// assert_eq!(typed.find("two")?, Some((2, false)));
+/// for binding in table.scan() {
+///     let (key, value) = binding?;
+///     println!("{key:?}: {value:?}");
+/// }
+/// # name.unlink()?;
+/// # Ok::<(), netshm::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct DynTable {
+    inner: HashTable<Row, Row>,
+    schema: ObjectSchema,
+    key: Plan,
+    value: Plan,
+}
+
+impl DynTable {
+    /// Views an object as the table that it is, with the locking method that it has.
+    ///
+    /// # Errors
+    /// [`Error::SchemaMismatch`](crate::Error::SchemaMismatch) if it is none, and those of [`Shm::describe`].
+    pub fn open(shm: Shm) -> Result<Self> {
+        let (stored, schema) = row::stored(&shm)?;
+        let shape = Shape { locking: Some(stored.header.locking), ..Shape::default() };
+        DynTable::options_of(shape).manage(shm, schema)
+    }
+
+    fn options_of(shape: Shape) -> ManageOptions<Self> {
+        let mut options = Self::options();
+        options.shape = shape;
+        options
+    }
+
+    /// Options for managing an object as a table of given types, which creates it if it is empty.
+    pub fn options() -> ManageOptions<Self> {
+        ManageOptions::default()
+    }
+
+    /// The types of the keys and values.
+    pub fn schema(&self) -> &ObjectSchema {
+        &self.schema
+    }
+
+    fn key_row(&self, key: &Value) -> Result<Row> {
+        row::encode(self.shm(), &self.key, key)
+    }
+
+    fn value_row(&self, value: &Value) -> Result<Row> {
+        row::encode_row(self.shm(), &self.value, value)
+    }
+
+    fn key_of(&self, row: &Row) -> Result<Value> {
+        row::decode(self.shm(), &self.key, row)
+    }
+
+    fn value_of(&self, row: &Row) -> Result<Value> {
+        row::decode_row(self.shm(), &self.value, row)
+    }
+
+    /// Pushes a binding for the key, which hides the older ones.
+    ///
+    /// A struct may lack its last fields ([`Value::Missing`]), as rows have it that were written before the type got
+    /// them, so that such rows can be copied; programs read them with their defaults. A field that has no default must be
+    /// there, or programs cannot read the row.
+    ///
+    /// # Errors
+    /// [`Error::Unfit`](crate::Error::Unfit) if a value is not of its type, and those of [`HashTable::add`].
+    pub fn add(&self, key: &Value, value: &Value) -> Result<()> {
+        self.inner.add(&self.key_row(key)?, &self.value_row(value)?)
+    }
+
+    /// Changes the newest binding of the key; adds one if there is none.
+    ///
+    /// # Errors
+    /// Those of [`add`](Self::add).
+    pub fn replace(&self, key: &Value, value: &Value) -> Result<()> {
+        self.inner.replace(&self.key_row(key)?, &self.value_row(value)?)
+    }
+
+    /// Adds a binding if the key has none: whether it did.
+    ///
+    /// # Errors
+    /// Those of [`add`](Self::add).
+    pub fn add_if_absent(&self, key: &Value, value: &Value) -> Result<bool> {
+        self.inner.add_if_absent(&self.key_row(key)?, &self.value_row(value)?)
+    }
+
+    /// The newest binding of the key.
+    ///
+    /// # Errors
+    /// [`Error::Unfit`](crate::Error::Unfit) if the key is not of its type, [`Error::Decode`](crate::Error::Decode) if
+    /// the stored words are not of theirs, and those of [`HashTable::find`].
+    pub fn find(&self, key: &Value) -> Result<Option<Value>> {
+        self.inner.find(&self.key_row(key)?)?.map(|row| self.value_of(&row)).transpose()
+    }
+
+    /// All bindings of the key, the newest first.
+    ///
+    /// # Errors
+    /// Those of [`find`](Self::find).
+    pub fn find_all(&self, key: &Value) -> Result<Vec<Value>> {
+        self.inner.find_all(&self.key_row(key)?)?.iter().map(|row| self.value_of(row)).collect()
+    }
+
+    /// Whether the key has a binding.
+    ///
+    /// # Errors
+    /// Those of [`find`](Self::find).
+    pub fn contains(&self, key: &Value) -> Result<bool> {
+        self.inner.contains(&self.key_row(key)?)
+    }
+
+    /// Pops the newest binding of the key: whether there was one.
+    ///
+    /// # Errors
+    /// [`Error::Unfit`](crate::Error::Unfit) if the key is not of its type, and those of [`HashTable::remove`].
+    pub fn remove(&self, key: &Value) -> Result<bool> {
+        self.inner.remove(&self.key_row(key)?)
+    }
+
+    /// Pops the newest binding of the key and gives it. A value that cannot be decoded is removed all the same.
+    ///
+    /// # Errors
+    /// Those of [`remove`](Self::remove) and [`find`](Self::find).
+    pub fn pop(&self, key: &Value) -> Result<Option<Value>> {
+        self.inner.pop(&self.key_row(key)?)?.map(|row| self.value_of(&row)).transpose()
+    }
+
+    /// Removes all bindings of the key: how many there were.
+    ///
+    /// # Errors
+    /// Those of [`remove`](Self::remove).
+    pub fn remove_all(&self, key: &Value) -> Result<u64> {
+        self.inner.remove_all(&self.key_row(key)?)
+    }
+
+    /// Replaces the newest binding of the key by what `change` makes of it, as one step; see [`HashTable::update`].
+    ///
+    /// # Errors
+    /// Those of [`add`](Self::add) and [`find`](Self::find).
+    pub fn update(&self, key: &Value, change: impl FnOnce(Option<Value>) -> Option<Value>) -> Result<Option<Value>> {
+        self.inner.locked(&self.key_row(key)?, || {
+            let new = change(self.find(key)?);
+            match &new {
+                Some(value) => self.replace(key, value)?,
+                None => drop(self.remove(key)?),
+            }
+            Ok(new)
+        })
+    }
+
+    /// Calls `visit` with each binding, under a lock on the whole table; see [`HashTable::for_each`].
+    ///
+    /// # Errors
+    /// Those of [`find`](Self::find).
+    pub fn for_each(&self, mut visit: impl FnMut(Value, Value)) -> Result<()> {
+        self.try_for_each(|key, value| {
+            visit(key, value);
+            Ok::<(), crate::Error>(())
+        })
+    }
+
+    /// As [`for_each`](Self::for_each), until `visit` gives an error, which is passed on.
+    ///
+    /// # Errors
+    /// Those of [`find`](Self::find), and what `visit` gives.
+    pub fn try_for_each<E: From<crate::Error>>(
+        &self,
+        mut visit: impl FnMut(Value, Value) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.inner.try_for_each(|key, value| visit(self.key_of(&key)?, self.value_of(&value)?))
+    }
+
+    /// All bindings, without a lock on the whole table; see [`HashTable::scan`]. After a row that cannot be decoded the
+    /// others follow.
+    pub fn scan(&self) -> impl Iterator<Item = Result<(Value, Value)>> + '_ {
+        self.inner.scan().map(|item| {
+            let (key, value) = item?;
+            Ok((self.key_of(&key)?, self.value_of(&value)?))
+        })
+    }
+
+    /// The keys, each once; see [`HashTable::keys`].
+    pub fn keys(&self) -> impl Iterator<Item = Result<Value>> + '_ {
+        self.inner.keys().map(|key| self.key_of(&key?))
+    }
+
+    /// How many bindings the table has, hidden ones included.
+    ///
+    /// # Errors
+    /// Those of [`HashTable::len`].
+    pub fn len(&self) -> Result<u64> {
+        self.inner.len()
+    }
+
+    /// Whether the table has no binding.
+    ///
+    /// # Errors
+    /// Those of [`HashTable::len`].
+    pub fn is_empty(&self) -> Result<bool> {
+        self.inner.is_empty()
+    }
+
+    /// Removes all bindings, as one step.
+    ///
+    /// # Errors
+    /// Those of [`HashTable::clear`].
+    pub fn clear(&self) -> Result<()> {
+        self.inner.clear()
+    }
+
+    /// Writes the object back to its storage; see [`HashTable::sync`].
+    ///
+    /// # Errors
+    /// Those of [`HashTable::sync`].
+    pub fn sync(&self) -> Result<()> {
+        self.inner.sync()
+    }
+
+    /// Checks the whole object, and that all keys and values are of their types; see [`HashTable::check`].
+    ///
+    /// # Errors
+    /// Those of [`HashTable::check`].
+    pub fn check(&self) -> Result<Report> {
+        with_contents(&self.key, &self.value, |contents| check::check(self.inner.handle(), contents))
+    }
+
+    /// Figures about the object.
+    ///
+    /// # Errors
+    /// Those of [`HashTable::stats`].
+    pub fn stats(&self) -> Result<Stats> {
+        self.inner.stats()
+    }
+
+    /// The descriptor that the table was opened through.
+    pub fn shm(&self) -> &Shm {
+        self.inner.shm()
+    }
+
+    /// Runs a group: what [`group!`](crate::group!) stands for.
+    ///
+    /// # Errors
+    /// What `body` gives, which rolls everything back, and the errors of locking.
+    pub fn group<R, E: From<crate::Error>>(&self, body: impl FnOnce() -> Result<R, E>) -> Result<R, E> {
+        self.inner.group(body)
+    }
+
+    /// Runs a group, again and again as long as it ends in a deadlock; see [`HashTable::group_retry`].
+    ///
+    /// # Errors
+    /// What `body` gives, which rolls everything back, and the errors of locking.
+    pub fn group_retry<R, E: GroupError>(&self, body: impl FnMut() -> Result<R, E>) -> Result<R, E> {
+        self.inner.group_retry(body)
+    }
+}
+
+fn with_contents<R>(key: &Plan, value: &Plan, f: impl FnOnce(Contents<'_>) -> R) -> R {
+    f(Contents::Index {
+        key: &|words| key.decode(&row::copied(words)).map(drop),
+        value: &|words| value.decode_row(&row::copied(words)).map(drop),
+    })
+}
+
+impl ManageOptions<DynTable> {
+    /// Views an object as a table of the given types, with these options. An empty object becomes one; one that exists
+    /// must be of these very types.
+    ///
+    /// ```
+    /// use netshm::dynamic::{DynTable, Value};
+    /// use netshm::{HashTable, Locking, Shm};
+    ///
+    /// let shm = Shm::create_unique(&"posix:/made.XXXXXX".parse()?, 0o600)?;
+    /// # let name = shm.name().clone();
+    /// let schema = "HashTable<String, Vec<u64>>".parse().expect("a schema");
+    /// let table = DynTable::options().locking(Locking::Futex).manage(shm, schema)?;
+    /// table.add(&Value::from("a"), &Value::Seq(vec![Value::from(1), Value::from(2)]))?;
+    ///
+    /// let typed: HashTable<String, Vec<u64>> = HashTable::manage(Shm::open(table.shm().name())?, Locking::Futex)?;
+    /// assert_eq!(typed.find("a")?, Some(vec![1, 2]));
+    /// # name.unlink()?;
+    /// # Ok::<(), netshm::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`HashTable::manage`] and of its options; [`Error::SchemaMismatch`](crate::Error::SchemaMismatch) if the
+    /// schema is that of an array.
+    pub fn manage(self, shm: Shm, schema: ObjectSchema) -> Result<DynTable> {
+        let (kind, key, value) = match &schema {
+            ObjectSchema::HashTable { key, value } => (Kind::HashTable, row::plan(&shm, key)?, row::plan(&shm, value)?),
+            ObjectSchema::Table => {
+                (Kind::Table, row::plan(&shm, &Schema::of::<i32>())?, row::plan(&shm, &Schema::of::<Vec<i32>>())?)
+            }
+            ObjectSchema::Array { .. } => return Err(row::other_kind(&shm, schema.to_string(), "a table")),
+        };
+        let inner = with_contents(&key, &value, |contents| {
+            HashTable::open(shm, kind, &schema, contents, self.shape, self.limits)
+        })?;
+        Ok(DynTable { inner, schema, key, value })
+    }
+}
