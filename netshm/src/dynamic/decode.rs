@@ -1,8 +1,9 @@
 //! From words to values, by a plan. The words, and the schema behind the plan, may be anything.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
-use super::plan::{Id, Node, Parts, Plan};
+use super::plan::{Id, Node, Parts, Plan, VariantPlan};
 use super::value::{Enum, FieldValues, Struct, Value};
 use crate::data::{DataError, DataManager, Decoder, Scalar, count_empty};
 
@@ -42,6 +43,11 @@ impl Plan {
             let fields = FieldValues::Named(fields.collect::<Result<_, DataError>>()?);
             Ok(Value::Struct(Box::new(Struct { name: name.clone(), fields })))
         })
+    }
+
+    /// Whether the words are those of a value in a row, or of a key or an element.
+    pub(crate) fn accepts(&self, words: &[u64]) -> bool {
+        self.decode_row(words).is_ok()
     }
 
     fn read(
@@ -98,134 +104,146 @@ impl<'a> Reader<'a> {
         value
     }
 
+    /// Each kind has a function of its own, and loops are plain ones, to keep what a step takes of the stack small.
     fn node(&mut self, id: Id) -> Result<Value, DataError> {
-        let plan = self.plan;
-        match plan.node(id) {
+        match self.plan.node(id) {
             Node::Scalar(scalar) => self.number(*scalar),
-            Node::Text => String::decode(&mut self.input).map(Value::Text),
-            Node::Box(content) => self.value(*content),
-            Node::Option { content, filling } => match self.input.get()? {
-                0 => self.input.skip(*filling).map(|()| Value::None),
-                1 => Ok(Value::Some(Box::new(self.value(*content)?))),
-                _ => Err(DataError::new("Option", "neither None nor Some")),
-            },
-            Node::Result { ok, err, ok_filling, err_filling } => {
-                let (make, content, filling): (fn(Box<Value>) -> Value, _, _) = match self.input.get()? {
-                    0 => (Value::Ok, ok, ok_filling),
-                    1 => (Value::Err, err, err_filling),
-                    _ => return Err(DataError::new("Result", "neither Ok nor Err")),
-                };
-                let content = self.value(*content)?;
-                self.input.skip(*filling)?;
-                Ok(make(Box::new(content)))
-            }
-            Node::Vec(element) => {
-                let len = self.input.take_len()?;
-                self.elements(*element, len)
-            }
-            Node::Array(element, len) => {
-                // There is no room for more elements than a `usize` counts.
-                self.elements(*element, usize::try_from(*len).unwrap_or(usize::MAX))
-            }
+            Node::Text => self.text(),
+            Node::Box(content) | Node::Back { target: content, counts: false } => self.value(*content),
+            Node::Back { target, counts: true } => self.inside(*target),
+            Node::Option { content, filling } => self.option(*content, *filling),
+            Node::Result { ok, err, ok_filling, err_filling } => self.result([*ok, *err], [*ok_filling, *err_filling]),
+            Node::Vec(element) => self.sequence(*element),
+            // There is no room for more elements than a `usize` counts.
+            Node::Array(element, len) => self.elements(*element, usize::try_from(*len).unwrap_or(usize::MAX)),
             Node::Set(element) => self.set(*element),
-            Node::Map { key, value, .. } => self.map(*key, *value),
-            Node::Tuple(items) if items.is_empty() => Ok(Value::Unit),
-            Node::Tuple(items) => self.items(items).map(Value::Tuple),
-            Node::Struct { name, fields } => {
-                let fields = self.fields(fields)?;
-                Ok(Value::Struct(Box::new(Struct { name: name.clone(), fields })))
-            }
-            Node::Enum { name, variants } => {
-                let index = self.input.get()?;
-                let found = variants.binary_search_by_key(&index, |variant| variant.index);
-                let variant = &variants[found.map_err(|_| NO_VARIANT)?];
-                let fields = self.fields(&variant.fields)?;
-                Ok(Value::Enum(Box::new(Enum { name: name.clone(), variant: variant.name.clone(), fields })))
-            }
-            Node::Back { target, counts: false } => self.value(*target),
-            Node::Back { target, counts: true } => self.nested(|reader| reader.value(*target)),
+            Node::Map { key, value } => self.map(*key, *value),
+            Node::Tuple(items) => self.tuple(items),
+            Node::Struct { name, fields } => self.structure(name, fields),
+            Node::Enum { name, variants } => self.enumeration(name, variants),
         }
     }
 
-    fn nested(&mut self, read: impl FnOnce(&mut Self) -> Result<Value, DataError>) -> Result<Value, DataError> {
+    fn text(&mut self) -> Result<Value, DataError> {
+        String::decode(&mut self.input).map(Value::Text)
+    }
+
+    fn inside(&mut self, id: Id) -> Result<Value, DataError> {
         self.input.enter()?;
-        let value = read(self);
+        let value = self.value(id);
         self.input.leave();
         value
     }
 
+    fn option(&mut self, content: Id, filling: usize) -> Result<Value, DataError> {
+        match self.input.get()? {
+            0 => self.input.skip(filling).map(|()| Value::None),
+            1 => self.value(content).map(|value| Value::Some(Box::new(value))),
+            _ => Err(DataError::new("Option", "neither None nor Some")),
+        }
+    }
+
+    fn result(&mut self, contents: [Id; 2], fillings: [usize; 2]) -> Result<Value, DataError> {
+        let which = self.input.take_len()?;
+        let (Some(content), Some(filling)) = (contents.get(which), fillings.get(which)) else {
+            return Err(DataError::new("Result", "neither Ok nor Err"));
+        };
+        let content = Box::new(self.value(*content)?);
+        self.input.skip(*filling)?;
+        Ok(if which == 0 { Value::Ok(content) } else { Value::Err(content) })
+    }
+
+    fn sequence(&mut self, element: Id) -> Result<Value, DataError> {
+        let len = self.input.take_len()?;
+        self.elements(element, len)
+    }
+
+    fn tuple(&mut self, items: &[Id]) -> Result<Value, DataError> {
+        if items.is_empty() { Ok(Value::Unit) } else { self.items(items).map(Value::Tuple) }
+    }
+
+    fn structure(&mut self, name: &Arc<str>, fields: &Parts) -> Result<Value, DataError> {
+        let fields = self.fields(fields)?;
+        Ok(Value::Struct(Box::new(Struct { name: name.clone(), fields })))
+    }
+
+    fn enumeration(&mut self, name: &Arc<str>, variants: &[VariantPlan]) -> Result<Value, DataError> {
+        let index = self.input.get()?;
+        let Ok(found) = variants.binary_search_by_key(&index, |variant| variant.index) else {
+            return Err(NO_VARIANT);
+        };
+        let fields = self.fields(&variants[found].fields)?;
+        Ok(Value::Enum(Box::new(Enum { name: name.clone(), variant: variants[found].name.clone(), fields })))
+    }
+
     fn items(&mut self, items: &[Id]) -> Result<Vec<Value>, DataError> {
-        items.iter().map(|item| self.value(*item)).collect()
+        let mut values = Vec::with_capacity(items.len());
+        for item in items {
+            values.push(self.value(*item)?);
+        }
+        Ok(values)
     }
 
     fn fields(&mut self, fields: &Parts) -> Result<FieldValues, DataError> {
-        Ok(match fields {
-            Parts::Unit => FieldValues::Unit,
-            Parts::Tuple(items) => FieldValues::Tuple(self.items(items)?),
-            Parts::Named(fields) => {
-                let fields = fields.iter().map(|(name, id)| Ok((name.clone(), self.value(*id)?)));
-                FieldValues::Named(fields.collect::<Result<_, DataError>>()?)
-            }
-        })
+        match fields {
+            Parts::Unit => Ok(FieldValues::Unit),
+            Parts::Tuple(items) => self.items(items).map(FieldValues::Tuple),
+            Parts::Named(fields) => self.named(fields),
+        }
+    }
+
+    fn named(&mut self, fields: &[(Arc<str>, Id)]) -> Result<FieldValues, DataError> {
+        let mut values = Vec::with_capacity(fields.len());
+        for (name, id) in fields {
+            values.push((name.clone(), self.value(*id)?));
+        }
+        Ok(FieldValues::Named(values))
     }
 
     fn elements(&mut self, element: Id, len: usize) -> Result<Value, DataError> {
         if let Some(scalar) = self.plan.scalar(element) {
             return self.numbers(scalar, len);
         }
-        self.nested(|reader| {
-            let mut values = Vec::with_capacity(len.min(SET_APART).min(reader.input.remaining()));
-            let mut empty = 0;
-            for _ in 0..len {
-                let before = reader.input.remaining();
-                values.push(reader.value(element)?);
-                count_empty(&mut empty, reader.input.remaining() == before)?;
-            }
-            Ok(Value::Seq(values))
-        })
+        self.input.enter()?;
+        let mut values = Vec::with_capacity(len.min(SET_APART).min(self.input.remaining()));
+        let mut empty = 0;
+        for _ in 0..len {
+            let before = self.input.remaining();
+            values.push(self.value(element)?);
+            count_empty(&mut empty, self.input.remaining() == before)?;
+        }
+        self.input.leave();
+        Ok(Value::Seq(values))
     }
 
     fn set(&mut self, element: Id) -> Result<Value, DataError> {
-        let mut values = Vec::new();
-        self.entries(|reader| {
-            let (value, words) = reader.with_words(element)?;
-            values.push(value);
-            Ok(words)
-        })?;
+        let (mut values, mut keys) = (Vec::new(), HashSet::new());
+        let len = self.input.take_len()?;
+        self.input.enter()?;
+        for _ in 0..len {
+            values.push(self.key(element, &mut keys)?);
+        }
+        self.input.leave();
         Ok(Value::Seq(values))
     }
 
     fn map(&mut self, key: Id, value: Id) -> Result<Value, DataError> {
-        let mut entries = Vec::new();
-        self.entries(|reader| {
-            let (key, words) = reader.with_words(key)?;
-            entries.push((key, reader.value(value)?));
-            Ok(words)
-        })?;
+        let (mut entries, mut keys) = (Vec::new(), HashSet::new());
+        let len = self.input.take_len()?;
+        self.input.enter()?;
+        for _ in 0..len {
+            let key = self.key(key, &mut keys)?;
+            entries.push((key, self.value(value)?));
+        }
+        self.input.leave();
         Ok(Value::Map(entries))
     }
 
-    /// Reads the entries of a map or set, all of which have different keys. There are no more of them than words, for
-    /// only one of them can have none.
-    fn entries(&mut self, mut read: impl FnMut(&mut Self) -> Result<&'a [u64], DataError>) -> Result<(), DataError> {
-        let len = self.input.take_len()?;
-        let mut keys = HashSet::new();
-        self.nested(|reader| {
-            for _ in 0..len {
-                if !keys.insert(read(reader)?) {
-                    return Err(TWICE);
-                }
-            }
-            Ok(Value::Unit)
-        })
-        .map(drop)
-    }
-
-    /// A value and its words.
-    fn with_words(&mut self, id: Id) -> Result<(Value, &'a [u64]), DataError> {
+    /// A key that differs from all others. There are no more of them than words, for only one can have none.
+    fn key(&mut self, id: Id, keys: &mut HashSet<&'a [u64]>) -> Result<Value, DataError> {
         let start = self.all.len() - self.input.remaining();
         let value = self.value(id)?;
-        Ok((value, &self.all[start..self.all.len() - self.input.remaining()]))
+        if keys.insert(&self.all[start..self.all.len() - self.input.remaining()]) { Ok(value) } else { Err(TWICE) }
     }
 
     fn number(&mut self, scalar: Scalar) -> Result<Value, DataError> {
@@ -243,5 +261,61 @@ impl<'a> Reader<'a> {
             return self.input.bytes(len).map(Value::Bytes);
         }
         with_type!(scalar, numbers(len, &mut self.input))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{Encoder, Schema};
+
+    #[track_caller]
+    fn assert_accepted<T: DataManager>(value: &T) {
+        let mut counting = Encoder::counting();
+        value.encode(&mut counting).unwrap();
+        let mut words = vec![0; counting.written()];
+        value.encode(&mut Encoder::private(&mut words)).unwrap();
+        let schema = Schema::of::<T>();
+        let plan = Plan::new(&schema).unwrap();
+        assert!(plan.accepts(&words), "{schema}");
+        words.push(0);
+        assert!(!plan.accepts(&words), "{schema}");
+        words.pop();
+        if !words.is_empty() {
+            words.pop();
+            assert!(!plan.accepts(&words), "{schema}");
+        }
+    }
+
+    #[test]
+    fn values_are_accepted_and_nothing_else() {
+        use std::collections::{BTreeMap, HashSet};
+        use std::net::IpAddr;
+
+        assert_accepted(&(1u8, -1i16, 'x', true, 1.5f32, u128::MAX));
+        assert_accepted(&"text".to_owned());
+        assert_accepted(&vec![Some("a".to_owned()), None]);
+        assert_accepted(&[1u8, 2, 3, 4, 5, 6, 7, 8, 9]);
+        assert_accepted(&BTreeMap::from([(1u8, vec![true]), (2, vec![])]));
+        assert_accepted(&HashSet::from([(1u8, 2u16)]));
+        assert_accepted(&(None::<(u64, u64)>, Some(5u8)));
+        assert_accepted::<Result<u64, (u8, u8)>>(&Ok(3));
+        assert_accepted::<IpAddr>(&[127, 0, 0, 1].into());
+        assert!(!Plan::new(&Schema::of::<u8>()).unwrap().accepts(&[256]));
+        assert!(!Plan::new(&Schema::of::<bool>()).unwrap().accepts(&[2]));
+        assert!(!Plan::new(&Schema::of::<String>()).unwrap().accepts(&[1, 255]));
+        assert!(!Plan::new(&Schema::of::<Vec<()>>()).unwrap().accepts(&[u64::MAX]));
+        assert!(!Plan::new(&Schema::of::<BTreeMap<(), ()>>()).unwrap().accepts(&[u64::MAX, 0]));
+    }
+
+    #[test]
+    fn references_back_are_followed() {
+        let schema: Schema = "Tree { value: u64, children: Vec<^Tree> }".parse().unwrap();
+        let schema = Plan::new(&schema).unwrap();
+        assert!(schema.accepts(&[1, 2, 5, 0, 6, 1, 7, 0]));
+        assert!(!schema.accepts(&[1, 2, 5, 0, 6, 2, 7, 0]));
+        let mut deep: Vec<u64> = [1, 1].repeat(1000);
+        deep.extend([1, 0]);
+        assert!(!schema.accepts(&deep));
     }
 }

@@ -112,13 +112,11 @@ impl Writer<'_> {
             (Node::Set(element), Value::Bytes(bytes)) => {
                 self.entries(bytes, |writer, byte| writer.keyed(*element, &Value::from(*byte)))
             }
-            (Node::Map { key: of, value: to, .. }, Value::Map(entries)) => {
-                self.entries(entries, |writer, (key, value)| {
-                    let words = writer.keyed(*of, key)?;
-                    writer.value(*to, value)?;
-                    Ok(words)
-                })
-            }
+            (Node::Map { key: of, value: to }, Value::Map(entries)) => self.entries(entries, |writer, (key, value)| {
+                let words = writer.keyed(*of, key)?;
+                writer.value(*to, value)?;
+                Ok(words)
+            }),
             (Node::Tuple(items), Value::Unit) if items.is_empty() => Ok(()),
             (Node::Tuple(items), Value::Tuple(values)) => self.items(items, values),
             (Node::Struct { name, fields }, Value::Struct(value)) => {

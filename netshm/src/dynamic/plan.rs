@@ -42,7 +42,6 @@ pub(super) enum Node {
     Map {
         key: Id,
         value: Id,
-        is_ordered: bool,
     },
     Tuple(Vec<Id>),
     Struct {
@@ -191,11 +190,9 @@ impl<'a> Maker<'a> {
                 err_filling: filling(err),
             },
             (Container::BTreeSet | Container::HashSet, [element]) => Node::Set(self.inside(element)?),
-            (Container::BTreeMap | Container::HashMap, [key, value]) => Node::Map {
-                key: self.inside(key)?,
-                value: self.inside(value)?,
-                is_ordered: container == Container::BTreeMap,
-            },
+            (Container::BTreeMap | Container::HashMap, [key, value]) => {
+                Node::Map { key: self.inside(key)?, value: self.inside(value)? }
+            }
             // Schemas are a public type, so somebody may have put one together that no text has.
             _ => return Err(NoTarget),
         })

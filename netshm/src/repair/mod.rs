@@ -71,7 +71,8 @@ pub fn repair(name: &ShmName) -> Result<Repair> {
     };
     let before = check::inspect(&alone.store, None, contents)?;
     let (schema, default) = alone.type_of()?;
-    let Ok(types) = schema.parse::<ObjectSchema>() else {
+    let types = schema.parse::<ObjectSchema>().ok().and_then(|schema| salvage::Types::new(&schema));
+    let Some(types) = types else {
         return Err(alone.store.region().corrupt(alone.store.geometry().schema(), "the stored schema is damaged"));
     };
     let status = path::status(damaged.object().fd()).map_err(|source| failed(name, "look up the mode", source))?;

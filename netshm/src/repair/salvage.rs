@@ -9,6 +9,7 @@ use crate::Result;
 use crate::check::LostBlocks;
 use crate::data::{ObjectSchema, Schema};
 use crate::directory::{self, Elements, FANOUT, FANOUT_BITS, HIGHEST};
+use crate::dynamic::Plan;
 use crate::index::bindings::{self, Key, Payload};
 use crate::index::{Chain, MOST_BUCKETS, Record, bucket_of};
 use crate::layout::header::ARRAY_LEN;
@@ -16,20 +17,40 @@ use crate::layout::record::{CELLS, Cell};
 use crate::os::copy;
 use crate::store::{Limits, Store, group};
 
+/// The types of what is stored, made ready for looking at words.
+pub(super) enum Types {
+    Table { key: Plan, value: Plan },
+    Array { element: Plan },
+}
+
+impl Types {
+    /// `None` if the schema is damaged.
+    pub(super) fn new(schema: &ObjectSchema) -> Option<Self> {
+        let plan = |schema| Plan::new(schema).ok();
+        Some(match schema {
+            ObjectSchema::HashTable { key, value } => Types::Table { key: plan(key)?, value: plan(value)? },
+            ObjectSchema::Table => {
+                Types::Table { key: plan(&Schema::of::<i32>())?, value: plan(&Schema::of::<Vec<i32>>())? }
+            }
+            ObjectSchema::Array { element } => Types::Array { element: plan(element)? },
+        })
+    }
+}
+
 /// A salvage under way.
 pub(super) struct Salvage<'a> {
     from: &'a Store,
     to: &'a Arc<Store>,
     /// Records that have been met, so that no binding is saved twice.
     met: HashSet<u64>,
-    types: &'a ObjectSchema,
+    types: &'a Types,
     pub(super) saved: u64,
     pub(super) dropped: u64,
     pub(super) found: u64,
 }
 
 impl<'a> Salvage<'a> {
-    pub(super) fn new(from: &'a Store, to: &'a Arc<Store>, types: &'a ObjectSchema) -> Self {
+    pub(super) fn new(from: &'a Store, to: &'a Arc<Store>, types: &'a Types) -> Self {
         Salvage { from, to, met: HashSet::new(), types, saved: 0, dropped: 0, found: 0 }
     }
 
@@ -133,10 +154,8 @@ impl<'a> Salvage<'a> {
     fn belongs(&self, record: &Record<'_>, stripe: u32) -> bool {
         let key = copied(record.key());
         let typed = match self.types {
-            ObjectSchema::HashTable { key: key_type, value } => {
-                key_type.accepts(&key) && value.accepts(&copied(record.value()))
-            }
-            _ => Schema::of::<i32>().accepts(&key) && Schema::of::<Vec<i32>>().accepts(&copied(record.value())),
+            Types::Table { key: key_type, value } => key_type.accepts(&key) && value.accepts(&copied(record.value())),
+            Types::Array { .. } => false,
         };
         typed && self.from.stripe_of(self.from.hash(&key)) == stripe
     }
@@ -211,8 +230,8 @@ impl<'a> Salvage<'a> {
         let words = copied(record.value());
         let each = elements.dense().unwrap_or(1) as usize;
         let sound = |words: &[u64]| match self.types {
-            ObjectSchema::Array { element } => element.accepts(words),
-            _ => true,
+            Types::Array { element } => element.accepts(words),
+            Types::Table { .. } => false,
         };
         for (element, index) in words.chunks_exact(each).zip(first..length) {
             let value = match (elements.dense(), element[0]) {

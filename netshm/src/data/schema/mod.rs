@@ -1,6 +1,5 @@
 //! Descriptions of types: what is stored in an object, and compared when somebody opens it.
 
-mod accepts;
 mod builder;
 mod difference;
 mod evolution;
