@@ -318,4 +318,32 @@ mod tests {
         deep.extend([1, 0]);
         assert!(!schema.accepts(&deep));
     }
+
+    #[test]
+    fn hostile_schemas_end_in_errors() {
+        let plan = |text: &str| Plan::new(&text.parse().unwrap()).unwrap();
+        // Nothing but itself, over many steps.
+        assert_eq!(plan("A(((((((((^A,),),),),),),),))").decode(&[]), Err(TOO_MANY_STEPS));
+        assert!(plan("A { a: ^A, b: ^A }").decode(&[]).is_err());
+        let deep = format!("{}u8{}", "(".repeat(250), ",)".repeat(250));
+        assert!(plan(&deep).decode(&[1]).is_ok());
+        // Much without words.
+        let _ = plan("[[[(); 60000]; 60000]; 60000]").decode(&[]).unwrap_err();
+        assert!(plan("[(); 18446744073709551615]").decode(&[]).is_err());
+        assert!(plan("Option<[u64; 2305843009213693951]>").decode(&[0]).is_err());
+        assert!(plan("Option<[u64; 2305843009213693951]>").encode(&Value::None).is_err());
+        assert!(Plan::new(&"A { x: Vec<^B> }".parse().unwrap()).is_err());
+    }
+
+    #[test]
+    fn values_that_are_nested_too_deep_are_not_written() {
+        let plan = Plan::new(&"A { x: Vec<^A> }".parse().unwrap()).unwrap();
+        let nest = |depth: usize| {
+            let leaf = Value::structure("A", [("x", Value::Seq(Vec::new()))]);
+            (0..depth).fold(leaf, |inner, _| Value::structure("A", [("x", Value::Seq(vec![inner]))]))
+        };
+        let words = plan.encode(&nest(127)).unwrap();
+        assert_eq!(plan.decode(&words).unwrap(), nest(127));
+        assert!(plan.encode(&nest(128)).is_err());
+    }
 }

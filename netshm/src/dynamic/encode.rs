@@ -5,9 +5,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::decode::MOST_STEPS;
-use super::plan::{Id, Node, Parts, Plan};
+use super::plan::{Id, Node, Parts, Plan, VariantPlan};
 use super::unfit::Unfit;
-use super::value::{FieldValues, Value};
+use super::value::{Enum, FieldValues, Struct, Value};
 use crate::data::{DataManager, Encode, Encoder, MAX_DEPTH, Scalar, Schema, count_empty};
 use crate::layout::MAX_VALUE;
 
@@ -71,70 +71,72 @@ impl Writer<'_> {
         outcome
     }
 
+    /// Each kind has a function of its own, and loops are plain ones, to keep what a step takes of the stack small.
     fn node(&mut self, id: Id, value: &Value) -> Result<(), Unfit> {
-        let plan = self.plan;
-        match (plan.node(id), value) {
-            (Node::Scalar(scalar), value) => self.number(*scalar, value),
+        match (self.plan.node(id), value) {
+            (Node::Scalar(scalar), _) => self.number(*scalar, value),
             (Node::Text, Value::Text(text)) => self.put(text.as_str()),
-            (Node::Box(content), value) => self.value(*content, value),
-            (Node::Option { filling, .. }, Value::None) => {
-                self.put(&0u64)?;
-                self.zeros(*filling)
-            }
-            (Node::Option { content, .. }, Value::Some(value)) => {
-                self.put(&1u64)?;
-                self.value(*content, value)
-            }
-            (Node::Result { ok, ok_filling, .. }, Value::Ok(value)) => {
-                self.put(&0u64)?;
-                self.value(*ok, value)?;
-                self.zeros(*ok_filling)
-            }
-            (Node::Result { err, err_filling, .. }, Value::Err(value)) => {
-                self.put(&1u64)?;
-                self.value(*err, value)?;
-                self.zeros(*err_filling)
-            }
-            (Node::Vec(element), value) => {
-                self.put(&(elements_of("a sequence", value)? as u64))?;
-                self.elements(*element, value)
-            }
-            (Node::Array(element, len), value) => {
-                let found = elements_of("an array", value)?;
-                if found as u64 != *len {
-                    return Err(Unfit::expected(format!("an array of {len}"), format!("{found} elements")));
-                }
-                self.elements(*element, value)
-            }
-            (Node::Set(element), Value::Seq(values)) => {
-                self.entries(values, |writer, value| writer.keyed(*element, value))
-            }
-            (Node::Set(element), Value::Bytes(bytes)) => {
-                self.entries(bytes, |writer, byte| writer.keyed(*element, &Value::from(*byte)))
-            }
-            (Node::Map { key: of, value: to }, Value::Map(entries)) => self.entries(entries, |writer, (key, value)| {
-                let words = writer.keyed(*of, key)?;
-                writer.value(*to, value)?;
-                Ok(words)
-            }),
+            (Node::Box(content) | Node::Back { target: content, counts: false }, _) => self.value(*content, value),
+            (Node::Back { target, counts: true }, _) => self.inside(*target, value),
+            (Node::Option { filling, .. }, Value::None) => self.absent(*filling),
+            (Node::Option { content, .. }, Value::Some(value)) => self.content(1, *content, value, 0),
+            (Node::Result { ok, ok_filling, .. }, Value::Ok(value)) => self.content(0, *ok, value, *ok_filling),
+            (Node::Result { err, err_filling, .. }, Value::Err(value)) => self.content(1, *err, value, *err_filling),
+            (Node::Vec(element), _) => self.sequence(*element, value),
+            (Node::Array(element, len), _) => self.array(*element, *len, value),
+            (Node::Set(element), _) => self.set(*element, value),
+            (Node::Map { key, value: to }, Value::Map(entries)) => self.map(*key, *to, entries),
             (Node::Tuple(items), Value::Unit) if items.is_empty() => Ok(()),
             (Node::Tuple(items), Value::Tuple(values)) => self.items(items, values),
-            (Node::Struct { name, fields }, Value::Struct(value)) => {
-                same_name("struct", name, &value.name)?;
-                self.fields(fields, &value.fields)
-            }
-            (Node::Enum { name, variants }, Value::Enum(value)) => {
-                same_name("enum", name, &value.name)?;
-                let Some(variant) = variants.iter().find(|variant| variant.name == value.variant) else {
-                    return Err(Unfit::expected(format!("a variant of {name}"), &*value.variant));
-                };
-                self.put(&variant.index)?;
-                self.fields(&variant.fields, &value.fields)
-            }
-            (Node::Back { target, counts: false }, value) => self.value(*target, value),
-            (Node::Back { target, counts: true }, value) => self.nested(|writer| writer.value(*target, value)),
-            (node, value) => Err(Unfit::expected(node, value.kind())),
+            (Node::Struct { name, fields }, Value::Struct(value)) => self.structure(name, fields, value),
+            (Node::Enum { name, variants }, Value::Enum(value)) => self.enumeration(name, variants, value),
+            (node, _) => unexpected(node, value),
         }
+    }
+
+    fn inside(&mut self, id: Id, value: &Value) -> Result<(), Unfit> {
+        self.enter()?;
+        self.value(id, value)?;
+        self.leave();
+        Ok(())
+    }
+
+    fn absent(&mut self, filling: usize) -> Result<(), Unfit> {
+        self.put(&0u64)?;
+        self.zeros(filling)
+    }
+
+    fn content(&mut self, which: u64, id: Id, value: &Value, filling: usize) -> Result<(), Unfit> {
+        self.put(&which)?;
+        self.value(id, value)?;
+        self.zeros(filling)
+    }
+
+    fn sequence(&mut self, element: Id, value: &Value) -> Result<(), Unfit> {
+        self.put(&(elements_of("a sequence", value)? as u64))?;
+        self.elements(element, value)
+    }
+
+    fn array(&mut self, element: Id, len: u64, value: &Value) -> Result<(), Unfit> {
+        let found = elements_of("an array", value)?;
+        if found as u64 != len {
+            return Err(Unfit::expected(format!("an array of {len}"), format!("{found} elements")));
+        }
+        self.elements(element, value)
+    }
+
+    fn structure(&mut self, name: &str, fields: &Parts, value: &Struct) -> Result<(), Unfit> {
+        same_name("struct", name, &value.name)?;
+        self.fields(fields, &value.fields)
+    }
+
+    fn enumeration(&mut self, name: &str, variants: &[VariantPlan], value: &Enum) -> Result<(), Unfit> {
+        same_name("enum", name, &value.name)?;
+        let Some(variant) = variants.iter().find(|variant| variant.name == value.variant) else {
+            return Err(Unfit::expected(format!("a variant of {name}"), &*value.variant));
+        };
+        self.put(&variant.index)?;
+        self.fields(&variant.fields, &value.fields)
     }
 
     /// Adds the words of a typed value.
@@ -163,30 +165,33 @@ impl Writer<'_> {
         }
     }
 
-    fn nested<R>(&mut self, write: impl FnOnce(&mut Self) -> Result<R, Unfit>) -> Result<R, Unfit> {
+    fn enter(&mut self) -> Result<(), Unfit> {
         if self.depth == MAX_DEPTH {
             return Err(Unfit::new(format!("nested more than {MAX_DEPTH} deep")));
         }
         self.depth += 1;
-        let outcome = write(self);
+        Ok(())
+    }
+
+    fn leave(&mut self) {
         self.depth -= 1;
-        outcome
     }
 
     fn items(&mut self, items: &[Id], values: &[Value]) -> Result<(), Unfit> {
         same_number(items.len(), values.len())?;
-        let mut numbered = items.iter().zip(values).enumerate();
-        numbered
-            .try_for_each(|(i, (item, value))| self.value(*item, value).map_err(|unfit| unfit.inside(format!(".{i}"))))
+        for (i, (item, value)) in items.iter().zip(values).enumerate() {
+            self.value(*item, value).map_err(|unfit| unfit.inside(format!(".{i}")))?;
+        }
+        Ok(())
     }
 
     fn named(&mut self, fields: &[(Arc<str>, Id)], values: &[(Arc<str>, Value)]) -> Result<(), Unfit> {
         same_number(fields.len(), values.len())?;
         same_names(fields, values)?;
-        let mut pairs = fields.iter().zip(values);
-        pairs.try_for_each(|((name, id), (_, value))| {
-            self.value(*id, value).map_err(|unfit| unfit.inside(format!(".{name}")))
-        })
+        for ((name, id), (_, value)) in fields.iter().zip(values) {
+            self.value(*id, value).map_err(|unfit| unfit.inside(format!(".{name}")))?;
+        }
+        Ok(())
     }
 
     fn fields(&mut self, fields: &Parts, values: &FieldValues) -> Result<(), Unfit> {
@@ -200,31 +205,27 @@ impl Writer<'_> {
         }
     }
 
-    /// The elements of a sequence or an array, of which `elements_of` has told the number.
+    /// The elements of a sequence or an array.
     fn elements(&mut self, element: Id, value: &Value) -> Result<(), Unfit> {
-        let bytes;
-        let values = match value {
-            Value::Bytes(values) if self.plan.scalar(element) == Some(Scalar::U8) => {
-                return self.packed(values);
-            }
-            Value::Bytes(values) => {
-                bytes = values.iter().map(|byte| Value::from(*byte)).collect();
-                &bytes
-            }
-            Value::Seq(values) => values,
-            _ => return Err(Unfit::expected("a sequence", value.kind())),
-        };
-        if let Some(scalar) = self.plan.scalar(element) {
-            return with_type!(scalar, packed_numbers(self, values));
+        match (value, self.plan.scalar(element)) {
+            (Value::Bytes(bytes), Some(Scalar::U8)) => self.packed(bytes),
+            (Value::Seq(values), Some(scalar)) => with_type!(scalar, packed_numbers(self, values)),
+            (Value::Seq(values), None) => self.each(element, values),
+            (Value::Bytes(bytes), _) => self.elements(element, &Value::Seq(one_by_one(bytes))),
+            _ => Err(Unfit::expected("a sequence", value.kind())),
         }
+    }
+
+    fn each(&mut self, element: Id, values: &[Value]) -> Result<(), Unfit> {
+        self.enter()?;
         let mut empty = 0;
-        self.nested(|writer| {
-            values.iter().enumerate().try_for_each(|(i, value)| {
-                let before = writer.out.len();
-                writer.value(element, value).map_err(|unfit| unfit.inside(format!("[{i}]")))?;
-                count_empty(&mut empty, writer.out.len() == before).map_err(|error| Unfit::new(error.what))
-            })
-        })
+        for (i, value) in values.iter().enumerate() {
+            let before = self.out.len();
+            self.value(element, value).map_err(|unfit| unfit.inside(format!("[{i}]")))?;
+            count_empty(&mut empty, self.out.len() == before).map_err(|error| Unfit::new(error.what))?;
+        }
+        self.leave();
+        Ok(())
     }
 
     /// Adds elements that lie packed.
@@ -234,30 +235,45 @@ impl Writer<'_> {
         T::encode_slice(items, &mut Encoder::private(&mut self.out[start..])).map_err(|error| Unfit::new(error.what))
     }
 
-    /// Writes the number of entries, and each of them. Their keys, whose words `write` tells, have to differ.
-    fn entries<T>(
-        &mut self,
-        entries: &[T],
-        mut write: impl FnMut(&mut Self, &T) -> Result<Range<usize>, Unfit>,
-    ) -> Result<(), Unfit> {
+    fn set(&mut self, element: Id, value: &Value) -> Result<(), Unfit> {
+        let values = match value {
+            Value::Seq(values) => values,
+            Value::Bytes(bytes) => &one_by_one(bytes),
+            _ => return Err(Unfit::expected("the elements of a set", value.kind())),
+        };
+        self.put(&(values.len() as u64))?;
+        self.enter()?;
+        let mut keys = Vec::new();
+        for (i, value) in values.iter().enumerate() {
+            let start = self.out.len();
+            self.value(element, value).map_err(|unfit| unfit.inside(format!("[{i}]")))?;
+            keys.push(start..self.out.len());
+        }
+        self.leave();
+        self.all_differ(&keys)
+    }
+
+    fn map(&mut self, key: Id, value: Id, entries: &[(Value, Value)]) -> Result<(), Unfit> {
         self.put(&(entries.len() as u64))?;
-        let keys = self.nested(|writer| {
-            let numbered = entries.iter().enumerate();
-            let keys = numbered.map(|(i, entry)| write(writer, entry).map_err(|unfit| unfit.inside(format!("[{i}]"))));
-            keys.collect::<Result<Vec<_>, Unfit>>()
-        })?;
+        self.enter()?;
+        let mut keys = Vec::new();
+        for (i, (of, to)) in entries.iter().enumerate() {
+            let start = self.out.len();
+            self.value(key, of).map_err(|unfit| unfit.inside(format!(" in key {i}")))?;
+            keys.push(start..self.out.len());
+            self.value(value, to).map_err(|unfit| unfit.inside(format!(" in the value of key {i}")))?;
+        }
+        self.leave();
+        self.all_differ(&keys)
+    }
+
+    /// The words of the keys of a map or set have to differ.
+    fn all_differ(&self, keys: &[Range<usize>]) -> Result<(), Unfit> {
         let mut met = HashSet::new();
-        match keys.into_iter().position(|words| !met.insert(&self.out[words])) {
+        match keys.iter().position(|words| !met.insert(&self.out[words.clone()])) {
             None => Ok(()),
             Some(i) => Err(Unfit::new("there twice").inside(format!("[{i}]"))),
         }
-    }
-
-    /// Writes a key: where its words are.
-    fn keyed(&mut self, id: Id, key: &Value) -> Result<Range<usize>, Unfit> {
-        let start = self.out.len();
-        self.value(id, key)?;
-        Ok(start..self.out.len())
     }
 
     fn number(&mut self, scalar: Scalar, value: &Value) -> Result<(), Unfit> {
@@ -272,6 +288,15 @@ fn packed_numbers<T: Number>(writer: &mut Writer<'_>, values: &[Value]) -> Resul
     let numbered = values.iter().enumerate();
     let items = numbered.map(|(i, value)| T::of(value).map_err(|unfit| unfit.inside(format!("[{i}]"))));
     writer.packed(&items.collect::<Result<Vec<T>, Unfit>>()?)
+}
+
+fn one_by_one(bytes: &[u8]) -> Vec<Value> {
+    bytes.iter().map(|byte| Value::from(*byte)).collect()
+}
+
+#[cold]
+fn unexpected(node: &Node, value: &Value) -> Result<(), Unfit> {
+    Err(Unfit::expected(node, value.kind()))
 }
 
 fn elements_of(expected: &str, value: &Value) -> Result<usize, Unfit> {
