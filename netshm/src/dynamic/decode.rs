@@ -116,8 +116,8 @@ impl<'a> Reader<'a> {
             Node::Vec(element) => self.sequence(*element),
             // There is no room for more elements than a `usize` counts.
             Node::Array(element, len) => self.elements(*element, usize::try_from(*len).unwrap_or(usize::MAX)),
-            Node::Set(element) => self.set(*element),
-            Node::Map { key, value } => self.map(*key, *value),
+            Node::Set { element, .. } => self.set(*element),
+            Node::Map { key, value, .. } => self.map(*key, *value),
             Node::Tuple(items) => self.tuple(items),
             Node::Struct { name, fields } => self.structure(name, fields),
             Node::Enum { name, variants } => self.enumeration(name, variants),

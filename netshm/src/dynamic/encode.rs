@@ -84,8 +84,8 @@ impl Writer<'_> {
             (Node::Result { err, err_filling, .. }, Value::Err(value)) => self.content(1, *err, value, *err_filling),
             (Node::Vec(element), _) => self.sequence(*element, value),
             (Node::Array(element, len), _) => self.array(*element, *len, value),
-            (Node::Set(element), _) => self.set(*element, value),
-            (Node::Map { key, value: to }, Value::Map(entries)) => self.map(*key, *to, entries),
+            (Node::Set { element, .. }, _) => self.set(*element, value),
+            (Node::Map { key, value: to, .. }, Value::Map(entries)) => self.map(*key, *to, entries),
             (Node::Tuple(items), Value::Unit) if items.is_empty() => Ok(()),
             (Node::Tuple(items), Value::Tuple(values)) => self.items(items, values),
             (Node::Struct { name, fields }, Value::Struct(value)) => self.structure(name, fields, value),
@@ -321,7 +321,7 @@ fn same_names(fields: &[(Arc<str>, Id)], values: &[(Arc<str>, Value)]) -> Result
 }
 
 /// What a scalar is made of.
-trait Number: DataManager {
+pub(super) trait Number: DataManager {
     fn of(value: &Value) -> Result<Self, Unfit>;
 }
 

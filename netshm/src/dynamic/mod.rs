@@ -27,6 +27,8 @@ macro_rules! with_type {
 mod array;
 mod decode;
 mod encode;
+#[cfg(feature = "json")]
+mod json;
 mod plan;
 mod row;
 mod table;

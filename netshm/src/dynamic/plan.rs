@@ -17,6 +17,8 @@ pub(crate) struct Plan {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Id(usize);
 
+/// Whether maps and sets are ordered matters to JSON only, whose arrays and objects may have any order.
+#[cfg_attr(not(feature = "json"), allow(dead_code))]
 #[derive(Debug)]
 pub(super) enum Node {
     Scalar(Scalar),
@@ -38,10 +40,14 @@ pub(super) enum Node {
     /// Elements behind their number.
     Vec(Id),
     Array(Id, u64),
-    Set(Id),
+    Set {
+        element: Id,
+        is_ordered: bool,
+    },
     Map {
         key: Id,
         value: Id,
+        is_ordered: bool,
     },
     Tuple(Vec<Id>),
     Struct {
@@ -189,9 +195,12 @@ impl<'a> Maker<'a> {
                 ok_filling: filling(ok),
                 err_filling: filling(err),
             },
-            (Container::BTreeSet | Container::HashSet, [element]) => Node::Set(self.inside(element)?),
+            (Container::BTreeSet | Container::HashSet, [element]) => {
+                Node::Set { element: self.inside(element)?, is_ordered: container == Container::BTreeSet }
+            }
             (Container::BTreeMap | Container::HashMap, [key, value]) => {
-                Node::Map { key: self.inside(key)?, value: self.inside(value)? }
+                let is_ordered = container == Container::BTreeMap;
+                Node::Map { key: self.inside(key)?, value: self.inside(value)?, is_ordered }
             }
             // Schemas are a public type, so somebody may have put one together that no text has.
             _ => return Err(NoTarget),
@@ -209,7 +218,7 @@ impl fmt::Display for Node {
             Node::Result { .. } => f.write_str("a result"),
             Node::Vec(_) => f.write_str("a sequence"),
             Node::Array(_, len) => write!(f, "an array of {len}"),
-            Node::Set(_) => f.write_str("the elements of a set"),
+            Node::Set { .. } => f.write_str("the elements of a set"),
             Node::Map { .. } => f.write_str("a map"),
             Node::Tuple(items) => write!(f, "a tuple of {}", items.len()),
             Node::Struct { name, .. } => write!(f, "struct {name}"),

@@ -1,0 +1,5 @@
+//! Values to and from JSON.
+
+mod from;
+mod order;
+mod to;
