@@ -189,7 +189,7 @@ fn what_does_not_fit_is_named() {
     assert!(short.check(&"[u8; 3]".parse().unwrap()).is_err());
     let mut deep = json!([]);
     for _ in 0..3000 {
-        deep = json!([deep]);
+        deep = Json::Array(vec![deep]);
     }
     assert!(Value::from_json(&deep, &"A(Vec<^A>)".parse().unwrap()).is_err());
 }

@@ -1,4 +1,33 @@
 //! Reading and writing objects whose types are known at run time only.
+//!
+//! Every object says what it is ([`Shm::describe`](crate::Shm::describe)). By that alone [`DynTable`] and [`DynArray`] read
+//! and write its contents, as [`Value`]s, beside programs that know the types:
+//!
+//! ```
+//! use netshm::dynamic::{DynTable, Value};
+//! use netshm::{HashTable, Locking, Shm, ShmData};
+//!
+//! #[derive(ShmData)]
+//! struct Session {
+//!     user: u64,
+//!     languages: Vec<String>,
+//! }
+//!
+//! # let shm = Shm::create_unique(&"posix:/sessions.XXXXXX".parse()?, 0o600)?;
+//! # let name = shm.name().clone();
+//! # let sessions: HashTable<String, Session> = HashTable::manage(shm, Locking::Futex)?;
+//! # sessions.add("cookie", &Session { user: 7, languages: vec!["en".to_owned()] })?;
+//! // Another program, which knows nothing of sessions:
+//! let table = DynTable::open(Shm::open(&name)?)?;
+//! println!("{}", table.shm().describe()?);
+//! let session = table.find(&Value::from("cookie"))?.expect("it is there");
+//! assert_eq!(session.field("user"), Some(&Value::from(7u64)));
+//! assert_eq!(session.field("languages"), Some(&Value::Seq(vec![Value::from("en")])));
+//! # name.unlink()?;
+//! # Ok::<(), netshm::Error>(())
+//! ```
+//!
+//! With the feature `json` values become JSON and are made of it: `Value::to_json`, `Value::from_json`.
 
 /// Calls a generic function with the type that a [`Scalar`](crate::data::Scalar) stands for.
 macro_rules! with_type {
@@ -32,6 +61,8 @@ mod json;
 mod plan;
 mod row;
 mod table;
+#[cfg(test)]
+mod tests;
 mod unfit;
 mod value;
 
