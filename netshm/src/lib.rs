@@ -1,4 +1,4 @@
-//! netshm
+#![doc = include_str!("tutorial.md")]
 
 pub mod error;
 pub use error::{Error, Result};
@@ -10,6 +10,7 @@ mod crash_tests;
 pub mod data;
 mod directory;
 mod group;
+pub mod guide;
 mod handle;
 mod hash_table;
 mod heap;
