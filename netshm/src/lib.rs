@@ -24,6 +24,7 @@ mod options;
 mod os;
 mod region;
 mod repair;
+mod sequence;
 mod shm;
 mod stats;
 mod store;
