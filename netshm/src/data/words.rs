@@ -7,7 +7,7 @@ use super::{DataError, DataManager, Decoder, Encode, Encoder};
 /// ```
 /// use netshm::data::{from_words, to_words};
 ///
-/// let words = to_words(&(7u32, "seven"))?;
+/// let words = to_words(&(7u32, "seven".to_owned()))?;
 /// assert_eq!(words, [7, 5, 0x6e_6576_6573]);
 /// assert_eq!(from_words::<(u32, String)>(&words)?, (7, "seven".to_owned()));
 /// assert!(from_words::<(u32, String)>(&words[..2]).is_err());

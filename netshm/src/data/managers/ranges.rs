@@ -2,7 +2,7 @@
 
 use std::ops::{Bound, Range, RangeFrom, RangeInclusive, RangeTo, RangeToInclusive};
 
-use super::all_fixed;
+use super::{all_fixed, same_fixed};
 use crate::data::{DataError, DataManager, Decoder, Encoder, Schema, ShmKey, Types};
 
 /// A struct of ends, which are listed in the order of their words.
@@ -54,6 +54,7 @@ const NO_BOUND: DataError = DataError::new("Bound", "neither Included, Excluded 
 
 /// 0 and the included end, 1 and the excluded one, or 2: as a derived enum.
 impl<T: DataManager> DataManager for Bound<T> {
+    const FIXED: Option<usize> = same_fixed(&[T::FIXED, Some(0)]);
     const DIRECT: bool = true;
 
     #[inline]
