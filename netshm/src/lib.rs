@@ -6,6 +6,7 @@ pub use error::{Error, Result};
 mod array;
 mod check;
 pub mod data;
+pub mod declare;
 mod directory;
 mod group;
 mod handle;
@@ -32,6 +33,8 @@ pub use check::{Finding, Report};
 #[doc(no_inline)]
 pub use data::DataManager as ShmData;
 pub use data::{DataManager, ShmKey};
+#[doc(no_inline)]
+pub use declare::ShmSchema;
 pub use group::GroupError;
 pub use hash_table::HashTable;
 pub use iterate::{Items, Keys, Values};
