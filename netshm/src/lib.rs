@@ -40,7 +40,7 @@ pub use hash_table::HashTable;
 pub use iterate::{Items, Keys, Values};
 pub use locking::Locking;
 pub use name::ShmName;
-pub use netshm_derive::{ShmData, ShmKey};
+pub use netshm_derive::{ShmData, ShmKey, ShmSchema};
 pub use options::ManageOptions;
 pub use repair::{Repair, repair};
 pub use shm::{Shm, ShmOptions};

@@ -1,6 +1,6 @@
 //! Schemas in words.
 
-use std::fmt::{self, Write};
+use std::fmt::{self, Formatter};
 
 use super::declaration::{Declaration, Declared};
 use super::place::Place;
@@ -16,17 +16,23 @@ impl Declaration {
     /// The schema for a person to read, if it is in that place.
     #[must_use]
     pub fn describe(&self, place: &Place) -> String {
-        let mut text = String::new();
-        self.write(place, &mut text).expect("a string takes any text");
-        text
+        Described { declaration: self, place }.to_string()
     }
+}
 
-    fn write(&self, place: &Place, out: &mut String) -> fmt::Result {
-        writeln!(out, "{} in {place}", self.name)?;
-        indented(out, self.docs, 1)?;
-        for entry in &self.entries {
-            writeln!(out)?;
-            entry.write(place, out)?;
+/// A declaration and the place that its objects are in.
+struct Described<'a> {
+    declaration: &'a Declaration,
+    place: &'a Place,
+}
+
+impl fmt::Display for Described<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} in {}", self.declaration.name, self.place)?;
+        indented(f, self.declaration.docs, 1)?;
+        for entry in &self.declaration.entries {
+            writeln!(f)?;
+            entry.write(self.place, f)?;
         }
         Ok(())
     }
@@ -34,13 +40,13 @@ impl Declaration {
 
 /// As [`describe`](Declaration::describe), in the place that was declared.
 impl fmt::Display for Declaration {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.describe(&self.place))
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        Described { declaration: self, place: &self.place }.fmt(f)
     }
 }
 
 impl Declared {
-    fn write(&self, place: &Place, out: &mut String) -> fmt::Result {
+    fn write(&self, place: &Place, out: &mut Formatter<'_>) -> fmt::Result {
         indented(out, &format!("{}: {:#}", self.field, (self.schema)()), 1)?;
         indented(out, self.docs, 2)?;
         let mut property =
@@ -88,7 +94,7 @@ impl Declared {
 }
 
 /// Writes the lines of a text, so many steps to the right.
-fn indented(out: &mut String, text: &str, steps: usize) -> fmt::Result {
+fn indented(out: &mut Formatter<'_>, text: &str, steps: usize) -> fmt::Result {
     for line in text.lines() {
         if line.is_empty() {
             writeln!(out)?;

@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn names_are_made_of_the_place_and_a_part() {
-        let name = |text: &str, part| Place::from(text).name(part).map(|name| name.to_string());
+        let name = |text: &str, part: &str| Place::from(text).name(part).map(|name| name.to_string());
         assert_eq!(name("/app", "rows").unwrap(), "posix:/app.rows");
         assert_eq!(name("data", "rows").unwrap(), "file:data/rows");
         assert_eq!(name("file:/data/", "rows").unwrap(), "file:/data/rows");
