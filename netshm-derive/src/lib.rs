@@ -9,6 +9,7 @@ mod check_schema;
 mod expand;
 mod fallback;
 mod schema;
+mod spelling;
 
 use proc_macro::TokenStream;
 use syn::{DeriveInput, parse_macro_input};

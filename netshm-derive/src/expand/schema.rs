@@ -1,12 +1,13 @@
 //! `impl ShmSchema`, and the methods that stand for those of the trait.
 
 use proc_macro2::TokenStream;
-use quote::{format_ident, quote, quote_spanned};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Path, parse_quote};
 
 use super::allowances;
 use crate::schema::{Object, SchemaInput};
+use crate::spelling::spell;
 
 /// The implementation. If something is `wrong`, it compiles and says nothing: one mistake is one message.
 pub(crate) fn expand(input: &SchemaInput, wrong: bool) -> TokenStream {
@@ -82,10 +83,10 @@ fn entry(library: &Path, object: &Object) -> TokenStream {
     let read_only = attrs.read_only.is_some().then(|| quote!(.read_only()));
     let len = attrs.len.as_ref().map(|len| call("len", len));
     let default = attrs.default.as_ref().map(|default| {
-        let text = default.value.as_ref().map_or_else(
-            || "the default of its type".to_owned(),
-            |expression| expression.span().source_text().unwrap_or_else(|| quote!(#expression).to_string()),
-        );
+        let text = default
+            .value
+            .as_ref()
+            .map_or_else(|| "the default of its type".to_owned(), |expression| spell(expression.to_token_stream()));
         quote_spanned!(default.span=> .default_text(#text))
     });
     let options = attrs.options.iter().map(|(name, given)| call(name, given));

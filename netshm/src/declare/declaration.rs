@@ -62,7 +62,7 @@ pub(super) enum Name {
     Part(&'static str),
     /// A file; a relative path begins in the directory of the schema, if it has one.
     File(&'static str),
-    /// A whole name, wherever the schema is.
+    /// A whole name, wherever the schema is; of POSIX shared memory if it begins with a slash.
     Whole(&'static str),
 }
 
@@ -120,6 +120,7 @@ impl Declared {
         match self.name {
             Name::Part(part) => place.name(part),
             Name::File(path) => place.file(path),
+            Name::Whole(name) if name.starts_with('/') => ShmName::posix(name),
             Name::Whole(name) => name.parse(),
         }
     }
