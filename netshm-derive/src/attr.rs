@@ -23,6 +23,10 @@ impl Errors {
         }
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
     pub(crate) fn into_error(self) -> Option<syn::Error> {
         self.0
     }

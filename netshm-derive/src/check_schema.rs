@@ -13,6 +13,7 @@ pub(crate) fn check(input: &SchemaInput, errors: &mut Errors) {
     place(input, errors);
     for object in &input.fields {
         read_only(object, errors);
+        arrays_only(object, errors);
         name(input, object, errors);
     }
     names(input, errors);
@@ -23,6 +24,8 @@ fn place(input: &SchemaInput, errors: &mut Errors) {
         (Some(_), Some(dir)) => {
             errors.add(dir.span, "`dir` and `prefix` both say where the objects are; remove one");
         }
+        // What is wrong with an attribute may be that it should have been one of these.
+        (None, None) if !errors.is_empty() => {}
         (None, None) => errors.add(
             input.original.ident.span(),
             format!(
@@ -56,6 +59,33 @@ fn read_only(object: &Object, errors: &mut Errors) {
         errors.add(
             span,
             format!("a field that is `read_only` is never created, so `{option}` says nothing; remove one of them"),
+        );
+    }
+}
+
+/// Tables have no elements. (If the type has another name here, the compiler says so.)
+fn arrays_only(object: &Object, errors: &mut Errors) {
+    let syn::Type::Path(path) = &object.ty else { return };
+    let Some(last) = path.path.segments.last() else { return };
+    if last.ident != "HashTable" && last.ident != "Table" {
+        return;
+    }
+    if let Some(len) = &object.attrs.len {
+        errors.add(
+            len.span,
+            format!(
+                "`len` is for arrays, and `{}` is a table; remove it (the expected number of keys is `init`)",
+                object.ident
+            ),
+        );
+    }
+    if let Some(default) = &object.attrs.default {
+        errors.add(
+            default.span,
+            format!(
+                "`default` is for arrays, and `{}` is a table, whose rows have no default; remove it",
+                object.ident
+            ),
         );
     }
 }
@@ -108,11 +138,13 @@ fn names(input: &SchemaInput, errors: &mut Errors) {
 }
 
 fn posix_fault(name: &str) -> Option<&'static str> {
-    let Some(rest) = name.strip_prefix('/') else { return Some("it begins with a slash, as in \"/myapp\"") };
+    let Some(rest) = name.strip_prefix('/') else { return Some("a POSIX name begins with a slash, as in \"/myapp\"") };
     match rest {
         "" => Some("there is nothing after the slash"),
         "." | ".." => Some("`.` and `..` name directories"),
-        _ if rest.contains('/') => Some("it has no slash but the first; files are given with `dir` or `file`"),
+        _ if rest.contains('/') => {
+            Some("a POSIX name has no slash but the first; files are given with `dir` or `file`")
+        }
         _ if rest.contains('\0') => Some("it contains a NUL byte"),
         _ if rest.len() > LONGEST => Some("it is longer than 255 bytes"),
         _ => None,

@@ -1,8 +1,7 @@
 //! `impl ShmSchema`, and the methods that stand for those of the trait.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
-use syn::spanned::Spanned;
 use syn::{Path, parse_quote};
 
 use super::allowances;
@@ -70,7 +69,7 @@ fn declaration(library: &Path, input: &SchemaInput) -> TokenStream {
 }
 
 fn entry(library: &Path, object: &Object) -> TokenStream {
-    let (ty, field, attrs) = (&object.ty, object.field(), &object.attrs);
+    let (field, attrs) = (object.field(), &object.attrs);
     let docs = docs(&object.docs);
     let name = attrs.name.as_ref().map(|name| {
         let name = &name.value;
@@ -90,8 +89,8 @@ fn entry(library: &Path, object: &Object) -> TokenStream {
         quote_spanned!(default.span=> .default_text(#text))
     });
     let options = attrs.options.iter().map(|(name, given)| call(name, given));
-    let new = quote_spanned!(ty.span()=> #library::declare::Entry::<#ty>::new);
-    quote! { #new(#field) #docs #name #file #read_only #len #default #(#options)* }
+    let entry = at_type(object, |span| field_method(library, object, "entry", span), &quote!(#field));
+    quote! { #entry #docs #name #file #read_only #len #default #(#options)* }
 }
 
 /// `.docs("..")`, if there are any.
@@ -106,30 +105,47 @@ fn call(name: &str, given: &crate::attr::Given<syn::Expr>) -> TokenStream {
 }
 
 fn open(library: &Path, input: &SchemaInput) -> TokenStream {
+    // A variable is found by where its name comes from, which must be here; the rest stands where the field's type does.
+    let opener = quote!(__opener);
     let fields = input.fields.iter().map(|object| {
-        let (ident, ty) = (&object.ident, &object.ty);
-        let value = match &object.attrs.default {
-            None => quote_spanned!(ty.span()=> #library::declare::Opener::field::<#ty>(__opener)?),
-            Some(default) => {
-                let value = match &default.value {
-                    Some(expression) => quote!(#expression),
-                    None => quote_spanned!(default.span=> ::core::default::Default::default()),
-                };
-                quote_spanned!(default.span=> #library::declare::Opener::array::<#ty>(__opener, #value)?)
+        let ident = &object.ident;
+        let given = object.attrs.default.as_ref().and_then(|default| default.value.as_ref());
+        let default = match given {
+            Some(expression) => quote!(#expression),
+            None => {
+                let of = |span| quote_spanned!(span=> <_ as #library::declare::ElementDefault>::element_default);
+                at_type(object, of, &quote!())
             }
         };
-        quote!(#ident: #value)
+        let open = at_type(object, |span| field_method(library, object, "open", span), &quote!(#opener, #default));
+        quote!(#ident: #open?)
     });
     quote! { ::core::result::Result::Ok(Self { #(#fields),* }) }
 }
 
 fn objects(library: &Path, input: &SchemaInput) -> TokenStream {
     let objects = input.fields.iter().map(|object| {
-        let (ident, ty, field) = (&object.ident, &object.ty, object.field());
-        let object = quote_spanned!(ty.span()=> <#ty as #library::declare::Field>::as_object(&self.#ident));
-        quote! { (#field, #object) }
+        let (ident, field) = (&object.ident, object.field());
+        let method = |span| field_method(library, object, "as_object", span);
+        let object = at_type(object, method, &quote!(&self.#ident));
+        quote!((#field, #object))
     });
     quote! { <::std::vec::Vec<_> as ::core::convert::From<_>>::from([#(#objects),*]) }
+}
+
+/// The path of a function of the field's type.
+fn field_method(library: &Path, object: &Object, method: &str, span: Span) -> TokenStream {
+    let (ty, method) = (&object.ty, Ident::new(method, span));
+    quote_spanned!(span=> <#ty as #library::declare::Field>::#method)
+}
+
+/// A call that begins where the field's type does and ends with it. The compiler tells the same thing about the same place
+/// once only, and points at the type when it is no table.
+fn at_type(object: &Object, function: impl FnOnce(Span) -> TokenStream, arguments: &TokenStream) -> TokenStream {
+    let mut spans = object.ty.to_token_stream().into_iter().map(|token| token.span());
+    let first = spans.next().unwrap_or_else(Span::call_site);
+    let function = function(first);
+    quote_spanned!(spans.last().unwrap_or(first)=> #function(#arguments))
 }
 
 /// The methods of the trait as methods of the struct, for programs that do not import the trait.

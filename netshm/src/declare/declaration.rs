@@ -20,11 +20,11 @@ const DEFAULT_MODE: u32 = 0o600;
 ///
 /// ```
 /// use netshm::{HashTable, Locking};
-/// use netshm::declare::{Declaration, Entry, Place};
+/// use netshm::declare::{Declaration, Field, Place};
 ///
 /// let declaration = Declaration::new("State", Place::posix("/myapp"))
 ///     .locking(Locking::Futex)
-///     .entry(Entry::<HashTable<String, u64>>::new("hits").init(10_000));
+///     .entry(HashTable::<String, u64>::entry("hits").init(10_000));
 /// assert_eq!(declaration.names(&Place::posix("/test"))?, [("hits", "posix:/test.hits".parse()?)]);
 /// # Ok::<(), netshm::Error>(())
 /// ```
@@ -97,7 +97,7 @@ impl Declaration {
     }
 
     /// Adds an object.
-    pub fn entry<F: Field>(mut self, entry: Entry<F>) -> Self {
+    pub fn entry<F>(mut self, entry: Entry<F>) -> Self {
         let mut declared = entry.declared;
         declared.shape.locking = declared.shape.locking.or(self.locking);
         declared.limits.lock_timeout = declared.limits.lock_timeout.or(self.lock_timeout);
@@ -139,7 +139,7 @@ impl Declared {
     }
 }
 
-/// What a schema declares of one object, which becomes a field of type `F`. See [`Declaration`] for an example.
+/// What a schema declares of one object, which becomes a field of type `F`; begun by [`Field::entry`]. See [`Declaration`] for an example.
 #[derive(Debug, Clone)]
 #[must_use = "an entry opens nothing"]
 pub struct Entry<F> {
@@ -147,9 +147,12 @@ pub struct Entry<F> {
     of: PhantomData<fn() -> F>,
 }
 
-impl<F: Field> Entry<F> {
+impl<F> Entry<F> {
     /// An object that is called after its field.
-    pub fn new(field: &'static str) -> Self {
+    pub(super) fn new(field: &'static str) -> Self
+    where
+        F: Field,
+    {
         let declared = Declared {
             field,
             docs: "",
@@ -251,10 +254,7 @@ impl<F: Field> Entry<F> {
     }
 
     /// How the default of the elements is written in a description; the default itself is given when the field is opened.
-    pub fn default_text(mut self, default: &'static str) -> Self
-    where
-        F: Elements,
-    {
+    pub fn default_text(mut self, default: &'static str) -> Self {
         self.declared.default = Some(default);
         self
     }

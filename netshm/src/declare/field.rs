@@ -1,5 +1,7 @@
 //! What the fields of a schema have in common: tables and arrays.
 
+use super::declaration::Entry;
+use super::open::Opener;
 use crate::data::{DataManager, ObjectSchema, Schema, ShmKey};
 use crate::{Array, HashTable, ManageOptions, Report, Result, Shm, Stats, Table};
 
@@ -61,13 +63,33 @@ pub trait Object: Sealed {
     note = "the fields of `#[derive(ShmSchema)]` are `HashTable<K, V>`, `Array<T>` and `Table`",
     note = "a single value is a `HashTable` with one row, or an `Array` with one element; what is not shared belongs in another struct"
 )]
-pub trait Field: Object + Sized {
-    /// What is needed beside the options: the default of an array's elements.
-    #[doc(hidden)]
+// The traits of `Object` are no supertraits: their bounds would be told of beside those of this trait, in messages of the
+// compiler.
+pub trait Field: Sized + Sealed {
+    /// What is needed to open one beside its declaration: the default of an array's elements; nothing, `()`, of a table.
     type Default;
 
     /// The type as it is written in the object.
     fn schema() -> ObjectSchema;
+
+    /// Begins the declaration of a field of this type.
+    fn entry(field: &'static str) -> Entry<Self> {
+        Entry::new(field)
+    }
+
+    /// Opens the field that comes next.
+    ///
+    /// # Errors
+    /// Those of [`ShmOptions::open`](crate::ShmOptions::open) and of [`HashTable::manage`].
+    ///
+    /// # Panics
+    /// If more fields are opened than are declared.
+    fn open(opener: &mut Opener, default: Self::Default) -> Result<Self> {
+        opener.next(default)
+    }
+
+    /// The table or array, without its type.
+    fn as_object(&self) -> &dyn Object;
 
     #[doc(hidden)]
     fn manage(options: ManageOptions<Self>, shm: Shm, default: Self::Default) -> Result<Self>;
@@ -77,9 +99,6 @@ pub trait Field: Object + Sized {
     fn grow(&self, _length: usize) -> Result<()> {
         Ok(())
     }
-
-    #[doc(hidden)]
-    fn as_object(&self) -> &dyn Object;
 }
 
 /// Fields with a length and a default: arrays.
@@ -95,28 +114,33 @@ pub trait Field: Object + Sized {
 )]
 pub trait Elements: Field {}
 
-/// Fields that need no `#[shm(default = ..)]`: tables, and arrays whose elements implement [`Default`].
+/// Defaults of fields for which no `#[shm(default = ..)]` is given: those of [`Default`], and `()` for tables.
 ///
 /// ```
-/// fn needs_no_default<T: netshm::declare::Undefaulted>() {}
-/// needs_no_default::<netshm::Array<u64>>();
-/// needs_no_default::<netshm::Table>();
+/// use netshm::declare::ElementDefault;
+///
+/// assert_eq!(u64::element_default(), 0);
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "the field of type `{Self}` needs a default element",
-    label = "no default is given for the elements",
-    note = "say what an element shows before it is set: `#[shm(default = expression)]`, or implement `Default` for the elements"
+    message = "an array of `{Self}` needs a default element",
+    label = "`{Self}` has no default",
+    note = "say what an element shows before it is set: `#[shm(default = expression)]`, or implement `Default` for `{Self}`"
 )]
-pub trait Undefaulted: Field {
-    #[doc(hidden)]
-    fn undefaulted() -> Self::Default;
+pub trait ElementDefault {
+    /// The default.
+    fn element_default() -> Self;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Default> ElementDefault for T {
+    fn element_default() -> T {
+        T::default()
+    }
 }
 
 /// The methods of [`Object`] are those of the type itself.
 macro_rules! object {
     ([$($generics:tt)*] $type:ty) => {
-        impl<$($generics)*> Sealed for $type {}
-
         impl<$($generics)*> Object for $type {
             fn shm(&self) -> &Shm {
                 <$type>::shm(self)
@@ -136,6 +160,10 @@ macro_rules! object {
         }
     };
 }
+
+impl<K, V> Sealed for HashTable<K, V> {}
+impl<T> Sealed for Array<T> {}
+impl Sealed for Table {}
 
 object!([K: ShmKey, V: DataManager] HashTable<K, V>);
 object!([T: DataManager] Array<T>);
@@ -194,17 +222,3 @@ impl Field for Table {
 }
 
 impl<T: DataManager> Elements for Array<T> {}
-
-impl<K: ShmKey, V: DataManager> Undefaulted for HashTable<K, V> {
-    fn undefaulted() {}
-}
-
-impl<T: DataManager + Default> Undefaulted for Array<T> {
-    fn undefaulted() -> T {
-        T::default()
-    }
-}
-
-impl Undefaulted for Table {
-    fn undefaulted() {}
-}

@@ -50,7 +50,7 @@ mod place;
 mod schema;
 
 pub use declaration::{Declaration, Entry};
-pub use field::{Elements, Field, Object, Undefaulted};
+pub use field::{ElementDefault, Elements, Field, Object};
 pub use open::{At, Opener};
 pub use place::Place;
 pub use schema::ShmSchema;

@@ -5,7 +5,7 @@ use std::io;
 use std::marker::PhantomData;
 
 use super::declaration::Declared;
-use super::field::{Elements, Field, Undefaulted};
+use super::field::Field;
 use super::place::Place;
 use super::schema::ShmSchema;
 use crate::{Error, Result, Shm, ShmName};
@@ -136,7 +136,8 @@ impl<S: ShmSchema> At<S> {
     }
 }
 
-/// Opens the fields of a schema, in the order of its declaration; see [`ShmSchema::open_fields`] for an example.
+/// Opens the fields of a schema, in the order of its declaration: each is opened by
+/// [`Field::open`]. See [`ShmSchema`] for an example.
 #[derive(Debug)]
 pub struct Opener {
     objects: std::vec::IntoIter<(Declared, ShmName)>,
@@ -145,29 +146,7 @@ pub struct Opener {
 }
 
 impl Opener {
-    /// Opens the next field, which needs no default.
-    ///
-    /// # Errors
-    /// Those of opening and managing the object.
-    ///
-    /// # Panics
-    /// If more fields are opened than are declared.
-    pub fn field<F: Undefaulted>(&mut self) -> Result<F> {
-        self.next(F::undefaulted())
-    }
-
-    /// Opens the next field, an array with this default.
-    ///
-    /// # Errors
-    /// Those of opening and managing the object.
-    ///
-    /// # Panics
-    /// If more fields are opened than are declared.
-    pub fn array<F: Elements>(&mut self, default: F::Default) -> Result<F> {
-        self.next(default)
-    }
-
-    fn next<F: Field>(&mut self, default: F::Default) -> Result<F> {
+    pub(super) fn next<F: Field>(&mut self, default: F::Default) -> Result<F> {
         let (entry, name) = self.objects.next().expect("a schema opens the fields that it declares");
         let shm = self.descriptor(&entry, &name)?;
         let field = F::manage(entry.options(), shm, default)?;

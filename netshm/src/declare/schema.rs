@@ -13,7 +13,7 @@ use crate::{Report, Result, ShmName};
 ///
 /// ```
 /// use netshm::{Array, HashTable, Result};
-/// use netshm::declare::{Declaration, Entry, Object, Opener, Place, ShmSchema};
+/// use netshm::declare::{Declaration, Field, Object, Opener, Place, ShmSchema};
 ///
 /// struct State {
 ///     hits: HashTable<String, u64>,
@@ -23,12 +23,12 @@ use crate::{Report, Result, ShmName};
 /// impl ShmSchema for State {
 ///     fn declaration() -> Declaration {
 ///         Declaration::new("State", Place::posix("/by-hand"))
-///             .entry(Entry::<HashTable<String, u64>>::new("hits"))
-///             .entry(Entry::<Array<i64>>::new("totals").len(4).default_text("-1"))
+///             .entry(HashTable::<String, u64>::entry("hits"))
+///             .entry(Array::<i64>::entry("totals").len(4).default_text("-1"))
 ///     }
 ///
 ///     fn open_fields(opener: &mut Opener) -> Result<Self> {
-///         Ok(State { hits: opener.field()?, totals: opener.array(-1)? })
+///         Ok(State { hits: Field::open(opener, ())?, totals: Field::open(opener, -1)? })
 ///     }
 ///
 ///     fn objects(&self) -> Vec<(&'static str, &dyn Object)> {
