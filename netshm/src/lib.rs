@@ -1,14 +1,17 @@
-//! netshm
+#![doc = include_str!("tutorial.md")]
 
 pub mod error;
 pub use error::{Error, Result};
 
 mod array;
 mod check;
+#[cfg(test)]
+mod crash_tests;
 pub mod data;
 pub mod declare;
 mod directory;
 mod group;
+pub mod guide;
 mod handle;
 mod hash_table;
 mod heap;
@@ -22,6 +25,7 @@ mod options;
 mod os;
 mod region;
 mod repair;
+mod sequence;
 mod shm;
 mod stats;
 mod store;

@@ -43,7 +43,6 @@ mod managers;
 pub(crate) mod schema;
 
 pub use decoder::Decoder;
-pub(crate) use decoder::Stamp;
 pub use encoder::Encoder;
 pub use error::DataError;
 #[doc(hidden)]
