@@ -239,6 +239,7 @@ impl<T: DataManager> Array<T> {
             return Ok(());
         }
         whole::group_retry(&self.handle, || {
+            // For writing from the start: two that read the length first could wait for each other.
             self.handle.change("resize it", |change| change.write_all())?;
             if self.len()? < length { self.resize(length) } else { Ok(()) }
         })

@@ -6,7 +6,6 @@ use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use declare_common::{Directory, unique};
@@ -271,30 +270,6 @@ fn an_array_grows_to_its_length_and_never_shrinks() {
     assert_eq!(state.counters.get(19).unwrap(), 1);
     state.counters.resize(3).unwrap();
     assert_eq!(AppState::at(&here.0).open().unwrap().counters.len().unwrap(), 16);
-}
-
-#[test]
-fn opening_never_shortens_an_array_that_somebody_lengthens_meanwhile() {
-    let here = Prefix::<AppState>::new();
-    let state = AppState::open_in(&here.0).unwrap();
-    let done = std::sync::atomic::AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !done.load(Ordering::Relaxed) {
-                AppState::at(&here.0).open().unwrap();
-            }
-        });
-        for _ in 0..500 {
-            state.counters.resize(0).unwrap();
-            state.counters.resize(1000).unwrap();
-            let length = state.counters.len().unwrap();
-            if length != 1000 {
-                done.store(true, Ordering::Relaxed);
-                assert_eq!(length, 1000);
-            }
-        }
-        done.store(true, Ordering::Relaxed);
-    });
 }
 
 #[test]
