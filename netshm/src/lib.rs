@@ -1,6 +1,8 @@
 #![doc = include_str!("tutorial.md")]
 
 pub mod error;
+#[cfg(test)]
+mod error_texts;
 pub use error::{Error, Result};
 
 mod array;
