@@ -105,7 +105,7 @@ impl Supervisor {
 }
 
 impl Drop for Supervisor {
-    /// Lets the workers finish what they are at.
+    /// Ends the workers before the table goes away.
     fn drop(&mut self) {
         for worker in &self.workers {
             let _ = kill_process(Pid::from_child(worker), Signal::TERM);

@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 use std::os::unix::process::parent_id;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -23,21 +24,27 @@ type Page = Response<io::Cursor<Vec<u8>>>;
 
 /// Answers requests until the supervisor says that it is time to end, or has ended itself.
 pub(crate) fn serve(supervisor: u32, store: &ShmName, stop: &Arc<AtomicBool>) -> Result<()> {
-    let store = Store::open(store)?;
+    let store = Arc::new(Store::open(store)?);
     // The supervisor passes the listener, which all workers share, as standard input.
     let listener = TcpListener::from(io::stdin().as_fd().try_clone_to_owned()?);
     let server = Server::from_listener(listener, None).map_err(anyhow::Error::from_boxed)?;
     println!("ready");
     while !stop.load(Ordering::Relaxed) && parent_id() == supervisor {
-        let Some(mut request) = server.recv_timeout(Duration::from_millis(100))? else { continue };
-        let page = answer(&store, &mut request).unwrap_or_else(|error| {
-            eprintln!("{} {}: {error:#}", request.method(), request.url());
-            html(pages::message("Something went wrong", "Please try again.")).with_status_code(500)
-        });
-        // Whoever no longer waits for the answer does without it.
-        let _ = request.respond(page);
+        let Some(request) = server.recv_timeout(Duration::from_millis(100))? else { continue };
+        // In a thread of its own, since a form may take long to arrive. All threads use one handle of the table.
+        let store = Arc::clone(&store);
+        thread::Builder::new().spawn(move || respond(&store, request))?;
     }
     Ok(())
+}
+
+fn respond(store: &Store, mut request: Request) {
+    let page = answer(store, &mut request).unwrap_or_else(|error| {
+        eprintln!("{} {}: {error:#}", request.method(), request.url());
+        html(pages::message("Something went wrong", "Please try again.")).with_status_code(500)
+    });
+    // Whoever no longer waits for the answer does without it.
+    let _ = request.respond(page);
 }
 
 fn answer(store: &Store, request: &mut Request) -> Result<Page> {

@@ -271,6 +271,17 @@ fn what_makes_no_sense_is_refused() {
 }
 
 #[test]
+fn somebody_who_never_finishes_a_form_holds_nobody_up() {
+    let server = Server::start(&["--workers", "1"]);
+    let mut stalled = server.connect();
+    write!(stalled, "POST /sign-in HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3000\r\n\r\nname=").unwrap();
+    for round in 1..=20 {
+        let cookie = server.sign_in("Ada");
+        assert_eq!(server.visit(&cookie).0, 1, "round {round}");
+    }
+}
+
+#[test]
 fn sessions_that_nobody_uses_are_swept() {
     let server = Server::start(&["--workers", "1", "--idle", "0"]);
     let cookie = server.sign_in("Ada");
