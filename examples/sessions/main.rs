@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo run --release --example sessions                            then visit http://127.0.0.1:8080
-//! cargo run --release --example sessions -- --store posix:/visitors the sessions outlive the server
+//! cargo run --release --example sessions -- --store posix:/visits   the sessions outlive the server
 //! cargo run --release --example sessions -- --self-test             a few requests, without a browser
 //! ```
 //!
@@ -34,7 +34,7 @@ fn main() -> Result<()> {
         signal_hook::flag::register(*signal, Arc::clone(&stop))?;
     }
     match options::parse()? {
-        Role::Worker { supervisor, store } => worker::serve(supervisor, &store, &stop),
+        Role::Worker { supervisor, store } => worker::serve(supervisor, store, &stop),
         Role::Supervisor(options) if options.self_test => self_test::run(options),
         Role::Supervisor(options) => {
             let mut supervisor = Supervisor::start(&options)?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 use lexopt::prelude::*;
-use netshm::ShmName;
+use netshm::declare::Place;
 
 const HELP: &str = "\
 A web server of several processes that share their sessions.
@@ -15,8 +15,8 @@ usage: sessions [OPTIONS]
   --port N        of 127.0.0.1 (default: 8080; 0: any that is free)
   --workers N     processes (default: one for each CPU, at least 2)
   --idle SECONDS  how long a session lives without a visit (default: 1800)
-  --store NAME    keep the sessions in this object, like posix:/sessions or file:sessions, so that they outlive the
-                  server (default: an object that is removed at the end)
+  --store PLACE   keep the sessions here, so that they outlive the server: posix:/PREFIX for shared memory, file:PATH
+                  for a directory (default: in shared memory, removed at the end)
   --self-test     serve on any free port, make a few requests, kill a worker, check the answers, and end";
 
 /// What this process is to do.
@@ -25,7 +25,7 @@ pub(crate) enum Role {
     /// Answer requests; the supervisor, whose process id is given, started us.
     Worker {
         supervisor: u32,
-        store: ShmName,
+        store: Place,
     },
 }
 
@@ -35,7 +35,7 @@ pub(crate) struct Options {
     pub(crate) workers: usize,
     pub(crate) idle: Duration,
     /// Where to keep the sessions beyond the end of the server.
-    pub(crate) store: Option<ShmName>,
+    pub(crate) store: Option<Place>,
     pub(crate) self_test: bool,
 }
 
@@ -49,7 +49,7 @@ pub(crate) fn parse() -> Result<Role> {
             Long("port") => options.port = arguments.value()?.parse()?,
             Long("workers") => options.workers = arguments.value()?.parse()?,
             Long("idle") => options.idle = Duration::from_secs(arguments.value()?.parse()?),
-            Long("store") => options.store = Some(arguments.value()?.parse()?),
+            Long("store") => options.store = Some(arguments.value()?.string()?.into()),
             Long("self-test") => options.self_test = true,
             Long("worker") => supervisor = Some(arguments.value()?.parse()?),
             Long("help") | Short('h') => {

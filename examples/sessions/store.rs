@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
-use netshm::{HashTable, Locking, Shm, ShmData, ShmName};
+use netshm::{HashTable, Locking, ShmData, ShmSchema};
 
 /// Somebody who has signed in.
 #[derive(ShmData, Debug, Clone, PartialEq)]
@@ -20,18 +20,16 @@ impl Session {
     }
 }
 
+/// The shared objects of the server. Opening, creating and removing them is derived.
+#[derive(ShmSchema)]
+#[shm(prefix = "/webserver", locking = Locking::Futex)]
 pub(crate) struct Store {
     /// By session id: random text that only the browser and we know.
+    #[shm(init = 10_000)]
     sessions: HashTable<String, Session>,
 }
 
 impl Store {
-    /// Opens the table, which is created if there is none.
-    pub(crate) fn open(name: &ShmName) -> Result<Store> {
-        let shm = Shm::options().create(true).require_owner(true).open(name)?;
-        Ok(Store { sessions: HashTable::manage(shm, Locking::Futex)? })
-    }
-
     /// Begins a session; gives its id.
     pub(crate) fn sign_in(&self, name: &str) -> Result<String> {
         let mut random = [0; 16];

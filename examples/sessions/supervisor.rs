@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use netshm::ShmName;
+use netshm::declare::{At, Place};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::options::Options;
@@ -21,7 +21,7 @@ pub(crate) struct Supervisor {
     listener: TcpListener,
     workers: Vec<Child>,
     store: Store,
-    store_name: StoreName,
+    place: StorePlace,
     idle: Duration,
     swept: Instant,
 }
@@ -30,12 +30,12 @@ impl Supervisor {
     pub(crate) fn start(options: &Options) -> Result<Supervisor> {
         let address = SocketAddr::from(([127, 0, 0, 1], options.port));
         let listener = TcpListener::bind(address).with_context(|| format!("listening on {address}"))?;
-        let store_name = StoreName::new(options)?;
+        let place = StorePlace::new(options);
         let mut supervisor = Supervisor {
             listener,
             workers: Vec::new(),
-            store: Store::open(&store_name.name)?,
-            store_name,
+            store: place.open()?,
+            place,
             idle: options.idle,
             swept: Instant::now(),
         };
@@ -79,7 +79,7 @@ impl Supervisor {
     /// Starts a worker, and waits until it is ready: one that cannot start would be replaced again and again.
     fn spawn(&self) -> Result<Child> {
         let mut worker = Command::new(std::env::current_exe()?)
-            .args(["--worker", &std::process::id().to_string(), "--store", &self.store_name.name.to_string()])
+            .args(["--worker", &std::process::id().to_string(), "--store", &self.place.at.place().to_string()])
             // Ctrl-C is for the supervisor alone, which then ends the workers.
             .process_group(0)
             .stdin(OwnedFd::from(self.listener.try_clone()?))
@@ -116,25 +116,32 @@ impl Drop for Supervisor {
     }
 }
 
-/// The name of the table; one that was not asked for goes away with the server.
-struct StoreName {
-    name: ShmName,
+/// Where the sessions are. If the user did not choose the place, they go away with the server.
+struct StorePlace {
+    at: At<Store>,
     keep: bool,
 }
 
-impl StoreName {
-    fn new(options: &Options) -> Result<StoreName> {
-        Ok(match &options.store {
-            Some(name) => StoreName { name: name.clone(), keep: true },
-            None => StoreName { name: ShmName::posix(format!("/sessions.{}", std::process::id()))?, keep: false },
-        })
+impl StorePlace {
+    fn new(options: &Options) -> StorePlace {
+        match &options.store {
+            Some(place) => StorePlace { at: Store::at(place.clone()), keep: true },
+            None => {
+                let place = Place::posix(format!("/webserver.{}", std::process::id()));
+                StorePlace { at: Store::at(place), keep: false }
+            }
+        }
+    }
+
+    fn open(&self) -> netshm::Result<Store> {
+        if self.keep { self.at.open_or_create() } else { self.at.create() }
     }
 }
 
-impl Drop for StoreName {
+impl Drop for StorePlace {
     fn drop(&mut self) {
         if !self.keep {
-            let _ = self.name.unlink();
+            let _ = self.at.unlink();
         }
     }
 }

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Result;
-use netshm::ShmName;
+use netshm::declare::Place;
 use tiny_http::{Header, Method, Request, Response, Server};
 
 use crate::pages;
@@ -23,8 +23,8 @@ const LONGEST_NAME: usize = 60;
 type Page = Response<io::Cursor<Vec<u8>>>;
 
 /// Answers requests until the supervisor says that it is time to end, or has ended itself.
-pub(crate) fn serve(supervisor: u32, store: &ShmName, stop: &Arc<AtomicBool>) -> Result<()> {
-    let store = Arc::new(Store::open(store)?);
+pub(crate) fn serve(supervisor: u32, store: Place, stop: &Arc<AtomicBool>) -> Result<()> {
+    let store = Arc::new(Store::at(store).open()?);
     // The supervisor passes the listener, which all workers share, as standard input.
     let listener = TcpListener::from(io::stdin().as_fd().try_clone_to_owned()?);
     let server = Server::from_listener(listener, None).map_err(anyhow::Error::from_boxed)?;

@@ -11,6 +11,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use netshm::ShmName;
 use netshm_tests::Scratch;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -107,6 +108,21 @@ impl Drop for Server {
             let _ = kill(Pid::from_raw(self.process.id() as i32), Signal::SIGTERM);
             let _ = self.process.wait();
         }
+    }
+}
+
+/// A place in shared memory for sessions that outlive their server. They go away with this.
+struct KeptPlace(String);
+
+impl KeptPlace {
+    fn new() -> KeptPlace {
+        KeptPlace(Scratch::posix("example-sessions").name().to_string())
+    }
+}
+
+impl Drop for KeptPlace {
+    fn drop(&mut self) {
+        let _ = format!("{}.sessions", self.0).parse::<ShmName>().and_then(|name| name.unlink());
     }
 }
 
@@ -291,20 +307,19 @@ fn sessions_that_nobody_uses_are_swept() {
 
 #[test]
 fn sessions_outlive_the_server_if_their_table_has_a_name() {
-    let store = Scratch::posix("example-sessions");
-    let name = store.name().to_string();
-    let mut server = Server::start(&["--workers", "2", "--store", &name]);
+    let place = KeptPlace::new();
+    let mut server = Server::start(&["--workers", "2", "--store", &place.0]);
     let cookie = server.sign_in("Ada");
     assert_eq!(server.visit(&cookie).0, 1);
     server.stop();
-    let server = Server::start(&["--workers", "2", "--store", &name]);
+    let server = Server::start(&["--workers", "2", "--store", &place.0]);
     assert_eq!(server.visit(&cookie).0, 2);
 }
 
 #[test]
 fn the_server_ends_its_workers_and_leaves_nothing_behind() {
     let mut server = Server::start(&["--workers", "2"]);
-    let table = format!("/dev/shm/sessions.{}", server.process.id());
+    let table = format!("/dev/shm/webserver.{}.sessions", server.process.id());
     assert!(std::fs::exists(&table).unwrap());
     server.stop();
     assert!(!std::fs::exists(&table).unwrap());
@@ -315,8 +330,8 @@ fn the_server_ends_its_workers_and_leaves_nothing_behind() {
 
 #[test]
 fn workers_end_when_the_supervisor_is_killed() {
-    let store = Scratch::posix("example-orphans");
-    let mut server = Server::start(&["--workers", "2", "--store", &store.name().to_string()]);
+    let place = KeptPlace::new();
+    let mut server = Server::start(&["--workers", "2", "--store", &place.0]);
     server.process.kill().unwrap();
     server.process.wait().unwrap();
     // A process that has ended, but that nobody has waited for, no longer has a program.
