@@ -74,15 +74,15 @@ pub enum Scalar {
 pub enum Container {
     /// A sequence with its length: also `VecDeque<T>`, `Box<[T]>`.
     Vec,
-    /// What is inside, but not of a fixed length to what stands around, and never packed: `Box<T>`, and hand-written
-    /// managers that do not tell their length. It is only told of where it makes a difference to the words.
-    Box,
     Option,
     Result,
     BTreeMap,
     BTreeSet,
     HashMap,
     HashSet,
+    /// A `Box` of what takes the same number of words for each value, which the box does not: around it, nothing is
+    /// filled up. Other boxes are described as what is inside.
+    Box,
 }
 
 /// The fields of a struct or of a variant.
@@ -187,26 +187,26 @@ impl Scalar {
 impl Container {
     const ALL: [Container; 8] = [
         Container::Vec,
-        Container::Box,
         Container::Option,
         Container::Result,
         Container::BTreeMap,
         Container::BTreeSet,
         Container::HashMap,
         Container::HashSet,
+        Container::Box,
     ];
 
     /// The name in Rust.
     pub fn name(self) -> &'static str {
         match self {
             Container::Vec => "Vec",
-            Container::Box => "Box",
             Container::Option => "Option",
             Container::Result => "Result",
             Container::BTreeMap => "BTreeMap",
             Container::BTreeSet => "BTreeSet",
             Container::HashMap => "HashMap",
             Container::HashSet => "HashSet",
+            Container::Box => "Box",
         }
     }
 
@@ -214,7 +214,7 @@ impl Container {
     fn arity(self) -> usize {
         match self {
             Container::Result | Container::BTreeMap | Container::HashMap => 2,
-            Container::Vec | Container::Box | Container::Option | Container::BTreeSet | Container::HashSet => 1,
+            Container::Vec | Container::Option | Container::BTreeSet | Container::HashSet | Container::Box => 1,
         }
     }
 }
