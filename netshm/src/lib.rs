@@ -12,6 +12,7 @@ mod crash_tests;
 pub mod data;
 pub mod declare;
 mod directory;
+mod events;
 mod group;
 pub mod guide;
 mod handle;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::local::LocalLocks;
 use super::word::Released;
 use super::{Mode, Owners, Patience, Protocol, Request, wait_for_mark, word_of};
+use crate::events::Watch;
 use crate::os::lock::{self, Kind, Outcome, bytes};
 use crate::{Error, Result};
 
@@ -55,7 +56,10 @@ impl RecordLocks {
         let mut patience = request.patience;
         let mut pause = Duration::from_micros(10);
         loop {
-            match lock::record_lock(region.object().fd(), kind, start, length, !patience.is_limited()) {
+            let watch = Watch::start();
+            let outcome = lock::record_lock(region.object().fd(), kind, start, length, !patience.is_limited());
+            watch.report(region.object().name(), request.stripe);
+            match outcome {
                 Ok(Outcome::Locked) => return Ok(()),
                 Ok(Outcome::Deadlock) => {
                     let stripe = request.stripe;

@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::Store;
+use crate::events;
 use crate::journal::Journal;
 use crate::layout::{PROCESSES, Place};
 use crate::locking::word::Released;
@@ -98,8 +99,10 @@ impl Store {
         if word.load(SeqCst) == 0 {
             return Ok(());
         }
+        let mut writers = 0;
         for slot in 0..self.geometry().slots {
             if self.field32(self.geometry().slot(slot).owner()).load(SeqCst) == number {
+                writers += 1;
                 self.undo_slot(slot)?;
                 self.give_slot_back(slot);
                 self.prefer_slot(slot);
@@ -107,6 +110,10 @@ impl Store {
         }
         word.store(0, SeqCst);
         steps::step();
+        // A process that ended in peace leaves its number, but no slot.
+        if writers > 0 {
+            events::recovered(self.region().object().name(), number, writers);
+        }
         Ok(())
     }
 
