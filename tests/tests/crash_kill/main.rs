@@ -5,6 +5,7 @@
 //! ```
 
 mod lane;
+mod ring;
 mod subject;
 mod worker;
 
@@ -231,7 +232,10 @@ fn array_of_numbers_futex() {
 #[test]
 #[ignore = "runs in the children of the other tests"]
 fn child() {
-    let Some((_, arguments)) = part() else { return };
+    let Some((part, arguments)) = part() else { return };
+    if part == "ring" {
+        return ring::wait(&arguments[0], &arguments[1], &arguments[2]);
+    }
     let [kind, object, locking, notes, seed, lanes] = arguments.as_slice() else { panic!("six arguments") };
     // A thread that fails ends its process, so that nobody waits for it.
     let hook = std::panic::take_hook();
