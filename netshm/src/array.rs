@@ -101,20 +101,21 @@ impl<T: DataManager> Array<T> {
         Ok(array)
     }
 
-    /// How many elements the array has.
+    /// How many elements the array has. In a group the length stays as it is until the group ends.
     ///
     /// # Errors
-    /// [`Error::Forked`].
+    /// Those of [`get`](Self::get).
     #[doc(alias = "length")]
     pub fn len(&self) -> Result<usize> {
-        self.handle.store.check_fork()?;
-        Ok(self.handle.store.array_len() as usize)
+        // Whoever changes the length holds all stripes, so that any of them tells.
+        let length = read::read(&self.handle.store, self.handle.limits, 0, |view| Ok(view.store.array_len()))?;
+        Ok(length as usize)
     }
 
     /// Whether the array has no elements.
     ///
     /// # Errors
-    /// [`Error::Forked`].
+    /// Those of [`get`](Self::get).
     pub fn is_empty(&self) -> Result<bool> {
         Ok(self.len()? == 0)
     }

@@ -1,13 +1,16 @@
-//! netshm
+#![doc = include_str!("tutorial.md")]
 
 pub mod error;
 pub use error::{Error, Result};
 
 mod array;
 mod check;
+#[cfg(test)]
+mod crash_tests;
 pub mod data;
 mod directory;
 mod group;
+pub mod guide;
 mod handle;
 mod hash_table;
 mod heap;

@@ -39,7 +39,6 @@ pub enum Locking {
     Futex,
 }
 
-/// What an object is made of, as far as its best locking method depends on it.
 impl Locking {
     /// The best method of this platform for an object of that kind of name.
     ///

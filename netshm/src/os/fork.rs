@@ -96,8 +96,19 @@ pub(crate) mod tests {
     /// Whether `body` is true in a forked child. The child must not panic, for it has no other threads to hold the
     /// locks that printing takes.
     pub(crate) fn in_child(body: impl FnOnce() -> bool) -> bool {
+        status_of_child(|| i32::from(!body())) == 0
+    }
+
+    /// What a forked child ends with: the status that `body` gives, or that it ends the process with. A child that
+    /// takes longer than 20 seconds ends by a signal, which is -1 here.
+    pub(crate) fn status_of_child(body: impl FnOnce() -> i32) -> i32 {
         // SAFETY: the C library keeps its allocator usable in the child, and `body` needs no other lock.
-        run_child(unsafe { libc::fork() }, body)
+        let pid = unsafe { libc::fork() };
+        run_child(pid, || {
+            // SAFETY: sets a timer of this process.
+            unsafe { libc::alarm(20) };
+            body()
+        })
     }
 
     /// The same with a system call that the C library does not notice, hence without handlers. `body` must not even
@@ -105,13 +116,13 @@ pub(crate) mod tests {
     fn in_unnoticed_child(body: impl FnOnce() -> bool) -> bool {
         // SAFETY: without flags, `clone` is a plain fork.
         let pid = unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) };
-        run_child(pid as libc::pid_t, body)
+        run_child(pid as libc::pid_t, || i32::from(!body())) == 0
     }
 
-    fn run_child(pid: libc::pid_t, body: impl FnOnce() -> bool) -> bool {
+    fn run_child(pid: libc::pid_t, body: impl FnOnce() -> i32) -> i32 {
         assert!(pid >= 0, "no child");
         if pid == 0 {
-            let code = i32::from(!body());
+            let code = body();
             // SAFETY: ends the process at once; nothing of it is needed any more.
             unsafe { libc::_exit(code) };
         }
@@ -119,7 +130,7 @@ pub(crate) mod tests {
         // SAFETY: the status is a local variable.
         let waited = unsafe { libc::waitpid(pid, &mut status, 0) };
         assert_eq!(waited, pid);
-        status == 0
+        if libc::WIFEXITED(status) { libc::WEXITSTATUS(status) } else { -1 }
     }
 
     #[test]

@@ -1,0 +1,70 @@
+//! Operations on arrays.
+
+use super::{Case, METHODS};
+use crate::{Array, Result, Shm, group};
+
+type Numbers = Array<u64>;
+type Texts = Array<String>;
+
+fn dump<T: crate::DataManager>(array: &Array<T>) -> Result<Vec<T>> {
+    (0..array.len()?).map(|index| array.get(index)).collect()
+}
+
+fn run_numbers(name: &str, act: &dyn Fn(&Numbers) -> Result<()>) {
+    for locking in METHODS {
+        let open = move |shm: Shm| Numbers::options().locking(locking).stripes(2).slots(2).manage(shm, 5);
+        let prepare = |array: &Numbers| {
+            array.resize(1000)?;
+            (0..600).step_by(50).try_for_each(|index| array.set(index, &(index as u64)))
+        };
+        let name = format!("{name}, {locking}");
+        Case { name, open: &open, prepare: &prepare, act, dump: &dump, check: &Numbers::check }.run();
+    }
+}
+
+fn run_texts(name: &str, act: &dyn Fn(&Texts) -> Result<()>) {
+    for locking in METHODS {
+        let open = move |shm: Shm| Texts::options().locking(locking).stripes(1).slots(2).manage(shm, "-".to_owned());
+        let prepare = |array: &Texts| {
+            array.resize(300)?;
+            (0..300).step_by(30).try_for_each(|index| array.set(index, &"t".repeat(index)))
+        };
+        let name = format!("{name}, {locking}");
+        Case { name, open: &open, prepare: &prepare, act, dump: &dump, check: &Texts::check }.run();
+    }
+}
+
+#[test]
+fn set() {
+    run_numbers("set a number", &|array| array.set(50, &1));
+    run_numbers("set a number in a new chunk", &|array| array.set(999, &1));
+    run_texts("set a text", &|array| array.set(30, "other"));
+    run_texts("set a long text", &|array| array.set(299, &"l".repeat(4000)));
+}
+
+#[test]
+fn several() {
+    run_numbers("swap numbers", &|array| array.swap(50, 550));
+    run_texts("swap texts", &|array| array.swap(30, 31));
+    run_numbers("add up", &|array| {
+        group!(retry array => {
+            let sum = array.get(50)? + array.get(100)?;
+            array.set(999, &sum)?;
+            array.update(0, |old| old + 1)?;
+        })
+    });
+}
+
+#[test]
+fn resize() {
+    run_numbers("grow an array", &|array| array.resize(100_000));
+    run_numbers("shrink an array", &|array| array.resize(77));
+    run_texts("shrink an array of texts", &|array| array.resize(77));
+    run_texts("empty an array of texts", &|array| array.resize(0));
+    run_texts("shrink and grow", &|array| {
+        group!(retry array => {
+            array.resize(31)?;
+            array.resize(200)?;
+        })
+    });
+}

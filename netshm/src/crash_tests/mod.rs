@@ -1,0 +1,138 @@
+//! Every operation, stopped after every single store that it makes to shared memory.
+//!
+//! For each n a forked child runs the operation on a copy of a prepared object and ends after its n-th step, as if killed
+//! there. Then this process opens the copy: the operation must have happened as a whole or not at all, the object must
+//! be sound, and it must go on working.
+
+mod arrays;
+mod recovery;
+mod tables;
+
+use std::fmt::Debug;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use crate::check::Report;
+use crate::os::fork::tests::status_of_child;
+use crate::os::steps;
+use crate::{Locking, Result, Shm, ShmName};
+
+/// What a process ends with that was stopped after a step.
+const STOPPED: i32 = 99;
+/// More steps than any operation here takes; reaching them means that something goes on for ever.
+const MOST_STEPS: u64 = 200_000;
+/// The methods under which somebody may be killed while others go on.
+pub(super) const METHODS: [Locking; 3] = [Locking::None, Locking::Record, Locking::Futex];
+
+/// A file that goes away at the end.
+struct Copy(PathBuf);
+
+impl Copy {
+    fn new() -> Copy {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("netshm-crash-{}-{}", std::process::id(), NEXT.fetch_add(1, Relaxed));
+        // In memory, where there is such a place: many copies are made.
+        let memory = PathBuf::from("/dev/shm");
+        let directory = if memory.is_dir() { memory } else { std::env::temp_dir() };
+        Copy(directory.join(name))
+    }
+
+    fn open(&self) -> Shm {
+        let name = ShmName::file(&self.0).unwrap();
+        Shm::options().create(true).open(&name).unwrap()
+    }
+}
+
+impl Drop for Copy {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// What is done to an object, and how to look at it.
+pub(super) struct Case<'a, T, D> {
+    pub(super) name: String,
+    pub(super) open: &'a dyn Fn(Shm) -> Result<T>,
+    pub(super) prepare: &'a dyn Fn(&T) -> Result<()>,
+    pub(super) act: &'a dyn Fn(&T) -> Result<()>,
+    /// Everything that users can see.
+    pub(super) dump: &'a dyn Fn(&T) -> Result<D>,
+    pub(super) check: &'a dyn Fn(&T) -> Result<Report>,
+}
+
+impl<T, D: PartialEq + Debug> Case<'_, T, D> {
+    /// The bytes of an object that is ready for the operation.
+    fn prepared(&self) -> Vec<u8> {
+        let copy = Copy::new();
+        let object = (self.open)(copy.open()).unwrap();
+        (self.prepare)(&object).unwrap();
+        drop(object);
+        fs::read(&copy.0).unwrap()
+    }
+
+    /// Writes the prepared object to a fresh file, for an operation that is stopped after `step` steps: whether it was.
+    fn stopped(&self, prepared: &[u8], copy: &Copy, step: u64) -> bool {
+        fs::write(&copy.0, prepared).unwrap();
+        let status = status_of_child(|| {
+            let Ok(object) = (self.open)(copy.open()) else { return 2 };
+            steps::stop_after(Some(step));
+            let outcome = (self.act)(&object);
+            steps::stop_after(None);
+            if outcome.is_ok() { 0 } else { 3 }
+        });
+        assert!(matches!(status, 0 | STOPPED), "{}, step {step}: the writer ended with {status}", self.name);
+        status == STOPPED
+    }
+
+    /// The content before and after.
+    fn both(&self, prepared: &[u8]) -> [D; 2] {
+        let copy = Copy::new();
+        fs::write(&copy.0, prepared).unwrap();
+        let object = (self.open)(copy.open()).unwrap();
+        let before = (self.dump)(&object).unwrap();
+        (self.act)(&object).unwrap();
+        [before, (self.dump)(&object).unwrap()]
+    }
+
+    /// What is found in an object whose writer died: 0 for the content before the operation, 1 for that after it.
+    #[track_caller]
+    fn found(&self, copy: &Copy, both: &[D; 2], step: u64) -> usize {
+        let object = (self.open)(copy.open()).unwrap_or_else(|error| panic!("{}, step {step}: {error}", self.name));
+        let found = (self.dump)(&object).unwrap();
+        let Some(which) = both.iter().position(|content| *content == found) else {
+            panic!("{}, step {step}: neither before nor after: {found:?}, but {both:?}", self.name);
+        };
+        let report = (self.check)(&object).unwrap();
+        assert!(report.is_clean(), "{}, step {step}: {report}", self.name);
+        (self.act)(&object).unwrap();
+        if which == 0 {
+            assert!((self.dump)(&object).unwrap() == both[1], "{}, step {step}: the second time", self.name);
+        }
+        let report = (self.check)(&object).unwrap();
+        assert!(report.is_clean(), "{}, step {step}, done anew: {report}", self.name);
+        which
+    }
+
+    /// Stops the operation after every single step.
+    #[track_caller]
+    pub(super) fn run(&self) {
+        let prepared = self.prepared();
+        let both = self.both(&prepared);
+        let mut committed = false;
+        for step in 0..MOST_STEPS {
+            let copy = Copy::new();
+            let stopped = self.stopped(&prepared, &copy, step);
+            let which = self.found(&copy, &both, step);
+            if !stopped {
+                assert!(which == 1 || both[0] == both[1], "{}: done, but not there", self.name);
+                assert!(step > 5, "{}: {step} steps are too few to be true", self.name);
+                return;
+            }
+            // What is committed stays so, however soon afterwards the writer dies.
+            assert!(which == 1 || !committed || both[0] == both[1], "{}, step {step}: undone after all", self.name);
+            committed |= which == 1;
+        }
+        panic!("{}: takes more than {MOST_STEPS} steps", self.name);
+    }
+}
