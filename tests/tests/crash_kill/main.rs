@@ -5,6 +5,7 @@
 //! ```
 
 mod lane;
+mod remains;
 mod ring;
 mod subject;
 mod worker;
@@ -233,8 +234,10 @@ fn array_of_numbers_futex() {
 #[ignore = "runs in the children of the other tests"]
 fn child() {
     let Some((part, arguments)) = part() else { return };
-    if part == "ring" {
-        return ring::wait(&arguments[0], &arguments[1], &arguments[2]);
+    match part.as_str() {
+        "ring" => return ring::wait(&arguments[0], &arguments[1], &arguments[2]),
+        "take" => return remains::take(&arguments[0]),
+        _ => (),
     }
     let [kind, object, locking, notes, seed, lanes] = arguments.as_slice() else { panic!("six arguments") };
     // A thread that fails ends its process, so that nobody waits for it.
