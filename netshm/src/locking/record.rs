@@ -47,28 +47,56 @@ impl RecordLocks {
         }
     }
 
-    /// The kernel's part: waits there, or here if the wait has a limit.
+    /// The kernel's part. Several stripes are taken by one call if they are all free. To wait in such a call would take until
+    /// nobody has any of them, which may be never; so they are waited for one after the other, and kept meanwhile.
     fn lock_in_kernel(&self, owners: &impl Owners, request: &Request) -> Result<()> {
+        if request.count == 1 {
+            return self.wait_in_kernel(owners, request);
+        }
+        if self.try_in_kernel(owners, request, false)? == Outcome::Locked {
+            return Ok(());
+        }
+        for stripe in request.stripes() {
+            if let Err(error) = self.wait_in_kernel(owners, &Request { stripe, count: 1, ..*request }) {
+                if stripe > request.stripe {
+                    self.unlock_in_kernel(owners, &Request { count: stripe - request.stripe, ..*request });
+                }
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn try_in_kernel(&self, owners: &impl Owners, request: &Request, wait: bool) -> Result<Outcome> {
         let region = owners.region();
         let kind = if request.mode == Mode::Shared { Kind::Shared } else { Kind::Exclusive };
         let (start, length) = (bytes::STRIPE + u64::from(request.stripe), u64::from(request.count));
+        lock::record_lock(region.object().fd(), kind, start, length, wait).map_err(|source| Error::Io {
+            object: region.name(),
+            doing: "lock",
+            source,
+        })
+    }
+
+    /// Waits in the kernel, or here if the wait has a limit.
+    fn wait_in_kernel(&self, owners: &impl Owners, request: &Request) -> Result<()> {
+        let region = owners.region();
         let mut patience = request.patience;
         let mut pause = Duration::from_micros(10);
         loop {
-            match lock::record_lock(region.object().fd(), kind, start, length, !patience.is_limited()) {
-                Ok(Outcome::Locked) => return Ok(()),
-                Ok(Outcome::Deadlock) => {
+            match self.try_in_kernel(owners, request, !patience.is_limited())? {
+                Outcome::Locked => return Ok(()),
+                Outcome::Deadlock => {
                     let stripe = request.stripe;
                     let detail = format!("the kernel found a ring of processes around stripe {stripe}");
                     return Err(Error::Deadlock { object: region.name(), detail });
                 }
-                Ok(Outcome::Busy) => {
+                Outcome::Busy => {
                     let holder = word_of(region, request.stripe).load().owner();
                     patience.check(owners, request.stripe, holder.filter(|slot| *slot < region.geometry().slots))?;
                     std::thread::sleep(pause);
                     pause = (pause * 2).min(Duration::from_millis(2));
                 }
-                Err(source) => return Err(Error::Io { object: region.name(), doing: "lock", source }),
             }
         }
     }
