@@ -234,7 +234,7 @@ macro_rules! array_subject {
 
             fn whole(&self, random: u64) -> Result<()> {
                 self.group_retry(|| -> Result<()> {
-                    let length = LENGTH + random as usize % 100_000;
+                    let length = LENGTH + 10 + random as usize % 100_000;
                     self.resize(length)?;
                     for step in 1..10 {
                         self.set(LENGTH + (length - LENGTH) * step / 10, &$value(random >> step | 1))?;
