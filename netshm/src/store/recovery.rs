@@ -27,7 +27,8 @@ impl Recoveries {
     /// A turn at the number, unless another thread has it.
     pub(super) fn begin(&self, number: u32) -> Option<Turn<'_>> {
         let mut numbers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        numbers.insert(number).then_some(Turn { recoveries: self, number })
+        // Made only if it is one: a turn that is dropped takes the lock, and ends another thread's.
+        numbers.insert(number).then(|| Turn { recoveries: self, number })
     }
 }
 
@@ -180,5 +181,22 @@ impl Owners for Store {
     fn pid(&self, slot: u32) -> Option<u32> {
         let pid = self.field32(self.geometry().slot(slot).pid()).load(Relaxed);
         (pid != 0).then_some(pid)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Recoveries;
+
+    #[test]
+    fn a_number_is_one_threads_at_a_time() {
+        let recoveries = Recoveries::default();
+        let turn = recoveries.begin(7);
+        assert!(turn.is_some());
+        assert!(recoveries.begin(7).is_none());
+        assert!(recoveries.begin(7).is_none());
+        assert!(recoveries.begin(8).is_some());
+        drop(turn);
+        assert!(recoveries.begin(7).is_some());
     }
 }
