@@ -11,6 +11,7 @@ mod workload;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Instant;
 
 use peers::{KINDS, Kind};
 use report::Figures;
@@ -97,13 +98,15 @@ fn compare(options: &Options) -> Result<()> {
             if skipped || (kind.thinned > 1 && run > 0) || failures.contains(&kind.name) {
                 continue;
             }
-            eprintln!("run {} of {}: {}", run + 1, options.runs, kind.title);
+            let clock = Instant::now();
             let store = tempfile::Builder::new().prefix(kind.name).tempdir_in(scratch.path())?;
             let round = measure::Round::new(kind, drivers.get(kind.name), store.path(), options.entries);
             if let Err(error) = round.and_then(|mut round| round.run(&mut figures)) {
                 eprintln!("{} FAILED: {error}", kind.title);
                 failures.push(kind.name);
             }
+            let seconds = clock.elapsed().as_secs_f64();
+            eprintln!("run {} of {}: {} took {seconds:.1} s", run + 1, options.runs, kind.title);
         }
     }
     print!("{}", figures.markdown(options.entries, options.runs));

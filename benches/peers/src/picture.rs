@@ -13,10 +13,10 @@ const PANELS: [(&str, &str); 4] = [
     ("95/5 mix, by 2", "95 % reads, 5 % writes, two processes"),
 ];
 
-const WIDTH: f64 = 920.0;
+const WIDTH: f64 = 960.0;
 const PANEL_WIDTH: f64 = WIDTH / 2.0;
-const LABEL_WIDTH: f64 = 172.0;
-const BAR_WIDTH: f64 = 210.0;
+const LABEL_WIDTH: f64 = 196.0;
+const BAR_WIDTH: f64 = 206.0;
 const LINE: f64 = 20.0;
 const HEAD: f64 = 64.0;
 
