@@ -8,7 +8,6 @@ mod report;
 mod worker;
 mod workload;
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -89,18 +88,17 @@ fn main() -> ExitCode {
 fn compare(options: &Options) -> Result<()> {
     // In memory, as shared memory is; removed at the end whatever the outcome.
     let scratch = tempfile::Builder::new().prefix("netshm-peers.").tempdir_in("/dev/shm")?;
-    let drivers = compile(&options.kinds, scratch.path())?;
+    let peers = prepare(&options.kinds, scratch.path());
     let mut figures = Figures::default();
     let mut failures = Vec::new();
     for run in 0..options.runs {
-        for kind in &options.kinds {
-            let skipped = kind.driver.is_some() && !drivers.contains_key(kind.name);
-            if skipped || (kind.thinned > 1 && run > 0) || failures.contains(&kind.name) {
+        for (kind, driver) in &peers {
+            if (kind.thinned > 1 && run > 0) || failures.contains(&kind.name) {
                 continue;
             }
             let clock = Instant::now();
             let store = tempfile::Builder::new().prefix(kind.name).tempdir_in(scratch.path())?;
-            let round = measure::Round::new(kind, drivers.get(kind.name), store.path(), options.entries);
+            let round = measure::Round::new(kind, driver.as_ref(), store.path(), options.entries);
             if let Err(error) = round.and_then(|mut round| round.run(&mut figures)) {
                 eprintln!("{} FAILED: {error}", kind.title);
                 failures.push(kind.name);
@@ -116,15 +114,15 @@ fn compare(options: &Options) -> Result<()> {
     if failures.is_empty() { Ok(()) } else { Err(format!("failed: {}", failures.join(", ")).into()) }
 }
 
-/// The drivers that could be compiled, by the names of their peers; the others are said to be left out.
-fn compile(kinds: &[&'static Kind], directory: &Path) -> Result<HashMap<&'static str, PathBuf>> {
-    let mut drivers = HashMap::new();
+/// The peers that can be measured here, with their drivers if they have any; the others are said to be left out.
+fn prepare(kinds: &[&'static Kind], directory: &Path) -> Vec<(&'static Kind, Option<PathBuf>)> {
+    let mut ready = Vec::new();
     for kind in kinds {
-        match kind.driver.map(|driver| driver.compile(directory)) {
-            Some(Ok(program)) => drop(drivers.insert(kind.name, program)),
-            Some(Err(error)) => eprintln!("{} is left out: {error}", kind.title),
-            None => {}
+        let driver = kind.driver.map(|driver| driver.compile(directory)).transpose();
+        match driver.and_then(|driver| peers::find_server(kind).map(|()| driver)) {
+            Ok(driver) => ready.push((*kind, driver)),
+            Err(error) => eprintln!("{} is left out: {error}", kind.title),
         }
     }
-    Ok(drivers)
+    ready
 }

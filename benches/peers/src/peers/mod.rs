@@ -127,3 +127,8 @@ pub(crate) fn serve(name: &str, directory: &Path, entries: u64) -> Result<()> {
         other => Err(format!("no peer is called {other:?}").into()),
     }
 }
+
+/// Fails if the peer is a server that is not installed.
+pub(crate) fn find_server(kind: &Kind) -> Result<()> {
+    if kind.name == "redis" { redis::find() } else { Ok(()) }
+}

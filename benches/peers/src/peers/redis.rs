@@ -36,6 +36,13 @@ impl Drop for Server {
     }
 }
 
+/// Fails if there is no Redis on this machine.
+pub(crate) fn find() -> Result<()> {
+    let mut command = Command::new("redis-server");
+    let status = command.arg("--version").stdout(Stdio::null()).status();
+    status.map(|_| ()).map_err(|error| format!("redis-server: {error}").into())
+}
+
 impl Redis {
     pub(crate) fn open(directory: &Path) -> Result<Redis> {
         let socket = directory.join("redis.sock");
