@@ -23,6 +23,10 @@ impl Errors {
         }
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
     pub(crate) fn into_error(self) -> Option<syn::Error> {
         self.0
     }
@@ -104,9 +108,7 @@ impl FieldAttrs {
                 "as" => set(&mut attrs.as_type, meta, value_or_text)?,
                 "skip" => set(&mut attrs.skip, meta, nothing)?,
                 "rename" => set(&mut attrs.rename, meta, text)?,
-                "default" => set(&mut attrs.default, meta, |meta| {
-                    if meta.input.peek(Token![=]) { meta.value()?.parse().map(Some) } else { Ok(None) }
-                })?,
+                "default" => set(&mut attrs.default, meta, default)?,
                 _ => return Ok(Some("for fields there are `with`, `as`, `skip`, `rename` and `default`")),
             }
             Ok(None)
@@ -116,7 +118,7 @@ impl FieldAttrs {
 }
 
 /// Reads all `#[shm(..)]` among the attributes. `take` handles one item, or says what there is instead.
-fn read(
+pub(crate) fn read(
     attributes: &[Attribute],
     errors: &mut Errors,
     mut take: impl FnMut(&str, &ParseNestedMeta<'_>) -> syn::Result<Option<&'static str>>,
@@ -138,7 +140,7 @@ fn read(
     }
 }
 
-fn set<T>(
+pub(crate) fn set<T>(
     slot: &mut Option<Given<T>>,
     meta: &ParseNestedMeta<'_>,
     parse: impl FnOnce(&ParseNestedMeta<'_>) -> syn::Result<T>,
@@ -152,16 +154,24 @@ fn set<T>(
     Ok(())
 }
 
-fn nothing(_: &ParseNestedMeta<'_>) -> syn::Result<()> {
+pub(crate) fn nothing(_: &ParseNestedMeta<'_>) -> syn::Result<()> {
     Ok(())
 }
 
-fn text(meta: &ParseNestedMeta<'_>) -> syn::Result<String> {
+pub(crate) fn default(meta: &ParseNestedMeta<'_>) -> syn::Result<Default> {
+    if meta.input.peek(Token![=]) { meta.value()?.parse().map(Some) } else { Ok(None) }
+}
+
+pub(crate) fn expression(meta: &ParseNestedMeta<'_>) -> syn::Result<Expr> {
+    meta.value()?.parse()
+}
+
+pub(crate) fn text(meta: &ParseNestedMeta<'_>) -> syn::Result<String> {
     meta.value()?.parse::<LitStr>().map(|text| text.value())
 }
 
 /// A path or type, as it is or in quotes.
-fn value_or_text<T: Parse>(meta: &ParseNestedMeta<'_>) -> syn::Result<T> {
+pub(crate) fn value_or_text<T: Parse>(meta: &ParseNestedMeta<'_>) -> syn::Result<T> {
     let value = meta.value()?;
     if value.peek(LitStr) { value.parse::<LitStr>()?.parse() } else { value.parse() }
 }

@@ -1,18 +1,22 @@
-//! The derive macros of netshm: `#[derive(ShmData)]` and `#[derive(ShmKey)]`.
+//! The derive macros of netshm: `#[derive(ShmData)]`, `#[derive(ShmKey)]` and `#[derive(ShmSchema)]`.
 //!
 //! Use them through the `netshm` crate, which exports them beside the traits.
 
 mod ast;
 mod attr;
 mod check;
+mod check_schema;
 mod expand;
 mod fallback;
+mod schema;
+mod spelling;
 
 use proc_macro::TokenStream;
 use syn::{DeriveInput, parse_macro_input};
 
 use ast::Input;
 use attr::Errors;
+use schema::SchemaInput;
 
 /// Makes a struct or enum storable in shared memory: implements `DataManager` by composing the managers of its fields.
 ///
@@ -88,4 +92,56 @@ pub fn shm_key(input: TokenStream) -> TokenStream {
         None => expand::key::expand(&input).into(),
         Some(error) => error.to_compile_error().into(),
     }
+}
+
+/// Declares objects as the fields of a struct: implements `netshm::ShmSchema`, which opens, creates, checks, describes and
+/// removes them together, and gives the struct methods of the same names.
+///
+/// ```ignore
+/// #[derive(ShmSchema)]
+/// #[shm(prefix = "/myapp", locking = Locking::Futex, mode = 0o600)]
+/// struct AppState {
+///     /// One row for each signed-in user.
+///     #[shm(init = 10_000)]
+///     sessions: HashTable<String, Session>,
+///     #[shm(file = "data/geo", locking = Locking::None, read_only)]
+///     cities: HashTable<u32, City>,
+///     #[shm(len = 16, default = 0)]
+///     counters: Array<u64>,
+/// }
+///
+/// let state = AppState::open_or_create()?;
+/// ```
+///
+/// Fields are `HashTable`s, `Array`s and `Table`s. The struct can be generic, with bounds of its own.
+///
+/// # Attributes of the struct
+/// - `#[shm(prefix = "/myapp")]`: the objects are in POSIX shared memory; that of the field `rows` is called
+///   `/myapp.rows`.
+/// - `#[shm(dir = "path")]`: the objects are files in this directory; that of the field `rows` is called `rows`.
+/// - `#[shm(locking = ..)]`, `#[shm(mode = ..)]`, `#[shm(lock_timeout = ..)]`: for all fields that say nothing else.
+/// - `#[shm(crate = path)]`: where the library is, if its name is not `netshm`.
+///
+/// # Attributes of fields
+/// - `#[shm(name = "..")]`: in place of the field's name; or, if it begins with `/`, `posix:` or `file:`, the whole name,
+///   wherever the schema is.
+/// - `#[shm(file = "path")]`: the object is this file. A relative path begins in the directory that the schema is in, and
+///   in the current directory if the schema is in POSIX shared memory.
+/// - `#[shm(read_only)]`: the object must exist, is opened for reading only, and never removed.
+/// - `#[shm(len = ..)]`: the length that an array has at least.
+/// - `#[shm(default)]`, `#[shm(default = expression)]`: what an array's elements are before they are set. Without it, the
+///   default of their type.
+/// - `#[shm(init = ..)]`, `pagesize`, `max_size`, `stripes`, `slots`, `locking`, `lock_timeout`: as in
+///   `netshm::ManageOptions`; `mode`: as in `netshm::ShmOptions`.
+#[proc_macro_derive(ShmSchema, attributes(shm))]
+pub fn shm_schema(input: TokenStream) -> TokenStream {
+    let original = parse_macro_input!(input as DeriveInput);
+    let mut errors = Errors::default();
+    let input = SchemaInput::read(&original, &mut errors);
+    if let syn::Data::Struct(syn::DataStruct { fields: syn::Fields::Named(_), .. }) = &original.data {
+        check_schema::check(&input, &mut errors);
+    }
+    let error = errors.into_error().map(|error| error.to_compile_error());
+    let code = expand::schema::expand(&input, error.is_some());
+    quote::quote! { #error #code }.into()
 }

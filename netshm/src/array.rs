@@ -232,6 +232,19 @@ impl<T: DataManager> Array<T> {
         })
     }
 
+    /// Sets the length, unless the array is that long already: whoever makes it longer at the same time, it does not become
+    /// shorter.
+    pub(crate) fn grow_to(&self, length: usize) -> Result<()> {
+        if self.len()? >= length {
+            return Ok(());
+        }
+        whole::group_retry(&self.handle, || {
+            // For writing from the start: two that read the length first could wait for each other.
+            self.handle.change("resize it", |change| change.write_all())?;
+            if self.len()? < length { self.resize(length) } else { Ok(()) }
+        })
+    }
+
     /// Writes the object back to its storage, so that what it holds now survives a loss of power. Waits for changes under
     /// way. Means something for mapped files only.
     ///

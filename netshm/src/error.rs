@@ -9,6 +9,16 @@ use crate::Locking;
 /// A [`std::result::Result`] whose error is [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// The two schemas of a mismatch: in full, unless showing their difference does so already.
+fn two_schemas(stored: &str, expected: &str, difference: &str) -> String {
+    let full = format!("\n  stored:   {stored}\n  expected: {expected}");
+    match difference {
+        "" => full,
+        short if !short.contains('…') => short.to_owned(),
+        long => format!("{full}\n  They part here:{long}"),
+    }
+}
+
 /// Everything that can go wrong with a shared object.
 ///
 /// Every variant names its fields; match with `Error::X { .. }`, since fields may be added.
@@ -17,6 +27,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// A system call failed.
+    ///
+    /// > posix:/x: opening it without leave to create it: No such file or directory (os error 2)
     #[error("{object}: {doing}: {source}")]
     #[non_exhaustive]
     Io {
@@ -28,6 +40,9 @@ pub enum Error {
         source: io::Error,
     },
     /// The text is no name of a shared object.
+    ///
+    /// > "posix:sample" is not a name of a shared object: a POSIX name begins with a slash, as in
+    /// `posix:/sample`
     #[error("{name:?} is not a name of a shared object: {reason}")]
     #[non_exhaustive]
     InvalidName {
@@ -37,6 +52,8 @@ pub enum Error {
         reason: &'static str,
     },
     /// An option has a value outside its range, or two options contradict each other.
+    ///
+    /// > option `pagesize` cannot be 100: it must be between 256 and 1048576
     #[error("option `{option}` cannot be {value}: {reason}")]
     #[non_exhaustive]
     InvalidOption {
@@ -49,6 +66,9 @@ pub enum Error {
     },
     /// Waiting for this lock would never end, because its holder waits for one that this group
     /// holds. The group has been rolled back; run it again, for instance with `group!(retry ..)`.
+    ///
+    /// > posix:/x: deadlock: waits for stripe 1, held by process 814, which waits for stripe 0, held by
+    /// process 815 itself; the group was rolled back, run it again
     #[error("{object}: deadlock: {detail}; the group was rolled back, run it again")]
     #[non_exhaustive]
     Deadlock {
@@ -58,6 +78,8 @@ pub enum Error {
         detail: String,
     },
     /// The lock was not to be had within the time given by the option `lock_timeout`.
+    ///
+    /// > posix:/x: no lock within 5ms, held by process 814
     #[error("{object}: no lock within {waited:?}{}", holder.map(|p| format!(", held by process {p}")).unwrap_or_default())]
     #[non_exhaustive]
     LockTimeout {
@@ -69,6 +91,9 @@ pub enum Error {
         holder: Option<u32>,
     },
     /// The object is open elsewhere, and what was asked for needs it alone.
+    ///
+    /// > posix:/x: cannot recreate it with another layout: the object is in use by another process or handle;
+    /// close it there first
     #[error("{object}: cannot {wanted}: the object is in use by another process or handle; close it there first")]
     #[non_exhaustive]
     InUse {
@@ -78,6 +103,8 @@ pub enum Error {
         wanted: &'static str,
     },
     /// The object's content contradicts itself.
+    ///
+    /// > posix:/x: damaged at byte 32: the header's checksum is wrong
     #[error("{object}: damaged at byte {offset}: {what}")]
     #[non_exhaustive]
     Corrupt {
@@ -89,6 +116,8 @@ pub enum Error {
         what: &'static str,
     },
     /// The file is something else; it has not been touched.
+    ///
+    /// > posix:/x: not a netshm object: 20 bytes that begin with "a letter"; it was left as it is
     #[error("{object}: not a netshm object: {found}; it was left as it is")]
     #[non_exhaustive]
     NotNetshm {
@@ -98,6 +127,9 @@ pub enum Error {
         found: String,
     },
     /// The object was written by a build that lays its data out in another way.
+    ///
+    /// > posix:/x: written by another format: found version 77, build 0102030400000801, this program reads
+    /// version 1, build 0102030400000801
     #[error("{object}: written by another format: found {found}, this program reads {expected}")]
     #[non_exhaustive]
     UnsupportedVersion {
@@ -109,7 +141,14 @@ pub enum Error {
         expected: String,
     },
     /// The object holds another type (or another structure, or another default value).
-    #[error("{object}: holds another type\n  stored:   {stored}\n  expected: {expected}{}", if difference.is_empty() { String::new() } else { format!("\n  first difference: {difference}") })]
+    ///
+    /// > posix:/x: holds another type
+    /// ```text
+    ///     stored:   HashTable<String, u64>
+    ///     expected: HashTable<String, (u64, bool)>
+    ///                                 ^
+    /// ```
+    #[error("{object}: holds another type{}", two_schemas(stored, expected, difference))]
     #[non_exhaustive]
     SchemaMismatch {
         /// The object's name.
@@ -122,6 +161,8 @@ pub enum Error {
         difference: String,
     },
     /// The object was created for another locking method.
+    ///
+    /// > posix:/x: created with Locking::Futex, cannot be managed with Locking::Record
     #[error("{object}: created with Locking::{stored}, cannot be managed with Locking::{requested}")]
     #[non_exhaustive]
     LockingMismatch {
@@ -133,6 +174,8 @@ pub enum Error {
         requested: Locking,
     },
     /// The descriptor is open for reading only.
+    ///
+    /// > posix:/x: opened read-only, cannot add a binding
     #[error("{object}: opened read-only, cannot {wanted}")]
     #[non_exhaustive]
     ReadOnly {
@@ -142,6 +185,9 @@ pub enum Error {
         wanted: &'static str,
     },
     /// The object's maximum size is reached. Removing something makes room.
+    ///
+    /// > posix:/x: full: 2097664 bytes more would exceed its maximum size of 1048576 bytes (option `max_size`
+    /// at creation)
     #[error(
         "{object}: full: {needed} bytes more would exceed its maximum size of {limit} bytes (option `max_size` at creation)"
     )]
@@ -155,6 +201,8 @@ pub enum Error {
         needed: u64,
     },
     /// The file system has no room for the object to grow, or a resource limit forbids it.
+    ///
+    /// > posix:/x: no space for 2097664 bytes more: No space left on device (os error 28)
     #[error("{object}: no space for {needed} bytes more: {source}")]
     #[non_exhaustive]
     NoSpace {
@@ -166,6 +214,8 @@ pub enum Error {
         source: io::Error,
     },
     /// A key or value is larger than what can be stored.
+    ///
+    /// > a key or value of 2147483656 bytes is too large: the limit is 2147483647 bytes
     #[error("{what} of {size} bytes is too large: the limit is {limit} bytes")]
     #[non_exhaustive]
     TooLarge {
@@ -177,6 +227,8 @@ pub enum Error {
         limit: u64,
     },
     /// The array has no such element.
+    ///
+    /// > posix:/x: index 10 is out of bounds: the array has 10 elements
     #[error("{object}: index {index} is out of bounds: the array has {len} elements")]
     #[non_exhaustive]
     OutOfBounds {
@@ -188,6 +240,8 @@ pub enum Error {
         len: usize,
     },
     /// A value could not be converted from or to its stored words.
+    ///
+    /// > posix:/x: Refused: seven is no number for it
     #[error("{object}: {type_name}: {what}")]
     #[non_exhaustive]
     Decode {
@@ -199,6 +253,8 @@ pub enum Error {
         what: &'static str,
     },
     /// The handle was opened before a `fork` and is used in the child.
+    ///
+    /// > posix:/x: opened before fork() and used in the child; open it anew there
     #[error("{object}: opened before fork() and used in the child; open it anew there")]
     #[non_exhaustive]
     Forked {
@@ -206,6 +262,9 @@ pub enum Error {
         object: Arc<str>,
     },
     /// A writer died inside an operation, and this descriptor, being read-only, cannot undo it.
+    ///
+    /// > posix:/x: a writer died in the middle of an operation; open the object once for writing to recover
+    /// it
     #[error("{object}: a writer died in the middle of an operation; open the object once for writing to recover it")]
     #[non_exhaustive]
     NeedsRecovery {
@@ -213,6 +272,8 @@ pub enum Error {
         object: Arc<str>,
     },
     /// The table is being iterated over by this very thread.
+    ///
+    /// > posix:/x: cannot be changed while this thread iterates over it
     #[error("{object}: cannot be changed while this thread iterates over it")]
     #[non_exhaustive]
     Iterating {
@@ -220,6 +281,8 @@ pub enum Error {
         object: Arc<str>,
     },
     /// All process numbers of the object are taken.
+    ///
+    /// > posix:/x: 1024 processes write to the object already
     #[error("{object}: {limit} processes write to the object already")]
     #[non_exhaustive]
     TooManyWriters {

@@ -239,7 +239,7 @@ pub(crate) enum Raw<V> {
 #[inline(always)]
 pub(crate) fn take_out<V: DataManager>(view: View<'_>, words: &[AtomicU64]) -> Result<Raw<V>> {
     if V::DIRECT {
-        let mut decoder = Decoder::new(words, view.stamp());
+        let mut decoder = Decoder::new(words, view.stamp);
         match V::decode(&mut decoder).and_then(|value| decoder.finish().map(|()| value)) {
             Ok(value) => return Ok(Raw::Value(value)),
             // A part of the value has a hand-written manager.

@@ -1,6 +1,8 @@
 #![doc = include_str!("tutorial.md")]
 
 pub mod error;
+#[cfg(test)]
+mod error_texts;
 pub use error::{Error, Result};
 
 mod array;
@@ -8,6 +10,7 @@ mod check;
 #[cfg(test)]
 mod crash_tests;
 pub mod data;
+pub mod declare;
 mod directory;
 mod group;
 pub mod guide;
@@ -24,6 +27,7 @@ mod options;
 mod os;
 mod region;
 mod repair;
+mod sequence;
 mod shm;
 mod stats;
 mod store;
@@ -35,12 +39,14 @@ pub use check::{Finding, Report};
 #[doc(no_inline)]
 pub use data::DataManager as ShmData;
 pub use data::{DataManager, ShmKey};
+#[doc(no_inline)]
+pub use declare::ShmSchema;
 pub use group::GroupError;
 pub use hash_table::HashTable;
 pub use iterate::{Items, Keys, Values};
 pub use locking::Locking;
 pub use name::ShmName;
-pub use netshm_derive::{ShmData, ShmKey};
+pub use netshm_derive::{ShmData, ShmKey, ShmSchema};
 pub use options::ManageOptions;
 pub use repair::{Repair, repair};
 pub use shm::{Shm, ShmOptions};

@@ -1,11 +1,11 @@
 //! Operations on whole objects, of whatever kind.
 
-use std::sync::atomic::Ordering::{Acquire, Relaxed};
-use std::sync::atomic::fence;
+use std::sync::atomic::Ordering::Relaxed;
 
 use crate::group::{GroupError, retry};
 use crate::handle::Handle;
 use crate::heap::Memory;
+use crate::sequence::Stamp;
 use crate::store::group;
 use crate::{Error, Result};
 
@@ -36,14 +36,10 @@ pub(crate) fn count_bindings(handle: &Handle) -> Result<u64> {
         counts.fold(0, u64::wrapping_add)
     };
     if !group::is_open(store) {
-        let sequences = || -> Vec<u64> {
-            (0..geometry.stripes).map(|s| region.field(geometry.stripe(s).sequence()).load(Acquire)).collect()
-        };
         for _ in 0..ATTEMPTS {
-            let before = sequences();
+            let stamps: Option<Vec<_>> = (0..geometry.stripes).map(|s| store.sequence(s).begin_reading()).collect();
             let count = sum();
-            fence(Acquire);
-            if before.iter().all(|sequence| sequence & 1 == 0) && sequences() == before {
+            if stamps.is_some_and(|stamps| stamps.into_iter().all(Stamp::holds)) {
                 return Ok(count);
             }
         }

@@ -4,6 +4,7 @@ pub(crate) mod data;
 mod enums;
 mod generics;
 pub(crate) mod key;
+pub(crate) mod schema;
 mod structs;
 
 use proc_macro2::TokenStream;

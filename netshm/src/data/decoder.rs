@@ -1,16 +1,14 @@
 //! Where values read their words.
 
-use std::sync::atomic::{
-    AtomicU64,
-    Ordering::{Acquire, Relaxed},
-    fence,
-};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 
 use bytemuck::AnyBitPattern;
 
 use super::encoder::{MAX_DEPTH, TOO_DEEP};
 use super::{DataError, DataManager};
 use crate::os::copy;
+use crate::sequence::Stamp;
 
 /// More bytes are allocated only if no writer has spoiled what was read so far.
 const TRUSTED_BYTES: usize = 4096;
@@ -18,19 +16,6 @@ const TRUSTED_BYTES: usize = 4096;
 const SHORT: DataError = DataError::new("a value", "fewer words than it needs");
 const LONG: DataError = DataError::new("a value", "more words than it needs");
 const SPOILED: DataError = DataError::new("a value", "changed while it was read");
-
-/// Tells whether the words of a reader without a lock still hold: the sequence of the stripe, and what it was.
-pub(crate) struct Stamp<'a> {
-    pub(crate) sequence: &'a AtomicU64,
-    pub(crate) value: u64,
-}
-
-impl Stamp<'_> {
-    pub(crate) fn holds(&self) -> bool {
-        fence(Acquire);
-        self.sequence.load(Relaxed) == self.value
-    }
-}
 
 enum Source<'a> {
     /// Others may change the words at any time.
@@ -139,7 +124,7 @@ impl<'a> Decoder<'a> {
         if words > self.remaining() {
             return Err(SHORT);
         }
-        if words > TRUSTED_BYTES / 8 && self.stamp.as_ref().is_some_and(|stamp| !stamp.holds()) {
+        if words > TRUSTED_BYTES / 8 && self.stamp.is_some_and(|stamp| !stamp.holds()) {
             return Err(SPOILED);
         }
         Ok(self.at + words)

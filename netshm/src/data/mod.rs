@@ -35,23 +35,44 @@
 //! in a sequence or an array lie packed, eight bytes to a word (`Vec<i32>`: two in a word). Structs, tuples and arrays
 //! are their fields one after the other, without headers. `Option` and `Result` are a word and the contents, filled up
 //! if the contents have a fixed length; an enum is the index of the variant and its fields.
+//!
+//! # The types
+//! Managers exist for all integers and floats, `bool`, `char`, `NonZero`, `Wrapping`, `Saturating`, `Reverse`, `Ordering`,
+//! `PhantomData`; `String`, `OsString`, `CString`, `PathBuf` and boxes of what they own; arrays, tuples of up to twelve,
+//! `Option`, `Result`, `Box`, `Cow`; `Vec`, `Box<[T]>`, `VecDeque`, `LinkedList`, `BinaryHeap`, maps and sets; ranges and
+//! `Bound`; `Duration` and `SystemTime`; and the network's addresses.
+//!
+//! Features of the crate, none of which is on by default, add those of other crates:
+//!
+//! | Feature | Types | Stored as | Keys |
+//! |---|---|---|---|
+//! | `uuid` | `Uuid` | its 16 bytes, in two words | yes |
+//! | `bytes` | `Bytes`, `BytesMut` | `Vec<u8>` | yes |
+//! | `chrono` | `NaiveDate`, `NaiveTime`, `NaiveDateTime`, `DateTime<Utc>`, `FixedOffset`, `TimeDelta` | one to three words | yes |
+//! | `chrono` | `DateTime<FixedOffset>` | UTC and the offset, four words | no: equality ignores the offset |
+//! | `time` | `Date`, `Time`, `PrimitiveDateTime`, `UtcDateTime`, `UtcOffset`, `Duration` | one or two words | yes |
+//! | `time` | `OffsetDateTime` | date, time and offset, three words | no: equality ignores the offset |
+//! | `serde` | `Serde<T>` for any `T` with `Serialize` and `Deserialize` | `Vec<u8>` in the format of postcard | no |
 
 mod decoder;
 mod encoder;
 mod error;
 mod managers;
 pub(crate) mod schema;
+mod words;
 
 pub use decoder::Decoder;
-pub(crate) use decoder::Stamp;
 pub use encoder::Encoder;
 pub use error::DataError;
+#[cfg(feature = "serde")]
+pub use managers::Serde;
 #[doc(hidden)]
 pub use managers::{all_fixed, decode_inner, encode_inner, same_fixed};
 pub use schema::{
     Container, Field, Fields, Items, Members, ObjectSchema, ParseSchemaError, Scalar, Schema, Types, Variant, Variants,
 };
 pub(crate) use schema::{extends, first_difference, hash_text};
+pub use words::{from_words, to_words};
 
 /// How a type is stored. `#[derive(ShmData)]` writes this for structs and enums.
 #[doc(alias = "manager")]

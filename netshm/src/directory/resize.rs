@@ -40,9 +40,12 @@ fn prune(change: &mut Change<'_>, elements: Elements, stripe: u32, at: StripeAt,
     if height > HIGHEST {
         return Err(change.region().corrupt(at.buckets().0, "a directory is higher than it can be"));
     }
-    let mut pruning = Pruning { elements, stripe, keep, dropped: 0 };
-    pruning.prune(change, at.segment(0), height as u32, 0)?;
     let chunks = change.load(at.keys())?;
+    // A sound directory has a node on each level for a chunk at most; one that was scribbled on may go in circles.
+    let room = change.target().region().file_size()? / (8 * elements.chunk_words());
+    let nodes = chunks.min(room).saturating_mul(height + 1);
+    let mut pruning = Pruning { elements, stripe, keep, dropped: 0, nodes };
+    pruning.prune(change, at.segment(0), height as u32, 0)?;
     change.store(at.keys(), chunks.saturating_sub(pruning.dropped))
 }
 
@@ -51,6 +54,8 @@ struct Pruning {
     stripe: u32,
     keep: u64,
     dropped: u64,
+    /// How many nodes and chunks may still be dropped.
+    nodes: u64,
 }
 
 impl Pruning {
@@ -78,6 +83,10 @@ impl Pruning {
 
     fn drop_subtree(&mut self, change: &mut Change<'_>, node: u64, height: u32) -> Result<()> {
         let region = change.target().region();
+        let Some(nodes) = self.nodes.checked_sub(1) else {
+            return Err(region.corrupt(node, "a directory has more nodes than its chunks need"));
+        };
+        self.nodes = nodes;
         if height == 0 {
             self.dropped += 1;
             if self.elements.dense.is_none() {

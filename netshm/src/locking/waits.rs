@@ -61,9 +61,10 @@ impl Ring {
     pub(crate) fn describe(&self, pid: impl Fn(u32) -> Option<u32>) -> String {
         let member = |link: &Link| {
             let holder = pid(link.owner).map_or_else(|| "another writer".to_owned(), |pid| format!("process {pid}"));
-            format!("stripe {} is held by {holder}", link.stripe)
+            format!("stripe {}, held by {holder}", link.stripe)
         };
-        self.links.iter().map(member).collect::<Vec<_>>().join(", which waits: ")
+        let members: Vec<_> = self.links.iter().map(member).collect();
+        format!("waits for {} itself", members.join(", which waits for "))
     }
 }
 

@@ -7,7 +7,7 @@
 //! Under `Futex` the word is the lock. Under `Record` and `None` it is the mark of a writer in flight: the kernel's lock
 //! vanishes when its holder dies, the mark stays.
 
-use std::sync::atomic::{AtomicU32, Ordering::*};
+use crate::os::atomic::{AtomicU32, Ordering::*};
 
 use crate::os::steps;
 

@@ -5,6 +5,7 @@
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 compile_error!("netshm needs a 64-bit Linux: OFD locks, shared futexes and mappings of several gigabytes");
 
+pub(crate) mod atomic;
 pub(crate) mod copy;
 pub(crate) mod file;
 pub(crate) mod fork;

@@ -131,7 +131,8 @@ impl ShmOptions {
             }
             let Some(probe) = place.probe().map_err(failed("opening"))? else {
                 if !self.creates() {
-                    return Err(failed("opening")(io::Error::from_raw_os_error(libc::ENOENT)));
+                    let doing = "opening it without leave to create it";
+                    return Err(failed(doing)(io::Error::from_raw_os_error(libc::ENOENT)));
                 }
                 // It vanished, or it is a symbolic link that leads nowhere.
                 self.create_behind_link(&place).map_err(failed("creating"))?;

@@ -1,7 +1,6 @@
 //! A change: the one way to write to shared memory.
 
 use std::sync::atomic::Ordering::{Relaxed, Release};
-use std::sync::atomic::{AtomicU64, fence};
 
 use super::Store;
 use super::tx::{Deferred, Held, Position, Tx};
@@ -51,11 +50,7 @@ impl<'a> Change<'a> {
         let index = self.lock(stripe, Mode::Exclusive)?;
         if !self.tx.held[index].changed {
             self.store.note_dirty()?;
-            let sequence = self.sequence(stripe);
-            sequence.store(sequence.load(Relaxed) | 1, Relaxed);
-            steps::step();
-            // SYNC POINT: sequence. No store of the change comes before the odd value.
-            fence(Release);
+            self.store.sequence(stripe).begin_change();
             self.tx.held[index].changed = true;
         }
         Ok(())
@@ -105,10 +100,6 @@ impl<'a> Change<'a> {
 
     fn request(&self, stripe: u32, count: u32, mode: Mode, held: Option<Mode>) -> Request {
         Request { slot: self.tx.slot, stripe, count, mode, held, patience: self.tx.patience }
-    }
-
-    fn sequence(&self, stripe: u32) -> &'a AtomicU64 {
-        self.store.field(self.store.geometry().stripe(stripe).sequence())
     }
 
     /// Makes the waits of this change end after a while, because nothing watches them.
@@ -226,7 +217,7 @@ impl<'a> Change<'a> {
     fn end(&mut self) {
         for held in &self.tx.held {
             if held.changed {
-                self.store.make_even(held.stripe);
+                self.store.sequence(held.stripe).end_change();
             }
         }
         for group in self.tx.held.chunk_by(|a, b| a.mode == b.mode && a.stripe + 1 == b.stripe) {

@@ -80,12 +80,11 @@ impl Shape {
             Err(Error::InvalidOption { option, value: value.to_string(), reason })
         }
         fn power_of_two<T: ToString>(option: &'static str, value: T, is: bool) -> Result<T> {
-            let reason = || "it must be a power of two".to_owned();
             if is {
-                Ok(value)
-            } else {
-                Err(Error::InvalidOption { option, value: value.to_string(), reason: reason() })
+                return Ok(value);
             }
+            let reason = "it must be a power of two".to_owned();
+            Err(Error::InvalidOption { option, value: value.to_string(), reason })
         }
         let pagesize = range("pagesize", self.pagesize.unwrap_or(PAGESIZE), 256..=1 << 20)?;
         let pagesize = power_of_two("pagesize", pagesize, pagesize.is_power_of_two())?;

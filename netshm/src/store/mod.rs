@@ -27,6 +27,7 @@ use crate::layout::header::{self, Kind};
 use crate::layout::{Geometry, Place, Place32};
 use crate::locking::{Locking, Locks};
 use crate::region::Region;
+use crate::sequence::Sequence;
 use crate::{Error, Result};
 
 /// One object in one process.
@@ -110,6 +111,12 @@ impl Store {
 
     fn field(&self, place: Place) -> &AtomicU64 {
         self.region.field(place)
+    }
+
+    /// The sequence of a stripe.
+    #[inline(always)]
+    pub(crate) fn sequence(&self, stripe: u32) -> Sequence<'_> {
+        Sequence(self.region.field(self.region.geometry().stripe(stripe).sequence()))
     }
 
     fn field32(&self, place: Place32) -> &AtomicU32 {

@@ -1,20 +1,17 @@
 //! Reading without a lock: copy or decode first, then look whether a writer was about.
 //!
-//! A sequence lock (after H.-J. Boehm, "Can seqlocks get along with programming language memory models?", 2012). Such
-//! a reader stores nothing to shared memory and makes no system call, unless a writer is in flight in its stripe and
+//! The reader goes by the stripe's [`sequence`](crate::sequence). It stores nothing to shared memory and makes no system call, unless a writer is in flight in its stripe and
 //! stays there; then it waits for the writer, recovers it if it is dead, and at last takes the lock.
 
 use std::hint::spin_loop;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{Acquire, Relaxed};
-use std::sync::atomic::{AtomicU64, fence};
 use std::time::Duration;
 
 use super::group;
 use super::{Limits, Store};
-use crate::data::Stamp;
 use crate::locking::{Fate, Owners, Patience, word_of};
 use crate::region::Region;
+use crate::sequence::Stamp;
 use crate::{Error, Result};
 
 /// Readings that a writer may spoil before the lock is taken.
@@ -30,30 +27,24 @@ const READ_ONLY_NAPS: u32 = 2000;
 #[derive(Clone, Copy)]
 pub(crate) struct View<'a> {
     pub(crate) store: &'a Store,
-    /// The sequence and its value before the reading; `None` under a lock.
-    sequence: Option<(&'a AtomicU64, u64)>,
+    /// What tells a decoder whether the words it reads may still be trusted; `None` under a lock, where they may.
+    pub(crate) stamp: Option<Stamp<'a>>,
 }
 
 impl<'a> View<'a> {
     /// Under a lock.
     pub(crate) fn locked(store: &'a Store) -> Self {
-        View { store, sequence: None }
+        View { store, stamp: None }
     }
 
     pub(crate) fn region(&self) -> &'a Region {
         self.store.region()
     }
 
-    /// What tells a decoder whether the words it reads may still be trusted.
-    #[inline]
-    pub(crate) fn stamp(&self) -> Option<Stamp<'a>> {
-        self.sequence.map(|(sequence, value)| Stamp { sequence, value })
-    }
-
     /// Whether nothing has changed since the reading began.
     #[inline]
     pub(crate) fn holds(&self) -> bool {
-        self.stamp().is_none_or(|stamp| stamp.holds())
+        self.stamp.is_none_or(Stamp::holds)
     }
 }
 
@@ -85,16 +76,9 @@ enum Attempt<R> {
 
 #[inline(always)]
 fn attempt<R>(store: &Store, stripe: u32, read: &mut impl FnMut(View<'_>) -> Result<R>) -> Attempt<R> {
-    let sequence = store.field(store.geometry().stripe(stripe).sequence());
-    // SYNC POINT: sequence. Pairs with the store of an even value.
-    let value = sequence.load(Acquire);
-    if value & 1 == 1 {
-        return Attempt::Busy;
-    }
-    let result = read(View { store, sequence: Some((sequence, value)) });
-    // SYNC POINT: sequence. Pairs with the fence behind the store of an odd value.
-    fence(Acquire);
-    if sequence.load(Relaxed) == value { Attempt::Done(result) } else { Attempt::Spoiled }
+    let Some(stamp) = store.sequence(stripe).begin_reading() else { return Attempt::Busy };
+    let result = read(View { store, stamp: Some(stamp) });
+    if stamp.holds() { Attempt::Done(result) } else { Attempt::Spoiled }
 }
 
 #[cold]

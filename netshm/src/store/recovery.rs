@@ -5,7 +5,7 @@
 //! in transit stay noted in the slot; whoever takes the slot next settles them.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::Ordering::{Relaxed, Release, SeqCst};
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -137,21 +137,10 @@ impl Store {
     }
 
     fn free_stripe(&self, stripe: u32) {
-        self.make_even(stripe);
+        self.sequence(stripe).end_change();
         let word = word_of(self.region(), stripe);
         let (Released::Quiet | Released::Sleepers) = word.release();
         futex::wake(word.0, u32::MAX >> 1);
-    }
-
-    /// Ends a stripe's time of change: readers may trust it again.
-    pub(super) fn make_even(&self, stripe: u32) {
-        let sequence = self.field(self.geometry().stripe(stripe).sequence());
-        let value = sequence.load(Relaxed);
-        if value & 1 == 1 {
-            // SYNC POINT: sequence. Pairs with the first load of a reader.
-            sequence.store(value.wrapping_add(1), Release);
-            steps::step();
-        }
     }
 }
 
@@ -176,7 +165,7 @@ impl Owners for Store {
             return Err(Error::NeedsRecovery { object: self.name() });
         }
         if word.clear_stale(slot) {
-            self.make_even(stripe);
+            self.sequence(stripe).end_change();
         }
         Ok(Fate::Gone)
     }

@@ -1,5 +1,6 @@
 //! `Box`: as what is inside.
 
+use crate::data::schema::Container;
 use crate::data::{DataError, DataManager, Decoder, Encoder, Schema, ShmKey, Types};
 
 /// The length counts as variable, whatever is inside, so that a type can contain a box of itself.
@@ -15,7 +16,10 @@ impl<T: DataManager> DataManager for Box<T> {
     }
 
     fn schema(types: &mut Types) -> Schema {
-        types.of::<T>()
+        match types.of::<T>() {
+            inner if inner.fixed_words().is_some() => Schema::Container(Container::Box, vec![inner]),
+            inner => inner,
+        }
     }
 }
 

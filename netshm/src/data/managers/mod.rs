@@ -1,16 +1,30 @@
-//! The managers of the standard library's types.
+//! The managers of the standard library's types, and behind features of those of other crates.
 
 mod boxes;
+#[cfg(feature = "bytes")]
+mod bytes;
+#[cfg(feature = "chrono")]
+mod chrono;
 mod maps;
 mod net;
 mod options;
 mod paths;
+mod ranges;
 mod scalars;
 pub(super) mod sequences;
+#[cfg(feature = "serde")]
+mod serde;
 mod text;
 mod time;
+#[cfg(feature = "time")]
+mod time_crate;
 mod tuples;
+#[cfg(feature = "uuid")]
+mod uuid;
+mod wrappers;
 
+#[cfg(feature = "serde")]
+pub use self::serde::Serde;
 pub use sequences::{decode_inner, encode_inner};
 
 /// The words of parts that follow each other, if each has a fixed length.

@@ -1,6 +1,6 @@
-//! Paths and the system's strings: their bytes, whether they are UTF-8 or not.
+//! Paths, and the strings of the system and of C: their bytes, whether they are UTF-8 or not.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::{CStr, CString, OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
@@ -58,3 +58,57 @@ impl DataManager for PathBuf {
         types.tuple_structure::<Self>("PathBuf", |fields| fields.item::<Vec<u8>>())
     }
 }
+
+/// Without the NUL at the end.
+impl Encode for CStr {
+    const FIXED: Option<usize> = None;
+    const DIRECT: bool = true;
+
+    fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
+        Encode::encode(self.to_bytes(), out)
+    }
+}
+
+impl DataManager for CString {
+    const DIRECT: bool = true;
+
+    fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
+        Encode::encode(self.as_c_str(), out)
+    }
+
+    fn decode(input: &mut Decoder<'_>) -> Result<Self, DataError> {
+        CString::new(Vec::decode(input)?).map_err(|_| DataError::new("CString", "a NUL inside"))
+    }
+
+    fn schema(types: &mut Types) -> Schema {
+        types.tuple_structure::<Self>("CString", |fields| fields.item::<Vec<u8>>())
+    }
+}
+
+impl ShmKey for CString {}
+
+/// As the type that owns without a box.
+macro_rules! boxed {
+    ($($borrowed:ty as $owned:ty),*) => { $(
+        impl DataManager for Box<$borrowed> {
+            const DIRECT: bool = true;
+
+            fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
+                Encode::encode(&**self, out)
+            }
+
+            fn decode(input: &mut Decoder<'_>) -> Result<Self, DataError> {
+                <$owned>::decode(input).map(Into::into)
+            }
+
+            fn schema(types: &mut Types) -> Schema {
+                <$owned>::schema(types)
+            }
+        }
+    )* };
+}
+
+boxed!(OsStr as OsString, Path as PathBuf, CStr as CString);
+
+impl ShmKey for Box<OsStr> {}
+impl ShmKey for Box<CStr> {}

@@ -1,6 +1,6 @@
 //! Sequences: the length, then the elements. Arrays: the elements.
 
-use std::collections::VecDeque;
+use std::collections::{BinaryHeap, LinkedList, VecDeque};
 
 use crate::data::schema::Container;
 use crate::data::{DataError, DataManager, Decoder, Encode, Encoder, Schema, ShmKey, Types};
@@ -65,7 +65,7 @@ pub(super) fn capacity<T: DataManager>(len: usize, input: &Decoder<'_>) -> Resul
         input.claim(len.saturating_mul(words))?;
         return Ok(len);
     }
-    Ok(len.min(SET_APART / size_of::<T>().max(1)))
+    Ok(len.min(input.remaining()).min(SET_APART / size_of::<T>().max(1)))
 }
 
 /// Encodes items as what is inside of them. Generated code calls it for types that are stored as their only field.
@@ -175,6 +175,42 @@ fn copied<T: DataManager>(item: &T) -> Result<T, DataError> {
 }
 
 impl<T: ShmKey> ShmKey for VecDeque<T> {}
+
+impl<T: DataManager> DataManager for LinkedList<T> {
+    const DIRECT: bool = true;
+
+    fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
+        out.put_len(self.len())?;
+        encode_inner(self, out, |item| item)
+    }
+
+    fn decode(input: &mut Decoder<'_>) -> Result<Self, DataError> {
+        Vec::decode(input).map(LinkedList::from_iter)
+    }
+
+    fn schema(types: &mut Types) -> Schema {
+        Vec::<T>::schema(types)
+    }
+}
+
+impl<T: ShmKey> ShmKey for LinkedList<T> {}
+
+/// The elements as they lie in the heap, so that heaps of the same elements can have different words: no key.
+impl<T: DataManager + Ord> DataManager for BinaryHeap<T> {
+    const DIRECT: bool = true;
+
+    fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
+        Encode::encode(self.as_slice(), out)
+    }
+
+    fn decode(input: &mut Decoder<'_>) -> Result<Self, DataError> {
+        Vec::decode(input).map(BinaryHeap::from)
+    }
+
+    fn schema(types: &mut Types) -> Schema {
+        Vec::<T>::schema(types)
+    }
+}
 
 impl<T: DataManager, const N: usize> DataManager for [T; N] {
     const FIXED: Option<usize> = match (T::PACKED, T::FIXED) {

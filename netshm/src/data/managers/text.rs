@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::sequences::encode_each;
 use crate::data::{DataError, DataManager, Decoder, Encode, Encoder, Schema, ShmKey, Types};
 
 impl Encode for str {
@@ -62,6 +63,8 @@ where
 {
     const FIXED: Option<usize> = <B::Owned as DataManager>::FIXED;
     const DIRECT: bool = true;
+    // Its schema is that of the owned type, so it must lie in sequences and arrays as that does.
+    const PACKED: usize = <B::Owned as DataManager>::PACKED;
 
     fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
         Encode::encode(&**self, out)
@@ -73,6 +76,18 @@ where
 
     fn schema(types: &mut Types) -> Schema {
         types.of::<B::Owned>()
+    }
+
+    fn encode_slice(items: &[Self], out: &mut Encoder<'_>) -> Result<(), DataError> {
+        if Self::PACKED == 0 {
+            return encode_each(items, out);
+        }
+        let owned: Vec<B::Owned> = items.iter().map(|item| (**item).to_owned()).collect();
+        B::Owned::encode_slice(&owned, out)
+    }
+
+    fn decode_vec(len: usize, input: &mut Decoder<'_>) -> Result<Vec<Self>, DataError> {
+        Ok(B::Owned::decode_vec(len, input)?.into_iter().map(Cow::Owned).collect())
     }
 }
 

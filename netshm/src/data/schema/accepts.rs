@@ -37,6 +37,7 @@ impl<'a> Walk<'a> {
         match schema {
             Schema::Scalar(scalar) => scalar_value(*scalar, words),
             Schema::Text => String::decode(words).map(drop),
+            Schema::Container(Container::Box, of) => of.iter().try_for_each(|content| self.value(content, words)),
             Schema::Container(container, of) => self.container(*container, of, schema, words),
             Schema::Array(element, len) => self.elements(element, *len, words),
             Schema::Tuple(items) => items.iter().try_for_each(|item| self.value(item, words)),

@@ -81,6 +81,9 @@ pub enum Container {
     BTreeSet,
     HashMap,
     HashSet,
+    /// A `Box` of what takes the same number of words for each value, which the box does not: around it, nothing is
+    /// filled up. Other boxes are described as what is inside.
+    Box,
 }
 
 /// The fields of a struct or of a variant.
@@ -183,7 +186,7 @@ impl Scalar {
 }
 
 impl Container {
-    const ALL: [Container; 7] = [
+    const ALL: [Container; 8] = [
         Container::Vec,
         Container::Option,
         Container::Result,
@@ -191,6 +194,7 @@ impl Container {
         Container::BTreeSet,
         Container::HashMap,
         Container::HashSet,
+        Container::Box,
     ];
 
     /// The name in Rust.
@@ -203,6 +207,7 @@ impl Container {
             Container::BTreeSet => "BTreeSet",
             Container::HashMap => "HashMap",
             Container::HashSet => "HashSet",
+            Container::Box => "Box",
         }
     }
 
@@ -210,7 +215,7 @@ impl Container {
     fn arity(self) -> usize {
         match self {
             Container::Result | Container::BTreeMap | Container::HashMap => 2,
-            Container::Vec | Container::Option | Container::BTreeSet | Container::HashSet => 1,
+            Container::Vec | Container::Option | Container::BTreeSet | Container::HashSet | Container::Box => 1,
         }
     }
 }

@@ -74,17 +74,16 @@ impl Header {
         if size == 0 {
             return Ok(true);
         }
-        let found = || match size {
-            0..16 => format!("{size} bytes"),
-            _ => "other content".to_owned(),
+        let not_netshm = |start: &[u8]| {
+            let found = format!("{size} bytes that begin with \"{}\"", start.escape_ascii());
+            Error::NotNetshm { object: object.name().clone(), found }
         };
-        let not_netshm = || Error::NotNetshm { object: object.name().clone(), found: found() };
         if size < 16 {
-            return Err(not_netshm());
+            return Err(not_netshm(b""));
         }
         let [magic, state] = words(object, at::MAGIC_AT)?;
         if magic != at::MAGIC {
-            return Err(not_netshm());
+            return Err(not_netshm(&magic.to_ne_bytes()));
         }
         Ok(state == at::INITIALISING)
     }

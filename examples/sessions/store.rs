@@ -1,0 +1,69 @@
+//! The sessions, in a table that all processes of the server share.
+
+use std::time::{Duration, SystemTime};
+
+use anyhow::Result;
+use netshm::{HashTable, Locking, ShmData, ShmSchema};
+
+/// Somebody who has signed in.
+#[derive(ShmData, Debug, Clone, PartialEq)]
+pub(crate) struct Session {
+    pub(crate) name: String,
+    pub(crate) visits: u64,
+    last_visit: SystemTime,
+}
+
+impl Session {
+    fn is_older_than(&self, age: Duration) -> bool {
+        // A clock that was set back makes nobody old.
+        self.last_visit.elapsed().is_ok_and(|elapsed| elapsed > age)
+    }
+}
+
+/// The shared objects of the server. Opening, creating and removing them is derived.
+#[derive(ShmSchema)]
+#[shm(prefix = "/webserver", locking = Locking::Futex)]
+pub(crate) struct Store {
+    /// By session id: random text that only the browser and we know.
+    #[shm(init = 10_000)]
+    sessions: HashTable<String, Session>,
+}
+
+impl Store {
+    /// Begins a session; gives its id.
+    pub(crate) fn sign_in(&self, name: &str) -> Result<String> {
+        let mut random = [0; 16];
+        getrandom::fill(&mut random)?;
+        let id = format!("{:032x}", u128::from_ne_bytes(random));
+        let session = Session { name: name.to_owned(), visits: 0, last_visit: SystemTime::now() };
+        self.sessions.replace(&id, &session)?;
+        Ok(id)
+    }
+
+    /// Counts a visit, if there is such a session. No visit is lost if several workers count at the same time.
+    pub(crate) fn visit(&self, id: &str) -> Result<Option<Session>> {
+        Ok(self.sessions.update(id, |session| {
+            session.map(|session| Session { visits: session.visits + 1, last_visit: SystemTime::now(), ..session })
+        })?)
+    }
+
+    pub(crate) fn sign_out(&self, id: &str) -> Result<()> {
+        self.sessions.remove(id)?;
+        Ok(())
+    }
+
+    /// Removes the sessions that nobody has used for that long: how many there were.
+    pub(crate) fn sweep(&self, age: Duration) -> Result<usize> {
+        let mut swept = 0;
+        for item in self.sessions.scan() {
+            let (id, session) = item?;
+            if session.is_older_than(age) {
+                // Going through the table locks nothing, so there may have been a visit just now.
+                let left =
+                    self.sessions.update(&id, |session| session.filter(|session| !session.is_older_than(age)))?;
+                swept += usize::from(left.is_none());
+            }
+        }
+        Ok(swept)
+    }
+}

@@ -1,0 +1,170 @@
+//! Scribbles over a valid object and uses it: every verb must end in a value or an error.
+//!
+//! The first byte of the input chooses the object, each seven more are a change of one of its words: what to do (1), where
+//! (2), and with what (4).
+#![no_main]
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use libfuzzer_sys::fuzz_target;
+use netshm::{Array, Flow, HashTable, Locking, Result, Shm, ShmName, Table, repair};
+
+/// How long a verb may wait for a lock that only damage holds.
+const TIMEOUT: Duration = Duration::from_millis(2);
+
+type Texts = HashTable<u64, String>;
+
+struct Kind {
+    make: fn(Shm) -> Result<()>,
+    torment: fn(Shm) -> Result<()>,
+}
+
+const KINDS: [Kind; 4] = [
+    Kind { make: |shm| make_texts(shm, Locking::Futex), torment: torment_texts },
+    Kind { make: |shm| make_texts(shm, Locking::None), torment: torment_texts },
+    Kind { make: make_array, torment: torment_array },
+    Kind { make: make_table, torment: torment_table },
+];
+
+fn make_texts(shm: Shm, locking: Locking) -> Result<()> {
+    let table = Texts::options().locking(locking).stripes(1).slots(1).init(1).manage(shm)?;
+    for number in 0..40 {
+        table.add(&(number % 13), &"x".repeat((number * number % 97) as usize))?;
+    }
+    table.add(&3, &"large".repeat(2000))?;
+    (0..5).try_for_each(|key| table.remove(&key).map(drop))
+}
+
+fn torment_texts(shm: Shm) -> Result<()> {
+    let table = Texts::options().lock_timeout(TIMEOUT).manage(shm)?;
+    drop(table.check().map(|report| report.to_string()));
+    for key in 0..14 {
+        drop((table.find(&key), table.find_all(&key), table.contains(&key)));
+    }
+    drop((table.for_each(|_, _| ()), table.scan().take(1000).last(), table.len(), table.stats()));
+    for key in 0..16 {
+        drop((table.replace(&key, "other"), table.add(&key, &"long ".repeat(key as usize * 9))));
+        drop((table.pop(&(key + 3)), table.remove_all(&(key + 5))));
+    }
+    drop(table.group(|| -> Result<()> {
+        table.find(&3)?;
+        table.add(&3, &"in a group".repeat(300))?;
+        table.remove_all(&4).map(drop)
+    }));
+    drop((table.clear(), table.check()));
+    Ok(())
+}
+
+fn make_array(shm: Shm) -> Result<()> {
+    let options = Array::<String>::options().locking(Locking::Futex).stripes(1).slots(1);
+    let array = options.manage(shm, "default".to_owned())?;
+    array.resize(70_000)?;
+    (0..30).try_for_each(|at| array.set(at * at * 77, &"y".repeat(at)))
+}
+
+fn torment_array(shm: Shm) -> Result<()> {
+    let array = Array::<String>::options().lock_timeout(TIMEOUT).manage(shm, "default".to_owned())?;
+    drop(array.check());
+    for at in 0..30 {
+        drop((array.get(at * at * 77), array.set(at * 991, &"z".repeat(at)), array.swap(at, at * 2)));
+    }
+    for length in [60_000, 3000, 77, 100_000, 0] {
+        drop(array.resize(length));
+    }
+    drop(array.check());
+    Ok(())
+}
+
+fn make_table(shm: Shm) -> Result<()> {
+    let table = Table::options().locking(Locking::Futex).stripes(1).slots(1).init(1).manage(shm)?;
+    (0..30).try_for_each(|number| table.add(number % 7 - 2, &vec![number; (number * number % 83) as usize]))
+}
+
+fn torment_table(shm: Shm) -> Result<()> {
+    let table = Table::options().lock_timeout(TIMEOUT).manage(shm)?;
+    for key in -2..6 {
+        drop(table.find(key));
+        drop(table.read_blocks(key, |block| if block.len() > 1000 { Flow::Break } else { Flow::Next }));
+        let mut turn = 0;
+        drop(table.write_blocks(key, |block| {
+            turn += 1;
+            if !block.is_empty() {
+                block.set(0, turn);
+            }
+            if turn % 3 == 0 { Flow::Remove } else { Flow::Next }
+        }));
+    }
+    drop(table.check());
+    Ok(())
+}
+
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Scratch {
+        let memory = PathBuf::from("/dev/shm");
+        let directory = if memory.is_dir() { memory } else { std::env::temp_dir() };
+        Scratch(directory.join(format!("netshm-fuzz-{}", std::process::id())))
+    }
+
+    fn open(&self) -> Result<Shm> {
+        Shm::options().create(true).open(&ShmName::file(&self.0)?)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// The bytes of the sound objects.
+fn sound() -> &'static [Vec<u8>; 4] {
+    static SOUND: OnceLock<[Vec<u8>; 4]> = OnceLock::new();
+    SOUND.get_or_init(|| {
+        KINDS.map(|kind| {
+            let scratch = Scratch::new();
+            (kind.make)(scratch.open().unwrap()).unwrap();
+            fs::read(&scratch.0).unwrap()
+        })
+    })
+}
+
+fn scribble(bytes: &mut [u8], what: u8, place: u16, with: u32) {
+    let words = bytes.len() / 8;
+    let at = usize::from(place) % words;
+    let load = |bytes: &[u8], at: usize| u64::from_ne_bytes(bytes[at * 8..at * 8 + 8].try_into().unwrap());
+    let old = load(bytes, at);
+    let new = match what % 6 {
+        0 => u64::from(with),
+        1 => old ^ 1 << (with % 64),
+        2 => old.wrapping_add(u64::from(with)).wrapping_sub(1 << 31),
+        3 => u64::from(with) << 32,
+        4 => load(bytes, with as usize % words),
+        _ => !u64::from(with),
+    };
+    bytes[at * 8..at * 8 + 8].copy_from_slice(&new.to_ne_bytes());
+}
+
+fuzz_target!(|input: &[u8]| {
+    let Some((first, changes)) = input.split_first() else { return };
+    let kind = usize::from(first % 4);
+    let mut bytes = sound()[kind].clone();
+    for change in changes.chunks_exact(7).take(40) {
+        let place = u16::from_le_bytes([change[1], change[2]]);
+        scribble(&mut bytes, change[0], place, u32::from_le_bytes(change[3..].try_into().unwrap()));
+    }
+    // What is left over cuts the object off.
+    if let [cut] = changes.chunks_exact(7).remainder() {
+        bytes.truncate(bytes.len() * usize::from(*cut) / 256);
+    }
+    let scratch = Scratch::new();
+    fs::write(&scratch.0, &bytes).unwrap();
+    if let Ok(shm) = scratch.open() {
+        let _ = (KINDS[kind].torment)(shm);
+    }
+    let _ = repair(&ShmName::file(&scratch.0).unwrap());
+});

@@ -1,0 +1,204 @@
+//! `impl ShmSchema`, and the methods that stand for those of the trait.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
+use syn::{Path, parse_quote};
+
+use super::allowances;
+use crate::schema::{Object, SchemaInput};
+use crate::spelling::spell;
+
+/// The implementation. If something is `wrong`, it compiles and says nothing: one mistake is one message.
+pub(crate) fn expand(input: &SchemaInput, wrong: bool) -> TokenStream {
+    let library: Path = input.attrs.krate.as_ref().map_or_else(|| parse_quote!(::netshm), |krate| krate.value.clone());
+    let (declaration, open, objects) = if wrong {
+        let nothing = quote!(::core::unreachable!());
+        (nothing.clone(), nothing.clone(), nothing)
+    } else {
+        (declaration(&library, input), open(&library, input), objects(&library, input))
+    };
+    let ident = &input.original.ident;
+    let (impl_generics, ty_generics, where_clause) = input.original.generics.split_for_impl();
+    let (allow, methods) = (allowances(), methods(&library, input));
+    quote! {
+        const _: () = {
+            #allow
+            #[automatically_derived]
+            impl #impl_generics #library::declare::ShmSchema for #ident #ty_generics #where_clause {
+                fn declaration() -> #library::declare::Declaration {
+                    #declaration
+                }
+
+                fn open_fields(__opener: &mut #library::declare::Opener) -> #library::Result<Self> {
+                    #open
+                }
+
+                fn objects(&self) -> ::std::vec::Vec<(&'static str, &dyn #library::declare::Object)> {
+                    #objects
+                }
+            }
+
+            #allow
+            #[allow(dead_code)]
+            #[automatically_derived]
+            impl #impl_generics #ident #ty_generics #where_clause {
+                #methods
+            }
+        };
+    }
+}
+
+fn declaration(library: &Path, input: &SchemaInput) -> TokenStream {
+    let name = input.original.ident.to_string();
+    let place = match (&input.attrs.prefix, &input.attrs.dir) {
+        (Some(prefix), _) => {
+            let prefix = &prefix.value;
+            quote!(#library::declare::Place::posix(#prefix))
+        }
+        (None, dir) => {
+            let dir = dir.as_ref().map_or("", |dir| &dir.value);
+            quote!(#library::declare::Place::directory(#dir))
+        }
+    };
+    let docs = docs(&input.docs);
+    let attrs = &input.attrs;
+    let shared = [("locking", &attrs.locking), ("mode", &attrs.mode), ("lock_timeout", &attrs.lock_timeout)];
+    let shared = shared.into_iter().filter_map(|(name, given)| given.as_ref().map(|given| call(name, given)));
+    let entries = input.fields.iter().map(|object| entry(library, object));
+    quote! { #library::declare::Declaration::new(#name, #place) #docs #(#shared)* #(.entry(#entries))* }
+}
+
+fn entry(library: &Path, object: &Object) -> TokenStream {
+    let (field, attrs) = (object.field(), &object.attrs);
+    let docs = docs(&object.docs);
+    let name = attrs.name.as_ref().map(|name| {
+        let name = &name.value;
+        quote!(.name(#name))
+    });
+    let file = attrs.file.as_ref().map(|file| {
+        let file = &file.value;
+        quote!(.file(#file))
+    });
+    let read_only = attrs.read_only.is_some().then(|| quote!(.read_only()));
+    let len = attrs.len.as_ref().map(|len| call("len", len));
+    let default = attrs.default.as_ref().map(|default| {
+        let text = default
+            .value
+            .as_ref()
+            .map_or_else(|| "the default of its type".to_owned(), |expression| spell(expression.to_token_stream()));
+        quote_spanned!(default.span=> .default_text(#text))
+    });
+    let options = attrs.options.iter().map(|(name, given)| call(name, given));
+    let entry = at_type(object, |span| field_method(library, object, "entry", span), &quote!(#field));
+    quote! { #entry #docs #name #file #read_only #len #default #(#options)* }
+}
+
+/// `.docs("..")`, if there are any.
+fn docs(docs: &str) -> Option<TokenStream> {
+    (!docs.is_empty()).then(|| quote!(.docs(#docs)))
+}
+
+/// A call of the method of that name, which stands where the attribute does.
+fn call(name: &str, given: &crate::attr::Given<syn::Expr>) -> TokenStream {
+    let (method, value) = (format_ident!("{name}", span = given.span), &given.value);
+    quote!(.#method(#value))
+}
+
+fn open(library: &Path, input: &SchemaInput) -> TokenStream {
+    // A variable is found by where its name comes from, which must be here; the rest stands where the field's type does.
+    let opener = quote!(__opener);
+    let fields = input.fields.iter().map(|object| {
+        let ident = &object.ident;
+        let given = object.attrs.default.as_ref().and_then(|default| default.value.as_ref());
+        let default = match given {
+            Some(expression) => quote!(#expression),
+            None => {
+                let of = |span| quote_spanned!(span=> <_ as #library::declare::ElementDefault>::element_default);
+                at_type(object, of, &quote!())
+            }
+        };
+        let open = at_type(object, |span| field_method(library, object, "open", span), &quote!(#opener, #default));
+        quote!(#ident: #open?)
+    });
+    quote! { ::core::result::Result::Ok(Self { #(#fields),* }) }
+}
+
+fn objects(library: &Path, input: &SchemaInput) -> TokenStream {
+    let objects = input.fields.iter().map(|object| {
+        let (ident, field) = (&object.ident, object.field());
+        let method = |span| field_method(library, object, "as_object", span);
+        let object = at_type(object, method, &quote!(&self.#ident));
+        quote!((#field, #object))
+    });
+    quote! { <::std::vec::Vec<_> as ::core::convert::From<_>>::from([#(#objects),*]) }
+}
+
+/// The path of a function of the field's type.
+fn field_method(library: &Path, object: &Object, method: &str, span: Span) -> TokenStream {
+    let (ty, method) = (&object.ty, Ident::new(method, span));
+    quote_spanned!(span=> <#ty as #library::declare::Field>::#method)
+}
+
+/// A call that begins where the field's type does and ends with it. The compiler tells the same thing about the same place
+/// once only, and points at the type when it is no table.
+fn at_type(object: &Object, function: impl FnOnce(Span) -> TokenStream, arguments: &TokenStream) -> TokenStream {
+    let mut spans = object.ty.to_token_stream().into_iter().map(|token| token.span());
+    let first = spans.next().unwrap_or_else(Span::call_site);
+    let function = function(first);
+    quote_spanned!(spans.last().unwrap_or(first)=> #function(#arguments))
+}
+
+/// The methods of the trait as methods of the struct, for programs that do not import the trait.
+fn methods(library: &Path, input: &SchemaInput) -> TokenStream {
+    let vis = &input.original.vis;
+    let schema = quote!(<Self as #library::declare::ShmSchema>);
+    let place = quote!(impl ::core::convert::Into<#library::declare::Place>);
+    let names = quote!(::std::vec::Vec<(&'static str, #library::ShmName)>);
+    let reports = quote!(::std::vec::Vec<(&'static str, #library::Report)>);
+    quote! {
+        /// Creates all objects, none of which may exist. See `netshm::ShmSchema::create`.
+        #vis fn create() -> #library::Result<Self> {
+            #schema::create()
+        }
+
+        /// Opens all objects, which must exist. See `netshm::ShmSchema::open`.
+        #vis fn open() -> #library::Result<Self> {
+            #schema::open()
+        }
+
+        /// Opens the objects that exist and creates the others. See `netshm::ShmSchema::open_or_create`.
+        #vis fn open_or_create() -> #library::Result<Self> {
+            #schema::open_or_create()
+        }
+
+        /// As `open_or_create`, below another prefix or in a directory. See `netshm::ShmSchema::open_in`.
+        #vis fn open_in(place: #place) -> #library::Result<Self> {
+            #schema::open_in(place)
+        }
+
+        /// The schema below another prefix or in a directory. See `netshm::ShmSchema::at`.
+        #vis fn at(place: #place) -> #library::declare::At<Self> {
+            #schema::at(place)
+        }
+
+        /// Deletes the names of all objects that exist. See `netshm::ShmSchema::unlink`.
+        #vis fn unlink() -> #library::Result<()> {
+            #schema::unlink()
+        }
+
+        /// The fields and the names of their objects. See `netshm::ShmSchema::names`.
+        #vis fn names() -> #names {
+            #schema::names()
+        }
+
+        /// Checks all objects. See `netshm::ShmSchema::check`.
+        #vis fn check(&self) -> #library::Result<#reports> {
+            #schema::check(self)
+        }
+
+        /// The whole schema for a person to read. See `netshm::ShmSchema::describe`.
+        #vis fn describe() -> ::std::string::String {
+            #schema::describe()
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Types around one value, stored as it is; and `Ordering`.
+
+use std::cmp::{Ordering, Reverse};
+use std::num::Saturating;
+
+use crate::data::{DataError, DataManager, Decoder, Encoder, Schema, ShmKey, Types};
+
+macro_rules! wrappers {
+    ($($type:ident),*) => { $(
+        impl<T: DataManager> DataManager for $type<T> {
+            const FIXED: Option<usize> = T::FIXED;
+            const DIRECT: bool = true;
+
+            #[inline]
+            fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
+                self.0.encode(out)
+            }
+
+            #[inline]
+            fn decode(input: &mut Decoder<'_>) -> Result<Self, DataError> {
+                input.take().map($type)
+            }
+
+            fn schema(types: &mut Types) -> Schema {
+                types.tuple_structure::<Self>(stringify!($type), |fields| fields.item::<T>())
+            }
+        }
+
+        impl<T: ShmKey> ShmKey for $type<T> {}
+    )* };
+}
+
+wrappers!(Reverse, Saturating);
+
+/// -1, 0 or 1.
+impl DataManager for Ordering {
+    const FIXED: Option<usize> = Some(1);
+    const DIRECT: bool = true;
+
+    #[inline]
+    fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
+        (*self as i8).encode(out)
+    }
+
+    #[inline]
+    fn decode(input: &mut Decoder<'_>) -> Result<Self, DataError> {
+        match i8::decode(input)? {
+            -1 => Ok(Ordering::Less),
+            0 => Ok(Ordering::Equal),
+            1 => Ok(Ordering::Greater),
+            _ => Err(DataError::new("Ordering", "neither -1, 0 nor 1")),
+        }
+    }
+
+    fn schema(types: &mut Types) -> Schema {
+        types.tuple_structure::<Self>("Ordering", |fields| fields.item::<i8>())
+    }
+}
+
+impl ShmKey for Ordering {}

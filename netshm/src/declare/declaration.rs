@@ -1,0 +1,261 @@
+//! What a schema declares.
+
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use super::field::{Elements, Field};
+use super::place::Place;
+use crate::data::ObjectSchema;
+use crate::store::Limits;
+use crate::store::create::Shape;
+use crate::{Locking, ManageOptions, Result, ShmName};
+
+/// The permission bits of objects for which none are given: nobody but the owner.
+const DEFAULT_MODE: u32 = 0o600;
+
+/// What a schema declares: where its objects are, and an [`Entry`] for each.
+///
+/// `#[derive(ShmSchema)]` writes it, see [`ShmSchema::declaration`](super::ShmSchema::declaration); this is what it looks
+/// like:
+///
+/// ```
+/// use netshm::{HashTable, Locking};
+/// use netshm::declare::{Declaration, Field, Place};
+///
+/// let declaration = Declaration::new("State", Place::posix("/myapp"))
+///     .locking(Locking::Futex)
+///     .entry(HashTable::<String, u64>::entry("hits").init(10_000));
+/// assert_eq!(declaration.names(&Place::posix("/test"))?, [("hits", "posix:/test.hits".parse()?)]);
+/// # Ok::<(), netshm::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "a declaration opens nothing"]
+pub struct Declaration {
+    pub(super) name: &'static str,
+    pub(super) docs: &'static str,
+    pub(super) place: Place,
+    pub(super) entries: Vec<Declared>,
+    locking: Option<Locking>,
+    mode: Option<u32>,
+    lock_timeout: Option<Duration>,
+}
+
+/// An entry without its type.
+#[derive(Debug, Clone)]
+pub(super) struct Declared {
+    pub(super) field: &'static str,
+    pub(super) docs: &'static str,
+    pub(super) name: Name,
+    pub(super) schema: fn() -> ObjectSchema,
+    pub(super) shape: Shape,
+    pub(super) limits: Limits,
+    mode: Option<u32>,
+    pub(super) read_only: bool,
+    pub(super) length: Option<usize>,
+    pub(super) default: Option<&'static str>,
+}
+
+/// How an entry's object is called.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Name {
+    /// This, behind the prefix or in the directory.
+    Part(&'static str),
+    /// A file; a relative path begins in the directory of the schema, if it has one.
+    File(&'static str),
+    /// A whole name, wherever the schema is; of POSIX shared memory if it begins with a slash.
+    Whole(&'static str),
+}
+
+impl Declaration {
+    /// A schema of that name without any object.
+    pub fn new(name: &'static str, place: Place) -> Declaration {
+        Declaration { name, docs: "", place, entries: Vec::new(), locking: None, mode: None, lock_timeout: None }
+    }
+
+    /// What a person should know about it.
+    pub fn docs(mut self, docs: &'static str) -> Self {
+        self.docs = docs;
+        self
+    }
+
+    /// The locking method of all entries that follow and name none.
+    pub fn locking(mut self, locking: Locking) -> Self {
+        self.locking = Some(locking);
+        self
+    }
+
+    /// The permission bits of all entries that follow and name none; see [`ShmOptions::mode`](crate::ShmOptions::mode).
+    pub fn mode(mut self, mode: u32) -> Self {
+        self.mode = Some(mode);
+        self
+    }
+
+    /// The limit for waits of all entries that follow and name none; see [`ManageOptions::lock_timeout`].
+    pub fn lock_timeout(mut self, timeout: Duration) -> Self {
+        self.lock_timeout = Some(timeout);
+        self
+    }
+
+    /// Adds an object.
+    pub fn entry<F>(mut self, entry: Entry<F>) -> Self {
+        let mut declared = entry.declared;
+        declared.shape.locking = declared.shape.locking.or(self.locking);
+        declared.limits.lock_timeout = declared.limits.lock_timeout.or(self.lock_timeout);
+        declared.mode = declared.mode.or(self.mode);
+        self.entries.push(declared);
+        self
+    }
+
+    /// The fields and the names of their objects, if the schema is in that place.
+    ///
+    /// # Errors
+    /// [`Error::InvalidName`](crate::Error::InvalidName), if the place does not fit.
+    pub fn names(&self, place: &Place) -> Result<Vec<(&'static str, ShmName)>> {
+        self.entries.iter().map(|entry| Ok((entry.field, entry.name_in(place)?))).collect()
+    }
+}
+
+impl Declared {
+    pub(super) fn name_in(&self, place: &Place) -> Result<ShmName> {
+        match self.name {
+            Name::Part(part) => place.name(part),
+            Name::File(path) => place.file(path),
+            Name::Whole(name) if name.starts_with('/') => ShmName::posix(name),
+            Name::Whole(name) => name.parse(),
+        }
+    }
+
+    /// The permission bits of the object, if it is created.
+    pub(super) fn permissions(&self) -> u32 {
+        self.mode.unwrap_or(DEFAULT_MODE)
+    }
+
+    /// The options to manage the object with.
+    pub(super) fn options<F>(&self) -> ManageOptions<F> {
+        let mut options = ManageOptions::default();
+        options.shape = self.shape.clone();
+        options.limits = self.limits;
+        options
+    }
+}
+
+/// What a schema declares of one object, which becomes a field of type `F`; begun by [`Field::entry`]. See [`Declaration`] for an example.
+#[derive(Debug, Clone)]
+#[must_use = "an entry opens nothing"]
+pub struct Entry<F> {
+    declared: Declared,
+    of: PhantomData<fn() -> F>,
+}
+
+impl<F> Entry<F> {
+    /// An object that is called after its field.
+    pub(super) fn new(field: &'static str) -> Self
+    where
+        F: Field,
+    {
+        let declared = Declared {
+            field,
+            docs: "",
+            name: Name::Part(field),
+            schema: F::schema,
+            shape: Shape::default(),
+            limits: Limits::default(),
+            mode: None,
+            read_only: false,
+            length: None,
+            default: None,
+        };
+        Entry { declared, of: PhantomData }
+    }
+
+    /// What a person should know about it.
+    pub fn docs(mut self, docs: &'static str) -> Self {
+        self.declared.docs = docs;
+        self
+    }
+
+    /// Another name: `posix:/name` or `file:path` is the whole name, which is the same wherever the schema is; so is
+    /// `/name`, which stands for `posix:/name`. Anything else takes the place of the field's name behind the prefix, or
+    /// in the directory.
+    pub fn name(mut self, name: &'static str) -> Self {
+        let whole = ["posix:", "file:", "/"].iter().any(|start| name.starts_with(start));
+        self.declared.name = if whole { Name::Whole(name) } else { Name::Part(name) };
+        self
+    }
+
+    /// The object is a file. A relative path begins in the directory that the schema is in, and in the current directory if
+    /// the schema is in POSIX shared memory.
+    pub fn file(mut self, path: &'static str) -> Self {
+        self.declared.name = Name::File(path);
+        self
+    }
+
+    /// The object must exist, and is opened for reading only.
+    pub fn read_only(mut self) -> Self {
+        self.declared.read_only = true;
+        self
+    }
+
+    /// The permission bits; see [`ShmOptions::mode`](crate::ShmOptions::mode).
+    pub fn mode(mut self, mode: u32) -> Self {
+        self.declared.mode = Some(mode);
+        self
+    }
+
+    /// See [`ManageOptions::locking`].
+    pub fn locking(mut self, locking: Locking) -> Self {
+        self.declared.shape.locking = Some(locking);
+        self
+    }
+
+    /// See [`ManageOptions::init`].
+    pub fn init(mut self, keys: u64) -> Self {
+        self.declared.shape.init = Some(keys);
+        self
+    }
+
+    /// See [`ManageOptions::pagesize`].
+    pub fn pagesize(mut self, bytes: u64) -> Self {
+        self.declared.shape.pagesize = Some(bytes);
+        self
+    }
+
+    /// See [`ManageOptions::max_size`].
+    pub fn max_size(mut self, bytes: u64) -> Self {
+        self.declared.shape.max_size = Some(bytes);
+        self
+    }
+
+    /// See [`ManageOptions::stripes`].
+    pub fn stripes(mut self, stripes: u32) -> Self {
+        self.declared.shape.stripes = Some(stripes);
+        self
+    }
+
+    /// See [`ManageOptions::slots`].
+    pub fn slots(mut self, slots: u32) -> Self {
+        self.declared.shape.slots = Some(slots);
+        self
+    }
+
+    /// See [`ManageOptions::lock_timeout`].
+    pub fn lock_timeout(mut self, timeout: Duration) -> Self {
+        self.declared.limits.lock_timeout = Some(timeout);
+        self
+    }
+
+    /// The length that the array has at least. A longer one stays as it is.
+    pub fn len(mut self, length: usize) -> Self
+    where
+        F: Elements,
+    {
+        self.declared.length = Some(length);
+        self
+    }
+
+    /// How the default of the elements is written in a description; the default itself is given when the field is opened.
+    pub fn default_text(mut self, default: &'static str) -> Self {
+        self.declared.default = Some(default);
+        self
+    }
+}

@@ -1,0 +1,224 @@
+//! What the fields of a schema have in common: tables and arrays.
+
+use super::declaration::Entry;
+use super::open::Opener;
+use crate::data::{DataManager, ObjectSchema, Schema, ShmKey};
+use crate::{Array, HashTable, ManageOptions, Report, Result, Shm, Stats, Table};
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+use sealed::Sealed;
+
+/// An open table or array, of whatever type: what [`ShmSchema::objects`](super::ShmSchema::objects) gives.
+///
+/// ```
+/// use netshm::{Array, Locking, Shm};
+/// use netshm::declare::Object;
+///
+/// # let shm = Shm::create_unique(&"posix:/object.XXXXXX".parse()?, 0o600)?;
+/// # let name = shm.name().clone();
+/// let array: Array<u64> = Array::manage(shm, 0, Locking::Futex)?;
+/// let object: &dyn Object = &array;
+/// assert_eq!(object.shm().name(), &name);
+/// assert!(object.check()?.is_clean());
+/// # name.unlink()?;
+/// # Ok::<(), netshm::Error>(())
+/// ```
+pub trait Object: Sealed {
+    /// The descriptor that it was managed through, which knows its name.
+    fn shm(&self) -> &Shm;
+
+    /// Checks the whole object.
+    ///
+    /// # Errors
+    /// Those of [`HashTable::check`].
+    fn check(&self) -> Result<Report>;
+
+    /// Figures about the object.
+    ///
+    /// # Errors
+    /// Those of [`HashTable::stats`].
+    fn stats(&self) -> Result<Stats>;
+
+    /// Writes the object back to its storage.
+    ///
+    /// # Errors
+    /// Those of [`HashTable::sync`].
+    fn sync(&self) -> Result<()>;
+}
+
+/// What can be a field of a schema: [`HashTable`], [`Array`] and [`Table`].
+///
+/// ```
+/// use netshm::HashTable;
+/// use netshm::declare::Field;
+///
+/// assert_eq!(HashTable::<String, u64>::schema().to_string(), "HashTable<String, u64>");
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a field of a schema",
+    label = "neither a table nor an array",
+    note = "the fields of `#[derive(ShmSchema)]` are `HashTable<K, V>`, `Array<T>` and `Table`",
+    note = "a single value is a `HashTable` with one row, or an `Array` with one element; what is not shared belongs in another struct"
+)]
+// The traits of `Object` are no supertraits: their bounds would be told of beside those of this trait, in messages of the
+// compiler.
+pub trait Field: Sized + Sealed {
+    /// What is needed to open one beside its declaration: the default of an array's elements; nothing, `()`, of a table.
+    type Default;
+
+    /// The type as it is written in the object.
+    fn schema() -> ObjectSchema;
+
+    /// Begins the declaration of a field of this type.
+    fn entry(field: &'static str) -> Entry<Self> {
+        Entry::new(field)
+    }
+
+    /// Opens the field that comes next.
+    ///
+    /// # Errors
+    /// Those of [`ShmOptions::open`](crate::ShmOptions::open) and of [`HashTable::manage`].
+    ///
+    /// # Panics
+    /// If more fields are opened than are declared.
+    fn open(opener: &mut Opener, default: Self::Default) -> Result<Self> {
+        opener.next(default)
+    }
+
+    /// The table or array, without its type.
+    fn as_object(&self) -> &dyn Object;
+
+    #[doc(hidden)]
+    fn manage(options: ManageOptions<Self>, shm: Shm, default: Self::Default) -> Result<Self>;
+
+    /// Makes an array longer, if it is shorter.
+    #[doc(hidden)]
+    fn grow(&self, _length: usize) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Fields with a length and a default: arrays.
+///
+/// ```
+/// fn takes_arrays<T: netshm::declare::Elements>() {}
+/// takes_arrays::<netshm::Array<u64>>();
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has neither a length nor a default element",
+    label = "`len` and `default` are for arrays",
+    note = "remove the attribute, or make the field an `Array<T>`; for the expected number of keys of a table there is `init`"
+)]
+pub trait Elements: Field {}
+
+/// Defaults of fields for which no `#[shm(default = ..)]` is given: those of [`Default`], and `()` for tables.
+///
+/// ```
+/// use netshm::declare::ElementDefault;
+///
+/// assert_eq!(u64::element_default(), 0);
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "an array of `{Self}` needs a default element",
+    label = "`{Self}` has no default",
+    note = "say what an element shows before it is set: `#[shm(default = expression)]`, or implement `Default` for `{Self}`"
+)]
+pub trait ElementDefault {
+    /// The default.
+    fn element_default() -> Self;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Default> ElementDefault for T {
+    fn element_default() -> T {
+        T::default()
+    }
+}
+
+/// The methods of [`Object`] are those of the type itself.
+macro_rules! object {
+    ([$($generics:tt)*] $type:ty) => {
+        impl<$($generics)*> Object for $type {
+            fn shm(&self) -> &Shm {
+                <$type>::shm(self)
+            }
+
+            fn check(&self) -> Result<Report> {
+                <$type>::check(self)
+            }
+
+            fn stats(&self) -> Result<Stats> {
+                <$type>::stats(self)
+            }
+
+            fn sync(&self) -> Result<()> {
+                <$type>::sync(self)
+            }
+        }
+    };
+}
+
+impl<K, V> Sealed for HashTable<K, V> {}
+impl<T> Sealed for Array<T> {}
+impl Sealed for Table {}
+
+object!([K: ShmKey, V: DataManager] HashTable<K, V>);
+object!([T: DataManager] Array<T>);
+object!([] Table);
+
+impl<K: ShmKey, V: DataManager> Field for HashTable<K, V> {
+    type Default = ();
+
+    fn schema() -> ObjectSchema {
+        ObjectSchema::HashTable { key: Schema::of::<K>(), value: Schema::of::<V>() }
+    }
+
+    fn manage(options: ManageOptions<Self>, shm: Shm, (): ()) -> Result<Self> {
+        options.manage(shm)
+    }
+
+    fn as_object(&self) -> &dyn Object {
+        self
+    }
+}
+
+impl<T: DataManager> Field for Array<T> {
+    type Default = T;
+
+    fn schema() -> ObjectSchema {
+        ObjectSchema::Array { element: Schema::of::<T>() }
+    }
+
+    fn manage(options: ManageOptions<Self>, shm: Shm, default: T) -> Result<Self> {
+        options.manage(shm, default)
+    }
+
+    fn grow(&self, length: usize) -> Result<()> {
+        self.grow_to(length)
+    }
+
+    fn as_object(&self) -> &dyn Object {
+        self
+    }
+}
+
+impl Field for Table {
+    type Default = ();
+
+    fn schema() -> ObjectSchema {
+        ObjectSchema::Table
+    }
+
+    fn manage(options: ManageOptions<Self>, shm: Shm, (): ()) -> Result<Self> {
+        options.manage(shm)
+    }
+
+    fn as_object(&self) -> &dyn Object {
+        self
+    }
+}
+
+impl<T: DataManager> Elements for Array<T> {}

@@ -1,0 +1,175 @@
+//! Opening the objects of a schema.
+
+use std::fmt;
+use std::io;
+use std::marker::PhantomData;
+
+use super::declaration::Declared;
+use super::field::Field;
+use super::place::Place;
+use super::schema::ShmSchema;
+use crate::{Error, Result, Shm, ShmName};
+
+/// A schema in a certain place; made by [`ShmSchema::at`].
+///
+/// ```
+/// use netshm::{HashTable, ShmSchema};
+///
+/// #[derive(ShmSchema)]
+/// #[shm(prefix = "/myapp")]
+/// struct State {
+///     hits: HashTable<String, u64>,
+/// }
+///
+/// let test = State::at(format!("/myapp-test.{}", std::process::id()));
+/// assert!(test.open().is_err()); // nothing is there yet
+/// let state = test.create()?;
+/// state.hits.add("/", &1)?;
+/// assert!(test.create().is_err()); // something is there already
+/// assert_eq!(test.open()?.hits.find("/")?, Some(1));
+/// test.unlink()?;
+/// # Ok::<(), netshm::Error>(())
+/// ```
+#[must_use = "nothing is opened until `open`, `create` or `open_or_create` is called"]
+pub struct At<S> {
+    place: Place,
+    schema: PhantomData<fn() -> S>,
+}
+
+impl<S> Clone for At<S> {
+    fn clone(&self) -> Self {
+        At { place: self.place.clone(), schema: PhantomData }
+    }
+}
+
+impl<S> fmt::Debug for At<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("At").field(&self.place).finish()
+    }
+}
+
+/// What is to be done about objects that exist, or do not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum How {
+    Open,
+    Create,
+    OpenOrCreate,
+}
+
+impl<S: ShmSchema> At<S> {
+    pub(super) fn new(place: Place) -> Self {
+        At { place, schema: PhantomData }
+    }
+
+    /// The place.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Creates all objects; see [`ShmSchema::create`].
+    ///
+    /// # Errors
+    /// Those of [`ShmSchema::create`], and [`Error::InvalidName`] if the place does not fit.
+    pub fn create(&self) -> Result<S> {
+        self.run(How::Create)
+    }
+
+    /// Opens all objects, which must exist; see [`ShmSchema::open`].
+    ///
+    /// # Errors
+    /// Those of [`ShmSchema::open`], and [`Error::InvalidName`] if the place does not fit.
+    pub fn open(&self) -> Result<S> {
+        self.run(How::Open)
+    }
+
+    /// Opens the objects that exist and creates the others; see [`ShmSchema::open_or_create`].
+    ///
+    /// # Errors
+    /// Those of [`ShmSchema::open_or_create`], and [`Error::InvalidName`] if the place does not fit.
+    pub fn open_or_create(&self) -> Result<S> {
+        self.run(How::OpenOrCreate)
+    }
+
+    /// The fields and the names of their objects.
+    ///
+    /// # Errors
+    /// [`Error::InvalidName`] if the place does not fit.
+    pub fn names(&self) -> Result<Vec<(&'static str, ShmName)>> {
+        S::declaration().names(&self.place)
+    }
+
+    /// Deletes the names of all objects that exist; see [`ShmSchema::unlink`].
+    ///
+    /// # Errors
+    /// Those of [`ShmSchema::unlink`], and [`Error::InvalidName`] if the place does not fit.
+    pub fn unlink(&self) -> Result<()> {
+        let mut outcome = Ok(());
+        for entry in S::declaration().entries.iter().filter(|entry| !entry.read_only) {
+            match entry.name_in(&self.place).and_then(|name| name.unlink()) {
+                Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+                other => outcome = outcome.and(other),
+            }
+        }
+        outcome
+    }
+
+    /// The whole schema in words; see [`ShmSchema::describe`].
+    #[must_use]
+    pub fn describe(&self) -> String {
+        S::declaration().describe(&self.place)
+    }
+
+    fn run(&self, how: How) -> Result<S> {
+        let declaration = S::declaration();
+        // All names, before anything is created.
+        let names = declaration.names(&self.place)?;
+        let objects = declaration.entries.into_iter().zip(names.into_iter().map(|(_, name)| name)).collect::<Vec<_>>();
+        let mut opener = Opener { objects: objects.into_iter(), how, created: Vec::new() };
+        let outcome = S::open_fields(&mut opener);
+        if outcome.is_err() && how == How::Create {
+            for name in &opener.created {
+                // The first error is the one to be told; what cannot be removed was not ours alone.
+                let _ = name.unlink();
+            }
+        }
+        outcome
+    }
+}
+
+/// Opens the fields of a schema, in the order of its declaration: each is opened by
+/// [`Field::open`]. See [`ShmSchema`] for an example.
+#[derive(Debug)]
+pub struct Opener {
+    objects: std::vec::IntoIter<(Declared, ShmName)>,
+    how: How,
+    created: Vec<ShmName>,
+}
+
+impl Opener {
+    pub(super) fn next<F: Field>(&mut self, default: F::Default) -> Result<F> {
+        let (entry, name) = self.objects.next().expect("a schema opens the fields that it declares");
+        let shm = self.descriptor(&entry, &name)?;
+        let field = F::manage(entry.options(), shm, default)?;
+        if let Some(length) = entry.length {
+            field.grow(length)?;
+        }
+        Ok(field)
+    }
+
+    fn descriptor(&mut self, entry: &Declared, name: &ShmName) -> Result<Shm> {
+        let mut options = Shm::options();
+        if entry.read_only {
+            return options.read_only(true).open(name);
+        }
+        options.mode(entry.permissions());
+        match self.how {
+            How::Open => options.open(name),
+            How::OpenOrCreate => options.create(true).open(name),
+            How::Create => {
+                let shm = options.create_new(true).open(name)?;
+                self.created.push(name.clone());
+                Ok(shm)
+            }
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! The trait of schemas.
+
+use super::declaration::Declaration;
+use super::field::Object;
+use super::open::{At, Opener};
+use super::place::Place;
+use crate::{Report, Result, ShmName};
+
+/// A struct whose fields are tables and arrays, opened as a whole. Implemented by `#[derive(ShmSchema)]`, which gives the
+/// struct methods of the same names, so that only generic code needs the trait.
+///
+/// The first three methods are what the macro writes. By hand it would be
+///
+/// ```
+/// use netshm::{Array, HashTable, Result};
+/// use netshm::declare::{Declaration, Field, Object, Opener, Place, ShmSchema};
+///
+/// struct State {
+///     hits: HashTable<String, u64>,
+///     totals: Array<i64>,
+/// }
+///
+/// impl ShmSchema for State {
+///     fn declaration() -> Declaration {
+///         Declaration::new("State", Place::posix("/by-hand"))
+///             .entry(HashTable::<String, u64>::entry("hits"))
+///             .entry(Array::<i64>::entry("totals").len(4).default_text("-1"))
+///     }
+///
+///     fn open_fields(opener: &mut Opener) -> Result<Self> {
+///         Ok(State { hits: Field::open(opener, ())?, totals: Field::open(opener, -1)? })
+///     }
+///
+///     fn objects(&self) -> Vec<(&'static str, &dyn Object)> {
+///         vec![("hits", &self.hits), ("totals", &self.totals)]
+///     }
+/// }
+///
+/// let here = State::at(format!("/by-hand.{}", std::process::id()));
+/// let state = here.create()?;
+/// # here.unlink()?;
+/// assert_eq!(state.totals.get(3)?, -1);
+/// # Ok::<(), netshm::Error>(())
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a schema of tables and arrays",
+    label = "not a schema",
+    note = "consider adding `#[derive(ShmSchema)]` and `#[shm(prefix = \"/name\")]` to `{Self}`"
+)]
+pub trait ShmSchema: Sized {
+    /// What was declared.
+    fn declaration() -> Declaration;
+
+    /// Opens the fields one after the other, in the order in which they were declared.
+    ///
+    /// # Errors
+    /// Those of the fields.
+    fn open_fields(opener: &mut Opener) -> Result<Self>;
+
+    /// The objects with the names of their fields.
+    fn objects(&self) -> Vec<(&'static str, &dyn Object)>;
+
+    /// The schema in another place: below another prefix of POSIX shared memory, or in another directory. What
+    /// texts mean, [`Place`] says.
+    fn at(place: impl Into<Place>) -> At<Self> {
+        At::new(place.into())
+    }
+
+    /// Creates all objects. None of them may exist; when one does, or something else fails, those that have been created
+    /// are removed again. Fields that are `read_only` are opened, and must exist.
+    ///
+    /// # Errors
+    /// Those of [`ShmOptions::open`](crate::ShmOptions::open) and of [`HashTable::manage`](crate::HashTable::manage), with
+    /// the name of the object concerned.
+    fn create() -> Result<Self> {
+        At::new(Self::declaration().place).create()
+    }
+
+    /// Opens all objects, which must exist.
+    ///
+    /// # Errors
+    /// Those of [`ShmOptions::open`](crate::ShmOptions::open) and of [`HashTable::manage`](crate::HashTable::manage), with
+    /// the name of the object concerned.
+    fn open() -> Result<Self> {
+        At::new(Self::declaration().place).open()
+    }
+
+    /// Opens the objects that exist and creates the others. Fields that are `read_only` must exist. An array that is shorter
+    /// than declared grows, a longer one stays as it is.
+    ///
+    /// # Errors
+    /// Those of [`ShmOptions::open`](crate::ShmOptions::open) and of [`HashTable::manage`](crate::HashTable::manage), with
+    /// the name of the object concerned.
+    fn open_or_create() -> Result<Self> {
+        At::new(Self::declaration().place).open_or_create()
+    }
+
+    /// As [`open_or_create`](Self::open_or_create), in another place: `at(place).open_or_create()`.
+    ///
+    /// # Errors
+    /// Those of [`open_or_create`](Self::open_or_create), and [`Error::InvalidName`](crate::Error::InvalidName) if the
+    /// place does not fit.
+    fn open_in(place: impl Into<Place>) -> Result<Self> {
+        Self::at(place).open_or_create()
+    }
+
+    /// The fields and the names of their objects.
+    ///
+    /// # Panics
+    /// If the declaration was written by hand and has an impossible name.
+    fn names() -> Vec<(&'static str, ShmName)> {
+        let declaration = Self::declaration();
+        declaration.names(&declaration.place).expect("a schema declares names that are possible")
+    }
+
+    /// Deletes the names of all objects that exist, but for those of `read_only` fields, which belong to somebody else.
+    /// Who has an object open keeps it.
+    ///
+    /// # Errors
+    /// The first [`Error::Io`](crate::Error::Io); the other names are deleted nevertheless.
+    fn unlink() -> Result<()> {
+        At::<Self>::new(Self::declaration().place).unlink()
+    }
+
+    /// Checks all objects; gives a report for each field.
+    ///
+    /// # Errors
+    /// Those of [`HashTable::check`](crate::HashTable::check). What is wrong in an object is in its report.
+    fn check(&self) -> Result<Vec<(&'static str, Report)>> {
+        self.objects().into_iter().map(|(field, object)| Ok((field, object.check()?))).collect()
+    }
+
+    /// The whole schema for a person to read: each object with its type, its name and its options, and what the comments in
+    /// the program say about it.
+    fn describe() -> String {
+        let declaration = Self::declaration();
+        declaration.describe(&declaration.place)
+    }
+}

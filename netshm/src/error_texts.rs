@@ -1,0 +1,340 @@
+//! Each error, provoked, and its text as people read it.
+
+use std::fs;
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+use crate::layout::PROCESSES;
+use crate::os::fork::tests::status_of_child;
+use crate::os::lock::{self, Kind, bytes};
+use crate::os::steps;
+use crate::{Array, DataManager, Error, HashTable, Locking, Result, Shm, ShmName, group};
+
+type Counts = HashTable<String, u64>;
+
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Scratch {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("netshm-error-{}-{}", std::process::id(), NEXT.fetch_add(1, Relaxed));
+        Scratch(std::env::temp_dir().join(name))
+    }
+
+    fn name(&self) -> ShmName {
+        ShmName::file(&self.0).unwrap()
+    }
+
+    fn shm(&self) -> Shm {
+        Shm::options().create(true).open(&self.name()).unwrap()
+    }
+
+    fn counts(&self, locking: Locking) -> Counts {
+        Counts::options().locking(locking).stripes(1).slots(8).manage(self.shm()).unwrap()
+    }
+
+    /// The error's text, with the object's name replaced by a short one.
+    #[track_caller]
+    fn text<T>(&self, outcome: Result<T>) -> String {
+        let Err(error) = outcome else { panic!("no error") };
+        error.to_string().replace(&self.name().to_string(), "posix:/x")
+    }
+
+    /// The same in a forked child, after `before`.
+    fn text_in_child<T>(&self, outcome: impl FnOnce() -> Result<T>) -> String {
+        let answer = Scratch::new();
+        assert_eq!(
+            status_of_child(|| {
+                let text = outcome().map_or_else(|error| error.to_string(), |_| "no error".to_owned());
+                i32::from(fs::write(&answer.0, text).is_err())
+            }),
+            0
+        );
+        fs::read_to_string(&answer.0).unwrap().replace(&self.name().to_string(), "posix:/x")
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+fn io() {
+    let x = Scratch::new();
+    assert_eq!(
+        x.text(Shm::open(&x.name())),
+        "posix:/x: opening it without leave to create it: No such file or directory (os error 2)"
+    );
+}
+
+#[test]
+fn invalid_name() {
+    let x = Scratch::new();
+    let text = x.text("posix:sample".parse::<ShmName>());
+    assert_eq!(
+        text,
+        "\"posix:sample\" is not a name of a shared object: a POSIX name begins with a slash, as in `posix:/sample`"
+    );
+}
+
+#[test]
+fn invalid_option() {
+    let x = Scratch::new();
+    let text = x.text(Counts::options().pagesize(100).manage(x.shm()));
+    assert_eq!(text, "option `pagesize` cannot be 100: it must be between 256 and 1048576");
+}
+
+#[test]
+fn deadlock() {
+    let x = Scratch::new();
+    // Each element of an array lies in a stripe of its own here.
+    let array: Array<u64> = Array::options().locking(Locking::Futex).stripes(2).manage(x.shm(), 0).unwrap();
+    array.resize(1000).unwrap();
+    let barrier = Barrier::new(2);
+    let take = |first: usize, second: usize| {
+        group!(array => {
+            array.set(first, &1)?;
+            barrier.wait();
+            array.set(second, &1)?;
+        })
+    };
+    let texts: Vec<_> = std::thread::scope(|scope| {
+        let threads = [scope.spawn(|| take(0, 256)), scope.spawn(|| take(256, 0))];
+        threads.into_iter().map(|thread| thread.join().unwrap()).filter(Result::is_err).map(|e| x.text(e)).collect()
+    });
+    let [text] = &texts[..] else { panic!("{texts:?}") };
+    let pid = std::process::id();
+    let victim = |mine, other| {
+        format!(
+            "posix:/x: deadlock: waits for stripe {other}, held by process {pid}, which waits for stripe {mine}, held \
+             by process {pid} itself; the group was rolled back, run it again"
+        )
+    };
+    assert!([victim(0, 1), victim(1, 0)].contains(text), "{text}");
+}
+
+#[test]
+fn lock_timeout() {
+    let x = Scratch::new();
+    let options = Counts::options().locking(Locking::Futex).stripes(1).lock_timeout(Duration::from_millis(5));
+    let table = options.manage(x.shm()).unwrap();
+    let text = table
+        .group(|| -> Result<_> {
+            table.add("k", &1)?;
+            Ok(std::thread::scope(|scope| scope.spawn(|| x.text(table.add("k", &2))).join().unwrap()))
+        })
+        .unwrap();
+    assert_eq!(text, format!("posix:/x: no lock within 5ms, held by process {}", std::process::id()));
+}
+
+#[test]
+fn in_use() {
+    let x = Scratch::new();
+    let _table = x.counts(Locking::Futex);
+    let text = x.text(HashTable::<u8, u8>::options().recreate(true).manage(x.shm()));
+    assert_eq!(
+        text,
+        "posix:/x: cannot recreate it with another layout: the object is in use by another process or handle; close it \
+         there first"
+    );
+}
+
+#[test]
+fn corrupt() {
+    let x = Scratch::new();
+    drop(x.counts(Locking::Futex));
+    let mut content = fs::read(&x.0).unwrap();
+    content[40] ^= 1;
+    fs::write(&x.0, content).unwrap();
+    let text = x.text(Counts::options().manage(x.shm()));
+    assert_eq!(text, "posix:/x: damaged at byte 32: the header's checksum is wrong");
+}
+
+#[test]
+fn not_netshm() {
+    let x = Scratch::new();
+    fs::write(&x.0, "a letter to a friend").unwrap();
+    let text = x.text(Counts::options().manage(x.shm()));
+    assert_eq!(text, "posix:/x: not a netshm object: 20 bytes that begin with \"a letter\"; it was left as it is");
+}
+
+#[test]
+fn unsupported_version() {
+    let x = Scratch::new();
+    drop(x.counts(Locking::Futex));
+    let mut content = fs::read(&x.0).unwrap();
+    content[16] = 77;
+    fs::write(&x.0, content).unwrap();
+    let text = x.text(Counts::options().manage(x.shm()));
+    let expected = "posix:/x: written by another format: found version 77, build 0102030400000801, this program reads \
+                    version 1, build 0102030400000801";
+    assert_eq!(text, expected);
+}
+
+#[test]
+fn schema_mismatch() {
+    let x = Scratch::new();
+    drop(x.counts(Locking::Futex));
+    let text = x.text(HashTable::<String, (u64, bool)>::options().manage(x.shm()));
+    assert_eq!(
+        text,
+        "posix:/x: holds another type\n    stored:   HashTable<String, u64>\n    expected: HashTable<String, (u64, bool)>\n\
+         \x20                               ^"
+    );
+}
+
+#[test]
+fn locking_mismatch() {
+    let x = Scratch::new();
+    drop(x.counts(Locking::Futex));
+    let text = x.text(Counts::manage(x.shm(), Locking::Record));
+    assert_eq!(text, "posix:/x: created with Locking::Futex, cannot be managed with Locking::Record");
+}
+
+#[test]
+fn read_only() {
+    let x = Scratch::new();
+    drop(x.counts(Locking::Futex));
+    let reader = Shm::options().read_only(true).open(&x.name()).unwrap();
+    let table = Counts::manage(reader, Locking::Futex).unwrap();
+    assert_eq!(x.text(table.add("k", &1)), "posix:/x: opened read-only, cannot add a binding");
+}
+
+#[test]
+fn full() {
+    let x = Scratch::new();
+    let table: HashTable<u8, Vec<u8>> = HashTable::options().max_size(1 << 20).manage(x.shm()).unwrap();
+    let text = x.text(table.add(&1, &vec![0; 2 << 20]));
+    assert!(text.starts_with("posix:/x: full: "), "{text}");
+    assert!(
+        text.ends_with(" bytes more would exceed its maximum size of 1048576 bytes (option `max_size` at creation)"),
+        "{text}"
+    );
+}
+
+#[test]
+fn no_space() {
+    let x = Scratch::new();
+    let table: HashTable<u8, Vec<u8>> = HashTable::options().manage(x.shm()).unwrap();
+    let size = table.shm().size().unwrap();
+    drop(table);
+    let text = x.text_in_child(|| {
+        let table: HashTable<u8, Vec<u8>> = HashTable::options().manage(x.shm())?;
+        let limit = rustix::process::Rlimit { current: Some(size), maximum: None };
+        rustix::process::setrlimit(rustix::process::Resource::Fsize, limit).unwrap();
+        table.add(&1, &vec![0; 2 << 20])
+    });
+    assert!(text.starts_with("posix:/x: no space for "), "{text}");
+    assert!(text.ends_with(" bytes more: File too large (os error 27)"), "{text}");
+}
+
+#[test]
+fn too_large() {
+    let x = Scratch::new();
+    let table: HashTable<u8, Vec<u8>> = HashTable::options().manage(x.shm()).unwrap();
+    // Memory that nobody touches costs nothing.
+    let text = x.text(table.add(&1, &vec![0_u8; 1 << 31]));
+    assert_eq!(text, "a key or value of 2147483656 bytes is too large: the limit is 2147483647 bytes");
+}
+
+#[test]
+fn out_of_bounds() {
+    let x = Scratch::new();
+    let array: Array<u64> = Array::options().manage(x.shm(), 0).unwrap();
+    array.resize(10).unwrap();
+    assert_eq!(x.text(array.get(10)), "posix:/x: index 10 is out of bounds: the array has 10 elements");
+}
+
+/// Numbers that its own decoding refuses.
+struct Refused;
+
+impl DataManager for Refused {
+    fn encode(&self, out: &mut crate::data::Encoder<'_>) -> Result<(), crate::data::DataError> {
+        out.put(7)
+    }
+
+    fn decode(_: &mut crate::data::Decoder<'_>) -> Result<Self, crate::data::DataError> {
+        Err(crate::data::DataError::new("Refused", "seven is no number for it"))
+    }
+
+    fn schema(types: &mut crate::data::Types) -> crate::data::Schema {
+        u64::schema(types)
+    }
+}
+
+#[test]
+fn decode() {
+    let x = Scratch::new();
+    let table: HashTable<u8, Refused> = HashTable::options().manage(x.shm()).unwrap();
+    table.add(&1, &Refused).unwrap();
+    assert_eq!(x.text(table.find(&1)), "posix:/x: Refused: seven is no number for it");
+}
+
+#[test]
+fn forked() {
+    let x = Scratch::new();
+    let table = x.counts(Locking::Futex);
+    let text = x.text_in_child(|| table.find("k"));
+    assert_eq!(text, "posix:/x: opened before fork() and used in the child; open it anew there");
+}
+
+#[test]
+fn needs_recovery() {
+    let x = Scratch::new();
+    let table = x.counts(Locking::Futex);
+    table.add("k", &1).unwrap();
+    drop(table);
+    let status = status_of_child(|| {
+        let table = x.counts(Locking::Futex);
+        steps::stop_after(Some(5));
+        i32::from(table.replace("k", &2).is_err())
+    });
+    assert_eq!(status, 99);
+    let reader = Shm::options().read_only(true).open(&x.name()).unwrap();
+    let table = Counts::manage(reader, Locking::Futex).unwrap();
+    assert_eq!(
+        x.text(table.find("k")),
+        "posix:/x: a writer died in the middle of an operation; open the object once for writing to recover it"
+    );
+    assert_eq!(x.counts(Locking::Futex).find("k").unwrap(), Some(1));
+    assert_eq!(table.find("k").unwrap(), Some(1));
+}
+
+#[test]
+fn iterating() {
+    let x = Scratch::new();
+    let table = x.counts(Locking::Futex);
+    table.add("k", &1).unwrap();
+    let mut text = String::new();
+    table.for_each(|key, _| text = x.text(table.remove(&key))).unwrap();
+    assert_eq!(text, "posix:/x: cannot be changed while this thread iterates over it");
+}
+
+#[test]
+fn too_many_writers() {
+    let x = Scratch::new();
+    drop(x.counts(Locking::Futex));
+    // As if a thousand processes wrote to it.
+    let others = fs::File::options().read(true).write(true).open(&x.0).unwrap();
+    for number in 1..=u64::from(PROCESSES) {
+        let outcome = lock::ofd_lock(others.as_fd(), Kind::Exclusive, bytes::PROCESS + number, false).unwrap();
+        assert_eq!(outcome, lock::Outcome::Locked);
+    }
+    let table = x.counts(Locking::Futex);
+    assert_eq!(x.text(table.add("k", &1)), "posix:/x: 1024 processes write to the object already");
+}
+
+/// No variant is left out: the texts of all are in this file and in the documentation.
+#[test]
+fn every_error_is_documented_with_its_text() {
+    let source = include_str!("error.rs");
+    let variants = source.matches("#[non_exhaustive]\n    ").count();
+    assert_eq!(source.matches("/// > ").count(), variants, "an example of the text of each");
+    assert!(variants >= 21);
+    let _ = |error: Error| error.to_string();
+}

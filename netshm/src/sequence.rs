@@ -1,0 +1,59 @@
+//! The sequence of a stripe: how readers without a lock notice writers.
+//!
+//! A sequence lock, after H.-J. Boehm, "Can seqlocks get along with programming language memory models?", 2012. The
+//! number is odd while a writer changes the stripe. A reader looks at it before and after: if it is even and has not
+//! changed, no store of any change came in between.
+
+use crate::os::atomic::{AtomicU64, Ordering::*, fence};
+use crate::os::steps;
+
+/// The sequence of a stripe.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sequence<'a>(pub(crate) &'a AtomicU64);
+
+/// The sequence as it was when a reader began.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stamp<'a> {
+    sequence: &'a AtomicU64,
+    value: u64,
+}
+
+impl<'a> Sequence<'a> {
+    /// Begins a reading; `None` while a writer is at work.
+    #[inline(always)]
+    pub(crate) fn begin_reading(self) -> Option<Stamp<'a>> {
+        // SYNC POINT: sequence. Pairs with the store in `end_change`.
+        let value = self.0.load(Acquire);
+        (value & 1 == 0).then_some(Stamp { sequence: self.0, value })
+    }
+
+    /// Tells readers that a change begins. The caller has locked the stripe.
+    #[inline]
+    pub(crate) fn begin_change(self) {
+        self.0.store(self.0.load(Relaxed) | 1, Relaxed);
+        steps::step();
+        // SYNC POINT: sequence. No store of the change comes before the odd value; pairs with the fence in `holds`.
+        fence(Release);
+    }
+
+    /// Ends a change, if one is under way: readers may trust the stripe again.
+    #[inline]
+    pub(crate) fn end_change(self) {
+        let value = self.0.load(Relaxed);
+        if value & 1 == 1 {
+            // SYNC POINT: sequence. Pairs with the load in `begin_reading`.
+            self.0.store(value.wrapping_add(1), Release);
+            steps::step();
+        }
+    }
+}
+
+impl Stamp<'_> {
+    /// Whether nothing has changed since the reading began.
+    #[inline(always)]
+    pub(crate) fn holds(self) -> bool {
+        // SYNC POINT: sequence. What was read came before this look at it; pairs with the fence in `begin_change`.
+        fence(Acquire);
+        self.sequence.load(Relaxed) == self.value
+    }
+}

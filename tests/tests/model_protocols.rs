@@ -1,0 +1,323 @@
+//! The sequence protocol and the hand-over of locks under all schedules that loom finds, at small bounds.
+//!
+//! The protocols are those of the library, word for word: its source files are compiled here with loom's atomics. An owner
+//! dies after each of its steps in turn; what the kernel does at its death (the lock on its process number goes away) and
+//! what its undo log restores are modelled.
+//!
+//! loom notices that a store depends on the last load only, so a thread that loads before it stores must run first to meet
+//! the others at every point: here that is the one that may die, in the main thread.
+#![allow(dead_code, unreachable_pub)]
+
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use loom::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
+use loom::sync::{Arc, Condvar, Mutex};
+use loom::thread;
+
+use sequence::Sequence;
+use word::{LockWord, Released};
+
+/// What the included files find in `crate::os`.
+mod os {
+    pub(crate) mod atomic {
+        pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+    }
+
+    pub(crate) mod steps {
+        pub(crate) fn step() {
+            crate::die_in_turn();
+        }
+    }
+}
+
+#[path = "../../netshm/src/sequence.rs"]
+mod sequence;
+#[path = "../../netshm/src/locking/word.rs"]
+mod word;
+
+loom::thread_local! {
+    /// Steps that this thread may still make; `None` for those that do not die.
+    static LEFT: Cell<Option<u32>> = Cell::new(None);
+}
+
+/// What ends a thread that dies.
+struct Died;
+
+fn die_in_turn() {
+    LEFT.with(|left| match left.get() {
+        Some(0) => resume_unwind(Box::new(Died)),
+        Some(steps) => left.set(Some(steps - 1)),
+        None => {}
+    });
+}
+
+/// Runs `life`, which ends after so many steps at the latest; whether it came to its end.
+fn live(steps: u32, life: impl FnOnce()) -> bool {
+    LEFT.with(|left| left.set(Some(steps)));
+    let outcome = catch_unwind(AssertUnwindSafe(life));
+    LEFT.with(|left| left.set(None));
+    match outcome {
+        Ok(()) => true,
+        Err(death) if death.is::<Died>() => false,
+        Err(other) => resume_unwind(other),
+    }
+}
+
+/// Two words that belong together, with all that guards them.
+struct Stripe {
+    lock: AtomicU32,
+    sequence: AtomicU64,
+    words: [AtomicU64; 2],
+    /// The undo log: old words, and how many count.
+    log: [AtomicU64; 2],
+    logged: AtomicU64,
+    /// The kernel's lock on the process number of the owner that may die: gone when it has.
+    dead: AtomicBool,
+    /// Who recovers: one at a time.
+    recovering: Mutex<()>,
+}
+
+/// The slots: of the owner that may die, of the one that comes after it.
+const MORTAL: u32 = 3;
+const OTHER: u32 = 8;
+
+impl Stripe {
+    fn new() -> Arc<Stripe> {
+        Arc::new(Stripe {
+            lock: AtomicU32::new(0),
+            sequence: AtomicU64::new(4),
+            words: [AtomicU64::new(1), AtomicU64::new(1)],
+            log: [AtomicU64::new(0), AtomicU64::new(0)],
+            logged: AtomicU64::new(0),
+            dead: AtomicBool::new(false),
+            recovering: Mutex::new(()),
+        })
+    }
+
+    fn word(&self) -> LockWord<'_> {
+        LockWord(&self.lock)
+    }
+
+    /// A change of both words: as the store makes it.
+    fn change(&self, new: u64) {
+        Sequence(&self.sequence).begin_change();
+        for (at, word) in self.words.iter().enumerate() {
+            self.log[at].store(word.load(Relaxed), Relaxed);
+            die_in_turn();
+            self.logged.store(at as u64 + 1, Release);
+            die_in_turn();
+            word.store(new, Release);
+            die_in_turn();
+        }
+        // The commit.
+        self.logged.store(0, Release);
+        die_in_turn();
+        Sequence(&self.sequence).end_change();
+    }
+
+    fn release(&self) {
+        let (Released::Quiet | Released::Sleepers) = self.word().release();
+    }
+
+    /// What a process does that meets a dead owner's mark.
+    fn recover(&self) {
+        let _turn = self.recovering.lock().unwrap();
+        if self.word().load().owner() != Some(MORTAL) {
+            return;
+        }
+        for at in (0..self.logged.load(Relaxed) as usize).rev() {
+            self.words[at].store(self.log[at].load(Relaxed), Release);
+        }
+        self.logged.store(0, Release);
+        Sequence(&self.sequence).end_change();
+        self.release();
+    }
+
+    fn read(&self) -> Option<[u64; 2]> {
+        let stamp = Sequence(&self.sequence).begin_reading()?;
+        let words = [self.words[0].load(Relaxed), self.words[1].load(Relaxed)];
+        stamp.holds().then_some(words)
+    }
+}
+
+/// More steps than a whole life has.
+const LIFE: u32 = 12;
+
+#[test]
+fn a_reader_never_sees_half_a_change() {
+    for steps in 0..LIFE {
+        loom::model(move || {
+            let stripe = Stripe::new();
+            let reader = {
+                let stripe = stripe.clone();
+                thread::spawn(move || {
+                    if let Some(words) = stripe.read() {
+                        assert!(words == [1, 1] || words == [2, 2], "{words:?}");
+                    }
+                })
+            };
+            live(steps, || {
+                assert!(stripe.word().try_take(MORTAL));
+                stripe.change(2);
+                stripe.release();
+            });
+            reader.join().unwrap();
+        });
+    }
+}
+
+#[test]
+fn a_reader_never_sees_half_a_recovery() {
+    for steps in 0..LIFE {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(3);
+        model.check(move || {
+            let stripe = Stripe::new();
+            let reader = {
+                let stripe = stripe.clone();
+                thread::spawn(move || [stripe.read(), stripe.read()])
+            };
+            let lived = live(steps, || {
+                assert!(stripe.word().try_take(MORTAL));
+                stripe.change(2);
+                stripe.release();
+            });
+            if !lived {
+                // Another process finds it dead.
+                stripe.recover();
+            }
+            let seen = reader.join().unwrap();
+            for words in seen.into_iter().flatten() {
+                assert!(words == [1, 1] || words == [2, 2], "{words:?}");
+            }
+            let left = stripe.read().expect("nobody is at work any more");
+            assert!(left == [1, 1] || left == [2, 2], "{left:?}");
+            assert!(seen[1] != Some([2, 2]) || left == [2, 2], "what was seen has been undone");
+        });
+    }
+}
+
+/// Two owners, the first of which dies after each of its steps: the second gets the lock, alone, and finds whole words.
+#[test]
+fn a_lock_goes_on_from_a_dead_owner() {
+    for steps in 0..LIFE {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(3);
+        model.check(move || {
+            let stripe = Stripe::new();
+            let other = {
+                let stripe = stripe.clone();
+                thread::spawn(move || {
+                    for _ in 0..3 {
+                        if stripe.word().try_take(OTHER) {
+                            let words = [stripe.words[0].load(Relaxed), stripe.words[1].load(Relaxed)];
+                            assert!(words == [1, 1] || words == [2, 2], "{words:?}");
+                            assert_eq!(stripe.logged.load(Relaxed), 0);
+                            stripe.change(words[0] + 10);
+                            stripe.release();
+                            return;
+                        }
+                        if stripe.dead.load(SeqCst) {
+                            stripe.recover();
+                        }
+                        thread::yield_now();
+                    }
+                })
+            };
+            let lived = live(steps, || {
+                if stripe.word().try_take(MORTAL) {
+                    stripe.change(2);
+                    stripe.release();
+                }
+            });
+            if !lived {
+                stripe.dead.store(true, SeqCst);
+            }
+            other.join().unwrap();
+            if stripe.dead.load(SeqCst) {
+                stripe.recover();
+            }
+            let words = stripe.read().expect("nobody is at work any more");
+            assert_eq!(words[0], words[1]);
+            assert_eq!(stripe.word().load().owner(), None);
+        });
+    }
+}
+
+/// The kernel's part of a futex: sleeping if the word is as expected, and waking one sleeper.
+struct Kernel {
+    /// How many sleep, and how many of them may wake up.
+    queue: Mutex<(u32, u32)>,
+    woken: Condvar,
+}
+
+impl Kernel {
+    fn wait(&self, word: &AtomicU32, expected: u32) {
+        let mut queue = self.queue.lock().unwrap();
+        if word.load(SeqCst) != expected {
+            return;
+        }
+        queue.0 += 1;
+        while queue.1 == 0 {
+            queue = self.woken.wait(queue).unwrap();
+        }
+        queue.0 -= 1;
+        queue.1 -= 1;
+    }
+
+    fn wake(&self) {
+        let mut queue = self.queue.lock().unwrap();
+        if queue.0 > queue.1 {
+            queue.1 += 1;
+            self.woken.notify_all();
+        }
+    }
+}
+
+/// Nobody sleeps for ever although the lock is free: loom would report a deadlock.
+#[test]
+fn no_wake_up_is_lost() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(2);
+    model.check(|| {
+        let lock = Arc::new(AtomicU32::new(0));
+        let kernel = Arc::new(Kernel { queue: Mutex::new((0, 0)), woken: Condvar::new() });
+        let inside = Arc::new(AtomicU64::new(0));
+        let use_lock = |slot: u32| {
+            let (lock, kernel, inside) = (lock.clone(), kernel.clone(), inside.clone());
+            move || {
+                let word = LockWord(&lock);
+                if !word.try_take(slot) {
+                    loop {
+                        let seen = word.load();
+                        if seen.owner().is_none() {
+                            if word.try_take_after_sleep(slot) {
+                                break;
+                            }
+                            continue;
+                        }
+                        let Some(seen) = word.announce_sleeper(seen) else { continue };
+                        kernel.wait(&lock, seen.word());
+                    }
+                }
+                // Alone inside, and everything that was done inside before is seen.
+                let before = inside.load(Relaxed);
+                assert_eq!(before % 2, 0);
+                inside.store(before + 1, Relaxed);
+                inside.store(before + 2, Relaxed);
+                if word.release() == Released::Sleepers {
+                    kernel.wake();
+                }
+            }
+        };
+        let threads = [thread::spawn(use_lock(1)), thread::spawn(use_lock(2))];
+        use_lock(3)();
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        assert_eq!(inside.load(Acquire), 6);
+        assert_eq!(lock.load(SeqCst) & !(1 << 31), 0);
+    });
+}
