@@ -20,7 +20,7 @@ const BAR_WIDTH: f64 = 206.0;
 const LINE: f64 = 20.0;
 const HEAD: f64 = 64.0;
 
-/// Colours that are read on white and on black; the second half is for those who ask for dark pages.
+/// The second half is for those who ask for dark pages; a ground of its own makes either readable on any page.
 const STYLE: &str = "
 text { font: 12px system-ui, sans-serif; fill: #24292f }
 .title { font-size: 14px; font-weight: 600 }
@@ -28,12 +28,14 @@ text { font: 12px system-ui, sans-serif; fill: #24292f }
 .bar { fill: #9aa5b1 }
 .ours { fill: #d1600a }
 .axis { stroke: #d0d7de }
+.ground { fill: #ffffff }
 @media (prefers-color-scheme: dark) {
 text { fill: #e6edf3 }
 .note { fill: #9198a1 }
 .bar { fill: #57606a }
 .ours { fill: #f0883e }
 .axis { stroke: #30363d }
+.ground { fill: #0d1117 }
 }
 ";
 
@@ -53,7 +55,8 @@ pub(crate) fn draw(figures: &Figures, entries: u64) -> String {
     let height = panel_height * panels.len().div_ceil(2) as f64 + 40.0;
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" \
-         aria-label=\"Nanoseconds an operation, netshm and others\">\n<style>{STYLE}</style>\n"
+         aria-label=\"Nanoseconds an operation, netshm and others\">\n<style>{STYLE}</style>\n\
+         <rect class=\"ground\" width=\"{WIDTH}\" height=\"{height}\" rx=\"8\"/>\n"
     );
     for (place, (title, row)) in panels.iter().enumerate() {
         let (x, y) = ((place % 2) as f64 * PANEL_WIDTH, (place / 2) as f64 * panel_height);

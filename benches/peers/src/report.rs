@@ -72,14 +72,11 @@ impl Figures {
         let mut text = format!(
             "{entries} entries, median of {runs} runs. Nanoseconds an operation (of all workers together where there are \
              several), then the\nratio to {}; a peer that is ahead is set in bold. Numbers are `u64` to `u64`, texts \
-             13 bytes to 100.\nLatencies include reading the clock, and are those of the process that fared worst.\n\n",
+             13 bytes to 100.\nLatencies include reading the clock, and are those of the process that fared worst.\n",
             title(BASELINE)
         );
         self.table(&mut text, &ROWS, BASELINE, |scope| scope != Scope::Cells);
-        if KINDS.iter().any(|kind| kind.scope == Scope::Cells && self.has(kind)) {
-            text.push('\n');
-            self.table(&mut text, &ARRAY_ROWS, ARRAY_BASELINE, |scope| scope == Scope::Cells);
-        }
+        self.table(&mut text, &ARRAY_ROWS, ARRAY_BASELINE, |scope| scope == Scope::Cells);
         let mut thinned: Vec<&str> = Vec::new();
         thinned.extend(KINDS.iter().filter(|kind| kind.thinned > 1 && self.has(kind)).map(|kind| kind.title));
         if !thinned.is_empty() {
@@ -91,9 +88,12 @@ impl Figures {
 
     fn table(&self, text: &mut String, rows: &[(Row, &str)], baseline: &'static str, wanted: impl Fn(Scope) -> bool) {
         let kinds: Vec<&Kind> = KINDS.iter().filter(|kind| wanted(kind.scope) && self.has(kind)).collect();
+        if kinds.is_empty() {
+            return;
+        }
         let titles: Vec<&str> = kinds.iter().map(|kind| kind.title).collect();
         // Writing to a string always succeeds.
-        let _ = writeln!(text, "| workload | {} |", titles.join(" | "));
+        let _ = writeln!(text, "\n| workload | {} |", titles.join(" | "));
         let _ = writeln!(text, "|---|{}", "---:|".repeat(kinds.len()));
         for (row, name) in rows {
             let ours = self.median(baseline, *row);
