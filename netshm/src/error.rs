@@ -42,7 +42,7 @@ pub enum Error {
     /// The text is no name of a shared object.
     ///
     /// > "posix:sample" is not a name of a shared object: a POSIX name begins with a slash, as in
-    /// `posix:/sample`
+    /// > `posix:/sample`
     #[error("{name:?} is not a name of a shared object: {reason}")]
     #[non_exhaustive]
     InvalidName {
@@ -68,7 +68,7 @@ pub enum Error {
     /// holds. The group has been rolled back; run it again, for instance with `group!(retry ..)`.
     ///
     /// > posix:/x: deadlock: waits for stripe 1, held by process 814, which waits for stripe 0, held by
-    /// process 815 itself; the group was rolled back, run it again
+    /// > process 815 itself; the group was rolled back, run it again
     #[error("{object}: deadlock: {detail}; the group was rolled back, run it again")]
     #[non_exhaustive]
     Deadlock {
@@ -93,7 +93,7 @@ pub enum Error {
     /// The object is open elsewhere, and what was asked for needs it alone.
     ///
     /// > posix:/x: cannot recreate it with another layout: the object is in use by another process or handle;
-    /// close it there first
+    /// > close it there first
     #[error("{object}: cannot {wanted}: the object is in use by another process or handle; close it there first")]
     #[non_exhaustive]
     InUse {
@@ -129,7 +129,7 @@ pub enum Error {
     /// The object was written by a build that lays its data out in another way.
     ///
     /// > posix:/x: written by another format: found version 77, build 0102030400000801, this program reads
-    /// version 1, build 0102030400000801
+    /// > version 1, build 0102030400000801
     #[error("{object}: written by another format: found {found}, this program reads {expected}")]
     #[non_exhaustive]
     UnsupportedVersion {
@@ -187,7 +187,7 @@ pub enum Error {
     /// The object's maximum size is reached. Removing something makes room.
     ///
     /// > posix:/x: full: 2097664 bytes more would exceed its maximum size of 1048576 bytes (option `max_size`
-    /// at creation)
+    /// > at creation)
     #[error(
         "{object}: full: {needed} bytes more would exceed its maximum size of {limit} bytes (option `max_size` at creation)"
     )]
@@ -240,6 +240,8 @@ pub enum Error {
         len: usize,
     },
     /// A value whose type is known at run time only does not fit the object's schema.
+    ///
+    /// > posix:/x: the value does not fit: .user: u64 expected, found a text
     #[error("{object}: the value does not fit: {unfit}")]
     #[non_exhaustive]
     Unfit {
@@ -273,7 +275,7 @@ pub enum Error {
     /// A writer died inside an operation, and this descriptor, being read-only, cannot undo it.
     ///
     /// > posix:/x: a writer died in the middle of an operation; open the object once for writing to recover
-    /// it
+    /// > it
     #[error("{object}: a writer died in the middle of an operation; open the object once for writing to recover it")]
     #[non_exhaustive]
     NeedsRecovery {

@@ -334,7 +334,7 @@ fn too_many_writers() {
 fn every_error_is_documented_with_its_text() {
     let source = include_str!("error.rs");
     let variants = source.matches("#[non_exhaustive]\n    ").count();
-    assert_eq!(source.matches("/// > ").count(), variants, "an example of the text of each");
+    assert_eq!(source.matches("///\n    /// > ").count(), variants, "an example of the text of each");
     assert!(variants >= 21);
     let _ = |error: Error| error.to_string();
 }

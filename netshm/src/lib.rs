@@ -13,6 +13,7 @@ pub mod data;
 pub mod declare;
 mod directory;
 pub mod dynamic;
+mod events;
 mod group;
 pub mod guide;
 mod handle;

@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use crate::events;
 use crate::layout::{Geometry, Place, Place32, WORD};
 use crate::os::file;
 use crate::os::map::Mapping;
@@ -204,6 +205,7 @@ impl Region {
             file::allocate(self.object.fd(), size, end - size)
                 .map_err(|source| no_space(&self.name(), end - size, source))?;
             self.refresh_end()?;
+            events::grown(self.object.name(), size, end);
         }
         Ok(())
     }

@@ -124,8 +124,8 @@ fn maps() {
     through(&(0..200u16).map(|key| (key.to_string(), key)).collect::<HashMap<_, _>>());
     // A person need not know the order in which they are stored.
     let object = Scratch::posix("json-order");
-    let typed: HashTable<u8, (BTreeSet<i32>, BTreeMap<Option<u8>, u8>)> =
-        HashTable::manage(object.open(), Locking::Futex).unwrap();
+    type Ordered = (BTreeSet<i32>, BTreeMap<Option<u8>, u8>);
+    let typed: HashTable<u8, Ordered> = HashTable::manage(object.open(), Locking::Futex).unwrap();
     let table = DynTable::open(object.open()).unwrap();
     let schema = "(BTreeSet<i32>, BTreeMap<Option<u8>, u8>)".parse().unwrap();
     let value = Value::from_json(&json!([[3, -1, 2], [[5, 1], [null, 2]]]), &schema).unwrap();

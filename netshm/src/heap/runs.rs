@@ -2,7 +2,7 @@
 //!
 //! It belongs to the meta stripe: all its changes are meta changes, with a log of their own.
 
-use super::{Block, Memory, Shape, allocate, insert, join};
+use super::{Block, Memory, Shape, allocate, find, insert, join};
 use crate::layout::run::{RUN_HEADER, RunAt, RunHead, Use};
 use crate::layout::{Geometry, Place, StripeAt, WORD, round_up};
 use crate::{Error, Result};
@@ -28,9 +28,18 @@ impl Runs {
         self.meta.top()
     }
 
+    /// Whether there is a run for `bytes` of content without growing.
+    pub(crate) fn fits(self, memory: &impl Memory, bytes: u64) -> Result<bool> {
+        Ok(find(memory, self, self.pages(bytes))?.is_some())
+    }
+
+    fn pages(self, bytes: u64) -> u64 {
+        bytes.saturating_add(RUN_HEADER).div_ceil(self.pagesize)
+    }
+
     /// Takes a run with room for `bytes` of content: its address. The object grows if it must.
     pub(crate) fn take(self, memory: &mut impl Memory, bytes: u64, content: Use, owner: u32) -> Result<RunAt> {
-        let pages = bytes.saturating_add(RUN_HEADER).div_ceil(self.pagesize);
+        let pages = self.pages(bytes);
         let found = match allocate(memory, self, pages)? {
             Some(found) => Some(found),
             None => {

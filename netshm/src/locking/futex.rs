@@ -69,6 +69,8 @@ impl FutexLocks {
             let Some(seen) = word.announce_sleeper(seen) else { continue };
             if watched {
                 match waits::ring(region, request.slot, stripe)? {
+                    // Its stripes are free now, so there is no ring any more.
+                    Some(ring) if Self::recover_dead(owners, request.slot, &ring)? => continue,
                     Some(ring) if ring.victim() == request.slot => return Err(self.deadlock(owners, &ring)),
                     Some(ring) => self.wake_victim(owners, &ring),
                     None => {}
@@ -83,6 +85,17 @@ impl FutexLocks {
                 futex::Wake::Woken | futex::Wake::Changed => {}
             }
         }
+    }
+
+    /// A dead member is recovered, since it will never give way; and if somebody else did, and tried again, they would
+    /// find the same ring once more, without ever waiting long enough to notice the dead.
+    fn recover_dead(owners: &impl Owners, slot: u32, ring: &Ring) -> Result<bool> {
+        for (stripe, owner) in ring.members().filter(|&(_, owner)| owner != slot) {
+            if owners.take_over(stripe, owner)? == Fate::Gone {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The victim may be asleep since before the ring closed.

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::Owners;
+use crate::events::{self, LONG_WAIT};
 use crate::{Error, Result};
 
 /// Waits that no deadlock detection watches are given up after this time.
@@ -15,11 +16,13 @@ pub(crate) struct Patience {
     /// Whether nothing would notice a deadlock.
     unwatched: bool,
     started: Option<Instant>,
+    /// Whether it has been reported that the wait is long.
+    reported: bool,
 }
 
 impl Patience {
     pub(crate) fn new(timeout: Option<Duration>, unwatched: bool) -> Self {
-        Patience { timeout, unwatched, started: None }
+        Patience { timeout, unwatched, started: None, reported: false }
     }
 
     /// The same, for a wait that nothing watches.
@@ -37,6 +40,10 @@ impl Patience {
         let waited = self.started.get_or_insert_with(Instant::now).elapsed();
         let pid = holder.and_then(|slot| owners.pid(slot));
         let object = || owners.region().name();
+        if waited >= LONG_WAIT && !self.reported {
+            self.reported = true;
+            events::long_wait(&object(), stripe, waited, pid);
+        }
         match self.timeout {
             Some(limit) if waited >= limit => {
                 return Err(Error::LockTimeout { object: object(), waited: limit, holder: pid });

@@ -3,11 +3,13 @@
 //! The kernel sees a process as one owner, so a lock between its threads comes first. A lock dies with its holder, so
 //! the mark in the stripe's lock word tells whether a writer left something to undo.
 
+use std::sync::Mutex;
 use std::time::Duration;
 
 use super::local::LocalLocks;
 use super::word::Released;
 use super::{Mode, Owners, Patience, Protocol, Request, wait_for_mark, word_of};
+use crate::events::Watch;
 use crate::os::lock::{self, Kind, Outcome, bytes};
 use crate::{Error, Result};
 
@@ -16,11 +18,14 @@ pub(crate) struct RecordLocks {
     /// One for each stripe, one for the meta stripe, one for the group of this process.
     local: LocalLocks,
     group: u32,
+    /// Whose turn it is to wait in the kernel: in search of rings the kernel follows one wait of each process only, so that
+    /// a second one would hide the first.
+    turn: Mutex<()>,
 }
 
 impl RecordLocks {
     pub(crate) fn new(stripes: u32) -> Self {
-        RecordLocks { local: LocalLocks::new(stripes + 2), group: stripes + 1 }
+        RecordLocks { local: LocalLocks::new(stripes + 2), group: stripes + 1, turn: Mutex::new(()) }
     }
 
     pub(crate) fn enter_group(&self, owners: &impl Owners, slot: u32, patience: &Patience) -> Result<()> {
@@ -47,28 +52,61 @@ impl RecordLocks {
         }
     }
 
-    /// The kernel's part: waits there, or here if the wait has a limit.
+    /// The kernel's part. Several stripes are taken by one call if they are all free. To wait in such a call would take until
+    /// nobody has any of them, which may be never; so they are waited for one after the other, and kept meanwhile.
     fn lock_in_kernel(&self, owners: &impl Owners, request: &Request) -> Result<()> {
+        if request.count == 1 {
+            return self.wait_in_kernel(owners, request);
+        }
+        if self.try_in_kernel(owners, request, false)? == Outcome::Locked {
+            return Ok(());
+        }
+        for stripe in request.stripes() {
+            if let Err(error) = self.wait_in_kernel(owners, &Request { stripe, count: 1, ..*request }) {
+                if stripe > request.stripe {
+                    self.unlock_in_kernel(owners, &Request { count: stripe - request.stripe, ..*request });
+                }
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn try_in_kernel(&self, owners: &impl Owners, request: &Request, wait: bool) -> Result<Outcome> {
         let region = owners.region();
         let kind = if request.mode == Mode::Shared { Kind::Shared } else { Kind::Exclusive };
         let (start, length) = (bytes::STRIPE + u64::from(request.stripe), u64::from(request.count));
+        lock::record_lock(region.object().fd(), kind, start, length, wait).map_err(|source| Error::Io {
+            object: region.name(),
+            doing: "lock",
+            source,
+        })
+    }
+
+    /// Waits in the kernel, or here if the wait has a limit or another thread of this process waits there.
+    fn wait_in_kernel(&self, owners: &impl Owners, request: &Request) -> Result<()> {
+        let region = owners.region();
         let mut patience = request.patience;
         let mut pause = Duration::from_micros(10);
         loop {
-            match lock::record_lock(region.object().fd(), kind, start, length, !patience.is_limited()) {
-                Ok(Outcome::Locked) => return Ok(()),
-                Ok(Outcome::Deadlock) => {
+            let turn = if patience.is_limited() { None } else { self.turn.try_lock().ok() };
+            let watch = Watch::start();
+            let outcome = self.try_in_kernel(owners, request, turn.is_some())?;
+            drop(turn);
+            watch.report(region.object().name(), request.stripe);
+            match outcome {
+                Outcome::Locked => return Ok(()),
+                Outcome::Deadlock => {
                     let stripe = request.stripe;
                     let detail = format!("the kernel found a ring of processes around stripe {stripe}");
                     return Err(Error::Deadlock { object: region.name(), detail });
                 }
-                Ok(Outcome::Busy) => {
+                Outcome::Busy => {
                     let holder = word_of(region, request.stripe).load().owner();
                     patience.check(owners, request.stripe, holder.filter(|slot| *slot < region.geometry().slots))?;
                     std::thread::sleep(pause);
                     pause = (pause * 2).min(Duration::from_millis(2));
                 }
-                Err(source) => return Err(Error::Io { object: region.name(), doing: "lock", source }),
             }
         }
     }

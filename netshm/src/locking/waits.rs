@@ -51,6 +51,11 @@ impl Ring {
         self.links.iter().map(|link| link.owner).max().unwrap_or(0)
     }
 
+    /// The stripes in the ring and the slots that own them.
+    pub(crate) fn members(&self) -> impl Iterator<Item = (u32, u32)> {
+        self.links.iter().map(|link| (link.stripe, link.owner))
+    }
+
     /// What a member waits for.
     pub(crate) fn awaited_by(&self, slot: u32) -> Option<u32> {
         let link = self.links.iter().find(|link| link.owner == slot)?;

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering::{Relaxed, Release};
 
 use super::Store;
+use super::meta::KEPT_LOG;
 use super::tx::{Deferred, Held, Position, Tx};
 use crate::heap::Memory;
 use crate::heap::records::{Records, Supply};
@@ -237,7 +238,7 @@ impl<'a> Change<'a> {
         if clean.into_iter().all(|place| self.store.field(place).load(Relaxed) == 0) && self.tx.journal.is_short() {
             return;
         }
-        let _ = self.store.trim_log(self.tx.slot, self.tx.patience, &self.tx.journal);
+        let _ = self.store.trim_log(self.tx.slot, self.tx.patience, &self.tx.journal, KEPT_LOG);
         let _ = self.store.settle(self.tx.slot);
     }
 

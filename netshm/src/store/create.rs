@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError, Weak};
 pub(crate) use header::Header;
 
 use super::Store;
+use crate::events;
 use crate::layout::header::{self as at, Kind};
 use crate::layout::{Dimensions, Geometry, MAX_OBJECT, Place, round_up};
 use crate::os::file;
@@ -189,6 +190,7 @@ impl<'a> Initialising<'a> {
         let region = Region::map(object.clone(), header.geometry)?;
         let store = Store::new(region, header.kind, header.locking, header.seed);
         self.opened = true;
+        events::opened(object.name(), header.locking, object.read_only());
         if !object.read_only() {
             store.recover_all()?;
             match store.reserve_log() {
@@ -256,7 +258,9 @@ impl<'a> Initialising<'a> {
         fill().inspect_err(|_| {
             // Nothing was there before, and nothing useful is there now.
             let _ = file::truncate(object.fd(), 0);
-        })
+        })?;
+        events::created(object.name(), size, locking);
+        Ok(())
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::change::check_writable;
 use super::tx::Tx;
 use super::{Change, Limits, Store};
+use crate::events;
 use crate::locking::Patience;
 use crate::{Error, Locking, Result};
 
@@ -56,6 +57,7 @@ impl Group {
             let slot = change.slot();
             change.roll_back();
             self.store.locks.leave_group(slot);
+            events::deadlock(&self.store.name(), detail);
         }
         outcome
     }

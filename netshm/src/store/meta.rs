@@ -16,7 +16,7 @@ use crate::region::Region;
 use crate::{Error, Result};
 
 /// A log that is longer than this is cut back to its first segment after use.
-const KEPT_LOG: u64 = 4096;
+pub(super) const KEPT_LOG: u64 = 4096;
 /// Log entries that clearing a stripe takes at most, on the way and at the end.
 const CLEAR_ENTRIES: u64 = 14;
 /// Sizes of further log segments, in bytes.
@@ -80,6 +80,25 @@ impl Store {
         outcome
     }
 
+    /// Runs a meta change that takes a run for `bytes` of content. Before the object grows for it, what dead writers have
+    /// left is used.
+    fn meta_with_room<R>(
+        &self,
+        slot: u32,
+        patience: Patience,
+        bytes: u64,
+        mut change: impl FnMut(&mut MetaChange<'_>) -> Result<R>,
+    ) -> Result<R> {
+        let runs = Runs::of(self.geometry());
+        let present =
+            self.meta(slot, patience, |meta| if runs.fits(meta, bytes)? { change(meta).map(Some) } else { Ok(None) })?;
+        if let Some(result) = present {
+            return Ok(result);
+        }
+        self.reclaim(slot);
+        self.meta(slot, patience, change)
+    }
+
     /// Runs `look` while nobody changes the run heap.
     pub(super) fn with_meta<R>(&self, slot: u32, patience: Patience, look: impl FnOnce() -> Result<R>) -> Result<R> {
         self.meta(slot, patience, |_| look())
@@ -108,7 +127,7 @@ impl Store {
         owner: u32,
     ) -> Result<RunAt> {
         let transit = self.geometry().slot(slot).transit();
-        self.meta(slot, patience, |meta| {
+        self.meta_with_room(slot, patience, bytes, |meta| {
             let run = Runs::of(self.geometry()).take(meta, bytes, content, owner)?;
             let first = meta.load(transit)?;
             meta.fresh(run.next(), first)?;
@@ -156,7 +175,7 @@ impl Store {
         if !journal.extend(self.region())? {
             let link = journal.last_link();
             let bytes = (journal.capacity() * 16).clamp(LEAST_SEGMENT, MOST_SEGMENT);
-            let outcome = self.meta(slot, patience, |meta| {
+            let outcome = self.meta_with_room(slot, patience, bytes, |meta| {
                 let segment = self.take_segment(meta, bytes, slot)?;
                 meta.store(link, segment.0)
             });
@@ -225,13 +244,14 @@ impl Store {
         outcome
     }
 
-    /// Cuts a long log back, the last segment first; the reserved one goes back to where it belongs in any case.
-    pub(super) fn trim_log(&self, slot: u32, patience: Patience, journal: &Journal) -> Result<()> {
+    /// Cuts a log back to at most `kept` entries or its first segment, the last segment first; the reserved one goes back
+    /// to where it belongs in any case.
+    pub(super) fn trim_log(&self, slot: u32, patience: Patience, journal: &Journal, kept: u64) -> Result<()> {
         for (before, segment) in journal.further_segments() {
             let run = RunAt(segment.0 - RUN_HEADER);
             let reserved = self.region().word(run.use_word().0)?.load(std::sync::atomic::Ordering::Relaxed)
                 == Use::Log.word(RESERVED);
-            if !reserved && journal.capacity() <= KEPT_LOG {
+            if !reserved && journal.capacity() <= kept {
                 return Ok(());
             }
             self.meta(slot, patience, |meta| {

@@ -9,6 +9,7 @@ pub(crate) mod group;
 mod meta;
 mod numbers;
 pub(crate) mod read;
+mod reclaim;
 mod recovery;
 mod slots;
 mod tx;

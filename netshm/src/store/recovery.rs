@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::Store;
+use crate::events;
 use crate::journal::Journal;
 use crate::layout::{PROCESSES, Place};
 use crate::locking::word::Released;
@@ -26,7 +27,8 @@ impl Recoveries {
     /// A turn at the number, unless another thread has it.
     pub(super) fn begin(&self, number: u32) -> Option<Turn<'_>> {
         let mut numbers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        numbers.insert(number).then_some(Turn { recoveries: self, number })
+        // Made only if it is one: a turn that is dropped takes the lock, and ends another thread's.
+        numbers.insert(number).then(|| Turn { recoveries: self, number })
     }
 }
 
@@ -98,8 +100,10 @@ impl Store {
         if word.load(SeqCst) == 0 {
             return Ok(());
         }
+        let mut writers = 0;
         for slot in 0..self.geometry().slots {
             if self.field32(self.geometry().slot(slot).owner()).load(SeqCst) == number {
+                writers += 1;
                 self.undo_slot(slot)?;
                 self.give_slot_back(slot);
                 self.prefer_slot(slot);
@@ -107,6 +111,10 @@ impl Store {
         }
         word.store(0, SeqCst);
         steps::step();
+        // A process that ended in peace leaves its number, but no slot.
+        if writers > 0 {
+            events::recovered(self.region().object().name(), number, writers);
+        }
         Ok(())
     }
 
@@ -173,5 +181,22 @@ impl Owners for Store {
     fn pid(&self, slot: u32) -> Option<u32> {
         let pid = self.field32(self.geometry().slot(slot).pid()).load(Relaxed);
         (pid != 0).then_some(pid)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Recoveries;
+
+    #[test]
+    fn a_number_is_one_threads_at_a_time() {
+        let recoveries = Recoveries::default();
+        let turn = recoveries.begin(7);
+        assert!(turn.is_some());
+        assert!(recoveries.begin(7).is_none());
+        assert!(recoveries.begin(7).is_none());
+        assert!(recoveries.begin(8).is_some());
+        drop(turn);
+        assert!(recoveries.begin(7).is_some());
     }
 }

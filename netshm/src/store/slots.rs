@@ -31,7 +31,7 @@ impl Store {
     }
 
     #[inline]
-    fn claim_slot(&self, slot: u32, number: u32) -> bool {
+    pub(super) fn claim_slot(&self, slot: u32, number: u32) -> bool {
         let owner = self.field32(self.geometry().slot(slot).owner());
         let claimed = owner.compare_exchange(0, number, SeqCst, Relaxed).is_ok();
         steps::step();

@@ -14,6 +14,9 @@ use crate::data::{DataError, DataManager, Decoder, Encode, Encoder, Schema, Type
 /// when an object is opened, and cheaper to read. Formats in which a value describes itself, as `serde_json::Value`
 /// expects, do not go through postcard.
 ///
+/// Nesting is not bounded, other than in types that are derived: a recursive type whose bytes somebody has spoiled may
+/// exhaust the stack while it is read.
+///
 /// It is no key, as serde tells nothing of equality.
 ///
 /// ```

@@ -1,0 +1,46 @@
+//! Getting memory back from writers that are no more, before the object grows.
+//!
+//! Whoever recovers a dead writer only undoes its log. Runs on their way, and the segments of its log, stay noted in its slot
+//! until somebody takes that slot, which may be never: then each death could cost the object some memory for good.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::Store;
+use crate::Result;
+use crate::journal::Journal;
+use crate::locking::Patience;
+
+impl Store {
+    /// Settles all slots without a living owner, as far as they can be settled. No lock but stripes may be held.
+    #[cold]
+    pub(super) fn reclaim(&self, own: u32) {
+        for slot in (0..self.geometry().slots).filter(|&slot| slot != own) {
+            if self.has_remains(slot) {
+                // What is damaged does not come back, and shows elsewhere; it does not keep the object from growing.
+                let _ = self.reclaim_slot(slot);
+            }
+        }
+    }
+
+    fn has_remains(&self, slot: u32) -> bool {
+        let at = self.geometry().slot(slot);
+        let link = self.geometry().log(slot).link();
+        [at.transit(), at.adopted(), at.release(), link].into_iter().any(|place| self.field(place).load(Relaxed) != 0)
+    }
+
+    fn reclaim_slot(&self, slot: u32) -> Result<()> {
+        self.recover_slot_owner(slot)?;
+        if !self.claim_slot(slot, self.number()?) {
+            return Ok(());
+        }
+        let geometry = self.geometry();
+        let outcome = self.undo_slot(slot).and_then(|()| {
+            self.settle(slot)?;
+            let mut journal = Journal::new(geometry.slot(slot).log_len(), geometry.log(slot));
+            while journal.extend(self.region())? {}
+            self.trim_log(slot, Patience::new(None, false), &journal, 0)
+        });
+        self.give_slot_back(slot);
+        outcome
+    }
+}

@@ -1,0 +1,133 @@
+//! Decoding whatever words are there ends in a value or an error, never in a panic, and takes no more memory than the
+//! words could hold.
+
+#[macro_use]
+mod managers_types;
+
+use std::borrow::Cow;
+use std::cmp::{Ordering, Reverse};
+use std::collections::*;
+use std::ffi::{CStr, CString, OsStr, OsString};
+use std::marker::PhantomData;
+use std::net::*;
+use std::num::{NonZero, Saturating, Wrapping};
+use std::ops::{Bound, Range, RangeFrom, RangeInclusive, RangeTo, RangeToInclusive};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use bytes::{Bytes, BytesMut};
+use chrono::{DateTime, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
+use managers_types as of;
+use netshm::data::{DataManager, Serde, from_words, to_words};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::Index;
+use uuid::Uuid;
+
+/// Memory for a word of input: an element of a vector of vectors takes three words, is moved when the vector grows, and
+/// lies in a node of a tree that may be half empty.
+const BYTES_A_WORD: u64 = 256;
+
+/// What is set apart before any element has been seen.
+const SET_APART: u64 = 16 * 1024;
+
+/// Numbers as lengths, tags and edges have them, and others.
+fn word() -> impl Strategy<Value = u64> {
+    prop_oneof![
+        4 => 0..4u64,
+        2 => 0..300u64,
+        1 => any::<u32>().prop_map(u64::from),
+        1 => any::<u64>(),
+        1 => (0..64u32).prop_map(|bit| (1 << bit) - 1),
+        1 => (0..64u32).prop_map(|bit| u64::MAX << bit),
+    ]
+}
+
+/// A change to words that were those of a value.
+#[derive(Debug, Clone)]
+struct Damage(Vec<(Index, u64)>);
+
+fn damage() -> impl Strategy<Value = Damage> {
+    vec((any::<Index>(), word()), 0..3).prop_map(Damage)
+}
+
+fn damaged(mut words: Vec<u64>, Damage(changes): &Damage) -> Vec<u64> {
+    for (place, word) in changes {
+        if !words.is_empty() {
+            let place = place.index(words.len());
+            words[place] = *word;
+        }
+    }
+    words
+}
+
+/// Decodes, and what it gives can be stored and read again.
+#[track_caller]
+fn survives<T: DataManager>(words: &[u64]) {
+    let mut decoded = None;
+    let taken = allocation_counter::measure(|| decoded = from_words::<T>(words).ok());
+    let could_hold = SET_APART + BYTES_A_WORD * words.len() as u64;
+    assert!(taken.bytes_max <= could_hold, "{} bytes for {} words: {words:x?}", taken.bytes_max, words.len());
+    if let Some(value) = decoded {
+        let again = to_words(&value).unwrap();
+        assert!(from_words::<T>(&again).is_ok(), "{words:x?} became {again:x?}");
+    }
+}
+
+macro_rules! tests {
+    ($($kind:ident $name:ident: $type:ty $(= $strategy:expr)?;)*) => {
+        proptest! {
+            #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
+            $(
+                #[test]
+                fn $name(value in strategy!($type $(, $strategy)?), damage in damage(), words in vec(word(), 0..40)) {
+                    let value: $type = value;
+                    survives::<$type>(&words);
+                    survives::<$type>(&damaged(to_words(&value).unwrap(), &damage));
+                }
+            )*
+        }
+    };
+}
+
+each_manager!(tests);
+
+/// `depth` boxes, each in the next, around a leaf.
+fn nested(depth: usize) -> of::Tree {
+    (0..depth).fold(of::Tree::default(), |inner, _| of::Tree { left: Some(Box::new(inner)), ..of::Tree::default() })
+}
+
+#[test]
+fn values_nest_128_deep_and_no_deeper() {
+    // The innermost value has a sequence, of nothing, which counts.
+    let words = to_words(&nested(127)).unwrap();
+    assert!(from_words::<of::Tree>(&words).is_ok());
+    assert!(to_words(&nested(128)).is_err());
+}
+
+#[test]
+fn words_of_a_million_levels_are_an_error() {
+    // Each level: the value, and that there is one on the left.
+    let words: Vec<u64> = [0, 1].repeat(1_000_000);
+    assert!(from_words::<of::Tree>(&words).is_err());
+    // Each level: the value, that there is none on the left, and one child.
+    let words: Vec<u64> = [0, 0, 1].repeat(1_000_000);
+    assert!(from_words::<of::Tree>(&words).is_err());
+}
+
+#[test]
+fn a_length_beyond_the_words_takes_no_memory() {
+    for len in [5, 1 << 20, 1 << 40, 1 << 61, u64::MAX] {
+        let words = [len, 0, 0];
+        survives::<String>(&words);
+        survives::<Vec<u128>>(&words);
+        survives::<Vec<Vec<String>>>(&words);
+        survives::<Vec<()>>(&words);
+        survives::<HashMap<u64, u64>>(&words);
+        survives::<BTreeSet<String>>(&words);
+        survives::<Serde<Vec<u64>>>(&words);
+        assert!(from_words::<String>(&words).is_err() && from_words::<HashSet<u64>>(&words).is_err());
+    }
+    assert!(from_words::<Vec<()>>(&[65_536]).is_ok());
+    assert!(from_words::<Vec<()>>(&[65_537]).is_err());
+}
