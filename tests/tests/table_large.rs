@@ -22,7 +22,7 @@ fn a_hundred_thousand_bindings_of_one_key() {
         keys.sort_unstable();
         assert_eq!(keys, [7, 8]);
         let visited = table.fold(0_i64, |sum, _, value| sum + i64::from(value[0])).unwrap();
-        assert_eq!(visited, (0..i64::from(BINDINGS)).sum());
+        assert_eq!(visited, (0..i64::from(BINDINGS)).sum::<i64>());
         assert!(table.check().unwrap().is_clean());
         // What is in the middle goes as well as what is on top, and the lock goes with the call.
         let mut shown = 0;
