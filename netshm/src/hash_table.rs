@@ -1,5 +1,7 @@
 //! Typed hash tables.
 
+mod batch;
+
 use std::borrow::Borrow;
 use std::fmt;
 use std::marker::PhantomData;

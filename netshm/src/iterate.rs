@@ -6,7 +6,7 @@ use std::vec;
 use crate::data::{DataManager, ShmKey};
 use crate::handle::{Handle, Raw, take_out};
 use crate::index::{Bindings, Record, walk};
-use crate::layout::record::Cell;
+use crate::layout::record::{CELLS, Cell};
 use crate::store::group::{self, Iteration};
 use crate::store::read::{self, View};
 use crate::{Error, Result};
@@ -108,7 +108,7 @@ struct Walker {
     which: Which,
     stripe: u32,
     bucket: u64,
-    cells: vec::IntoIter<Cell>,
+    cells: smallvec::IntoIter<[Cell; CELLS]>,
     /// The next older binding of the present key, or 0.
     older: u64,
     /// Bindings met in this stripe; more than it has would mean a circle.
@@ -117,7 +117,7 @@ struct Walker {
 
 impl Walker {
     fn new(which: Which) -> Self {
-        Walker { which, stripe: 0, bucket: 0, cells: Vec::new().into_iter(), older: 0, met: 0 }
+        Walker { which, stripe: 0, bucket: 0, cells: walk::Cells::new().into_iter(), older: 0, met: 0 }
     }
 
     /// The next items; none at the end.

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::events;
 use crate::layout::{Geometry, Place, Place32, WORD};
-use crate::os::file;
 use crate::os::map::Mapping;
+use crate::os::{copy, file};
 use crate::shm::Object;
 use crate::{Error, Result};
 
@@ -120,6 +120,14 @@ impl Region {
         }
         let end = self.end.load(Ordering::Relaxed);
         Ok((self.at(offset), self.slice(offset, (end - offset) / WORD)))
+    }
+
+    /// Asks for the memory around a word of the data area, which is going to be read; an offset outside is nothing.
+    #[inline]
+    pub(crate) fn prefetch(&self, offset: u64) {
+        if self.is_inside(offset, 1) {
+            copy::prefetch(self.at(offset));
+        }
     }
 
     /// Any word that a journal may name.

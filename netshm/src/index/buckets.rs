@@ -55,9 +55,7 @@ impl<'a> Chain<'a> {
         if buckets > MOST_BUCKETS {
             return Err(region.corrupt(stripe.buckets().0, "a stripe has more buckets than there can be"));
         }
-        let (segment, place, _) = segment_of(bucket);
-        let start = region.field(stripe.segment(segment)).load(Relaxed);
-        let at = start.wrapping_add(place * BUCKET_BYTES);
+        let at = address_of(region, stripe, bucket);
         Ok(Chain { region, at, words: bucket_words(region, at)?, before: None, steps: 0 })
     }
 
@@ -103,6 +101,14 @@ impl<'a> Chain<'a> {
         self.words = bucket_words(self.region, self.at)?;
         Ok(true)
     }
+}
+
+/// Where a bucket lies, as the stripe's segments say. There are at most [`MOST_BUCKETS`].
+#[inline(always)]
+pub(super) fn address_of(region: &Region, stripe: StripeAt, bucket: u64) -> u64 {
+    let (segment, place, _) = segment_of(bucket);
+    let start = region.field(stripe.segment(segment)).load(Relaxed);
+    start.wrapping_add(place * BUCKET_BYTES)
 }
 
 #[inline(always)]

@@ -122,6 +122,27 @@ pub(crate) fn find<'a>(region: &'a Region, stripe: StripeAt, hash: u64, key: &[u
     }
 }
 
+/// Asks for the memory of the bucket that a key belongs to.
+pub(crate) fn prefetch_bucket(region: &Region, stripe: StripeAt, hash: u64) {
+    let buckets = region.field(stripe.buckets()).load(Relaxed);
+    if (1..=MOST_BUCKETS).contains(&buckets) {
+        region.prefetch(buckets::address_of(region, stripe, bucket_of(hash, buckets)));
+    }
+}
+
+/// Asks for the memory of the newest binding of a key, as its bucket tells.
+pub(crate) fn prefetch_record(region: &Region, stripe: StripeAt, hash: u64) {
+    let buckets = region.field(stripe.buckets()).load(Relaxed);
+    if buckets == 0 {
+        return;
+    }
+    let Ok(chain) = Chain::of(region, stripe, buckets, bucket_of(hash, buckets)) else { return };
+    let cells = chain.bucket()[..BUCKET_WORDS - 1].iter().map(|word| Cell(word.load(Relaxed)));
+    for cell in cells.filter(|cell| cell.agrees(hash) && !cell.is_empty()) {
+        region.prefetch(cell.record());
+    }
+}
+
 /// The bindings of a key, from one of them to the oldest.
 pub(crate) struct Bindings<'a> {
     region: &'a Region,

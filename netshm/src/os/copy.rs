@@ -170,6 +170,19 @@ unsafe fn move_bulk(_from: *const u8, _to: *mut u8, len: usize) {
     debug_assert_eq!(len, 0);
 }
 
+/// Asks the processor to fetch the cache line of a word; where there is no such instruction, nothing happens.
+#[inline]
+pub(crate) fn prefetch(word: &AtomicU64) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: the instruction is a hint, which every processor of this architecture knows; it accesses nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(word.as_ptr().cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = word;
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
