@@ -10,3 +10,8 @@ pub use children::{Child, part};
 pub use random::Random;
 pub use scratch::Scratch;
 pub use verbs::{AnyKey, AnyValue, Shape, Verbs, Way};
+
+/// The programs of the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;

@@ -323,3 +323,18 @@ struct Elsewhere<T> {
 fn the_library_can_have_another_name() {
     round_trip(&[Elsewhere { value: 3u8 }]);
 }
+
+/// A key only if what it holds is.
+#[derive(ShmData, ShmKey, Debug, Clone, PartialEq, Eq)]
+struct Path<T> {
+    steps: Vec<T>,
+}
+
+#[test]
+fn generic_keys() {
+    let scratch = Scratch::posix("derive");
+    let table: HashTable<Path<u16>, u8> = HashTable::manage(scratch.open(), Locking::Futex).unwrap();
+    table.add(&Path { steps: vec![1, 2] }, &7).unwrap();
+    assert_eq!(table.find(&Path { steps: vec![1, 2] }).unwrap(), Some(7));
+    assert_eq!(table.find(&Path { steps: vec![2, 1] }).unwrap(), None);
+}

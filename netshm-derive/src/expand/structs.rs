@@ -74,6 +74,13 @@ pub(super) fn transparent(library: &Path, fields: &Fields) -> Parts {
             ) -> ::core::result::Result<::std::vec::Vec<Self>, #library::data::DataError> {
                 #library::data::decode_inner(__len, __input, |__inner: #stored| #make)
             }
+
+            fn decode_array<const __N: usize>(
+                __input: &mut #library::data::Decoder<'_>,
+            ) -> ::core::result::Result<[Self; __N], #library::data::DataError> {
+                let __items = <#stored as #library::data::DataManager>::decode_array::<__N>(__input)?;
+                ::core::result::Result::Ok(__items.map(|__inner: #stored| #make))
+            }
         }
     };
     Parts { items, schema, ..plain }

@@ -3,7 +3,7 @@
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-use bytemuck::AnyBitPattern;
+use bytemuck::{AnyBitPattern, Pod};
 
 use super::encoder::{MAX_DEPTH, TOO_DEEP};
 use super::{DataError, DataManager};
@@ -103,6 +103,18 @@ impl<'a> Decoder<'a> {
         };
         self.at = end;
         Ok(read)
+    }
+
+    /// Reads the elements of an array that were written as bytes.
+    #[inline]
+    pub(crate) fn packed_array<T: Pod, const N: usize>(&mut self) -> Result<[T; N], DataError> {
+        self.claim((N * size_of::<T>()).div_ceil(8))?;
+        let mut array = [T::zeroed(); N];
+        for bytes in bytemuck::cast_slice_mut::<T, u8>(&mut array).chunks_mut(8) {
+            let word = self.get()?.to_ne_bytes();
+            bytes.copy_from_slice(&word[..bytes.len()]);
+        }
+        Ok(array)
     }
 
     /// Skips what fills a value of fixed length up.

@@ -131,6 +131,13 @@ pub trait DataManager: Sized {
     fn decode_vec(len: usize, input: &mut Decoder<'_>) -> Result<Vec<Self>, DataError> {
         managers::sequences::decode_each(len, input)
     }
+
+    /// Reads the elements of an array; in contrast to a sequence, without allocating.
+    #[doc(hidden)]
+    #[inline]
+    fn decode_array<const N: usize>(input: &mut Decoder<'_>) -> Result<[Self; N], DataError> {
+        managers::sequences::decode_array_each(input)
+    }
 }
 
 /// Types that can be keys: equal values have equal words, and different values have different words.

@@ -18,6 +18,11 @@ macro_rules! packed {
         fn decode_vec(len: usize, input: &mut Decoder<'_>) -> Result<Vec<Self>, DataError> {
             input.packed(len)
         }
+
+        #[inline]
+        fn decode_array<const N: usize>(input: &mut Decoder<'_>) -> Result<[Self; N], DataError> {
+            input.packed_array()
+        }
     };
 }
 
@@ -158,6 +163,11 @@ impl DataManager for bool {
         let bytes: Vec<u8> = input.packed(len)?;
         bytes.into_iter().map(|byte| if byte <= 1 { Ok(byte == 1) } else { Err(NO_BOOL) }).collect()
     }
+
+    fn decode_array<const N: usize>(input: &mut Decoder<'_>) -> Result<[Self; N], DataError> {
+        let bytes: [u8; N] = input.packed_array()?;
+        if bytes.iter().all(|byte| *byte <= 1) { Ok(bytes.map(|byte| byte == 1)) } else { Err(NO_BOOL) }
+    }
 }
 
 impl ShmKey for bool {}
@@ -190,6 +200,11 @@ impl DataManager for char {
     fn decode_vec(len: usize, input: &mut Decoder<'_>) -> Result<Vec<Self>, DataError> {
         let codes: Vec<u32> = input.packed(len)?;
         codes.into_iter().map(|code| char::from_u32(code).ok_or(NO_CHAR)).collect()
+    }
+
+    fn decode_array<const N: usize>(input: &mut Decoder<'_>) -> Result<[Self; N], DataError> {
+        let chars = input.packed_array::<u32, N>()?.map(char::from_u32);
+        if chars.iter().all(Option::is_some) { Ok(chars.map(Option::unwrap_or_default)) } else { Err(NO_CHAR) }
     }
 }
 

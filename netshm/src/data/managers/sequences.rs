@@ -35,6 +35,22 @@ pub(crate) fn decode_each<T: DataManager>(len: usize, input: &mut Decoder<'_>) -
     Ok(items)
 }
 
+/// Decodes the elements of an array one by one.
+#[inline]
+pub(crate) fn decode_array_each<T: DataManager, const N: usize>(input: &mut Decoder<'_>) -> Result<[T; N], DataError> {
+    let mut failed = None;
+    let items: [Option<T>; N] = input.nested(|input| {
+        Ok(std::array::from_fn(|_| match failed {
+            None => input.take().map_err(|error| failed = Some(error)).ok(),
+            Some(_) => None,
+        }))
+    })?;
+    match failed {
+        None => Ok(items.map(|item| item.expect("none has failed"))),
+        Some(error) => Err(error),
+    }
+}
+
 /// Decodes elements one by one and hands them over.
 pub(super) fn decode_to<T: DataManager>(
     len: usize,
@@ -228,10 +244,7 @@ impl<T: DataManager, const N: usize> DataManager for [T; N] {
 
     #[inline]
     fn decode(input: &mut Decoder<'_>) -> Result<Self, DataError> {
-        match T::decode_vec(N, input)?.try_into() {
-            Ok(array) => Ok(array),
-            Err(_) => Err(DataError::new("an array", "another number of elements")),
-        }
+        T::decode_array(input)
     }
 
     fn schema(types: &mut Types) -> Schema {

@@ -89,6 +89,10 @@ where
     fn decode_vec(len: usize, input: &mut Decoder<'_>) -> Result<Vec<Self>, DataError> {
         Ok(B::Owned::decode_vec(len, input)?.into_iter().map(Cow::Owned).collect())
     }
+
+    fn decode_array<const N: usize>(input: &mut Decoder<'_>) -> Result<[Self; N], DataError> {
+        Ok(B::Owned::decode_array(input)?.map(Cow::Owned))
+    }
 }
 
 impl<B> ShmKey for Cow<'_, B>
