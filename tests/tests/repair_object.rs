@@ -78,7 +78,8 @@ fn bindings_that_the_index_has_lost_are_found() {
     let all = fs::read(object.name().to_string().replace("file:", "")).unwrap();
     for (word, at) in all.chunks_exact(8).zip((0u64..).step_by(8)) {
         let pointer = u64::from_ne_bytes(word.try_into().unwrap()) >> 23 << 3;
-        if records.contains(&pointer) && !records.contains(&at) {
+        // The text of a short key can look like a pointer.
+        if records.contains(&pointer) && !records.contains(&at) && !word.starts_with(b"key ") {
             file.write_all_at(&[0; 8], at).unwrap();
         }
     }
