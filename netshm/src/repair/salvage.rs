@@ -229,7 +229,8 @@ impl<'a> Salvage<'a> {
         let record = Record::at(region, node)?;
         let words = copied(record.value());
         let each = elements.dense().unwrap_or(1) as usize;
-        let sound = |words: &[u64]| match self.types {
+        let types = self.types;
+        let sound = |words: &[u64]| match types {
             Types::Array { element } => element.accepts(words),
             Types::Table { .. } => false,
         };
