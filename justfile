@@ -28,3 +28,11 @@ example name *arguments:
 # The benchmarks.
 bench *arguments:
     cargo bench -p netshm-benches {{arguments}}
+
+# The table of the README: netshm beside other stores.
+peers *arguments:
+    cargo run --release -p netshm-peers -- {{arguments}}
+
+# Look for input that breaks decoding (`decode`) or the use of damaged objects (`object_bytes`).
+fuzz target *arguments:
+    cargo +nightly fuzz run {{target}} {{arguments}}
