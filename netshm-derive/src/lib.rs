@@ -120,6 +120,7 @@ pub fn shm_key(input: TokenStream) -> TokenStream {
 ///   `/myapp.rows`.
 /// - `#[shm(dir = "path")]`: the objects are files in this directory; that of the field `rows` is called `rows`.
 /// - `#[shm(locking = ..)]`, `#[shm(mode = ..)]`, `#[shm(lock_timeout = ..)]`: for all fields that say nothing else.
+/// - `#[shm(require_owner)]`: objects that belong to another user, or that others may write to, are refused.
 /// - `#[shm(crate = path)]`: where the library is, if its name is not `netshm`.
 ///
 /// # Attributes of fields

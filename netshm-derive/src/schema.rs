@@ -16,6 +16,7 @@ pub(crate) struct SchemaAttrs {
     pub(crate) locking: Option<Given<Expr>>,
     pub(crate) mode: Option<Given<Expr>>,
     pub(crate) lock_timeout: Option<Given<Expr>>,
+    pub(crate) require_owner: Option<Given<()>>,
 }
 
 /// What stands on a field.
@@ -70,7 +71,10 @@ impl SchemaAttrs {
                 "locking" => attr::set(&mut attrs.locking, meta, attr::expression)?,
                 "mode" => attr::set(&mut attrs.mode, meta, attr::expression)?,
                 "lock_timeout" => attr::set(&mut attrs.lock_timeout, meta, attr::expression)?,
-                _ => return Ok(Some("`prefix`, `dir`, `locking`, `mode`, `lock_timeout` and `crate`")),
+                "require_owner" => attr::set(&mut attrs.require_owner, meta, attr::nothing)?,
+                _ => {
+                    return Ok(Some("`prefix`, `dir`, `locking`, `mode`, `lock_timeout`, `require_owner` and `crate`"));
+                }
             }
             Ok(None)
         });

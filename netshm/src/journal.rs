@@ -3,6 +3,7 @@
 //! An entry is written, then counted, then the word changes, each with a Release store: whoever finds the writer dead,
 //! or looks from another processor, sees an entry for every changed word. Storing 0 as the number of entries commits.
 
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use crate::Result;
@@ -139,8 +140,9 @@ impl Journal {
             segment = self.segment(self.current);
         }
         let entry = segment.at.entry(self.entries - segment.first).0;
-        self.raw(region, entry)?.store(place, Relaxed);
-        self.raw(region, entry + 8)?.store(old, Relaxed);
+        let [first, second] = Self::raw_pair(region, entry)?;
+        first.store(place, Relaxed);
+        second.store(old, Relaxed);
         steps::step();
         self.entries += 1;
         // SYNC POINT: log entry. Pairs with the load in `reopen`.
@@ -160,8 +162,7 @@ impl Journal {
             while index > position.max(segment.first) {
                 index -= 1;
                 let entry = segment.at.entry(index - segment.first).0;
-                let place = self.raw(region, entry)?.load(Relaxed);
-                let old = self.raw(region, entry + 8)?.load(Relaxed);
+                let [place, old] = Self::raw_pair(region, entry)?.map(|word| word.load(Relaxed));
                 region.journalled(place)?.store(old, Release);
                 steps::step();
             }
@@ -182,8 +183,13 @@ impl Journal {
         self.current = 0;
     }
 
+    /// The two words of an entry: in the log table, or in a segment of the data area.
     #[inline]
-    fn raw<'r>(&self, region: &'r Region, entry: u64) -> Result<&'r std::sync::atomic::AtomicU64> {
-        if entry < region.geometry().data_start() { Ok(region.field(Place(entry))) } else { region.word(entry) }
+    fn raw_pair(region: &Region, entry: u64) -> Result<[&AtomicU64; 2]> {
+        if entry < region.geometry().data_start() {
+            return Ok([region.field(Place(entry)), region.field(Place(entry + 8))]);
+        }
+        let words = region.words(entry, 2)?;
+        Ok([&words[0], &words[1]])
     }
 }

@@ -444,3 +444,23 @@ fn the_description_says_all_that_was_declared() {
     // A place that does not fit is described as well.
     assert!(Atlas::at("posix:maps").describe().contains("begins with a slash"));
 }
+
+#[derive(ShmSchema)]
+#[shm(dir = "netshm-test-declared", require_owner)]
+struct Guarded {
+    visits: Array<u64>,
+}
+
+#[test]
+fn objects_that_others_may_write_to_are_refused() {
+    let directory = Directory::new("guarded");
+    let state = Guarded::open_in(directory.path()).unwrap();
+    assert_eq!(state.visits.len().unwrap(), 0);
+    drop(state);
+    let (_, name) = Guarded::at(directory.path()).names().unwrap().remove(0);
+    Shm::open(&name).unwrap().set_mode(0o622).unwrap();
+    let Err(error) = Guarded::open_in(directory.path()) else { panic!("it was opened") };
+    assert!(matches!(error, Error::Io { .. }), "{error}");
+    Shm::open(&name).unwrap().set_mode(0o600).unwrap();
+    Guarded::open_in(directory.path()).unwrap();
+}

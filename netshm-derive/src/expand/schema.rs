@@ -64,8 +64,9 @@ fn declaration(library: &Path, input: &SchemaInput) -> TokenStream {
     let attrs = &input.attrs;
     let shared = [("locking", &attrs.locking), ("mode", &attrs.mode), ("lock_timeout", &attrs.lock_timeout)];
     let shared = shared.into_iter().filter_map(|(name, given)| given.as_ref().map(|given| call(name, given)));
+    let require_owner = attrs.require_owner.is_some().then(|| quote!(.require_owner()));
     let entries = input.fields.iter().map(|object| entry(library, object));
-    quote! { #library::declare::Declaration::new(#name, #place) #docs #(#shared)* #(.entry(#entries))* }
+    quote! { #library::declare::Declaration::new(#name, #place) #docs #(#shared)* #require_owner #(.entry(#entries))* }
 }
 
 fn entry(library: &Path, object: &Object) -> TokenStream {

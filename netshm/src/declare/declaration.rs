@@ -38,6 +38,7 @@ pub struct Declaration {
     locking: Option<Locking>,
     mode: Option<u32>,
     lock_timeout: Option<Duration>,
+    require_owner: bool,
 }
 
 /// An entry without its type.
@@ -51,6 +52,7 @@ pub(super) struct Declared {
     pub(super) limits: Limits,
     mode: Option<u32>,
     pub(super) read_only: bool,
+    pub(super) require_owner: bool,
     pub(super) length: Option<usize>,
     pub(super) default: Option<&'static str>,
 }
@@ -69,7 +71,16 @@ pub(super) enum Name {
 impl Declaration {
     /// A schema of that name without any object.
     pub fn new(name: &'static str, place: Place) -> Declaration {
-        Declaration { name, docs: "", place, entries: Vec::new(), locking: None, mode: None, lock_timeout: None }
+        Declaration {
+            name,
+            docs: "",
+            place,
+            entries: Vec::new(),
+            locking: None,
+            mode: None,
+            lock_timeout: None,
+            require_owner: false,
+        }
     }
 
     /// What a person should know about it.
@@ -96,12 +107,20 @@ impl Declaration {
         self
     }
 
+    /// Refuses objects of other users, and such that others may write to, for all entries that follow; see
+    /// [`ShmOptions::require_owner`](crate::ShmOptions::require_owner).
+    pub fn require_owner(mut self) -> Self {
+        self.require_owner = true;
+        self
+    }
+
     /// Adds an object.
     pub fn entry<F>(mut self, entry: Entry<F>) -> Self {
         let mut declared = entry.declared;
         declared.shape.locking = declared.shape.locking.or(self.locking);
         declared.limits.lock_timeout = declared.limits.lock_timeout.or(self.lock_timeout);
         declared.mode = declared.mode.or(self.mode);
+        declared.require_owner = self.require_owner;
         self.entries.push(declared);
         self
     }
@@ -161,6 +180,7 @@ impl<F> Entry<F> {
             shape: Shape::default(),
             limits: Limits::default(),
             mode: None,
+            require_owner: false,
             read_only: false,
             length: None,
             default: None,

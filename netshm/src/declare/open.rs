@@ -158,6 +158,7 @@ impl Opener {
 
     fn descriptor(&mut self, entry: &Declared, name: &ShmName) -> Result<Shm> {
         let mut options = Shm::options();
+        options.require_owner(entry.require_owner);
         if entry.read_only {
             return options.read_only(true).open(name);
         }

@@ -2,8 +2,11 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use smallvec::{SmallVec, smallvec};
+
 use super::bindings::overflow_bucket;
 use super::buckets::{Chain, MOST_BUCKETS, segment_of};
+use super::walk::Cells;
 use crate::heap::Memory;
 use crate::layout::record::{BUCKET_BYTES, BUCKET_WORDS, CELLS, Cell};
 use crate::layout::run::{RUN_HEADER, RunAt, Use};
@@ -75,9 +78,9 @@ fn split(change: &mut Change<'_>, stripe: u32, at: StripeAt, buckets: u64) -> Re
     let region = change.target().region();
     let level = buckets.ilog2();
     let source = buckets - (1 << level);
-    let (mut stay, mut go) = (Vec::new(), Vec::new());
+    let (mut stay, mut go) = (Cells::new(), Cells::new());
     let mut chain = Chain::of(region, at, buckets, source)?;
-    let mut links = vec![chain.at()];
+    let mut links: SmallVec<[u64; 4]> = smallvec![chain.at()];
     loop {
         for word in &chain.bucket()[..CELLS] {
             let cell = Cell(word.load(Relaxed));

@@ -260,8 +260,12 @@ impl Memory for Change<'_> {
 
     #[inline]
     fn store(&mut self, place: Place, value: u64) -> Result<()> {
-        self.preserve(place)?;
-        self.store.region().journalled(place.0)?.store(value, Release);
+        if !self.tx.journal.has_room() {
+            self.grow_log()?;
+        }
+        let word = self.store.region().journalled(place.0)?;
+        self.tx.journal.note(self.store.region(), place.0, word.load(Relaxed))?;
+        word.store(value, Release);
         steps::step();
         Ok(())
     }
