@@ -345,3 +345,41 @@ fn the_self_test_succeeds() {
     assert!(output.status.success(), "{output:?}");
     assert!(String::from_utf8(output.stdout).unwrap().contains("still signed in after a worker was killed"));
 }
+
+/// The first headless browser that is installed, if any is.
+fn browser() -> Option<&'static str> {
+    let runs =
+        |name: &&str| Command::new(name).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
+    ["chromium", "chromium-browser", "google-chrome"].into_iter().find(|name| runs(name))
+}
+
+#[test]
+fn a_browser_shows_the_form() {
+    let Some(browser) = browser() else {
+        println!("skipped: no headless browser is installed");
+        return;
+    };
+    let server = Server::start(&[]);
+    let profile = std::env::temp_dir().join(format!("netshm-test-browser-{}", std::process::id()));
+    let mut process = Command::new(browser)
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"])
+        .arg(format!("--user-data-dir={}", profile.display()))
+        .arg(format!("http://{}/", server.address))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut output = process.stdout.take().unwrap();
+    let (sender, page) = channel();
+    thread::spawn(move || {
+        let mut text = String::new();
+        let _ = output.read_to_string(&mut text);
+        sender.send(text)
+    });
+    let page = page.recv_timeout(LIMIT);
+    let _ = process.kill();
+    let _ = process.wait();
+    let _ = std::fs::remove_dir_all(&profile);
+    let page = page.expect("the browser comes to an end");
+    assert!(page.contains("<form") && page.contains("action=\"/sign-in\""), "{page}");
+}

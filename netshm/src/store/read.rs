@@ -60,10 +60,14 @@ pub(crate) fn read<R>(
     if group::open() > 0 && group::is_open(store) {
         return read_locked(store, limits, stripe, &mut read);
     }
-    match attempt(store, stripe, &mut read) {
-        Attempt::Done(result) => result,
-        Attempt::Spoiled | Attempt::Busy => keep_trying(store, limits, stripe, &mut read),
+    // As in `attempt`, whose outcome would take a while to be passed on.
+    if let Some(stamp) = store.sequence(stripe).begin_reading() {
+        let result = read(View { store, stamp: Some(stamp) });
+        if stamp.holds() {
+            return result;
+        }
     }
+    keep_trying(store, limits, stripe, &mut read)
 }
 
 enum Attempt<R> {
@@ -74,7 +78,6 @@ enum Attempt<R> {
     Busy,
 }
 
-#[inline(always)]
 fn attempt<R>(store: &Store, stripe: u32, read: &mut impl FnMut(View<'_>) -> Result<R>) -> Attempt<R> {
     let Some(stamp) = store.sequence(stripe).begin_reading() else { return Attempt::Busy };
     let result = read(View { store, stamp: Some(stamp) });
