@@ -162,7 +162,7 @@ fn deadlocks_of_two(part: &str, scratch: &Scratch) -> u64 {
 #[test]
 fn two_keys_in_opposite_orders() {
     for locking in SHARING {
-        let scratch = Scratch::posix("cross");
+        let scratch = Scratch::file("cross");
         let table = counts(&scratch, locking);
         assert!(deadlocks_of_two("cross", &scratch) >= 1, "{locking}");
         assert_eq!((table.find("a").unwrap(), table.find("b").unwrap()), (Some(2), Some(2)));
@@ -172,7 +172,7 @@ fn two_keys_in_opposite_orders() {
 #[test]
 fn two_readers_that_both_replace() {
     for locking in SHARING {
-        let scratch = Scratch::posix("upgrade");
+        let scratch = Scratch::file("upgrade");
         let table = counts(&scratch, locking);
         let deadlocks = deadlocks_of_two("upgrade", &scratch);
         // With futexes a group that reads locks for writing at once.

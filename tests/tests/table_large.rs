@@ -1,4 +1,4 @@
-//! Many bindings, long values, and what they cost.
+//! Many bindings, long values, and what they cost. Large objects are files, since some machines have little shared memory.
 
 use netshm::{Error, HashTable, Locking, Shm, Table};
 use netshm_tests::Scratch;
@@ -9,7 +9,7 @@ const METHODS: [Locking; 3] = [Locking::None, Locking::Record, Locking::Futex];
 fn a_hundred_thousand_bindings_of_one_key() {
     const BINDINGS: i32 = 100_000;
     for locking in METHODS {
-        let scratch = Scratch::posix("deep");
+        let scratch = Scratch::file("deep");
         let table = Table::manage(scratch.open(), locking).unwrap();
         table.add(8, &[0]).unwrap();
         (0..BINDINGS).for_each(|number| table.add(7, &[number]).unwrap());
@@ -42,7 +42,7 @@ fn a_hundred_thousand_bindings_of_one_key() {
 #[test]
 fn a_string_of_three_hundred_megabytes() {
     const LENGTH: usize = 300 << 20;
-    let scratch = Scratch::posix("long-string");
+    let scratch = Scratch::file("long-string");
     let table: HashTable<String, String> = HashTable::manage(scratch.open(), Locking::Record).unwrap();
     // Every 64 KiB looks different, so that a piece at the wrong place is noticed.
     let mut long = "0123456789abcdef".repeat(LENGTH / 16).into_bytes();
@@ -130,7 +130,7 @@ fn a_value_larger_than_the_object_may_become_is_an_error_that_loses_nothing() {
 #[test]
 fn a_million_numbers_take_56_bytes_each_at_most() {
     const ENTRIES: u64 = 1_000_000;
-    let scratch = Scratch::posix("million");
+    let scratch = Scratch::file("million");
     let table: HashTable<u64, u64> = HashTable::manage(scratch.open(), Locking::Futex).unwrap();
     (0..ENTRIES).for_each(|key| table.add(&key, &!key).unwrap());
     let size = Shm::open(scratch.name()).unwrap().size().unwrap();
