@@ -22,11 +22,12 @@ struct Kind {
     torment: fn(Shm) -> Result<()>,
 }
 
-const KINDS: [Kind; 4] = [
+const KINDS: [Kind; 5] = [
     Kind { make: |shm| make_texts(shm, Locking::Futex), torment: torment_texts },
     Kind { make: |shm| make_texts(shm, Locking::None), torment: torment_texts },
     Kind { make: make_array, torment: torment_array },
     Kind { make: make_table, torment: torment_table },
+    Kind { make: make_pairs, torment: torment_pairs },
 ];
 
 fn make_texts(shm: Shm, locking: Locking) -> Result<()> {
@@ -101,6 +102,25 @@ fn torment_table(shm: Shm) -> Result<()> {
     Ok(())
 }
 
+fn make_pairs(shm: Shm) -> Result<()> {
+    let table = HashTable::<u64, u64>::options().locking(Locking::Futex).stripes(1).slots(1).init(1).manage(shm)?;
+    (0..70).try_for_each(|number| table.add(&(number % 60), &!number))
+}
+
+fn torment_pairs(shm: Shm) -> Result<()> {
+    let table = HashTable::<u64, u64>::options().lock_timeout(TIMEOUT).manage(shm)?;
+    drop(table.check().map(|report| report.to_string()));
+    for key in 0..65 {
+        drop((table.find(&key), table.find_all(&key)));
+    }
+    drop((table.for_each(|_, _| ()), table.scan().take(1000).last(), table.len()));
+    for key in 0..65 {
+        drop((table.replace(&key, &1), table.add(&(key + 3), &2), table.pop(&(key / 2)), table.remove_all(&(key / 3))));
+    }
+    drop((table.clear(), table.check()));
+    Ok(())
+}
+
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -122,8 +142,8 @@ impl Drop for Scratch {
 }
 
 /// The bytes of the sound objects.
-fn sound() -> &'static [Vec<u8>; 4] {
-    static SOUND: OnceLock<[Vec<u8>; 4]> = OnceLock::new();
+fn sound() -> &'static [Vec<u8>; 5] {
+    static SOUND: OnceLock<[Vec<u8>; 5]> = OnceLock::new();
     SOUND.get_or_init(|| {
         KINDS.map(|kind| {
             let scratch = Scratch::new();
@@ -151,7 +171,7 @@ fn scribble(bytes: &mut [u8], what: u8, place: u16, with: u32) {
 
 fuzz_target!(|input: &[u8]| {
     let Some((first, changes)) = input.split_first() else { return };
-    let kind = usize::from(first % 4);
+    let kind = usize::from(first % KINDS.len() as u8);
     let mut bytes = sound()[kind].clone();
     for change in changes.chunks_exact(7).take(40) {
         let place = u16::from_le_bytes([change[1], change[2]]);

@@ -9,6 +9,7 @@ use crate::directory::{self, Elements};
 use crate::group::GroupError;
 use crate::handle::{Handle, take_out};
 use crate::index::bindings::Payload;
+use crate::layout::bucket::Form;
 use crate::layout::header::Kind;
 use crate::locking::Locking;
 use crate::options::ManageOptions;
@@ -111,6 +112,7 @@ impl<T: DataManager> Array<T> {
             schema: schema.clone(),
             default: default_words.clone(),
             element_words: elements.dense().unwrap_or(0),
+            form: Form::Records,
             show_default: &show,
             shape,
         };

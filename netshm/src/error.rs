@@ -129,7 +129,7 @@ pub enum Error {
     /// The object was written by a build that lays its data out in another way.
     ///
     /// > posix:/x: written by another format: found version 77, build 0102030400000801, this program reads
-    /// > version 1, build 0102030400000801
+    /// > version 2, build 0102030400000801
     #[error("{object}: written by another format: found {found}, this program reads {expected}")]
     #[non_exhaustive]
     UnsupportedVersion {

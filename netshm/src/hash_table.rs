@@ -13,6 +13,7 @@ use crate::handle::{Handle, take_out};
 use crate::index::bindings::{Key, Payload};
 use crate::index::{self, Bindings, bindings};
 use crate::iterate::{self, Items, Keys, Values, Which};
+use crate::layout::bucket::Form;
 use crate::layout::header::Kind;
 use crate::locking::Locking;
 use crate::options::ManageOptions;
@@ -103,6 +104,10 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
             schema: text.clone(),
             default: Vec::new(),
             element_words: 0,
+            form: match schema {
+                ObjectSchema::HashTable { key, value } => Form::of(key.fixed_words(), value.fixed_words()),
+                _ => Form::Records,
+            },
             show_default: &|_| String::new(),
             shape,
         };

@@ -6,7 +6,7 @@ use std::vec;
 use crate::data::{DataManager, ShmKey};
 use crate::handle::{Handle, Raw, take_out};
 use crate::index::{Bindings, Record, walk};
-use crate::layout::record::{CELLS, Cell};
+use crate::layout::bucket::CELLS;
 use crate::store::group::{self, Iteration};
 use crate::store::read::{self, View};
 use crate::{Error, Result};
@@ -83,8 +83,8 @@ fn snapshot<T>(handle: &Handle, stripe: u32, which: Which, take: Take<T>) -> Res
         let mut items = Vec::new();
         let mut since_look = 0;
         for bucket in 0..view.region().field(at.buckets()).load(Relaxed) {
-            for cell in walk::bucket_cells(view.region(), at, bucket)? {
-                for record in Bindings::from(view.region(), at, cell.record()) {
+            for newest in walk::newest_in(view.region(), at, bucket)? {
+                for record in Bindings::from(view.region(), at, newest) {
                     items.push(take(view, &record?)?);
                     since_look += 1;
                     if since_look == LOOK_EACH {
@@ -108,7 +108,8 @@ struct Walker {
     which: Which,
     stripe: u32,
     bucket: u64,
-    cells: smallvec::IntoIter<[Cell; CELLS]>,
+    /// Newest bindings of the keys to come in the present bucket.
+    newest: smallvec::IntoIter<[u64; CELLS]>,
     /// The next older binding of the present key, or 0.
     older: u64,
     /// Bindings met in this stripe; more than it has would mean a circle.
@@ -117,7 +118,7 @@ struct Walker {
 
 impl Walker {
     fn new(which: Which) -> Self {
-        Walker { which, stripe: 0, bucket: 0, cells: walk::Cells::new().into_iter(), older: 0, met: 0 }
+        Walker { which, stripe: 0, bucket: 0, newest: walk::Newest::new().into_iter(), older: 0, met: 0 }
     }
 
     /// The next items; none at the end.
@@ -125,7 +126,7 @@ impl Walker {
         let mut items = Vec::new();
         while items.len() < BATCH {
             let Some(at) = self.next(view)? else { break };
-            let record = Record::at(view.region(), at)?;
+            let record = Record::binding(view.region(), at)?;
             items.push(take(view, &record)?);
             if self.which == Which::All {
                 self.older = record.older();
@@ -142,7 +143,7 @@ impl Walker {
             }
             let at = region.geometry().stripe(self.stripe);
             let next = match std::mem::take(&mut self.older) {
-                0 => self.cells.next().map_or(0, Cell::record),
+                0 => self.newest.next().unwrap_or(0),
                 older => older,
             };
             if next != 0 {
@@ -153,7 +154,7 @@ impl Walker {
                 return Ok(Some(next));
             }
             if self.bucket < region.field(at.buckets()).load(Relaxed) {
-                self.cells = walk::bucket_cells(region, at, self.bucket)?.into_iter();
+                self.newest = walk::newest_in(region, at, self.bucket)?.into_iter();
                 self.bucket += 1;
             } else {
                 (self.stripe, self.bucket, self.met) = (self.stripe + 1, 0, 0);

@@ -179,6 +179,35 @@ fn damaged_tables_without_locking() {
 }
 
 #[test]
+fn damaged_tables_of_pairs() {
+    let make = |object: &Scratch| {
+        let options = HashTable::options().locking(Locking::Futex).stripes(2).init(10).slots(4);
+        let tab: HashTable<u64, u64> = options.manage(object.open()).unwrap();
+        for i in 0..400u64 {
+            tab.add(&(i % 310), &!i).unwrap();
+        }
+    };
+    torment("damage-pairs", make, |object| {
+        let options = HashTable::options().locking(Locking::Futex).lock_timeout(TIMEOUT);
+        let tab: HashTable<u64, u64> = options.manage(Shm::open(object.name())?)?;
+        drop(tab.check()?.to_string());
+        for key in 0..320 {
+            drop((tab.find(&key), tab.find_all(&key)));
+        }
+        drop(tab.find_many(&[1, 2, 3, 500]));
+        drop((tab.for_each(|_, _| ()), tab.scan().take(100_000).last(), tab.len()));
+        for key in 0..320 {
+            drop((tab.replace(&key, &1), tab.add(&(key + 5), &2), tab.remove(&(key / 2)), tab.pop(&(key + 9))));
+            drop((tab.add(&(key + 1000), &3), tab.remove_all(&(key / 3))));
+        }
+        drop(tab.check());
+        drop(tab.clear());
+        drop(tab.check());
+        Ok(())
+    });
+}
+
+#[test]
 fn damaged_primitive_tables() {
     let make = |object: &Scratch| {
         let tab = Table::options().locking(Locking::Futex).stripes(2).init(10).slots(4).manage(object.open()).unwrap();

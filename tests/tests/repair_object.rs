@@ -97,6 +97,68 @@ fn bindings_that_the_index_has_lost_are_found() {
     assert!(tab.check().unwrap().is_clean());
 }
 
+/// Makes an object of pairs, damages every word that satisfies `is`, and repairs it: what is found again.
+fn repaired_pairs(subject: &str, keys: u64, is: impl Fn(u64) -> bool) -> netshm::Repair {
+    let object = Scratch::file(subject);
+    let open = || -> HashTable<u64, u64> {
+        HashTable::options().locking(Locking::Futex).stripes(2).manage(object.open()).unwrap()
+    };
+    let tab = open();
+    (0..keys).for_each(|key| tab.add(&key, &(key + 1_000_000)).unwrap());
+    (0..keys / 2).for_each(|key| assert!(tab.remove(&key).unwrap()));
+    tab.add(&(keys - 1), &7).unwrap();
+    drop(tab);
+    let path = object.name().to_string().replace("file:", "");
+    let mut bytes = fs::read(&path).unwrap();
+    for word in bytes.chunks_exact_mut(8) {
+        if is(u64::from_ne_bytes((&*word).try_into().unwrap())) {
+            word.fill(0xee);
+        }
+    }
+    fs::write(&path, bytes).unwrap();
+    let outcome = repair(object.name()).unwrap();
+    let tab = open();
+    assert!(tab.check().unwrap().is_clean());
+    for key in (keys / 2..keys - 1).filter(|key| !is(*key) && !is(*key + 1_000_000)) {
+        assert_eq!(tab.find_all(&key).unwrap(), [key + 1_000_000], "key {key}");
+    }
+    assert_eq!(tab.find_all(&(keys - 1)).unwrap(), [7, keys + 999_999]);
+    outcome
+}
+
+#[test]
+fn pairs_are_repaired() {
+    let outcome = repaired_pairs("repair-pairs", 3000, |_| false);
+    assert_eq!((outcome.saved, outcome.dropped, outcome.found), (1501, 0, 0), "{outcome}");
+    // Values may be anything; a key that is damaged is not where it belongs.
+    let outcome = repaired_pairs("repair-pair-keys", 3000, |word| word == 2500);
+    assert_eq!((outcome.saved, outcome.dropped, outcome.found), (1500, 1, 0), "{outcome}");
+}
+
+/// Without the number of buckets nothing leads to any segment of the index.
+#[test]
+fn pairs_are_found_without_the_index() {
+    let object = Scratch::file("repair-buckets");
+    let options = || HashTable::<u64, u64>::options().locking(Locking::Futex).stripes(1);
+    let tab = options().manage(object.open()).unwrap();
+    (0..3000).for_each(|key| tab.add(&key, &!key).unwrap());
+    let buckets = tab.stats().unwrap().index / 128;
+    drop(tab);
+    let (found, file) = places(&object, &buckets.to_ne_bytes());
+    // The keys follow the buckets in their stripe.
+    let mut keys = [0; 8];
+    let place = found.into_iter().find(|place| {
+        file.read_exact_at(&mut keys, place + 8).unwrap();
+        u64::from_ne_bytes(keys) == 3000
+    });
+    file.write_all_at(&[0xee; 8], place.unwrap()).unwrap();
+    let outcome = repair(object.name()).unwrap();
+    assert_eq!((outcome.saved, outcome.found), (3000, 3000), "{outcome}");
+    let tab = options().manage(object.open()).unwrap();
+    assert!((0..3000).all(|key| tab.find_all(&key).unwrap() == [!key]));
+    assert!(tab.check().unwrap().is_clean());
+}
+
 #[test]
 fn arrays_are_repaired() {
     let object = Scratch::file("repair-array");

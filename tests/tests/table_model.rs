@@ -159,6 +159,11 @@ proptest! {
     }
 
     #[test]
+    fn number_to_number_is_its_model(shape in shape(), ops in ops()) {
+        short_trace::<HashTable<u64, u64>>("number", shape, &ops);
+    }
+
+    #[test]
     fn number_to_string_is_its_model(shape in shape(), ops in ops()) {
         short_trace::<HashTable<i64, String>>("text", shape, &ops);
     }

@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::blocks::Blocks;
 use super::runs::RunMap;
 use super::{Decodes, Report};
-use crate::index::{Chain, MOST_BUCKETS, Record, bucket_of, segment_of};
-use crate::layout::record::{CELLS, Cell};
+use crate::index::{Chain, Content, MOST_BUCKETS, Record, bucket_of, segment_of};
+use crate::layout::WORD;
 use crate::layout::run::{RUN_HEADER, Use};
 use crate::os::copy;
 use crate::store::Store;
@@ -18,6 +18,13 @@ pub(super) struct Check<'a> {
     pub(super) stripe: u32,
     pub(super) key: Decodes<'a>,
     pub(super) value: Decodes<'a>,
+}
+
+/// The bucket where a key was met, among so many.
+#[derive(Clone, Copy)]
+struct Home {
+    bucket: u64,
+    buckets: u64,
 }
 
 impl Check<'_> {
@@ -71,7 +78,7 @@ impl Check<'_> {
         let region = self.store.region();
         let at = region.geometry().stripe(self.stripe);
         let (mut keys, mut bindings) = (0, 0);
-        let mut known: Vec<(u64, Vec<u64>)> = Vec::new();
+        let mut known: Vec<Vec<u64>> = Vec::new();
         let mut chain = match Chain::of(region, at, buckets, bucket) {
             Ok(chain) => chain,
             Err(error) => {
@@ -80,21 +87,19 @@ impl Check<'_> {
             }
         };
         loop {
-            for (i, word) in chain.bucket()[..CELLS].iter().enumerate() {
-                let cell = Cell(word.load(Relaxed));
-                if cell.is_empty() {
-                    if cell != Cell::EMPTY {
-                        report.finding(chain.at() + i as u64 * 8, "an empty cell keeps bits of a hash");
-                    }
-                    continue;
-                }
-                let (key, behind) = self.bindings(cell, bucket, buckets, blocks, runs, report);
+            let image = chain.image();
+            if image.has_stray_bits() {
+                report.finding(chain.at(), "an empty cell keeps bits of a hash");
+            }
+            for (cell, content) in image.contents() {
+                let newest = content.newest(chain.at(), cell);
+                let (key, behind) = self.bindings(newest, content, Home { bucket, buckets }, blocks, runs, report);
                 (keys, bindings) = (keys + 1, bindings + behind);
                 let Some(key) = key else { continue };
-                if known.iter().any(|(bits, other)| *bits == cell.hash_bits() && *other == key) {
-                    report.finding(chain.at() + i as u64 * 8, "a key has two cells");
+                if known.contains(&key) {
+                    report.finding(chain.at(), "a key has two cells");
                 }
-                known.push((cell.hash_bits(), key));
+                known.push(key);
             }
             let link = chain.link();
             if link == 0 {
@@ -117,36 +122,44 @@ impl Check<'_> {
     /// Checks the stack of bindings behind a cell: the key, if it can be read, and how many there are.
     fn bindings(
         &self,
-        cell: Cell,
-        bucket: u64,
-        buckets: u64,
+        newest: u64,
+        content: Content,
+        home: Home,
         blocks: &mut Blocks<'_>,
         runs: &mut RunMap<'_>,
         report: &mut Report,
     ) -> (Option<Vec<u64>>, u64) {
         let region = self.store.region();
-        let (mut key, mut count, mut next) = (None, 0, cell.record());
+        let (mut key, mut count, mut next) = (None, 0, newest);
         while next != 0 {
-            let record = match Record::at(region, next) {
+            let record = match Record::binding(region, next) {
                 Ok(record) => record,
                 Err(error) => {
                     report.finding(next, error.to_string());
                     break;
                 }
             };
-            let bytes =
-                if record.lengths.is_large() { runs.refer(next, Use::Large, self.stripe) } else { blocks.refer(next) };
-            let Some(bytes) = bytes else {
-                report
-                    .finding(next, "a binding is no block of its stripe, or belongs to two keys, or leads in a circle");
-                break;
-            };
-            report.used += bytes;
+            if record.is_pair() {
+                let bytes = 2 * WORD;
+                (report.used, report.index) = (report.used + bytes, report.index.saturating_sub(bytes));
+            } else {
+                let bytes = if record.lengths.is_large() {
+                    runs.refer(next, Use::Large, self.stripe)
+                } else {
+                    blocks.refer(next)
+                };
+                let Some(bytes) = bytes else {
+                    let what = "a binding is no block of its stripe, or belongs to two keys, or leads in a circle";
+                    report.finding(next, what);
+                    break;
+                };
+                report.used += bytes;
+            }
             count += 1;
             let words = copied(record.key());
             match &key {
                 None => {
-                    self.check_key(&record, &words, cell, bucket, buckets, report);
+                    self.check_key(&record, &words, content, home, report);
                     key = Some(words);
                 }
                 Some(key) if *key != words => report.finding(next, "an older binding has another key"),
@@ -160,18 +173,18 @@ impl Check<'_> {
         (key, count)
     }
 
-    fn check_key(
-        &self,
-        record: &Record<'_>,
-        words: &[u64],
-        cell: Cell,
-        bucket: u64,
-        buckets: u64,
-        report: &mut Report,
-    ) {
+    fn check_key(&self, record: &Record<'_>, words: &[u64], content: Content, home: Home, report: &mut Report) {
         let hash = self.store.hash(words);
-        if self.store.stripe_of(hash) != self.stripe || bucket_of(hash, buckets) != bucket || !cell.agrees(hash) {
+        if self.store.stripe_of(hash) != self.stripe
+            || bucket_of(hash, home.buckets) != home.bucket
+            || !content.agrees(hash)
+        {
             report.finding(record.at, "a key is not where its hash leads");
+        }
+        if let Content::Pair { key, .. } = content
+            && words != [key]
+        {
+            report.finding(record.at, "a binding has another key than its cell");
         }
         if let Err(error) = (self.key)(record.key()) {
             report.finding(record.at, format!("a key cannot be decoded: {error}"));

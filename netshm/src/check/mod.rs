@@ -15,7 +15,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use blocks::Blocks;
-pub(crate) use lost::LostBlocks;
+pub(crate) use lost::UsedBlocks;
 pub use report::{Finding, Report};
 use runs::RunMap;
 

@@ -1,5 +1,6 @@
 //! The run heap, walked from its start.
 
+use std::ops::Range;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::{Report, use_name};
@@ -227,6 +228,12 @@ impl<'a> RunMap<'a> {
         let sound = run.content == Some((content, stripe)) && run.listed && !run.referenced;
         run.referenced |= sound;
         sound.then_some(run.bytes)
+    }
+
+    /// Where the contents of the runs lie that a stripe uses for this.
+    pub(super) fn contents(&self, content: Use, stripe: u32) -> impl Iterator<Item = Range<u64>> {
+        let runs = self.runs.iter().filter(move |run| run.content == Some((content, stripe)));
+        runs.map(|run| run.at + RUN_HEADER..run.at + run.bytes)
     }
 
     /// Reports runs that are neither free nor used by anybody.

@@ -244,6 +244,7 @@ mod tests {
             max_size: 1 << 30,
             schema_bytes: 0,
             default_words: 0,
+            form: crate::layout::bucket::Form::Records,
         };
         let geometry = dimensions.geometry();
         for fixed in [None, Some(1), Some(3), Some(64), Some(65), Some(0)] {

@@ -1,9 +1,10 @@
 //! Changes to the bindings of a key.
 
-use super::buckets::{Chain, OVERFLOW, bucket_of};
+use super::buckets::{Chain, Content, Image, bucket_of, cell_at, value_place};
 use super::{Found, Record};
 use crate::heap::Memory;
-use crate::layout::record::{BUCKET_WORDS, CELLS, Cell, Lengths};
+use crate::layout::bucket::{Cell, Form, LINK, Tag, Tags};
+use crate::layout::record::Lengths;
 use crate::layout::{MAX_VALUE, Place, StripeAt};
 use crate::os::copy;
 use crate::region::Region;
@@ -79,7 +80,7 @@ pub(crate) fn remove(change: &mut Change<'_>, key: Key<'_>) -> Result<bool> {
     change.write_stripe(key.stripe)?;
     match find(change.target().region(), key.at, key.hash, key.words)? {
         None => Ok(false),
-        Some(found) => pop(change, key.stripe, key.at, &found).map(|()| true),
+        Some(found) => pop(change, key, &found).map(|()| true),
     }
 }
 
@@ -89,7 +90,7 @@ pub(crate) fn remove_all(change: &mut Change<'_>, key: Key<'_>) -> Result<u64> {
     let Some(found) = find(change.target().region(), key.at, key.hash, key.words)? else { return Ok(0) };
     let mut count = 0;
     for record in super::Bindings::from(change.target().region(), key.at, found.record.at) {
-        change.free_record(key.stripe, record?.at);
+        free(change, key.stripe, &record?);
         count += 1;
     }
     let bindings = change.load(key.at.bindings())?;
@@ -105,7 +106,7 @@ pub(crate) fn remove_binding(change: &mut Change<'_>, key: Key<'_>, newer: u64, 
     let region = change.target().region();
     let Some(found) = find(region, key.at, key.hash, key.words)? else { return Ok(false) };
     if found.record.at == at {
-        return pop(change, key.stripe, key.at, &found).map(|()| true);
+        return pop(change, key, &found).map(|()| true);
     }
     let start = if newer == 0 { found.record.at } else { newer };
     for record in super::Bindings::from(region, key.at, start) {
@@ -123,19 +124,73 @@ pub(crate) fn remove_binding(change: &mut Change<'_>, key: Key<'_>, newer: u64, 
 }
 
 fn push(change: &mut Change<'_>, key: Key<'_>, value: Payload<'_>, found: Option<Found<'_>>) -> Result<()> {
-    let older = found.map_or(0, |found| found.record.at);
-    let at = write_record(change, key.stripe, key.words, value, older)?;
-    let bindings = change.load(key.at.bindings())?;
-    change.store(key.at.bindings(), bindings.wrapping_add(1))?;
-    let cell = Cell::new(at, key.hash);
     match found {
-        Some(found) => change.store(Place(found.cell_at), cell.0),
-        None => {
-            super::resize::grow(change, key.stripe, key.at)?;
-            enter_cell(change, key.stripe, key.at, cell)?;
-            let keys = change.load(key.at.keys())?;
-            change.store(key.at.keys(), keys.wrapping_add(1))
+        Some(found) => {
+            let older = match found.record.value() {
+                [word] if found.record.is_pair() => {
+                    write_record(change, key.stripe, key.words, Payload::Words(&[word.load(Relaxed)]), 0)?
+                }
+                _ => found.record.at,
+            };
+            let at = write_record(change, key.stripe, key.words, value, older)?;
+            lead_to(change, &found, key.hash, at)?;
         }
+        None => {
+            let content = content(change, key, value)?;
+            super::resize::grow(change, key.stripe, key.at)?;
+            enter(change, key, content)?;
+            let keys = change.load(key.at.keys())?;
+            change.store(key.at.keys(), keys.wrapping_add(1))?;
+        }
+    }
+    let bindings = change.load(key.at.bindings())?;
+    change.store(key.at.bindings(), bindings.wrapping_add(1))
+}
+
+/// What the cell of a new key holds.
+fn content(change: &mut Change<'_>, key: Key<'_>, value: Payload<'_>) -> Result<Content> {
+    match (change.target().geometry().form, key.words, value) {
+        (Form::Pairs, [key_word], Payload::Words([word])) => {
+            Ok(Content::Pair { tag: Tag::new(key.hash, false), key: *key_word, value: *word })
+        }
+        (Form::Pairs, [key_word], value) => {
+            let at = write_record(change, key.stripe, key.words, value, 0)?;
+            Ok(Content::Pair { tag: Tag::new(key.hash, true), key: *key_word, value: at })
+        }
+        (Form::Records, ..) => {
+            let at = write_record(change, key.stripe, key.words, value, 0)?;
+            Ok(Content::Record(Cell::new(at, key.hash)))
+        }
+        // The schema says one word.
+        (Form::Pairs, ..) => Err(Error::Decode {
+            object: change.target().name(),
+            type_name: "a data manager",
+            what: "the encoding of a key has another length than its schema says",
+        }),
+    }
+}
+
+/// Makes the cell of a key lead to a record.
+fn lead_to(change: &mut Change<'_>, found: &Found<'_>, hash: u64, record: u64) -> Result<()> {
+    match change.target().geometry().form {
+        Form::Records => change.store(cell_at(found.bucket, found.cell), Cell::new(record, hash).0),
+        Form::Pairs => set_pair(change, found, Tag::new(hash, true), record),
+    }
+}
+
+/// Changes the tag and the value word of a cell.
+fn set_pair(change: &mut Change<'_>, found: &Found<'_>, tag: Tag, value: u64) -> Result<()> {
+    let tags = Tags(change.load(Place(found.bucket))?);
+    if tags.tag(found.cell) != tag {
+        change.store(Place(found.bucket), tags.with(found.cell, tag).0)?;
+    }
+    change.store(value_place(found.bucket, found.cell), value)
+}
+
+/// Frees a binding's record, if it is one.
+fn free(change: &mut Change<'_>, stripe: u32, binding: &Record<'_>) {
+    if !binding.is_pair() {
+        change.free_record(stripe, binding.at);
     }
 }
 
@@ -148,8 +203,8 @@ fn overwrite(change: &mut Change<'_>, key: Key<'_>, value: Payload<'_>, found: &
         return words.iter().enumerate().try_for_each(|(i, word)| change.store(Place(value_at + i as u64 * 8), *word));
     }
     let at = write_record(change, key.stripe, key.words, value, found.record.older())?;
-    change.store(Place(found.cell_at), Cell::new(at, key.hash).0)?;
-    change.free_record(key.stripe, found.record.at);
+    lead_to(change, found, key.hash, at)?;
+    free(change, key.stripe, &found.record);
     Ok(())
 }
 
@@ -184,56 +239,71 @@ pub(crate) fn write_record(
     Ok(at)
 }
 
-/// Enters a cell for a new key into its bucket's chain.
-fn enter_cell(change: &mut Change<'_>, stripe: u32, at: StripeAt, cell: Cell) -> Result<()> {
+/// Enters a new key into its bucket's chain.
+fn enter(change: &mut Change<'_>, key: Key<'_>, content: Content) -> Result<()> {
     let region = change.target().region();
-    let buckets = change.load(at.buckets())?;
-    let mut chain = Chain::of(region, at, buckets, bucket_of(cell.hash_bits(), buckets))?;
+    let buckets = change.load(key.at.buckets())?;
+    let mut chain = Chain::of(region, key.at, buckets, bucket_of(key.hash, buckets))?;
     loop {
-        if let Some(free) = chain.bucket()[..CELLS].iter().position(|word| Cell(word.load(Relaxed)).is_empty()) {
-            return change.store(Place(chain.at() + free as u64 * 8), cell.0);
+        if let Some(cell) = chain.free_cell() {
+            return content.store(change, chain.at(), cell);
         }
         if !chain.advance()? {
-            let overflow = overflow_bucket(change, stripe, &[cell])?;
-            return change.store(Place(chain.at() + CELLS as u64 * 8), overflow);
+            let overflow = overflow_bucket(change, key.stripe, &[content], 0)?;
+            return change.store(link_of(chain.at()), overflow);
         }
     }
 }
 
-/// Makes an overflow bucket with these cells: the address of its record.
-pub(super) fn overflow_bucket(change: &mut Change<'_>, stripe: u32, cells: &[Cell]) -> Result<u64> {
-    let mut words = [0; BUCKET_WORDS];
-    for (word, cell) in words.iter_mut().zip(cells) {
-        *word = cell.0;
-    }
-    write_record(change, stripe, &[], Payload::Words(&words), 0)
+/// Makes an overflow bucket with so many cells as fit, in front of another one: the address of its record.
+pub(super) fn overflow_bucket(change: &mut Change<'_>, stripe: u32, contents: &[Content], link: u64) -> Result<u64> {
+    let mut image = Image::empty(change.target().geometry().form);
+    image.take_from(&mut contents.iter().copied());
+    image.set_link(link);
+    write_record(change, stripe, &[], Payload::Words(image.words()), 0)
 }
 
-fn pop(change: &mut Change<'_>, stripe: u32, at: StripeAt, found: &Found<'_>) -> Result<()> {
+/// Where a bucket keeps the link to the next one of its chain.
+fn link_of(bucket: u64) -> Place {
+    Place(bucket + LINK as u64 * 8)
+}
+
+fn pop(change: &mut Change<'_>, key: Key<'_>, found: &Found<'_>) -> Result<()> {
     let older = found.record.older();
-    let bindings = change.load(at.bindings())?;
-    change.store(at.bindings(), bindings.saturating_sub(1))?;
-    change.free_record(stripe, found.record.at);
+    let bindings = change.load(key.at.bindings())?;
+    change.store(key.at.bindings(), bindings.saturating_sub(1))?;
+    free(change, key.stripe, &found.record);
     if older == 0 {
-        return drop_key(change, stripe, at, found);
+        return drop_key(change, key.stripe, key.at, found);
     }
-    let cell = Cell(change.load(Place(found.cell_at))?);
-    change.store(Place(found.cell_at), Cell::new(older, cell.hash_bits()).0)
+    if change.target().geometry().form == Form::Pairs {
+        let last = Record::at(change.target().region(), older)?;
+        if let ([word], 0) = (last.value(), last.older()) {
+            // A single binding lies in the bucket again.
+            change.free_record(key.stripe, older);
+            return set_pair(change, found, Tag::new(key.hash, false), word.load(Relaxed));
+        }
+    }
+    lead_to(change, found, key.hash, older)
 }
 
 /// Empties the cell of a key, and takes an overflow bucket out of its chain when that empties it.
 fn drop_key(change: &mut Change<'_>, stripe: u32, at: StripeAt, found: &Found<'_>) -> Result<()> {
-    change.store(Place(found.cell_at), Cell::EMPTY.0)?;
+    match change.target().geometry().form {
+        Form::Records => change.store(cell_at(found.bucket, found.cell), 0)?,
+        Form::Pairs => {
+            let tags = Tags(change.load(Place(found.bucket))?);
+            change.store(Place(found.bucket), tags.without(found.cell).0)?;
+        }
+    }
     let keys = change.load(at.keys())?;
     change.store(at.keys(), keys.saturating_sub(1))?;
-    if let Some(before) = found.before {
-        let words = change.target().region().words(found.bucket, BUCKET_WORDS as u64)?;
-        if words[..CELLS].iter().all(|word| Cell(word.load(Relaxed)).is_empty()) {
-            change.store(Place(before + CELLS as u64 * 8), words[CELLS].load(Relaxed))?;
-            change.free_record(stripe, found.bucket - 8);
-        }
+    if let Some(before) = found.before
+        && Image::of(change.target().region(), found.bucket)?.is_empty()
+    {
+        let next = change.load(link_of(found.bucket))?;
+        change.store(link_of(before), next)?;
+        change.free_record(stripe, found.bucket - 8);
     }
     super::resize::shrink(change, stripe, at)
 }
-
-const _: () = assert!(OVERFLOW.words() == 9);

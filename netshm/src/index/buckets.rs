@@ -1,12 +1,19 @@
-//! Buckets: where they lie, and the chains that they form.
+//! Buckets: where they lie, the chains that they form, and what their cells hold.
 
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
+use smallvec::SmallVec;
+
 use crate::Result;
-use crate::layout::record::{BUCKET_BYTES, BUCKET_WORDS, CELLS, Cell, Head, Lengths};
-use crate::layout::{SEGMENTS, StripeAt};
+use crate::heap::Memory;
+use crate::layout::bucket::{CELLS, Cell, Form, LINK, MOST_WORDS, Tag, Tags, before_pair};
+use crate::layout::record::Head;
+use crate::layout::{Place, SEGMENTS, StripeAt};
 use crate::region::Region;
+use crate::store::{Change, Store};
+
+use super::PAIR;
 
 /// Buckets in each of the first four segments; then four segments of each size follow.
 const FIRST: u64 = 4;
@@ -40,13 +47,11 @@ const _: () = assert!(4 + (MOST_BUCKETS.ilog2() - 4) * 4 <= SEGMENTS);
 pub(crate) struct Chain<'a> {
     region: &'a Region,
     at: u64,
-    words: &'a [AtomicU64; BUCKET_WORDS],
+    form: Form,
+    words: &'a [AtomicU64],
     before: Option<u64>,
     steps: u32,
 }
-
-/// Lengths of the record that holds an overflow bucket.
-pub(crate) const OVERFLOW: Lengths = Lengths { key: 0, value: BUCKET_WORDS as u64 };
 
 impl<'a> Chain<'a> {
     /// The chain of a bucket.
@@ -56,7 +61,8 @@ impl<'a> Chain<'a> {
             return Err(region.corrupt(stripe.buckets().0, "a stripe has more buckets than there can be"));
         }
         let at = address_of(region, stripe, bucket);
-        Ok(Chain { region, at, words: bucket_words(region, at)?, before: None, steps: 0 })
+        let form = region.geometry().form;
+        Ok(Chain { region, at, form, words: region.words(at, form.words() as u64)?, before: None, steps: 0 })
     }
 
     /// Address of the present bucket.
@@ -66,19 +72,40 @@ impl<'a> Chain<'a> {
     }
 
     /// The bucket that leads to the present one.
+    #[inline]
     pub(crate) fn before(&self) -> Option<u64> {
         self.before
     }
 
     /// Words of the present bucket.
     #[inline]
-    pub(crate) fn bucket(&self) -> &'a [AtomicU64; BUCKET_WORDS] {
+    pub(crate) fn words(&self) -> &'a [AtomicU64] {
         self.words
     }
 
+    /// The form of the buckets.
+    #[inline]
+    pub(crate) fn form(&self) -> Form {
+        self.form
+    }
+
+    /// A copy of the present bucket.
+    pub(crate) fn image(&self) -> Image {
+        Image::copied(self.form, self.words)
+    }
+
+    /// An unused cell of the present bucket.
+    pub(crate) fn free_cell(&self) -> Option<usize> {
+        match self.form {
+            Form::Records => self.words[..CELLS].iter().position(|word| Cell(word.load(Relaxed)).is_empty()),
+            Form::Pairs => Tags(self.words[0].load(Relaxed)).first_free(),
+        }
+    }
+
     /// Address of the overflow record behind the present bucket, or 0.
+    #[inline]
     pub(crate) fn link(&self) -> u64 {
-        self.words[CELLS].load(Relaxed)
+        self.words[LINK].load(Relaxed)
     }
 
     /// Goes on to the next overflow bucket.
@@ -93,12 +120,12 @@ impl<'a> Chain<'a> {
     fn follow(&mut self, link: u64) -> Result<bool> {
         self.steps += 1;
         let head = Head(self.region.word(link)?.load(Relaxed));
-        if self.steps > LONGEST_CHAIN || head.is_free() || head.is_long() || head.lengths() != OVERFLOW {
+        if self.steps > LONGEST_CHAIN || head.is_free() || head.is_long() || head.lengths() != self.form.overflow() {
             return Err(self.region.corrupt(self.at, "a bucket's chain leads astray"));
         }
         self.before = Some(self.at);
         self.at = link + 8;
-        self.words = bucket_words(self.region, self.at)?;
+        self.words = self.region.words(self.at, self.form.words() as u64)?;
         Ok(true)
     }
 }
@@ -108,12 +135,187 @@ impl<'a> Chain<'a> {
 pub(super) fn address_of(region: &Region, stripe: StripeAt, bucket: u64) -> u64 {
     let (segment, place, _) = segment_of(bucket);
     let start = region.field(stripe.segment(segment)).load(Relaxed);
-    start.wrapping_add(place * BUCKET_BYTES)
+    start.wrapping_add(place * region.geometry().form.bytes())
 }
 
-#[inline(always)]
-fn bucket_words(region: &Region, at: u64) -> Result<&[AtomicU64; BUCKET_WORDS]> {
-    region.words(at, BUCKET_WORDS as u64)?.try_into().map_err(|_| region.corrupt(at, "a bucket is cut off"))
+/// What a used cell holds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Content {
+    /// A pointer to the newest binding.
+    Record(Cell),
+    /// A key, and its value or a pointer to its newest binding.
+    Pair { tag: Tag, key: u64, value: u64 },
+}
+
+impl Content {
+    /// Bits of the key's hash: enough to tell its bucket.
+    pub(super) fn hash_bits(self, store: &Store) -> u64 {
+        match self {
+            Content::Record(cell) => cell.hash_bits(),
+            Content::Pair { key, .. } => store.hash(&[key]),
+        }
+    }
+
+    /// Whether the bits of the hash that the cell keeps agree with `hash`.
+    pub(crate) fn agrees(self, hash: u64) -> bool {
+        match self {
+            Content::Record(cell) => cell.agrees(hash),
+            Content::Pair { tag, .. } => tag.agrees(hash),
+        }
+    }
+
+    /// The newest binding: the address of its record, or of the pair in the cell of a bucket.
+    pub(crate) fn newest(self, bucket: u64, cell: usize) -> u64 {
+        match self {
+            Content::Record(cell) => cell.record(),
+            Content::Pair { tag, value, .. } if tag.is_stack() => value,
+            Content::Pair { .. } => pair_at(bucket, cell),
+        }
+    }
+
+    /// Puts it into an unused cell of a bucket.
+    pub(super) fn store(self, change: &mut Change<'_>, bucket: u64, cell: usize) -> Result<()> {
+        match self {
+            Content::Record(content) => change.store(cell_at(bucket, cell), content.0),
+            Content::Pair { tag, key, value } => {
+                let place = value_place(bucket, cell);
+                change.fill(Place(place.0 - 8), key)?;
+                change.fill(place, value)?;
+                let tags = Tags(change.load(Place(bucket))?);
+                change.store(Place(bucket), tags.with(cell, tag).0)
+            }
+        }
+    }
+}
+
+/// Where a cell of the form [`Form::Records`] lies.
+pub(super) fn cell_at(bucket: u64, cell: usize) -> Place {
+    Place(bucket + cell as u64 * 8)
+}
+
+/// Where the value word of a cell of the form [`Form::Pairs`] lies, behind the key word.
+pub(super) fn value_place(bucket: u64, cell: usize) -> Place {
+    Place(bucket + (before_pair(cell) as u64 + 2) * 8)
+}
+
+/// The address of a pair, as of a binding: marked, and as if it were a record, whose head is in front of its key.
+#[inline]
+pub(super) fn pair_at(bucket: u64, cell: usize) -> u64 {
+    (bucket + before_pair(cell) as u64 * 8) | PAIR
+}
+
+/// A private copy of a bucket.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Image {
+    form: Form,
+    words: [u64; MOST_WORDS],
+}
+
+/// What the cells of a bucket's chain hold; seldom more than one bucket does.
+pub(crate) type Contents = SmallVec<[Content; CELLS]>;
+
+impl Image {
+    pub(super) fn empty(form: Form) -> Self {
+        Image { form, words: [0; MOST_WORDS] }
+    }
+
+    /// A copy of the bucket at an address.
+    pub(crate) fn of(region: &Region, bucket: u64) -> Result<Self> {
+        let form = region.geometry().form;
+        Ok(Self::copied(form, region.words(bucket, form.words() as u64)?))
+    }
+
+    fn copied(form: Form, stored: &[AtomicU64]) -> Self {
+        let mut image = Image::empty(form);
+        image.words.iter_mut().zip(stored).for_each(|(word, stored)| *word = stored.load(Relaxed));
+        image
+    }
+
+    /// All words of the bucket.
+    pub(super) fn words(&self) -> &[u64] {
+        &self.words[..self.form.words()]
+    }
+
+    fn tags(&self) -> Tags {
+        Tags(self.words[0])
+    }
+
+    /// What a cell holds, if it is used.
+    pub(crate) fn content(&self, cell: usize) -> Option<Content> {
+        match self.form {
+            Form::Records => Some(Cell(self.words[cell])).filter(|cell| !cell.is_empty()).map(Content::Record),
+            Form::Pairs => {
+                let (tag, before) = (self.tags().tag(cell), before_pair(cell));
+                let (key, value) = (self.words[before + 1], self.words[before + 2]);
+                tag.is_used().then_some(Content::Pair { tag, key, value })
+            }
+        }
+    }
+
+    /// The used cells.
+    pub(crate) fn contents(&self) -> impl Iterator<Item = (usize, Content)> {
+        (0..CELLS).filter_map(|cell| Some((cell, self.content(cell)?)))
+    }
+
+    /// Whether no cell is used, though bits of it may be set.
+    pub(crate) fn is_empty(&self) -> bool {
+        (0..CELLS).all(|cell| self.content(cell).is_none())
+    }
+
+    /// Whether an unused cell has bits set that should be clear.
+    pub(crate) fn has_stray_bits(&self) -> bool {
+        match self.form {
+            Form::Records => self.words[..CELLS].iter().any(|word| Cell(*word).is_empty() && *word != 0),
+            Form::Pairs => {
+                let used = (0..CELLS).filter(|cell| self.tags().tag(*cell).is_used());
+                used.fold(self.tags(), Tags::without).0 != 0
+            }
+        }
+    }
+
+    pub(super) fn clear(&mut self, cell: usize) {
+        match self.form {
+            Form::Records => self.words[cell] = 0,
+            Form::Pairs => self.words[0] = self.tags().without(cell).0,
+        }
+    }
+
+    pub(super) fn link(&self) -> u64 {
+        self.words[LINK]
+    }
+
+    pub(super) fn set_link(&mut self, link: u64) {
+        self.words[LINK] = link;
+    }
+
+    /// Puts as many as there is room for into unused cells.
+    pub(super) fn take_from(&mut self, contents: &mut impl Iterator<Item = Content>) {
+        for cell in 0..CELLS {
+            if self.content(cell).is_some() {
+                continue;
+            }
+            match contents.next() {
+                None => return,
+                Some(Content::Record(content)) => self.words[cell] = content.0,
+                Some(Content::Pair { tag, key, value }) => {
+                    let before = before_pair(cell);
+                    self.words[0] = self.tags().with(cell, tag).0;
+                    (self.words[before + 1], self.words[before + 2]) = (key, value);
+                }
+            }
+        }
+    }
+
+    /// Makes a bucket what the copy is.
+    pub(super) fn store(&self, change: &mut Change<'_>, bucket: u64) -> Result<()> {
+        for (word, i) in self.words().iter().zip(0..) {
+            let place = Place(bucket + i * 8);
+            if change.load(place)? != *word {
+                change.store(place, *word)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -139,6 +341,24 @@ mod tests {
                 assert!(new == old || new == buckets, "hash {hash} goes from {old} to {new} of {buckets}");
                 assert!(old < buckets);
             }
+        }
+    }
+
+    #[test]
+    fn an_image_takes_what_fits() {
+        for form in [Form::Records, Form::Pairs] {
+            let contents = [1u64, 2, 3, 4, 5, 6, 7, 8, 9].map(|i| match form {
+                Form::Records => Content::Record(Cell::new(i * 8, i)),
+                Form::Pairs => Content::Pair { tag: Tag::new(0, i % 2 == 0), key: i, value: i * 8 },
+            });
+            let (mut image, mut rest) = (Image::empty(form), contents.into_iter());
+            assert!(image.is_empty());
+            image.take_from(&mut rest);
+            assert_eq!((image.contents().count(), rest.len()), (CELLS, 2));
+            image.clear(3);
+            assert_eq!(image.contents().map(|(cell, _)| cell).collect::<Vec<_>>(), [0, 1, 2, 4, 5, 6]);
+            image.take_from(&mut rest);
+            assert!(image.content(3).is_some() && image.link() == 0 && !image.has_stray_bits());
         }
     }
 }

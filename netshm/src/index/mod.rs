@@ -1,27 +1,35 @@
 //! The hash index of a stripe, and the stacks of bindings behind it.
 //!
-//! A bucket is a cache line: seven cells and a link to an overflow bucket. A cell holds some bits of a key's hash and
-//! leads to the newest binding of the key, which leads to the older ones. The index grows by one bucket at a time (linear
-//! hashing: W. Litwin, "Linear hashing: a new tool for file and table addressing", 1980), so no operation ever waits for
-//! a table to be copied; the hash bits in the cells suffice for that, no record is touched.
+//! A bucket has seven cells and a link to an overflow bucket. A cell holds some bits of a key's hash and leads to the
+//! newest binding of the key, which leads to the older ones; where key and value take one word each, it holds them
+//! itself, as long as there is one binding ([`Form`](crate::layout::bucket::Form)). The index grows by one bucket at a
+//! time (linear hashing: W. Litwin, "Linear hashing: a new tool for file and table addressing", 1980), so no operation
+//! ever waits for a table to be copied; the hash bits in the cells suffice for that, no record is touched.
 
 pub(crate) mod bindings;
 mod buckets;
 mod resize;
 pub(crate) mod walk;
 
-pub(crate) use buckets::{Chain, MOST_BUCKETS, bucket_of, segment_of};
+pub(crate) use buckets::{Chain, Content, Image, MOST_BUCKETS, bucket_of, segment_of};
+
+use buckets::pair_at;
 
 use crate::Result;
 use crate::layout::StripeAt;
-use crate::layout::record::{BUCKET_WORDS, Cell, Head, Lengths};
+use crate::layout::bucket::{CELLS, Cell, Form, Tags, before_pair};
+use crate::layout::record::{Head, Lengths};
 use crate::region::Region;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// A record as it lies in shared memory.
+/// Marks the address of a binding that is no record but a pair in its bucket.
+const PAIR: u64 = 1;
+
+/// A binding as it lies in shared memory: a record, or a pair in its bucket. Arrays use records too.
 #[derive(Clone, Copy)]
 pub(crate) struct Record<'a> {
+    /// Its address; marked if it is a pair.
     pub(crate) at: u64,
     pub(crate) head: Head,
     pub(crate) lengths: Lengths,
@@ -52,6 +60,25 @@ impl<'a> Record<'a> {
         if lengths.is_long() { Ok(lengths) } else { Err(region.corrupt(at, "a record's head and lengths disagree")) }
     }
 
+    /// A pair: its key, its value, and the word before them, which stands for the head that it does not need.
+    #[inline(always)]
+    fn pair(at: u64, words: &'a [AtomicU64]) -> Record<'a> {
+        const LENGTHS: Lengths = Lengths { key: 1, value: 1 };
+        Record { at, head: Head::record(LENGTHS, 0, 0), lengths: LENGTHS, words }
+    }
+
+    /// The binding at an address, which may be marked as that of a pair.
+    #[inline]
+    pub(crate) fn binding(region: &'a Region, at: u64) -> Result<Record<'a>> {
+        if at & PAIR == 0 { Self::at(region, at) } else { Ok(Self::pair(at, region.words(at & !PAIR, 3)?)) }
+    }
+
+    /// Whether it is a pair in its bucket.
+    #[inline]
+    pub(crate) fn is_pair(&self) -> bool {
+        self.at & PAIR != 0
+    }
+
     /// Words of the key.
     #[inline]
     pub(crate) fn key(&self) -> &'a [AtomicU64] {
@@ -66,8 +93,9 @@ impl<'a> Record<'a> {
     }
 
     /// Address of the first word of the value.
+    #[inline]
     pub(crate) fn value_at(&self) -> u64 {
-        self.at + (self.lengths.head_words() + self.lengths.key) * 8
+        (self.at & !PAIR) + (self.lengths.head_words() + self.lengths.key) * 8
     }
 
     /// Address of the next older binding, or 0.
@@ -87,11 +115,11 @@ impl<'a> Record<'a> {
 /// Where a key was found.
 #[derive(Clone, Copy)]
 pub(crate) struct Found<'a> {
-    /// Address of the cell.
-    pub(crate) cell_at: u64,
-    /// Address of the bucket that holds it, and of the one that leads there, if it is an overflow bucket.
+    /// Address of the bucket, and of the one that leads there, if it is an overflow bucket.
     pub(crate) bucket: u64,
     pub(crate) before: Option<u64>,
+    /// Number of the cell in it.
+    pub(crate) cell: usize,
     /// The newest binding.
     pub(crate) record: Record<'a>,
 }
@@ -105,16 +133,12 @@ pub(crate) fn find<'a>(region: &'a Region, stripe: StripeAt, hash: u64, key: &[u
     }
     let mut chain = Chain::of(region, stripe, buckets, bucket_of(hash, buckets))?;
     loop {
-        let words: &[AtomicU64; BUCKET_WORDS] = chain.bucket();
-        for (i, word) in words[..BUCKET_WORDS - 1].iter().enumerate() {
-            let cell = Cell(word.load(Relaxed));
-            if cell.agrees(hash) && !cell.is_empty() {
-                let record = Record::at(region, cell.record())?;
-                if record.has_key(key) {
-                    let cell_at = chain.at() + i as u64 * 8;
-                    return Ok(Some(Found { cell_at, bucket: chain.at(), before: chain.before(), record }));
-                }
-            }
+        let found = match (chain.form(), key) {
+            (Form::Pairs, [key]) => find_pair(region, &chain, hash, *key)?,
+            _ => find_record(region, &chain, hash, key)?,
+        };
+        if let Some((cell, record)) = found {
+            return Ok(Some(Found { bucket: chain.at(), before: chain.before(), cell, record }));
         }
         if !chain.advance()? {
             return Ok(None);
@@ -122,22 +146,74 @@ pub(crate) fn find<'a>(region: &'a Region, stripe: StripeAt, hash: u64, key: &[u
     }
 }
 
+/// Looks a key up in one bucket of the form [`Form::Records`].
+#[inline(always)]
+fn find_record<'a>(
+    region: &'a Region,
+    chain: &Chain<'a>,
+    hash: u64,
+    key: &[u64],
+) -> Result<Option<(usize, Record<'a>)>> {
+    for (i, word) in chain.words()[..CELLS].iter().enumerate() {
+        let cell = Cell(word.load(Relaxed));
+        if cell.agrees(hash) && !cell.is_empty() {
+            let record = Record::at(region, cell.record())?;
+            if record.has_key(key) {
+                return Ok(Some((i, record)));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Looks a key up in one bucket of the form [`Form::Pairs`].
+#[inline(always)]
+fn find_pair<'a>(region: &'a Region, chain: &Chain<'a>, hash: u64, key: u64) -> Result<Option<(usize, Record<'a>)>> {
+    let words = chain.words();
+    let tags = Tags(words[0].load(Relaxed));
+    for cell in tags.candidates(hash) {
+        let before = before_pair(cell);
+        let pair = &words[before..before + 3];
+        if pair[1].load(Relaxed) == key {
+            if tags.tag(cell).is_stack() {
+                return newest_of_stack(region, chain, pair, key).map(|record| Some((cell, record)));
+            }
+            return Ok(Some((cell, Record::pair(pair_at(chain.at(), cell), pair))));
+        }
+    }
+    Ok(None)
+}
+
+#[cold]
+fn newest_of_stack<'a>(region: &'a Region, chain: &Chain<'a>, pair: &[AtomicU64], key: u64) -> Result<Record<'a>> {
+    let record = Record::at(region, pair[2].load(Relaxed))?;
+    if record.has_key(&[key]) {
+        Ok(record)
+    } else {
+        Err(region.corrupt(chain.at(), "a binding has another key than its cell"))
+    }
+}
+
 /// Asks for the memory of the bucket that a key belongs to.
 pub(crate) fn prefetch_bucket(region: &Region, stripe: StripeAt, hash: u64) {
     let buckets = region.field(stripe.buckets()).load(Relaxed);
     if (1..=MOST_BUCKETS).contains(&buckets) {
-        region.prefetch(buckets::address_of(region, stripe, bucket_of(hash, buckets)));
+        let at = buckets::address_of(region, stripe, bucket_of(hash, buckets));
+        region.prefetch(at);
+        if region.geometry().form == Form::Pairs {
+            region.prefetch(at + 64);
+        }
     }
 }
 
-/// Asks for the memory of the newest binding of a key, as its bucket tells.
+/// Asks for the memory of the newest binding of a key, as its bucket tells; pairs are in the bucket.
 pub(crate) fn prefetch_record(region: &Region, stripe: StripeAt, hash: u64) {
     let buckets = region.field(stripe.buckets()).load(Relaxed);
-    if buckets == 0 {
+    if buckets == 0 || region.geometry().form == Form::Pairs {
         return;
     }
     let Ok(chain) = Chain::of(region, stripe, buckets, bucket_of(hash, buckets)) else { return };
-    let cells = chain.bucket()[..BUCKET_WORDS - 1].iter().map(|word| Cell(word.load(Relaxed)));
+    let cells = chain.words()[..CELLS].iter().map(|word| Cell(word.load(Relaxed)));
     for cell in cells.filter(|cell| cell.agrees(hash) && !cell.is_empty()) {
         region.prefetch(cell.record());
     }
@@ -169,7 +245,7 @@ impl<'a> Iterator for Bindings<'a> {
             return Some(Err(self.region.corrupt(at, "a stack of bindings is longer than the stripe has bindings")));
         }
         self.left -= 1;
-        let record = Record::at(self.region, self.next);
+        let record = Record::binding(self.region, self.next);
         self.next = record.as_ref().map_or(0, Record::older);
         Some(record)
     }

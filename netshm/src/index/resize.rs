@@ -2,15 +2,14 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use smallvec::{SmallVec, smallvec};
+use smallvec::SmallVec;
 
 use super::bindings::overflow_bucket;
-use super::buckets::{Chain, MOST_BUCKETS, segment_of};
-use super::walk::Cells;
+use super::buckets::{Chain, Content, Contents, Image, MOST_BUCKETS, segment_of};
 use crate::heap::Memory;
-use crate::layout::record::{BUCKET_BYTES, BUCKET_WORDS, CELLS, Cell};
+use crate::layout::StripeAt;
+use crate::layout::bucket::CELLS;
 use crate::layout::run::{RUN_HEADER, RunAt, Use};
-use crate::layout::{Place, StripeAt};
 use crate::store::Change;
 use crate::{Error, Result};
 
@@ -23,7 +22,7 @@ const FEW: u64 = 16;
 /// Chains longer than this are not split: it would not make them shorter.
 const LONGEST_SPLIT: usize = 64;
 /// Log entries that shrinking needs at most.
-const SHRINK_ROOM: u64 = 40;
+const SHRINK_ROOM: u64 = 48;
 
 /// Makes room for one more key, if the index is full enough.
 pub(super) fn grow(change: &mut Change<'_>, stripe: u32, at: StripeAt) -> Result<()> {
@@ -57,7 +56,8 @@ fn fill_segments(change: &mut Change<'_>, stripe: u32, at: StripeAt, buckets: u6
     while bucket < buckets {
         let (_, _, size) = segment_of(bucket);
         let start = take_segment(change, stripe, at, bucket)?;
-        for word in change.target().region().words(start, size.min(buckets - bucket) * BUCKET_WORDS as u64)? {
+        let words = change.target().geometry().form.words() as u64;
+        for word in change.target().region().words(start, size.min(buckets - bucket) * words)? {
             word.store(0, Relaxed);
         }
         bucket += size;
@@ -68,7 +68,8 @@ fn fill_segments(change: &mut Change<'_>, stripe: u32, at: StripeAt, buckets: u6
 /// Takes the segment that starts with that bucket: the address of its buckets.
 fn take_segment(change: &mut Change<'_>, stripe: u32, at: StripeAt, bucket: u64) -> Result<u64> {
     let (segment, _, size) = segment_of(bucket);
-    let run = change.records(stripe).take_run(change, size * BUCKET_BYTES, Use::Segment)?;
+    let bytes = size * change.target().geometry().form.bytes();
+    let run = change.records(stripe).take_run(change, bytes, Use::Segment)?;
     change.store(at.segment(segment), run.content())?;
     Ok(run.content())
 }
@@ -78,67 +79,68 @@ fn split(change: &mut Change<'_>, stripe: u32, at: StripeAt, buckets: u64) -> Re
     let region = change.target().region();
     let level = buckets.ilog2();
     let source = buckets - (1 << level);
-    let (mut stay, mut go) = (Cells::new(), Cells::new());
+    let mut go = Contents::new();
     let mut chain = Chain::of(region, at, buckets, source)?;
-    let mut links: SmallVec<[u64; 4]> = smallvec![chain.at()];
+    let mut images: SmallVec<[(u64, Image); 2]> = SmallVec::new();
     loop {
-        for word in &chain.bucket()[..CELLS] {
-            let cell = Cell(word.load(Relaxed));
-            if !cell.is_empty() {
-                if cell.hash_bits() & (1 << level) == 0 { &mut stay } else { &mut go }.push(cell);
+        let mut image = chain.image();
+        for cell in 0..CELLS {
+            if let Some(content) = image.content(cell)
+                && content.hash_bits(change.target()) & (1 << level) != 0
+            {
+                go.push(content);
+                image.clear(cell);
             }
         }
+        images.push((chain.at(), image));
         if !chain.advance()? {
             break;
         }
-        links.push(chain.at());
-        if links.len() > LONGEST_SPLIT {
+        if images.len() == LONGEST_SPLIT {
             return Ok(());
         }
     }
     let (segment, place, _) = segment_of(buckets);
     let start =
         if place == 0 { take_segment(change, stripe, at, buckets)? } else { change.load(at.segment(segment))? };
-    fill_fresh(change, stripe, start + place * BUCKET_BYTES, &go)?;
+    fill_fresh(change, stripe, start + place * chain.form().bytes(), &go)?;
     if !go.is_empty() {
-        pack(change, stripe, &links, &stay)?;
+        pack(change, stripe, &mut images)?;
     }
     change.store(at.buckets(), buckets + 1)
 }
 
 /// Fills a bucket that nobody knows yet.
-fn fill_fresh(change: &mut Change<'_>, stripe: u32, bucket: u64, cells: &[Cell]) -> Result<()> {
-    let (here, rest) = cells.split_at(cells.len().min(CELLS));
+fn fill_fresh(change: &mut Change<'_>, stripe: u32, bucket: u64, contents: &[Content]) -> Result<()> {
+    let form = change.target().geometry().form;
+    let (here, rest) = contents.split_at(contents.len().min(CELLS));
     let mut link = 0;
     for group in rest.chunks(CELLS) {
-        let overflow = overflow_bucket(change, stripe, group)?;
-        change.fresh(Place(overflow + BUCKET_BYTES), link)?;
-        link = overflow;
+        link = overflow_bucket(change, stripe, group, link)?;
     }
-    let words = change.target().region().words(bucket, BUCKET_WORDS as u64)?;
-    for (i, word) in words.iter().enumerate() {
-        word.store(if i == CELLS { link } else { here.get(i).map_or(0, |cell| cell.0) }, Relaxed);
-    }
+    let mut image = Image::empty(form);
+    image.take_from(&mut here.iter().copied());
+    image.set_link(link);
+    let words = change.target().region().words(bucket, form.words() as u64)?;
+    words.iter().zip(image.words()).for_each(|(stored, word)| stored.store(*word, Relaxed));
     Ok(())
 }
 
-/// Puts the cells that stay to the front of their chain, and frees the overflow buckets left empty.
-fn pack(change: &mut Change<'_>, stripe: u32, chain: &[u64], cells: &[Cell]) -> Result<()> {
-    let needed = cells.len().div_ceil(CELLS).max(1);
-    for (i, bucket) in chain[..needed].iter().enumerate() {
-        for j in 0..CELLS {
-            let place = Place(bucket + j as u64 * 8);
-            let word = cells.get(i * CELLS + j).map_or(0, |cell| cell.0);
-            if change.load(place)? != word {
-                change.store(place, word)?;
-            }
+/// Moves what is left in a chain to its front, and frees the overflow buckets left empty.
+fn pack(change: &mut Change<'_>, stripe: u32, chain: &mut [(u64, Image)]) -> Result<()> {
+    let staying: usize = chain.iter().map(|(_, image)| image.contents().count()).sum();
+    let (kept, dropped) = chain.split_at_mut(staying.div_ceil(CELLS).max(1));
+    let mut moving = dropped.iter().flat_map(|(_, image)| image.contents().map(|(_, content)| content));
+    let last = kept.len() - 1;
+    for (i, (bucket, image)) in kept.iter_mut().enumerate() {
+        image.take_from(&mut moving);
+        if i == last {
+            image.set_link(0);
         }
+        image.store(change, *bucket)?;
     }
-    if needed < chain.len() {
-        change.store(Place(chain[needed - 1] + CELLS as u64 * 8), 0)?;
-    }
-    for bucket in &chain[needed..] {
-        change.free_record(stripe, bucket - 8);
+    for (bucket, _) in dropped.iter() {
+        change.free_record(stripe, *bucket - 8);
     }
     Ok(())
 }
@@ -154,22 +156,14 @@ pub(super) fn shrink(change: &mut Change<'_>, stripe: u32, at: StripeAt) -> Resu
     }
     let region = change.target().region();
     let last = buckets - 1;
-    let from = Chain::of(region, at, buckets, last)?;
-    let into = Chain::of(region, at, buckets, last - (1 << last.ilog2()))?;
-    if from.link() != 0 || into.link() != 0 {
+    let from = Chain::of(region, at, buckets, last)?.image();
+    let chain = Chain::of(region, at, buckets, last - (1 << last.ilog2()))?;
+    let mut into = chain.image();
+    if from.link() != 0 || into.link() != 0 || from.contents().count() + into.contents().count() > CELLS {
         return Ok(());
     }
-    let cells = |chain: &Chain<'_>| -> Vec<u64> {
-        chain.bucket()[..CELLS].iter().map(|word| word.load(Relaxed)).filter(|word| !Cell(*word).is_empty()).collect()
-    };
-    let moving = cells(&from);
-    if moving.len() + cells(&into).len() > CELLS {
-        return Ok(());
-    }
-    let free = (0..CELLS).filter(|i| Cell(into.bucket()[*i].load(Relaxed)).is_empty());
-    for (i, cell) in free.zip(&moving) {
-        change.store(Place(into.at() + i as u64 * 8), *cell)?;
-    }
+    into.take_from(&mut from.contents().map(|(_, content)| content));
+    into.store(change, chain.at())?;
     change.store(at.buckets(), last)?;
     let (segment, place, _) = segment_of(last);
     if place == 0 {

@@ -11,10 +11,12 @@
 //! data_start runs of pages, up to the end noted in the meta stripe
 //! ```
 
+pub(crate) mod bucket;
 pub(crate) mod header;
 pub(crate) mod record;
 pub(crate) mod run;
 
+use bucket::Form;
 use header::HEADER_BYTES;
 
 /// Bytes in a word; every shared 64-bit field is aligned to it.
@@ -56,6 +58,8 @@ pub(crate) struct Dimensions {
     pub(crate) schema_bytes: u64,
     /// Words set apart for the default value of an array.
     pub(crate) default_words: u64,
+    /// What the buckets of a table look like.
+    pub(crate) form: Form,
 }
 
 /// The shape of one object, fixed at its creation: its dimensions, and what follows from them.
@@ -302,6 +306,7 @@ mod tests {
             max_size: 1 << 30,
             schema_bytes: 20,
             default_words: 0,
+            form: Form::Records,
         }
         .geometry()
     }

@@ -1,9 +1,8 @@
-//! Records, free blocks between them, and the cells that point to records.
+//! Records, and the free blocks between them.
 //!
 //! ```text
 //! head word  pointer 41 | previous block free 1 | free 1 | pad 3 | key words 7 | value words 11      used
 //!            pointer 41 | previous block free 1 | free 1 |        words 21                           free
-//! cell       pointer 41 | low bits of the hash 23
 //! ```
 //! The pointer of a record leads to the older binding of its key, that of a free block to the next one of its
 //! class. Records with longer keys or values have 127 as their number of key words and both lengths in a second
@@ -11,8 +10,8 @@
 
 use super::WORD;
 
-const LOW_BITS: u32 = 23;
-const LOW: u64 = (1 << LOW_BITS) - 1;
+pub(super) const LOW_BITS: u32 = 23;
+pub(super) const LOW: u64 = (1 << LOW_BITS) - 1;
 const PREVIOUS_FREE: u64 = 1 << 22;
 const FREE: u64 = 1 << 21;
 const PAD_SHIFT: u32 = 18;
@@ -30,10 +29,10 @@ pub(crate) const MIN_BLOCK: u64 = 3;
 pub(crate) const LARGE: u64 = 1024;
 
 /// A pointer in the high bits of a word.
-const fn pack(address: u64) -> u64 {
+pub(super) const fn pack(address: u64) -> u64 {
     (address / WORD) << LOW_BITS
 }
-const fn unpack(word: u64) -> u64 {
+pub(super) const fn unpack(word: u64) -> u64 {
     (word >> LOW_BITS) * WORD
 }
 
@@ -124,40 +123,6 @@ impl Head {
     }
 }
 
-/// An index cell: where the newest binding of a key lies, and some bits of the key's hash.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Cell(pub(crate) u64);
-
-impl Cell {
-    /// Bits of the hash that a cell keeps.
-    pub(crate) const HASH_BITS: u32 = LOW_BITS;
-    pub(crate) const EMPTY: Cell = Cell(0);
-
-    pub(crate) const fn new(record: u64, hash: u64) -> Self {
-        Cell(pack(record) | hash & LOW)
-    }
-    pub(crate) const fn record(self) -> u64 {
-        unpack(self.0)
-    }
-    pub(crate) const fn is_empty(self) -> bool {
-        self.0 >> LOW_BITS == 0
-    }
-    /// Whether the kept bits agree with `hash`; an empty cell may agree with anything.
-    pub(crate) const fn agrees(self, hash: u64) -> bool {
-        (self.0 ^ hash) & LOW == 0
-    }
-    pub(crate) const fn hash_bits(self) -> u64 {
-        self.0 & LOW
-    }
-}
-
-/// Cells in a bucket; the last word of its cache line leads to an overflow bucket.
-pub(crate) const CELLS: usize = 7;
-/// Words in a bucket.
-pub(crate) const BUCKET_WORDS: usize = 8;
-/// Bytes in a bucket: a cache line.
-pub(crate) const BUCKET_BYTES: u64 = 64;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,12 +147,5 @@ mod tests {
         assert!(free.is_free() && !free.is_end() && !free.previous_free());
         assert_eq!((free.free_words(), free.pointer()), (8192, 1 << 43));
         assert!(Head::end_of_chunk(640).is_end() && Head::end_of_chunk(640).pointer() == 640);
-    }
-
-    #[test]
-    fn cells_keep_pointer_and_hash() {
-        let cell = Cell::new(0xfff_ffff_fff8, u64::MAX);
-        assert_eq!(cell.record(), 0xfff_ffff_fff8);
-        assert!(cell.agrees(u64::MAX) && !cell.agrees(0) && !cell.is_empty());
     }
 }

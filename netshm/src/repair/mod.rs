@@ -86,6 +86,7 @@ pub fn repair(name: &ShmName) -> Result<Repair> {
         schema,
         default: default.clone(),
         element_words: alone.header.element_words,
+        form: geometry.form,
         extends: &|_| false,
         show_default: &|_| String::new(),
         difference: &|_| String::new(),

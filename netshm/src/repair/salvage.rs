@@ -6,15 +6,16 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::Result;
-use crate::check::LostBlocks;
+use crate::check::UsedBlocks;
 use crate::data::{ObjectSchema, Schema};
 use crate::directory::{self, Elements, FANOUT, FANOUT_BITS, HIGHEST};
 use crate::dynamic::Plan;
 use crate::index::bindings::{self, Key, Payload};
-use crate::index::{Chain, MOST_BUCKETS, Record, bucket_of};
+use crate::index::{Chain, Content, Image, MOST_BUCKETS, Record, bucket_of};
+use crate::layout::bucket::Form;
 use crate::layout::header::ARRAY_LEN;
-use crate::layout::record::{CELLS, Cell};
 use crate::os::copy;
+use crate::region::Region;
 use crate::store::{Limits, Store, group};
 
 /// The types of what is stored, made ready for looking at words.
@@ -56,18 +57,13 @@ impl<'a> Salvage<'a> {
 
     /// Saves the bindings of a table.
     pub(super) fn table(&mut self) -> Result<()> {
-        let mut lost = LostBlocks::read(self.from)?;
+        let mut used = UsedBlocks::read(self.from)?;
         for stripe in 0..self.from.geometry().stripes {
             let stacks = self.stacks(stripe);
             // What the index has lost comes first, so that it lies under what the index knows.
-            for at in lost.of_stripe(stripe) {
-                match Record::at(self.from.region(), at) {
-                    Ok(record) if record.lengths.key > 0 && self.belongs(&record, stripe) && self.met.insert(at) => {
-                        self.save(at)?;
-                        self.found += 1;
-                    }
-                    _ => {}
-                }
+            for at in self.lost(stripe, &stacks, &mut used) {
+                self.save(at)?;
+                self.found += 1;
             }
             for stack in stacks {
                 for at in stack.into_iter().rev() {
@@ -76,6 +72,41 @@ impl<'a> Salvage<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Bindings that the index of a stripe does not lead to.
+    fn lost(&mut self, stripe: u32, stacks: &[Vec<u64>], used: &mut UsedBlocks<'_>) -> Vec<u64> {
+        let region = self.from.region();
+        let form = region.geometry().form;
+        let (mut lost, mut buckets) = (Vec::new(), Vec::new());
+        for at in used.blocks(stripe) {
+            match Record::at(region, at) {
+                Ok(record) if record.lengths == form.overflow() => buckets.push(at + 8),
+                Ok(record) if record.lengths.key > 0 && self.belongs(&record, stripe) && self.met.insert(at) => {
+                    lost.push(at);
+                }
+                _ => {}
+            }
+        }
+        if form == Form::Pairs {
+            buckets.retain(|at| !self.met.contains(at));
+            // In a segment that is known, what lies behind the last bucket is no longer meant.
+            let segments = used.segments(stripe).into_iter().filter(|segment| !self.met.contains(&segment.start));
+            buckets.extend(segments.flat_map(|segment| segment.step_by(form.bytes() as usize)));
+            let key = |at: u64| Record::binding(region, at).map(|pair| copied(pair.key())).unwrap_or_default();
+            // An older copy of a pair may be left where its bucket was before.
+            let mut known: HashSet<_> = stacks.iter().map(|stack| key(stack[0])).collect();
+            for (pair, content) in buckets.into_iter().flat_map(|bucket| pairs(region, bucket)) {
+                let Ok(record) = Record::binding(region, pair) else { continue };
+                if self.belongs(&record, stripe)
+                    && content.agrees(self.from.hash(&key(pair)))
+                    && known.insert(key(pair))
+                {
+                    lost.push(pair);
+                }
+            }
+        }
+        lost
     }
 
     /// The stacks of bindings that the index of a stripe leads to, each with its newest binding first.
@@ -96,21 +127,19 @@ impl<'a> Salvage<'a> {
                     continue;
                 }
             };
+            self.met.insert(chain.at());
             loop {
-                for word in &chain.bucket()[..CELLS] {
-                    let cell = Cell(word.load(Relaxed));
-                    if !cell.is_empty() {
-                        let stack = self.stack(cell.record(), stripe);
-                        let is_at_its_place = |at: &u64| {
-                            let key = Record::at(region, *at).map(|record| copied(record.key())).unwrap_or_default();
-                            let hash = self.from.hash(&key);
-                            cell.agrees(hash) && bucket_of(hash, buckets) == bucket
-                        };
-                        match stack.first() {
-                            Some(newest) if is_at_its_place(newest) => stacks.push(stack),
-                            Some(_) => self.dropped += 1,
-                            None => {}
-                        }
+                for (cell, content) in chain.image().contents() {
+                    let stack = self.stack(content.newest(chain.at(), cell), stripe);
+                    let is_at_its_place = |at: &u64| {
+                        let key = Record::binding(region, *at).map(|record| copied(record.key())).unwrap_or_default();
+                        let hash = self.from.hash(&key);
+                        content.agrees(hash) && bucket_of(hash, buckets) == bucket
+                    };
+                    match stack.first() {
+                        Some(newest) if is_at_its_place(newest) => stacks.push(stack),
+                        Some(_) => self.dropped += 1,
+                        None => {}
                     }
                 }
                 match chain.advance() {
@@ -132,7 +161,7 @@ impl<'a> Salvage<'a> {
         let (mut stack, mut next) = (Vec::new(), newest);
         let mut key = None;
         while next != 0 {
-            match Record::at(region, next) {
+            match Record::binding(region, next) {
                 Ok(record)
                     if self.belongs(&record, stripe)
                         && key.get_or_insert_with(|| copied(record.key())) == &copied(record.key())
@@ -162,7 +191,7 @@ impl<'a> Salvage<'a> {
 
     /// Adds a binding to the new object.
     fn save(&mut self, at: u64) -> Result<()> {
-        let record = Record::at(self.from.region(), at)?;
+        let record = Record::binding(self.from.region(), at)?;
         let words = copied(record.key());
         let hash = self.to.hash(&words);
         let stripe = self.to.stripe_of(hash);
@@ -256,6 +285,16 @@ impl<'a> Salvage<'a> {
         }
         Ok(())
     }
+}
+
+/// The pairs in a bucket, with their addresses.
+fn pairs(region: &Region, bucket: u64) -> Vec<(u64, Content)> {
+    let image = Image::of(region, bucket).into_iter();
+    let contents = image.flat_map(|image| image.contents().collect::<Vec<_>>());
+    contents
+        .map(|(cell, content)| (content.newest(bucket, cell), content))
+        .filter(|(newest, _)| Record::binding(region, *newest).is_ok_and(|newest| newest.is_pair()))
+        .collect()
 }
 
 fn copied(words: &[AtomicU64]) -> Vec<u64> {

@@ -123,6 +123,13 @@ impl<'a> Change<'a> {
         Records::of(self.store.geometry(), stripe)
     }
 
+    /// Fills a word that means nothing: nothing needs to bring its content back, unless this very change made it so, and
+    /// then there is an entry in the log.
+    #[inline]
+    pub(crate) fn fill(&mut self, place: Place, value: u64) -> Result<()> {
+        if self.tx.journal.entries() == 0 { self.fresh(place, value) } else { self.store(place, value) }
+    }
+
     /// Frees a record when the change is committed.
     #[inline]
     pub(crate) fn free_record(&mut self, stripe: u32, at: u64) {

@@ -9,6 +9,7 @@ pub(crate) use header::Header;
 
 use super::Store;
 use crate::events;
+use crate::layout::bucket::Form;
 use crate::layout::header::{self as at, Kind};
 use crate::layout::{Dimensions, Geometry, MAX_OBJECT, Place, round_up};
 use crate::os::file;
@@ -28,6 +29,8 @@ pub(crate) struct Spec<'a> {
     pub(crate) default: Vec<u64>,
     /// Words of an array element that lies in its chunk, otherwise 0.
     pub(crate) element_words: u64,
+    /// What the buckets of a table are to look like.
+    pub(crate) form: Form,
     /// Shows a default value to a person.
     pub(crate) show_default: &'a dyn Fn(&[u64]) -> String,
     /// Tells where a stored schema text parts from the expected one.
@@ -105,6 +108,7 @@ impl Shape {
             max_size: max_size / pagesize * pagesize,
             schema_bytes: round_up(spec.schema.len() as u64, 64),
             default_words: spec.default.len() as u64,
+            form: spec.form,
         };
         let geometry = dimensions.geometry();
         let least = geometry.data_start() + pagesize;

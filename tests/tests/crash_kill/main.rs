@@ -201,6 +201,16 @@ fn hash_table_futex() {
 }
 
 #[test]
+fn pairs_record() {
+    torture::<HashTable<u64, u64>>("pairs", Locking::Record);
+}
+
+#[test]
+fn pairs_futex() {
+    torture::<HashTable<u64, u64>>("pairs", Locking::Futex);
+}
+
+#[test]
 fn table_record() {
     torture::<Table>("table", Locking::Record);
 }
@@ -249,6 +259,7 @@ fn child() {
     let locking = if *locking == Locking::Record.to_string() { Locking::Record } else { Locking::Futex };
     let work = match kind.as_str() {
         "hash" => work::<HashTable<String, Vec<u8>>>,
+        "pairs" => work::<HashTable<u64, u64>>,
         "table" => work::<Table>,
         "texts" => work::<Array<String>>,
         _ => work::<Array<i64>>,

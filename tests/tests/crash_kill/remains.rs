@@ -38,8 +38,8 @@ fn the_dead_keep_no_memory() {
         assert!(report.is_clean(), "{report}");
         sizes.push(report.size);
     }
-    // All that a dead process had is enough for the next one.
-    assert!(sizes[11] < sizes[1] + TAKEN as u64, "{sizes:?}");
+    // All that a dead process had is enough for the next one, but for a small run that may lie in between by then.
+    assert!(sizes[11] < sizes[1] + 2 * TAKEN as u64, "{sizes:?}");
 }
 
 /// Takes memory in several groups, and keeps them open until the process is killed.

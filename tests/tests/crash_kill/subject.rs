@@ -50,6 +50,9 @@ trait Tabled: Sized {
     fn key(number: u32) -> Self::Key;
     fn value(bytes: &[u8]) -> Self::Value;
     fn bytes(value: &Self::Value) -> Vec<u8>;
+    fn number(value: &Self::Value) -> u64 {
+        lane::number(&Self::bytes(value))
+    }
 }
 
 impl Tabled for HashTable<String, Vec<u8>> {
@@ -64,6 +67,25 @@ impl Tabled for HashTable<String, Vec<u8>> {
     }
     fn bytes(value: &Vec<u8>) -> Vec<u8> {
         value.clone()
+    }
+}
+
+impl Tabled for HashTable<u64, u64> {
+    type Key = u64;
+    type Value = u64;
+
+    fn key(number: u32) -> u64 {
+        number.into()
+    }
+    /// Its first eight bytes tell which value it is.
+    fn value(bytes: &[u8]) -> u64 {
+        bytes.first_chunk().map_or(0, |start| u64::from_ne_bytes(*start))
+    }
+    fn bytes(value: &u64) -> Vec<u8> {
+        value.to_ne_bytes().to_vec()
+    }
+    fn number(value: &u64) -> u64 {
+        *value
     }
 }
 
@@ -102,13 +124,13 @@ macro_rules! table_subject {
                         assert_eq!(self.add_if_absent($key(&key(k)), &value(v))?, before.is_empty());
                     }
                     Verb::Update(k, v) => drop(self.update($key(&key(k)), |old| {
-                        assert_eq!(old.map(|old| lane::number(&Self::bytes(&old))), before.last().copied());
+                        assert_eq!(old.map(|old| Self::number(&old)), before.last().copied());
                         v.map(value)
                     })?),
                     Verb::Remove(k) => assert_eq!(self.remove($key(&key(k)))?, !before.is_empty()),
                     Verb::Pop(k) => {
                         let popped = self.pop($key(&key(k)))?;
-                        assert_eq!(popped.map(|old| lane::number(&Self::bytes(&old))), before.last().copied());
+                        assert_eq!(popped.map(|old| Self::number(&old)), before.last().copied());
                     }
                     Verb::RemoveAll(k) => assert_eq!(self.remove_all($key(&key(k)))?, before.len() as u64),
                     Verb::Swap(one, other) if one == other => (),
@@ -127,7 +149,7 @@ macro_rules! table_subject {
 
             fn stack(&self, key: u32) -> Result<Vec<u64>> {
                 let found = self.find_all($key(&<Self as Tabled>::key(key)))?;
-                Ok(found.iter().rev().map(|value| lane::number(&Self::bytes(value))).collect())
+                Ok(found.iter().rev().map(|value| Self::number(value)).collect())
             }
 
             fn balance(&self, account: u32) -> Result<i64> {
@@ -177,6 +199,7 @@ macro_rules! table_subject {
 }
 
 table_subject!(HashTable<String, Vec<u8>>, std::convert::identity);
+table_subject!(HashTable<u64, u64>, std::convert::identity);
 table_subject!(Table, |key: &i32| *key);
 
 /// Where the elements of an array are: far apart, so that each few of them have a chunk of their own.

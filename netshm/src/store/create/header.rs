@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Agreement, Spec};
+use crate::layout::bucket::Form;
 use crate::layout::header::{self as at, Kind};
 use crate::layout::{DENSE, Dimensions, Geometry, MAX_OBJECT, Place};
 use crate::os::file;
@@ -134,12 +135,25 @@ impl Header {
             g.schema_bytes,
             g.default_words,
             self.element_words,
+            g.form.number(),
         ]
     }
 
     fn from_fields(fields: &[u64; at::FIELDS]) -> Option<Header> {
-        let [locking, kind, pagesize, stripes, slots, init, max_size, seed, schema_bytes, default_words, element_words] =
-            *fields;
+        let [
+            locking,
+            kind,
+            pagesize,
+            stripes,
+            slots,
+            init,
+            max_size,
+            seed,
+            schema_bytes,
+            default_words,
+            element_words,
+            form,
+        ] = *fields;
         let dimensions = Dimensions {
             pagesize,
             stripes: u32::try_from(stripes).ok()?,
@@ -148,6 +162,7 @@ impl Header {
             max_size,
             schema_bytes,
             default_words,
+            form: Form::from_number(form)?,
         };
         let sound = pagesize.is_power_of_two()
             && (256..=1 << 20).contains(&pagesize)

@@ -1,0 +1,87 @@
+//! Operations on tables whose keys and values lie in the buckets of the index.
+
+use super::{Case, METHODS};
+use crate::{HashTable, Locking, Result, Shm, group};
+
+type Pairs = HashTable<u64, u64>;
+
+fn open(locking: Locking) -> impl Fn(Shm) -> Result<Pairs> {
+    move |shm| Pairs::options().locking(locking).stripes(1).slots(2).init(1).max_size(1 << 26).manage(shm)
+}
+
+fn dump(table: &Pairs) -> Result<Vec<(u64, u64)>> {
+    let _ = table.find(&1)?;
+    let mut all = table.scan().collect::<Result<Vec<_>>>()?;
+    all.sort_by_key(|(key, _)| *key);
+    assert_eq!(all.len() as u64, table.len()?);
+    Ok(all)
+}
+
+/// Buckets that are full and such that are not; one key has three bindings, one has two.
+fn prepare(table: &Pairs) -> Result<()> {
+    (0..20).try_for_each(|key| table.add(&key, &(key * 10)))?;
+    [(1, 11), (1, 12), (2, 21)].iter().try_for_each(|(key, value)| table.add(key, value))
+}
+
+fn run(name: &str, prepare: &dyn Fn(&Pairs) -> Result<()>, act: &dyn Fn(&Pairs) -> Result<()>) {
+    for locking in METHODS {
+        let name = format!("{name}, {locking}");
+        Case { name, open: &open(locking), prepare, act, dump: &dump, check: &Pairs::check }.run();
+    }
+}
+
+#[test]
+fn one_binding() {
+    run("add a pair", &prepare, &|table| table.add(&100, &1));
+    run("add the first pair", &|_| Ok(()), &|table| table.add(&100, &1));
+    run("replace a pair", &prepare, &|table| table.replace(&5, &1));
+    run("remove a pair", &prepare, &|table| table.remove(&5).map(drop));
+}
+
+#[test]
+fn stacks() {
+    run("from a pair to a stack", &prepare, &|table| table.add(&5, &1));
+    run("from a stack to a pair", &prepare, &|table| table.remove(&2).map(drop));
+    run("add to a stack", &prepare, &|table| table.add(&1, &1));
+    run("replace on a stack", &prepare, &|table| table.replace(&1, &1));
+    run("remove from a stack", &prepare, &|table| table.remove(&1).map(drop));
+    run("remove a stack", &prepare, &|table| table.remove_all(&1).map(drop));
+}
+
+/// A cell that a group has freed is filled by the same group: undoing must bring back what it held.
+#[test]
+fn groups() {
+    run("a cell filled again", &prepare, &|table| {
+        group!(retry table => {
+            for key in 3..9 {
+                table.remove(&key)?;
+                table.add(&(key + 50), &1)?;
+            }
+        })
+    });
+    run("clear and fill", &prepare, &|table| {
+        group!(table => {
+            table.clear()?;
+            table.add(&5, &1)?;
+        })
+    });
+}
+
+/// Every single addition while the index grows from nothing, and every removal on the way back.
+#[test]
+fn growing_and_shrinking() {
+    let (open, check) = (open(Locking::Futex), Pairs::check);
+    for keys in [0, 3, 4, 7, 8, 15, 16, 22, 27, 28, 29, 31, 48] {
+        let prepare = |table: &Pairs| (0..keys).try_for_each(|key| table.add(&key, &!key));
+        let act = |table: &Pairs| table.add(&1000, &1);
+        let name = format!("add to {keys} pairs");
+        Case { name, open: &open, prepare: &prepare, act: &act, dump: &dump, check: &check }.run();
+        let prepare = |table: &Pairs| {
+            (0..90).try_for_each(|key| table.add(&key, &!key))?;
+            (keys + 1..90).try_for_each(|key| table.remove(&key).map(drop))
+        };
+        let act = |table: &Pairs| table.remove(&0).map(drop);
+        let name = format!("remove one of {}", keys + 1);
+        Case { name, open: &open, prepare: &prepare, act: &act, dump: &dump, check: &check }.run();
+    }
+}
