@@ -1,12 +1,13 @@
 //! Visiting everything in a table: under locks, or stripe by stripe without.
 
 use std::fmt;
+use std::ops::ControlFlow::{Break, Continue};
 use std::vec;
 
 use crate::data::{DataManager, ShmKey};
 use crate::handle::{Handle, Raw, take_out};
-use crate::index::{Bindings, Record, walk};
-use crate::layout::bucket::CELLS;
+use crate::index::{Record, walk};
+use crate::region::Region;
 use crate::store::group::{self, Iteration};
 use crate::store::read::{self, View};
 use crate::{Error, Result};
@@ -16,6 +17,9 @@ use std::sync::atomic::Ordering::Relaxed;
 const BATCH: usize = 128;
 /// Records decoded between two looks at whether a writer has spoiled the reading.
 const LOOK_EACH: usize = 64;
+
+/// What a circle looks like.
+const MORE: &str = "a stripe has more bindings than it counts";
 
 /// Which bindings are visited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,19 +31,22 @@ pub(crate) enum Which {
 }
 
 /// How an item is made of a record.
-pub(crate) type Take<T> = fn(View<'_>, &Record<'_>) -> Result<T>;
+type Take<T> = fn(View<'_>, &Record<'_>) -> Result<T>;
 
 /// A key and a value on their way out.
 pub(crate) type RawItem<K, V> = (Raw<K>, Raw<V>);
 
+#[inline(always)]
 pub(crate) fn take_item<K: DataManager, V: DataManager>(view: View<'_>, record: &Record<'_>) -> Result<RawItem<K, V>> {
     Ok((take_out(view, record.key())?, take_out(view, record.value())?))
 }
 
+#[inline]
 pub(crate) fn take_key<K: DataManager>(view: View<'_>, record: &Record<'_>) -> Result<Raw<K>> {
     take_out(view, record.key())
 }
 
+#[inline]
 fn take_value<V: DataManager>(view: View<'_>, record: &Record<'_>) -> Result<Raw<V>> {
     take_out(view, record.value())
 }
@@ -48,7 +55,7 @@ fn take_value<V: DataManager>(view: View<'_>, record: &Record<'_>) -> Result<Raw
 pub(crate) fn for_each<T, E: From<Error>>(
     handle: &Handle,
     which: Which,
-    take: Take<T>,
+    take: impl Fn(View<'_>, &Record<'_>) -> Result<T> + Copy,
     mut visit: impl FnMut(T) -> Result<(), E>,
 ) -> Result<(), E> {
     if handle.store.region().object().read_only() {
@@ -77,30 +84,50 @@ pub(crate) fn for_each<T, E: From<Error>>(
 }
 
 /// Everything in one stripe at one moment.
-fn snapshot<T>(handle: &Handle, stripe: u32, which: Which, take: Take<T>) -> Result<Vec<T>> {
+fn snapshot<T>(
+    handle: &Handle,
+    stripe: u32,
+    which: Which,
+    take: impl Fn(View<'_>, &Record<'_>) -> Result<T> + Copy,
+) -> Result<Vec<T>> {
     read::read(&handle.store, handle.limits, stripe, |view| {
-        let at = view.region().geometry().stripe(stripe);
+        let region = view.region();
+        let at = region.geometry().stripe(stripe);
         let mut items = Vec::new();
-        let mut since_look = 0;
-        for bucket in 0..view.region().field(at.buckets()).load(Relaxed) {
-            for newest in walk::newest_in(view.region(), at, bucket)? {
-                for record in Bindings::from(view.region(), at, newest) {
-                    items.push(take(view, &record?)?);
-                    since_look += 1;
-                    if since_look == LOOK_EACH {
-                        if !view.holds() {
-                            return Ok(items);
-                        }
-                        since_look = 0;
+        let mut holds = true;
+        for bucket in 0..region.field(at.buckets()).load(Relaxed) {
+            walk::newest_in(region, at, bucket, |newest| {
+                let mut next = Some(newest);
+                while let Some(record) = next {
+                    items.push(take(view, &record)?);
+                    if items.len() % LOOK_EACH == 0 && !view.holds() {
+                        holds = false;
+                        return Ok(Break(()));
                     }
-                    if which == Which::Newest {
-                        break;
+                    if items.len() as u64 > region.field(at.bindings()).load(Relaxed) {
+                        return Err(region.corrupt(at.bindings().0, MORE));
                     }
+                    next = which.after(region, &record)?;
                 }
+                Ok(Continue(()))
+            })?;
+            if !holds {
+                break;
             }
         }
         Ok(items)
     })
+}
+
+impl Which {
+    /// The binding to be visited after another one of the same key.
+    #[inline(always)]
+    fn after<'a>(self, region: &'a Region, record: &Record<'_>) -> Result<Option<Record<'a>>> {
+        match (self, record.older()) {
+            (Which::Newest, _) | (Which::All, 0) => Ok(None),
+            (Which::All, older) => Record::at(region, older).map(Some),
+        }
+    }
 }
 
 /// A place between two records, while everything is locked.
@@ -108,9 +135,9 @@ struct Walker {
     which: Which,
     stripe: u32,
     bucket: u64,
-    /// Newest bindings of the keys to come in the present bucket.
-    newest: smallvec::IntoIter<[u64; CELLS]>,
-    /// The next older binding of the present key, or 0.
+    /// Keys of the bucket that have been visited wholly.
+    visited: usize,
+    /// The next older binding of the key after them, or 0 for its newest.
     older: u64,
     /// Bindings met in this stripe; more than it has would mean a circle.
     met: u64,
@@ -118,48 +145,49 @@ struct Walker {
 
 impl Walker {
     fn new(which: Which) -> Self {
-        Walker { which, stripe: 0, bucket: 0, newest: walk::Newest::new().into_iter(), older: 0, met: 0 }
+        Walker { which, stripe: 0, bucket: 0, visited: 0, older: 0, met: 0 }
     }
 
     /// The next items; none at the end.
-    fn batch<T>(&mut self, view: View<'_>, take: Take<T>) -> Result<Vec<T>> {
-        let mut items = Vec::new();
-        while items.len() < BATCH {
-            let Some(at) = self.next(view)? else { break };
-            let record = Record::binding(view.region(), at)?;
-            items.push(take(view, &record)?);
-            if self.which == Which::All {
-                self.older = record.older();
+    fn batch<T>(&mut self, view: View<'_>, take: impl Fn(View<'_>, &Record<'_>) -> Result<T>) -> Result<Vec<T>> {
+        let region = view.region();
+        let mut items = Vec::with_capacity(BATCH + 16);
+        while items.len() < BATCH && self.stripe < region.geometry().stripes {
+            let at = region.geometry().stripe(self.stripe);
+            let bindings = region.field(at.bindings()).load(Relaxed);
+            if self.bucket >= region.field(at.buckets()).load(Relaxed) {
+                (self.stripe, self.bucket, self.met) = (self.stripe + 1, 0, 0);
+                continue;
+            }
+            let (mut keys, mut whole) = (0, true);
+            walk::newest_in(region, at, self.bucket, |newest| {
+                keys += 1;
+                if keys <= self.visited {
+                    return Ok(Continue(()));
+                }
+                let mut next = match std::mem::take(&mut self.older) {
+                    0 => Some(newest),
+                    older => Some(Record::at(region, older)?),
+                };
+                while let Some(record) = next {
+                    items.push(take(view, &record)?);
+                    self.met += 1;
+                    if self.met > bindings {
+                        return Err(region.corrupt(at.bindings().0, MORE));
+                    }
+                    next = self.which.after(region, &record)?;
+                    if items.len() >= BATCH && next.is_some() {
+                        (self.visited, self.older, whole) = (keys - 1, record.older(), false);
+                        return Ok(Break(()));
+                    }
+                }
+                Ok(Continue(()))
+            })?;
+            if whole {
+                (self.bucket, self.visited) = (self.bucket + 1, 0);
             }
         }
         Ok(items)
-    }
-
-    fn next(&mut self, view: View<'_>) -> Result<Option<u64>> {
-        let region = view.region();
-        loop {
-            if self.stripe >= region.geometry().stripes {
-                return Ok(None);
-            }
-            let at = region.geometry().stripe(self.stripe);
-            let next = match std::mem::take(&mut self.older) {
-                0 => self.newest.next().unwrap_or(0),
-                older => older,
-            };
-            if next != 0 {
-                self.met += 1;
-                if self.met > region.field(at.bindings()).load(Relaxed) {
-                    return Err(region.corrupt(next, "a stripe has more bindings than it counts"));
-                }
-                return Ok(Some(next));
-            }
-            if self.bucket < region.field(at.buckets()).load(Relaxed) {
-                self.newest = walk::newest_in(region, at, self.bucket)?.into_iter();
-                self.bucket += 1;
-            } else {
-                (self.stripe, self.bucket, self.met) = (self.stripe + 1, 0, 0);
-            }
-        }
     }
 }
 

@@ -17,7 +17,7 @@ use buckets::pair_at;
 
 use crate::Result;
 use crate::layout::StripeAt;
-use crate::layout::bucket::{CELLS, Cell, Form, Tags, before_pair};
+use crate::layout::bucket::{CELLS, Cell, Form, Tag, Tags, before_pair};
 use crate::layout::record::{Head, Lengths};
 use crate::region::Region;
 use std::sync::atomic::AtomicU64;
@@ -172,26 +172,26 @@ fn find_pair<'a>(region: &'a Region, chain: &Chain<'a>, hash: u64, key: u64) -> 
     let words = chain.words();
     let tags = Tags(words[0].load(Relaxed));
     for cell in tags.candidates(hash) {
-        let before = before_pair(cell);
-        let pair = &words[before..before + 3];
-        if pair[1].load(Relaxed) == key {
-            if tags.tag(cell).is_stack() {
-                return newest_of_stack(region, chain, pair, key).map(|record| Some((cell, record)));
+        if words[before_pair(cell) + 1].load(Relaxed) == key {
+            let record = stored_pair(region, chain, tags.tag(cell), cell)?;
+            if record.is_pair() || record.has_key(&[key]) {
+                return Ok(Some((cell, record)));
             }
-            return Ok(Some((cell, Record::pair(pair_at(chain.at(), cell), pair))));
+            return Err(region.corrupt(chain.at(), "a binding has another key than its cell"));
         }
     }
     Ok(None)
 }
 
-#[cold]
-fn newest_of_stack<'a>(region: &'a Region, chain: &Chain<'a>, pair: &[AtomicU64], key: u64) -> Result<Record<'a>> {
-    let record = Record::at(region, pair[2].load(Relaxed))?;
-    if record.has_key(&[key]) {
-        Ok(record)
-    } else {
-        Err(region.corrupt(chain.at(), "a binding has another key than its cell"))
+/// The newest binding of the key in a cell of the form [`Form::Pairs`].
+#[inline(always)]
+fn stored_pair<'a>(region: &'a Region, chain: &Chain<'a>, tag: Tag, cell: usize) -> Result<Record<'a>> {
+    let before = before_pair(cell);
+    let words = &chain.words()[before..before + 3];
+    if tag.is_stack() {
+        return Record::at(region, words[2].load(Relaxed));
     }
+    Ok(Record::pair(pair_at(chain.at(), cell), words))
 }
 
 /// Asks for the memory of the bucket that a key belongs to.

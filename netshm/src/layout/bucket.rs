@@ -149,21 +149,26 @@ impl Tags {
             free => Some(free.trailing_zeros() as usize / 8),
         }
     }
+    /// The cells that are used.
+    #[inline]
+    pub(crate) const fn used(self) -> Cells {
+        Cells(self.0 & (Self::EACH * Tag::USED as u64))
+    }
     /// The cells whose bits of the hash agree with `hash`, and seldom some others: all bytes are compared at once, with
     /// the test for zero bytes of A. Mycroft (1987), in which a borrow may reach the byte above one that is zero.
     #[inline]
-    pub(crate) const fn candidates(self, hash: u64) -> Candidates {
+    pub(crate) const fn candidates(self, hash: u64) -> Cells {
         let wanted = Self::EACH * Tag::new(hash, false).0 as u64;
         let different = (self.0 & !(Self::EACH * Tag::STACK as u64)) ^ wanted;
-        Candidates(different.wrapping_sub(Self::EACH) & !different & (Self::EACH * 0x80))
+        Cells(different.wrapping_sub(Self::EACH) & !different & (Self::EACH * 0x80))
     }
 }
 
-/// Cells to be looked at; see [`Tags::candidates`].
+/// Cells of a bucket, by the highest bits of their bytes.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Candidates(u64);
+pub(crate) struct Cells(u64);
 
-impl Iterator for Candidates {
+impl Iterator for Cells {
     type Item = usize;
 
     #[inline]
