@@ -17,6 +17,12 @@ mod first {
         Idle,
         Running(u32),
     }
+
+    /// Takes one word, so that it lies in the bucket of a key of one word.
+    #[derive(ShmData, Debug, PartialEq)]
+    pub(super) struct Count {
+        pub(super) count: u64,
+    }
 }
 
 mod second {
@@ -37,6 +43,13 @@ mod second {
         Idle,
         Running(u32),
         Failed { why: String },
+    }
+
+    #[derive(ShmData, Debug, PartialEq)]
+    pub(super) struct Count {
+        pub(super) count: u64,
+        #[shm(default)]
+        pub(super) most: u64,
     }
 }
 
@@ -81,6 +94,39 @@ fn new_fields_are_read_with_their_defaults() {
         other => panic!("{other:?}"),
     }
     assert_eq!(open::<second::Session>(&object).unwrap().len().unwrap(), 2);
+}
+
+#[test]
+fn values_outgrow_their_buckets() {
+    let object = Scratch::posix("evolution-pairs");
+    let old: HashTable<u32, first::Count> = HashTable::manage(object.open(), Locking::Futex).unwrap();
+    (0..100).for_each(|key| old.add(&key, &first::Count { count: key.into() }).unwrap());
+    old.add(&7, &first::Count { count: 1000 }).unwrap();
+    drop(old);
+    let new: HashTable<u32, second::Count> = HashTable::manage(object.open(), Locking::Futex).unwrap();
+    let count = |count, most| second::Count { count, most };
+    assert_eq!(new.find(&5).unwrap(), Some(count(5, 0)));
+    (0..50).step_by(2).for_each(|key| new.replace(&key, &count(key.into(), 9)).unwrap());
+    new.add(&7, &count(2000, 3)).unwrap();
+    new.add(&8, &count(1, 1)).unwrap();
+    new.add(&500, &count(5, 5)).unwrap();
+    let check = |expected: usize| {
+        let report = new.check().unwrap();
+        assert!(report.is_clean() && report.bindings == expected as u64, "{report}");
+    };
+    check(104);
+    assert_eq!(new.find(&4).unwrap(), Some(count(4, 9)));
+    assert_eq!(new.find_all(&7).unwrap(), [count(2000, 3), count(1000, 0), count(7, 0)]);
+    assert_eq!(new.find_all(&8).unwrap(), [count(1, 1), count(8, 9)]);
+    // Down to the last binding, which is one of two words, of one word, and alone from the start.
+    assert_eq!(new.pop(&8).unwrap(), Some(count(1, 1)));
+    assert_eq!(new.find_all(&8).unwrap(), [count(8, 9)]);
+    assert_eq!(new.remove_all(&7).unwrap(), 3);
+    assert_eq!(new.pop(&500).unwrap(), Some(count(5, 5)));
+    check(99);
+    let mut keys = new.keys().collect::<Result<Vec<_>>>().unwrap();
+    keys.sort_unstable();
+    assert!(keys.into_iter().eq((0..100).filter(|key| *key != 7)));
 }
 
 #[test]
