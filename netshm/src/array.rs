@@ -7,12 +7,13 @@ use crate::check::{self, Contents, Decodes, Report};
 use crate::data::{DataManager, Decoder, Encode, ObjectSchema, Schema};
 use crate::directory::{self, Elements};
 use crate::group::GroupError;
-use crate::handle::{Handle, take_out};
+use crate::handle::{Handle, glance_at, take_out};
 use crate::index::bindings::Payload;
 use crate::layout::bucket::Form;
 use crate::layout::header::Kind;
 use crate::locking::Locking;
 use crate::options::ManageOptions;
+use crate::region::Doubt;
 use crate::stats::{self, Stats};
 use crate::store::create::{Shape, Spec};
 use crate::store::{Limits, Store, read};
@@ -169,6 +170,25 @@ impl<T: DataManager> Array<T> {
         let index = index as u64;
         let store = &self.handle.store;
         let spot = self.elements.spot(store.geometry(), index);
+        if T::DIRECT {
+            let found = read::glance(store, spot.stripe, |view| {
+                if index >= view.store.array_len() {
+                    return Err(Doubt);
+                }
+                directory::find(view.region(), self.elements, spot)?
+                    .map(|words| glance_at::<T>(view, words))
+                    .transpose()
+            });
+            if let Some(Some(element)) = found {
+                return Ok(element);
+            }
+        }
+        self.get_with_care(index, spot)
+    }
+
+    #[inline(never)]
+    fn get_with_care(&self, index: u64, spot: directory::Spot) -> Result<T> {
+        let store = &self.handle.store;
         let raw = read::read(store, self.handle.limits, spot.stripe, |view| {
             Self::check_bounds(view.store, index)?;
             match directory::find(view.region(), self.elements, spot)? {

@@ -9,6 +9,7 @@ use crate::data::{DataError, DataManager, Decoder, Encode, Encoder};
 use crate::index::bindings::{Key, Payload};
 use crate::layout::MAX_VALUE;
 use crate::os::copy;
+use crate::region::Doubt;
 use crate::store::create::{self, Agreement, Spec};
 use crate::store::group;
 use crate::store::read::View;
@@ -248,6 +249,13 @@ pub(crate) fn take_out<V: DataManager>(view: View<'_>, words: &[AtomicU64]) -> R
         }
     }
     copy_out(view, words)
+}
+
+/// Decodes words of shared memory, if that is all there is to do.
+#[inline(always)]
+pub(crate) fn glance_at<V: DataManager>(view: View<'_>, words: &[AtomicU64]) -> Result<V, Doubt> {
+    let mut decoder = Decoder::new(words, view.stamp);
+    V::decode(&mut decoder).and_then(|value| decoder.finish().map(|()| value)).map_err(|_| Doubt)
 }
 
 #[cold]

@@ -9,7 +9,7 @@ use std::marker::PhantomData;
 use crate::check::{self, Contents, Report};
 use crate::data::{DataManager, Encode, ObjectSchema, Schema, ShmKey};
 use crate::group::GroupError;
-use crate::handle::{Handle, take_out};
+use crate::handle::{Handle, glance_at, take_out};
 use crate::index::bindings::{Key, Payload};
 use crate::index::{self, Bindings, bindings};
 use crate::iterate::{self, Items, Keys, Values, Which};
@@ -205,13 +205,27 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         K: Borrow<Q>,
         Q: Encode + ?Sized,
     {
-        let raw = self.with_key(key, |key| {
-            read::read(&self.handle.store, self.handle.limits, key.stripe, |view| {
-                match index::find(view.region(), key.at, key.hash, key.words)? {
-                    None => Ok(None),
-                    Some(found) => take_out::<V>(view, found.record.value()).map(Some),
+        self.with_key(key, |key| {
+            if V::DIRECT {
+                let found = read::glance(&self.handle.store, key.stripe, |view| {
+                    let found = index::find(view.region(), key.at, key.hash, key.words)?;
+                    found.map(|found| glance_at::<V>(view, found.record.value())).transpose()
+                });
+                if let Some(found) = found {
+                    return Ok(found);
                 }
-            })
+            }
+            self.find_with_care(key)
+        })
+    }
+
+    #[inline(never)]
+    fn find_with_care(&self, key: Key<'_>) -> Result<Option<V>> {
+        let raw = read::read(&self.handle.store, self.handle.limits, key.stripe, |view| {
+            match index::find(view.region(), key.at, key.hash, key.words)? {
+                None => Ok(None),
+                Some(found) => take_out::<V>(view, found.record.value()).map(Some),
+            }
         })?;
         raw.map(|raw| self.handle.finish(raw)).transpose()
     }

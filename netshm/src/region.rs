@@ -15,16 +15,51 @@ use crate::os::{copy, file};
 use crate::shm::Object;
 use crate::{Error, Result};
 
+/// What a function gives that meets damage.
+pub(crate) trait Fault: Sized {
+    /// For damage found at `offset`.
+    fn corrupt(region: &Region, offset: u64, what: &'static str) -> Self;
+    /// Words have been asked for that are not known to be there: whether they are, or the fault.
+    fn look_again(region: &Region, offset: u64, count: u64) -> Result<(), Self>;
+}
+
+/// An error that tells where and what.
+impl Fault for Error {
+    #[cold]
+    fn corrupt(region: &Region, offset: u64, what: &'static str) -> Self {
+        region.corrupt(offset, what)
+    }
+    #[cold]
+    fn look_again(region: &Region, offset: u64, count: u64) -> Result<()> {
+        region.look_again(offset, count)
+    }
+}
+
+/// A fault that tells nothing, and costs nothing: for a first glance, after which all is looked at again with care.
+#[derive(Debug)]
+pub(crate) struct Doubt;
+
+impl Fault for Doubt {
+    fn corrupt(_: &Region, _: u64, _: &'static str) -> Self {
+        Doubt
+    }
+    fn look_again(_: &Region, _: u64, _: u64) -> Result<(), Self> {
+        Err(Doubt)
+    }
+}
+
 /// The mapping of one object, with the part of it that is known to be backed by the file.
 ///
 /// Invariants:
 /// 1. `map` covers `geometry.max_size` bytes, aligned to a page, for as long as the region lives.
-/// 2. `geometry.data_start() <= end <= geometry.max_size`, and the file had at least `end` bytes when `end` was set.
+/// 2. `geometry.data_start() + known * WORD <= geometry.max_size`, and the file had at least so many bytes when `known`
+///    was set.
 pub(crate) struct Region {
     map: Mapping,
     object: Arc<Object>,
     geometry: Geometry,
-    end: AtomicU64,
+    /// Words of the data area that are known to be there.
+    known: AtomicU64,
 }
 
 impl Region {
@@ -44,10 +79,8 @@ impl Region {
                 Error::Io { object: object.name().clone(), doing: "map", source }
             }
         })?;
-        let region = Region { map, object, geometry, end: AtomicU64::new(geometry.data_start()) };
-        if region.refresh_end()? < geometry.data_start() {
-            return Err(region.corrupt(0, "the object is shorter than its header says"));
-        }
+        let region = Region { map, object, geometry, known: AtomicU64::new(0) };
+        region.refresh_end()?;
         Ok(region)
     }
 
@@ -97,8 +130,14 @@ impl Region {
     /// A word of the data area.
     #[inline(always)]
     pub(crate) fn word(&self, offset: u64) -> Result<&AtomicU64> {
-        if !self.is_inside(offset, 1) {
-            self.look_again(offset, 1)?;
+        self.word_or(offset)
+    }
+
+    /// A word of the data area.
+    #[inline(always)]
+    pub(crate) fn word_or<E: Fault>(&self, offset: u64) -> Result<&AtomicU64, E> {
+        if self.index_of(offset) >= self.known.load(Ordering::Relaxed) {
+            E::look_again(self, offset, 1)?;
         }
         Ok(self.at(offset))
     }
@@ -106,20 +145,24 @@ impl Region {
     /// Words of the data area in a row.
     #[inline(always)]
     pub(crate) fn words(&self, offset: u64, count: u64) -> Result<&[AtomicU64]> {
+        self.words_or(offset, count)
+    }
+
+    /// Words of the data area in a row.
+    #[inline(always)]
+    pub(crate) fn words_or<E: Fault>(&self, offset: u64, count: u64) -> Result<&[AtomicU64], E> {
         if !self.is_inside(offset, count) {
-            self.look_again(offset, count)?;
+            E::look_again(self, offset, count)?;
         }
         Ok(self.slice(offset, count))
     }
 
     /// The word at an offset, and all that follow it in the part of the object that is known to be there.
     #[inline(always)]
-    pub(crate) fn words_from(&self, offset: u64) -> Result<(&AtomicU64, &[AtomicU64])> {
-        if !self.is_inside(offset, 1) {
-            self.look_again(offset, 1)?;
-        }
-        let end = self.end.load(Ordering::Relaxed);
-        Ok((self.at(offset), self.slice(offset, (end - offset) / WORD)))
+    pub(crate) fn words_from<E: Fault>(&self, offset: u64) -> Result<(&AtomicU64, &[AtomicU64]), E> {
+        let first = self.word_or(offset)?;
+        let following = self.known.load(Ordering::Relaxed) - self.index_of(offset);
+        Ok((first, self.slice(offset, following)))
     }
 
     /// Asks for the memory around a word of the data area, which is going to be read; an offset outside is nothing.
@@ -160,14 +203,23 @@ impl Region {
         unsafe { std::slice::from_raw_parts(pointer.cast::<AtomicU64>(), count as usize) }
     }
 
+    /// The number of a word in the data area; too large for an offset that is in front of it or between two words.
+    #[inline(always)]
+    fn index_of(&self, offset: u64) -> u64 {
+        // The data area begins with a page, so bits that are no multiple of a word come to the top.
+        offset.wrapping_sub(self.geometry.data_start()).rotate_right(WORD.trailing_zeros())
+    }
+
     /// Whether so many words from `offset` on lie in the data area, as far as it is known to reach.
     #[inline(always)]
     fn is_inside(&self, offset: u64, count: u64) -> bool {
-        let end = self.end.load(Ordering::Relaxed);
-        offset >= self.geometry.data_start()
-            && offset <= end
-            && offset.is_multiple_of(WORD)
-            && count <= (end - offset) / WORD
+        let (index, known) = (self.index_of(offset), self.known.load(Ordering::Relaxed));
+        index <= known && count <= known - index
+    }
+
+    /// How far the object is known to reach.
+    fn known_end(&self) -> u64 {
+        self.geometry.data_start() + self.known.load(Ordering::Relaxed) * WORD
     }
 
     /// The object may have grown since the end was looked up.
@@ -191,10 +243,10 @@ impl Region {
             source,
         })?;
         let end = size.min(self.geometry.max_size) & !(WORD - 1);
-        if end < self.end.load(Ordering::Relaxed) {
+        if end < self.known_end() {
             return Err(self.corrupt(end, "the object has been truncated"));
         }
-        self.end.fetch_max(end, Ordering::Relaxed);
+        self.known.fetch_max((end - self.geometry.data_start()) / WORD, Ordering::Relaxed);
         Ok(end)
     }
 
@@ -221,7 +273,7 @@ impl Region {
     /// Writes what is mapped back to the file's storage.
     pub(crate) fn flush(&self) -> Result<()> {
         self.map
-            .flush(0, self.end.load(Ordering::Relaxed) as usize)
+            .flush(0, self.known_end() as usize)
             .and_then(|()| file::sync_data(self.object.fd()))
             .map_err(|source| Error::Io { object: self.name(), doing: "write back", source })
     }

@@ -11,13 +11,13 @@ pub(crate) use resize::resize;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::Result;
 use crate::heap::Memory;
 use crate::index::Record;
 use crate::index::bindings::{Payload, write_record};
 use crate::layout::{DENSE, Geometry, Place, StripeAt};
-use crate::region::Region;
+use crate::region::{Fault, Region};
 use crate::store::Change;
+use crate::{Error, Result};
 
 /// Words in a chunk, about.
 const CHUNK_WORDS: u64 = 256;
@@ -103,22 +103,22 @@ impl Elements {
 
 /// The stored words of an element; `None` if it has never been written.
 #[inline]
-pub(crate) fn find(region: &Region, elements: Elements, spot: Spot) -> Result<Option<&[AtomicU64]>> {
+pub(crate) fn find<E: Fault>(region: &Region, elements: Elements, spot: Spot) -> Result<Option<&[AtomicU64]>, E> {
     let at = region.geometry().stripe(spot.stripe);
     let Some(chunk) = find_chunk(region, at, spot.chunk)? else { return Ok(None) };
-    let words = region.words(spot.place(chunk), spot.words)?;
+    let words = region.words_or(spot.place(chunk), spot.words)?;
     if elements.dense.is_some() {
         return Ok(Some(words));
     }
     match words[0].load(Relaxed) {
         0 => Ok(None),
-        record => Ok(Some(Record::at(region, record)?.value())),
+        record => Ok(Some(Record::at_or(region, record)?.value())),
     }
 }
 
 /// Address of the record that holds a chunk.
 #[inline]
-fn find_chunk(region: &Region, at: StripeAt, chunk: u64) -> Result<Option<u64>> {
+fn find_chunk<E: Fault>(region: &Region, at: StripeAt, chunk: u64) -> Result<Option<u64>, E> {
     let height = region.field(at.buckets()).load(Relaxed);
     if !reaches(region, at, height, chunk)? {
         return Ok(None);
@@ -128,16 +128,16 @@ fn find_chunk(region: &Region, at: StripeAt, chunk: u64) -> Result<Option<u64>> 
         if node == 0 {
             return Ok(None);
         }
-        node = region.word(child_at(node, chunk, level))?.load(Relaxed);
+        node = region.word_or(child_at(node, chunk, level))?.load(Relaxed);
     }
     Ok((node != 0).then_some(node))
 }
 
 /// Whether a tree of that height has a place for the chunk.
 #[inline]
-fn reaches(region: &Region, at: StripeAt, height: u64, chunk: u64) -> Result<bool> {
+fn reaches<E: Fault>(region: &Region, at: StripeAt, height: u64, chunk: u64) -> Result<bool, E> {
     if height > HIGHEST {
-        return Err(region.corrupt(at.buckets().0, "a directory is higher than it can be"));
+        return Err(E::corrupt(region, at.buckets().0, "a directory is higher than it can be"));
     }
     let bits = height as u32 * FANOUT_BITS;
     Ok(height > 0 && (bits >= 64 || chunk >> bits == 0))
@@ -161,7 +161,7 @@ pub(crate) fn set(
     change.write_stripe(spot.stripe)?;
     let region = change.target().region();
     let at = region.geometry().stripe(spot.stripe);
-    let chunk = match find_chunk(region, at, spot.chunk)? {
+    let chunk = match find_chunk::<Error>(region, at, spot.chunk)? {
         Some(chunk) => chunk,
         None => add_chunk(change, elements, spot, at, default)?,
     };
@@ -194,7 +194,7 @@ fn store_words(change: &mut Change<'_>, place: u64, words: &[u64]) -> Result<()>
 fn add_chunk(change: &mut Change<'_>, elements: Elements, spot: Spot, at: StripeAt, default: &[u64]) -> Result<u64> {
     let region = change.target().region();
     let mut height = change.load(at.buckets())?;
-    while !reaches(region, at, height, spot.chunk)? {
+    while !reaches::<Error>(region, at, height, spot.chunk)? {
         let root = change.load(at.segment(0))?;
         let mut words = [0; FANOUT as usize];
         words[0] = root;

@@ -10,7 +10,7 @@ use crate::heap::Memory;
 use crate::layout::bucket::{CELLS, Cell, Form, LINK, MOST_WORDS, Tag, Tags, before_pair};
 use crate::layout::record::Head;
 use crate::layout::{Place, SEGMENTS, StripeAt};
-use crate::region::Region;
+use crate::region::{Fault, Region};
 use crate::store::{Change, Store};
 
 use super::PAIR;
@@ -57,12 +57,17 @@ impl<'a> Chain<'a> {
     /// The chain of a bucket.
     #[inline(always)]
     pub(crate) fn of(region: &'a Region, stripe: StripeAt, buckets: u64, bucket: u64) -> Result<Self> {
+        Self::of_or(region, stripe, buckets, bucket)
+    }
+
+    #[inline(always)]
+    pub(super) fn of_or<E: Fault>(region: &'a Region, stripe: StripeAt, buckets: u64, bucket: u64) -> Result<Self, E> {
         if buckets > MOST_BUCKETS {
-            return Err(region.corrupt(stripe.buckets().0, "a stripe has more buckets than there can be"));
+            return Err(E::corrupt(region, stripe.buckets().0, "a stripe has more buckets than there can be"));
         }
         let at = address_of(region, stripe, bucket);
         let form = region.geometry().form;
-        Ok(Chain { region, at, form, words: region.words(at, form.words() as u64)?, before: None, steps: 0 })
+        Ok(Chain { region, at, form, words: region.words_or(at, form.words() as u64)?, before: None, steps: 0 })
     }
 
     /// Address of the present bucket.
@@ -81,6 +86,12 @@ impl<'a> Chain<'a> {
     #[inline]
     pub(crate) fn words(&self) -> &'a [AtomicU64] {
         self.words
+    }
+
+    /// Words of the present bucket, if it is one of pairs.
+    #[inline(always)]
+    pub(crate) fn pairs(&self) -> &'a [AtomicU64; MOST_WORDS] {
+        self.words.first_chunk().unwrap_or_else(|| unreachable!("asked for by form only"))
     }
 
     /// The form of the buckets.
@@ -111,21 +122,26 @@ impl<'a> Chain<'a> {
     /// Goes on to the next overflow bucket.
     #[inline(always)]
     pub(crate) fn advance(&mut self) -> Result<bool> {
+        self.advance_or()
+    }
+
+    #[inline(always)]
+    pub(super) fn advance_or<E: Fault>(&mut self) -> Result<bool, E> {
         match self.link() {
             0 => Ok(false),
             link => self.follow(link),
         }
     }
 
-    fn follow(&mut self, link: u64) -> Result<bool> {
+    fn follow<E: Fault>(&mut self, link: u64) -> Result<bool, E> {
         self.steps += 1;
-        let head = Head(self.region.word(link)?.load(Relaxed));
+        let head = Head(self.region.word_or(link)?.load(Relaxed));
         if self.steps > LONGEST_CHAIN || head.is_free() || head.is_long() || head.lengths() != self.form.overflow() {
-            return Err(self.region.corrupt(self.at, "a bucket's chain leads astray"));
+            return Err(E::corrupt(self.region, self.at, "a bucket's chain leads astray"));
         }
         self.before = Some(self.at);
         self.at = link + 8;
-        self.words = self.region.words(self.at, self.form.words() as u64)?;
+        self.words = self.region.words_or(self.at, self.form.words() as u64)?;
         Ok(true)
     }
 }

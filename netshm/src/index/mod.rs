@@ -19,7 +19,7 @@ use crate::Result;
 use crate::layout::StripeAt;
 use crate::layout::bucket::{CELLS, Cell, Form, Tag, Tags, before_pair};
 use crate::layout::record::{Head, Lengths};
-use crate::region::Region;
+use crate::region::{Fault, Region};
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -34,37 +34,48 @@ pub(crate) struct Record<'a> {
     pub(crate) head: Head,
     pub(crate) lengths: Lengths,
     words: &'a [AtomicU64],
+    /// Where the value starts among them.
+    value: usize,
 }
 
 impl<'a> Record<'a> {
     /// The record at an address.
     #[inline(always)]
     pub(crate) fn at(region: &'a Region, at: u64) -> Result<Record<'a>> {
+        Self::at_or(region, at)
+    }
+
+    #[inline(always)]
+    pub(crate) fn at_or<E: Fault>(region: &'a Region, at: u64) -> Result<Record<'a>, E> {
         let (first, known) = region.words_from(at)?;
         let head = Head(first.load(Relaxed));
         if head.is_free() || head.is_end() {
-            return Err(region.corrupt(at, "a pointer leads to a block that is no record"));
+            return Err(E::corrupt(region, at, "a pointer leads to a block that is no record"));
         }
         let lengths = if head.is_long() { Self::long_lengths(region, at)? } else { head.lengths() };
         let words = match known.get(..lengths.words() as usize) {
             Some(words) => words,
-            None => region.words(at, lengths.words())?,
+            None => region.words_or(at, lengths.words())?,
         };
-        Ok(Record { at, head, lengths, words })
+        Ok(Record { at, head, lengths, words, value: (lengths.head_words() + lengths.key) as usize })
     }
 
     #[cold]
-    fn long_lengths(region: &Region, at: u64) -> Result<Lengths> {
-        let lengths = Lengths::from_long_word(region.word(at + 8)?.load(Relaxed));
+    fn long_lengths<E: Fault>(region: &Region, at: u64) -> Result<Lengths, E> {
+        let lengths = Lengths::from_long_word(region.word_or(at + 8)?.load(Relaxed));
         // A long head with short lengths would make the parts disagree.
-        if lengths.is_long() { Ok(lengths) } else { Err(region.corrupt(at, "a record's head and lengths disagree")) }
+        if lengths.is_long() {
+            Ok(lengths)
+        } else {
+            Err(E::corrupt(region, at, "a record's head and lengths disagree"))
+        }
     }
 
     /// A pair: its key, its value, and the word before them, which stands for the head that it does not need.
     #[inline(always)]
     fn pair(at: u64, words: &'a [AtomicU64]) -> Record<'a> {
         const LENGTHS: Lengths = Lengths { key: 1, value: 1 };
-        Record { at, head: Head::record(LENGTHS, 0, 0), lengths: LENGTHS, words }
+        Record { at, head: Head::record(LENGTHS, 0, 0), lengths: LENGTHS, words, value: 2 }
     }
 
     /// The binding at an address, which may be marked as that of a pair.
@@ -82,20 +93,19 @@ impl<'a> Record<'a> {
     /// Words of the key.
     #[inline]
     pub(crate) fn key(&self) -> &'a [AtomicU64] {
-        let start = self.lengths.head_words() as usize;
-        &self.words[start..start + self.lengths.key as usize]
+        &self.words[self.value - self.lengths.key as usize..self.value]
     }
 
     /// Words of the value.
     #[inline]
     pub(crate) fn value(&self) -> &'a [AtomicU64] {
-        &self.words[(self.lengths.head_words() + self.lengths.key) as usize..]
+        &self.words[self.value..]
     }
 
     /// Address of the first word of the value.
     #[inline]
     pub(crate) fn value_at(&self) -> u64 {
-        (self.at & !PAIR) + (self.lengths.head_words() + self.lengths.key) * 8
+        (self.at & !PAIR) + self.value as u64 * 8
     }
 
     /// Address of the next older binding, or 0.
@@ -126,21 +136,34 @@ pub(crate) struct Found<'a> {
 
 /// Looks a key up.
 #[inline(always)]
-pub(crate) fn find<'a>(region: &'a Region, stripe: StripeAt, hash: u64, key: &[u64]) -> Result<Option<Found<'a>>> {
+pub(crate) fn find<'a, E: Fault>(
+    region: &'a Region,
+    stripe: StripeAt,
+    hash: u64,
+    key: &[u64],
+) -> Result<Option<Found<'a>>, E> {
     let buckets = region.field(stripe.buckets()).load(Relaxed);
     if buckets == 0 {
         return Ok(None);
     }
-    let mut chain = Chain::of(region, stripe, buckets, bucket_of(hash, buckets))?;
+    let chain = Chain::of_or(region, stripe, buckets, bucket_of(hash, buckets))?;
+    match (chain.form(), key) {
+        (Form::Pairs, [key]) => find_in(chain, |chain| find_pair(region, chain, hash, *key)),
+        _ => find_in(chain, |chain| find_record(region, chain, hash, key)),
+    }
+}
+
+/// Looks a key up in one bucket after the other.
+#[inline(always)]
+fn find_in<'a, E: Fault>(
+    mut chain: Chain<'a>,
+    find: impl Fn(&Chain<'a>) -> Result<Option<(usize, Record<'a>)>, E>,
+) -> Result<Option<Found<'a>>, E> {
     loop {
-        let found = match (chain.form(), key) {
-            (Form::Pairs, [key]) => find_pair(region, &chain, hash, *key)?,
-            _ => find_record(region, &chain, hash, key)?,
-        };
-        if let Some((cell, record)) = found {
+        if let Some((cell, record)) = find(&chain)? {
             return Ok(Some(Found { bucket: chain.at(), before: chain.before(), cell, record }));
         }
-        if !chain.advance()? {
+        if !chain.advance_or()? {
             return Ok(None);
         }
     }
@@ -148,16 +171,16 @@ pub(crate) fn find<'a>(region: &'a Region, stripe: StripeAt, hash: u64, key: &[u
 
 /// Looks a key up in one bucket of the form [`Form::Records`].
 #[inline(always)]
-fn find_record<'a>(
+fn find_record<'a, E: Fault>(
     region: &'a Region,
     chain: &Chain<'a>,
     hash: u64,
     key: &[u64],
-) -> Result<Option<(usize, Record<'a>)>> {
+) -> Result<Option<(usize, Record<'a>)>, E> {
     for (i, word) in chain.words()[..CELLS].iter().enumerate() {
         let cell = Cell(word.load(Relaxed));
         if cell.agrees(hash) && !cell.is_empty() {
-            let record = Record::at(region, cell.record())?;
+            let record = Record::at_or(region, cell.record())?;
             if record.has_key(key) {
                 return Ok(Some((i, record)));
             }
@@ -168,8 +191,13 @@ fn find_record<'a>(
 
 /// Looks a key up in one bucket of the form [`Form::Pairs`].
 #[inline(always)]
-fn find_pair<'a>(region: &'a Region, chain: &Chain<'a>, hash: u64, key: u64) -> Result<Option<(usize, Record<'a>)>> {
-    let words = chain.words();
+fn find_pair<'a, E: Fault>(
+    region: &'a Region,
+    chain: &Chain<'a>,
+    hash: u64,
+    key: u64,
+) -> Result<Option<(usize, Record<'a>)>, E> {
+    let words = chain.pairs();
     let tags = Tags(words[0].load(Relaxed));
     for cell in tags.candidates(hash) {
         if words[before_pair(cell) + 1].load(Relaxed) == key {
@@ -177,7 +205,7 @@ fn find_pair<'a>(region: &'a Region, chain: &Chain<'a>, hash: u64, key: u64) -> 
             if record.is_pair() || record.has_key(&[key]) {
                 return Ok(Some((cell, record)));
             }
-            return Err(region.corrupt(chain.at(), "a binding has another key than its cell"));
+            return Err(E::corrupt(region, chain.at(), "a binding has another key than its cell"));
         }
     }
     Ok(None)
@@ -185,11 +213,11 @@ fn find_pair<'a>(region: &'a Region, chain: &Chain<'a>, hash: u64, key: u64) -> 
 
 /// The newest binding of the key in a cell of the form [`Form::Pairs`].
 #[inline(always)]
-fn stored_pair<'a>(region: &'a Region, chain: &Chain<'a>, tag: Tag, cell: usize) -> Result<Record<'a>> {
+fn stored_pair<'a, E: Fault>(region: &'a Region, chain: &Chain<'a>, tag: Tag, cell: usize) -> Result<Record<'a>, E> {
     let before = before_pair(cell);
-    let words = &chain.words()[before..before + 3];
+    let words = &chain.pairs()[before..before + 3];
     if tag.is_stack() {
-        return Record::at(region, words[2].load(Relaxed));
+        return Record::at_or(region, words[2].load(Relaxed));
     }
     Ok(Record::pair(pair_at(chain.at(), cell), words))
 }

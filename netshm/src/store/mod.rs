@@ -42,6 +42,8 @@ pub(crate) struct Store {
     secrets: RapidSecrets,
     /// Handles in this process that know exactly the stored type.
     pub(crate) handles_of_stored_type: AtomicU64,
+    /// The fork generation that the object was opened in.
+    generation: u64,
     /// Tells stores apart in caches of threads; never used twice in a process.
     id: u64,
 }
@@ -52,6 +54,7 @@ impl Store {
     fn new(region: Region, kind: Kind, method: Locking, seed: u64) -> Store {
         let locks = Locks::new(method, region.geometry().stripes);
         Store {
+            generation: region.object().generation(),
             region,
             kind,
             method,
@@ -89,11 +92,13 @@ impl Store {
     /// An error in a forked child.
     #[inline]
     pub(crate) fn check_fork(&self) -> Result<()> {
-        if crate::os::fork::is_current(self.region.object().generation()) {
-            Ok(())
-        } else {
-            Err(Error::Forked { object: self.name() })
-        }
+        if self.is_current() { Ok(()) } else { Err(Error::Forked { object: self.name() }) }
+    }
+
+    /// Whether this is the process that opened the object, and no forked child of it.
+    #[inline(always)]
+    fn is_current(&self) -> bool {
+        crate::os::fork::is_current(self.generation)
     }
 
     /// The hash of an encoded key: rapidhash V3 with secrets made from the object's random seed.
@@ -110,6 +115,7 @@ impl Store {
         ((hash >> 1) >> (63 - bits)) as u32
     }
 
+    #[inline]
     fn field(&self, place: Place) -> &AtomicU64 {
         self.region.field(place)
     }
@@ -120,6 +126,7 @@ impl Store {
         Sequence(self.region.field(self.region.geometry().stripe(stripe).sequence()))
     }
 
+    #[inline]
     fn field32(&self, place: Place32) -> &AtomicU32 {
         self.region.field32(place)
     }
@@ -164,6 +171,7 @@ impl Store {
     }
 
     /// Length of an array.
+    #[inline]
     pub(crate) fn array_len(&self) -> u64 {
         self.field(header::ARRAY_LEN).load(Acquire)
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::group;
 use super::{Limits, Store};
 use crate::locking::{Fate, Owners, Patience, word_of};
-use crate::region::Region;
+use crate::region::{Doubt, Region};
 use crate::sequence::Stamp;
 use crate::{Error, Result};
 
@@ -49,25 +49,30 @@ impl<'a> View<'a> {
 }
 
 /// Reads a stripe: outside a group without a lock, inside one under the group's locks.
-#[inline(always)]
+#[inline]
 pub(crate) fn read<R>(
     store: &Arc<Store>,
     limits: Limits,
     stripe: u32,
-    mut read: impl FnMut(View<'_>) -> Result<R>,
+    read: impl Fn(View<'_>) -> Result<R> + Copy,
 ) -> Result<R> {
     store.check_fork()?;
     if group::open() > 0 && group::is_open(store) {
-        return read_locked(store, limits, stripe, &mut read);
+        return read_locked(store, limits, stripe, read);
     }
-    // As in `attempt`, whose outcome would take a while to be passed on.
-    if let Some(stamp) = store.sequence(stripe).begin_reading() {
-        let result = read(View { store, stamp: Some(stamp) });
-        if stamp.holds() {
-            return result;
-        }
+    keep_trying(store, limits, stripe, read)
+}
+
+/// Reads a stripe without a lock, if nothing stands against it: no group, no writer, no damage. Most readings are that
+/// simple, and the shorter their way, the more of them the processor has under way at once.
+#[inline(always)]
+pub(crate) fn glance<R>(store: &Store, stripe: u32, look: impl FnOnce(View<'_>) -> Result<R, Doubt>) -> Option<R> {
+    if !store.is_current() || group::open() > 0 {
+        return None;
     }
-    keep_trying(store, limits, stripe, &mut read)
+    let stamp = store.sequence(stripe).begin_reading()?;
+    let result = look(View { store, stamp: Some(stamp) }).ok()?;
+    stamp.holds().then_some(result)
 }
 
 enum Attempt<R> {
@@ -78,18 +83,17 @@ enum Attempt<R> {
     Busy,
 }
 
-fn attempt<R>(store: &Store, stripe: u32, read: &mut impl FnMut(View<'_>) -> Result<R>) -> Attempt<R> {
+fn attempt<R>(store: &Store, stripe: u32, read: impl Fn(View<'_>) -> Result<R>) -> Attempt<R> {
     let Some(stamp) = store.sequence(stripe).begin_reading() else { return Attempt::Busy };
     let result = read(View { store, stamp: Some(stamp) });
     if stamp.holds() { Attempt::Done(result) } else { Attempt::Spoiled }
 }
 
-#[cold]
 fn keep_trying<R>(
     store: &Arc<Store>,
     limits: Limits,
     stripe: u32,
-    read: &mut impl FnMut(View<'_>) -> Result<R>,
+    read: impl Fn(View<'_>) -> Result<R> + Copy,
 ) -> Result<R> {
     let writable = !store.region().object().read_only();
     let mut patience = Patience::new(limits.lock_timeout, false);
@@ -141,7 +145,7 @@ fn read_locked<R>(
     store: &Arc<Store>,
     limits: Limits,
     stripe: u32,
-    read: &mut impl FnMut(View<'_>) -> Result<R>,
+    read: impl Fn(View<'_>) -> Result<R> + Copy,
 ) -> Result<R> {
     group::read_locked(store, limits, |change| {
         change.read_stripe(stripe)?;
