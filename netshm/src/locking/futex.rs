@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::waits::{self, Ring};
 use super::word::{LockWord, Released};
-use super::{Fate, Mode, Owners, Patience, Protocol, Request, owner_of, word_of};
+use super::{Fate, Mode, Owners, Protocol, Request, owner_of, word_of};
 use crate::os::futex;
 use crate::{Error, Result};
 
@@ -24,7 +24,7 @@ pub(crate) struct FutexLocks;
 
 impl FutexLocks {
     #[cold]
-    fn wait(&self, owners: &impl Owners, request: &Request, stripe: u32) -> Result<()> {
+    fn wait(&self, owners: &impl Owners, request: &Request<'_>, stripe: u32) -> Result<()> {
         let word = word_of(owners.region(), stripe);
         for _ in 0..SPINS {
             spin_loop();
@@ -47,13 +47,13 @@ impl FutexLocks {
     fn sleep(
         &self,
         owners: &impl Owners,
-        request: &Request,
+        request: &Request<'_>,
         stripe: u32,
         word: LockWord<'_>,
         watched: bool,
     ) -> Result<()> {
         let region = owners.region();
-        let mut patience: Patience = request.patience;
+        let mut patience = *request.patience;
         let mut nap = FIRST_SLEEP;
         loop {
             let Some(owner) = owner_of(region, stripe)? else {
@@ -119,7 +119,7 @@ impl FutexLocks {
 
 impl Protocol for FutexLocks {
     #[inline]
-    fn acquire(&self, owners: &impl Owners, request: &Request) -> Result<()> {
+    fn acquire(&self, owners: &impl Owners, request: &Request<'_>) -> Result<()> {
         for stripe in request.stripes() {
             if word_of(owners.region(), stripe).try_take(request.slot) {
                 continue;
@@ -135,7 +135,7 @@ impl Protocol for FutexLocks {
     }
 
     #[inline]
-    fn release(&self, owners: &impl Owners, request: &Request) {
+    fn release(&self, owners: &impl Owners, request: &Request<'_>) {
         for stripe in request.stripes() {
             Self::release_one(owners, stripe);
         }

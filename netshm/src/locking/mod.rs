@@ -108,7 +108,7 @@ pub(crate) trait Owners {
 
 /// A wish for some stripes.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Request {
+pub(crate) struct Request<'a> {
     /// The slot of who wishes.
     pub(crate) slot: u32,
     /// The first stripe.
@@ -119,10 +119,10 @@ pub(crate) struct Request {
     /// How it is held already.
     pub(crate) held: Option<Mode>,
     /// How long to wait at most.
-    pub(crate) patience: Patience,
+    pub(crate) patience: &'a Patience,
 }
 
-impl Request {
+impl Request<'_> {
     fn stripes(&self) -> std::ops::Range<u32> {
         self.stripe..self.stripe + self.count
     }
@@ -131,9 +131,9 @@ impl Request {
 /// A locking method at work.
 pub(crate) trait Protocol {
     /// Waits for the stripes. On an error none of them is held (or, for an upgrade, the old mode still is).
-    fn acquire(&self, owners: &impl Owners, request: &Request) -> Result<()>;
+    fn acquire(&self, owners: &impl Owners, request: &Request<'_>) -> Result<()>;
     /// Lets the stripes go.
-    fn release(&self, owners: &impl Owners, request: &Request);
+    fn release(&self, owners: &impl Owners, request: &Request<'_>);
     /// How a stripe is to be locked for reading in a group.
     fn read_mode(&self) -> Mode;
 }
@@ -172,7 +172,7 @@ impl Locks {
 
 impl Protocol for Locks {
     #[inline]
-    fn acquire(&self, owners: &impl Owners, request: &Request) -> Result<()> {
+    fn acquire(&self, owners: &impl Owners, request: &Request<'_>) -> Result<()> {
         match self {
             Locks::None(locks) => locks.acquire(owners, request),
             Locks::Record(locks) => locks.acquire(owners, request),
@@ -180,7 +180,7 @@ impl Protocol for Locks {
         }
     }
     #[inline]
-    fn release(&self, owners: &impl Owners, request: &Request) {
+    fn release(&self, owners: &impl Owners, request: &Request<'_>) {
         match self {
             Locks::None(locks) => locks.release(owners, request),
             Locks::Record(locks) => locks.release(owners, request),
@@ -197,6 +197,7 @@ impl Protocol for Locks {
 }
 
 /// The lock word of a stripe.
+#[inline]
 pub(crate) fn word_of(region: &Region, stripe: u32) -> LockWord<'_> {
     LockWord(region.field32(region.geometry().stripe(stripe).lock()))
 }

@@ -9,7 +9,7 @@ pub(crate) struct NoLocks;
 
 impl Protocol for NoLocks {
     #[inline]
-    fn acquire(&self, owners: &impl Owners, request: &Request) -> Result<()> {
+    fn acquire(&self, owners: &impl Owners, request: &Request<'_>) -> Result<()> {
         for stripe in request.stripes() {
             let word = word_of(owners.region(), stripe);
             if word.load().owner().is_some_and(|owner| owner != request.slot) {
@@ -23,7 +23,7 @@ impl Protocol for NoLocks {
     }
 
     #[inline]
-    fn release(&self, owners: &impl Owners, request: &Request) {
+    fn release(&self, owners: &impl Owners, request: &Request<'_>) {
         if request.mode == Mode::Exclusive {
             for stripe in request.stripes() {
                 let (Released::Quiet | Released::Sleepers) = word_of(owners.region(), stripe).release();

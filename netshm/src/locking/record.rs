@@ -36,9 +36,9 @@ impl RecordLocks {
         self.local.unlock(self.group, slot);
     }
 
-    fn lock_locally(&self, owners: &impl Owners, request: &Request) -> Result<()> {
+    fn lock_locally(&self, owners: &impl Owners, request: &Request<'_>) -> Result<()> {
         for stripe in request.stripes() {
-            if let Err(error) = self.local.lock(owners, stripe, request.slot, &request.patience) {
+            if let Err(error) = self.local.lock(owners, stripe, request.slot, request.patience) {
                 self.unlock_locally(request.stripe..stripe, request.slot);
                 return Err(error);
             }
@@ -54,7 +54,7 @@ impl RecordLocks {
 
     /// The kernel's part. Several stripes are taken by one call if they are all free. To wait in such a call would take until
     /// nobody has any of them, which may be never; so they are waited for one after the other, and kept meanwhile.
-    fn lock_in_kernel(&self, owners: &impl Owners, request: &Request) -> Result<()> {
+    fn lock_in_kernel(&self, owners: &impl Owners, request: &Request<'_>) -> Result<()> {
         if request.count == 1 {
             return self.wait_in_kernel(owners, request);
         }
@@ -72,7 +72,7 @@ impl RecordLocks {
         Ok(())
     }
 
-    fn try_in_kernel(&self, owners: &impl Owners, request: &Request, wait: bool) -> Result<Outcome> {
+    fn try_in_kernel(&self, owners: &impl Owners, request: &Request<'_>, wait: bool) -> Result<Outcome> {
         let region = owners.region();
         let kind = if request.mode == Mode::Shared { Kind::Shared } else { Kind::Exclusive };
         let (start, length) = (bytes::STRIPE + u64::from(request.stripe), u64::from(request.count));
@@ -84,9 +84,9 @@ impl RecordLocks {
     }
 
     /// Waits in the kernel, or here if the wait has a limit or another thread of this process waits there.
-    fn wait_in_kernel(&self, owners: &impl Owners, request: &Request) -> Result<()> {
+    fn wait_in_kernel(&self, owners: &impl Owners, request: &Request<'_>) -> Result<()> {
         let region = owners.region();
-        let mut patience = request.patience;
+        let mut patience = *request.patience;
         let mut pause = Duration::from_micros(10);
         loop {
             let turn = if patience.is_limited() { None } else { self.turn.try_lock().ok() };
@@ -111,7 +111,7 @@ impl RecordLocks {
         }
     }
 
-    fn unlock_in_kernel(&self, owners: &impl Owners, request: &Request) {
+    fn unlock_in_kernel(&self, owners: &impl Owners, request: &Request<'_>) {
         let object = owners.region().object();
         let (start, length) = (bytes::STRIPE + u64::from(request.stripe), u64::from(request.count));
         // Unlocking fails only for want of kernel memory to split a range; the lock then stays until the range's end.
@@ -120,7 +120,7 @@ impl RecordLocks {
 }
 
 impl Protocol for RecordLocks {
-    fn acquire(&self, owners: &impl Owners, request: &Request) -> Result<()> {
+    fn acquire(&self, owners: &impl Owners, request: &Request<'_>) -> Result<()> {
         if request.held.is_none() {
             self.lock_locally(owners, request)?;
         }
@@ -153,7 +153,7 @@ impl Protocol for RecordLocks {
         Ok(())
     }
 
-    fn release(&self, owners: &impl Owners, request: &Request) {
+    fn release(&self, owners: &impl Owners, request: &Request<'_>) {
         if request.mode == Mode::Exclusive {
             for stripe in request.stripes() {
                 let (Released::Quiet | Released::Sleepers) = word_of(owners.region(), stripe).release();

@@ -25,7 +25,7 @@ impl Tx {
     /// Starts the change: takes a slot.
     #[inline]
     pub(super) fn begin(&mut self, store: &Store) -> Result<()> {
-        self.slot = store.take_slot(self.patience)?;
+        self.slot = store.take_slot(&self.patience)?;
         self.journal.start(store.geometry().slot(self.slot).log_len(), store.geometry().log(self.slot));
         Ok(())
     }
@@ -99,8 +99,9 @@ impl<'a> Change<'a> {
         (0..stripes).try_for_each(|stripe| self.lock(stripe, mode).map(drop))
     }
 
-    fn request(&self, stripe: u32, count: u32, mode: Mode, held: Option<Mode>) -> Request {
-        Request { slot: self.tx.slot, stripe, count, mode, held, patience: self.tx.patience }
+    #[inline(always)]
+    fn request(&self, stripe: u32, count: u32, mode: Mode, held: Option<Mode>) -> Request<'_> {
+        Request { slot: self.tx.slot, stripe, count, mode, held, patience: &self.tx.patience }
     }
 
     /// Makes the waits of this change end after a while, because nothing watches them.
@@ -180,7 +181,9 @@ impl<'a> Change<'a> {
     /// Makes the change final and ends it. If that fails, all of it is undone.
     #[inline]
     pub(super) fn commit(mut self) -> Result<()> {
-        if let Err(error) = self.free_deferred() {
+        if !(self.tx.deferred.is_empty() && self.tx.transit == 0)
+            && let Err(error) = self.free_deferred()
+        {
             self.roll_back();
             return Err(error);
         }
@@ -203,9 +206,6 @@ impl<'a> Change<'a> {
     }
 
     fn free_deferred(&mut self) -> Result<()> {
-        if self.tx.deferred.is_empty() && self.tx.transit == 0 {
-            return Ok(());
-        }
         for item in self.tx.take_deferred() {
             match item {
                 Deferred::Record { stripe, at } => self.records(stripe).give_back(self, at)?,
@@ -223,18 +223,28 @@ impl<'a> Change<'a> {
     /// Lets readers in, frees the locks and the slot.
     #[inline]
     fn end(&mut self) {
-        for held in &self.tx.held {
-            if held.changed {
-                self.store.sequence(held.stripe).end_change();
-            }
-        }
-        for group in self.tx.held.chunk_by(|a, b| a.mode == b.mode && a.stripe + 1 == b.stripe) {
-            let request = self.request(group[0].stripe, group.len() as u32, group[0].mode, None);
-            self.store.locks.release(self.store, &request);
+        match *self.tx.held.as_slice() {
+            [] => {}
+            [held] => self.let_go(&[held]),
+            _ => self
+                .tx
+                .held
+                .chunk_by(|a, b| a.mode == b.mode && a.stripe + 1 == b.stripe)
+                .for_each(|held| self.let_go(held)),
         }
         self.tx.held.clear();
         self.settle();
         self.store.give_slot_back(self.tx.slot);
+    }
+
+    /// Frees stripes in a row, when readers may trust them.
+    #[inline(always)]
+    fn let_go(&self, held: &[Held]) {
+        for stripe in held.iter().filter(|held| held.changed) {
+            self.store.sequence(stripe.stripe).end_change();
+        }
+        let request = self.request(held[0].stripe, held.len() as u32, held[0].mode, None);
+        self.store.locks.release(self.store, &request);
     }
 
     /// The change itself is over. What cannot be settled now is left noted in the slot, for its next owner.

@@ -64,7 +64,7 @@ impl Store {
     ) -> Result<R> {
         let geometry = *self.geometry();
         let stripe = geometry.meta();
-        let request = Request { slot, stripe, count: 1, mode: Mode::Exclusive, held: None, patience };
+        let request = Request { slot, stripe, count: 1, mode: Mode::Exclusive, held: None, patience: &patience };
         self.acquire_meta(&request)?;
         let journal = Journal::new(geometry.stripe(stripe).top_end(), geometry.log(geometry.slots));
         let mut meta = MetaChange { store: self, journal };
@@ -106,7 +106,7 @@ impl Store {
 
     /// The kernel may see a ring of record locks where threads of one process wait for different things; whoever holds
     /// the meta lock waits for nothing, so a ring through it is none.
-    fn acquire_meta(&self, request: &Request) -> Result<()> {
+    fn acquire_meta(&self, request: &Request<'_>) -> Result<()> {
         loop {
             match self.locks.acquire(self, request) {
                 Err(Error::Deadlock { .. }) if self.method() == crate::Locking::Record => {
@@ -208,7 +208,7 @@ impl Store {
 
     /// Stores the text of a schema in place of the present one.
     pub(super) fn write_schema(&self, schema: &str, hash: u64) -> Result<()> {
-        let slot = self.take_slot(Patience::new(None, false))?;
+        let slot = self.take_slot(&Patience::new(None, false))?;
         let outcome = self.note_dirty().and_then(|()| {
             self.meta(slot, Patience::new(None, false), |meta| {
                 let runs = Runs::of(self.geometry());
@@ -235,7 +235,7 @@ impl Store {
             return Ok(());
         }
         let entries = u64::from(self.geometry().stripes) * CLEAR_ENTRIES;
-        let slot = self.take_slot(Patience::new(None, false))?;
+        let slot = self.take_slot(&Patience::new(None, false))?;
         let outcome = self.meta(slot, Patience::new(None, false), |meta| {
             let segment = self.take_segment(meta, LogAt::bytes_for(entries), RESERVED)?;
             meta.store(RESERVE, segment.0)

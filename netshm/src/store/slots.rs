@@ -1,7 +1,7 @@
 //! Slots: one for each running writer, a thread inside an operation or a group.
 
 use std::cell::Cell;
-use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::Ordering::{Relaxed, Release, SeqCst};
 use std::time::Duration;
 
 use super::Store;
@@ -17,7 +17,7 @@ thread_local! {
 impl Store {
     /// Takes a slot: the one used last if it is free, otherwise any; waits while all are busy.
     #[inline]
-    pub(super) fn take_slot(&self, patience: Patience) -> Result<u32> {
+    pub(super) fn take_slot(&self, patience: &Patience) -> Result<u32> {
         let number = self.number()?;
         let (id, slot) = LAST.get();
         let slot =
@@ -39,7 +39,8 @@ impl Store {
     }
 
     #[cold]
-    fn search_slot(&self, number: u32, mut patience: Patience) -> Result<u32> {
+    fn search_slot(&self, number: u32, patience: &Patience) -> Result<u32> {
+        let mut patience = *patience;
         let slots = self.geometry().slots;
         let start = std::process::id() % slots;
         let mut pause = Duration::from_micros(20);
@@ -73,7 +74,8 @@ impl Store {
     /// Gives a slot back.
     #[inline]
     pub(super) fn give_slot_back(&self, slot: u32) {
-        self.field32(self.geometry().slot(slot).owner()).store(0, SeqCst);
+        // No order with other words is asked for but that all that the owner did comes before.
+        self.field32(self.geometry().slot(slot).owner()).store(0, Release);
         steps::step();
     }
 
