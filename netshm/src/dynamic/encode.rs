@@ -8,7 +8,7 @@ use super::decode::MOST_STEPS;
 use super::plan::{Id, Node, Parts, Plan, VariantPlan};
 use super::unfit::Unfit;
 use super::value::{Enum, FieldValues, Struct, Value};
-use crate::data::{DataManager, Encode, Encoder, MAX_DEPTH, Scalar, Schema, count_empty};
+use crate::data::{DataManager, Encode, Encoder, MAX_DEPTH, Scalar, Schema, Unbacked};
 use crate::layout::MAX_VALUE;
 
 /// The longest value, in words.
@@ -28,7 +28,7 @@ impl Value {
 impl Plan {
     /// Writes a key, or an element of an array.
     pub(crate) fn encode(&self, value: &Value) -> Result<Vec<u64>, Unfit> {
-        let mut writer = Writer { plan: self, out: Vec::new(), steps: 0, depth: 0 };
+        let mut writer = Writer::new(self);
         writer.value(self.root(), value)?;
         Ok(writer.out)
     }
@@ -46,7 +46,7 @@ impl Plan {
         }
         same_name("struct", name, &row.name)?;
         same_number(fields.len(), values.len())?;
-        let mut writer = Writer { plan: self, out: Vec::new(), steps: 0, depth: 0 };
+        let mut writer = Writer::new(self);
         writer.named(&fields[..present], &values[..present])?;
         same_names(&fields[present..], &values[present..])?;
         Ok(writer.out)
@@ -58,6 +58,13 @@ struct Writer<'a> {
     out: Vec<u64>,
     steps: u32,
     depth: u32,
+    unbacked: Unbacked,
+}
+
+impl<'a> Writer<'a> {
+    fn new(plan: &'a Plan) -> Self {
+        Writer { plan, out: Vec::new(), steps: 0, depth: 0, unbacked: Unbacked::default() }
+    }
 }
 
 impl Writer<'_> {
@@ -113,8 +120,17 @@ impl Writer<'_> {
     }
 
     fn sequence(&mut self, element: Id, value: &Value) -> Result<(), Unfit> {
-        self.put(&(elements_of("a sequence", value)? as u64))?;
-        self.elements(element, value)
+        let len = elements_of("a sequence", value)?;
+        self.put(&(len as u64))?;
+        let start = self.out.len();
+        self.elements(element, value)?;
+        if self.plan.scalar(element).is_some() {
+            return Ok(());
+        }
+        // What the elements take in the memory of a program that has their type, is not known here.
+        let words = self.out.len() - start;
+        let counted = self.unbacked.count(len.saturating_sub(words), 1, self.out.len());
+        counted.map_err(|error| Unfit::new(error.what))
     }
 
     fn array(&mut self, element: Id, len: u64, value: &Value) -> Result<(), Unfit> {
@@ -218,11 +234,8 @@ impl Writer<'_> {
 
     fn each(&mut self, element: Id, values: &[Value]) -> Result<(), Unfit> {
         self.enter()?;
-        let mut empty = 0;
         for (i, value) in values.iter().enumerate() {
-            let before = self.out.len();
             self.value(element, value).map_err(|unfit| unfit.inside(format!("[{i}]")))?;
-            count_empty(&mut empty, self.out.len() == before).map_err(|error| Unfit::new(error.what))?;
         }
         self.leave();
         Ok(())
