@@ -27,12 +27,13 @@ pub struct Encoder<'a> {
     at: usize,
     depth: u32,
     unbacked: Unbacked,
+    is_ordered: bool,
 }
 
 impl<'a> Encoder<'a> {
     #[inline]
     fn new(sink: Sink<'a>) -> Self {
-        Encoder { sink, at: 0, depth: 0, unbacked: Unbacked::default() }
+        Encoder { sink, at: 0, depth: 0, unbacked: Unbacked::default(), is_ordered: false }
     }
 
     /// Counts only.
@@ -51,6 +52,19 @@ impl<'a> Encoder<'a> {
     #[inline]
     pub(crate) fn shared(words: &'a [AtomicU64]) -> Self {
         Self::new(Sink::Shared(words))
+    }
+
+    /// Writes to private memory, and the entries of hash maps and sets in an order that depends on nothing but them: for
+    /// words that are compared with those of another process.
+    #[inline]
+    pub(crate) fn ordered(words: &'a mut [u64]) -> Self {
+        Encoder { is_ordered: true, ..Self::private(words) }
+    }
+
+    /// Whether what has no order is to be put into one.
+    #[inline]
+    pub(crate) fn is_ordered(&self) -> bool {
+        self.is_ordered
     }
 
     /// Words written so far.

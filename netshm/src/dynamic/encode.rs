@@ -91,8 +91,10 @@ impl Writer<'_> {
             (Node::Result { err, err_filling, .. }, Value::Err(value)) => self.content(1, *err, value, *err_filling),
             (Node::Vec(element), _) => self.sequence(*element, value),
             (Node::Array(element, len), _) => self.array(*element, *len, value),
-            (Node::Set { element, .. }, _) => self.set(*element, value),
-            (Node::Map { key, value: to, .. }, Value::Map(entries)) => self.map(*key, *to, entries),
+            (Node::Set { element, is_ordered }, _) => self.set(*element, *is_ordered, value),
+            (Node::Map { key, value: to, is_ordered }, Value::Map(entries)) => {
+                self.map(*key, *to, *is_ordered, entries)
+            }
             (Node::Tuple(items), Value::Unit) if items.is_empty() => Ok(()),
             (Node::Tuple(items), Value::Tuple(values)) => self.items(items, values),
             (Node::Struct { name, fields }, Value::Struct(value)) => self.structure(name, fields, value),
@@ -248,7 +250,7 @@ impl Writer<'_> {
         T::encode_slice(items, &mut Encoder::private(&mut self.out[start..])).map_err(|error| Unfit::new(error.what))
     }
 
-    fn set(&mut self, element: Id, value: &Value) -> Result<(), Unfit> {
+    fn set(&mut self, element: Id, is_ordered: bool, value: &Value) -> Result<(), Unfit> {
         let values = match value {
             Value::Seq(values) => values,
             Value::Bytes(bytes) => &one_by_one(bytes),
@@ -263,10 +265,10 @@ impl Writer<'_> {
             keys.push(start..self.out.len());
         }
         self.leave();
-        self.all_differ(&keys)
+        self.finish_keys(is_ordered, &keys)
     }
 
-    fn map(&mut self, key: Id, value: Id, entries: &[(Value, Value)]) -> Result<(), Unfit> {
+    fn map(&mut self, key: Id, value: Id, is_ordered: bool, entries: &[(Value, Value)]) -> Result<(), Unfit> {
         self.put(&(entries.len() as u64))?;
         self.enter()?;
         let mut keys = Vec::new();
@@ -277,7 +279,25 @@ impl Writer<'_> {
             self.value(value, to).map_err(|unfit| unfit.inside(format!(" in the value of key {i}")))?;
         }
         self.leave();
-        self.all_differ(&keys)
+        self.finish_keys(is_ordered, &keys)
+    }
+
+    fn finish_keys(&mut self, is_ordered: bool, keys: &[Range<usize>]) -> Result<(), Unfit> {
+        self.all_differ(keys)?;
+        if !is_ordered {
+            self.sort(keys);
+        }
+        Ok(())
+    }
+
+    /// Sorts the entries of a hash map or set, which end the words so far, by their keys: defaults of arrays are compared.
+    fn sort(&mut self, keys: &[Range<usize>]) {
+        let Some(first) = keys.first() else { return };
+        let ends = keys.iter().skip(1).map(|next| next.start).chain([self.out.len()]);
+        let mut entries: Vec<_> = keys.iter().zip(ends).map(|(key, end)| (key.clone(), key.start..end)).collect();
+        entries.sort_unstable_by(|(one, _), (other, _)| self.out[one.clone()].cmp(&self.out[other.clone()]));
+        let sorted: Vec<u64> = entries.into_iter().flat_map(|(_, entry)| &self.out[entry]).copied().collect();
+        self.out[first.start..].copy_from_slice(&sorted);
     }
 
     /// The words of the keys of a map or set have to differ.

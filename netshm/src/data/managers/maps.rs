@@ -23,6 +23,26 @@ fn encode_entries<'a, K: DataManager + 'a, V: DataManager + 'a>(
     })
 }
 
+/// The entries of a hash map or set, sorted by the words of their keys: in memory their order is another in each process.
+/// Not done for what is merely stored, since writing would take several times as long.
+fn in_order<'a, K: DataManager + 'a, E>(
+    entries: impl Iterator<Item = E>,
+    key: impl Fn(&E) -> &'a K,
+) -> Result<Vec<E>, DataError> {
+    let mut count = Encoder::counting();
+    let entries = entries.map(|entry| {
+        let start = count.written();
+        key(&entry).encode(&mut count)?;
+        Ok((start..count.written(), entry))
+    });
+    let mut entries = entries.collect::<Result<Vec<_>, DataError>>()?;
+    let mut words = vec![0; count.written()];
+    let mut out = Encoder::ordered(&mut words);
+    entries.iter().try_for_each(|(_, entry)| key(entry).encode(&mut out))?;
+    entries.sort_unstable_by(|(one, _), (other, _)| words[one.clone()].cmp(&words[other.clone()]));
+    Ok(entries.into_iter().map(|(_, entry)| entry).collect())
+}
+
 const TWICE: DataError = DataError::new("a map or set", "an entry twice, or entries out of order");
 
 impl<K: DataManager + Ord, V: DataManager> DataManager for BTreeMap<K, V> {
@@ -81,6 +101,9 @@ impl<K: DataManager + Eq + Hash, V: DataManager, S: BuildHasher + Default> DataM
     const DIRECT: bool = true;
 
     fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
+        if out.is_ordered() {
+            return encode_entries(in_order(self.iter(), |(key, _)| *key)?.into_iter(), out);
+        }
         encode_entries(self.iter(), out)
     }
 
@@ -101,7 +124,12 @@ impl<T: DataManager + Eq + Hash, S: BuildHasher + Default> DataManager for HashS
     const DIRECT: bool = true;
 
     fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
-        encode_sequence::<T>(self.len(), out, |out| encode_each(self, out))
+        encode_sequence::<T>(self.len(), out, |out| {
+            if out.is_ordered() {
+                return encode_each(in_order(self.iter(), |item| *item)?, out);
+            }
+            encode_each(self, out)
+        })
     }
 
     fn decode(input: &mut Decoder<'_>) -> Result<Self, DataError> {
