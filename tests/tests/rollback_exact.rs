@@ -88,6 +88,10 @@ table_subject!(
     std::convert::identity::<Vec<u8>>
 );
 
+// Pairs lie in the buckets themselves.
+table_subject!(HashTable<u64, u64>, u64, u64, std::convert::identity, std::convert::identity::<u64>, |bytes: Vec<u8>| bytes
+    .len() as u64);
+
 table_subject!(Table, i32, Vec<i32>, |key: &i32| *key, |number: u64| number as i32 - 100, |bytes: Vec<u8>| bytes
     .into_iter()
     .map(i32::from)
@@ -360,6 +364,7 @@ macro_rules! tests {
 
 tests! {
     hash_table: HashTable<String, Vec<u8>>;
+    pairs: HashTable<u64, u64>;
     table: Table;
     array_of_numbers: Array<i64>;
     array_of_texts: Array<String>;
