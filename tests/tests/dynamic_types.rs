@@ -10,6 +10,7 @@ use std::num::{NonZero, Wrapping};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
+use netshm::data::Schema;
 use netshm::dynamic::{DynArray, DynTable, FieldValues, Value};
 use netshm::{Array, HashTable, Locking, ShmData, ShmKey};
 use netshm_tests::Scratch;
@@ -280,6 +281,17 @@ fn recursive_types() {
     as_keys(&[tree, leaf(7)]);
     let list = Json::List(vec![Json::Null, Json::Boxed(Box::new(Json::Number(2.5)))]);
     through(&[list.clone(), Json::Object(HashMap::from([("a".to_owned(), list)])), Json::Null]);
+}
+
+#[test]
+fn elements_that_take_no_words_are_bounded() {
+    let units = |len: usize| Value::Seq(vec![Value::Unit; len]);
+    let [one, two] = ["Vec<()>", "Vec<Vec<()>>"].map(|text| text.parse::<Schema>().unwrap());
+    // 65,536, and 16 for each word, in the value as a whole.
+    assert!(units(65_552).check(&one).is_ok() && units(65_553).check(&one).is_err());
+    assert!(Value::Seq(vec![units(32_768); 2]).check(&two).is_ok());
+    assert!(Value::Seq(vec![units(32_800); 2]).check(&two).is_err());
+    through(&[vec![(); 65_552]]);
 }
 
 fn json() -> impl Strategy<Value = Json> {

@@ -5,6 +5,7 @@ use std::fmt::Debug;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
 
 use netshm::{Array, Error, HashTable, Locking, Report, Result, Shm, ShmName, Table};
 use netshm_tests::{Child, Scratch, part};
@@ -25,9 +26,12 @@ trait Vessel: Sized {
     fn check(&self) -> Result<Report>;
 }
 
+static ASCII: LazyLock<Vec<u8>> = LazyLock::new(|| (0..128).collect());
+
 /// The bytes of a thing.
 fn bytes(thing: u64, size: usize) -> Vec<u8> {
-    (0..size).map(|at| (thing as usize * 7 + at) as u8 & 127).collect()
+    let first = thing as usize * 7 % 128;
+    ASCII.repeat(size / 128 + 2)[first..first + size].to_vec()
 }
 
 /// The size of a thing, whose bytes must be its own.
@@ -74,11 +78,20 @@ macro_rules! vessel {
     };
 }
 
+fn text(thing: u64, size: usize) -> String {
+    String::from_utf8(bytes(thing, size)).expect("ASCII")
+}
+
+/// Keys of one word and of several.
+fn key(thing: u64) -> String {
+    format!("{thing}{}", "-".repeat(thing as usize * 7 % 50))
+}
+
 vessel!(
-    HashTable<u64, Vec<u8>>, (),
-    |tab, thing, size| tab.replace(&thing, &bytes(thing, size)),
-    tab.find(&thing)?,
-    tab.remove(&thing).map(drop),
+    HashTable<String, String>, (),
+    |tab, thing, size| tab.replace(&key(thing), &text(thing, size)),
+    tab.find(&key(thing))?.map(String::into_bytes),
+    tab.remove(&key(thing)).map(drop),
     tab.clear()
 );
 vessel!(
@@ -96,10 +109,62 @@ vessel!(
         if array.len()? <= thing as usize {
             array.resize(1 << 20)?;
         }
-        array.set(thing as usize, &String::from_utf8(bytes(thing, size)).expect("ASCII"))
+        array.set(thing as usize, &text(thing, size))
     },
     Some(array.get(thing as usize)?.into_bytes()).filter(|bytes| !bytes.is_empty()),
     array.set(thing as usize, ""),
+    array.resize(0)
+);
+
+// Pairs are small, so a thing is its size under one key, and another pair for each further 16 bytes.
+vessel!(
+    HashTable<u64, u64>, (),
+    |tab, thing, size| tab.group(|| {
+        let old = tab.find(&(thing << 32))?.map_or(0, |old| 1 + old / 16);
+        (0..=size as u64 / 16).try_for_each(|at| tab.replace(&(thing << 32 | at), &(size as u64 + at)))?;
+        (1 + size as u64 / 16..old).try_for_each(|at| tab.remove(&(thing << 32 | at)).map(drop))
+    }),
+    match tab.find(&(thing << 32))? {
+        None => None,
+        Some(size) => {
+            // Some of them, for time.
+            for at in (0..=size / 16).step_by(9) {
+                assert_eq!(tab.find(&(thing << 32 | at))?, Some(size + at), "thing {thing} is damaged");
+            }
+            Some(bytes(thing, size as usize))
+        }
+    },
+    tab.group(|| {
+        let pairs = tab.find(&(thing << 32))?.map_or(0, |size| 1 + size / 16);
+        (0..pairs).try_for_each(|at| tab.remove(&(thing << 32 | at)).map(drop))
+    }),
+    tab.clear()
+);
+
+/// Elements that lie in one piece of memory, and those that a thing has for itself.
+const CHUNK: usize = 256;
+const OWN: usize = 2048 * CHUNK;
+
+// Numbers take memory chunk by chunk, so a thing is its size in one element, and another one in each further chunk.
+vessel!(
+    Array<u64>,
+    (0),
+    |array, thing, size| {
+        if array.is_empty()? {
+            array.resize(1 << 40)?;
+        }
+        let start = thing as usize * OWN;
+        array.group(|| (0..=size / 8 / CHUNK).try_for_each(|at| array.set(start + at * CHUNK, &((size + at) as u64))))
+    },
+    {
+        let start = thing as usize * OWN;
+        let size = if array.is_empty()? { 0 } else { array.get(start)? as usize };
+        for at in 0..=size / 8 / CHUNK {
+            assert_eq!(array.get(start + at * CHUNK)?, (size + at) as u64, "thing {thing} is damaged");
+        }
+        Some(bytes(thing, size)).filter(|bytes| !bytes.is_empty())
+    },
+    array.set(thing as usize * OWN, &0),
     array.resize(0)
 );
 
@@ -243,36 +308,20 @@ fn maximum_size<V: Vessel>() {
     }
 }
 
-#[test]
-fn a_hash_table_at_its_maximum_size() {
-    maximum_size::<HashTable<u64, Vec<u8>>>();
-}
-
-#[test]
-fn a_table_at_its_maximum_size() {
-    maximum_size::<Table>();
-}
-
-#[test]
-fn an_array_at_its_maximum_size() {
-    maximum_size::<Array<String>>();
-}
-
-/// Lets children fill an object of each kind, and by each method.
-fn in_children(place: &str, limited: impl Fn() -> Command) {
-    for (kind, locking) in ["hash", "table", "array", "hash", "hash"].into_iter().zip(METHODS.into_iter().cycle()) {
+/// Lets children fill an object of that kind, one by each method.
+fn in_children(kind: &str, place: &str, limited: impl Fn() -> Command) {
+    for locking in METHODS {
         let mut command = limited();
         command.arg(std::env::current_exe().unwrap());
-        let child = Child::start_under(command, "fill", &[kind, &locking.to_string(), place]);
+        let child = Child::start_under(command, kind, &[&locking.to_string(), place]);
         assert_eq!(child.line().as_deref(), Some("done"), "{kind} {locking}");
         child.succeed();
     }
 }
 
-#[test]
-fn a_limit_of_the_process() {
+fn limit_of_the_process(kind: &str) {
     // In units of 512 bytes. Crossing it would raise SIGXFSZ.
-    in_children("limit", || {
+    in_children(kind, "limit", || {
         let mut command = Command::new("sh");
         command.args(["-c", r#"ulimit -f 1500; exec "$@""#, "sh"]);
         command
@@ -288,9 +337,8 @@ impl Drop for Directory {
     }
 }
 
-#[test]
-fn a_full_file_system() {
-    let directory = Directory(std::env::temp_dir().join(format!("netshm-full-{}", std::process::id())));
+fn full_file_system(kind: &str) {
+    let directory = Directory(std::env::temp_dir().join(format!("netshm-full-{kind}-{}", std::process::id())));
     fs::create_dir(&directory.0).unwrap();
     // Mounted where only the child sees it, so it goes with the child.
     let mounted = |size: &str| {
@@ -304,22 +352,7 @@ fn a_full_file_system() {
         println!("skipped: no file system can be mounted here, not even in a namespace of one's own");
         return;
     }
-    in_children(directory.0.to_str().unwrap(), || mounted("16m"));
-}
-
-#[test]
-#[ignore = "runs in the children of the other tests"]
-fn child() {
-    let Some((_, arguments)) = part() else { return };
-    let [kind, locking, place] = arguments.as_slice() else { panic!("three arguments") };
-    let locking = METHODS.into_iter().find(|method| method.to_string() == *locking).unwrap();
-    let fill = match kind.as_str() {
-        "hash" => fill_place::<HashTable<u64, Vec<u8>>>,
-        "table" => fill_place::<Table>,
-        _ => fill_place::<Array<String>>,
-    };
-    fill(locking, place);
-    println!("> done");
+    in_children(kind, directory.0.to_str().unwrap(), || mounted("16m"));
 }
 
 fn fill_place<V: Vessel>(locking: Locking, place: &str) {
@@ -348,9 +381,53 @@ fn fill_place<V: Vessel>(locking: Locking, place: &str) {
     // Somebody else makes room.
     let (thing, size) = refused[0];
     assert!(is_no_space(&vessel.put(thing, size).unwrap_err()));
-    room((29 << 20) / 2);
+    room((15 << 20) - (1 << 17));
     vessel.put(thing, size).unwrap();
     // So it has room for everything that comes now.
     vessel.empty().unwrap();
     fill_and_empty(&vessel, is_no_space);
+}
+
+macro_rules! tests {
+    ($($kind:ident: $vessel:ty;)*) => {
+        #[test]
+        #[ignore = "runs in the children of the other tests"]
+        fn child() {
+            let Some((kind, arguments)) = part() else { return };
+            let [locking, place] = arguments.as_slice() else { panic!("two arguments") };
+            let locking = METHODS.into_iter().find(|method| method.to_string() == *locking).unwrap();
+            match kind.as_str() {
+                $(stringify!($kind) => fill_place::<$vessel>(locking, place),)*
+                other => panic!("no such kind: {other}"),
+            }
+            println!("> done");
+        }
+
+        $(mod $kind {
+            use super::*;
+
+            #[test]
+            fn at_its_maximum_size() {
+                maximum_size::<$vessel>();
+            }
+
+            #[test]
+            fn at_a_limit_of_the_process() {
+                limit_of_the_process(stringify!($kind));
+            }
+
+            #[test]
+            fn on_a_full_file_system() {
+                full_file_system(stringify!($kind));
+            }
+        })*
+    };
+}
+
+tests! {
+    hash_table: HashTable<String, String>;
+    pairs: HashTable<u64, u64>;
+    table: Table;
+    array_of_numbers: Array<u64>;
+    array_of_texts: Array<String>;
 }

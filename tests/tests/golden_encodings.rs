@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
 use chrono::{FixedOffset, NaiveDate, TimeDelta};
-use netshm::data::{DataManager, Schema, Serde, to_words};
+use netshm::data::{DataManager, Schema, Serde, from_words, to_words};
 use netshm::{ShmData, ShmKey};
 use uuid::Uuid;
 
@@ -187,6 +187,19 @@ Vec<u32> = 2 100000002
 [(u8, u8); 2] = 1 2 1 2
 ",
     );
+}
+
+#[test]
+fn equal_hash_maps_and_sets_have_equal_words() {
+    // Each has a hash function of its own.
+    let set = |number: u16| HashSet::from([number, number + 3, 1000 - number]);
+    let map =
+        || -> HashMap<String, HashSet<u16>> { (0..50).map(|number| (format!("{number}"), set(number))).collect() };
+    assert_eq!(to_words(&map()), to_words(&map()));
+    let lines = lines![HashSet::from([3u16, 1, 2]), HashMap::from([("b".to_owned(), 1u8), ("a".to_owned(), 2)])];
+    as_written(&lines, "HashSet<u16> = 3 1 2 3\nHashMap<String, u8> = 2 1 61 2 1 62 1");
+    // Those that are stored are in any order.
+    assert_eq!(from_words(&[2, 9, 1, 7, 1]), Ok(HashMap::from([(7u8, 1u8), (9, 1)])));
 }
 
 #[test]

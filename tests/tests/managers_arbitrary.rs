@@ -18,6 +18,7 @@ use std::time::{Duration, SystemTime};
 use bytes::{Bytes, BytesMut};
 use chrono::{DateTime, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
 use managers_types as of;
+use netshm::ShmData;
 use netshm::data::{DataManager, Serde, from_words, to_words};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -128,6 +129,69 @@ fn a_length_beyond_the_words_takes_no_memory() {
         survives::<Serde<Vec<u64>>>(&words);
         assert!(from_words::<String>(&words).is_err() && from_words::<HashSet<u64>>(&words).is_err());
     }
-    assert!(from_words::<Vec<()>>(&[65_536]).is_ok());
-    assert!(from_words::<Vec<()>>(&[65_537]).is_err());
+}
+
+/// What is not stored takes memory nevertheless.
+#[derive(ShmData, Debug, Clone, Copy, Default, PartialEq)]
+struct Skipped {
+    #[shm(skip)]
+    cache: [u64; 32],
+}
+
+#[derive(ShmData, Debug, Default, PartialEq)]
+#[shm(transparent)]
+struct Around {
+    inner: (),
+    #[shm(skip)]
+    cache: [u64; 32],
+}
+
+/// Such elements are counted by their bytes in memory: 65,536, and 16 for each word.
+const MOST_EMPTY: usize = 65_536 + 16;
+
+/// A sequence may have `most` elements, and not one more; whether it is read or written.
+#[track_caller]
+fn at_most<T: DataManager>(most: usize, sequence: impl Fn(usize) -> T) {
+    let decode = |len: usize| {
+        let mut decoded = None;
+        let taken = allocation_counter::measure(|| decoded = Some(from_words::<T>(&[len as u64])));
+        assert!(taken.bytes_max <= 4 * MOST_EMPTY as u64, "{} bytes for {len} elements", taken.bytes_max);
+        decoded.unwrap()
+    };
+    assert!(decode(most).is_ok());
+    assert_eq!(to_words(&sequence(most)).unwrap(), [most as u64]);
+    let [read, written] = [decode(most + 1).err(), to_words(&sequence(most + 1)).err()];
+    assert!(read.is_some() && read == written, "{read:?}, {written:?}");
+    for len in [usize::MAX / 256, usize::MAX] {
+        assert!(decode(len).is_err());
+    }
+}
+
+#[test]
+fn elements_that_take_no_words_are_bounded_by_their_bytes() {
+    at_most::<Vec<()>>(MOST_EMPTY, |len| vec![(); len]);
+    at_most::<VecDeque<PhantomData<u64>>>(MOST_EMPTY, |len| vec![PhantomData; len].into());
+    at_most::<Vec<Box<()>>>(MOST_EMPTY / 8, |len| vec![Box::new(()); len]);
+    at_most::<Box<[Skipped]>>(MOST_EMPTY / 256, |len| vec![Skipped::default(); len].into());
+    at_most::<LinkedList<Skipped>>(MOST_EMPTY / 256, |len| (0..len).map(|_| Skipped::default()).collect());
+    at_most::<Vec<Around>>(MOST_EMPTY / 256, |len| (0..len).map(|_| Around::default()).collect());
+    at_most::<Vec<[Skipped; 4]>>(MOST_EMPTY / 1024, |len| vec![[Skipped::default(); 4]; len]);
+}
+
+#[test]
+fn elements_that_take_no_words_are_bounded_in_the_value_as_a_whole() {
+    // Of 100 sequences, each could be stored alone.
+    for len in [60_000, 256] {
+        let words: Vec<u64> = std::iter::once(100).chain(std::iter::repeat_n(len, 100)).collect();
+        let taken = allocation_counter::measure(|| assert!(from_words::<Vec<Vec<Skipped>>>(&words).is_err()));
+        assert!(taken.bytes_max <= 1 << 20, "{} bytes", taken.bytes_max);
+    }
+    assert!(to_words(&vec![vec![(); 60_000]; 2]).is_err());
+    assert!(to_words(&(vec![(); 60_000], vec![(); 60_000])).is_err());
+    // Where words stand for the rest, that many more is nothing.
+    let rows = vec![(7u64, vec![(); 8]); 100_000];
+    assert_eq!(from_words::<Vec<(u64, Vec<()>)>>(&to_words(&rows).unwrap()).unwrap(), rows);
+    // The length of an array is part of its type.
+    assert!(to_words(&[(); 70_000]).unwrap().is_empty() && from_words::<[(); 70_000]>(&[]).is_ok());
+    assert!(to_words(&[Skipped::default(); 260]).unwrap().is_empty() && from_words::<[Skipped; 260]>(&[]).is_ok());
 }

@@ -1,9 +1,9 @@
-//! Many processes on one object: nothing is lost, deadlocks end, and one of many creators wins.
+//! Many processes on one object: nothing is lost, deadlocks end, one of many creators wins, and the greatest length does.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use netshm::{Array, Error, HashTable, Locking, Shm, ShmName, Table, group};
+use netshm::{Array, Error, HashTable, Locking, Shm, ShmName, ShmSchema, Table, group};
 use netshm_tests::{Child, Random, Scratch};
 
 const SHARING: [Locking; 2] = [Locking::Record, Locking::Futex];
@@ -53,6 +53,7 @@ fn child() {
         "cross" => cross(&name, Path::new(&arguments[1]), &arguments[2], &arguments[3]),
         "upgrade" => upgrade(&name, Path::new(&arguments[1]), &arguments[2], &arguments[3]),
         "create" => create(&name, Path::new(&arguments[1]), arguments[2].parse().unwrap()),
+        "grow" => grow(&name, Path::new(&arguments[1]), arguments[2].parse().unwrap()),
         other => panic!("no such part: {other}"),
     }
 }
@@ -228,6 +229,77 @@ fn many_creators_end_up_with_one_object() {
             found.sort_unstable();
             assert!(found.into_iter().eq((0..CREATORS).map(|me| (me, me * me))));
             assert!(table.check().unwrap().is_clean());
+        }
+    }
+    children.into_iter().for_each(Child::succeed);
+}
+
+/// The same arrays with several lengths, as programs of several versions declare it.
+macro_rules! versions {
+    ($($version:ident $len:literal)*) => {
+        $(#[derive(ShmSchema)]
+        #[shm(prefix = "/netshm-test-versions")]
+        struct $version {
+            #[shm(len = $len, default = 7)]
+            totals: Array<u64>,
+            #[shm(len = $len, default = 7, locking = Locking::Record)]
+            records: Array<u64>,
+        })*
+
+        const LENGTHS: &[usize] = &[$($len),*];
+
+        /// Opens the arrays as the version of that length does.
+        fn open_with(length: usize, place: &str) -> [Array<u64>; 2] {
+            match length {
+                $($len => $version::open_in(place).map(|opened| [opened.totals, opened.records]).unwrap(),)*
+                other => panic!("no version has {other} elements"),
+            }
+        }
+    };
+}
+
+versions! {
+    First 40 Second 500 Third 3000 Fourth 20_000 Fifth 21_000 Sixth 100_000
+}
+
+fn place_of_round(name: &ShmName, round: u64) -> String {
+    format!("{name}.{round}")
+}
+
+fn grow(name: &ShmName, flags: &Path, length: usize) {
+    for round in 0..ROUNDS {
+        see(flags, &round.to_string());
+        for array in open_with(length, &place_of_round(name, round)) {
+            assert!(array.len().unwrap() >= length);
+            // It would be gone if the array became shorter, even for a moment.
+            array.set(length - 1, &(length as u64)).unwrap();
+        }
+        println!("> grown");
+    }
+}
+
+#[test]
+fn of_many_lengths_the_greatest_stays() {
+    let scratch = Scratch::posix("grow");
+    let flags = Flags::new(&scratch);
+    let start =
+        |length: &usize| Child::start("grow", &[&scratch.name().to_string(), flags.path(), &length.to_string()]);
+    let children: Vec<_> = LENGTHS.iter().map(start).collect();
+    for round in 0..ROUNDS {
+        show(&flags.0, &round.to_string());
+        for child in &children {
+            assert_eq!(child.line().as_deref(), Some("grown"), "round {round}");
+        }
+        let place = place_of_round(scratch.name(), round);
+        let arrays = open_with(LENGTHS[0], &place);
+        First::at(&*place).unlink().unwrap();
+        for array in arrays {
+            assert_eq!(array.len().unwrap(), LENGTHS[LENGTHS.len() - 1], "round {round}");
+            for &length in LENGTHS {
+                assert_eq!(array.get(length - 1).unwrap(), length as u64, "round {round}");
+                assert_eq!(array.get(length - 2).unwrap(), 7, "round {round}");
+            }
+            assert!(array.check().unwrap().is_clean());
         }
     }
     children.into_iter().for_each(Child::succeed);

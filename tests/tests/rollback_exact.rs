@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use netshm::{Array, Error, HashTable, Locking, Report, Result, Shm, ShmName, Table};
-use netshm_tests::{Random, Scratch};
+use netshm_tests::{Child, Random, Scratch, part};
 
 const METHODS: [Locking; 3] = [Locking::None, Locking::Record, Locking::Futex];
 
@@ -88,6 +88,10 @@ table_subject!(
     std::convert::identity::<Vec<u8>>
 );
 
+// Pairs lie in the buckets themselves.
+table_subject!(HashTable<u64, u64>, u64, u64, std::convert::identity, std::convert::identity::<u64>, |bytes: Vec<u8>| bytes
+    .len() as u64);
+
 table_subject!(Table, i32, Vec<i32>, |key: &i32| *key, |number: u64| number as i32 - 100, |bytes: Vec<u8>| bytes
     .into_iter()
     .map(i32::from)
@@ -101,7 +105,9 @@ macro_rules! array_subject {
             fn open(shm: Shm, locking: Locking) -> Result<Self> {
                 let array: Self =
                     Self::options().locking(locking).stripes(8).init(16).pagesize(256).manage(shm, $default)?;
-                array.resize(5000)?;
+                if array.is_empty()? {
+                    array.resize(5000)?;
+                }
                 Ok(array)
             }
 
@@ -252,9 +258,80 @@ fn deadlock<S: Subject>() {
     assert_eq!(before.1, after.1);
 }
 
+/// So many groups of two processes end in deadlocks, behind several changes.
+const DEADLOCKS: u64 = 20;
+
+/// Two processes get in each other's way, and all of their groups fail.
+fn deadlock_of_processes<S: Subject>(kind: &str) {
+    for locking in [Locking::Record, Locking::Futex] {
+        let [object, counter] = [Scratch::posix("rollback-processes"), Scratch::posix("rollback-counter")];
+        let subject = S::open(object.open(), locking).unwrap();
+        let deadlocks: Array<u64> = Array::manage(counter.open(), 0, Locking::Futex).unwrap();
+        deadlocks.resize(1).unwrap();
+        let mut random = Random::new(42);
+        for round in 1..3 {
+            (0..200).try_for_each(|_| subject.change(&mut random)).unwrap();
+            let before = (subject.content().unwrap(), figures(&subject.check().unwrap()));
+            deadlocks.set(0, &0).unwrap();
+            let names = [object.name().to_string(), counter.name().to_string()];
+            let start = |seed| Child::start(kind, &[&locking.to_string(), &names[0], &names[1], seed]);
+            [start("1"), start("2")].into_iter().for_each(Child::succeed);
+            assert!(deadlocks.get(0).unwrap() >= DEADLOCKS, "{locking}");
+            let after = (subject.content().unwrap(), figures(&subject.check().unwrap()));
+            assert!(before.0 == after.0, "{locking}, round {round}: the content has changed");
+            assert_eq!(before.1, after.1, "{locking}, round {round}");
+        }
+    }
+}
+
+/// The part of each of the two.
+fn collide<S: Subject>(arguments: &[String]) {
+    let [locking, object, counter, seed] = arguments else { panic!("four arguments") };
+    let locking = METHODS.into_iter().find(|method| method.to_string() == *locking).unwrap();
+    let subject = S::open(Shm::open(&object.parse().unwrap()).unwrap(), locking).unwrap();
+    let deadlocks: Array<u64> = Array::options().manage(Shm::open(&counter.parse().unwrap()).unwrap(), 0).unwrap();
+    let mut random = Random::new(seed.parse().unwrap());
+    while deadlocks.get(0).unwrap() < DEADLOCKS {
+        let mut changes = 0;
+        let outcome = subject.group(|| {
+            // Changes of an array begin with a look at its length, for which groups would wait one after the other.
+            let touches = random.below(7);
+            // So many that the log grows.
+            for step in 0..1 << random.below(7) {
+                if step < touches {
+                    subject.touch(random.below(14))?
+                } else {
+                    subject.change(&mut random)?
+                }
+                changes += 1;
+                thread::sleep(Duration::from_micros(20));
+            }
+            Err::<(), Error>(any_error())
+        });
+        match outcome {
+            Err(Error::Deadlock { .. }) => {
+                if changes > 2 {
+                    deadlocks.update(0, |count| count + 1).unwrap();
+                }
+            }
+            other => assert!(matches!(other, Err(Error::InvalidName { .. })), "{other:?}"),
+        }
+    }
+}
+
 macro_rules! tests {
-    ($($name:ident: $subject:ty;)*) => {$(
-        mod $name {
+    ($($name:ident: $subject:ty;)*) => {
+        #[test]
+        #[ignore = "runs in the children of the other tests"]
+        fn child() {
+            let Some((kind, arguments)) = part() else { return };
+            match kind.as_str() {
+                $(stringify!($name) => collide::<$subject>(&arguments),)*
+                other => panic!("no such part: {other}"),
+            }
+        }
+
+        $(mod $name {
             use super::*;
 
             #[test]
@@ -276,12 +353,18 @@ macro_rules! tests {
             fn after_deadlocks() {
                 deadlock::<$subject>();
             }
-        }
-    )*};
+
+            #[test]
+            fn after_deadlocks_of_processes() {
+                deadlock_of_processes::<$subject>(stringify!($name));
+            }
+        })*
+    };
 }
 
 tests! {
     hash_table: HashTable<String, Vec<u8>>;
+    pairs: HashTable<u64, u64>;
     table: Table;
     array_of_numbers: Array<i64>;
     array_of_texts: Array<String>;

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use bytemuck::{AnyBitPattern, Pod};
 
 use super::encoder::{MAX_DEPTH, TOO_DEEP};
-use super::{DataError, DataManager};
+use super::{DataError, DataManager, Unbacked};
 use crate::os::copy;
 use crate::sequence::Stamp;
 
@@ -32,19 +32,20 @@ pub struct Decoder<'a> {
     at: usize,
     stamp: Option<Stamp<'a>>,
     depth: u32,
+    unbacked: Unbacked,
 }
 
 impl<'a> Decoder<'a> {
     /// Reads shared words; `None` for a stamp if the stripe is locked.
     #[inline]
     pub(crate) fn new(words: &'a [AtomicU64], stamp: Option<Stamp<'a>>) -> Self {
-        Decoder { words: Source::Shared(words), at: 0, stamp, depth: 0 }
+        Decoder { words: Source::Shared(words), at: 0, stamp, depth: 0, unbacked: Unbacked::default() }
     }
 
     /// Reads a copy.
     #[inline]
     pub(crate) fn from_words(words: &'a [u64]) -> Self {
-        Decoder { words: Source::Private(words), at: 0, stamp: None, depth: 0 }
+        Decoder { words: Source::Private(words), at: 0, stamp: None, depth: 0, unbacked: Unbacked::default() }
     }
 
     /// Reads the next word.
@@ -164,6 +165,23 @@ impl<'a> Decoder<'a> {
             Source::Shared(_) => Err(DataError::NEEDS_COPY),
             Source::Private(_) => Ok(()),
         }
+    }
+
+    /// Reads the elements of a sequence, of `size` bytes in memory; those beyond the number of their words are counted.
+    #[inline]
+    pub(crate) fn sequence<T>(
+        &mut self,
+        len: usize,
+        size: usize,
+        decode: impl FnOnce(&mut Self) -> Result<T, DataError>,
+    ) -> Result<T, DataError> {
+        // At least so many will have been beyond the words: before memory is allocated for them.
+        let (start, remaining) = (self.at, self.remaining());
+        let mut at_least = self.unbacked;
+        at_least.count(len.saturating_sub(remaining), size, start + remaining)?;
+        let decoded = decode(self)?;
+        self.unbacked.count(len.saturating_sub(self.at - start), size, self.at)?;
+        Ok(decoded)
     }
 
     /// Decodes what is inside a box or a sequence.

@@ -3,7 +3,7 @@
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::DataError;
+use super::{DataError, Unbacked};
 use crate::os::copy;
 
 /// Boxes and sequences may be nested so deep, so that no value exhausts the stack.
@@ -26,25 +26,45 @@ pub struct Encoder<'a> {
     sink: Sink<'a>,
     at: usize,
     depth: u32,
+    unbacked: Unbacked,
+    is_ordered: bool,
 }
 
 impl<'a> Encoder<'a> {
+    #[inline]
+    fn new(sink: Sink<'a>) -> Self {
+        Encoder { sink, at: 0, depth: 0, unbacked: Unbacked::default(), is_ordered: false }
+    }
+
     /// Counts only.
     #[inline]
     pub(crate) fn counting() -> Self {
-        Encoder { sink: Sink::Count, at: 0, depth: 0 }
+        Self::new(Sink::Count)
     }
 
     /// Writes to private memory.
     #[inline]
     pub(crate) fn private(words: &'a mut [u64]) -> Self {
-        Encoder { sink: Sink::Private(words), at: 0, depth: 0 }
+        Self::new(Sink::Private(words))
     }
 
     /// Writes to memory that others may see.
     #[inline]
     pub(crate) fn shared(words: &'a [AtomicU64]) -> Self {
-        Encoder { sink: Sink::Shared(words), at: 0, depth: 0 }
+        Self::new(Sink::Shared(words))
+    }
+
+    /// Writes to private memory, and the entries of hash maps and sets in an order that depends on nothing but them: for
+    /// words that are compared with those of another process.
+    #[inline]
+    pub(crate) fn ordered(words: &'a mut [u64]) -> Self {
+        Encoder { is_ordered: true, ..Self::private(words) }
+    }
+
+    /// Whether what has no order is to be put into one.
+    #[inline]
+    pub(crate) fn is_ordered(&self) -> bool {
+        self.is_ordered
     }
 
     /// Words written so far.
@@ -106,6 +126,21 @@ impl<'a> Encoder<'a> {
     #[inline]
     pub fn put_zeros(&mut self, words: usize) -> Result<(), DataError> {
         (0..words).try_for_each(|_| self.put(0))
+    }
+
+    /// Writes the length of a sequence and its elements, of `size` bytes in memory; those beyond the number of their words
+    /// are counted.
+    #[inline]
+    pub(crate) fn sequence(
+        &mut self,
+        len: usize,
+        size: usize,
+        encode: impl FnOnce(&mut Self) -> Result<(), DataError>,
+    ) -> Result<(), DataError> {
+        self.put_len(len)?;
+        let start = self.at;
+        encode(self)?;
+        self.unbacked.count(len.saturating_sub(self.at - start), size, self.at)
     }
 
     /// Encodes what is inside a box or a sequence.

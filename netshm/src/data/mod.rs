@@ -36,6 +36,9 @@
 //! are their fields one after the other, without headers. `Option` and `Result` are a word and the contents, filled up
 //! if the contents have a fixed length; an enum is the index of the variant and its fields.
 //!
+//! Elements of sequences that take no words at all, as `()`, are bounded, since a damaged length could promise any number
+//! of them: a value has 65,536 at most, or as many bytes of them in memory, and 16 more for each of its words.
+//!
 //! # The types
 //! Managers exist for all integers and floats, `bool`, `char`, `NonZero`, `Wrapping`, `Saturating`, `Reverse`, `Ordering`,
 //! `PhantomData`; `String`, `OsString`, `CString`, `PathBuf` and boxes of what they own; arrays, tuples of up to twelve,
@@ -59,6 +62,7 @@ mod encoder;
 mod error;
 mod managers;
 pub(crate) mod schema;
+mod unbacked;
 mod words;
 
 pub use decoder::Decoder;
@@ -67,13 +71,13 @@ pub(crate) use encoder::MAX_DEPTH;
 pub use error::DataError;
 #[cfg(feature = "serde")]
 pub use managers::Serde;
-pub(crate) use managers::sequences::count_empty;
 #[doc(hidden)]
 pub use managers::{all_fixed, decode_inner, encode_inner, same_fixed};
 pub use schema::{
     Container, Field, Fields, Items, Members, ObjectSchema, ParseSchemaError, Scalar, Schema, Types, Variant, Variants,
 };
 pub(crate) use schema::{extends, first_difference, hash_text};
+pub(crate) use unbacked::Unbacked;
 pub use words::{from_words, to_words};
 
 /// How a type is stored. `#[derive(ShmData)]` writes this for structs and enums.

@@ -2,7 +2,8 @@
 
 use super::{DataError, DataManager, Decoder, Encode, Encoder};
 
-/// The words of a value, as they are stored. Useful to test a manager.
+/// The words of a value, as they are stored. Useful to test a manager. (Hash maps and sets are stored in any order; here
+/// their entries are sorted, so that equal values have equal words.)
 ///
 /// ```
 /// use netshm::data::{from_words, to_words};
@@ -21,7 +22,7 @@ pub fn to_words<E: Encode + ?Sized>(value: &E) -> Result<Vec<u64>, DataError> {
     value.encode(&mut count)?;
     let len = count.written();
     let mut words = vec![0; len];
-    let mut out = Encoder::private(&mut words);
+    let mut out = Encoder::ordered(&mut words);
     value.encode(&mut out)?;
     if out.written() != len || E::FIXED.is_some_and(|fixed| fixed != len) {
         return Err(DataError::new("a value", "words of another number than announced"));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::plan::{Id, Node, Parts, Plan, VariantPlan};
 use super::value::{Enum, FieldValues, Struct, Value};
-use crate::data::{DataError, DataManager, Decoder, Scalar, count_empty};
+use crate::data::{DataError, DataManager, Decoder, Scalar};
 
 /// Types within types, on the way from the outermost value to the innermost: so that no value exhausts the stack.
 pub(super) const MOST_STEPS: u32 = 1024;
@@ -206,11 +206,8 @@ impl<'a> Reader<'a> {
         }
         self.input.enter()?;
         let mut values = Vec::with_capacity(len.min(SET_APART).min(self.input.remaining()));
-        let mut empty = 0;
         for _ in 0..len {
-            let before = self.input.remaining();
             values.push(self.value(element)?);
-            count_empty(&mut empty, self.input.remaining() == before)?;
         }
         self.input.leave();
         Ok(Value::Seq(values))

@@ -8,7 +8,7 @@ use super::decode::MOST_STEPS;
 use super::plan::{Id, Node, Parts, Plan, VariantPlan};
 use super::unfit::Unfit;
 use super::value::{Enum, FieldValues, Struct, Value};
-use crate::data::{DataManager, Encode, Encoder, MAX_DEPTH, Scalar, Schema, count_empty};
+use crate::data::{DataManager, Encode, Encoder, MAX_DEPTH, Scalar, Schema, Unbacked};
 use crate::layout::MAX_VALUE;
 
 /// The longest value, in words.
@@ -28,7 +28,7 @@ impl Value {
 impl Plan {
     /// Writes a key, or an element of an array.
     pub(crate) fn encode(&self, value: &Value) -> Result<Vec<u64>, Unfit> {
-        let mut writer = Writer { plan: self, out: Vec::new(), steps: 0, depth: 0 };
+        let mut writer = Writer::new(self);
         writer.value(self.root(), value)?;
         Ok(writer.out)
     }
@@ -46,7 +46,7 @@ impl Plan {
         }
         same_name("struct", name, &row.name)?;
         same_number(fields.len(), values.len())?;
-        let mut writer = Writer { plan: self, out: Vec::new(), steps: 0, depth: 0 };
+        let mut writer = Writer::new(self);
         writer.named(&fields[..present], &values[..present])?;
         same_names(&fields[present..], &values[present..])?;
         Ok(writer.out)
@@ -58,6 +58,13 @@ struct Writer<'a> {
     out: Vec<u64>,
     steps: u32,
     depth: u32,
+    unbacked: Unbacked,
+}
+
+impl<'a> Writer<'a> {
+    fn new(plan: &'a Plan) -> Self {
+        Writer { plan, out: Vec::new(), steps: 0, depth: 0, unbacked: Unbacked::default() }
+    }
 }
 
 impl Writer<'_> {
@@ -84,8 +91,10 @@ impl Writer<'_> {
             (Node::Result { err, err_filling, .. }, Value::Err(value)) => self.content(1, *err, value, *err_filling),
             (Node::Vec(element), _) => self.sequence(*element, value),
             (Node::Array(element, len), _) => self.array(*element, *len, value),
-            (Node::Set { element, .. }, _) => self.set(*element, value),
-            (Node::Map { key, value: to, .. }, Value::Map(entries)) => self.map(*key, *to, entries),
+            (Node::Set { element, is_ordered }, _) => self.set(*element, *is_ordered, value),
+            (Node::Map { key, value: to, is_ordered }, Value::Map(entries)) => {
+                self.map(*key, *to, *is_ordered, entries)
+            }
             (Node::Tuple(items), Value::Unit) if items.is_empty() => Ok(()),
             (Node::Tuple(items), Value::Tuple(values)) => self.items(items, values),
             (Node::Struct { name, fields }, Value::Struct(value)) => self.structure(name, fields, value),
@@ -113,8 +122,17 @@ impl Writer<'_> {
     }
 
     fn sequence(&mut self, element: Id, value: &Value) -> Result<(), Unfit> {
-        self.put(&(elements_of("a sequence", value)? as u64))?;
-        self.elements(element, value)
+        let len = elements_of("a sequence", value)?;
+        self.put(&(len as u64))?;
+        let start = self.out.len();
+        self.elements(element, value)?;
+        if self.plan.scalar(element).is_some() {
+            return Ok(());
+        }
+        // What the elements take in the memory of a program that has their type, is not known here.
+        let words = self.out.len() - start;
+        let counted = self.unbacked.count(len.saturating_sub(words), 1, self.out.len());
+        counted.map_err(|error| Unfit::new(error.what))
     }
 
     fn array(&mut self, element: Id, len: u64, value: &Value) -> Result<(), Unfit> {
@@ -218,11 +236,8 @@ impl Writer<'_> {
 
     fn each(&mut self, element: Id, values: &[Value]) -> Result<(), Unfit> {
         self.enter()?;
-        let mut empty = 0;
         for (i, value) in values.iter().enumerate() {
-            let before = self.out.len();
             self.value(element, value).map_err(|unfit| unfit.inside(format!("[{i}]")))?;
-            count_empty(&mut empty, self.out.len() == before).map_err(|error| Unfit::new(error.what))?;
         }
         self.leave();
         Ok(())
@@ -235,7 +250,7 @@ impl Writer<'_> {
         T::encode_slice(items, &mut Encoder::private(&mut self.out[start..])).map_err(|error| Unfit::new(error.what))
     }
 
-    fn set(&mut self, element: Id, value: &Value) -> Result<(), Unfit> {
+    fn set(&mut self, element: Id, is_ordered: bool, value: &Value) -> Result<(), Unfit> {
         let values = match value {
             Value::Seq(values) => values,
             Value::Bytes(bytes) => &one_by_one(bytes),
@@ -250,10 +265,10 @@ impl Writer<'_> {
             keys.push(start..self.out.len());
         }
         self.leave();
-        self.all_differ(&keys)
+        self.finish_keys(is_ordered, &keys)
     }
 
-    fn map(&mut self, key: Id, value: Id, entries: &[(Value, Value)]) -> Result<(), Unfit> {
+    fn map(&mut self, key: Id, value: Id, is_ordered: bool, entries: &[(Value, Value)]) -> Result<(), Unfit> {
         self.put(&(entries.len() as u64))?;
         self.enter()?;
         let mut keys = Vec::new();
@@ -264,7 +279,25 @@ impl Writer<'_> {
             self.value(value, to).map_err(|unfit| unfit.inside(format!(" in the value of key {i}")))?;
         }
         self.leave();
-        self.all_differ(&keys)
+        self.finish_keys(is_ordered, &keys)
+    }
+
+    fn finish_keys(&mut self, is_ordered: bool, keys: &[Range<usize>]) -> Result<(), Unfit> {
+        self.all_differ(keys)?;
+        if !is_ordered {
+            self.sort(keys);
+        }
+        Ok(())
+    }
+
+    /// Sorts the entries of a hash map or set, which end the words so far, by their keys: defaults of arrays are compared.
+    fn sort(&mut self, keys: &[Range<usize>]) {
+        let Some(first) = keys.first() else { return };
+        let ends = keys.iter().skip(1).map(|next| next.start).chain([self.out.len()]);
+        let mut entries: Vec<_> = keys.iter().zip(ends).map(|(key, end)| (key.clone(), key.start..end)).collect();
+        entries.sort_unstable_by(|(one, _), (other, _)| self.out[one.clone()].cmp(&self.out[other.clone()]));
+        let sorted: Vec<u64> = entries.into_iter().flat_map(|(_, entry)| &self.out[entry]).copied().collect();
+        self.out[first.start..].copy_from_slice(&sorted);
     }
 
     /// The words of the keys of a map or set have to differ.

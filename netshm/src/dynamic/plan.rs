@@ -17,8 +17,8 @@ pub(crate) struct Plan {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Id(usize);
 
-/// Whether maps and sets are ordered matters to JSON only, whose arrays and objects may have any order.
-#[cfg_attr(not(feature = "json"), allow(dead_code))]
+/// What a node stands for. Whether maps and sets are ordered matters to who writes them and to JSON, whose arrays and
+/// objects may have any order.
 #[derive(Debug)]
 pub(super) enum Node {
     Scalar(Scalar),

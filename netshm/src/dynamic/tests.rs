@@ -4,7 +4,7 @@ use super::Value;
 use super::decode::TOO_MANY_STEPS;
 use super::plan::Plan;
 use crate::data::{DataManager, Decoder};
-use crate::data::{Encoder, Schema};
+use crate::data::{Encoder, Schema, to_words};
 
 #[track_caller]
 fn assert_accepted<T: DataManager>(value: &T) {
@@ -43,6 +43,24 @@ fn values_are_accepted_and_nothing_else() {
     assert!(!Plan::new(&Schema::of::<String>()).unwrap().accepts(&[1, 255]));
     assert!(!Plan::new(&Schema::of::<Vec<()>>()).unwrap().accepts(&[u64::MAX]));
     assert!(!Plan::new(&Schema::of::<BTreeMap<(), ()>>()).unwrap().accepts(&[u64::MAX, 0]));
+}
+
+#[test]
+fn hash_maps_and_sets_are_written_in_the_order_that_typed_ones_are_compared_in() {
+    use std::collections::{HashMap, HashSet};
+
+    type Nested = HashMap<String, HashSet<u16>>;
+    let plan = Plan::new(&Schema::of::<Nested>()).unwrap();
+    let set = |number: u16| HashSet::from([number, number + 3, 1000 - number]);
+    let map: Nested = (0..50).map(|number| (format!("{}", number * 37 % 64), set(number))).collect();
+    let mut value = plan.decode(&to_words(&map).unwrap()).unwrap();
+    let Value::Map(entries) = &mut value else { panic!("{value:?}") };
+    entries.reverse();
+    for (_, set) in entries {
+        let Value::Seq(items) = set else { panic!("{set:?}") };
+        items.reverse();
+    }
+    assert_eq!(plan.encode(&value).unwrap(), to_words(&map).unwrap());
 }
 
 #[test]

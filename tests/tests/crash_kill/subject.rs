@@ -105,6 +105,23 @@ impl Tabled for Table {
     }
 }
 
+/// What is the same for all objects.
+macro_rules! passed_on {
+    () => {
+        fn group<R>(&self, body: impl FnMut() -> Result<R>) -> Result<R> {
+            self.group_retry(body)
+        }
+
+        fn check(&self) -> Result<Report> {
+            self.check()
+        }
+
+        fn shm(&self) -> &Shm {
+            self.shm()
+        }
+    };
+}
+
 macro_rules! table_subject {
     ($table:ty, $key:expr) => {
         impl Subject for $table {
@@ -183,17 +200,7 @@ macro_rules! table_subject {
                 })
             }
 
-            fn group<R>(&self, body: impl FnMut() -> Result<R>) -> Result<R> {
-                self.group_retry(body)
-            }
-
-            fn check(&self) -> Result<Report> {
-                self.check()
-            }
-
-            fn shm(&self) -> &Shm {
-                self.shm()
-            }
+            passed_on!();
         }
     };
 }
@@ -269,17 +276,7 @@ macro_rules! array_subject {
                 })
             }
 
-            fn group<R>(&self, body: impl FnMut() -> Result<R>) -> Result<R> {
-                self.group_retry(body)
-            }
-
-            fn check(&self) -> Result<Report> {
-                self.check()
-            }
-
-            fn shm(&self) -> &Shm {
-                self.shm()
-            }
+            passed_on!();
         }
     };
 }

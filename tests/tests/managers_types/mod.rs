@@ -77,6 +77,7 @@ macro_rules! each_manager {
             key time_duration: time::Duration = of::time_duration();
             value serde_pairs: Serde<(u16, String, Option<bool>)> = any::<(u16, String, Option<bool>)>().prop_map(Serde);
             value serde_map: Serde<BTreeMap<String, Vec<i32>>> = any::<BTreeMap<String, Vec<i32>>>().prop_map(Serde);
+            value serde_tree: Serde<of::Tree> = of::tree().prop_map(Serde);
         }
     };
 }
@@ -99,7 +100,7 @@ pub(crate) fn twelve() -> impl Strategy<Value = Twelve> {
 }
 
 /// A recursive type.
-#[derive(ShmData, Debug, Clone, PartialEq, Default)]
+#[derive(ShmData, serde::Serialize, serde::Deserialize, Debug, Clone, PartialEq, Default)]
 pub(crate) struct Tree {
     pub(crate) value: u8,
     pub(crate) left: Option<Box<Tree>>,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::{BuildHasher, Hash};
 
-use super::sequences::{capacity, decode_to, encode_each};
+use super::sequences::{capacity, decode_sequence, decode_to, encode_each, encode_sequence};
 use crate::data::schema::Container;
 use crate::data::{DataError, DataManager, Decoder, Encoder, Schema, ShmKey, Types};
 
@@ -12,14 +12,35 @@ fn encode_entries<'a, K: DataManager + 'a, V: DataManager + 'a>(
     entries: impl ExactSizeIterator<Item = (&'a K, &'a V)>,
     out: &mut Encoder<'_>,
 ) -> Result<(), DataError> {
-    out.put_len(entries.len())?;
     let mut entries = entries;
-    out.nested(|out| {
-        entries.try_for_each(|(key, value)| {
-            key.encode(out)?;
-            value.encode(out)
+    encode_sequence::<(K, V)>(entries.len(), out, |out| {
+        out.nested(|out| {
+            entries.try_for_each(|(key, value)| {
+                key.encode(out)?;
+                value.encode(out)
+            })
         })
     })
+}
+
+/// The entries of a hash map or set, sorted by the words of their keys: in memory their order is another in each process.
+/// Not done for what is merely stored, since writing would take several times as long.
+fn in_order<'a, K: DataManager + 'a, E>(
+    entries: impl Iterator<Item = E>,
+    key: impl Fn(&E) -> &'a K,
+) -> Result<Vec<E>, DataError> {
+    let mut count = Encoder::counting();
+    let entries = entries.map(|entry| {
+        let start = count.written();
+        key(&entry).encode(&mut count)?;
+        Ok((start..count.written(), entry))
+    });
+    let mut entries = entries.collect::<Result<Vec<_>, DataError>>()?;
+    let mut words = vec![0; count.written()];
+    let mut out = Encoder::ordered(&mut words);
+    entries.iter().try_for_each(|(_, entry)| key(entry).encode(&mut out))?;
+    entries.sort_unstable_by(|(one, _), (other, _)| words[one.clone()].cmp(&words[other.clone()]));
+    Ok(entries.into_iter().map(|(_, entry)| entry).collect())
 }
 
 const TWICE: DataError = DataError::new("a map or set", "an entry twice, or entries out of order");
@@ -32,14 +53,15 @@ impl<K: DataManager + Ord, V: DataManager> DataManager for BTreeMap<K, V> {
     }
 
     fn decode(input: &mut Decoder<'_>) -> Result<Self, DataError> {
-        let len = input.take_len()?;
-        let mut map = BTreeMap::new();
-        let mut ordered = true;
-        decode_to(len, input, |(key, value): (K, V)| {
-            ordered &= map.last_key_value().is_none_or(|(last, _)| *last < key);
-            map.insert(key, value);
-        })?;
-        if ordered { Ok(map) } else { Err(TWICE) }
+        decode_sequence::<(K, V), _>(input, |len, input| {
+            let mut map = BTreeMap::new();
+            let mut ordered = true;
+            decode_to(len, input, |(key, value): (K, V)| {
+                ordered &= map.last_key_value().is_none_or(|(last, _)| *last < key);
+                map.insert(key, value);
+            })?;
+            if ordered { Ok(map) } else { Err(TWICE) }
+        })
     }
 
     fn schema(types: &mut Types) -> Schema {
@@ -53,19 +75,19 @@ impl<T: DataManager + Ord> DataManager for BTreeSet<T> {
     const DIRECT: bool = true;
 
     fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
-        out.put_len(self.len())?;
-        encode_each(self, out)
+        encode_sequence::<T>(self.len(), out, |out| encode_each(self, out))
     }
 
     fn decode(input: &mut Decoder<'_>) -> Result<Self, DataError> {
-        let len = input.take_len()?;
-        let mut set = BTreeSet::new();
-        let mut ordered = true;
-        decode_to(len, input, |item: T| {
-            ordered &= set.last().is_none_or(|last| *last < item);
-            set.insert(item);
-        })?;
-        if ordered { Ok(set) } else { Err(TWICE) }
+        decode_sequence::<T, _>(input, |len, input| {
+            let mut set = BTreeSet::new();
+            let mut ordered = true;
+            decode_to(len, input, |item: T| {
+                ordered &= set.last().is_none_or(|last| *last < item);
+                set.insert(item);
+            })?;
+            if ordered { Ok(set) } else { Err(TWICE) }
+        })
     }
 
     fn schema(types: &mut Types) -> Schema {
@@ -79,14 +101,18 @@ impl<K: DataManager + Eq + Hash, V: DataManager, S: BuildHasher + Default> DataM
     const DIRECT: bool = true;
 
     fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
+        if out.is_ordered() {
+            return encode_entries(in_order(self.iter(), |(key, _)| *key)?.into_iter(), out);
+        }
         encode_entries(self.iter(), out)
     }
 
     fn decode(input: &mut Decoder<'_>) -> Result<Self, DataError> {
-        let len = input.take_len()?;
-        let mut map = HashMap::with_capacity_and_hasher(capacity::<(K, V)>(len, input)?, S::default());
-        decode_to(len, input, |(key, value)| drop(map.insert(key, value)))?;
-        if map.len() == len { Ok(map) } else { Err(TWICE) }
+        decode_sequence::<(K, V), _>(input, |len, input| {
+            let mut map = HashMap::with_capacity_and_hasher(capacity::<(K, V)>(len, input)?, S::default());
+            decode_to(len, input, |(key, value)| drop(map.insert(key, value)))?;
+            if map.len() == len { Ok(map) } else { Err(TWICE) }
+        })
     }
 
     fn schema(types: &mut Types) -> Schema {
@@ -98,17 +124,22 @@ impl<T: DataManager + Eq + Hash, S: BuildHasher + Default> DataManager for HashS
     const DIRECT: bool = true;
 
     fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
-        out.put_len(self.len())?;
-        encode_each(self, out)
+        encode_sequence::<T>(self.len(), out, |out| {
+            if out.is_ordered() {
+                return encode_each(in_order(self.iter(), |item| *item)?, out);
+            }
+            encode_each(self, out)
+        })
     }
 
     fn decode(input: &mut Decoder<'_>) -> Result<Self, DataError> {
-        let len = input.take_len()?;
-        let mut set = HashSet::with_capacity_and_hasher(capacity::<T>(len, input)?, S::default());
-        decode_to(len, input, |item| {
-            set.insert(item);
-        })?;
-        if set.len() == len { Ok(set) } else { Err(TWICE) }
+        decode_sequence::<T, _>(input, |len, input| {
+            let mut set = HashSet::with_capacity_and_hasher(capacity::<T>(len, input)?, S::default());
+            decode_to(len, input, |item| {
+                set.insert(item);
+            })?;
+            if set.len() == len { Ok(set) } else { Err(TWICE) }
+        })
     }
 
     fn schema(types: &mut Types) -> Schema {

@@ -1,7 +1,7 @@
 //! Numbers, `bool`, `char`: a word each.
 
 use std::marker::PhantomData;
-use std::num::{NonZero, Wrapping};
+use std::num::NonZero;
 
 use crate::data::schema::Scalar;
 use crate::data::{DataError, DataManager, Decoder, Encoder, Schema, ShmKey, Types};
@@ -239,27 +239,6 @@ macro_rules! non_zero {
 }
 
 non_zero!(u8, u16, u32, u64, u128, usize, i8, i16, i32, i64, i128, isize);
-
-impl<T: DataManager> DataManager for Wrapping<T> {
-    const FIXED: Option<usize> = T::FIXED;
-    const DIRECT: bool = true;
-
-    #[inline]
-    fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
-        self.0.encode(out)
-    }
-
-    #[inline]
-    fn decode(input: &mut Decoder<'_>) -> Result<Self, DataError> {
-        input.take().map(Wrapping)
-    }
-
-    fn schema(types: &mut Types) -> Schema {
-        types.tuple_structure::<Self>("Wrapping", |fields| fields.item::<T>())
-    }
-}
-
-impl<T: ShmKey> ShmKey for Wrapping<T> {}
 
 /// Nothing is stored.
 impl<T: ?Sized> DataManager for PhantomData<T> {

@@ -5,27 +5,44 @@ use std::collections::{BinaryHeap, LinkedList, VecDeque};
 use crate::data::schema::Container;
 use crate::data::{DataError, DataManager, Decoder, Encode, Encoder, Schema, ShmKey, Types};
 
-/// Elements that take no words may be so many, for nothing else bounds the time and memory that they take.
-const MOST_EMPTY: usize = 1 << 16;
-const TOO_MANY: DataError = DataError::new("a sequence", "more than 65,536 elements that take no words");
-
 /// Memory that is set apart before the elements are read, in bytes, if their number cannot be checked before.
 const SET_APART: usize = 4096;
+
+/// Whether each element takes a word, or its part of one.
+const fn is_backed<T: DataManager>() -> bool {
+    T::PACKED != 0 || matches!(T::FIXED, Some(1..))
+}
+
+/// Encodes the length of a sequence and its elements.
+#[inline]
+pub(super) fn encode_sequence<T: DataManager>(
+    len: usize,
+    out: &mut Encoder<'_>,
+    encode: impl FnOnce(&mut Encoder<'_>) -> Result<(), DataError>,
+) -> Result<(), DataError> {
+    if !is_backed::<T>() {
+        return out.sequence(len, size_of::<T>(), encode);
+    }
+    out.put_len(len)?;
+    encode(out)
+}
+
+/// Decodes the length of a sequence and its elements.
+#[inline]
+pub(super) fn decode_sequence<T: DataManager, R>(
+    input: &mut Decoder<'_>,
+    decode: impl FnOnce(usize, &mut Decoder<'_>) -> Result<R, DataError>,
+) -> Result<R, DataError> {
+    let len = input.take_len()?;
+    if is_backed::<T>() { decode(len, input) } else { input.sequence(len, size_of::<T>(), |input| decode(len, input)) }
+}
 
 /// Encodes elements one by one.
 pub(crate) fn encode_each<'a, T: DataManager + 'a>(
     items: impl IntoIterator<Item = &'a T>,
     out: &mut Encoder<'_>,
 ) -> Result<(), DataError> {
-    let mut empty = 0;
-    out.nested(|out| {
-        for item in items {
-            let before = out.written();
-            item.encode(out)?;
-            count_empty(&mut empty, out.written() == before)?;
-        }
-        Ok(())
-    })
+    out.nested(|out| items.into_iter().try_for_each(|item| item.encode(out)))
 }
 
 /// Decodes elements one by one.
@@ -57,21 +74,7 @@ pub(super) fn decode_to<T: DataManager>(
     input: &mut Decoder<'_>,
     mut take: impl FnMut(T),
 ) -> Result<(), DataError> {
-    let mut empty = 0;
-    input.nested(|input| {
-        for _ in 0..len {
-            let before = input.remaining();
-            take(input.take()?);
-            count_empty(&mut empty, input.remaining() == before)?;
-        }
-        Ok(())
-    })
-}
-
-#[inline]
-pub(crate) fn count_empty(empty: &mut usize, is_empty: bool) -> Result<(), DataError> {
-    *empty += usize::from(is_empty);
-    if *empty > MOST_EMPTY { Err(TOO_MANY) } else { Ok(()) }
+    input.nested(|input| (0..len).try_for_each(|_| input.take().map(&mut take)))
 }
 
 /// How much memory may be set apart for so many elements, before they have been seen.
@@ -117,8 +120,7 @@ impl<T: DataManager> Encode for [T] {
 
     #[inline]
     fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
-        out.put_len(self.len())?;
-        T::encode_slice(self, out)
+        encode_sequence::<T>(self.len(), out, |out| T::encode_slice(self, out))
     }
 }
 
@@ -132,8 +134,7 @@ impl<T: DataManager> DataManager for Vec<T> {
 
     #[inline]
     fn decode(input: &mut Decoder<'_>) -> Result<Self, DataError> {
-        let len = input.take_len()?;
-        T::decode_vec(len, input)
+        decode_sequence::<T, _>(input, T::decode_vec)
     }
 
     fn schema(types: &mut Types) -> Schema {
@@ -165,12 +166,10 @@ impl<T: DataManager> DataManager for VecDeque<T> {
     const DIRECT: bool = true;
 
     fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
-        out.put_len(self.len())?;
-        let (front, back) = self.as_slices();
-        if back.is_empty() {
-            return T::encode_slice(front, out);
-        }
-        encode_inner(self, out, |item| item)
+        encode_sequence::<T>(self.len(), out, |out| match self.as_slices() {
+            (front, []) => T::encode_slice(front, out),
+            _ => encode_inner(self, out, |item| item),
+        })
     }
 
     fn decode(input: &mut Decoder<'_>) -> Result<Self, DataError> {
@@ -196,8 +195,7 @@ impl<T: DataManager> DataManager for LinkedList<T> {
     const DIRECT: bool = true;
 
     fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
-        out.put_len(self.len())?;
-        encode_inner(self, out, |item| item)
+        encode_sequence::<T>(self.len(), out, |out| encode_inner(self, out, |item| item))
     }
 
     fn decode(input: &mut Decoder<'_>) -> Result<Self, DataError> {

@@ -1,7 +1,7 @@
 //! Types around one value, stored as it is; and `Ordering`.
 
 use std::cmp::{Ordering, Reverse};
-use std::num::Saturating;
+use std::num::{Saturating, Wrapping};
 
 use crate::data::{DataError, DataManager, Decoder, Encoder, Schema, ShmKey, Types};
 
@@ -30,7 +30,7 @@ macro_rules! wrappers {
     )* };
 }
 
-wrappers!(Reverse, Saturating);
+wrappers!(Reverse, Saturating, Wrapping);
 
 /// -1, 0 or 1.
 impl DataManager for Ordering {

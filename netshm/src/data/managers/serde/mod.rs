@@ -1,9 +1,14 @@
 //! `Serde<T>`: any type with `Serialize` and `Deserialize`, as bytes in the format of postcard.
 
+mod bounded;
+mod de;
+mod ser;
+
 use std::ops::{Deref, DerefMut};
 
 use ::serde::{Serialize, de::DeserializeOwned};
 
+use self::bounded::{Input, Level, Output, Taken};
 use crate::data::{DataError, DataManager, Decoder, Encode, Encoder, Schema, Types};
 
 /// Stores any type with serde's `Serialize` and `Deserialize` (feature `serde`).
@@ -14,8 +19,8 @@ use crate::data::{DataError, DataManager, Decoder, Encode, Encoder, Schema, Type
 /// when an object is opened, and cheaper to read. Formats in which a value describes itself, as `serde_json::Value`
 /// expects, do not go through postcard.
 ///
-/// Nesting is not bounded, other than in types that are derived: a recursive type whose bytes somebody has spoiled may
-/// exhaust the stack while it is read.
+/// Values nest 256 levels deep at most, where each struct, tuple, enum, option, sequence and map is one: serde shows no
+/// boxes. At most 1024 elements of sequences take no bytes, and one more for each 32 bytes of the value.
 ///
 /// It is no key, as serde tells nothing of equality.
 ///
@@ -63,16 +68,22 @@ impl<T> DerefMut for Serde<T> {
 /// Not direct: what `Deserialize` does with torn bytes is not known.
 impl<T: Serialize + DeserializeOwned> DataManager for Serde<T> {
     fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
-        let bytes = postcard::to_stdvec(&self.0)
-            .map_err(|_| DataError::new("Serde", "a value that has no form in postcard"))?;
+        let taken = Taken::new(usize::MAX);
+        let output = Output { bytes: Vec::new(), taken: &taken };
+        let bytes = postcard::serialize_with_flavor(&Level::outermost(&taken).around(&self.0), output)
+            .map_err(|_| taken.error_or(DataError::new("Serde", "a value that has no form in postcard")))?;
         Encode::encode(bytes.as_slice(), out)
     }
 
     fn decode(input: &mut Decoder<'_>) -> Result<Self, DataError> {
-        match postcard::take_from_bytes(&Vec::<u8>::decode(input)?) {
-            Ok((value, [])) => Ok(Serde(value)),
-            Ok(_) => Err(DataError::new("Serde", "more bytes than the value has in postcard")),
-            Err(_) => Err(DataError::new("Serde", "bytes that are no such value in postcard")),
+        let bytes = Vec::<u8>::decode(input)?;
+        let taken = Taken::new(bytes.len());
+        let mut reader = postcard::Deserializer::from_flavor(Input { rest: &bytes, taken: &taken });
+        let value = T::deserialize(Level::outermost(&taken).around(&mut reader))
+            .map_err(|_| taken.error_or(DataError::new("Serde", "bytes that are no such value in postcard")))?;
+        match reader.finalize() {
+            Ok([]) => Ok(Serde(value)),
+            _ => Err(DataError::new("Serde", "more bytes than the value has in postcard")),
         }
     }
 
