@@ -113,7 +113,7 @@ impl Handle {
         let mut counting = Encoder::counting();
         DataManager::encode(value, &mut counting).map_err(fail)?;
         let mut words = vec![0; check_size(&counting)?];
-        DataManager::encode(value, &mut Encoder::private(&mut words)).map_err(fail)?;
+        DataManager::encode(value, &mut Encoder::ordered(&mut words)).map_err(fail)?;
         Ok(words)
     }
 
