@@ -1,6 +1,7 @@
 //! Typed hash tables.
 
 mod batch;
+mod visit;
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -12,7 +13,6 @@ use crate::group::GroupError;
 use crate::handle::{Handle, glance_at, take_out};
 use crate::index::bindings::{Key, Payload};
 use crate::index::{self, Bindings, bindings};
-use crate::iterate::{self, Items, Keys, Values, Which};
 use crate::layout::bucket::Form;
 use crate::layout::header::Kind;
 use crate::locking::Locking;
@@ -382,68 +382,6 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
             self.with_key(key, |key| self.handle.change("change a binding", |change| change.write_stripe(key.stripe)))?;
             body()
         })
-    }
-
-    /// Calls `visit` with each binding; the bindings of a key come together, the newest first. The whole table is locked
-    /// against writers meanwhile, and a change by this thread is [`Error::Iterating`]. (Through a read-only descriptor
-    /// nothing is locked: each stripe is consistent in itself, as with [`scan`](Self::scan).)
-    ///
-    /// # Errors
-    /// Those of [`find`](Self::find).
-    #[doc(alias = "iter")]
-    pub fn for_each(&self, mut visit: impl FnMut(K, V)) -> Result<()> {
-        self.try_for_each(|key, value| {
-            visit(key, value);
-            Ok::<(), Error>(())
-        })
-    }
-
-    /// As [`for_each`](Self::for_each), until `visit` gives an error, which is passed on.
-    ///
-    /// # Errors
-    /// Those of [`find`](Self::find), and what `visit` gives.
-    pub fn try_for_each<E: From<Error>>(&self, mut visit: impl FnMut(K, V) -> Result<(), E>) -> Result<(), E> {
-        iterate::for_each(&self.handle, Which::All, iterate::take_item::<K, V>, |(key, value)| {
-            visit(self.handle.finish(key)?, self.handle.finish(value)?)
-        })
-    }
-
-    /// Calls `visit` with each key once.
-    ///
-    /// # Errors
-    /// Those of [`find`](Self::find).
-    #[doc(alias = "iter_keys")]
-    pub fn for_each_key(&self, mut visit: impl FnMut(K)) -> Result<()> {
-        iterate::for_each(&self.handle, Which::Newest, iterate::take_key::<K>, |key| {
-            visit(self.handle.finish(key)?);
-            Ok(())
-        })
-    }
-
-    /// Folds all bindings, in the manner and under the lock of [`for_each`](Self::for_each).
-    ///
-    /// # Errors
-    /// Those of [`find`](Self::find).
-    pub fn fold<A>(&self, start: A, mut step: impl FnMut(A, K, V) -> A) -> Result<A> {
-        let mut folded = Some(start);
-        self.for_each(|key, value| folded = folded.take().map(|sofar| step(sofar, key, value)))?;
-        Ok(folded.unwrap_or_else(|| unreachable!("always put back")))
-    }
-
-    /// All bindings as an iterator that locks nothing: each stripe is consistent in itself, but changes may happen while
-    /// the iterator goes from one stripe to the next. Holds one stripe in memory at a time.
-    pub fn scan(&self) -> Items<'_, K, V> {
-        Items::new(&self.handle)
-    }
-
-    /// The keys, each once, in the manner of [`scan`](Self::scan).
-    pub fn keys(&self) -> Keys<'_, K> {
-        Keys::new(&self.handle)
-    }
-
-    /// The values of all bindings, in the manner of [`scan`](Self::scan).
-    pub fn values(&self) -> Values<'_, V> {
-        Values::new(&self.handle)
     }
 
     /// How many bindings the table has, hidden ones included.

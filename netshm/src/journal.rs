@@ -33,6 +33,9 @@ pub(crate) struct Journal {
     capacity: u64,
     /// Segment of the next entry: 0 for the first, `n` for `more[n - 1]`.
     current: usize,
+    /// The next entry in it, and how many more there is room for.
+    next: Place,
+    left: u64,
 }
 
 impl Journal {
@@ -40,7 +43,16 @@ impl Journal {
     #[inline]
     pub(crate) fn unused() -> Self {
         let first = Segment { at: LogAt(0), first: 0, capacity: 0 };
-        Journal { length: Place(0), first, more: Vec::new(), entries: 0, capacity: 0, current: 0 }
+        Journal {
+            length: Place(0),
+            first,
+            more: Vec::new(),
+            entries: 0,
+            capacity: 0,
+            current: 0,
+            next: Place(0),
+            left: 0,
+        }
     }
 
     /// Starts with a log whose number of entries is kept at `length` and whose first segment, in the log table, is
@@ -50,6 +62,7 @@ impl Journal {
         self.length = length;
         self.first = Segment { at: first, first: 0, capacity: LogAt::FIRST_CAPACITY };
         self.capacity = LogAt::FIRST_CAPACITY;
+        self.seek();
     }
 
     /// An empty log.
@@ -74,6 +87,7 @@ impl Journal {
         }
         journal.entries = entries;
         journal.current = journal.more.len();
+        journal.seek();
         Ok(journal)
     }
 
@@ -130,21 +144,33 @@ impl Journal {
         self.entries < self.capacity
     }
 
-    /// Notes what the word at `place` holds. There must be room.
+    /// Finds the place of the next entry.
     #[inline]
+    fn seek(&mut self) {
+        let segment = self.segment(self.current);
+        let used = self.entries - segment.first;
+        (self.next, self.left) = (segment.at.entry(used), segment.capacity - used);
+    }
+
+    #[cold]
+    fn next_segment(&mut self) {
+        self.current += 1;
+        self.seek();
+    }
+
+    /// Notes what the word at `place` holds. There must be room.
+    #[inline(always)]
     pub(crate) fn note(&mut self, region: &Region, place: u64, old: u64) -> Result<()> {
         debug_assert!(self.has_room());
-        let mut segment = self.segment(self.current);
-        if self.entries >= segment.first + segment.capacity {
-            self.current += 1;
-            segment = self.segment(self.current);
+        if self.left == 0 {
+            self.next_segment();
         }
-        let entry = segment.at.entry(self.entries - segment.first).0;
-        let [first, second] = Self::raw_pair(region, entry)?;
+        let [first, second] = Self::raw_pair(region, self.next.0)?;
         first.store(place, Relaxed);
         second.store(old, Relaxed);
         steps::step();
         self.entries += 1;
+        (self.next, self.left) = (Place(self.next.0 + LogAt::ENTRY_BYTES), self.left - 1);
         // SYNC POINT: log entry. Pairs with the load in `reopen`.
         region.field(self.length).store(self.entries, Release);
         steps::step();
@@ -168,6 +194,7 @@ impl Journal {
             }
             self.entries = index;
         }
+        self.seek();
         // The length sinks only now: if this process dies before, all is undone once more, to the same end.
         region.field(self.length).store(position, Release);
         steps::step();
@@ -181,10 +208,11 @@ impl Journal {
         steps::step();
         self.entries = 0;
         self.current = 0;
+        self.seek();
     }
 
     /// The two words of an entry: in the log table, or in a segment of the data area.
-    #[inline]
+    #[inline(always)]
     fn raw_pair(region: &Region, entry: u64) -> Result<[&AtomicU64; 2]> {
         if entry < region.geometry().data_start() {
             return Ok([region.field(Place(entry)), region.field(Place(entry + 8))]);

@@ -263,6 +263,9 @@ impl LogAt {
     /// Entries in a segment of the log table.
     pub(crate) const FIRST_CAPACITY: u64 = Self::capacity_of(LOG_BYTES);
 
+    /// Bytes of an entry.
+    pub(crate) const ENTRY_BYTES: u64 = 16;
+
     /// Address of the next segment, or 0.
     pub(crate) const fn link(self) -> Place {
         Place(self.0)
@@ -273,15 +276,15 @@ impl LogAt {
     }
     /// The place noted in an entry; the old word lies behind it.
     pub(crate) const fn entry(self, index: u64) -> Place {
-        Place(self.0.wrapping_add(16 + index * 16))
+        Place(self.0.wrapping_add(16 + index * Self::ENTRY_BYTES))
     }
     /// Bytes of content for so many entries.
     pub(crate) const fn bytes_for(entries: u64) -> u64 {
-        16 + entries * 16
+        16 + entries * Self::ENTRY_BYTES
     }
     /// Entries that fit into so many bytes.
     pub(crate) const fn capacity_of(bytes: u64) -> u64 {
-        (bytes - 16) / 16
+        (bytes - 16) / Self::ENTRY_BYTES
     }
 }
 
