@@ -20,11 +20,14 @@ thread_local! {
     static GROUPS: RefCell<Vec<Rc<Group>>> = const { RefCell::new(Vec::new()) };
     /// How many there are.
     static OPEN: Cell<usize> = const { Cell::new(0) };
+    /// A closed one, whose memory serves the next.
+    static SPARE: Cell<Option<Rc<Group>>> = const { Cell::new(None) };
 }
 
 /// An open group.
 struct Group {
-    store: Arc<Store>,
+    /// `None` when it is closed.
+    store: Option<Arc<Store>>,
     tx: RefCell<Tx>,
     /// How many iterations are under way.
     iterating: Cell<u32>,
@@ -33,9 +36,42 @@ struct Group {
 }
 
 impl Group {
+    /// A group on the store, with a slot of its own.
+    fn begin(store: &Arc<Store>, patience: Patience) -> Result<Rc<Group>> {
+        let mut group = SPARE.take().unwrap_or_else(|| {
+            let tx = RefCell::new(Tx::new(patience));
+            Rc::new(Group { store: None, tx, iterating: Cell::new(0), doomed: RefCell::new(None) })
+        });
+        let Some(fresh) = Rc::get_mut(&mut group) else { unreachable!("a spare one is known to nobody") };
+        fresh.store = Some(store.clone());
+        let tx = fresh.tx.get_mut();
+        tx.renew(patience);
+        tx.begin(store)?;
+        let mut running = Running { store, tx, open: true };
+        let slot = running.change().slot();
+        store.locks.enter_group(store.as_ref(), slot, &patience)?;
+        running.open = false;
+        drop(running);
+        Ok(group)
+    }
+
+    /// Keeps the memory of a closed group, but nothing that it refers to.
+    fn keep_spare(mut group: Rc<Group>) {
+        if let Some(closed) = Rc::get_mut(&mut group) {
+            closed.store = None;
+            *closed.doomed.get_mut() = None;
+            closed.iterating.set(0);
+            SPARE.set(Some(group));
+        }
+    }
+
+    fn store(&self) -> &Arc<Store> {
+        self.store.as_ref().unwrap_or_else(|| unreachable!("an open group has a store"))
+    }
+
     fn check_doomed(&self) -> Result<()> {
         match &*self.doomed.borrow() {
-            Some(detail) => Err(Error::Deadlock { object: self.store.name(), detail: detail.clone() }),
+            Some(detail) => Err(Error::Deadlock { object: self.store().name(), detail: detail.clone() }),
             None => Ok(()),
         }
     }
@@ -45,9 +81,9 @@ impl Group {
         self.check_doomed()?;
         let Ok(mut tx) = self.tx.try_borrow_mut() else {
             // A hand-written data manager uses the table that it is called by.
-            return Err(Error::Iterating { object: self.store.name() });
+            return Err(Error::Iterating { object: self.store().name() });
         };
-        let mut change = Change { store: &self.store, tx: &mut tx };
+        let mut change = Change { store: self.store(), tx: &mut tx };
         if OPEN.get() > 1 {
             change.limit_waits();
         }
@@ -56,8 +92,8 @@ impl Group {
             *self.doomed.borrow_mut() = Some(detail.clone());
             let slot = change.slot();
             change.roll_back();
-            self.store.locks.leave_group(slot);
-            events::deadlock(&self.store.name(), detail);
+            self.store().locks.leave_group(slot);
+            events::deadlock(&self.store().name(), detail);
         }
         outcome
     }
@@ -69,13 +105,13 @@ fn current(store: &Arc<Store>) -> Option<Rc<Group>> {
     if OPEN.get() == 0 {
         return None;
     }
-    GROUPS.with_borrow(|groups| groups.iter().find(|group| Arc::ptr_eq(&group.store, store)).cloned())
+    GROUPS.with_borrow(|groups| groups.iter().find(|group| Arc::ptr_eq(group.store(), store)).cloned())
 }
 
 /// Whether this thread has an open group on the object.
 #[inline]
 pub(crate) fn is_open(store: &Arc<Store>) -> bool {
-    OPEN.get() > 0 && current(store).is_some()
+    OPEN.get() > 0 && GROUPS.with_borrow(|groups| groups.iter().any(|group| Arc::ptr_eq(group.store(), store)))
 }
 
 /// How many groups this thread has open, on any object.
@@ -182,7 +218,7 @@ fn inner<R, E: From<Error>>(group: &Rc<Group>, body: impl FnOnce() -> Result<R, 
     impl Undo<'_> {
         fn undo(&mut self) -> Result<()> {
             match self.0.take() {
-                Some((group, position)) if group.doomed.borrow().is_none() && group.store.check_fork().is_ok() => {
+                Some((group, position)) if group.doomed.borrow().is_none() && group.store().check_fork().is_ok() => {
                     group.with(|change| change.roll_back_to(position))
                 }
                 _ => Ok(()),
@@ -223,10 +259,16 @@ fn outermost<R, E: From<Error>>(
             let Some(group) = self.0.take() else { return Ok(()) };
             GROUPS.with_borrow_mut(|groups| groups.retain(|other| !Rc::ptr_eq(other, &group)));
             OPEN.set(OPEN.get() - 1);
-            group.store.check_fork()?;
+            let outcome = Self::finish(&group, keep);
+            Group::keep_spare(group);
+            outcome
+        }
+
+        fn finish(group: &Group, keep: bool) -> Result<()> {
+            group.store().check_fork()?;
             group.check_doomed()?;
             let Ok(mut tx) = group.tx.try_borrow_mut() else { return Ok(()) };
-            let change = Change { store: &group.store, tx: &mut tx };
+            let change = Change { store: group.store(), tx: &mut tx };
             let slot = change.slot();
             let outcome = if keep {
                 change.commit()
@@ -234,7 +276,7 @@ fn outermost<R, E: From<Error>>(
                 change.roll_back();
                 Ok(())
             };
-            group.store.locks.leave_group(slot);
+            group.store().locks.leave_group(slot);
             outcome
         }
     }
@@ -245,20 +287,7 @@ fn outermost<R, E: From<Error>>(
         }
     }
 
-    let patience = Patience::new(limits.lock_timeout, OPEN.get() > 0);
-    let mut tx = Tx::new(patience);
-    tx.begin(store)?;
-    let mut running = Running { store, tx: &mut tx, open: true };
-    let slot = running.change().slot();
-    store.locks.enter_group(store.as_ref(), slot, &patience)?;
-    running.open = false;
-    drop(running);
-    let group = Rc::new(Group {
-        store: store.clone(),
-        tx: RefCell::new(tx),
-        iterating: Cell::new(0),
-        doomed: RefCell::new(None),
-    });
+    let group = Group::begin(store, Patience::new(limits.lock_timeout, OPEN.get() > 0))?;
     GROUPS.with_borrow_mut(|groups| groups.push(group.clone()));
     OPEN.set(OPEN.get() + 1);
     let mut close = Close(Some(group));

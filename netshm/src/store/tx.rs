@@ -68,6 +68,13 @@ impl Tx {
         }
     }
 
+    /// Makes a change that has ended one that has not begun.
+    pub(super) fn renew(&mut self, patience: Patience) {
+        self.held.clear();
+        self.deferred.clear();
+        (self.journal, self.transit, self.patience) = (Journal::unused(), 0, patience);
+    }
+
     pub(super) fn position(&self) -> Position {
         Position { entries: self.journal.entries(), deferred: self.deferred.len(), transit: self.transit }
     }
