@@ -128,13 +128,13 @@ fn a_value_larger_than_the_object_may_become_is_an_error_that_loses_nothing() {
 }
 
 #[test]
-fn a_million_numbers_take_56_bytes_each_at_most() {
+fn a_million_numbers_take_48_bytes_each_at_most() {
     const ENTRIES: u64 = 1_000_000;
     let scratch = Scratch::file("million");
     let table: HashTable<u64, u64> = HashTable::manage(scratch.open(), Locking::Futex).unwrap();
     (0..ENTRIES).for_each(|key| table.add(&key, &!key).unwrap());
     let size = Shm::open(scratch.name()).unwrap().size().unwrap();
-    assert!(size <= 56 * ENTRIES, "{} bytes an entry", size as f64 / ENTRIES as f64);
+    assert!(size <= 48 * ENTRIES, "{} bytes an entry", size as f64 / ENTRIES as f64);
     assert_eq!(table.len().unwrap(), ENTRIES);
     for key in (0..ENTRIES + 1000).step_by(997) {
         assert_eq!(table.find(&key).unwrap(), (key < ENTRIES).then_some(!key));
