@@ -155,7 +155,11 @@ impl Handle {
             Some(words) => words,
             None => self.count(value)?,
         };
-        if words <= SMALL {
+        if let Some(1) = W::FIXED {
+            let mut stack = [0; 1];
+            self.encode(value, &mut stack)?;
+            f(&stack)
+        } else if words <= SMALL {
             let mut stack = [0; SMALL];
             self.encode(value, &mut stack[..words])?;
             f(&stack[..words])

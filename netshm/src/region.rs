@@ -17,6 +17,8 @@ use crate::{Error, Result};
 
 /// What a function gives that meets damage.
 pub(crate) trait Fault: Sized {
+    /// Whether it is given for what is sound but unusual, too.
+    const HASTY: bool;
     /// For damage found at `offset`.
     fn corrupt(region: &Region, offset: u64, what: &'static str) -> Self;
     /// Words have been asked for that are not known to be there: whether they are, or the fault.
@@ -25,6 +27,7 @@ pub(crate) trait Fault: Sized {
 
 /// An error that tells where and what.
 impl Fault for Error {
+    const HASTY: bool = false;
     #[cold]
     fn corrupt(region: &Region, offset: u64, what: &'static str) -> Self {
         region.corrupt(offset, what)
@@ -40,6 +43,7 @@ impl Fault for Error {
 pub(crate) struct Doubt;
 
 impl Fault for Doubt {
+    const HASTY: bool = true;
     fn corrupt(_: &Region, _: u64, _: &'static str) -> Self {
         Doubt
     }

@@ -25,9 +25,10 @@ const LONGEST_CHAIN: u32 = 1 << 20;
 /// The bucket of a hash, among so many.
 #[inline]
 pub(crate) fn bucket_of(hash: u64, buckets: u64) -> u64 {
-    let mask = u64::MAX >> buckets.leading_zeros();
-    let bucket = hash & mask;
-    if bucket < buckets { bucket } else { hash & (mask >> 1) }
+    let half = 1 << buckets.ilog2();
+    let low = hash & (half - 1);
+    let bucket = low | hash & half;
+    if bucket < buckets { bucket } else { low }
 }
 
 /// The segment that a bucket lies in, its place there, and how many buckets the segment has.

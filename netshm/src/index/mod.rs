@@ -147,26 +147,44 @@ pub(crate) fn find<'a, E: Fault>(
         return Ok(None);
     }
     let chain = Chain::of_or(region, stripe, buckets, bucket_of(hash, buckets))?;
-    match (chain.form(), key) {
-        (Form::Pairs, [key]) => find_in(chain, |chain| find_pair(region, chain, hash, *key)),
-        _ => find_in(chain, |chain| find_record(region, chain, hash, key)),
+    let found = find_here(region, &chain, hash, key)?;
+    if found.is_some() || chain.link() == 0 {
+        return Ok(found);
     }
+    find_behind(region, stripe, buckets, hash, key)
 }
 
-/// Looks a key up in one bucket after the other.
-#[inline(always)]
-fn find_in<'a, E: Fault>(
-    mut chain: Chain<'a>,
-    find: impl Fn(&Chain<'a>) -> Result<Option<(usize, Record<'a>)>, E>,
+/// Looks a key up in the overflow buckets of its chain. Apart, since few lookups come here.
+#[inline(never)]
+fn find_behind<'a, E: Fault>(
+    region: &'a Region,
+    stripe: StripeAt,
+    buckets: u64,
+    hash: u64,
+    key: &[u64],
 ) -> Result<Option<Found<'a>>, E> {
-    loop {
-        if let Some((cell, record)) = find(&chain)? {
-            return Ok(Some(Found { bucket: chain.at(), before: chain.before(), cell, record }));
-        }
-        if !chain.advance_or()? {
-            return Ok(None);
+    let mut chain = Chain::of_or(region, stripe, buckets, bucket_of(hash, buckets))?;
+    while chain.advance_or()? {
+        if let Some(found) = find_here(region, &chain, hash, key)? {
+            return Ok(Some(found));
         }
     }
+    Ok(None)
+}
+
+/// Looks a key up in one bucket.
+#[inline(always)]
+fn find_here<'a, E: Fault>(
+    region: &'a Region,
+    chain: &Chain<'a>,
+    hash: u64,
+    key: &[u64],
+) -> Result<Option<Found<'a>>, E> {
+    let found = match (chain.form(), key) {
+        (Form::Pairs, [key]) => find_pair(region, chain, hash, *key)?,
+        _ => find_record(region, chain, hash, key)?,
+    };
+    Ok(found.map(|(cell, record)| Found { bucket: chain.at(), before: chain.before(), cell, record }))
 }
 
 /// Looks a key up in one bucket of the form [`Form::Records`].
@@ -217,6 +235,9 @@ fn stored_pair<'a, E: Fault>(region: &'a Region, chain: &Chain<'a>, tag: Tag, ce
     let before = before_pair(cell);
     let words = &chain.pairs()[before..before + 3];
     if tag.is_stack() {
+        if E::HASTY {
+            return Err(E::corrupt(region, chain.at(), "no damage, but no pair either"));
+        }
         return Record::at_or(region, words[2].load(Relaxed));
     }
     Ok(Record::pair(pair_at(chain.at(), cell), words))
@@ -229,7 +250,7 @@ pub(crate) fn prefetch_bucket(region: &Region, stripe: StripeAt, hash: u64) {
         let at = buckets::address_of(region, stripe, bucket_of(hash, buckets));
         region.prefetch(at);
         if region.geometry().form == Form::Pairs {
-            region.prefetch(at + 64);
+            region.prefetch(at.wrapping_add(64));
         }
     }
 }

@@ -110,9 +110,8 @@ impl Store {
     /// The stripe that a hash belongs to: its top bits.
     #[inline]
     pub(crate) fn stripe_of(&self, hash: u64) -> u32 {
-        let bits = self.geometry().stripes.trailing_zeros();
-        // Shifting by 64 is not defined, so the shift is made in two parts.
-        ((hash >> 1) >> (63 - bits)) as u32
+        let stripes = self.geometry().stripes;
+        hash.rotate_left(stripes.trailing_zeros()) as u32 & (stripes - 1)
     }
 
     #[inline]
