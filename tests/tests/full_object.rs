@@ -378,10 +378,10 @@ fn fill_place<V: Vessel>(locking: Locking, place: &str) {
     let vessel = open().unwrap();
     let Filled { stored, refused } = fill(&vessel, 0, is_no_space);
     assert_holds(&vessel, &stored);
-    // Somebody else makes room.
+    // Somebody else makes room: enough for a new segment of the index in each stripe.
     let (thing, size) = refused[0];
     assert!(is_no_space(&vessel.put(thing, size).unwrap_err()));
-    room((15 << 20) - (1 << 17));
+    room((15 << 20) - (1 << 19));
     vessel.put(thing, size).unwrap();
     // So it has room for everything that comes now.
     vessel.empty().unwrap();
