@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::check::{self, Contents, Decodes, Report};
 use crate::data::{DataManager, Decoder, Encode, ObjectSchema, Schema};
-use crate::directory::{self, Elements};
+use crate::directory::{self, Elements, Spot};
 use crate::group::GroupError;
 use crate::handle::{Handle, glance_at, take_out};
 use crate::index::bindings::Payload;
@@ -150,6 +150,18 @@ impl<T: DataManager> Array<T> {
         &self.default
     }
 
+    /// How the elements are laid out: known to the compiler, if the Rust type says how many words they take.
+    #[inline(always)]
+    fn elements(&self) -> Elements {
+        if T::FIXED.is_some() { const { Elements::of(T::FIXED) } } else { self.elements }
+    }
+
+    /// Where an element belongs.
+    #[inline(always)]
+    fn spot(&self, index: u64) -> Spot {
+        self.elements().spot(self.handle.store.geometry(), index)
+    }
+
     #[inline]
     fn check_bounds(store: &Store, index: u64) -> Result<()> {
         let length = store.array_len();
@@ -169,13 +181,13 @@ impl<T: DataManager> Array<T> {
     pub fn get(&self, index: usize) -> Result<T> {
         let index = index as u64;
         let store = &self.handle.store;
-        let spot = self.elements.spot(store.geometry(), index);
+        let spot = self.spot(index);
         if T::DIRECT {
-            let found = read::glance(store, spot.stripe, |view| {
+            let found = read::glance(store, spot.at, |view| {
                 if index >= view.store.array_len() {
                     return Err(Doubt);
                 }
-                directory::find(view.region(), self.elements, spot)?
+                directory::find(view.region(), self.elements(), spot)?
                     .map(|words| glance_at::<T>(view, words))
                     .transpose()
             });
@@ -187,11 +199,11 @@ impl<T: DataManager> Array<T> {
     }
 
     #[inline(never)]
-    fn get_with_care(&self, index: u64, spot: directory::Spot) -> Result<T> {
+    fn get_with_care(&self, index: u64, spot: Spot) -> Result<T> {
         let store = &self.handle.store;
         let raw = read::read(store, self.handle.limits, spot.stripe, |view| {
             Self::check_bounds(view.store, index)?;
-            match directory::find(view.region(), self.elements, spot)? {
+            match directory::find(view.region(), self.elements(), spot)? {
                 Some(words) => take_out::<T>(view, words).map(Some),
                 None => Ok(None),
             }
@@ -220,11 +232,11 @@ impl<T: DataManager> Array<T> {
 
     fn set_payload(&self, index: usize, value: Payload<'_>) -> Result<()> {
         let index = index as u64;
-        let spot = self.elements.spot(self.handle.store.geometry(), index);
+        let spot = self.spot(index);
         self.handle.change("set an element", |change| {
             change.write_stripe(spot.stripe)?;
             Self::check_bounds(change.target(), index)?;
-            directory::set(change, self.elements, spot, &self.default_words, value)
+            directory::set_locked(change, self.elements(), spot, &self.default_words, value)
         })
     }
 
@@ -257,7 +269,7 @@ impl<T: DataManager> Array<T> {
 
     /// Locks an element's stripe for writing until the group ends.
     pub(crate) fn lock(&self, index: usize) -> Result<()> {
-        let spot = self.elements.spot(self.handle.store.geometry(), index as u64);
+        let spot = self.spot(index as u64);
         self.handle.change("set an element", |change| change.write_stripe(spot.stripe))
     }
 

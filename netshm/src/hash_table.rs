@@ -207,7 +207,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     {
         self.with_key(key, |key| {
             if V::DIRECT {
-                let found = read::glance(&self.handle.store, key.stripe, |view| {
+                let found = read::glance(&self.handle.store, key.at, |view| {
                     let found = index::find(view.region(), key.at, key.hash, key.words)?;
                     found.map(|found| glance_at::<V>(view, found.record.value())).transpose()
                 });

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::events;
+use crate::layout::header::HEADER_BYTES;
 use crate::layout::{Geometry, Place, Place32, WORD};
 use crate::os::map::Mapping;
 use crate::os::{copy, file};
@@ -58,6 +59,7 @@ impl Fault for Doubt {
 /// 1. `map` covers `geometry.max_size` bytes, aligned to a page, for as long as the region lives.
 /// 2. `geometry.data_start() + known * WORD <= geometry.max_size`, and the file had at least so many bytes when `known`
 ///    was set.
+/// 3. `geometry.data_start() >= HEADER_BYTES`.
 pub(crate) struct Region {
     map: Mapping,
     object: Arc<Object>,
@@ -69,6 +71,7 @@ pub(crate) struct Region {
 impl Region {
     /// Maps the object for its maximum size; the file must reach up to the data area already.
     pub(crate) fn map(object: Arc<Object>, geometry: Geometry) -> Result<Region> {
+        assert!(geometry.data_start() >= HEADER_BYTES);
         let map = Mapping::new(object.fd(), geometry.max_size, !object.read_only()).map_err(|source| {
             if source.raw_os_error() == Some(libc::ENOMEM) {
                 Error::InvalidOption {
@@ -118,6 +121,28 @@ impl Region {
         debug_assert!(place.0.is_multiple_of(WORD));
         assert!(place.0 < self.geometry.data_start());
         self.at(place.0)
+    }
+
+    /// A field of the header. For a constant place, nothing is left to be checked when the program runs.
+    #[inline(always)]
+    pub(crate) fn header(&self, place: Place) -> &AtomicU64 {
+        debug_assert!(place.0.is_multiple_of(WORD));
+        // So it lies in front of the data area as well (invariant 3).
+        assert!(place.0 < HEADER_BYTES);
+        self.at(place.0)
+    }
+
+    /// Fields in a row, with one check for all of them.
+    #[inline(always)]
+    pub(crate) fn fields<const N: usize>(&self, first: Place) -> Fields<'_, N> {
+        debug_assert!(first.0.is_multiple_of(WORD));
+        const { assert!(N as u64 * WORD <= HEADER_BYTES) };
+        // The end of the fields cannot be less than 0 (invariant 3).
+        assert!(first.0 <= self.geometry.data_start() - N as u64 * WORD);
+        // SAFETY: so the words lie inside the mapping.
+        let pointer = unsafe { self.map.as_ptr().add(first.0 as usize) };
+        // SAFETY: the words are mapped, aligned, live as long as `self`, and are accessed as 64-bit atomics only.
+        Fields { first, words: unsafe { &*pointer.cast() } }
     }
 
     /// A 32-bit field.
@@ -284,11 +309,32 @@ impl Region {
 
     /// Writes the header back.
     pub(crate) fn flush_header(&self) -> Result<()> {
-        self.map.flush(0, crate::layout::header::HEADER_BYTES as usize).map_err(|source| Error::Io {
+        self.map.flush(0, HEADER_BYTES as usize).map_err(|source| Error::Io {
             object: self.name(),
             doing: "write back the header",
             source,
         })
+    }
+}
+
+/// Fields in a row, in front of the data area.
+#[derive(Clone, Copy)]
+pub(crate) struct Fields<'a, const N: usize> {
+    first: Place,
+    words: &'a [AtomicU64; N],
+}
+
+impl<'a, const N: usize> Fields<'a, N> {
+    /// One of them.
+    #[inline(always)]
+    pub(crate) fn at(self, place: Place) -> &'a AtomicU64 {
+        &self.words[(place.0.wrapping_sub(self.first.0) / WORD) as usize]
+    }
+
+    /// Whether all of them are 0.
+    #[inline(always)]
+    pub(crate) fn are_zero(self) -> bool {
+        self.words.iter().fold(0, |bits, word| bits | word.load(Ordering::Relaxed)) == 0
     }
 }
 

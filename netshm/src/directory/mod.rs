@@ -8,6 +8,7 @@ mod resize;
 
 pub(crate) use resize::resize;
 
+use std::slice;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -24,8 +25,8 @@ const CHUNK_WORDS: u64 = 256;
 /// Pointers in a node, as a power of two.
 pub(crate) const FANOUT_BITS: u32 = 6;
 pub(crate) const FANOUT: u64 = 1 << FANOUT_BITS;
-/// More levels than 2^64 chunks need.
-pub(crate) const HIGHEST: u64 = 11;
+/// More levels than the longest array needs, but not so many that the numbers of chunks would exceed a word.
+pub(crate) const HIGHEST: u64 = 10;
 /// Elements in records are changed in place up to so many words, if their size stays.
 const IN_PLACE: usize = 16;
 
@@ -42,6 +43,8 @@ pub(crate) struct Elements {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Spot {
     pub(crate) stripe: u32,
+    /// Where the fields of the stripe are.
+    pub(crate) at: StripeAt,
     /// Number of its chunk within the stripe.
     chunk: u64,
     /// First word within the chunk.
@@ -59,18 +62,23 @@ impl Spot {
 
 impl Elements {
     /// The layout for elements whose encoding takes `fixed` words.
-    pub(crate) fn of(fixed: Option<usize>) -> Self {
-        Self::dense_or_not(fixed.filter(|words| (1..=DENSE).contains(words)).map_or(0, |words| words as u64))
-    }
-
-    /// The layout for elements of so many words each in their chunk; 0 for elements in records.
-    pub(crate) fn dense_or_not(words: u64) -> Self {
-        match words {
-            0 => Elements { dense: None, bits: CHUNK_WORDS.ilog2() },
-            words => Elements { dense: Some(words), bits: (CHUNK_WORDS / words).max(1).ilog2() },
+    pub(crate) const fn of(fixed: Option<usize>) -> Self {
+        match fixed {
+            Some(words @ 1..=DENSE) => Self::dense_or_not(words as u64),
+            _ => Self::dense_or_not(0),
         }
     }
 
+    /// The layout for elements of so many words each in their chunk; 0 for elements in records.
+    pub(crate) const fn dense_or_not(words: u64) -> Self {
+        match words {
+            0 => Elements { dense: None, bits: CHUNK_WORDS.ilog2() },
+            words @ 1..CHUNK_WORDS => Elements { dense: Some(words), bits: (CHUNK_WORDS / words).ilog2() },
+            words => Elements { dense: Some(words), bits: 0 },
+        }
+    }
+
+    #[inline]
     fn words_each(self) -> u64 {
         self.dense.unwrap_or(1)
     }
@@ -96,17 +104,22 @@ impl Elements {
         let chunk = index >> self.bits;
         let words = self.words_each();
         let word = (index & ((1 << self.bits) - 1)) * words;
-        let stripe = chunk & u64::from(geometry.stripes - 1);
-        Spot { stripe: stripe as u32, chunk: chunk >> geometry.stripes.trailing_zeros(), word, words }
+        let stripe = chunk as u32 & (geometry.stripes - 1);
+        let chunk = chunk >> geometry.stripes.trailing_zeros();
+        Spot { stripe, at: geometry.stripe(stripe), chunk, word, words }
     }
 }
 
 /// The stored words of an element; `None` if it has never been written.
 #[inline]
 pub(crate) fn find<E: Fault>(region: &Region, elements: Elements, spot: Spot) -> Result<Option<&[AtomicU64]>, E> {
-    let at = region.geometry().stripe(spot.stripe);
-    let Some(chunk) = find_chunk(region, at, spot.chunk)? else { return Ok(None) };
-    let words = region.words_or(spot.place(chunk), spot.words)?;
+    let Some(chunk) = find_chunk(region, spot.at, spot.chunk)? else { return Ok(None) };
+    let place = spot.place(chunk);
+    let words = match spot.words {
+        // One compare is enough.
+        1 => slice::from_ref(region.word_or(place)?),
+        words => region.words_or(place, words)?,
+    };
     if elements.dense.is_some() {
         return Ok(Some(words));
     }
@@ -119,16 +132,19 @@ pub(crate) fn find<E: Fault>(region: &Region, elements: Elements, spot: Spot) ->
 /// Address of the record that holds a chunk.
 #[inline]
 fn find_chunk<E: Fault>(region: &Region, at: StripeAt, chunk: u64) -> Result<Option<u64>, E> {
-    let height = region.field(at.buckets()).load(Relaxed);
+    let fields = region.fields::<7>(at.buckets());
+    let height = fields.at(at.buckets()).load(Relaxed);
     if !reaches(region, at, height, chunk)? {
         return Ok(None);
     }
-    let mut node = region.field(at.segment(0)).load(Relaxed);
-    for level in (0..height as u32).rev() {
-        if node == 0 {
-            return Ok(None);
+    let mut node = fields.at(at.segment(0)).load(Relaxed);
+    let mut shift = height as u32 * FANOUT_BITS;
+    while node != 0 {
+        shift -= FANOUT_BITS;
+        node = region.word_or(child_at(node, chunk >> shift))?.load(Relaxed);
+        if shift == 0 {
+            break;
         }
-        node = region.word_or(child_at(node, chunk, level))?.load(Relaxed);
     }
     Ok((node != 0).then_some(node))
 }
@@ -136,18 +152,18 @@ fn find_chunk<E: Fault>(region: &Region, at: StripeAt, chunk: u64) -> Result<Opt
 /// Whether a tree of that height has a place for the chunk.
 #[inline]
 fn reaches<E: Fault>(region: &Region, at: StripeAt, height: u64, chunk: u64) -> Result<bool, E> {
-    if height > HIGHEST {
-        return Err(E::corrupt(region, at.buckets().0, "a directory is higher than it can be"));
+    match height {
+        1..=HIGHEST => Ok(chunk >> (height as u32 * FANOUT_BITS) == 0),
+        0 => Ok(false),
+        _ => Err(E::corrupt(region, at.buckets().0, "a directory is higher than it can be")),
     }
-    let bits = height as u32 * FANOUT_BITS;
-    Ok(height > 0 && (bits >= 64 || chunk >> bits == 0))
 }
 
-/// Where a node keeps the pointer towards a chunk. The words of a node follow the head of its record.
+/// Where a node keeps the pointer to a child, of whose number the low bits count. The words of a node follow the head of
+/// its record.
 #[inline]
-fn child_at(node: u64, chunk: u64, level: u32) -> u64 {
-    let child = (chunk >> (level * FANOUT_BITS)) & (FANOUT - 1);
-    node.wrapping_add(8 + child * 8)
+fn child_at(node: u64, child: u64) -> u64 {
+    node.wrapping_add(8 + (child & (FANOUT - 1)) * 8)
 }
 
 /// Stores an element. `default` is what other elements of a fresh chunk are filled with.
@@ -159,16 +175,32 @@ pub(crate) fn set(
     value: Payload<'_>,
 ) -> Result<()> {
     change.write_stripe(spot.stripe)?;
-    let region = change.target().region();
-    let at = region.geometry().stripe(spot.stripe);
-    let chunk = match find_chunk::<Error>(region, at, spot.chunk)? {
+    set_locked(change, elements, spot, default, value)
+}
+
+/// As [`set`], in a stripe that is locked already.
+#[inline]
+pub(crate) fn set_locked(
+    change: &mut Change<'_>,
+    elements: Elements,
+    spot: Spot,
+    default: &[u64],
+    value: Payload<'_>,
+) -> Result<()> {
+    let chunk = match find_chunk::<Error>(change.target().region(), spot.at, spot.chunk)? {
         Some(chunk) => chunk,
-        None => add_chunk(change, elements, spot, at, default)?,
+        None => add_chunk(change, elements, spot, default)?,
     };
     let place = spot.place(chunk);
-    if let (Some(_), Payload::Words(words)) = (elements.dense, value) {
-        return store_words(change, place, words);
+    match (elements.dense, value) {
+        (Some(_), Payload::Words(words)) => store_words(change, place, words),
+        _ => set_record(change, spot, place, value),
     }
+}
+
+/// Stores an element that has a record of its own, to which the word at `place` leads.
+fn set_record(change: &mut Change<'_>, spot: Spot, place: u64, value: Payload<'_>) -> Result<()> {
+    let region = change.target().region();
     let old = region.word(place)?.load(Relaxed);
     if old != 0
         && let Payload::Words(words) = value
@@ -186,13 +218,15 @@ pub(crate) fn set(
     Ok(())
 }
 
+#[inline]
 fn store_words(change: &mut Change<'_>, place: u64, words: &[u64]) -> Result<()> {
     words.iter().enumerate().try_for_each(|(i, word)| change.store(Place(place + i as u64 * 8), *word))
 }
 
 /// Adds a chunk full of defaults, and the nodes on the way to it: the address of its record.
-fn add_chunk(change: &mut Change<'_>, elements: Elements, spot: Spot, at: StripeAt, default: &[u64]) -> Result<u64> {
-    let region = change.target().region();
+#[cold]
+fn add_chunk(change: &mut Change<'_>, elements: Elements, spot: Spot, default: &[u64]) -> Result<u64> {
+    let (region, at) = (change.target().region(), spot.at);
     let mut height = change.load(at.buckets())?;
     while !reaches::<Error>(region, at, height, spot.chunk)? {
         let root = change.load(at.segment(0))?;
@@ -213,7 +247,7 @@ fn add_chunk(change: &mut Change<'_>, elements: Elements, spot: Spot, at: Stripe
             node = write_record(change, spot.stripe, &[], Payload::Words(&[0; FANOUT as usize]), 0)?;
             change.store(link, node)?;
         }
-        link = Place(child_at(node, spot.chunk, level));
+        link = Place(child_at(node, spot.chunk >> (level * FANOUT_BITS)));
     }
     let count = elements.chunk_words();
     let fill = |words: &[AtomicU64]| {

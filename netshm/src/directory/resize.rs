@@ -75,7 +75,7 @@ impl Pruning {
             let Some(start) = child.checked_mul(step).and_then(|offset| offset.checked_add(first)) else { break };
             // Subtrees that are kept whole need no look.
             if step == 0 || start.checked_add(step).is_none_or(|end| end > self.keep) {
-                self.prune(change, Place(child_at(node, child << (level * FANOUT_BITS), level)), level, start)?;
+                self.prune(change, Place(child_at(node, child)), level, start)?;
             }
         }
         Ok(())

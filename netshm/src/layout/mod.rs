@@ -178,6 +178,11 @@ impl SlotAt {
     pub(crate) const fn pid(self) -> Place32 {
         Place32(self.0 + 8)
     }
+    /// The fields that are 0 while nothing is left to be done for the slot lie in a row, as many as [`PENDING`]: from the
+    /// number of log entries to the runs on their way back.
+    pub(crate) const fn pending(self) -> Place {
+        self.log_len()
+    }
     /// Number of entries in the slot's log; storing 0 commits.
     pub(crate) const fn log_len(self) -> Place {
         Place(self.0 + 16)
@@ -195,6 +200,9 @@ impl SlotAt {
         Place(self.0 + 40)
     }
 }
+
+/// How many fields of a slot are 0 while nothing is left to be done for it.
+pub(crate) const PENDING: usize = 4;
 
 /// The fields of a stripe.
 #[derive(Debug, Clone, Copy)]
@@ -323,6 +331,14 @@ mod tests {
         assert_eq!(g.log(g.slots + 1).0, g.schema());
         assert_eq!(g.stripe(0).lock().0 % 64, 0);
         assert!(g.data_start().is_multiple_of(g.pagesize) && g.data_start() >= g.schema() + 20);
+    }
+
+    #[test]
+    fn what_is_pending_lies_in_a_row() {
+        let at = geometry().slot(1);
+        let pending = [at.log_len(), at.transit(), at.adopted(), at.release()];
+        assert_eq!([0, 1, 2, 3].map(|i| Place(at.pending().0 + i * WORD)), pending);
+        assert_eq!(pending.len(), PENDING);
     }
 
     #[test]

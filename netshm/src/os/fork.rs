@@ -36,6 +36,26 @@ pub(crate) fn is_current(generation: u64) -> bool {
     page().is_some_and(|word| word.load(Ordering::Acquire) == generation)
 }
 
+/// A generation, with the word at hand that tells whether it is still that of the running process.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Generation {
+    word: &'static AtomicU64,
+    number: u64,
+}
+
+impl Generation {
+    /// The generation of that number.
+    pub(crate) fn of(number: u64) -> Self {
+        Generation { word: page().unwrap_or_else(create_page), number }
+    }
+
+    /// As [`is_current`].
+    #[inline(always)]
+    pub(crate) fn is_current(self) -> bool {
+        self.word.load(Ordering::Acquire) == self.number
+    }
+}
+
 /// The fork generation of this process, never zero; the first call in a process begins one.
 ///
 /// # Panics
@@ -138,18 +158,19 @@ pub(crate) mod tests {
         let here = generation();
         assert!(here > BEGINNING);
         assert_eq!(thread::spawn(generation).join().unwrap(), here);
-        assert!(is_current(here));
-        assert!(!is_current(here + 1));
+        assert!(is_current(here) && Generation::of(here).is_current());
+        assert!(!is_current(here + 1) && !Generation::of(here + 1).is_current());
         assert!(!is_current(WIPED));
     }
 
     #[test]
     fn a_child_begins_a_new_generation() {
         let here = generation();
+        let held = Generation::of(here);
         let body = || {
-            let before = is_current(here);
+            let before = is_current(here) || held.is_current();
             let new = generation();
-            !before && new != here && is_current(new) && !is_current(here) && generation() == new
+            !before && new != here && is_current(new) && !is_current(here) && !held.is_current() && generation() == new
         };
         assert!(in_child(body));
         assert!(in_unnoticed_child(body));

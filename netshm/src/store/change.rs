@@ -250,9 +250,7 @@ impl<'a> Change<'a> {
     /// The change itself is over. What cannot be settled now is left noted in the slot, for its next owner.
     #[inline]
     fn settle(&mut self) {
-        let at = self.store.geometry().slot(self.tx.slot);
-        let clean = [at.transit(), at.adopted(), at.release()];
-        if clean.into_iter().all(|place| self.store.field(place).load(Relaxed) == 0) && self.tx.journal.is_short() {
+        if self.tx.journal.is_short() && self.store.is_settled(self.tx.slot) {
             return;
         }
         let _ = self.store.trim_log(self.tx.slot, self.tx.patience, &self.tx.journal, KEPT_LOG);

@@ -25,8 +25,9 @@ use rapidhash::v3::{RapidSecrets, rapidhash_v3_inline};
 use recovery::Recoveries;
 
 use crate::layout::header::{self, Kind};
-use crate::layout::{Geometry, Place, Place32};
+use crate::layout::{Geometry, Place, Place32, StripeAt};
 use crate::locking::{Locking, Locks};
+use crate::os::fork::Generation;
 use crate::region::Region;
 use crate::sequence::Sequence;
 use crate::{Error, Result};
@@ -43,7 +44,7 @@ pub(crate) struct Store {
     /// Handles in this process that know exactly the stored type.
     pub(crate) handles_of_stored_type: AtomicU64,
     /// The fork generation that the object was opened in.
-    generation: u64,
+    generation: Generation,
     /// Tells stores apart in caches of threads; never used twice in a process.
     id: u64,
 }
@@ -54,7 +55,7 @@ impl Store {
     fn new(region: Region, kind: Kind, method: Locking, seed: u64) -> Store {
         let locks = Locks::new(method, region.geometry().stripes);
         Store {
-            generation: region.object().generation(),
+            generation: Generation::of(region.object().generation()),
             region,
             kind,
             method,
@@ -92,13 +93,18 @@ impl Store {
     /// An error in a forked child.
     #[inline]
     pub(crate) fn check_fork(&self) -> Result<()> {
-        if self.is_current() { Ok(()) } else { Err(Error::Forked { object: self.name() }) }
+        if self.is_current() { Ok(()) } else { Err(self.forked()) }
+    }
+
+    #[cold]
+    fn forked(&self) -> Error {
+        Error::Forked { object: self.name() }
     }
 
     /// Whether this is the process that opened the object, and no forked child of it.
     #[inline(always)]
     fn is_current(&self) -> bool {
-        crate::os::fork::is_current(self.generation)
+        self.generation.is_current()
     }
 
     /// The hash of an encoded key: rapidhash V3 with secrets made from the object's random seed.
@@ -122,7 +128,12 @@ impl Store {
     /// The sequence of a stripe.
     #[inline(always)]
     pub(crate) fn sequence(&self, stripe: u32) -> Sequence<'_> {
-        Sequence(self.region.field(self.region.geometry().stripe(stripe).sequence()))
+        self.sequence_at(self.geometry().stripe(stripe))
+    }
+
+    #[inline(always)]
+    fn sequence_at(&self, stripe: StripeAt) -> Sequence<'_> {
+        Sequence(self.region.field(stripe.sequence()))
     }
 
     #[inline]
@@ -140,7 +151,7 @@ impl Store {
     /// Notes, durably, that the object differs from its last synchronised state. Cheap when that is known already.
     #[inline]
     fn note_dirty(&self) -> Result<()> {
-        if self.field(header::DIRTY).load(Relaxed) == 1 { Ok(()) } else { self.make_dirty() }
+        if self.region.header(header::DIRTY).load(Relaxed) == 1 { Ok(()) } else { self.make_dirty() }
     }
 
     #[cold]
@@ -172,7 +183,7 @@ impl Store {
     /// Length of an array.
     #[inline]
     pub(crate) fn array_len(&self) -> u64 {
-        self.field(header::ARRAY_LEN).load(Acquire)
+        self.region.header(header::ARRAY_LEN).load(Acquire)
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::group;
 use super::{Limits, Store};
+use crate::layout::StripeAt;
 use crate::locking::{Fate, Owners, Patience, word_of};
 use crate::region::{Doubt, Region};
 use crate::sequence::Stamp;
@@ -66,11 +67,11 @@ pub(crate) fn read<R>(
 /// Reads a stripe without a lock, if nothing stands against it: no group, no writer, no damage. Most readings are that
 /// simple, and the shorter their way, the more of them the processor has under way at once.
 #[inline(always)]
-pub(crate) fn glance<R>(store: &Store, stripe: u32, look: impl FnOnce(View<'_>) -> Result<R, Doubt>) -> Option<R> {
+pub(crate) fn glance<R>(store: &Store, stripe: StripeAt, look: impl FnOnce(View<'_>) -> Result<R, Doubt>) -> Option<R> {
     if !store.is_current() || group::open() > 0 {
         return None;
     }
-    let stamp = store.sequence(stripe).begin_reading()?;
+    let stamp = store.sequence_at(stripe).begin_reading()?;
     let result = look(View { store, stamp: Some(stamp) }).ok()?;
     stamp.holds().then_some(result)
 }

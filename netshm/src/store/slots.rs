@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::Store;
 use crate::Result;
+use crate::layout::PENDING;
 use crate::locking::Patience;
 use crate::os::steps;
 
@@ -22,12 +23,16 @@ impl Store {
         let (id, slot) = LAST.get();
         let slot =
             if id == self.id && self.claim_slot(slot, number) { slot } else { self.search_slot(number, patience)? };
-        let at = self.geometry().slot(slot);
-        let clean = [at.log_len(), at.transit(), at.adopted(), at.release()];
-        if clean.into_iter().any(|place| self.field(place).load(Relaxed) != 0) {
+        if !self.is_settled(slot) {
             self.settle_foreign(slot)?;
         }
         Ok(slot)
+    }
+
+    /// Whether nothing is left to be done for the slot.
+    #[inline]
+    pub(super) fn is_settled(&self, slot: u32) -> bool {
+        self.region().fields::<PENDING>(self.geometry().slot(slot).pending()).are_zero()
     }
 
     #[inline]
