@@ -227,6 +227,7 @@ impl<T: DataManager> Array<T> {
         T: Borrow<W>,
         W: Encode + ?Sized,
     {
+        const { assert!(!(T::ARRAY && W::SLICE), "an element that is an array is stored as an array, not as a slice") };
         self.handle.with_payload(value, |value| self.set_payload(index, value))
     }
 

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use crate::check::{self, Contents};
 use crate::data::{DataError, DataManager, Decoder, Encode, Encoder};
 use crate::index::bindings::{Key, Payload};
-use crate::layout::MAX_VALUE;
+use crate::layout::{DENSE, MAX_VALUE};
 use crate::os::copy;
 use crate::region::Doubt;
 use crate::store::create::{self, Agreement, Spec};
@@ -20,7 +20,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 
 /// Encoded keys and values of up to so many words are built on the stack.
 const SMALL: usize = 4;
-const STACK: usize = 32;
+/// At least as many as an array's elements in chunks have: those are never filled in place.
+const STACK: usize = DENSE;
 /// Larger copies are made only of words that are known to be consistent.
 const TRUSTED_WORDS: usize = 512;
 

@@ -287,6 +287,39 @@ fn what_was_beyond_the_end_shows_the_default_again() {
     }
 }
 
+/// Elements next to one another, of so many words each.
+fn keep_to_themselves<const WORDS: usize>(shape: Shape) {
+    let scratch = Scratch::posix("words");
+    let options = Array::options().locking(shape.locking).pagesize(shape.pagesize).stripes(shape.stripes);
+    let array: Array<[u64; WORDS]> = options.manage(scratch.open(), [0; WORDS]).unwrap();
+    array.resize(20).unwrap();
+    let value = |index: usize, round: usize| std::array::from_fn(|word| (index << 32 | round << 16 | word) as u64);
+    for round in 1..4 {
+        (round..20).step_by(round).for_each(|index| array.set(index, &value(index, round)).unwrap());
+        for index in 1..20 {
+            let last = (1..=round).rev().find(|round| index % round == 0).unwrap();
+            assert!(
+                array.get(index).unwrap() == value(index, last),
+                "{WORDS} words, {shape:?}: {index} in round {round}"
+            );
+        }
+        assert!(array.get(0).unwrap() == [0; WORDS]);
+    }
+    assert!(array.check().unwrap().is_clean(), "{WORDS} words, {shape:?}");
+}
+
+#[test]
+fn elements_of_any_fixed_size_keep_to_themselves() {
+    for shape in Shape::all() {
+        keep_to_themselves::<4>(shape);
+        keep_to_themselves::<5>(shape);
+        keep_to_themselves::<32>(shape);
+        keep_to_themselves::<33>(shape);
+        keep_to_themselves::<64>(shape);
+        keep_to_themselves::<65>(shape);
+    }
+}
+
 #[test]
 fn shrinking_gives_memory_back() {
     let scratch = Scratch::posix("churn");
