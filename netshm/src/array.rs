@@ -16,7 +16,7 @@ use crate::options::ManageOptions;
 use crate::region::Doubt;
 use crate::stats::{self, Stats};
 use crate::store::create::{Shape, Spec};
-use crate::store::{Limits, Store, read};
+use crate::store::{Change, Limits, Store, read};
 use crate::whole;
 use crate::{Error, Result, Shm};
 
@@ -231,14 +231,32 @@ impl<T: DataManager> Array<T> {
         self.handle.with_payload(value, |value| self.set_payload(index, value))
     }
 
+    #[inline(always)]
     fn set_payload(&self, index: usize, value: Payload<'_>) -> Result<()> {
-        let index = index as u64;
+        let (index, wanted) = (index as u64, "set an element");
+        match (self.elements().dense(), value) {
+            (Some(each), Payload::Words(words)) if words.len() as u64 == each => {
+                self.handle.change_with(wanted, (self, index, words), |change, (array, index, words)| {
+                    let spot = array.lock_inside(change, index)?;
+                    directory::set_words(change, array.elements(), spot, &array.default_words, words)
+                })
+            }
+            // Elsewhere it would be written over its neighbour.
+            (Some(_), _) => Err(self.handle.unsteady()),
+            (None, value) => self.handle.change(wanted, |change| {
+                let spot = self.lock_inside(change, index)?;
+                directory::set_record(change, self.elements(), spot, &self.default_words, value)
+            }),
+        }
+    }
+
+    /// Locks an element's stripe for writing, if the array reaches that far: where the element belongs.
+    #[inline(always)]
+    fn lock_inside(&self, change: &mut Change<'_>, index: u64) -> Result<Spot> {
         let spot = self.spot(index);
-        self.handle.change("set an element", |change| {
-            change.write_stripe(spot.stripe)?;
-            Self::check_bounds(change.target(), index)?;
-            directory::set_locked(change, self.elements(), spot, &self.default_words, value)
-        })
+        change.write_stripe(spot.stripe)?;
+        Self::check_bounds(change.target(), index)?;
+        Ok(spot)
     }
 
     /// Replaces an element by what `change` makes of it, as one step; gives the new element.

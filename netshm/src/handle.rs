@@ -75,11 +75,26 @@ impl Handle {
 
     /// A change: part of this thread's group on the object, or a whole of its own.
     #[inline]
-    pub(crate) fn change<R>(&self, wanted: &'static str, make: impl FnMut(&mut Change<'_>) -> Result<R>) -> Result<R> {
+    pub(crate) fn change<R>(
+        &self,
+        wanted: &'static str,
+        make: impl Fn(&mut Change<'_>) -> Result<R> + Copy,
+    ) -> Result<R> {
+        self.change_with(wanted, make, |change, make| make(change))
+    }
+
+    /// As [`change`](Self::change), for a function that should be inlined.
+    #[inline(always)]
+    pub(crate) fn change_with<A: Copy, R>(
+        &self,
+        wanted: &'static str,
+        args: A,
+        make: impl Fn(&mut Change<'_>, A) -> Result<R> + Copy,
+    ) -> Result<R> {
         if self.outdated.is.load(Relaxed) {
             self.upgrade(wanted)?;
         }
-        group::change(&self.store, self.limits, wanted, make)
+        group::change_at_once(&self.store, self.limits, wanted, args, make)
     }
 
     /// Makes the stored schema that of the handle, before it changes anything.
@@ -193,7 +208,7 @@ impl Handle {
     }
 
     #[cold]
-    fn unsteady(&self) -> Error {
+    pub(crate) fn unsteady(&self) -> Error {
         Error::Decode {
             object: self.store.name(),
             type_name: "a data manager",

@@ -14,7 +14,7 @@ use crate::region::Region;
 /// More segments than a log can have: each is at least as large as all before it, up to a limit.
 const MOST_SEGMENTS: usize = 1 << 16;
 
-/// One segment, with the number of its first entry.
+/// A segment behind the first, with the number of its first entry.
 #[derive(Debug, Clone, Copy)]
 struct Segment {
     at: LogAt,
@@ -26,67 +26,40 @@ struct Segment {
 #[derive(Debug)]
 pub(crate) struct Journal {
     length: Place,
-    first: Segment,
+    first: LogAt,
     /// The segments linked behind the first.
     more: Vec<Segment>,
     entries: u64,
-    capacity: u64,
-    /// Segment of the next entry: 0 for the first, `n` for `more[n - 1]`.
-    current: usize,
-    /// The next entry in it, and how many more there is room for.
+    /// Where the next entry belongs, and for how many more there is room in the same segment; if for none, the place has
+    /// to be looked up.
     next: Place,
     left: u64,
 }
 
 impl Journal {
-    /// No log.
+    /// An empty log, whose number of entries is kept at `length` and whose first segment, in the log table, is `first`.
     #[inline]
-    pub(crate) fn unused() -> Self {
-        let first = Segment { at: LogAt(0), first: 0, capacity: 0 };
-        Journal {
-            length: Place(0),
-            first,
-            more: Vec::new(),
-            entries: 0,
-            capacity: 0,
-            current: 0,
-            next: Place(0),
-            left: 0,
-        }
-    }
-
-    /// Starts with a log whose number of entries is kept at `length` and whose first segment, in the log table, is
-    /// `first`.
-    #[inline]
-    pub(crate) fn start(&mut self, length: Place, first: LogAt) {
-        self.length = length;
-        self.first = Segment { at: first, first: 0, capacity: LogAt::FIRST_CAPACITY };
-        self.capacity = LogAt::FIRST_CAPACITY;
-        self.seek();
-    }
-
-    /// An empty log.
     pub(crate) fn new(length: Place, first: LogAt) -> Self {
-        let mut journal = Journal::unused();
-        journal.start(length, first);
-        journal
+        Journal { length, first, more: Vec::new(), entries: 0, next: first.entry(0), left: LogAt::FIRST_CAPACITY }
     }
 
     fn segment(&self, index: usize) -> Segment {
-        if index == 0 { self.first } else { self.more[index - 1] }
+        match index.checked_sub(1) {
+            Some(index) => self.more[index],
+            None => Segment { at: self.first, first: 0, capacity: LogAt::FIRST_CAPACITY },
+        }
     }
 
     /// Takes up the log as it was left, for rolling it back.
     pub(crate) fn reopen(length: Place, first: LogAt, region: &Region) -> Result<Self> {
         let mut journal = Journal::new(length, first);
         let entries = region.field(length).load(Acquire);
-        while journal.capacity < entries {
+        while journal.capacity() < entries {
             if !journal.extend(region)? {
                 return Err(region.corrupt(length.0, "a log has more entries than room"));
             }
         }
         journal.entries = entries;
-        journal.current = journal.more.len();
         journal.seek();
         Ok(journal)
     }
@@ -99,7 +72,8 @@ impl Journal {
 
     /// Entries that the log can hold.
     pub(crate) fn capacity(&self) -> u64 {
-        self.capacity
+        let last = self.segment(self.more.len());
+        last.first + last.capacity
     }
 
     /// Place where the link to a further segment belongs.
@@ -133,29 +107,27 @@ impl Journal {
         if capacity == 0 {
             return Err(region.corrupt(next, "a log segment is empty"));
         }
-        self.more.push(Segment { at, first: self.capacity, capacity });
-        self.capacity += capacity;
+        self.more.push(Segment { at, first: self.capacity(), capacity });
         Ok(true)
     }
 
     /// Whether another entry finds room.
     #[inline]
     pub(crate) fn has_room(&self) -> bool {
-        self.entries < self.capacity
+        self.left > 0 || self.entries < self.capacity()
+    }
+
+    /// The segment that an entry belongs to.
+    fn segment_of(&self, entry: u64) -> Segment {
+        self.segment(self.more.partition_point(|segment| segment.first <= entry))
     }
 
     /// Finds the place of the next entry.
-    #[inline]
+    #[cold]
     fn seek(&mut self) {
-        let segment = self.segment(self.current);
+        let segment = self.segment_of(self.entries);
         let used = self.entries - segment.first;
         (self.next, self.left) = (segment.at.entry(used), segment.capacity - used);
-    }
-
-    #[cold]
-    fn next_segment(&mut self) {
-        self.current += 1;
-        self.seek();
     }
 
     /// Notes what the word at `place` holds. There must be room.
@@ -163,9 +135,9 @@ impl Journal {
     pub(crate) fn note(&mut self, region: &Region, place: u64, old: u64) -> Result<()> {
         debug_assert!(self.has_room());
         if self.left == 0 {
-            self.next_segment();
+            self.seek();
         }
-        let [first, second] = Self::raw_pair(region, self.next.0)?;
+        let [first, second] = Self::pair(region, self.next)?;
         first.store(place, Relaxed);
         second.store(old, Relaxed);
         steps::step();
@@ -180,21 +152,18 @@ impl Journal {
     /// Undoes the changes noted after `position`, the last one first.
     pub(crate) fn roll_back_to(&mut self, region: &Region, position: u64) -> Result<()> {
         while self.entries > position {
-            while self.segment(self.current).first >= self.entries {
-                self.current -= 1;
-            }
             let mut index = self.entries;
-            let segment = self.segment(self.current);
+            let segment = self.segment_of(index - 1);
             while index > position.max(segment.first) {
                 index -= 1;
-                let entry = segment.at.entry(index - segment.first).0;
-                let [place, old] = Self::raw_pair(region, entry)?.map(|word| word.load(Relaxed));
+                let entry = segment.at.entry(index - segment.first);
+                let [place, old] = Self::pair(region, entry)?.each_ref().map(|word| word.load(Relaxed));
                 region.journalled(place)?.store(old, Release);
                 steps::step();
             }
             self.entries = index;
         }
-        self.seek();
+        self.left = 0;
         // The length sinks only now: if this process dies before, all is undone once more, to the same end.
         region.field(self.length).store(position, Release);
         steps::step();
@@ -206,18 +175,18 @@ impl Journal {
     pub(crate) fn commit(&mut self, region: &Region) {
         region.field(self.length).store(0, Release);
         steps::step();
-        self.entries = 0;
-        self.current = 0;
-        self.seek();
+        (self.entries, self.left) = (0, 0);
     }
 
     /// The two words of an entry: in the log table, or in a segment of the data area.
     #[inline(always)]
-    fn raw_pair(region: &Region, entry: u64) -> Result<[&AtomicU64; 2]> {
-        if entry < region.geometry().data_start() {
-            return Ok([region.field(Place(entry)), region.field(Place(entry + 8))]);
-        }
-        let words = region.words(entry, 2)?;
-        Ok([&words[0], &words[1]])
+    fn pair(region: &Region, entry: Place) -> Result<&[AtomicU64; 2]> {
+        if region.are_fields::<2>(entry) { Ok(region.fields(entry).words()) } else { Self::far_pair(region, entry) }
+    }
+
+    #[cold]
+    fn far_pair(region: &Region, entry: Place) -> Result<&[AtomicU64; 2]> {
+        let words = region.words(entry.0, 2)?;
+        Ok(words.first_chunk().unwrap_or_else(|| unreachable!("two words have been asked for")))
     }
 }

@@ -136,13 +136,19 @@ impl Region {
     #[inline(always)]
     pub(crate) fn fields<const N: usize>(&self, first: Place) -> Fields<'_, N> {
         debug_assert!(first.0.is_multiple_of(WORD));
-        const { assert!(N as u64 * WORD <= HEADER_BYTES) };
-        // The end of the fields cannot be less than 0 (invariant 3).
-        assert!(first.0 <= self.geometry.data_start() - N as u64 * WORD);
+        assert!(self.are_fields::<N>(first));
         // SAFETY: so the words lie inside the mapping.
         let pointer = unsafe { self.map.as_ptr().add(first.0 as usize) };
         // SAFETY: the words are mapped, aligned, live as long as `self`, and are accessed as 64-bit atomics only.
         Fields { first, words: unsafe { &*pointer.cast() } }
+    }
+
+    /// Whether so many words from a place on lie in front of the data area.
+    #[inline(always)]
+    pub(crate) fn are_fields<const N: usize>(&self, first: Place) -> bool {
+        const { assert!(N as u64 * WORD <= HEADER_BYTES) };
+        // So the difference is not less than 0 (invariant 3).
+        first.0 <= self.geometry.data_start() - N as u64 * WORD
     }
 
     /// A 32-bit field.
@@ -329,6 +335,12 @@ impl<'a, const N: usize> Fields<'a, N> {
     #[inline(always)]
     pub(crate) fn at(self, place: Place) -> &'a AtomicU64 {
         &self.words[(place.0.wrapping_sub(self.first.0) / WORD) as usize]
+    }
+
+    /// All of them.
+    #[inline(always)]
+    pub(crate) fn words(self) -> &'a [AtomicU64; N] {
+        self.words
     }
 
     /// Whether all of them are 0.

@@ -175,32 +175,35 @@ pub(crate) fn set(
     value: Payload<'_>,
 ) -> Result<()> {
     change.write_stripe(spot.stripe)?;
-    set_locked(change, elements, spot, default, value)
+    match (elements.dense, value) {
+        (Some(_), Payload::Words(words)) => set_words(change, elements, spot, default, words),
+        _ => set_record(change, elements, spot, default, value),
+    }
 }
 
-/// As [`set`], in a stripe that is locked already.
-#[inline]
-pub(crate) fn set_locked(
+/// Stores an element that lies in its chunk. The stripe is locked already.
+#[inline(always)]
+pub(crate) fn set_words(
+    change: &mut Change<'_>,
+    elements: Elements,
+    spot: Spot,
+    default: &[u64],
+    words: &[u64],
+) -> Result<()> {
+    let chunk = chunk_of(change, elements, spot, default)?;
+    store_words(change, spot.place(chunk), words)
+}
+
+/// Stores an element that has a record of its own. The stripe is locked already.
+pub(crate) fn set_record(
     change: &mut Change<'_>,
     elements: Elements,
     spot: Spot,
     default: &[u64],
     value: Payload<'_>,
 ) -> Result<()> {
-    let chunk = match find_chunk::<Error>(change.target().region(), spot.at, spot.chunk)? {
-        Some(chunk) => chunk,
-        None => add_chunk(change, elements, spot, default)?,
-    };
-    let place = spot.place(chunk);
-    match (elements.dense, value) {
-        (Some(_), Payload::Words(words)) => store_words(change, place, words),
-        _ => set_record(change, spot, place, value),
-    }
-}
-
-/// Stores an element that has a record of its own, to which the word at `place` leads.
-fn set_record(change: &mut Change<'_>, spot: Spot, place: u64, value: Payload<'_>) -> Result<()> {
-    let region = change.target().region();
+    let place = spot.place(chunk_of(change, elements, spot, default)?);
+    let (region, stripe) = (change.target().region(), spot.stripe);
     let old = region.word(place)?.load(Relaxed);
     if old != 0
         && let Payload::Words(words) = value
@@ -210,12 +213,24 @@ fn set_record(change: &mut Change<'_>, spot: Spot, place: u64, value: Payload<'_
             return store_words(change, record.value_at(), words);
         }
     }
-    let record = write_record(change, spot.stripe, &[], value, 0)?;
+    let record = write_record(change, stripe, &[], value, 0)?;
     change.store(Place(place), record)?;
     if old != 0 {
-        change.free_record(spot.stripe, old);
+        change.free_record(stripe, old);
     }
     Ok(())
+}
+
+/// Address of the record that holds the chunk of an element, which is added if it is not there.
+#[inline(always)]
+fn chunk_of(change: &mut Change<'_>, elements: Elements, spot: Spot, default: &[u64]) -> Result<u64> {
+    match find_chunk::<Error>(change.target().region(), spot.at, spot.chunk)? {
+        Some(chunk) => Ok(chunk),
+        None => {
+            let pattern = if elements.dense.is_some() { default } else { &[0] };
+            add_chunk(&mut change.apart(), spot.stripe, spot.chunk, elements.chunk_words(), pattern)
+        }
+    }
 }
 
 #[inline]
@@ -223,18 +238,19 @@ fn store_words(change: &mut Change<'_>, place: u64, words: &[u64]) -> Result<()>
     words.iter().enumerate().try_for_each(|(i, word)| change.store(Place(place + i as u64 * 8), *word))
 }
 
-/// Adds a chunk full of defaults, and the nodes on the way to it: the address of its record.
+/// Adds a chunk of so many words, filled with a pattern, and the nodes on the way to it: the address of its record.
 #[cold]
-fn add_chunk(change: &mut Change<'_>, elements: Elements, spot: Spot, default: &[u64]) -> Result<u64> {
-    let (region, at) = (change.target().region(), spot.at);
+fn add_chunk(change: &mut Change<'_>, stripe: u32, chunk: u64, words: u64, pattern: &[u64]) -> Result<u64> {
+    let region = change.target().region();
+    let at = region.geometry().stripe(stripe);
     let mut height = change.load(at.buckets())?;
-    while !reaches::<Error>(region, at, height, spot.chunk)? {
+    while !reaches::<Error>(region, at, height, chunk)? {
         let root = change.load(at.segment(0))?;
-        let mut words = [0; FANOUT as usize];
-        words[0] = root;
+        let mut root_words = [0; FANOUT as usize];
+        root_words[0] = root;
         // An empty tree grows at once: there is nothing to keep at the old height.
         if height == 0 || root != 0 {
-            let node = if height == 0 { 0 } else { write_record(change, spot.stripe, &[], Payload::Words(&words), 0)? };
+            let node = if height == 0 { 0 } else { write_record(change, stripe, &[], Payload::Words(&root_words), 0)? };
             change.store(at.segment(0), node)?;
         }
         height += 1;
@@ -244,24 +260,22 @@ fn add_chunk(change: &mut Change<'_>, elements: Elements, spot: Spot, default: &
     for level in (0..height as u32).rev() {
         let mut node = change.load(link)?;
         if node == 0 {
-            node = write_record(change, spot.stripe, &[], Payload::Words(&[0; FANOUT as usize]), 0)?;
+            node = write_record(change, stripe, &[], Payload::Words(&[0; FANOUT as usize]), 0)?;
             change.store(link, node)?;
         }
-        link = Place(child_at(node, spot.chunk >> (level * FANOUT_BITS)));
+        link = Place(child_at(node, chunk >> (level * FANOUT_BITS)));
     }
-    let count = elements.chunk_words();
     let fill = |words: &[AtomicU64]| {
-        let pattern = if elements.dense.is_some() { default } else { &[0] };
         for (word, value) in words.iter().zip(pattern.iter().cycle()) {
             word.store(*value, Relaxed);
         }
         Ok(())
     };
-    let chunk = write_record(change, spot.stripe, &[], Payload::Fill(count, &fill), 0)?;
-    change.store(link, chunk)?;
+    let added = write_record(change, stripe, &[], Payload::Fill(words, &fill), 0)?;
+    change.store(link, added)?;
     let chunks = change.load(at.keys())?;
     change.store(at.keys(), chunks.wrapping_add(1))?;
-    Ok(chunk)
+    Ok(added)
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ pub(crate) struct FutexLocks;
 
 impl FutexLocks {
     #[cold]
-    fn wait(&self, owners: &impl Owners, request: &Request<'_>, stripe: u32) -> Result<()> {
+    fn wait(&self, owners: &impl Owners, request: Request<'_>, stripe: u32) -> Result<()> {
         let word = word_of(owners.region(), stripe);
         for _ in 0..SPINS {
             spin_loop();
@@ -37,7 +37,7 @@ impl FutexLocks {
         if watched {
             waits::announce(owners.region(), request.slot, stripe);
         }
-        let outcome = self.sleep(owners, request, stripe, word, watched);
+        let outcome = self.sleep(owners, &request, stripe, word, watched);
         if watched {
             waits::retract(owners.region(), request.slot);
         }
@@ -109,6 +109,7 @@ impl FutexLocks {
         Error::Deadlock { object: owners.region().name(), detail: ring.describe(|slot| owners.pid(slot)) }
     }
 
+    #[inline]
     fn release_one(owners: &impl Owners, stripe: u32) {
         let word = word_of(owners.region(), stripe);
         if word.release() == Released::Sleepers {
@@ -118,13 +119,13 @@ impl FutexLocks {
 }
 
 impl Protocol for FutexLocks {
-    #[inline]
+    #[inline(always)]
     fn acquire(&self, owners: &impl Owners, request: &Request<'_>) -> Result<()> {
         for stripe in request.stripes() {
             if word_of(owners.region(), stripe).try_take(request.slot) {
                 continue;
             }
-            if let Err(error) = self.wait(owners, request, stripe) {
+            if let Err(error) = self.wait(owners, request.clone(), stripe) {
                 for held in request.stripe..stripe {
                     Self::release_one(owners, held);
                 }
@@ -134,7 +135,7 @@ impl Protocol for FutexLocks {
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     fn release(&self, owners: &impl Owners, request: &Request<'_>) {
         for stripe in request.stripes() {
             Self::release_one(owners, stripe);

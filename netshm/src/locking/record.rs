@@ -46,7 +46,7 @@ impl RecordLocks {
         Ok(())
     }
 
-    fn unlock_locally(&self, stripes: std::ops::Range<u32>, slot: u32) {
+    fn unlock_locally(&self, stripes: impl Iterator<Item = u32>, slot: u32) {
         for stripe in stripes {
             self.local.unlock(stripe, slot);
         }
@@ -62,9 +62,9 @@ impl RecordLocks {
             return Ok(());
         }
         for stripe in request.stripes() {
-            if let Err(error) = self.wait_in_kernel(owners, &Request { stripe, count: 1, ..*request }) {
+            if let Err(error) = self.wait_in_kernel(owners, &Request { stripe, count: 1, ..request.clone() }) {
                 if stripe > request.stripe {
-                    self.unlock_in_kernel(owners, &Request { count: stripe - request.stripe, ..*request });
+                    self.unlock_in_kernel(owners, &Request { count: stripe - request.stripe, ..request.clone() });
                 }
                 return Err(error);
             }

@@ -21,19 +21,15 @@ pub(crate) struct Change<'a> {
     pub(super) tx: &'a mut Tx,
 }
 
-impl Tx {
-    /// Starts the change: takes a slot.
-    #[inline]
-    pub(super) fn begin(&mut self, store: &Store) -> Result<()> {
-        self.slot = store.take_slot(&self.patience)?;
-        self.journal.start(store.geometry().slot(self.slot).log_len(), store.geometry().log(self.slot));
-        Ok(())
-    }
-}
-
 impl<'a> Change<'a> {
     pub(crate) fn target(&self) -> &'a Store {
         self.store
+    }
+
+    /// The same change, for a call that is seldom made: so this value itself needs no memory and can stay in registers.
+    #[inline(always)]
+    pub(crate) fn apart(&mut self) -> Change<'_> {
+        Change { store: self.store, tx: self.tx }
     }
 
     pub(super) fn slot(&self) -> u32 {
@@ -48,11 +44,12 @@ impl<'a> Change<'a> {
     /// Locks a stripe for writing, until the change ends, and tells readers.
     #[inline]
     pub(crate) fn write_stripe(&mut self, stripe: u32) -> Result<()> {
-        let index = self.lock(stripe, Mode::Exclusive)?;
-        if !self.tx.held[index].changed {
-            self.store.note_dirty()?;
-            self.store.sequence(stripe).begin_change();
-            self.tx.held[index].changed = true;
+        let store = self.store;
+        let held = self.lock(stripe, Mode::Exclusive)?;
+        if !held.changed {
+            store.note_dirty()?;
+            store.sequence(stripe).begin_change();
+            held.changed = true;
         }
         Ok(())
     }
@@ -69,31 +66,33 @@ impl<'a> Change<'a> {
     }
 
     #[inline]
-    fn lock(&mut self, stripe: u32, mode: Mode) -> Result<usize> {
-        let (index, held) = match self.tx.find_held(stripe) {
-            Ok(index) => {
-                let held = self.tx.held[index].mode;
-                if held == Mode::Exclusive || held == mode {
-                    return Ok(index);
-                }
-                (index, Some(held))
-            }
-            Err(index) => (index, None),
-        };
-        self.store.locks.acquire(self.store, &self.request(stripe, 1, mode, held))?;
-        if held.is_some() {
-            self.tx.held[index].mode = mode;
-        } else {
-            self.tx.held.insert(index, Held { stripe, mode, changed: false });
+    fn lock(&mut self, stripe: u32, mode: Mode) -> Result<&mut Held> {
+        if self.tx.held.is_empty() {
+            self.store.locks.acquire(self.store, &self.request(stripe, 1, mode, None))?;
+            return Ok(self.tx.held.add(Held { stripe, mode, changed: false }));
         }
-        Ok(index)
+        self.lock_another(stripe, mode)
+    }
+
+    #[inline(never)]
+    fn lock_another(&mut self, stripe: u32, mode: Mode) -> Result<&mut Held> {
+        let held = self.tx.held.mode_of(stripe);
+        if held.is_none_or(|held| held != Mode::Exclusive && held != mode) {
+            self.store.locks.acquire(self.store, &self.request(stripe, 1, mode, held))?;
+        }
+        match held {
+            None => Ok(self.tx.held.add(Held { stripe, mode, changed: false })),
+            Some(_) => Ok(self.tx.held.raise(stripe, mode)),
+        }
     }
 
     fn lock_all(&mut self, mode: Mode) -> Result<()> {
         let stripes = self.store.geometry().stripes;
         if self.tx.held.is_empty() {
             self.store.locks.acquire(self.store, &self.request(0, stripes, mode, None))?;
-            self.tx.held.extend((0..stripes).map(|stripe| Held { stripe, mode, changed: false }));
+            for stripe in 0..stripes {
+                self.tx.held.add(Held { stripe, mode, changed: false });
+            }
             return Ok(());
         }
         (0..stripes).try_for_each(|stripe| self.lock(stripe, mode).map(drop))
@@ -179,18 +178,17 @@ impl<'a> Change<'a> {
     }
 
     /// Makes the change final and ends it. If that fails, all of it is undone.
-    #[inline]
+    #[inline(always)]
     pub(super) fn commit(mut self) -> Result<()> {
-        if !(self.tx.deferred.is_empty() && self.tx.transit == 0)
-            && let Err(error) = self.free_deferred()
-        {
+        let is_plain = self.tx.deferred.is_empty() && self.tx.transit == 0;
+        if !is_plain && let Err(error) = self.apart().free_deferred() {
             self.roll_back();
             return Err(error);
         }
         if self.tx.journal.entries() > 0 {
             self.tx.journal.commit(self.store.region());
         }
-        self.end();
+        self.end(is_plain);
         Ok(())
     }
 
@@ -202,14 +200,14 @@ impl<'a> Change<'a> {
             // else either; the damage will show, but nobody must wait for it for ever.
             self.tx.journal.commit(self.store.region());
         }
-        self.end();
+        self.end(false);
     }
 
-    fn free_deferred(&mut self) -> Result<()> {
+    fn free_deferred(mut self) -> Result<()> {
         for item in self.tx.take_deferred() {
             match item {
-                Deferred::Record { stripe, at } => self.records(stripe).give_back(self, at)?,
-                Deferred::Run { stripe, run } => self.records(stripe).release_run(self, run)?,
+                Deferred::Record { stripe, at } => self.records(stripe).give_back(&mut self, at)?,
+                Deferred::Run { stripe, run } => self.records(stripe).release_run(&mut self, run)?,
                 Deferred::All { first: Some(first), .. } => self.release_chain(first)?,
                 Deferred::All { first: None, .. } => {}
             }
@@ -220,21 +218,25 @@ impl<'a> Change<'a> {
         Ok(())
     }
 
-    /// Lets readers in, frees the locks and the slot.
+    /// Lets readers in, frees the locks and the slot. A plain change has moved no runs, so that nothing is left in the slot
+    /// but a long log.
     #[inline]
-    fn end(&mut self) {
-        match *self.tx.held.as_slice() {
-            [] => {}
-            [held] => self.let_go(&[held]),
-            _ => self
-                .tx
-                .held
-                .chunk_by(|a, b| a.mode == b.mode && a.stripe + 1 == b.stripe)
-                .for_each(|held| self.let_go(held)),
+    fn end(&mut self, is_plain: bool) {
+        match self.tx.held.single() {
+            Some(held) => self.let_go(&[held]),
+            None => self.apart().let_all_go(),
         }
         self.tx.held.clear();
-        self.settle();
+        if !(is_plain && self.tx.journal.is_short()) {
+            self.settle();
+        }
         self.store.give_slot_back(self.tx.slot);
+    }
+
+    #[cold]
+    fn let_all_go(self) {
+        let in_a_row = |a: &Held, b: &Held| a.mode == b.mode && a.stripe + 1 == b.stripe;
+        self.tx.held.as_slice().chunk_by(in_a_row).for_each(|held| self.let_go(held));
     }
 
     /// Frees stripes in a row, when readers may trust them.
@@ -248,7 +250,7 @@ impl<'a> Change<'a> {
     }
 
     /// The change itself is over. What cannot be settled now is left noted in the slot, for its next owner.
-    #[inline]
+    #[inline(never)]
     fn settle(&mut self) {
         if self.tx.journal.is_short() && self.store.is_settled(self.tx.slot) {
             return;
@@ -258,7 +260,7 @@ impl<'a> Change<'a> {
     }
 
     #[cold]
-    fn grow_log(&mut self) -> Result<()> {
+    fn grow_log(self) -> Result<()> {
         self.store.grow_log(self.tx.slot, Patience::new(None, false), &mut self.tx.journal)
     }
 }
@@ -275,11 +277,12 @@ impl Memory for Change<'_> {
 
     #[inline]
     fn store(&mut self, place: Place, value: u64) -> Result<()> {
-        if !self.tx.journal.has_room() {
-            self.grow_log()?;
-        }
         let word = self.store.region().journalled(place.0)?;
-        self.tx.journal.note(self.store.region(), place.0, word.load(Relaxed))?;
+        let old = word.load(Relaxed);
+        if !self.tx.journal.has_room() {
+            self.apart().grow_log()?;
+        }
+        self.tx.journal.note(self.store.region(), place.0, old)?;
         word.store(value, Release);
         steps::step();
         Ok(())
@@ -294,10 +297,10 @@ impl Memory for Change<'_> {
 
     #[inline]
     fn preserve(&mut self, place: Place) -> Result<()> {
-        if !self.tx.journal.has_room() {
-            self.grow_log()?;
-        }
         let old = self.load(place)?;
+        if !self.tx.journal.has_room() {
+            self.apart().grow_log()?;
+        }
         self.tx.journal.note(self.store.region(), place.0, old)
     }
 }

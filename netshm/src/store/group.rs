@@ -38,20 +38,18 @@ struct Group {
 impl Group {
     /// A group on the store, with a slot of its own.
     fn begin(store: &Arc<Store>, patience: Patience) -> Result<Rc<Group>> {
+        let slot = store.take_slot(&patience)?;
         let mut group = SPARE.take().unwrap_or_else(|| {
-            let tx = RefCell::new(Tx::new(patience));
+            let tx = RefCell::new(Tx::new(slot, store.geometry(), patience));
             Rc::new(Group { store: None, tx, iterating: Cell::new(0), doomed: RefCell::new(None) })
         });
         let Some(fresh) = Rc::get_mut(&mut group) else { unreachable!("a spare one is known to nobody") };
         fresh.store = Some(store.clone());
         let tx = fresh.tx.get_mut();
-        tx.renew(patience);
-        tx.begin(store)?;
-        let mut running = Running { store, tx, open: true };
-        let slot = running.change().slot();
+        tx.renew(slot, store.geometry(), patience);
+        let running = Running::new(store, tx);
         store.locks.enter_group(store.as_ref(), slot, &patience)?;
-        running.open = false;
-        drop(running);
+        running.keep();
         Ok(group)
     }
 
@@ -120,13 +118,37 @@ pub(super) fn open() -> usize {
     OPEN.get()
 }
 
+/// As [`change`], in fewer steps where no group is open: there `make` is a direct call, which can be inlined, and `args` can
+/// stay in registers, since calls off that path get a copy.
+#[inline(always)]
+pub(crate) fn change_at_once<A: Copy, R>(
+    store: &Arc<Store>,
+    limits: Limits,
+    wanted: &'static str,
+    args: A,
+    make: impl Fn(&mut Change<'_>, A) -> Result<R> + Copy,
+) -> Result<R> {
+    if OPEN.get() > 0 {
+        return change(store, limits, wanted, move |change| make(change, args));
+    }
+    store.check_fork()?;
+    check_writable(store, wanted)?;
+    match attempt(store, Patience::new(limits.lock_timeout, false), move |change| make(change, args)) {
+        Ok(result) => Ok(result),
+        Err(error) if is_worth_a_retry(store, &error) => {
+            change(store, limits, wanted, move |change| make(change, args))
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// Makes a change: a part of the open group, or a whole of its own. It happens completely or not at all.
-#[inline]
+#[inline(never)]
 pub(crate) fn change<R>(
     store: &Arc<Store>,
     limits: Limits,
     wanted: &'static str,
-    mut make: impl FnMut(&mut Change<'_>) -> Result<R>,
+    make: impl FnMut(&mut Change<'_>) -> Result<R>,
 ) -> Result<R> {
     store.check_fork()?;
     check_writable(store, wanted)?;
@@ -136,64 +158,95 @@ pub(crate) fn change<R>(
         }
         return group.with(make);
     }
-    alone(store, limits, &mut make)
+    alone(store, limits, make)
 }
 
 /// Reads under locks: as part of the open group, or of an own change that ends with the reading.
 pub(crate) fn read_locked<R>(
     store: &Arc<Store>,
     limits: Limits,
-    mut read: impl FnMut(&mut Change<'_>) -> Result<R>,
+    read: impl FnMut(&mut Change<'_>) -> Result<R>,
 ) -> Result<R> {
     store.check_fork()?;
     check_writable(store, "lock it")?;
     match current(store) {
         Some(group) => group.with(read),
-        None => alone(store, limits, &mut read),
+        None => alone(store, limits, read),
     }
 }
 
-/// Runs a change of its own. The kernel's word that there is a ring of record locks counts for groups only.
-#[inline]
-fn alone<R>(store: &Store, limits: Limits, make: &mut impl FnMut(&mut Change<'_>) -> Result<R>) -> Result<R> {
+/// Runs a change of its own, again as long as it ends in a ring that is none.
+fn alone<R>(store: &Store, limits: Limits, mut make: impl FnMut(&mut Change<'_>) -> Result<R>) -> Result<R> {
     loop {
-        let mut tx = Tx::new(Patience::new(limits.lock_timeout, OPEN.get() > 0));
-        tx.begin(store)?;
-        let mut running = Running { store, tx: &mut tx, open: true };
-        match make(&mut running.change()) {
-            Ok(result) => {
-                running.open = false;
-                running.change().commit()?;
-                return Ok(result);
-            }
-            Err(Error::Deadlock { .. }) if store.method() == Locking::Record && OPEN.get() == 0 => {
-                drop(running);
-                std::thread::sleep(RETRY);
-            }
-            Err(error) => return Err(error),
+        match attempt(store, Patience::new(limits.lock_timeout, OPEN.get() > 0), &mut make) {
+            Err(error) if is_worth_a_retry(store, &error) => {}
+            outcome => return outcome,
         }
     }
 }
 
-/// A change outside a group; undone if it is dropped while it is open.
-struct Running<'a> {
-    store: &'a Store,
-    tx: &'a mut Tx,
-    open: bool,
+/// Whether a change outside a group is to be tried again, after a pause: the kernel's word that there is a ring of record
+/// locks counts for groups only.
+#[cold]
+fn is_worth_a_retry(store: &Store, error: &Error) -> bool {
+    let is_no_ring = matches!(error, Error::Deadlock { .. }) && store.method() == Locking::Record && OPEN.get() == 0;
+    if is_no_ring {
+        std::thread::sleep(RETRY);
+    }
+    is_no_ring
 }
 
-impl Running<'_> {
-    #[inline]
-    fn change(&mut self) -> Change<'_> {
-        Change { store: self.store, tx: self.tx }
+/// Runs a change of its own.
+#[inline(always)]
+fn attempt<R>(store: &Store, patience: Patience, make: impl FnOnce(&mut Change<'_>) -> Result<R>) -> Result<R> {
+    let mut tx = Tx::new(store.take_slot(&patience)?, store.geometry(), patience);
+    let mut running = Running::new(store, &mut tx);
+    let result = make(&mut running.change().apart())?;
+    running.commit()?;
+    Ok(result)
+}
+
+/// A change that has taken a slot; undone if it is dropped.
+struct Running<'a>(Option<Change<'a>>);
+
+impl<'a> Running<'a> {
+    #[inline(always)]
+    fn new(store: &'a Store, tx: &'a mut Tx) -> Self {
+        Running(Some(Change { store, tx }))
+    }
+
+    #[inline(always)]
+    fn change(&mut self) -> &mut Change<'a> {
+        self.0.as_mut().unwrap_or_else(|| unreachable!("it is there until it ends"))
+    }
+
+    /// Makes the change final.
+    #[inline(always)]
+    fn commit(mut self) -> Result<()> {
+        match self.0.take() {
+            Some(change) => change.commit(),
+            None => Ok(()),
+        }
+    }
+
+    /// Lets the change go on, with nobody to undo it.
+    fn keep(mut self) {
+        self.0 = None;
+    }
+
+    #[cold]
+    fn undo(change: Change<'_>) {
+        if change.target().check_fork().is_ok() {
+            change.roll_back();
+        }
     }
 }
 
 impl Drop for Running<'_> {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
-        if self.open && self.store.check_fork().is_ok() {
-            self.change().roll_back();
+        if let Some(change) = self.0.take() {
+            Self::undo(change);
         }
     }
 }

@@ -17,12 +17,12 @@ thread_local! {
 
 impl Store {
     /// Takes a slot: the one used last if it is free, otherwise any; waits while all are busy.
-    #[inline]
+    #[inline(always)]
     pub(super) fn take_slot(&self, patience: &Patience) -> Result<u32> {
         let number = self.number()?;
         let (id, slot) = LAST.get();
         let slot =
-            if id == self.id && self.claim_slot(slot, number) { slot } else { self.search_slot(number, patience)? };
+            if id == self.id && self.claim_slot(slot, number) { slot } else { self.search_slot(number, *patience)? };
         if !self.is_settled(slot) {
             self.settle_foreign(slot)?;
         }
@@ -44,8 +44,7 @@ impl Store {
     }
 
     #[cold]
-    fn search_slot(&self, number: u32, patience: &Patience) -> Result<u32> {
-        let mut patience = *patience;
+    fn search_slot(&self, number: u32, mut patience: Patience) -> Result<u32> {
         let slots = self.geometry().slots;
         let start = std::process::id() % slots;
         let mut pause = Duration::from_micros(20);

@@ -3,6 +3,7 @@
 use smallvec::SmallVec;
 
 use crate::journal::Journal;
+use crate::layout::Geometry;
 use crate::layout::run::RunAt;
 use crate::locking::{Mode, Patience};
 
@@ -13,6 +14,69 @@ pub(super) struct Held {
     pub(super) mode: Mode,
     /// Whether its sequence has been made odd.
     pub(super) changed: bool,
+}
+
+/// The stripes that a change holds, sorted. Most changes hold a single one.
+#[derive(Default)]
+pub(super) struct HeldStripes {
+    single: Option<Held>,
+    /// All of them, as soon as there is more than one.
+    several: Vec<Held>,
+}
+
+impl HeldStripes {
+    #[inline]
+    pub(super) fn as_slice(&self) -> &[Held] {
+        if self.several.is_empty() { self.single.as_slice() } else { &self.several }
+    }
+
+    /// The stripe that is held, if there is but one.
+    #[inline]
+    pub(super) fn single(&self) -> Option<Held> {
+        // Taken out as soon as there are several.
+        self.single
+    }
+
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.single.is_none() && self.several.is_empty()
+    }
+
+    /// How a stripe is held.
+    #[inline]
+    pub(super) fn mode_of(&self, stripe: u32) -> Option<Mode> {
+        self.as_slice().binary_search_by_key(&stripe, |held| held.stripe).ok().map(|index| self.as_slice()[index].mode)
+    }
+
+    /// A stripe that is held, from now on as much as is asked for.
+    pub(super) fn raise(&mut self, stripe: u32, mode: Mode) -> &mut Held {
+        let all = if self.several.is_empty() { self.single.as_mut_slice() } else { &mut self.several };
+        let index = all.partition_point(|held| held.stripe < stripe);
+        if mode == Mode::Exclusive {
+            all[index].mode = mode;
+        }
+        &mut all[index]
+    }
+
+    /// Adds a stripe that has not been held.
+    #[inline]
+    pub(super) fn add(&mut self, held: Held) -> &mut Held {
+        if self.is_empty() { self.single.insert(held) } else { self.add_another(held) }
+    }
+
+    #[cold]
+    fn add_another(&mut self, held: Held) -> &mut Held {
+        self.several.extend(self.single.take());
+        let index = self.several.partition_point(|other| other.stripe < held.stripe);
+        self.several.insert(index, held);
+        &mut self.several[index]
+    }
+
+    #[inline]
+    pub(super) fn clear(&mut self) {
+        self.single = None;
+        self.several.clear();
+    }
 }
 
 /// Memory that becomes free when the change is committed, not before: undoing brings back only words in the log.
@@ -38,8 +102,7 @@ impl Deferred {
 pub(crate) struct Tx {
     pub(super) slot: u32,
     pub(super) journal: Journal,
-    /// Sorted by stripe.
-    pub(super) held: SmallVec<[Held; 4]>,
+    pub(super) held: HeldStripes,
     pub(super) deferred: SmallVec<[Deferred; 4]>,
     /// Runs taken from the run heap so far.
     pub(super) transit: u32,
@@ -55,34 +118,29 @@ pub(crate) struct Position {
 }
 
 impl Tx {
-    /// A change that has not begun.
+    /// A change that has taken a slot.
     #[inline]
-    pub(super) fn new(patience: Patience) -> Self {
+    pub(super) fn new(slot: u32, geometry: &Geometry, patience: Patience) -> Self {
         Tx {
-            slot: 0,
-            journal: Journal::unused(),
-            held: SmallVec::new(),
+            slot,
+            journal: Journal::new(geometry.slot(slot).log_len(), geometry.log(slot)),
+            held: HeldStripes::default(),
             deferred: SmallVec::new(),
             transit: 0,
             patience,
         }
     }
 
-    /// Makes a change that has ended one that has not begun.
-    pub(super) fn renew(&mut self, patience: Patience) {
-        self.held.clear();
-        self.deferred.clear();
-        (self.journal, self.transit, self.patience) = (Journal::unused(), 0, patience);
+    /// Makes a change that has ended one that begins, in the same memory.
+    pub(super) fn renew(&mut self, slot: u32, geometry: &Geometry, patience: Patience) {
+        let mut old = std::mem::replace(self, Tx::new(slot, geometry, patience));
+        old.held.clear();
+        old.deferred.clear();
+        (self.held, self.deferred) = (old.held, old.deferred);
     }
 
     pub(super) fn position(&self) -> Position {
         Position { entries: self.journal.entries(), deferred: self.deferred.len(), transit: self.transit }
-    }
-
-    /// How a stripe is held, and where it is, or belongs, among the held ones.
-    #[inline]
-    pub(super) fn find_held(&self, stripe: u32) -> Result<usize, usize> {
-        self.held.binary_search_by_key(&stripe, |held| held.stripe)
     }
 
     /// The frees that still mean something: what a stripe had before it was cleared goes with its chain of runs.
