@@ -1,13 +1,14 @@
 //! Visiting everything in a table: under locks, or stripe by stripe without.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::ops::ControlFlow::{Break, Continue};
 use std::vec;
 
 use crate::data::{DataManager, ShmKey};
-use crate::handle::{Handle, Raw, take_out};
-use crate::index::{Record, walk};
-use crate::region::Region;
+use crate::handle::{Handle, Raw, glance_at, take_out};
+use crate::index::{self, Record, walk};
+use crate::region::{Doubt, Fault, Region};
 use crate::store::group::{self, Iteration};
 use crate::store::read::{self, View};
 use crate::{Error, Result};
@@ -30,107 +31,210 @@ pub(crate) enum Which {
     Newest,
 }
 
-/// How an item is made of a record.
-type Take<T> = fn(View<'_>, &Record<'_>) -> Result<T>;
+/// What is made of each record.
+pub(crate) trait Pick {
+    /// What it becomes.
+    type Item;
+    /// The same on its way out of shared memory.
+    type Raw;
+    /// Whether records may be decoded where they lie.
+    const DIRECT: bool;
 
-/// A key and a value on their way out.
-pub(crate) type RawItem<K, V> = (Raw<K>, Raw<V>);
-
-#[inline(always)]
-pub(crate) fn take_item<K: DataManager, V: DataManager>(view: View<'_>, record: &Record<'_>) -> Result<RawItem<K, V>> {
-    Ok((take_out(view, record.key())?, take_out(view, record.value())?))
+    /// Decodes a record where it lies, if that is all there is to do.
+    fn glance(view: View<'_>, record: &Record<'_>) -> Result<Self::Item, Doubt>;
+    fn take(view: View<'_>, record: &Record<'_>) -> Result<Self::Raw>;
+    fn finish(handle: &Handle, raw: Self::Raw) -> Result<Self::Item>;
 }
 
-#[inline]
-pub(crate) fn take_key<K: DataManager>(view: View<'_>, record: &Record<'_>) -> Result<Raw<K>> {
-    take_out(view, record.key())
+/// Keys with their values.
+pub(crate) struct Both<K, V>(PhantomData<(K, V)>);
+/// Keys alone.
+pub(crate) struct KeyOnly<K>(PhantomData<K>);
+/// Values alone.
+pub(crate) struct ValueOnly<V>(PhantomData<V>);
+
+impl<K: DataManager, V: DataManager> Pick for Both<K, V> {
+    type Item = (K, V);
+    type Raw = (Raw<K>, Raw<V>);
+    const DIRECT: bool = K::DIRECT && V::DIRECT;
+
+    #[inline(always)]
+    fn glance(view: View<'_>, record: &Record<'_>) -> Result<(K, V), Doubt> {
+        Ok((glance_at(view, record.key())?, glance_at(view, record.value())?))
+    }
+    #[inline]
+    fn take(view: View<'_>, record: &Record<'_>) -> Result<Self::Raw> {
+        Ok((take_out(view, record.key())?, take_out(view, record.value())?))
+    }
+    fn finish(handle: &Handle, (key, value): Self::Raw) -> Result<(K, V)> {
+        Ok((handle.finish(key)?, handle.finish(value)?))
+    }
 }
 
-#[inline]
-fn take_value<V: DataManager>(view: View<'_>, record: &Record<'_>) -> Result<Raw<V>> {
-    take_out(view, record.value())
+impl<K: DataManager> Pick for KeyOnly<K> {
+    type Item = K;
+    type Raw = Raw<K>;
+    const DIRECT: bool = K::DIRECT;
+
+    #[inline(always)]
+    fn glance(view: View<'_>, record: &Record<'_>) -> Result<K, Doubt> {
+        glance_at(view, record.key())
+    }
+    #[inline]
+    fn take(view: View<'_>, record: &Record<'_>) -> Result<Raw<K>> {
+        take_out(view, record.key())
+    }
+    fn finish(handle: &Handle, raw: Raw<K>) -> Result<K> {
+        handle.finish(raw)
+    }
+}
+
+impl<V: DataManager> Pick for ValueOnly<V> {
+    type Item = V;
+    type Raw = Raw<V>;
+    const DIRECT: bool = V::DIRECT;
+
+    #[inline(always)]
+    fn glance(view: View<'_>, record: &Record<'_>) -> Result<V, Doubt> {
+        glance_at(view, record.value())
+    }
+    #[inline]
+    fn take(view: View<'_>, record: &Record<'_>) -> Result<Raw<V>> {
+        take_out(view, record.value())
+    }
+    fn finish(handle: &Handle, raw: Raw<V>) -> Result<V> {
+        handle.finish(raw)
+    }
+}
+
+/// Some items in a row.
+enum Batch<P: Pick> {
+    Ready(vec::IntoIter<P::Item>),
+    Raw(vec::IntoIter<P::Raw>),
+}
+
+impl<P: Pick> Batch<P> {
+    /// Items picked at a glance, or with care if something stands against that.
+    #[inline]
+    fn picked(
+        at_a_glance: impl FnOnce() -> Result<Vec<P::Item>, Doubt>,
+        with_care: impl FnOnce() -> Result<Vec<P::Raw>>,
+    ) -> Result<Self> {
+        if P::DIRECT
+            && let Ok(items) = at_a_glance()
+        {
+            return Ok(Batch::Ready(items.into_iter()));
+        }
+        with_care().map(|items| Batch::Raw(items.into_iter()))
+    }
+
+    fn is_empty(&self) -> bool {
+        match self {
+            Batch::Ready(items) => items.len() == 0,
+            Batch::Raw(items) => items.len() == 0,
+        }
+    }
+
+    /// Hands the items out.
+    #[inline]
+    fn try_for_each<E: From<Error>>(
+        self,
+        handle: &Handle,
+        mut visit: impl FnMut(P::Item) -> Result<(), E>,
+    ) -> Result<(), E> {
+        match self {
+            Batch::Ready(mut items) => items.try_for_each(visit),
+            Batch::Raw(mut items) => items.try_for_each(|raw| visit(P::finish(handle, raw)?)),
+        }
+    }
+
+    fn next(&mut self, handle: &Handle) -> Option<Result<P::Item>> {
+        match self {
+            Batch::Ready(items) => items.next().map(Ok),
+            Batch::Raw(items) => items.next().map(|raw| P::finish(handle, raw)),
+        }
+    }
 }
 
 /// Visits all records while the whole table is locked against writers.
-pub(crate) fn for_each<T, E: From<Error>>(
+pub(crate) fn for_each<P: Pick, E: From<Error>>(
     handle: &Handle,
     which: Which,
-    take: impl Fn(View<'_>, &Record<'_>) -> Result<T> + Copy,
-    mut visit: impl FnMut(T) -> Result<(), E>,
+    mut visit: impl FnMut(P::Item) -> Result<(), E>,
 ) -> Result<(), E> {
-    if handle.store.region().object().read_only() {
-        for stripe in 0..handle.store.geometry().stripes {
-            for item in snapshot(handle, stripe, which, take)? {
-                visit(item)?;
-            }
-        }
-        return Ok(());
+    let (store, limits) = (&handle.store, handle.limits);
+    if store.region().object().read_only() {
+        return (0..store.geometry().stripes)
+            .try_for_each(|stripe| snapshot::<P>(handle, stripe, which)?.try_for_each(handle, &mut visit));
     }
     handle.group(|| {
-        let (store, limits) = (&handle.store, handle.limits);
         group::read_locked(store, limits, |change| change.read_all())?;
         let _iteration = Iteration::start(store);
         let mut walker = Walker::new(which);
         loop {
-            let batch = group::read_locked(store, limits, |change| walker.batch(View::locked(change.target()), take))?;
+            let batch = group::read_locked(store, limits, |change| walker.batch::<P>(View::locked(change.target())))?;
             if batch.is_empty() {
                 return Ok(());
             }
-            for item in batch {
-                visit(item)?;
-            }
+            batch.try_for_each(handle, &mut visit)?;
         }
     })
 }
 
 /// Everything in one stripe at one moment.
-fn snapshot<T>(
-    handle: &Handle,
+fn snapshot<P: Pick>(handle: &Handle, stripe: u32, which: Which) -> Result<Batch<P>> {
+    read::read(&handle.store, handle.limits, stripe, |view| {
+        Batch::picked(|| all_in(view, stripe, which, P::glance), || all_in(view, stripe, which, P::take))
+    })
+}
+
+/// Everything in a stripe, or a part of it if a writer has spoiled the reading.
+fn all_in<T, E: Fault>(
+    view: View<'_>,
     stripe: u32,
     which: Which,
-    take: impl Fn(View<'_>, &Record<'_>) -> Result<T> + Copy,
-) -> Result<Vec<T>> {
-    read::read(&handle.store, handle.limits, stripe, |view| {
-        let region = view.region();
-        let at = region.geometry().stripe(stripe);
-        let mut items = Vec::new();
-        let mut holds = true;
-        for bucket in 0..region.field(at.buckets()).load(Relaxed) {
-            walk::newest_in(region, at, bucket, |newest| {
-                let mut next = Some(newest);
-                while let Some(record) = next {
-                    items.push(take(view, &record)?);
-                    if items.len() % LOOK_EACH == 0 && !view.holds() {
-                        holds = false;
-                        return Ok(Break(()));
-                    }
-                    if items.len() as u64 > region.field(at.bindings()).load(Relaxed) {
-                        return Err(region.corrupt(at.bindings().0, MORE));
-                    }
-                    next = which.after(region, &record)?;
+    take: impl Fn(View<'_>, &Record<'_>) -> Result<T, E>,
+) -> Result<Vec<T>, E> {
+    let region = view.region();
+    let at = region.geometry().stripe(stripe);
+    let mut items = Vec::new();
+    let mut holds = true;
+    for bucket in 0..region.field(at.buckets()).load(Relaxed) {
+        walk::newest_in(region, at, bucket, |newest| {
+            let mut next = Some(newest);
+            while let Some(record) = next {
+                items.push(take(view, &record)?);
+                if items.len() % LOOK_EACH == 0 && !view.holds() {
+                    holds = false;
+                    return Ok(Break(()));
                 }
-                Ok(Continue(()))
-            })?;
-            if !holds {
-                break;
+                if items.len() as u64 > index::bindings_in(region, at) {
+                    return Err(E::corrupt(region, at.keys().0, MORE));
+                }
+                next = which.after(region, &record)?;
             }
+            Ok(Continue(()))
+        })?;
+        if !holds {
+            break;
         }
-        Ok(items)
-    })
+    }
+    Ok(items)
 }
 
 impl Which {
     /// The binding to be visited after another one of the same key.
     #[inline(always)]
-    fn after<'a>(self, region: &'a Region, record: &Record<'_>) -> Result<Option<Record<'a>>> {
+    fn after<'a, E: Fault>(self, region: &'a Region, record: &Record<'_>) -> Result<Option<Record<'a>>, E> {
         match (self, record.older()) {
             (Which::Newest, _) | (Which::All, 0) => Ok(None),
-            (Which::All, older) => Record::at(region, older).map(Some),
+            (Which::All, older) => Record::at_or(region, older).map(Some),
         }
     }
 }
 
 /// A place between two records, while everything is locked.
+#[derive(Clone, Copy)]
 struct Walker {
     which: Which,
     stripe: u32,
@@ -149,12 +253,25 @@ impl Walker {
     }
 
     /// The next items; none at the end.
-    fn batch<T>(&mut self, view: View<'_>, take: impl Fn(View<'_>, &Record<'_>) -> Result<T>) -> Result<Vec<T>> {
+    fn batch<P: Pick>(&mut self, view: View<'_>) -> Result<Batch<P>> {
+        let mut glanced = *self;
+        let batch = Batch::picked(|| glanced.items(view, P::glance), || self.items(view, P::take))?;
+        if let Batch::Ready(_) = batch {
+            *self = glanced;
+        }
+        Ok(batch)
+    }
+
+    fn items<T, E: Fault>(
+        &mut self,
+        view: View<'_>,
+        take: impl Fn(View<'_>, &Record<'_>) -> Result<T, E>,
+    ) -> Result<Vec<T>, E> {
         let region = view.region();
         let mut items = Vec::with_capacity(BATCH + 16);
         while items.len() < BATCH && self.stripe < region.geometry().stripes {
             let at = region.geometry().stripe(self.stripe);
-            let bindings = region.field(at.bindings()).load(Relaxed);
+            let bindings = index::bindings_in(region, at);
             if self.bucket >= region.field(at.buckets()).load(Relaxed) {
                 (self.stripe, self.bucket, self.met) = (self.stripe + 1, 0, 0);
                 continue;
@@ -167,13 +284,13 @@ impl Walker {
                 }
                 let mut next = match std::mem::take(&mut self.older) {
                     0 => Some(newest),
-                    older => Some(Record::at(region, older)?),
+                    older => Some(Record::at_or(region, older)?),
                 };
                 while let Some(record) = next {
                     items.push(take(view, &record)?);
                     self.met += 1;
                     if self.met > bindings {
-                        return Err(region.corrupt(at.bindings().0, MORE));
+                        return Err(E::corrupt(region, at.keys().0, MORE));
                     }
                     next = self.which.after(region, &record)?;
                     if items.len() >= BATCH && next.is_some() {
@@ -192,35 +309,34 @@ impl Walker {
 }
 
 /// Items of a table, one stripe in memory at a time.
-struct Scan<'a, T> {
+struct Scan<'a, P: Pick> {
     handle: &'a Handle,
     which: Which,
-    take: Take<T>,
     stripe: u32,
-    items: vec::IntoIter<T>,
+    items: Batch<P>,
 }
 
-impl<'a, T> Scan<'a, T> {
-    fn new(handle: &'a Handle, which: Which, take: Take<T>) -> Self {
-        Scan { handle, which, take, stripe: 0, items: Vec::new().into_iter() }
+impl<'a, P: Pick> Scan<'a, P> {
+    fn new(handle: &'a Handle, which: Which) -> Self {
+        Scan { handle, which, stripe: 0, items: Batch::Ready(Vec::new().into_iter()) }
     }
 }
 
-impl<T> Iterator for Scan<'_, T> {
-    type Item = Result<T>;
+impl<P: Pick> Iterator for Scan<'_, P> {
+    type Item = Result<P::Item>;
 
-    fn next(&mut self) -> Option<Result<T>> {
+    fn next(&mut self) -> Option<Result<P::Item>> {
         loop {
-            if let Some(item) = self.items.next() {
-                return Some(Ok(item));
+            if let Some(item) = self.items.next(self.handle) {
+                return Some(item);
             }
             if self.stripe >= self.handle.store.geometry().stripes {
                 return None;
             }
             let stripe = self.stripe;
             self.stripe += 1;
-            match snapshot(self.handle, stripe, self.which, self.take) {
-                Ok(items) => self.items = items.into_iter(),
+            match snapshot(self.handle, stripe, self.which) {
+                Ok(items) => self.items = items,
                 Err(error) => return Some(Err(error)),
             }
         }
@@ -228,13 +344,13 @@ impl<T> Iterator for Scan<'_, T> {
 }
 
 macro_rules! iterator {
-    ($(#[$doc:meta])* $name:ident<$($param:ident: $bound:ident),+>, $raw:ty => $item:ty, $which:expr, $take:expr, $finish:expr) => {
+    ($(#[$doc:meta])* $name:ident<$($param:ident: $bound:ident),+>, $pick:ty => $item:ty, $which:expr) => {
         $(#[$doc])*
-        pub struct $name<'a, $($param),+>(Scan<'a, $raw>);
+        pub struct $name<'a, $($param: $bound),+>(Scan<'a, $pick>);
 
         impl<'a, $($param: $bound),+> $name<'a, $($param),+> {
             pub(crate) fn new(handle: &'a Handle) -> Self {
-                $name(Scan::new(handle, $which, $take))
+                $name(Scan::new(handle, $which))
             }
         }
 
@@ -242,12 +358,11 @@ macro_rules! iterator {
             type Item = Result<$item>;
 
             fn next(&mut self) -> Option<Self::Item> {
-                let handle = self.0.handle;
-                self.0.next().map(|raw| raw.and_then(|raw| $finish(handle, raw)))
+                self.0.next()
             }
         }
 
-        impl<$($param),+> fmt::Debug for $name<'_, $($param),+> {
+        impl<$($param: $bound),+> fmt::Debug for $name<'_, $($param),+> {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.debug_struct(stringify!($name)).field("stripe", &self.0.stripe).finish_non_exhaustive()
             }
@@ -257,14 +372,13 @@ macro_rules! iterator {
 
 iterator! {
     /// The bindings of a table; see [`HashTable::scan`](crate::HashTable::scan).
-    Items<K: ShmKey, V: DataManager>, RawItem<K, V> => (K, V), Which::All, take_item::<K, V>,
-    |handle: &Handle, (key, value)| Ok((handle.finish(key)?, handle.finish(value)?))
+    Items<K: ShmKey, V: DataManager>, Both<K, V> => (K, V), Which::All
 }
 iterator! {
     /// The keys of a table; see [`HashTable::keys`](crate::HashTable::keys).
-    Keys<K: ShmKey>, Raw<K> => K, Which::Newest, take_key::<K>, Handle::finish
+    Keys<K: ShmKey>, KeyOnly<K> => K, Which::Newest
 }
 iterator! {
     /// The values of a table; see [`HashTable::values`](crate::HashTable::values).
-    Values<V: DataManager>, Raw<V> => V, Which::All, take_value::<V>, Handle::finish
+    Values<V: DataManager>, ValueOnly<V> => V, Which::All
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::handle::Handle;
+use crate::index;
 use crate::layout::PROCESSES;
 use crate::layout::header::{self, Kind};
 use crate::{Locking, Result};
@@ -72,9 +73,9 @@ pub(crate) fn stats(handle: &Handle) -> Result<Stats> {
         let load = |place| region.field(place).load(Relaxed);
         keys = keys.saturating_add(load(at.keys()));
         fullest = fullest.max(load(at.keys()));
-        bindings = bindings.saturating_add(load(at.bindings()));
         chunks = chunks.saturating_add(load(at.capacity()));
         if !is_array {
+            bindings = bindings.saturating_add(index::bindings_in(region, at));
             buckets = buckets.saturating_add(load(at.buckets()));
         }
     }

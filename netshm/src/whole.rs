@@ -1,10 +1,9 @@
 //! Operations on whole objects, of whatever kind.
 
-use std::sync::atomic::Ordering::Relaxed;
-
 use crate::group::{GroupError, retry};
 use crate::handle::Handle;
 use crate::heap::Memory;
+use crate::index;
 use crate::sequence::Stamp;
 use crate::store::group;
 use crate::{Error, Result};
@@ -32,7 +31,7 @@ pub(crate) fn count_bindings(handle: &Handle) -> Result<u64> {
     let region = store.region();
     let geometry = region.geometry();
     let sum = || {
-        let counts = (0..geometry.stripes).map(|s| region.field(geometry.stripe(s).bindings()).load(Relaxed));
+        let counts = (0..geometry.stripes).map(|s| index::bindings_in(region, geometry.stripe(s)));
         counts.fold(0, u64::wrapping_add)
     };
     if !group::is_open(store) {
@@ -60,7 +59,7 @@ pub(crate) fn clear(handle: &Handle) -> Result<()> {
         let geometry = *change.target().geometry();
         for stripe in 0..geometry.stripes {
             let at = geometry.stripe(stripe);
-            for place in [at.buckets(), at.keys(), at.bindings()] {
+            for place in [at.buckets(), at.keys(), at.hidden()] {
                 change.store(place, 0)?;
             }
             change.free_all(stripe)?;

@@ -54,10 +54,10 @@ impl Check<'_> {
             let (in_bucket, behind) = self.bucket(bucket, buckets, blocks, runs, report);
             (keys, bindings) = (keys + in_bucket, bindings + behind);
         }
-        for (place, counted, found, what) in
-            [(at.keys(), at.keys(), keys, "keys"), (at.bindings(), at.bindings(), bindings, "bindings")]
+        for (place, found, what) in
+            [(at.keys(), keys, "keys"), (at.hidden(), bindings.saturating_sub(keys), "hidden bindings")]
         {
-            let counted = region.field(counted).load(Relaxed);
+            let counted = region.field(place).load(Relaxed);
             if counted != found {
                 report.finding(place.0, format!("stripe {} counts {counted} {what}, has {found}", self.stripe));
             }

@@ -2,7 +2,7 @@
 
 use super::HashTable;
 use crate::data::{DataManager, ShmKey};
-use crate::iterate::{self, Items, Keys, Values, Which};
+use crate::iterate::{self, Both, Items, KeyOnly, Keys, Values, Which};
 use crate::{Error, Result};
 
 impl<K: ShmKey, V: DataManager> HashTable<K, V> {
@@ -25,9 +25,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     /// # Errors
     /// Those of [`find`](Self::find), and what `visit` gives.
     pub fn try_for_each<E: From<Error>>(&self, mut visit: impl FnMut(K, V) -> Result<(), E>) -> Result<(), E> {
-        iterate::for_each(&self.handle, Which::All, iterate::take_item::<K, V>, |(key, value)| {
-            visit(self.handle.finish(key)?, self.handle.finish(value)?)
-        })
+        iterate::for_each::<Both<K, V>, E>(&self.handle, Which::All, |(key, value)| visit(key, value))
     }
 
     /// Calls `visit` with each key once.
@@ -36,8 +34,8 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     /// Those of [`find`](Self::find).
     #[doc(alias = "iter_keys")]
     pub fn for_each_key(&self, mut visit: impl FnMut(K)) -> Result<()> {
-        iterate::for_each(&self.handle, Which::Newest, iterate::take_key::<K>, |key| {
-            visit(self.handle.finish(key)?);
+        iterate::for_each::<KeyOnly<K>, Error>(&self.handle, Which::Newest, |key| {
+            visit(key);
             Ok(())
         })
     }

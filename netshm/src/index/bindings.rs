@@ -93,8 +93,7 @@ pub(crate) fn remove_all(change: &mut Change<'_>, key: Key<'_>) -> Result<u64> {
         free(change, key.stripe, &record?);
         count += 1;
     }
-    let bindings = change.load(key.at.bindings())?;
-    change.store(key.at.bindings(), bindings.saturating_sub(count))?;
+    uncover(change, key.at, count - 1)?;
     drop_key(change, key.stripe, key.at, &found)?;
     Ok(count)
 }
@@ -114,8 +113,7 @@ pub(crate) fn remove_binding(change: &mut Change<'_>, key: Key<'_>, newer: u64, 
         if record.older() == at {
             let removed = Record::at(region, at)?;
             change.store(Place(record.at), record.head.with_pointer(removed.older()).0)?;
-            let bindings = change.load(key.at.bindings())?;
-            change.store(key.at.bindings(), bindings.saturating_sub(1))?;
+            uncover(change, key.at, 1)?;
             change.free_record(key.stripe, at);
             return Ok(true);
         }
@@ -134,17 +132,21 @@ fn push(change: &mut Change<'_>, key: Key<'_>, value: Payload<'_>, found: Option
             };
             let at = write_record(change, key.stripe, key.words, value, older)?;
             lead_to(change, &found, key.hash, at)?;
+            let hidden = change.field(key.at.hidden());
+            change.set_field(key.at.hidden(), hidden.wrapping_add(1))
         }
         None => {
             let content = content(change, key, value)?;
-            super::resize::grow(change, key.stripe, key.at)?;
-            enter(change, key, content)?;
-            let keys = change.load(key.at.keys())?;
-            change.store(key.at.keys(), keys.wrapping_add(1))?;
+            if change.field(key.at.buckets()) == 0 {
+                super::resize::start(change, key.stripe, key.at)?;
+            }
+            let buckets = change.field(key.at.buckets());
+            enter(change, key, content, buckets)?;
+            let keys = change.field(key.at.keys()).wrapping_add(1);
+            change.set_field(key.at.keys(), keys)?;
+            super::resize::grow(change, key.stripe, key.at, buckets, keys)
         }
     }
-    let bindings = change.load(key.at.bindings())?;
-    change.store(key.at.bindings(), bindings.wrapping_add(1))
 }
 
 /// What the cell of a new key holds.
@@ -240,26 +242,24 @@ pub(crate) fn write_record(
 }
 
 /// Enters a new key into its bucket's chain.
-fn enter(change: &mut Change<'_>, key: Key<'_>, content: Content) -> Result<()> {
+fn enter(change: &mut Change<'_>, key: Key<'_>, content: Content, buckets: u64) -> Result<()> {
     let region = change.target().region();
-    let buckets = change.load(key.at.buckets())?;
     let mut chain = Chain::of(region, key.at, buckets, bucket_of(key.hash, buckets))?;
     loop {
         if let Some(cell) = chain.free_cell() {
             return content.store(change, chain.at(), cell);
         }
         if !chain.advance()? {
-            let overflow = overflow_bucket(change, key.stripe, &[content], 0)?;
+            let mut image = Image::empty(chain.form());
+            image.put(0, content);
+            let overflow = overflow_bucket(change, key.stripe, &image)?;
             return change.store(link_of(chain.at()), overflow);
         }
     }
 }
 
-/// Makes an overflow bucket with so many cells as fit, in front of another one: the address of its record.
-pub(super) fn overflow_bucket(change: &mut Change<'_>, stripe: u32, contents: &[Content], link: u64) -> Result<u64> {
-    let mut image = Image::empty(change.target().geometry().form);
-    image.take_from(&mut contents.iter().copied());
-    image.set_link(link);
+/// Makes an overflow bucket: the address of its record.
+pub(super) fn overflow_bucket(change: &mut Change<'_>, stripe: u32, image: &Image) -> Result<u64> {
     write_record(change, stripe, &[], Payload::Words(image.words()), 0)
 }
 
@@ -270,12 +270,11 @@ fn link_of(bucket: u64) -> Place {
 
 fn pop(change: &mut Change<'_>, key: Key<'_>, found: &Found<'_>) -> Result<()> {
     let older = found.record.older();
-    let bindings = change.load(key.at.bindings())?;
-    change.store(key.at.bindings(), bindings.saturating_sub(1))?;
     free(change, key.stripe, &found.record);
     if older == 0 {
         return drop_key(change, key.stripe, key.at, found);
     }
+    uncover(change, key.at, 1)?;
     if change.target().geometry().form == Form::Pairs {
         let last = Record::at(change.target().region(), older)?;
         if let ([word], 0) = (last.value(), last.older()) {
@@ -287,6 +286,15 @@ fn pop(change: &mut Change<'_>, key: Key<'_>, found: &Found<'_>) -> Result<()> {
     lead_to(change, found, key.hash, older)
 }
 
+/// Counts hidden bindings that are no longer.
+fn uncover(change: &mut Change<'_>, at: StripeAt, count: u64) -> Result<()> {
+    if count == 0 {
+        return Ok(());
+    }
+    let hidden = change.field(at.hidden());
+    change.set_field(at.hidden(), hidden.saturating_sub(count))
+}
+
 /// Empties the cell of a key, and takes an overflow bucket out of its chain when that empties it.
 fn drop_key(change: &mut Change<'_>, stripe: u32, at: StripeAt, found: &Found<'_>) -> Result<()> {
     match change.target().geometry().form {
@@ -296,8 +304,8 @@ fn drop_key(change: &mut Change<'_>, stripe: u32, at: StripeAt, found: &Found<'_
             change.store(Place(found.bucket), tags.without(found.cell).0)?;
         }
     }
-    let keys = change.load(at.keys())?;
-    change.store(at.keys(), keys.saturating_sub(1))?;
+    let keys = change.field(at.keys());
+    change.set_field(at.keys(), keys.saturating_sub(1))?;
     if let Some(before) = found.before
         && Image::of(change.target().region(), found.bucket)?.is_empty()
     {

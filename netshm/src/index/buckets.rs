@@ -3,11 +3,9 @@
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-use smallvec::SmallVec;
-
 use crate::Result;
 use crate::heap::Memory;
-use crate::layout::bucket::{CELLS, Cell, Form, LINK, MOST_WORDS, Tag, Tags, before_pair};
+use crate::layout::bucket::{CELLS, Cell, Cells, Form, LINK, MOST_WORDS, Tag, Tags, before_pair};
 use crate::layout::record::Head;
 use crate::layout::{Place, SEGMENTS, StripeAt};
 use crate::region::{Fault, Region};
@@ -228,9 +226,6 @@ pub(crate) struct Image {
     words: [u64; MOST_WORDS],
 }
 
-/// What the cells of a bucket's chain hold; seldom more than one bucket does.
-pub(crate) type Contents = SmallVec<[Content; CELLS]>;
-
 impl Image {
     pub(super) fn empty(form: Form) -> Self {
         Image { form, words: [0; MOST_WORDS] }
@@ -248,6 +243,10 @@ impl Image {
         image
     }
 
+    pub(super) fn form(&self) -> Form {
+        self.form
+    }
+
     /// All words of the bucket.
     pub(super) fn words(&self) -> &[u64] {
         &self.words[..self.form.words()]
@@ -257,36 +256,47 @@ impl Image {
         Tags(self.words[0])
     }
 
-    /// What a cell holds, if it is used.
-    pub(crate) fn content(&self, cell: usize) -> Option<Content> {
+    /// The used cells.
+    #[inline]
+    pub(super) fn used(&self) -> Cells {
         match self.form {
-            Form::Records => Some(Cell(self.words[cell])).filter(|cell| !cell.is_empty()).map(Content::Record),
+            Form::Records => Cells::of(|cell| !Cell(self.words[cell]).is_empty()),
+            Form::Pairs => self.tags().used(),
+        }
+    }
+
+    /// What a used cell holds.
+    #[inline]
+    pub(super) fn content(&self, cell: usize) -> Content {
+        match self.form {
+            Form::Records => Content::Record(Cell(self.words[cell])),
             Form::Pairs => {
                 let (tag, before) = (self.tags().tag(cell), before_pair(cell));
-                let (key, value) = (self.words[before + 1], self.words[before + 2]);
-                tag.is_used().then_some(Content::Pair { tag, key, value })
+                Content::Pair { tag, key: self.words[before + 1], value: self.words[before + 2] }
             }
         }
     }
 
-    /// The used cells.
+    /// The used cells and what they hold.
     pub(crate) fn contents(&self) -> impl Iterator<Item = (usize, Content)> {
-        (0..CELLS).filter_map(|cell| Some((cell, self.content(cell)?)))
+        self.used().map(|cell| (cell, self.content(cell)))
+    }
+
+    /// How many cells are used.
+    pub(crate) fn count(&self) -> usize {
+        self.used().count()
     }
 
     /// Whether no cell is used, though bits of it may be set.
     pub(crate) fn is_empty(&self) -> bool {
-        (0..CELLS).all(|cell| self.content(cell).is_none())
+        self.count() == 0
     }
 
     /// Whether an unused cell has bits set that should be clear.
     pub(crate) fn has_stray_bits(&self) -> bool {
         match self.form {
             Form::Records => self.words[..CELLS].iter().any(|word| Cell(*word).is_empty() && *word != 0),
-            Form::Pairs => {
-                let used = (0..CELLS).filter(|cell| self.tags().tag(*cell).is_used());
-                used.fold(self.tags(), Tags::without).0 != 0
-            }
+            Form::Pairs => self.used().fold(self.tags(), Tags::without).0 != 0,
         }
     }
 
@@ -307,28 +317,33 @@ impl Image {
 
     /// Puts as many as there is room for into unused cells.
     pub(super) fn take_from(&mut self, contents: &mut impl Iterator<Item = Content>) {
-        for cell in 0..CELLS {
-            if self.content(cell).is_some() {
-                continue;
-            }
+        for cell in self.used().others() {
             match contents.next() {
                 None => return,
-                Some(Content::Record(content)) => self.words[cell] = content.0,
-                Some(Content::Pair { tag, key, value }) => {
-                    let before = before_pair(cell);
-                    self.words[0] = self.tags().with(cell, tag).0;
-                    (self.words[before + 1], self.words[before + 2]) = (key, value);
-                }
+                Some(content) => self.put(cell, content),
+            }
+        }
+    }
+
+    /// Puts something into an unused cell.
+    #[inline]
+    pub(super) fn put(&mut self, cell: usize, content: Content) {
+        match content {
+            Content::Record(content) => self.words[cell] = content.0,
+            Content::Pair { tag, key, value } => {
+                let before = before_pair(cell);
+                self.words[0] = self.tags().with(cell, tag).0;
+                (self.words[before + 1], self.words[before + 2]) = (key, value);
             }
         }
     }
 
     /// Makes a bucket what the copy is.
     pub(super) fn store(&self, change: &mut Change<'_>, bucket: u64) -> Result<()> {
-        for (word, i) in self.words().iter().zip(0..) {
-            let place = Place(bucket + i * 8);
-            if change.load(place)? != *word {
-                change.store(place, *word)?;
+        let stored = change.target().region().words(bucket, self.form.words() as u64)?;
+        for (i, (word, stored)) in self.words().iter().zip(stored).enumerate() {
+            if stored.load(Relaxed) != *word {
+                change.store(Place(bucket + i as u64 * 8), *word)?;
             }
         }
         Ok(())
@@ -371,11 +386,11 @@ mod tests {
             let (mut image, mut rest) = (Image::empty(form), contents.into_iter());
             assert!(image.is_empty());
             image.take_from(&mut rest);
-            assert_eq!((image.contents().count(), rest.len()), (CELLS, 2));
+            assert_eq!((image.count(), rest.len()), (CELLS, 2));
             image.clear(3);
             assert_eq!(image.contents().map(|(cell, _)| cell).collect::<Vec<_>>(), [0, 1, 2, 4, 5, 6]);
             image.take_from(&mut rest);
-            assert!(image.content(3).is_some() && image.link() == 0 && !image.has_stray_bits());
+            assert!(image.count() == CELLS && image.link() == 0 && !image.has_stray_bits());
         }
     }
 }

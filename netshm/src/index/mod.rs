@@ -268,6 +268,12 @@ pub(crate) fn prefetch_record(region: &Region, stripe: StripeAt, hash: u64) {
     }
 }
 
+/// Bindings in a stripe.
+pub(crate) fn bindings_in(region: &Region, stripe: StripeAt) -> u64 {
+    let [keys, hidden] = [stripe.keys(), stripe.hidden()].map(|place| region.field(place).load(Relaxed));
+    keys.saturating_add(hidden)
+}
+
 /// The bindings of a key, from one of them to the oldest.
 pub(crate) struct Bindings<'a> {
     region: &'a Region,
@@ -278,7 +284,7 @@ pub(crate) struct Bindings<'a> {
 
 impl<'a> Bindings<'a> {
     pub(crate) fn from(region: &'a Region, stripe: StripeAt, newest: u64) -> Self {
-        Bindings { region, next: newest, left: region.field(stripe.bindings()).load(Relaxed) }
+        Bindings { region, next: newest, left: region.field(stripe.hidden()).load(Relaxed).saturating_add(1) }
     }
 }
 
@@ -291,7 +297,7 @@ impl<'a> Iterator for Bindings<'a> {
         }
         if self.left == 0 {
             let at = std::mem::take(&mut self.next);
-            return Some(Err(self.region.corrupt(at, "a stack of bindings is longer than the stripe has bindings")));
+            return Some(Err(self.region.corrupt(at, "a stack of bindings is longer than the stripe has")));
         }
         self.left -= 1;
         let record = Record::binding(self.region, self.next);

@@ -5,10 +5,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use smallvec::SmallVec;
 
 use super::bindings::overflow_bucket;
-use super::buckets::{Chain, Content, Contents, Image, MOST_BUCKETS, segment_of};
+use super::buckets::{Chain, Content, Image, MOST_BUCKETS, segment_of};
 use crate::heap::Memory;
 use crate::layout::StripeAt;
-use crate::layout::bucket::CELLS;
+use crate::layout::bucket::{CELLS, Form};
 use crate::layout::run::{RUN_HEADER, RunAt, Use};
 use crate::store::Change;
 use crate::{Error, Result};
@@ -24,14 +24,10 @@ const LONGEST_SPLIT: usize = 64;
 /// Log entries that shrinking needs at most.
 const SHRINK_ROOM: u64 = 48;
 
-/// Makes room for one more key, if the index is full enough.
-pub(super) fn grow(change: &mut Change<'_>, stripe: u32, at: StripeAt) -> Result<()> {
-    let buckets = change.load(at.buckets())?;
-    if buckets == 0 {
-        return start(change, stripe, at);
-    }
-    let keys = change.load(at.keys())?;
-    if buckets >= MOST_BUCKETS || keys.saturating_mul(4) < buckets * GROW_AT {
+/// Adds a bucket, if so many buckets are full enough of so many keys.
+#[inline]
+pub(super) fn grow(change: &mut Change<'_>, stripe: u32, at: StripeAt, buckets: u64, keys: u64) -> Result<()> {
+    if buckets >= MOST_BUCKETS || keys.saturating_mul(4) <= buckets * GROW_AT {
         return Ok(());
     }
     match change.part(|change| split(change, stripe, at, buckets)) {
@@ -42,7 +38,8 @@ pub(super) fn grow(change: &mut Change<'_>, stripe: u32, at: StripeAt) -> Result
 }
 
 /// The first buckets of a stripe: as many as the expected number of keys asks for.
-fn start(change: &mut Change<'_>, stripe: u32, at: StripeAt) -> Result<()> {
+#[cold]
+pub(super) fn start(change: &mut Change<'_>, stripe: u32, at: StripeAt) -> Result<()> {
     let geometry = *change.target().geometry();
     let wanted = (geometry.init / u64::from(geometry.stripes) * 4 / GROW_AT).clamp(1, MOST_BUCKETS);
     match change.part(|change| fill_segments(change, stripe, at, wanted)) {
@@ -76,59 +73,80 @@ fn take_segment(change: &mut Change<'_>, stripe: u32, at: StripeAt, bucket: u64)
 
 /// Adds bucket number `buckets`; the keys that belong there come from one other bucket.
 fn split(change: &mut Change<'_>, stripe: u32, at: StripeAt, buckets: u64) -> Result<()> {
-    let region = change.target().region();
+    let store = change.target();
     let level = buckets.ilog2();
-    let source = buckets - (1 << level);
-    let mut go = Contents::new();
-    let mut chain = Chain::of(region, at, buckets, source)?;
-    let mut images: SmallVec<[(u64, Image); 2]> = SmallVec::new();
+    let mut chain = Chain::of(store.region(), at, buckets, buckets - (1 << level))?;
+    let mut staying: SmallVec<[(u64, Image); 1]> = SmallVec::new();
+    let mut going = Packed::new(chain.form());
     loop {
         let mut image = chain.image();
-        for cell in 0..CELLS {
-            if let Some(content) = image.content(cell)
-                && content.hash_bits(change.target()) & (1 << level) != 0
-            {
-                go.push(content);
+        for cell in image.used() {
+            let content = image.content(cell);
+            if content.hash_bits(store) & (1 << level) != 0 {
+                going.push(content);
                 image.clear(cell);
             }
         }
-        images.push((chain.at(), image));
+        staying.push((chain.at(), image));
         if !chain.advance()? {
             break;
         }
-        if images.len() == LONGEST_SPLIT {
+        if staying.len() == LONGEST_SPLIT {
             return Ok(());
         }
     }
     let (segment, place, _) = segment_of(buckets);
     let start =
         if place == 0 { take_segment(change, stripe, at, buckets)? } else { change.load(at.segment(segment))? };
-    fill_fresh(change, stripe, start + place * chain.form().bytes(), &go)?;
-    if !go.is_empty() {
-        pack(change, stripe, &mut images)?;
+    going.fill_fresh(change, stripe, start + place * chain.form().bytes())?;
+    if !going.is_empty() {
+        pack(change, stripe, &mut staying)?;
     }
     change.store(at.buckets(), buckets + 1)
 }
 
-/// Fills a bucket that nobody knows yet.
-fn fill_fresh(change: &mut Change<'_>, stripe: u32, bucket: u64, contents: &[Content]) -> Result<()> {
-    let form = change.target().geometry().form;
-    let (here, rest) = contents.split_at(contents.len().min(CELLS));
-    let mut link = 0;
-    for group in rest.chunks(CELLS) {
-        link = overflow_bucket(change, stripe, group, link)?;
+/// Contents of cells, in as few buckets as possible.
+struct Packed {
+    first: Image,
+    /// What the first bucket has no room for.
+    more: Vec<Image>,
+    count: usize,
+}
+
+impl Packed {
+    fn new(form: Form) -> Self {
+        Packed { first: Image::empty(form), more: Vec::new(), count: 0 }
     }
-    let mut image = Image::empty(form);
-    image.take_from(&mut here.iter().copied());
-    image.set_link(link);
-    let words = change.target().region().words(bucket, form.words() as u64)?;
-    words.iter().zip(image.words()).for_each(|(stored, word)| stored.store(*word, Relaxed));
-    Ok(())
+
+    fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    #[inline]
+    fn push(&mut self, content: Content) {
+        let (bucket, cell) = (self.count / CELLS, self.count % CELLS);
+        if bucket > self.more.len() {
+            self.more.push(Image::empty(self.first.form()));
+        }
+        self.more.last_mut().unwrap_or(&mut self.first).put(cell, content);
+        self.count += 1;
+    }
+
+    /// Fills a bucket that nobody knows yet, and overflow buckets behind it.
+    fn fill_fresh(&mut self, change: &mut Change<'_>, stripe: u32, bucket: u64) -> Result<()> {
+        for image in &mut self.more {
+            image.set_link(self.first.link());
+            self.first.set_link(overflow_bucket(change, stripe, image)?);
+        }
+        let words = change.target().region().words(bucket, self.first.words().len() as u64)?;
+        words.iter().zip(self.first.words()).for_each(|(stored, word)| stored.store(*word, Relaxed));
+        Ok(())
+    }
 }
 
 /// Moves what is left in a chain to its front, and frees the overflow buckets left empty.
 fn pack(change: &mut Change<'_>, stripe: u32, chain: &mut [(u64, Image)]) -> Result<()> {
-    let staying: usize = chain.iter().map(|(_, image)| image.contents().count()).sum();
+    let staying: usize = chain.iter().map(|(_, image)| image.count()).sum();
     let (kept, dropped) = chain.split_at_mut(staying.div_ceil(CELLS).max(1));
     let mut moving = dropped.iter().flat_map(|(_, image)| image.contents().map(|(_, content)| content));
     let last = kept.len() - 1;
@@ -159,7 +177,7 @@ pub(super) fn shrink(change: &mut Change<'_>, stripe: u32, at: StripeAt) -> Resu
     let from = Chain::of(region, at, buckets, last)?.image();
     let chain = Chain::of(region, at, buckets, last - (1 << last.ilog2()))?;
     let mut into = chain.image();
-    if from.link() != 0 || into.link() != 0 || from.contents().count() + into.contents().count() > CELLS {
+    if from.link() != 0 || into.link() != 0 || from.count() + into.count() > CELLS {
         return Ok(());
     }
     into.take_from(&mut from.contents().map(|(_, content)| content));

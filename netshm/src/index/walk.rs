@@ -7,8 +7,8 @@ use super::buckets::{Chain, address_of};
 use super::{Record, stored_pair};
 use crate::Result;
 use crate::layout::StripeAt;
-use crate::layout::bucket::{CELLS, Cell, Form, Tags};
-use crate::region::Region;
+use crate::layout::bucket::{CELLS, Cell, Cells, Form, Tags};
+use crate::region::{Fault, Region};
 
 /// How many buckets ahead of the visitor memory is asked for: for the bucket itself, then for the records it leads to.
 const AHEAD: [u64; 2] = [8, 4];
@@ -16,36 +16,35 @@ const AHEAD: [u64; 2] = [8, 4];
 /// Visits the newest bindings of the keys in a bucket's chain, until `visit` breaks. Buckets are visited in order, so the
 /// records that come next are asked for.
 #[inline(always)]
-pub(crate) fn newest_in<'a>(
+pub(crate) fn newest_in<'a, E: Fault>(
     region: &'a Region,
     at: StripeAt,
     bucket: u64,
-    mut visit: impl FnMut(Record<'a>) -> Result<ControlFlow<()>>,
-) -> Result<()> {
+    mut visit: impl FnMut(Record<'a>) -> Result<ControlFlow<()>, E>,
+) -> Result<(), E> {
     let buckets = region.field(at.buckets()).load(Relaxed);
-    let mut chain = Chain::of(region, at, buckets, bucket.min(buckets))?;
+    let mut chain = Chain::of_or(region, at, buckets, bucket.min(buckets))?;
     if chain.form() == Form::Records {
         look_ahead(region, at, bucket, buckets);
     }
     loop {
-        match chain.form() {
-            Form::Records => {
-                for cell in chain.words()[..CELLS].iter().map(|word| Cell(word.load(Relaxed))) {
-                    if !cell.is_empty() && visit(Record::at(region, cell.record())?)?.is_break() {
-                        return Ok(());
-                    }
-                }
-            }
-            Form::Pairs => {
-                let tags = Tags(chain.words()[0].load(Relaxed));
-                for cell in tags.used() {
-                    if visit(stored_pair(region, &chain, tags.tag(cell), cell)?)?.is_break() {
-                        return Ok(());
-                    }
-                }
+        let words = chain.words();
+        let tags = Tags(words[0].load(Relaxed));
+        let used = match chain.form() {
+            Form::Records => Cells::of(|cell| !Cell(words[cell].load(Relaxed)).is_empty()),
+            Form::Pairs => tags.used(),
+        };
+        for cell in used {
+            let newest = match chain.form() {
+                Form::Records => Record::at_or(region, Cell(words[cell].load(Relaxed)).record())?,
+                Form::Pairs => stored_pair(region, &chain, tags.tag(cell), cell)?,
+            };
+            // The only call, so that it can be inlined.
+            if visit(newest)?.is_break() {
+                return Ok(());
             }
         }
-        if !chain.advance()? {
+        if !chain.advance_or()? {
             return Ok(());
         }
     }

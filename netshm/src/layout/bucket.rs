@@ -107,7 +107,8 @@ impl Tag {
     pub(crate) const fn new(hash: u64, stack: bool) -> Self {
         Tag(Self::USED | if stack { Self::STACK } else { 0 } | (hash >> Self::HASH_SHIFT) as u8 & Self::HASH)
     }
-    pub(crate) const fn is_used(self) -> bool {
+    #[cfg(test)]
+    const fn is_used(self) -> bool {
         self.0 & Self::USED != 0
     }
     /// Whether the value word is a pointer to the newest of several bindings, or of one whose value is not one word.
@@ -167,6 +168,21 @@ impl Tags {
 /// Cells of a bucket, by the highest bits of their bytes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cells(u64);
+
+impl Cells {
+    const ALL: u64 = Tags::EACH * 0x80;
+
+    /// The cells for which that is true.
+    #[inline]
+    pub(crate) fn of(is: impl Fn(usize) -> bool) -> Self {
+        Cells((0..CELLS).fold(0, |bits, cell| bits | u64::from(is(cell)) << (cell * 8 + 7)))
+    }
+    /// All cells but these.
+    #[inline]
+    pub(crate) const fn others(self) -> Self {
+        Cells(!self.0 & Self::ALL)
+    }
+}
 
 impl Iterator for Cells {
     type Item = usize;

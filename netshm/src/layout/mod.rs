@@ -225,8 +225,8 @@ impl StripeAt {
     pub(crate) const fn keys(self) -> Place {
         Place(self.0 + 24)
     }
-    /// Bindings in the stripe.
-    pub(crate) const fn bindings(self) -> Place {
+    /// Bindings in the stripe that newer ones of their keys hide.
+    pub(crate) const fn hidden(self) -> Place {
         Place(self.0 + 32)
     }
     /// Start of the untouched rest of the newest chunk. In the meta stripe: end of the managed area.

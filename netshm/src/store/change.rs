@@ -1,5 +1,6 @@
 //! A change: the one way to write to shared memory.
 
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 
 use super::Store;
@@ -121,6 +122,31 @@ impl<'a> Change<'a> {
     /// The heap of a stripe.
     pub(crate) fn records(&self, stripe: u32) -> Records {
         Records::of(self.store.geometry(), stripe)
+    }
+
+    /// Reads a field that the object has in any case.
+    #[inline]
+    pub(crate) fn field(&self, place: Place) -> u64 {
+        self.store.field(place).load(Relaxed)
+    }
+
+    /// Changes a field that the object has in any case, so that it can be undone.
+    #[inline]
+    pub(crate) fn set_field(&mut self, place: Place, value: u64) -> Result<()> {
+        debug_assert!(self.store.geometry().is_journalled(place.0));
+        self.change_word(place, self.store.field(place), value)
+    }
+
+    #[inline(always)]
+    fn change_word(&mut self, place: Place, word: &AtomicU64, value: u64) -> Result<()> {
+        let old = word.load(Relaxed);
+        if !self.tx.journal.has_room() {
+            self.apart().grow_log()?;
+        }
+        self.tx.journal.note(self.store.region(), place.0, old)?;
+        word.store(value, Release);
+        steps::step();
+        Ok(())
     }
 
     /// Fills a word that means nothing: nothing needs to bring its content back, unless this very change made it so, and
@@ -277,15 +303,7 @@ impl Memory for Change<'_> {
 
     #[inline]
     fn store(&mut self, place: Place, value: u64) -> Result<()> {
-        let word = self.store.region().journalled(place.0)?;
-        let old = word.load(Relaxed);
-        if !self.tx.journal.has_room() {
-            self.apart().grow_log()?;
-        }
-        self.tx.journal.note(self.store.region(), place.0, old)?;
-        word.store(value, Release);
-        steps::step();
-        Ok(())
+        self.change_word(place, self.store.region().journalled(place.0)?, value)
     }
 
     #[inline]
