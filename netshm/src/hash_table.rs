@@ -148,6 +148,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         W: Encode + ?Sized,
     {
         self.with_key(key, |key| {
+            index::prefetch_bucket(self.handle.store.region(), key.at, key.hash);
             self.with_payload(value, |value| {
                 self.handle.change("add a binding", |change| bindings::add(change, key, value))
             })
@@ -166,6 +167,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         W: Encode + ?Sized,
     {
         self.with_key(key, |key| {
+            index::prefetch_bucket(self.handle.store.region(), key.at, key.hash);
             self.with_payload(value, |value| {
                 self.handle.change("replace a binding", |change| bindings::replace(change, key, value))
             })
