@@ -175,6 +175,7 @@ impl<'a> Change<'a> {
     }
 
     /// Where the change stands.
+    #[inline]
     pub(crate) fn position(&self) -> Position {
         self.tx.position()
     }
@@ -191,7 +192,7 @@ impl<'a> Change<'a> {
     }
 
     /// Runs a part of the change that undoes itself if it fails.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn part<R>(&mut self, part: impl FnOnce(&mut Change<'_>) -> Result<R>) -> Result<R> {
         let position = self.position();
         match part(self) {

@@ -1,6 +1,6 @@
 //! Who a change belongs to: the open group of this thread on the object, or itself alone.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +32,7 @@ struct Group {
     /// How many iterations are under way.
     iterating: Cell<u32>,
     /// What the deadlock was that has ended the group already.
-    doomed: RefCell<Option<String>>,
+    doomed: OnceCell<String>,
 }
 
 impl Group {
@@ -41,7 +41,7 @@ impl Group {
         let slot = store.take_slot(&patience)?;
         let mut group = SPARE.take().unwrap_or_else(|| {
             let tx = RefCell::new(Tx::new(slot, store.geometry(), patience));
-            Rc::new(Group { store: None, tx, iterating: Cell::new(0), doomed: RefCell::new(None) })
+            Rc::new(Group { store: None, tx, iterating: Cell::new(0), doomed: OnceCell::new() })
         });
         let Some(fresh) = Rc::get_mut(&mut group) else { unreachable!("a spare one is known to nobody") };
         fresh.store = Some(store.clone());
@@ -57,24 +57,43 @@ impl Group {
     fn keep_spare(mut group: Rc<Group>) {
         if let Some(closed) = Rc::get_mut(&mut group) {
             closed.store = None;
-            *closed.doomed.get_mut() = None;
+            closed.doomed.take();
             closed.iterating.set(0);
             SPARE.set(Some(group));
         }
     }
 
+    #[inline]
     fn store(&self) -> &Arc<Store> {
         self.store.as_ref().unwrap_or_else(|| unreachable!("an open group has a store"))
     }
 
+    #[inline]
     fn check_doomed(&self) -> Result<()> {
-        match &*self.doomed.borrow() {
-            Some(detail) => Err(Error::Deadlock { object: self.store().name(), detail: detail.clone() }),
+        match self.doomed.get() {
+            Some(detail) => Err(self.deadlock(detail)),
             None => Ok(()),
         }
     }
 
+    #[cold]
+    fn deadlock(&self, detail: &str) -> Error {
+        Error::Deadlock { object: self.store().name(), detail: detail.to_owned() }
+    }
+
+    /// The rest of the group's life: nothing is left of it, so that others can go on.
+    #[cold]
+    fn doom(&self, change: Change<'_>, detail: &str) {
+        // There is one already if the group has failed before, which `with` has checked.
+        let _ = self.doomed.set(detail.to_owned());
+        let slot = change.slot();
+        change.roll_back();
+        self.store().locks.leave_group(slot);
+        events::deadlock(&self.store().name(), detail);
+    }
+
     /// Runs a part of the group's change. A deadlock ends the whole group at once, so that others can go on.
+    #[inline]
     fn with<R>(&self, part: impl FnOnce(&mut Change<'_>) -> Result<R>) -> Result<R> {
         self.check_doomed()?;
         let Ok(mut tx) = self.tx.try_borrow_mut() else {
@@ -87,11 +106,7 @@ impl Group {
         }
         let outcome = change.part(part);
         if let Err(Error::Deadlock { detail, .. }) = &outcome {
-            *self.doomed.borrow_mut() = Some(detail.clone());
-            let slot = change.slot();
-            change.roll_back();
-            self.store().locks.leave_group(slot);
-            events::deadlock(&self.store().name(), detail);
+            self.doom(change, detail);
         }
         outcome
     }
@@ -271,7 +286,7 @@ fn inner<R, E: From<Error>>(group: &Rc<Group>, body: impl FnOnce() -> Result<R, 
     impl Undo<'_> {
         fn undo(&mut self) -> Result<()> {
             match self.0.take() {
-                Some((group, position)) if group.doomed.borrow().is_none() && group.store().check_fork().is_ok() => {
+                Some((group, position)) if group.doomed.get().is_none() && group.store().check_fork().is_ok() => {
                     group.with(|change| change.roll_back_to(position))
                 }
                 _ => Ok(()),
@@ -310,7 +325,10 @@ fn outermost<R, E: From<Error>>(
     impl Close {
         fn end(&mut self, keep: bool) -> Result<()> {
             let Some(group) = self.0.take() else { return Ok(()) };
-            GROUPS.with_borrow_mut(|groups| groups.retain(|other| !Rc::ptr_eq(other, &group)));
+            GROUPS.with_borrow_mut(|groups| match groups.iter().rposition(|other| Rc::ptr_eq(other, &group)) {
+                Some(index) => drop(groups.swap_remove(index)),
+                None => unreachable!("an open group is in the list"),
+            });
             OPEN.set(OPEN.get() - 1);
             let outcome = Self::finish(&group, keep);
             Group::keep_spare(group);

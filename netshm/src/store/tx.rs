@@ -139,6 +139,7 @@ impl Tx {
         (self.held, self.deferred) = (old.held, old.deferred);
     }
 
+    #[inline]
     pub(super) fn position(&self) -> Position {
         Position { entries: self.journal.entries(), deferred: self.deferred.len(), transit: self.transit }
     }
