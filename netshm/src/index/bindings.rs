@@ -1,9 +1,9 @@
 //! Changes to the bindings of a key.
 
-use super::buckets::{Chain, Content, Image, bucket_of, cell_at, value_place};
+use super::buckets::{Chain, Content, Image, bucket_of, cell_at, clear_cells, value_place};
 use super::{Found, Record};
 use crate::heap::Memory;
-use crate::layout::bucket::{Cell, Form, LINK, Tag, Tags};
+use crate::layout::bucket::{Cell, Cells, Form, LINK, Tag, Tags};
 use crate::layout::record::Lengths;
 use crate::layout::{MAX_VALUE, Place, StripeAt};
 use crate::os::copy;
@@ -52,15 +52,17 @@ fn find<'a>(region: &'a Region, at: StripeAt, hash: u64, key: &[u64]) -> Result<
 /// Pushes a binding, which hides the older ones.
 pub(crate) fn add(change: &mut Change<'_>, key: Key<'_>, value: Payload<'_>) -> Result<()> {
     change.write_stripe(key.stripe)?;
-    let found = find(change.target().region(), key.at, key.hash, key.words)?;
-    push(change, key, value, found)
+    match find(change.target().region(), key.at, key.hash, key.words)? {
+        None => add_key(change, key, value),
+        Some(found) => cover(change, key, value, &found),
+    }
 }
 
 /// Changes the newest binding, or adds one.
 pub(crate) fn replace(change: &mut Change<'_>, key: Key<'_>, value: Payload<'_>) -> Result<()> {
     change.write_stripe(key.stripe)?;
     match find(change.target().region(), key.at, key.hash, key.words)? {
-        None => push(change, key, value, None),
+        None => add_key(change, key, value),
         Some(found) => overwrite(change, key, value, &found),
     }
 }
@@ -71,7 +73,7 @@ pub(crate) fn add_if_absent(change: &mut Change<'_>, key: Key<'_>, value: Payloa
     if find(change.target().region(), key.at, key.hash, key.words)?.is_some() {
         return Ok(false);
     }
-    push(change, key, value, None)?;
+    add_key(change, key, value)?;
     Ok(true)
 }
 
@@ -121,32 +123,31 @@ pub(crate) fn remove_binding(change: &mut Change<'_>, key: Key<'_>, newer: u64, 
     Ok(false)
 }
 
-fn push(change: &mut Change<'_>, key: Key<'_>, value: Payload<'_>, found: Option<Found<'_>>) -> Result<()> {
-    match found {
-        Some(found) => {
-            let older = match found.record.value() {
-                [word] if found.record.is_pair() => {
-                    write_record(change, key.stripe, key.words, Payload::Words(&[word.load(Relaxed)]), 0)?
-                }
-                _ => found.record.at,
-            };
-            let at = write_record(change, key.stripe, key.words, value, older)?;
-            lead_to(change, &found, key.hash, at)?;
-            let hidden = change.field(key.at.hidden());
-            change.set_field(key.at.hidden(), hidden.wrapping_add(1))
+/// Puts a binding over those that the key has.
+fn cover(change: &mut Change<'_>, key: Key<'_>, value: Payload<'_>, found: &Found<'_>) -> Result<()> {
+    let older = match found.record.value() {
+        [word] if found.record.is_pair() => {
+            write_record(change, key.stripe, key.words, Payload::Words(&[word.load(Relaxed)]), 0)?
         }
-        None => {
-            let content = content(change, key, value)?;
-            if change.field(key.at.buckets()) == 0 {
-                super::resize::start(change, key.stripe, key.at)?;
-            }
-            let buckets = change.field(key.at.buckets());
-            enter(change, key, content, buckets)?;
-            let keys = change.field(key.at.keys()).wrapping_add(1);
-            change.set_field(key.at.keys(), keys)?;
-            super::resize::grow(change, key.stripe, key.at, buckets, keys)
-        }
+        _ => found.record.at,
+    };
+    let at = write_record(change, key.stripe, key.words, value, older)?;
+    lead_to(change, found, key.hash, at)?;
+    let hidden = change.field(key.at.hidden());
+    change.set_field(key.at.hidden(), hidden.wrapping_add(1))
+}
+
+/// Adds a key that is not there.
+fn add_key(change: &mut Change<'_>, key: Key<'_>, value: Payload<'_>) -> Result<()> {
+    let content = content(change, key, value)?;
+    if change.field(key.at.buckets()) == 0 {
+        super::resize::start(change, key.stripe, key.at)?;
     }
+    let buckets = change.field(key.at.buckets());
+    enter(change, key, content, buckets)?;
+    let keys = change.field(key.at.keys()).wrapping_add(1);
+    change.set_field(key.at.keys(), keys)?;
+    super::resize::grow(change, key.stripe, key.at, buckets, keys)
 }
 
 /// What the cell of a new key holds.
@@ -247,7 +248,7 @@ fn enter(change: &mut Change<'_>, key: Key<'_>, content: Content, buckets: u64) 
     let mut chain = Chain::of(region, key.at, buckets, bucket_of(key.hash, buckets))?;
     loop {
         if let Some(cell) = chain.free_cell() {
-            return content.store(change, chain.at(), cell);
+            return content.store(change, &chain, cell);
         }
         if !chain.advance()? {
             let mut image = Image::empty(chain.form());
@@ -297,13 +298,7 @@ fn uncover(change: &mut Change<'_>, at: StripeAt, count: u64) -> Result<()> {
 
 /// Empties the cell of a key, and takes an overflow bucket out of its chain when that empties it.
 fn drop_key(change: &mut Change<'_>, stripe: u32, at: StripeAt, found: &Found<'_>) -> Result<()> {
-    match change.target().geometry().form {
-        Form::Records => change.store(cell_at(found.bucket, found.cell), 0)?,
-        Form::Pairs => {
-            let tags = Tags(change.load(Place(found.bucket))?);
-            change.store(Place(found.bucket), tags.without(found.cell).0)?;
-        }
-    }
+    clear_cells(change, found.bucket, Cells::NONE.with(found.cell))?;
     let keys = change.field(at.keys());
     change.set_field(at.keys(), keys.saturating_sub(1))?;
     if let Some(before) = found.before

@@ -104,11 +104,18 @@ impl<'a> Chain<'a> {
         Image::copied(self.form, self.words)
     }
 
+    /// The tags of the present bucket, if it is one of pairs.
+    #[inline]
+    fn tags(&self) -> Tags {
+        Tags(self.words[0].load(Relaxed))
+    }
+
     /// An unused cell of the present bucket.
+    #[inline]
     pub(crate) fn free_cell(&self) -> Option<usize> {
         match self.form {
             Form::Records => self.words[..CELLS].iter().position(|word| Cell(word.load(Relaxed)).is_empty()),
-            Form::Pairs => Tags(self.words[0].load(Relaxed)).first_free(),
+            Form::Pairs => self.tags().first_free(),
         }
     }
 
@@ -189,16 +196,27 @@ impl Content {
     }
 
     /// Puts it into an unused cell of a bucket.
-    pub(super) fn store(self, change: &mut Change<'_>, bucket: u64, cell: usize) -> Result<()> {
+    #[inline]
+    pub(super) fn store(self, change: &mut Change<'_>, chain: &Chain<'_>, cell: usize) -> Result<()> {
         match self {
-            Content::Record(content) => change.store(cell_at(bucket, cell), content.0),
+            Content::Record(content) => change.store(cell_at(chain.at(), cell), content.0),
             Content::Pair { tag, key, value } => {
-                let place = value_place(bucket, cell);
+                let place = value_place(chain.at(), cell);
                 change.fill(Place(place.0 - 8), key)?;
                 change.fill(place, value)?;
-                let tags = Tags(change.load(Place(bucket))?);
-                change.store(Place(bucket), tags.with(cell, tag).0)
+                change.store(Place(chain.at()), chain.tags().with(cell, tag).0)
             }
+        }
+    }
+}
+
+/// Empties cells of a bucket.
+pub(super) fn clear_cells(change: &mut Change<'_>, bucket: u64, mut cells: Cells) -> Result<()> {
+    match change.target().geometry().form {
+        Form::Records => cells.try_for_each(|cell| change.store(cell_at(bucket, cell), 0)),
+        Form::Pairs => {
+            let tags = Tags(change.load(Place(bucket))?);
+            change.store(Place(bucket), cells.fold(tags, Tags::without).0)
         }
     }
 }

@@ -2,13 +2,11 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use smallvec::SmallVec;
-
 use super::bindings::overflow_bucket;
-use super::buckets::{Chain, Content, Image, MOST_BUCKETS, segment_of};
+use super::buckets::{Chain, Content, Image, MOST_BUCKETS, clear_cells, segment_of};
 use crate::heap::Memory;
 use crate::layout::StripeAt;
-use crate::layout::bucket::{CELLS, Form};
+use crate::layout::bucket::{CELLS, Cells, Form};
 use crate::layout::run::{RUN_HEADER, RunAt, Use};
 use crate::store::Change;
 use crate::{Error, Result};
@@ -73,16 +71,34 @@ fn take_segment(change: &mut Change<'_>, stripe: u32, at: StripeAt, bucket: u64)
 
 /// Adds bucket number `buckets`; the keys that belong there come from one other bucket.
 fn split(change: &mut Change<'_>, stripe: u32, at: StripeAt, buckets: u64) -> Result<()> {
-    let store = change.target();
     let level = buckets.ilog2();
-    let mut chain = Chain::of(store.region(), at, buckets, buckets - (1 << level))?;
-    let mut staying: SmallVec<[(u64, Image); 1]> = SmallVec::new();
-    let mut going = Packed::new(chain.form());
+    let chain = Chain::of(change.target().region(), at, buckets, buckets - (1 << level))?;
+    if chain.link() != 0 {
+        return split_chain(change, stripe, at, buckets, chain);
+    }
+    let (image, mut going, mut gone) = (chain.image(), Packed::new(chain.form()), Cells::NONE);
+    for cell in image.used() {
+        let content = image.content(cell);
+        if content.hash_bits(change.target()) & (1 << level) != 0 {
+            going.push(content);
+            gone = gone.with(cell);
+        }
+    }
+    let bucket = new_bucket(change, stripe, at, buckets)?;
+    going.fill_fresh(change, stripe, bucket)?;
+    clear_cells(change, chain.at(), gone)?;
+    change.set_field(at.buckets(), buckets + 1)
+}
+
+/// As [`split`], for a bucket with overflow buckets.
+fn split_chain(change: &mut Change<'_>, stripe: u32, at: StripeAt, buckets: u64, mut chain: Chain<'_>) -> Result<()> {
+    let level = buckets.ilog2();
+    let (mut staying, mut going) = (Vec::new(), Packed::new(chain.form()));
     loop {
         let mut image = chain.image();
         for cell in image.used() {
             let content = image.content(cell);
-            if content.hash_bits(store) & (1 << level) != 0 {
+            if content.hash_bits(change.target()) & (1 << level) != 0 {
                 going.push(content);
                 image.clear(cell);
             }
@@ -95,14 +111,19 @@ fn split(change: &mut Change<'_>, stripe: u32, at: StripeAt, buckets: u64) -> Re
             return Ok(());
         }
     }
-    let (segment, place, _) = segment_of(buckets);
-    let start =
-        if place == 0 { take_segment(change, stripe, at, buckets)? } else { change.load(at.segment(segment))? };
-    going.fill_fresh(change, stripe, start + place * chain.form().bytes())?;
+    let bucket = new_bucket(change, stripe, at, buckets)?;
+    going.fill_fresh(change, stripe, bucket)?;
     if !going.is_empty() {
         pack(change, stripe, &mut staying)?;
     }
-    change.store(at.buckets(), buckets + 1)
+    change.set_field(at.buckets(), buckets + 1)
+}
+
+/// Where the bucket with that number belongs, which is the next one.
+fn new_bucket(change: &mut Change<'_>, stripe: u32, at: StripeAt, bucket: u64) -> Result<u64> {
+    let (segment, place, _) = segment_of(bucket);
+    let start = if place == 0 { take_segment(change, stripe, at, bucket)? } else { change.field(at.segment(segment)) };
+    Ok(start.wrapping_add(place * change.target().geometry().form.bytes()))
 }
 
 /// Contents of cells, in as few buckets as possible.
@@ -110,26 +131,27 @@ struct Packed {
     first: Image,
     /// What the first bucket has no room for.
     more: Vec<Image>,
-    count: usize,
+    /// The next cell of the last one.
+    cell: usize,
 }
 
 impl Packed {
     fn new(form: Form) -> Self {
-        Packed { first: Image::empty(form), more: Vec::new(), count: 0 }
+        Packed { first: Image::empty(form), more: Vec::new(), cell: 0 }
     }
 
     fn is_empty(&self) -> bool {
-        self.count == 0
+        self.cell == 0
     }
 
     #[inline]
     fn push(&mut self, content: Content) {
-        let (bucket, cell) = (self.count / CELLS, self.count % CELLS);
-        if bucket > self.more.len() {
+        if self.cell == CELLS {
             self.more.push(Image::empty(self.first.form()));
+            self.cell = 0;
         }
-        self.more.last_mut().unwrap_or(&mut self.first).put(cell, content);
-        self.count += 1;
+        self.more.last_mut().unwrap_or(&mut self.first).put(self.cell, content);
+        self.cell += 1;
     }
 
     /// Fills a bucket that nobody knows yet, and overflow buckets behind it.

@@ -170,12 +170,18 @@ impl Tags {
 pub(crate) struct Cells(u64);
 
 impl Cells {
+    pub(crate) const NONE: Cells = Cells(0);
     const ALL: u64 = Tags::EACH * 0x80;
 
     /// The cells for which that is true.
     #[inline]
     pub(crate) fn of(is: impl Fn(usize) -> bool) -> Self {
         Cells((0..CELLS).fold(0, |bits, cell| bits | u64::from(is(cell)) << (cell * 8 + 7)))
+    }
+    /// These cells and another one.
+    #[inline]
+    pub(crate) const fn with(self, cell: usize) -> Self {
+        Cells(self.0 | 0x80 << (cell * 8))
     }
     /// All cells but these.
     #[inline]
