@@ -95,7 +95,7 @@ pub(crate) const KINDS: [Kind; 19] = [
     Kind { driver: Some(&drivers::TDB), method: "fcntl", ..tables("tdb-fcntl", "TDB fcntl") },
     Kind { sharing: Sharing::Threads, thinned: 10, ..tables("redb", "redb (threads)") },
     Kind { memory: Memory::Worker, thinned: 10, ..tables("sqlite", "SQLite") },
-    Kind { driver: Some(&drivers::OCAML), thinned: 10, ..tables("ocaml", "OCaml netshm") },
+    Kind { driver: Some(&drivers::OCAML), thinned: 100, ..tables("ocaml", "OCaml netshm") },
     Kind { memory: Memory::Worker, thinned: 20, ..tables("redis", "Redis") },
     in_process("rwlock", "RwLock<HashMap> (threads)"),
     in_process("dashmap", "dashmap (threads)"),
