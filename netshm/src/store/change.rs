@@ -72,6 +72,9 @@ impl<'a> Change<'a> {
             self.store.locks.acquire(self.store, &self.request(stripe, 1, mode, None))?;
             return Ok(self.tx.held.add(Held { stripe, mode, changed: false }));
         }
+        if self.tx.held.is_only(stripe, mode) {
+            return Ok(self.tx.held.raise(stripe, mode));
+        }
         self.lock_another(stripe, mode)
     }
 

@@ -16,8 +16,10 @@ use crate::{Error, Locking, Result};
 const RETRY: Duration = Duration::from_micros(200);
 
 thread_local! {
-    /// The open groups of this thread, one for each object.
-    static GROUPS: RefCell<Vec<Rc<Group>>> = const { RefCell::new(Vec::new()) };
+    /// The open group of this thread that was begun last. Groups end in the reverse order.
+    static NEWEST: Cell<Option<Rc<Group>>> = const { Cell::new(None) };
+    /// Those begun before it, each on another object.
+    static OLDER: RefCell<Vec<Rc<Group>>> = const { RefCell::new(Vec::new()) };
     /// How many there are.
     static OPEN: Cell<usize> = const { Cell::new(0) };
     /// A closed one, whose memory serves the next.
@@ -69,6 +71,11 @@ impl Group {
     }
 
     #[inline]
+    fn is_on(&self, store: &Arc<Store>) -> bool {
+        Arc::ptr_eq(self.store(), store)
+    }
+
+    #[inline]
     fn check_doomed(&self) -> Result<()> {
         match self.doomed.get() {
             Some(detail) => Err(self.deadlock(detail)),
@@ -81,11 +88,10 @@ impl Group {
         Error::Deadlock { object: self.store().name(), detail: detail.to_owned() }
     }
 
-    /// The rest of the group's life: nothing is left of it, so that others can go on.
+    /// Ends the group at once: all of it is undone, and what comes later in it fails.
     #[cold]
     fn doom(&self, change: Change<'_>, detail: &str) {
-        // There is one already if the group has failed before, which `with` has checked.
-        let _ = self.doomed.set(detail.to_owned());
+        self.doomed.get_or_init(|| detail.to_owned());
         let slot = change.slot();
         change.roll_back();
         self.store().locks.leave_group(slot);
@@ -118,13 +124,42 @@ fn current(store: &Arc<Store>) -> Option<Rc<Group>> {
     if OPEN.get() == 0 {
         return None;
     }
-    GROUPS.with_borrow(|groups| groups.iter().find(|group| Arc::ptr_eq(group.store(), store)).cloned())
+    let newest = NEWEST.take();
+    let found = newest.clone().filter(|group| group.is_on(store));
+    NEWEST.set(newest);
+    if found.is_some() || OPEN.get() == 1 { found } else { older(store) }
+}
+
+#[cold]
+fn older(store: &Arc<Store>) -> Option<Rc<Group>> {
+    OLDER.with_borrow(|groups| groups.iter().find(|group| group.is_on(store)).cloned())
 }
 
 /// Whether this thread has an open group on the object.
 #[inline]
 pub(crate) fn is_open(store: &Arc<Store>) -> bool {
-    OPEN.get() > 0 && GROUPS.with_borrow(|groups| groups.iter().any(|group| Arc::ptr_eq(group.store(), store)))
+    current(store).is_some()
+}
+
+/// Runs a part of the thread's open group on the object, if there is one.
+#[inline]
+pub(super) fn in_group<R>(store: &Arc<Store>, part: impl FnOnce(&mut Change<'_>) -> Result<R>) -> Option<Result<R>> {
+    current(store).map(|group| group.with(part))
+}
+
+/// Enters a group into those of the thread.
+fn push(group: Rc<Group>) {
+    if let Some(older) = NEWEST.replace(Some(group)) {
+        OLDER.with_borrow_mut(|groups| groups.push(older));
+    }
+    OPEN.set(OPEN.get() + 1);
+}
+
+/// Takes the group begun last from those of the thread.
+fn pop() {
+    OPEN.set(OPEN.get() - 1);
+    let below = if OPEN.get() == 0 { None } else { OLDER.with_borrow_mut(Vec::pop) };
+    drop(NEWEST.replace(below));
 }
 
 /// How many groups this thread has open, on any object.
@@ -325,11 +360,7 @@ fn outermost<R, E: From<Error>>(
     impl Close {
         fn end(&mut self, keep: bool) -> Result<()> {
             let Some(group) = self.0.take() else { return Ok(()) };
-            GROUPS.with_borrow_mut(|groups| match groups.iter().rposition(|other| Rc::ptr_eq(other, &group)) {
-                Some(index) => drop(groups.swap_remove(index)),
-                None => unreachable!("an open group is in the list"),
-            });
-            OPEN.set(OPEN.get() - 1);
+            pop();
             let outcome = Self::finish(&group, keep);
             Group::keep_spare(group);
             outcome
@@ -359,8 +390,7 @@ fn outermost<R, E: From<Error>>(
     }
 
     let group = Group::begin(store, Patience::new(limits.lock_timeout, OPEN.get() > 0))?;
-    GROUPS.with_borrow_mut(|groups| groups.push(group.clone()));
-    OPEN.set(OPEN.get() + 1);
+    push(group.clone());
     let mut close = Close(Some(group));
     match body() {
         Ok(result) => {

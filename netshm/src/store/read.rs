@@ -58,8 +58,14 @@ pub(crate) fn read<R>(
     read: impl Fn(View<'_>) -> Result<R> + Copy,
 ) -> Result<R> {
     store.check_fork()?;
-    if group::open() > 0 && group::is_open(store) {
-        return read_locked(store, limits, stripe, read);
+    if group::open() > 0 {
+        let in_group = group::in_group(store, |change| {
+            change.read_stripe(stripe)?;
+            read(View::locked(change.target()))
+        });
+        if let Some(outcome) = in_group {
+            return outcome;
+        }
     }
     keep_trying(store, limits, stripe, read)
 }

@@ -30,6 +30,12 @@ impl HeldStripes {
         if self.several.is_empty() { self.single.as_slice() } else { &self.several }
     }
 
+    /// Whether that stripe is the only one, and held as much as is asked for.
+    #[inline]
+    pub(super) fn is_only(&self, stripe: u32, mode: Mode) -> bool {
+        self.single.is_some_and(|held| held.stripe == stripe && (held.mode == Mode::Exclusive || held.mode == mode))
+    }
+
     /// The stripe that is held, if there is but one.
     #[inline]
     pub(super) fn single(&self) -> Option<Held> {
@@ -133,10 +139,10 @@ impl Tx {
 
     /// Makes a change that has ended one that begins, in the same memory.
     pub(super) fn renew(&mut self, slot: u32, geometry: &Geometry, patience: Patience) {
-        let mut old = std::mem::replace(self, Tx::new(slot, geometry, patience));
-        old.held.clear();
-        old.deferred.clear();
-        (self.held, self.deferred) = (old.held, old.deferred);
+        self.held.clear();
+        self.deferred.clear();
+        self.journal = Journal::new(geometry.slot(slot).log_len(), geometry.log(slot));
+        (self.slot, self.transit, self.patience) = (slot, 0, patience);
     }
 
     #[inline]
