@@ -46,7 +46,6 @@ impl<'r> Round<'r> {
         self.table::<Numbers>(figures)?;
         self.table::<Texts>(figures)?;
         if self.kind.scope == Scope::Tables {
-            CROWDS.into_iter().try_for_each(|crowd| self.increments(crowd, figures))?;
             for crowd in CROWDS {
                 let (time, answers) = self.crowd(Workload::Mix, crowd, self.operations(1))?;
                 self.take(Row { workload: Workload::Mix, texts: false, crowd, percentile: 0 }, time, &answers, figures);
@@ -59,6 +58,8 @@ impl<'r> Round<'r> {
                 let row = Row { workload: Workload::Latency, texts: false, crowd: CROWDS[0], percentile };
                 figures.add(self.kind.name, row, latency as f64);
             }
+            // Last, as some peers hardly get on here.
+            CROWDS.into_iter().try_for_each(|crowd| self.increments(crowd, figures))?;
         }
         Ok(())
     }

@@ -2,7 +2,9 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::peers::Kind;
@@ -10,6 +12,9 @@ use crate::workload::{Request, Result};
 
 /// The first argument that makes this program a worker.
 pub(crate) const WORKER: &str = "--worker";
+
+/// The longest time that a worker may take for one request. Only a peer whose processes block each other needs more.
+const LONGEST: Duration = Duration::from_secs(150);
 
 /// What a worker answers.
 #[derive(Debug)]
@@ -26,7 +31,7 @@ pub(crate) struct Worker {
     child: Child,
     /// Taken when the worker is to end.
     requests: Option<ChildStdin>,
-    answers: BufReader<ChildStdout>,
+    answers: Receiver<std::io::Result<String>>,
 }
 
 impl Worker {
@@ -46,8 +51,17 @@ impl Worker {
         };
         let mut child = command.arg(entries.to_string()).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let requests = child.stdin.take();
-        let answers = BufReader::new(child.stdout.take().ok_or("the worker has no output")?);
+        let output = BufReader::new(child.stdout.take().ok_or("the worker has no output")?);
+        let (sender, answers) = mpsc::channel();
+        // Ends with the worker's output.
+        thread::spawn(move || output.lines().try_for_each(|line| sender.send(line)));
         Ok(Worker { child, requests, answers })
+    }
+
+    /// Ends a worker that may not answer any more.
+    fn end(&mut self) {
+        // Nothing is lost if it has ended already.
+        let _ = self.child.kill();
     }
 
     fn say(&mut self, line: &str) -> Result<()> {
@@ -56,11 +70,11 @@ impl Worker {
     }
 
     fn hear(&mut self) -> Result<String> {
-        let mut line = String::new();
-        if self.answers.read_line(&mut line)? == 0 {
-            return Err("the worker ended before it answered".into());
+        match self.answers.recv_timeout(LONGEST) {
+            Ok(line) => Ok(line?),
+            Err(RecvTimeoutError::Disconnected) => Err("the worker ended before it answered".into()),
+            Err(RecvTimeoutError::Timeout) => Err(format!("no answer within {LONGEST:?}").into()),
         }
-        Ok(line.trim_end().to_owned())
     }
 
     fn answer(&mut self) -> Result<Answer> {
@@ -74,12 +88,11 @@ impl Worker {
 }
 
 impl Drop for Worker {
-    /// A worker ends when there are no more requests; one that does not answer any more is ended.
+    /// A worker ends when there are no more requests.
     fn drop(&mut self) {
         self.requests = None;
-        if std::thread::panicking() {
-            // Nothing is lost if it has ended already.
-            let _ = self.child.kill();
+        if thread::panicking() {
+            self.end();
         }
         let _ = self.child.wait();
     }
@@ -88,6 +101,14 @@ impl Drop for Worker {
 /// Hands one request to each worker, starts all at once when all are prepared, and collects the answers. The time is that
 /// from the start to the last answer: with fewer processors than workers, none of these sees it all.
 pub(crate) fn ask(workers: &mut [Worker], requests: &[Request]) -> Result<(Duration, Vec<Answer>)> {
+    let outcome = try_ask(workers, requests);
+    if outcome.is_err() {
+        workers.iter_mut().for_each(Worker::end);
+    }
+    outcome
+}
+
+fn try_ask(workers: &mut [Worker], requests: &[Request]) -> Result<(Duration, Vec<Answer>)> {
     for (worker, request) in workers.iter_mut().zip(requests) {
         worker.say(&request.to_string())?;
     }
