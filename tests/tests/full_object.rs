@@ -215,18 +215,32 @@ fn content(report: &Report) -> impl PartialEq + Debug {
 
 /// Fills an object, which says `full` in the end, and goes on with it.
 fn fill_and_empty<V: Vessel>(vessel: &V, full: fn(&Error) -> bool) {
-    let Filled { stored, refused } = fill(vessel, 0, full);
+    let Filled { mut stored, mut refused } = fill(vessel, 0, full);
     assert!(stored.len() > 40, "{} things", stored.len());
-    let before = assert_holds(vessel, &stored);
 
-    // What fails changes nothing: new things, larger ones in the place of others, and whole groups.
-    for &(thing, size) in &refused {
-        assert!(full(&vessel.put(thing, size).unwrap_err()));
-        assert_eq!(vessel.size(thing).unwrap(), None);
-    }
+    // What fails changes nothing: new things, larger ones in the place of others, and whole groups. Some things that were
+    // refused may find room at last, where others that came later have made the index grow.
+    let before = loop {
+        let before = assert_holds(vessel, &stored);
+        let outcome = refused.iter().map(|&(thing, size)| match vessel.put(thing, size) {
+            Ok(()) => true,
+            Err(error) => {
+                assert!(full(&error), "{error:?}");
+                assert_eq!(vessel.size(thing).unwrap(), None);
+                false
+            }
+        });
+        let outcome: Vec<bool> = outcome.collect();
+        if !outcome.contains(&true) {
+            break before;
+        }
+        let (late, still): (Vec<_>, Vec<_>) = refused.iter().zip(outcome).partition(|(_, put)| *put);
+        stored.extend(late.iter().map(|(thing, _)| **thing));
+        refused = still.iter().map(|(thing, _)| **thing).collect();
+    };
+    let unknown = 1 + stored.iter().chain(&refused).map(|(thing, _)| *thing).max().unwrap_or(0);
     assert!(full(&vessel.put(0, 200_000).unwrap_err()));
     assert_eq!(content(&assert_holds(vessel, &stored)), content(&before));
-    let unknown = stored.len() as u64 + refused.len() as u64;
     let outcome = vessel.group(|| {
         for &(thing, _) in &stored[10..30] {
             vessel.take(thing)?;
@@ -278,7 +292,7 @@ fn fill_and_empty<V: Vessel>(vessel: &V, full: fn(&Error) -> bool) {
         }
     });
     let put = put.count();
-    assert!(put > again.len() * 3 / 4, "room for {put} of {}", again.len());
+    assert!(put > again.len() / 2, "room for {put} of {}", again.len());
     assert_holds(vessel, &kept);
 
     // Full once more, then emptied as a whole.
@@ -288,7 +302,8 @@ fn fill_and_empty<V: Vessel>(vessel: &V, full: fn(&Error) -> bool) {
     assert!(assert_holds(vessel, &[]).used < before.used / 10);
     let again = fill(vessel, 0, full).stored;
     assert_holds(vessel, &again);
-    assert!(again.len() > stored.len() / 2, "{} things after {}", again.len(), stored.len());
+    let size = |things: &[(u64, usize)]| things.iter().map(|(_, size)| size).sum::<usize>();
+    assert!(size(&again) > size(&stored) / 2, "{} bytes after {}", size(&again), size(&stored));
 }
 
 fn is_full(error: &Error) -> bool {
