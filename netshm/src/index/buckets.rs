@@ -276,7 +276,7 @@ impl Image {
 
     /// The used cells.
     #[inline]
-    pub(super) fn used(&self) -> Cells {
+    fn used(&self) -> Cells {
         match self.form {
             Form::Records => Cells::of(|cell| !Cell(self.words[cell]).is_empty()),
             Form::Pairs => self.tags().used(),
@@ -285,7 +285,7 @@ impl Image {
 
     /// What a used cell holds.
     #[inline]
-    pub(super) fn content(&self, cell: usize) -> Content {
+    fn content(&self, cell: usize) -> Content {
         match self.form {
             Form::Records => Content::Record(Cell(self.words[cell])),
             Form::Pairs => {
@@ -296,6 +296,7 @@ impl Image {
     }
 
     /// The used cells and what they hold.
+    #[inline]
     pub(crate) fn contents(&self) -> impl Iterator<Item = (usize, Content)> {
         self.used().map(|cell| (cell, self.content(cell)))
     }

@@ -8,7 +8,7 @@ use crate::heap::Memory;
 use crate::layout::StripeAt;
 use crate::layout::bucket::{CELLS, Cells, Form};
 use crate::layout::run::{RUN_HEADER, RunAt, Use};
-use crate::store::Change;
+use crate::store::{Change, Store};
 use crate::{Error, Result};
 
 /// Keys for each four buckets at which the index grows: fifteen fill a little more than half of the cells.
@@ -76,14 +76,8 @@ fn split(change: &mut Change<'_>, stripe: u32, at: StripeAt, buckets: u64) -> Re
     if chain.link() != 0 {
         return split_chain(change, stripe, at, buckets, chain);
     }
-    let (image, mut going, mut gone) = (chain.image(), Packed::new(chain.form()), Cells::NONE);
-    for cell in image.used() {
-        let content = image.content(cell);
-        if content.hash_bits(change.target()) & (1 << level) != 0 {
-            going.push(content);
-            gone = gone.with(cell);
-        }
-    }
+    let mut going = Packed::new(chain.form());
+    let gone = going.take_from(change.target(), &chain.image(), 1 << level);
     let bucket = new_bucket(change, stripe, at, buckets)?;
     going.fill_fresh(change, stripe, bucket)?;
     clear_cells(change, chain.at(), gone)?;
@@ -92,17 +86,10 @@ fn split(change: &mut Change<'_>, stripe: u32, at: StripeAt, buckets: u64) -> Re
 
 /// As [`split`], for a bucket with overflow buckets.
 fn split_chain(change: &mut Change<'_>, stripe: u32, at: StripeAt, buckets: u64, mut chain: Chain<'_>) -> Result<()> {
-    let level = buckets.ilog2();
     let (mut staying, mut going) = (Vec::new(), Packed::new(chain.form()));
     loop {
         let mut image = chain.image();
-        for cell in image.used() {
-            let content = image.content(cell);
-            if content.hash_bits(change.target()) & (1 << level) != 0 {
-                going.push(content);
-                image.clear(cell);
-            }
-        }
+        going.take_from(change.target(), &image, 1 << buckets.ilog2()).for_each(|cell| image.clear(cell));
         staying.push((chain.at(), image));
         if !chain.advance()? {
             break;
@@ -142,6 +129,19 @@ impl Packed {
 
     fn is_empty(&self) -> bool {
         self.cell == 0
+    }
+
+    /// Takes the contents of a bucket with that bit set in their hashes: the cells that they are in.
+    #[inline]
+    fn take_from(&mut self, store: &Store, bucket: &Image, bit: u64) -> Cells {
+        let mut taken = Cells::NONE;
+        for (cell, content) in bucket.contents() {
+            if content.hash_bits(store) & bit != 0 {
+                self.push(content);
+                taken = taken.with(cell);
+            }
+        }
+        taken
     }
 
     #[inline]
