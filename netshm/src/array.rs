@@ -183,11 +183,11 @@ impl<T: DataManager> Array<T> {
         let store = &self.handle.store;
         let spot = self.spot(index);
         if T::DIRECT {
-            let found = read::glance(store, spot.at, |view| {
+            let found = read::glance(store, spot.at, |view, stripe| {
                 if index >= view.store.array_len() {
                     return Err(Doubt);
                 }
-                directory::find(view.region(), self.elements(), spot)?
+                directory::find_in(view.region(), stripe, self.elements(), spot)?
                     .map(|words| glance_at::<T>(view, words))
                     .transpose()
             });

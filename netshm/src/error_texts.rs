@@ -172,7 +172,7 @@ fn unsupported_version() {
     fs::write(&x.0, content).unwrap();
     let text = x.text(Counts::options().manage(x.shm()));
     let expected = "posix:/x: written by another format: found version 77, build 0102030400000801, this program reads \
-                    version 2, build 0102030400000801";
+                    version 3, build 0102030400000801";
     assert_eq!(text, expected);
 }
 

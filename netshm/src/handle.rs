@@ -136,11 +136,15 @@ impl Handle {
     /// Encodes a key and finds its stripe.
     #[inline(always)]
     pub(crate) fn with_key<Q: Encode + ?Sized, R>(&self, key: &Q, f: impl FnOnce(Key<'_>) -> Result<R>) -> Result<R> {
-        self.encoded(key, |words| {
-            let hash = self.store.hash(words);
-            let stripe = self.store.stripe_of(hash);
-            f(Key { words, hash, stripe, at: self.store.geometry().stripe(stripe) })
-        })
+        self.encoded(key, |words| self.with_words(words, f))
+    }
+
+    /// Finds the stripe of an encoded key.
+    #[inline(always)]
+    pub(crate) fn with_words<R>(&self, words: &[u64], f: impl FnOnce(Key<'_>) -> Result<R>) -> Result<R> {
+        let hash = self.store.hash(words);
+        let stripe = self.store.stripe_of(hash);
+        f(Key { words, hash, stripe, at: self.store.geometry().stripe(stripe) })
     }
 
     /// Prepares a value for storing.
@@ -166,7 +170,7 @@ impl Handle {
 
     /// Encodes into private memory, on the stack if the size allows.
     #[inline(always)]
-    fn encoded<W: Encode + ?Sized, R>(&self, value: &W, f: impl FnOnce(&[u64]) -> Result<R>) -> Result<R> {
+    pub(crate) fn encoded<W: Encode + ?Sized, R>(&self, value: &W, f: impl FnOnce(&[u64]) -> Result<R>) -> Result<R> {
         let words = match W::FIXED {
             Some(words) => words,
             None => self.count(value)?,

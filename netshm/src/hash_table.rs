@@ -12,15 +12,16 @@ use crate::data::{DataManager, Encode, ObjectSchema, Schema, ShmKey};
 use crate::group::GroupError;
 use crate::handle::{Handle, glance_at, take_out};
 use crate::index::bindings::{Key, Payload};
-use crate::index::{self, Bindings, bindings};
+use crate::index::{self, Bindings, Found, bindings};
 use crate::layout::bucket::Form;
 use crate::layout::header::Kind;
 use crate::locking::Locking;
 use crate::options::ManageOptions;
+use crate::region::Doubt;
 use crate::stats::{self, Stats};
 use crate::store::Limits;
 use crate::store::create::{Shape, Spec};
-use crate::store::read;
+use crate::store::read::{self, View};
 use crate::whole;
 use crate::{Error, Result, Shm};
 
@@ -105,7 +106,10 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
             default: Vec::new(),
             element_words: 0,
             form: match schema {
-                ObjectSchema::HashTable { key, value } => Form::of(key.fixed_words(), value.fixed_words()),
+                ObjectSchema::HashTable { key, value } => {
+                    let words = |schema: &Schema| schema.fixed_words().map(|words| words as usize);
+                    Form::of(words(key), words(value))
+                }
                 _ => Form::Records,
             },
             show_default: &|_| String::new(),
@@ -207,27 +211,47 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         K: Borrow<Q>,
         Q: Encode + ?Sized,
     {
-        self.with_key(key, |key| {
-            if V::DIRECT {
-                let found = read::glance(&self.handle.store, key.at, |view| {
-                    let found = index::find(view.region(), key.at, key.hash, key.words)?;
-                    found.map(|found| glance_at::<V>(view, found.record.value())).transpose()
-                });
-                if let Some(found) = found {
-                    return Ok(found);
-                }
+        self.handle.encoded(key, |words| {
+            if V::DIRECT
+                && let Some(found) = self.glance(words, |view, found| glance_at::<V>(view, found.record.value()))
+            {
+                return Ok(found);
             }
-            self.find_with_care(key)
+            self.find_with_care(words)
+        })
+    }
+
+    /// Looks a key up at a glance: what `then` makes of it, if nothing stands against that.
+    #[inline(always)]
+    fn glance<R>(
+        &self,
+        key: &[u64],
+        then: impl Fn(View<'_>, &Found<'_>) -> Result<R, Doubt> + Copy,
+    ) -> Option<Option<R>> {
+        let store = &*self.handle.store;
+        let mut form = store.geometry().form;
+        if const { matches!(Form::of(K::FIXED, V::FIXED), Form::Pairs) } {
+            if form != Form::Pairs {
+                return None;
+            }
+            // As a constant, it spares the cases of the other.
+            form = Form::Pairs;
+        }
+        let hash = store.hash(key);
+        read::glance(store, store.geometry().stripe(store.stripe_of(hash)), move |view, stripe| {
+            index::find_and(view.region(), form, stripe, hash, key, move |found| then(view, found))
         })
     }
 
     #[inline(never)]
-    fn find_with_care(&self, key: Key<'_>) -> Result<Option<V>> {
-        let raw = read::read(&self.handle.store, self.handle.limits, key.stripe, |view| {
-            match index::find(view.region(), key.at, key.hash, key.words)? {
-                None => Ok(None),
-                Some(found) => take_out::<V>(view, found.record.value()).map(Some),
-            }
+    fn find_with_care(&self, key: &[u64]) -> Result<Option<V>> {
+        let raw = self.handle.with_words(key, |key| {
+            read::read(&self.handle.store, self.handle.limits, key.stripe, |view| {
+                match index::find(view.region(), key.at, key.hash, key.words)? {
+                    None => Ok(None),
+                    Some(found) => take_out::<V>(view, found.record.value()).map(Some),
+                }
+            })
         })?;
         raw.map(|raw| self.handle.finish(raw)).transpose()
     }
@@ -267,7 +291,17 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         K: Borrow<Q>,
         Q: Encode + ?Sized,
     {
-        self.with_key(key, |key| {
+        self.handle.encoded(key, |words| {
+            if let Some(found) = self.glance(words, |_, _| Ok(())) {
+                return Ok(found.is_some());
+            }
+            self.contains_with_care(words)
+        })
+    }
+
+    #[inline(never)]
+    fn contains_with_care(&self, key: &[u64]) -> Result<bool> {
+        self.handle.with_words(key, |key| {
             read::read(&self.handle.store, self.handle.limits, key.stripe, |view| {
                 Ok(index::find(view.region(), key.at, key.hash, key.words)?.is_some())
             })

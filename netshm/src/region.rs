@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::events;
 use crate::layout::header::HEADER_BYTES;
-use crate::layout::{Geometry, Place, Place32, WORD};
+use crate::layout::{Geometry, Place, Place32, STRIPE_WORDS, StripeAt, WORD};
 use crate::os::map::Mapping;
 use crate::os::{copy, file};
 use crate::shm::Object;
@@ -138,9 +138,15 @@ impl Region {
         debug_assert!(first.0.is_multiple_of(WORD));
         assert!(self.are_fields::<N>(first));
         // SAFETY: so the words lie inside the mapping.
-        let pointer = unsafe { self.map.as_ptr().add(first.0 as usize) };
+        let pointer = unsafe { self.start().add(first.0 as usize) };
         // SAFETY: the words are mapped, aligned, live as long as `self`, and are accessed as 64-bit atomics only.
         Fields { first, words: unsafe { &*pointer.cast() } }
+    }
+
+    /// All fields of a stripe but its lock word.
+    #[inline(always)]
+    pub(crate) fn stripe(&self, stripe: StripeAt) -> StripeFields<'_> {
+        StripeFields { at: stripe, fields: self.fields(stripe.sequence()) }
     }
 
     /// Whether so many words from a place on lie in front of the data area.
@@ -157,7 +163,7 @@ impl Region {
         debug_assert!(place.0.is_multiple_of(4));
         assert!(place.0 < self.geometry.data_start());
         // SAFETY: the assertion puts the offset inside the mapping (invariants 1 and 2).
-        let pointer = unsafe { self.map.as_ptr().add(place.0 as usize) };
+        let pointer = unsafe { self.start().add(place.0 as usize) };
         // SAFETY: the place is mapped, aligned, lives as long as `self`, and is accessed as 32-bit atomic only.
         unsafe { AtomicU32::from_ptr(pointer.cast()) }
     }
@@ -192,6 +198,18 @@ impl Region {
         Ok(self.slice(offset, count))
     }
 
+    /// So many words of the data area in a row.
+    #[inline(always)]
+    pub(crate) fn array_or<const N: usize, E: Fault>(&self, offset: u64) -> Result<&[AtomicU64; N], E> {
+        if !self.is_inside(offset, N as u64) {
+            E::look_again(self, offset, N as u64)?;
+        }
+        // SAFETY: the words have been checked to lie inside the mapping.
+        let pointer = unsafe { self.start().add(offset as usize) };
+        // SAFETY: the words are mapped, aligned, live as long as `self`, and are accessed as 64-bit atomics only.
+        Ok(unsafe { &*pointer.cast() })
+    }
+
     /// The word at an offset, and all that follow it in the part of the object that is known to be there.
     #[inline(always)]
     pub(crate) fn words_from<E: Fault>(&self, offset: u64) -> Result<(&AtomicU64, &[AtomicU64]), E> {
@@ -220,11 +238,20 @@ impl Region {
         Ok(self.at(offset))
     }
 
+    /// Where the mapping starts.
+    #[inline(always)]
+    fn start(&self) -> *mut u8 {
+        let start = self.map.as_ptr();
+        // SAFETY: nothing is mapped at address 0; told to the compiler, lest it look for that in each reference.
+        unsafe { std::hint::assert_unchecked(!start.is_null()) };
+        start
+    }
+
     /// An offset that has been checked.
     #[inline(always)]
     fn at(&self, offset: u64) -> &AtomicU64 {
         // SAFETY: all callers have checked that the word lies inside the mapping.
-        let pointer = unsafe { self.map.as_ptr().add(offset as usize) };
+        let pointer = unsafe { self.start().add(offset as usize) };
         // SAFETY: the word is mapped, aligned, lives as long as `self`, and is accessed as 64-bit atomic only.
         unsafe { AtomicU64::from_ptr(pointer.cast()) }
     }
@@ -233,7 +260,7 @@ impl Region {
     #[inline(always)]
     fn slice(&self, offset: u64, count: u64) -> &[AtomicU64] {
         // SAFETY: all callers have checked that the words lie inside the mapping.
-        let pointer = unsafe { self.map.as_ptr().add(offset as usize) };
+        let pointer = unsafe { self.start().add(offset as usize) };
         // SAFETY: the words are mapped, aligned, live as long as `self`, and are accessed as 64-bit atomics only.
         unsafe { std::slice::from_raw_parts(pointer.cast::<AtomicU64>(), count as usize) }
     }
@@ -248,8 +275,7 @@ impl Region {
     /// Whether so many words from `offset` on lie in the data area, as far as it is known to reach.
     #[inline(always)]
     fn is_inside(&self, offset: u64, count: u64) -> bool {
-        let (index, known) = (self.index_of(offset), self.known.load(Ordering::Relaxed));
-        index <= known && count <= known - index
+        self.known.load(Ordering::Relaxed).checked_sub(self.index_of(offset)).is_some_and(|rest| count <= rest)
     }
 
     /// How far the object is known to reach.
@@ -347,6 +373,27 @@ impl<'a, const N: usize> Fields<'a, N> {
     #[inline(always)]
     pub(crate) fn are_zero(self) -> bool {
         self.words.iter().fold(0, |bits, word| bits | word.load(Ordering::Relaxed)) == 0
+    }
+}
+
+/// The fields of a stripe, but for its lock word.
+#[derive(Clone, Copy)]
+pub(crate) struct StripeFields<'a> {
+    at: StripeAt,
+    fields: Fields<'a, { STRIPE_WORDS - 1 }>,
+}
+
+impl<'a> StripeFields<'a> {
+    /// Where the stripe lies.
+    #[inline(always)]
+    pub(crate) fn at(self) -> StripeAt {
+        self.at
+    }
+
+    /// One of its fields.
+    #[inline(always)]
+    pub(crate) fn field(self, place: Place) -> &'a AtomicU64 {
+        self.fields.at(place)
     }
 }
 

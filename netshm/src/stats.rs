@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use crate::handle::Handle;
 use crate::index;
-use crate::layout::PROCESSES;
 use crate::layout::header::{self, Kind};
+use crate::layout::{PROCESSES, WORD};
 use crate::{Locking, Result};
 
 /// Figures about an object: `stats()` of a table or an array. They are taken one after the other without a lock, so
@@ -80,7 +80,7 @@ pub(crate) fn stats(handle: &Handle) -> Result<Stats> {
         }
     }
     let taken = |count: u32, owner: &dyn Fn(u32) -> u32| (0..count).filter(|i| owner(*i) != 0).count() as u32;
-    let cells = buckets as f64 * crate::layout::bucket::CELLS as f64;
+    let cells = buckets as f64 * geometry.form.cells() as f64;
     let mean = keys as f64 / f64::from(geometry.stripes);
     Ok(Stats {
         keys,
@@ -88,7 +88,7 @@ pub(crate) fn stats(handle: &Handle) -> Result<Stats> {
         elements: if is_array { store.array_len() } else { 0 },
         size: region.file_size()?,
         max_size: geometry.max_size,
-        index: buckets.saturating_mul(geometry.form.bytes()),
+        index: buckets.saturating_mul(geometry.form.words() as u64 * WORD),
         load: if buckets == 0 { 0.0 } else { keys as f64 / cells },
         skew: if keys == 0 { 1.0 } else { fullest as f64 / mean },
         chunks,

@@ -6,9 +6,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::blocks::Blocks;
 use super::runs::RunMap;
 use super::{Decodes, Report};
+use crate::Error;
 use crate::index::{Chain, Content, MOST_BUCKETS, Record, bucket_of, segment_of};
 use crate::layout::WORD;
-use crate::layout::run::{RUN_HEADER, Use};
+use crate::layout::run::{RUN_HEADER, RunAt, Use};
 use crate::os::copy;
 use crate::store::Store;
 
@@ -44,6 +45,10 @@ impl Check<'_> {
                 Some(bytes) => {
                     report.index += bytes - RUN_HEADER;
                     report.overhead += RUN_HEADER;
+                    let noted = RunAt(start - RUN_HEADER).buckets();
+                    if region.word(noted.0).is_ok_and(|buckets| buckets.load(Relaxed) != size) {
+                        report.finding(noted.0, "a segment of the index has room for another number of buckets");
+                    }
                 }
                 None => report.finding(at.segment(segment).0, "a segment of the index is not where it should be"),
             }
@@ -87,9 +92,15 @@ impl Check<'_> {
             }
         };
         loop {
-            let image = chain.image();
+            let image = match chain.image() {
+                Ok(image) => image,
+                Err(error) => {
+                    report.finding(chain.at().cells, error.to_string());
+                    return (keys, bindings);
+                }
+            };
             if image.has_stray_bits() {
-                report.finding(chain.at(), "an empty cell keeps bits of a hash");
+                report.finding(chain.at().cells, "an empty cell keeps bits of a hash");
             }
             for (cell, content) in image.contents() {
                 let newest = content.newest(chain.at(), cell);
@@ -97,23 +108,24 @@ impl Check<'_> {
                 (keys, bindings) = (keys + 1, bindings + behind);
                 let Some(key) = key else { continue };
                 if known.contains(&key) {
-                    report.finding(chain.at(), "a key has two cells");
+                    report.finding(chain.at().cells, "a key has two cells");
                 }
                 known.push(key);
             }
-            let link = chain.link();
+            let link = image.link();
             if link == 0 {
                 return (keys, bindings);
             }
             match blocks.refer(link) {
                 Some(bytes) => report.index += bytes,
                 None => {
-                    report.finding(chain.at(), "a bucket's chain leads to no block of the stripe, or in a circle");
+                    report
+                        .finding(chain.at().cells, "a bucket's chain leads to no block of the stripe, or in a circle");
                     return (keys, bindings);
                 }
             }
-            if let Err(error) = chain.advance() {
-                report.finding(chain.at(), error.to_string());
+            if let Err(error) = chain.advance::<Error>() {
+                report.finding(chain.at().cells, error.to_string());
                 return (keys, bindings);
             }
         }

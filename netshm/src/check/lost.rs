@@ -1,12 +1,13 @@
 //! Used blocks and segments, whether anything refers to them or not.
 
-use std::ops::Range;
+use std::sync::atomic::Ordering::Relaxed;
 
 use super::Report;
 use super::blocks::Blocks;
 use super::runs::RunMap;
 use crate::Result;
-use crate::layout::run::Use;
+use crate::index::MOST_BUCKETS;
+use crate::layout::run::{RUN_HEADER, RunAt, Use};
 use crate::store::Store;
 
 /// What the stripes of an object use, as far as its runs and chunks can be walked.
@@ -25,8 +26,15 @@ impl<'a> UsedBlocks<'a> {
         Blocks::read(self.store.region(), stripe, &mut self.runs, &mut Report::default()).used().collect()
     }
 
-    /// Where the segments of a stripe's index lie.
-    pub(crate) fn segments(&self, stripe: u32) -> Vec<Range<u64>> {
-        self.runs.contents(Use::Segment, stripe).collect()
+    /// Where the segments of a stripe's index lie, and how many buckets they have room for.
+    pub(crate) fn segments(&self, stripe: u32) -> Vec<(u64, u64)> {
+        let form = self.store.geometry().form;
+        let segments = self.runs.contents(Use::Segment, stripe).filter_map(|content| {
+            let run = RunAt(content.start - RUN_HEADER);
+            let buckets = self.store.region().word(run.buckets().0).ok()?.load(Relaxed);
+            let fit = buckets <= MOST_BUCKETS && form.segment_bytes(buckets) <= content.end - content.start;
+            fit.then_some((content.start, buckets))
+        });
+        segments.collect()
     }
 }

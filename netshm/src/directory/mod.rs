@@ -16,7 +16,7 @@ use crate::heap::Memory;
 use crate::index::Record;
 use crate::index::bindings::{Payload, write_record};
 use crate::layout::{DENSE, Geometry, Place, StripeAt};
-use crate::region::{Fault, Region};
+use crate::region::{Fault, Region, StripeFields};
 use crate::store::Change;
 use crate::{Error, Result};
 
@@ -112,8 +112,19 @@ impl Elements {
 
 /// The stored words of an element; `None` if it has never been written.
 #[inline]
-pub(crate) fn find<E: Fault>(region: &Region, elements: Elements, spot: Spot) -> Result<Option<&[AtomicU64]>, E> {
-    let Some(chunk) = find_chunk(region, spot.at, spot.chunk)? else { return Ok(None) };
+pub(crate) fn find(region: &Region, elements: Elements, spot: Spot) -> Result<Option<&[AtomicU64]>> {
+    find_in(region, region.stripe(spot.at), elements, spot)
+}
+
+/// As [`find`], in a stripe whose fields are at hand.
+#[inline(always)]
+pub(crate) fn find_in<'a, E: Fault>(
+    region: &'a Region,
+    stripe: StripeFields<'_>,
+    elements: Elements,
+    spot: Spot,
+) -> Result<Option<&'a [AtomicU64]>, E> {
+    let Some(chunk) = find_chunk(region, stripe, spot.chunk)? else { return Ok(None) };
     let place = spot.place(chunk);
     let words = match spot.words {
         // One compare is enough.
@@ -131,13 +142,13 @@ pub(crate) fn find<E: Fault>(region: &Region, elements: Elements, spot: Spot) ->
 
 /// Address of the record that holds a chunk.
 #[inline]
-fn find_chunk<E: Fault>(region: &Region, at: StripeAt, chunk: u64) -> Result<Option<u64>, E> {
-    let fields = region.fields::<7>(at.buckets());
-    let height = fields.at(at.buckets()).load(Relaxed);
+fn find_chunk<E: Fault>(region: &Region, stripe: StripeFields<'_>, chunk: u64) -> Result<Option<u64>, E> {
+    let at = stripe.at();
+    let height = stripe.field(at.buckets()).load(Relaxed);
     if !reaches(region, at, height, chunk)? {
         return Ok(None);
     }
-    let mut node = fields.at(at.segment(0)).load(Relaxed);
+    let mut node = stripe.field(at.segment(0)).load(Relaxed);
     let mut shift = height as u32 * FANOUT_BITS;
     while node != 0 {
         shift -= FANOUT_BITS;
@@ -224,7 +235,8 @@ pub(crate) fn set_record(
 /// Address of the record that holds the chunk of an element, which is added if it is not there.
 #[inline(always)]
 fn chunk_of(change: &mut Change<'_>, elements: Elements, spot: Spot, default: &[u64]) -> Result<u64> {
-    match find_chunk::<Error>(change.target().region(), spot.at, spot.chunk)? {
+    let region = change.target().region();
+    match find_chunk::<Error>(region, region.stripe(spot.at), spot.chunk)? {
         Some(chunk) => Ok(chunk),
         None => {
             let pattern = if elements.dense.is_some() { default } else { &[0] };

@@ -117,7 +117,7 @@ fn reset_tail(change: &mut Change<'_>, elements: Elements, default: &[u64], leng
     while index & ((1 << elements.bits) - 1) != 0 {
         let spot = elements.spot(region.geometry(), index);
         let at = region.geometry().stripe(spot.stripe);
-        let Some(chunk) = find_chunk(region, at, spot.chunk)? else { return Ok(()) };
+        let Some(chunk) = find_chunk(region, region.stripe(at), spot.chunk)? else { return Ok(()) };
         let place = spot.place(chunk);
         if elements.dense.is_some() {
             store_words(change, place, default)?;

@@ -1,13 +1,12 @@
 //! Changes to the bindings of a key.
 
-use super::buckets::{Chain, Content, Image, bucket_of, cell_at, clear_cells, value_place};
-use super::{Found, Record};
+use super::buckets::{Chain, Content, Image, bucket_of, clear_cells, set_link};
+use super::{Found, Record, Sought, find, seek};
 use crate::heap::Memory;
-use crate::layout::bucket::{Cell, Cells, Form, LINK, Tag, Tags};
+use crate::layout::bucket::{BucketAt, Cell, Cells, Form, Tag, Tags};
 use crate::layout::record::Lengths;
 use crate::layout::{MAX_VALUE, Place, StripeAt};
 use crate::os::copy;
-use crate::region::Region;
 use crate::store::Change;
 use crate::{Error, Result};
 
@@ -44,37 +43,31 @@ pub(crate) struct Key<'a> {
     pub(crate) at: StripeAt,
 }
 
-/// Looks a key up, for a change.
-fn find<'a>(region: &'a Region, at: StripeAt, hash: u64, key: &[u64]) -> Result<Option<Found<'a>>> {
-    super::find(region, at, hash, key)
-}
-
 /// Pushes a binding, which hides the older ones.
 pub(crate) fn add(change: &mut Change<'_>, key: Key<'_>, value: Payload<'_>) -> Result<()> {
     change.write_stripe(key.stripe)?;
-    match find(change.target().region(), key.at, key.hash, key.words)? {
-        None => add_key(change, key, value),
-        Some(found) => cover(change, key, value, &found),
+    match seek(change.target().region(), key.at, key.hash, key.words)? {
+        Sought::Missing(bucket) => add_key(change, key, value, bucket),
+        Sought::Found(found) => cover(change, key, value, &found),
     }
 }
 
 /// Changes the newest binding, or adds one.
 pub(crate) fn replace(change: &mut Change<'_>, key: Key<'_>, value: Payload<'_>) -> Result<()> {
     change.write_stripe(key.stripe)?;
-    match find(change.target().region(), key.at, key.hash, key.words)? {
-        None => add_key(change, key, value),
-        Some(found) => overwrite(change, key, value, &found),
+    match seek(change.target().region(), key.at, key.hash, key.words)? {
+        Sought::Missing(bucket) => add_key(change, key, value, bucket),
+        Sought::Found(found) => overwrite(change, key, value, &found),
     }
 }
 
 /// Adds a binding if the key has none: whether it did.
 pub(crate) fn add_if_absent(change: &mut Change<'_>, key: Key<'_>, value: Payload<'_>) -> Result<bool> {
     change.write_stripe(key.stripe)?;
-    if find(change.target().region(), key.at, key.hash, key.words)?.is_some() {
-        return Ok(false);
+    match seek(change.target().region(), key.at, key.hash, key.words)? {
+        Sought::Missing(bucket) => add_key(change, key, value, bucket).map(|()| true),
+        Sought::Found(_) => Ok(false),
     }
-    add_key(change, key, value)?;
-    Ok(true)
 }
 
 /// Pops the newest binding: whether there was one.
@@ -137,14 +130,17 @@ fn cover(change: &mut Change<'_>, key: Key<'_>, value: Payload<'_>, found: &Foun
     change.set_field(key.at.hidden(), hidden.wrapping_add(1))
 }
 
-/// Adds a key that is not there.
-fn add_key(change: &mut Change<'_>, key: Key<'_>, value: Payload<'_>) -> Result<()> {
+/// Adds a key that is not there, to that bucket if it has room.
+fn add_key(change: &mut Change<'_>, key: Key<'_>, value: Payload<'_>, bucket: Option<BucketAt>) -> Result<()> {
     let content = content(change, key, value)?;
     if change.field(key.at.buckets()) == 0 {
         super::resize::start(change, key.stripe, key.at)?;
     }
     let buckets = change.field(key.at.buckets());
-    enter(change, key, content, buckets)?;
+    match bucket.map(|bucket| Ok((bucket, content.room(change.target().region(), bucket)?))).transpose()? {
+        Some((bucket, Some(cell))) => content.store(change, bucket, cell)?,
+        _ => enter(change, key, content, buckets)?,
+    }
     let keys = change.field(key.at.keys()).wrapping_add(1);
     change.set_field(key.at.keys(), keys)?;
     super::resize::grow(change, key.stripe, key.at, buckets, keys)
@@ -176,18 +172,18 @@ fn content(change: &mut Change<'_>, key: Key<'_>, value: Payload<'_>) -> Result<
 /// Makes the cell of a key lead to a record.
 fn lead_to(change: &mut Change<'_>, found: &Found<'_>, hash: u64, record: u64) -> Result<()> {
     match change.target().geometry().form {
-        Form::Records => change.store(cell_at(found.bucket, found.cell), Cell::new(record, hash).0),
+        Form::Records => change.store(found.bucket.cell(found.cell), Cell::new(record, hash).0),
         Form::Pairs => set_pair(change, found, Tag::new(hash, true), record),
     }
 }
 
 /// Changes the tag and the value word of a cell.
 fn set_pair(change: &mut Change<'_>, found: &Found<'_>, tag: Tag, value: u64) -> Result<()> {
-    let tags = Tags(change.load(Place(found.bucket))?);
+    let tags = Tags(change.load(Place(found.bucket.tags))?);
     if tags.tag(found.cell) != tag {
-        change.store(Place(found.bucket), tags.with(found.cell, tag).0)?;
+        change.store(Place(found.bucket.tags), tags.with(found.cell, tag).0)?;
     }
-    change.store(value_place(found.bucket, found.cell), value)
+    change.store(found.bucket.value(found.cell), value)
 }
 
 /// Frees a binding's record, if it is one.
@@ -243,30 +239,36 @@ pub(crate) fn write_record(
 }
 
 /// Enters a new key into its bucket's chain.
+#[inline(never)]
 fn enter(change: &mut Change<'_>, key: Key<'_>, content: Content, buckets: u64) -> Result<()> {
     let region = change.target().region();
     let mut chain = Chain::of(region, key.at, buckets, bucket_of(key.hash, buckets))?;
     loop {
-        if let Some(cell) = chain.free_cell() {
-            return content.store(change, &chain, cell);
+        if let Some(cell) = content.room(region, chain.at())? {
+            return content.store(change, chain.at(), cell);
         }
         if !chain.advance()? {
-            let mut image = Image::empty(chain.form());
-            image.put(0, content);
-            let overflow = overflow_bucket(change, key.stripe, &image)?;
-            return change.store(link_of(chain.at()), overflow);
+            return enter_behind(change, key.stripe, content, &chain);
         }
     }
+}
+
+/// Enters a new key into a new overflow bucket, behind one that is full.
+#[inline(never)]
+fn enter_behind(change: &mut Change<'_>, stripe: u32, content: Content, full: &Chain<'_>) -> Result<()> {
+    let mut image = Image::empty(full.form());
+    image.put(content);
+    if full.form() == Form::Pairs {
+        // The last cell has to make room for the link.
+        image.put(full.image()?.content(full.form().cells() - 1));
+    }
+    let overflow = overflow_bucket(change, stripe, &image)?;
+    set_link(change, full.at(), overflow)
 }
 
 /// Makes an overflow bucket: the address of its record.
 pub(super) fn overflow_bucket(change: &mut Change<'_>, stripe: u32, image: &Image) -> Result<u64> {
     write_record(change, stripe, &[], Payload::Words(image.words()), 0)
-}
-
-/// Where a bucket keeps the link to the next one of its chain.
-fn link_of(bucket: u64) -> Place {
-    Place(bucket + LINK as u64 * 8)
 }
 
 fn pop(change: &mut Change<'_>, key: Key<'_>, found: &Found<'_>) -> Result<()> {
@@ -302,11 +304,11 @@ fn drop_key(change: &mut Change<'_>, stripe: u32, at: StripeAt, found: &Found<'_
     let keys = change.field(at.keys());
     change.set_field(at.keys(), keys.saturating_sub(1))?;
     if let Some(before) = found.before
-        && Image::of(change.target().region(), found.bucket)?.is_empty()
+        && let emptied = Image::of(change.target().region(), found.bucket)?
+        && emptied.is_empty()
     {
-        let next = change.load(link_of(found.bucket))?;
-        change.store(link_of(before), next)?;
-        change.free_record(stripe, found.bucket - 8);
+        set_link(change, before, emptied.link())?;
+        change.free_record(stripe, found.bucket.record(emptied.form()));
     }
     super::resize::shrink(change, stripe, at)
 }

@@ -5,10 +5,11 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use crate::Result;
 use crate::heap::Memory;
-use crate::layout::bucket::{CELLS, Cell, Cells, Form, LINK, MOST_WORDS, Tag, Tags, before_pair};
+use crate::layout::bucket::{BucketAt, Cell, Cells, Form, MOST_WORDS, PAIR_WORDS, Tag, Tags};
 use crate::layout::record::Head;
 use crate::layout::{Place, SEGMENTS, StripeAt};
-use crate::region::{Fault, Region};
+use crate::os::copy;
+use crate::region::{Fault, Region, StripeFields};
 use crate::store::{Change, Store};
 
 use super::PAIR;
@@ -17,6 +18,8 @@ use super::PAIR;
 const FIRST: u64 = 4;
 /// The most buckets that a stripe can have: cells keep hash bits for so many.
 pub(crate) const MOST_BUCKETS: u64 = 1 << Cell::HASH_BITS;
+/// Cells that a bucket has beside a link.
+pub(super) const CELLS: usize = 7;
 /// The longest chain; hash values that agree in so many keys do not happen by themselves.
 const LONGEST_CHAIN: u32 = 1 << 20;
 
@@ -30,134 +33,165 @@ pub(crate) fn bucket_of(hash: u64, buckets: u64) -> u64 {
 }
 
 /// The segment that a bucket lies in, its place there, and how many buckets the segment has.
-#[inline]
+#[inline(always)]
 pub(crate) fn segment_of(bucket: u64) -> (u32, u64, u64) {
-    if bucket < 4 * FIRST {
-        return ((bucket / FIRST) as u32, bucket % FIRST, FIRST);
-    }
-    let doubling = bucket.ilog2() - (4 * FIRST).ilog2();
-    let size = FIRST << doubling;
-    (4 + doubling * 4 + ((bucket / size) & 3) as u32, bucket & (size - 1), size)
+    // As if so many buckets came before: then the topmost bit tells the size, and the two bits after it, which of four.
+    let number = bucket + 4 * FIRST;
+    let shift = number.ilog2() - 2;
+    let segment = 4 * shift + (number >> shift) as u32 - (4 * FIRST.ilog2() + 4);
+    (segment, number & ((1 << shift) - 1), 1 << shift)
 }
 
-const _: () = assert!(4 + (MOST_BUCKETS.ilog2() - 4) * 4 <= SEGMENTS);
+const _: () = assert!((MOST_BUCKETS.ilog2() - 3) * 4 <= SEGMENTS);
+
+/// Keys and values of a bucket.
+type Pairs<'a> = &'a [[AtomicU64; PAIR_WORDS]];
 
 /// A bucket and the overflow buckets behind it.
 pub(crate) struct Chain<'a> {
     region: &'a Region,
-    at: u64,
+    at: BucketAt,
     form: Form,
-    words: &'a [AtomicU64],
-    before: Option<u64>,
+    before: Option<BucketAt>,
     steps: u32,
 }
 
 impl<'a> Chain<'a> {
     /// The chain of a bucket.
-    #[inline(always)]
     pub(crate) fn of(region: &'a Region, stripe: StripeAt, buckets: u64, bucket: u64) -> Result<Self> {
-        Self::of_or(region, stripe, buckets, bucket)
+        Self::of_or(region, region.geometry().form, region.stripe(stripe), buckets, bucket)
     }
 
     #[inline(always)]
-    pub(super) fn of_or<E: Fault>(region: &'a Region, stripe: StripeAt, buckets: u64, bucket: u64) -> Result<Self, E> {
+    pub(super) fn of_or<E: Fault>(
+        region: &'a Region,
+        form: Form,
+        stripe: StripeFields<'_>,
+        buckets: u64,
+        bucket: u64,
+    ) -> Result<Self, E> {
         if buckets > MOST_BUCKETS {
-            return Err(E::corrupt(region, stripe.buckets().0, "a stripe has more buckets than there can be"));
+            return Err(E::corrupt(region, stripe.at().buckets().0, "a stripe has more buckets than there can be"));
         }
-        let at = address_of(region, stripe, bucket);
-        let form = region.geometry().form;
-        Ok(Chain { region, at, form, words: region.words_or(at, form.words() as u64)?, before: None, steps: 0 })
+        Ok(Chain { region, at: bucket_at(form, stripe, bucket), form, before: None, steps: 0 })
     }
 
-    /// Address of the present bucket.
-    #[inline]
-    pub(crate) fn at(&self) -> u64 {
+    #[inline(always)]
+    pub(super) fn region(&self) -> &'a Region {
+        self.region
+    }
+
+    /// Where the present bucket lies.
+    #[inline(always)]
+    pub(crate) fn at(&self) -> BucketAt {
         self.at
     }
 
     /// The bucket that leads to the present one.
-    #[inline]
-    pub(crate) fn before(&self) -> Option<u64> {
+    #[inline(always)]
+    pub(crate) fn before(&self) -> Option<BucketAt> {
         self.before
     }
 
-    /// Words of the present bucket.
-    #[inline]
-    pub(crate) fn words(&self) -> &'a [AtomicU64] {
-        self.words
-    }
-
-    /// Words of the present bucket, if it is one of pairs.
-    #[inline(always)]
-    pub(crate) fn pairs(&self) -> &'a [AtomicU64; MOST_WORDS] {
-        self.words.first_chunk().unwrap_or_else(|| unreachable!("asked for by form only"))
-    }
-
     /// The form of the buckets.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn form(&self) -> Form {
         self.form
     }
 
-    /// A copy of the present bucket.
-    pub(crate) fn image(&self) -> Image {
-        Image::copied(self.form, self.words)
+    /// The cells of the present bucket, if it leads to records, and the link behind them.
+    #[inline(always)]
+    pub(crate) fn records<E: Fault>(&self) -> Result<&'a [AtomicU64; Form::Records.cell_words()], E> {
+        records(self.region, self.at)
     }
 
     /// The tags of the present bucket, if it is one of pairs.
-    #[inline]
-    fn tags(&self) -> Tags {
-        Tags(self.words[0].load(Relaxed))
+    #[inline(always)]
+    pub(crate) fn tags<E: Fault>(&self) -> Result<Tags, E> {
+        tags(self.region, self.at)
     }
 
-    /// An unused cell of the present bucket.
-    #[inline]
-    pub(crate) fn free_cell(&self) -> Option<usize> {
-        match self.form {
-            Form::Records => self.words[..CELLS].iter().position(|word| Cell(word.load(Relaxed)).is_empty()),
-            Form::Pairs => self.tags().first_free(),
-        }
+    /// Keys and values of the present bucket, if it is one of pairs.
+    #[inline(always)]
+    pub(crate) fn pairs<E: Fault>(&self) -> Result<Pairs<'a>, E> {
+        let words: &[AtomicU64; Form::Pairs.cell_words()] = self.region.array_or(self.at.cells)?;
+        Ok(words.as_chunks().0)
+    }
+
+    /// A copy of the present bucket.
+    pub(crate) fn image(&self) -> Result<Image> {
+        Image::of(self.region, self.at)
     }
 
     /// Address of the overflow record behind the present bucket, or 0.
-    #[inline]
-    pub(crate) fn link(&self) -> u64 {
-        self.words[LINK].load(Relaxed)
+    #[inline(always)]
+    pub(crate) fn link<E: Fault>(&self) -> Result<u64, E> {
+        if self.form == Form::Pairs && !self.tags()?.has_link() {
+            return Ok(0);
+        }
+        Ok(self.region.word_or(link_of(self.form, self.at).0)?.load(Relaxed))
     }
 
     /// Goes on to the next overflow bucket.
     #[inline(always)]
-    pub(crate) fn advance(&mut self) -> Result<bool> {
-        self.advance_or()
-    }
-
-    #[inline(always)]
-    pub(super) fn advance_or<E: Fault>(&mut self) -> Result<bool, E> {
-        match self.link() {
+    pub(crate) fn advance<E: Fault>(&mut self) -> Result<bool, E> {
+        match self.link()? {
             0 => Ok(false),
             link => self.follow(link),
         }
     }
 
+    #[inline(never)]
     fn follow<E: Fault>(&mut self, link: u64) -> Result<bool, E> {
         self.steps += 1;
         let head = Head(self.region.word_or(link)?.load(Relaxed));
         if self.steps > LONGEST_CHAIN || head.is_free() || head.is_long() || head.lengths() != self.form.overflow() {
-            return Err(E::corrupt(self.region, self.at, "a bucket's chain leads astray"));
+            return Err(E::corrupt(self.region, self.at.cells, "a bucket's chain leads astray"));
         }
         self.before = Some(self.at);
-        self.at = link + 8;
-        self.words = self.region.words_or(self.at, self.form.words() as u64)?;
+        self.at = self.form.bucket_in(link);
         Ok(true)
     }
 }
 
+/// The cells of a bucket that leads to records, and the link behind them.
+#[inline(always)]
+fn records<E: Fault>(region: &Region, bucket: BucketAt) -> Result<&[AtomicU64; Form::Records.cell_words()], E> {
+    region.array_or(bucket.cells)
+}
+
+/// The tags of a bucket of pairs.
+#[inline(always)]
+fn tags<E: Fault>(region: &Region, bucket: BucketAt) -> Result<Tags, E> {
+    Ok(Tags(region.word_or(bucket.tags)?.load(Relaxed)))
+}
+
 /// Where a bucket lies, as the stripe's segments say. There are at most [`MOST_BUCKETS`].
 #[inline(always)]
-pub(super) fn address_of(region: &Region, stripe: StripeAt, bucket: u64) -> u64 {
-    let (segment, place, _) = segment_of(bucket);
-    let start = region.field(stripe.segment(segment)).load(Relaxed);
-    start.wrapping_add(place * region.geometry().form.bytes())
+pub(super) fn bucket_at(form: Form, stripe: StripeFields<'_>, bucket: u64) -> BucketAt {
+    let (segment, place, size) = segment_of(bucket);
+    form.bucket(stripe.field(stripe.at().segment(segment)).load(Relaxed), size, place)
+}
+
+/// The word of a bucket that leads to an overflow bucket; in one of pairs, only if the tags say so.
+fn link_of(form: Form, bucket: BucketAt) -> Place {
+    bucket.cell(form.link())
+}
+
+/// Makes a bucket lead to an overflow bucket, or to none if it is 0. In one of pairs this takes up the last cell.
+pub(super) fn set_link(change: &mut Change<'_>, bucket: BucketAt, link: u64) -> Result<()> {
+    let form = change.target().geometry().form;
+    if form == Form::Pairs {
+        let tags = Tags(change.load(Place(bucket.tags))?);
+        let linked = if link == 0 { tags.without_link() } else { tags.with_link() };
+        if linked != tags {
+            change.store(Place(bucket.tags), linked.0)?;
+        }
+        if link == 0 {
+            return Ok(());
+        }
+    }
+    change.store(link_of(form, bucket), link)
 }
 
 /// What a used cell holds.
@@ -187,7 +221,7 @@ impl Content {
     }
 
     /// The newest binding: the address of its record, or of the pair in the cell of a bucket.
-    pub(crate) fn newest(self, bucket: u64, cell: usize) -> u64 {
+    pub(crate) fn newest(self, bucket: BucketAt, cell: usize) -> u64 {
         match self {
             Content::Record(cell) => cell.record(),
             Content::Pair { tag, value, .. } if tag.is_stack() => value,
@@ -195,52 +229,50 @@ impl Content {
         }
     }
 
+    /// An unused cell of a bucket for it.
+    #[inline(always)]
+    pub(super) fn room(self, region: &Region, bucket: BucketAt) -> Result<Option<usize>> {
+        match self {
+            Content::Record(_) => {
+                let cells = records(region, bucket)?[..Form::Records.cells()].iter();
+                Ok(cells.map(|word| Cell(word.load(Relaxed))).position(Cell::is_empty))
+            }
+            Content::Pair { tag, .. } => Ok(tags(region, bucket)?.free_for(tag)),
+        }
+    }
+
     /// Puts it into an unused cell of a bucket.
     #[inline]
-    pub(super) fn store(self, change: &mut Change<'_>, chain: &Chain<'_>, cell: usize) -> Result<()> {
+    pub(super) fn store(self, change: &mut Change<'_>, bucket: BucketAt, cell: usize) -> Result<()> {
         match self {
-            Content::Record(content) => change.store(cell_at(chain.at(), cell), content.0),
+            Content::Record(content) => change.store(bucket.cell(cell), content.0),
             Content::Pair { tag, key, value } => {
-                let place = value_place(chain.at(), cell);
-                change.fill(Place(place.0 - 8), key)?;
-                change.fill(place, value)?;
-                change.store(Place(chain.at()), chain.tags().with(cell, tag).0)
+                change.fill(bucket.pair(cell), [key, value])?;
+                change.alter(Place(bucket.tags), |tags| Tags(tags).with(cell, tag).0)
             }
         }
     }
 }
 
 /// Empties cells of a bucket.
-pub(super) fn clear_cells(change: &mut Change<'_>, bucket: u64, mut cells: Cells) -> Result<()> {
+pub(super) fn clear_cells(change: &mut Change<'_>, bucket: BucketAt, mut cells: Cells) -> Result<()> {
     match change.target().geometry().form {
-        Form::Records => cells.try_for_each(|cell| change.store(cell_at(bucket, cell), 0)),
-        Form::Pairs => {
-            let tags = Tags(change.load(Place(bucket))?);
-            change.store(Place(bucket), cells.fold(tags, Tags::without).0)
-        }
+        Form::Records => cells.try_for_each(|cell| change.store(bucket.cell(cell), 0)),
+        Form::Pairs => change.alter(Place(bucket.tags), |tags| cells.fold(Tags(tags), Tags::without).0),
     }
 }
 
-/// Where a cell of the form [`Form::Records`] lies.
-pub(super) fn cell_at(bucket: u64, cell: usize) -> Place {
-    Place(bucket + cell as u64 * 8)
-}
-
-/// Where the value word of a cell of the form [`Form::Pairs`] lies, behind the key word.
-pub(super) fn value_place(bucket: u64, cell: usize) -> Place {
-    Place(bucket + (before_pair(cell) as u64 + 2) * 8)
-}
-
-/// The address of a pair, as of a binding: marked, and as if it were a record, whose head is in front of its key.
-#[inline]
-pub(super) fn pair_at(bucket: u64, cell: usize) -> u64 {
-    (bucket + before_pair(cell) as u64 * 8) | PAIR
+/// The address of a pair, as of a binding.
+#[inline(always)]
+pub(super) fn pair_at(bucket: BucketAt, cell: usize) -> u64 {
+    bucket.pair(cell).0 | PAIR
 }
 
 /// A private copy of a bucket.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Image {
     form: Form,
+    /// The tags, if it is one of pairs, then the cells.
     words: [u64; MOST_WORDS],
 }
 
@@ -250,22 +282,22 @@ impl Image {
     }
 
     /// A copy of the bucket at an address.
-    pub(crate) fn of(region: &Region, bucket: u64) -> Result<Self> {
+    pub(crate) fn of(region: &Region, bucket: BucketAt) -> Result<Self> {
         let form = region.geometry().form;
-        Ok(Self::copied(form, region.words(bucket, form.words() as u64)?))
-    }
-
-    fn copied(form: Form, stored: &[AtomicU64]) -> Self {
         let mut image = Image::empty(form);
-        image.words.iter_mut().zip(stored).for_each(|(word, stored)| *word = stored.load(Relaxed));
-        image
+        let (tags, cells) = image.words[..form.words()].split_at_mut(form.tag_words());
+        if let [tags] = tags {
+            *tags = region.word(bucket.tags)?.load(Relaxed);
+        }
+        copy::load_words(region.words(bucket.cells, cells.len() as u64)?, cells);
+        Ok(image)
     }
 
     pub(super) fn form(&self) -> Form {
         self.form
     }
 
-    /// All words of the bucket.
+    /// All words of the bucket, as an overflow bucket's record has them.
     pub(super) fn words(&self) -> &[u64] {
         &self.words[..self.form.words()]
     }
@@ -274,23 +306,28 @@ impl Image {
         Tags(self.words[0])
     }
 
+    /// Where key and value of a cell are, if it is a bucket of pairs.
+    fn pair(cell: usize) -> usize {
+        Form::Pairs.tag_words() + cell * PAIR_WORDS
+    }
+
     /// The used cells.
     #[inline]
     fn used(&self) -> Cells {
         match self.form {
-            Form::Records => Cells::of(|cell| !Cell(self.words[cell]).is_empty()),
+            Form::Records => Cells::of(self.form.cells(), |cell| !Cell(self.words[cell]).is_empty()),
             Form::Pairs => self.tags().used(),
         }
     }
 
     /// What a used cell holds.
     #[inline]
-    fn content(&self, cell: usize) -> Content {
+    pub(super) fn content(&self, cell: usize) -> Content {
         match self.form {
             Form::Records => Content::Record(Cell(self.words[cell])),
             Form::Pairs => {
-                let (tag, before) = (self.tags().tag(cell), before_pair(cell));
-                Content::Pair { tag, key: self.words[before + 1], value: self.words[before + 2] }
+                let pair = Self::pair(cell);
+                Content::Pair { tag: self.tags().tag(cell), key: self.words[pair], value: self.words[pair + 1] }
             }
         }
     }
@@ -314,8 +351,8 @@ impl Image {
     /// Whether an unused cell has bits set that should be clear.
     pub(crate) fn has_stray_bits(&self) -> bool {
         match self.form {
-            Form::Records => self.words[..CELLS].iter().any(|word| Cell(*word).is_empty() && *word != 0),
-            Form::Pairs => self.used().fold(self.tags(), Tags::without).0 != 0,
+            Form::Records => self.words[..self.form.cells()].iter().any(|word| Cell(*word).is_empty() && *word != 0),
+            Form::Pairs => self.used().fold(self.tags().without_link(), Tags::without).0 != 0,
         }
     }
 
@@ -326,45 +363,69 @@ impl Image {
         }
     }
 
-    pub(super) fn link(&self) -> u64 {
-        self.words[LINK]
-    }
-
-    pub(super) fn set_link(&mut self, link: u64) {
-        self.words[LINK] = link;
-    }
-
-    /// Puts as many as there is room for into unused cells.
-    pub(super) fn take_from(&mut self, contents: &mut impl Iterator<Item = Content>) {
-        for cell in self.used().others() {
-            match contents.next() {
-                None => return,
-                Some(content) => self.put(cell, content),
-            }
+    /// The overflow bucket behind it, or 0.
+    pub(crate) fn link(&self) -> u64 {
+        match self.form {
+            Form::Pairs if !self.tags().has_link() => 0,
+            form => self.words[form.tag_words() + form.link()],
         }
     }
 
-    /// Puts something into an unused cell.
+    /// Makes it lead there. This takes up the last cell of a bucket of pairs.
+    pub(super) fn set_link(&mut self, link: u64) {
+        if self.form == Form::Pairs {
+            self.words[0] = if link == 0 { self.tags().without_link().0 } else { self.tags().with_link().0 };
+            if link == 0 {
+                return;
+            }
+        }
+        self.words[self.form.tag_words() + self.form.link()] = link;
+    }
+
+    /// Puts something into an unused cell: whether there was one.
     #[inline]
-    pub(super) fn put(&mut self, cell: usize, content: Content) {
+    pub(super) fn put(&mut self, content: Content) -> bool {
+        let cell = match content {
+            Content::Record(_) => (0..self.form.cells()).find(|cell| Cell(self.words[*cell]).is_empty()),
+            Content::Pair { tag, .. } => self.tags().free_for(tag),
+        };
+        let Some(cell) = cell else { return false };
         match content {
             Content::Record(content) => self.words[cell] = content.0,
             Content::Pair { tag, key, value } => {
-                let before = before_pair(cell);
+                let pair = Self::pair(cell);
                 self.words[0] = self.tags().with(cell, tag).0;
-                (self.words[before + 1], self.words[before + 2]) = (key, value);
+                (self.words[pair], self.words[pair + 1]) = (key, value);
             }
         }
+        true
+    }
+
+    /// The words with the places where they belong in a bucket.
+    fn placed(&self, bucket: BucketAt) -> impl Iterator<Item = (Place, u64)> {
+        let (tags, cells) = self.words().split_at(self.form.tag_words());
+        let tags = tags.iter().map(move |word| (Place(bucket.tags), *word));
+        tags.chain(cells.iter().enumerate().map(move |(i, word)| (bucket.cell(i), *word)))
     }
 
     /// Makes a bucket what the copy is.
-    pub(super) fn store(&self, change: &mut Change<'_>, bucket: u64) -> Result<()> {
-        let stored = change.target().region().words(bucket, self.form.words() as u64)?;
-        for (i, (word, stored)) in self.words().iter().zip(stored).enumerate() {
-            if stored.load(Relaxed) != *word {
-                change.store(Place(bucket + i as u64 * 8), *word)?;
+    pub(super) fn store(&self, change: &mut Change<'_>, bucket: BucketAt) -> Result<()> {
+        for (place, word) in self.placed(bucket) {
+            if change.load(place)? != word {
+                change.store(place, word)?;
             }
         }
+        Ok(())
+    }
+
+    /// Fills a bucket that nobody knows yet.
+    pub(super) fn fill(&self, change: &mut Change<'_>, bucket: BucketAt) -> Result<()> {
+        let region = change.target().region();
+        let (tags, cells) = self.words().split_at(self.form.tag_words());
+        if let [tags] = tags {
+            region.word(bucket.tags)?.store(*tags, Relaxed);
+        }
+        copy::store_words(region.words(bucket.cells, cells.len() as u64)?, cells);
         Ok(())
     }
 }
@@ -398,17 +459,25 @@ mod tests {
     #[test]
     fn an_image_takes_what_fits() {
         for form in [Form::Records, Form::Pairs] {
-            let contents = [1u64, 2, 3, 4, 5, 6, 7, 8, 9].map(|i| match form {
+            let mut contents = (1..).map(|i| match form {
                 Form::Records => Content::Record(Cell::new(i * 8, i)),
-                Form::Pairs => Content::Pair { tag: Tag::new(0, i % 2 == 0), key: i, value: i * 8 },
+                Form::Pairs => Content::Pair { tag: Tag::new(i << 37, i % 2 == 0), key: i, value: i * 8 },
             });
-            let (mut image, mut rest) = (Image::empty(form), contents.into_iter());
+            let mut fill = |image: &mut Image| contents.by_ref().take_while(|content| image.put(*content)).count();
+            let mut image = Image::empty(form);
             assert!(image.is_empty());
-            image.take_from(&mut rest);
-            assert_eq!((image.count(), rest.len()), (CELLS, 2));
+            assert_eq!((fill(&mut image), image.count()), (form.cells(), form.cells()));
             image.clear(3);
-            assert_eq!(image.contents().map(|(cell, _)| cell).collect::<Vec<_>>(), [0, 1, 2, 4, 5, 6]);
-            image.take_from(&mut rest);
+            let others: Vec<_> = (0..form.cells()).filter(|cell| *cell != 3).collect();
+            assert_eq!(image.contents().map(|(cell, _)| cell).collect::<Vec<_>>(), others);
+            assert_eq!((fill(&mut image), image.link()), (1, 0));
+            image.set_link(0);
+            assert!(image.count() == form.cells() && !image.has_stray_bits());
+            image.clear(form.cells() - 1);
+            image.set_link(88);
+            assert_eq!(fill(&mut image), CELLS - (form.cells() - 1));
+            assert!(image.count() == CELLS && image.link() == 88 && !image.has_stray_bits());
+            image.set_link(0);
             assert!(image.count() == CELLS && image.link() == 0 && !image.has_stray_bits());
         }
     }

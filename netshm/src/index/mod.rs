@@ -1,7 +1,7 @@
 //! The hash index of a stripe, and the stacks of bindings behind it.
 //!
-//! A bucket has seven cells and a link to an overflow bucket. A cell holds some bits of a key's hash and leads to the
-//! newest binding of the key, which leads to the older ones; where key and value take one word each, it holds them
+//! A bucket has a few cells and may have a link to an overflow bucket. A cell holds some bits of a key's hash and leads to
+//! the newest binding of the key, which leads to the older ones; where key and value take one word each, it holds them
 //! itself, as long as there is one binding ([`Form`](crate::layout::bucket::Form)). The index grows by one bucket at a
 //! time (linear hashing: W. Litwin, "Linear hashing: a new tool for file and table addressing", 1980), so no operation
 //! ever waits for a table to be copied; the hash bits in the cells suffice for that, no record is touched.
@@ -17,9 +17,10 @@ use buckets::pair_at;
 
 use crate::Result;
 use crate::layout::StripeAt;
-use crate::layout::bucket::{CELLS, Cell, Form, Tag, Tags, before_pair};
+use crate::layout::bucket::{BucketAt, Cell, Form, PAIR_WORDS, Tag};
 use crate::layout::record::{Head, Lengths};
-use crate::region::{Fault, Region};
+use crate::os::copy;
+use crate::region::{Doubt, Fault, Region, StripeFields};
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -71,17 +72,17 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// A pair: its key, its value, and the word before them, which stands for the head that it does not need.
+    /// A pair: its key and its value.
     #[inline(always)]
-    fn pair(at: u64, words: &'a [AtomicU64]) -> Record<'a> {
+    fn pair(at: u64, words: &'a [AtomicU64; PAIR_WORDS]) -> Record<'a> {
         const LENGTHS: Lengths = Lengths { key: 1, value: 1 };
-        Record { at, head: Head::record(LENGTHS, 0, 0), lengths: LENGTHS, words, value: 2 }
+        Record { at, head: Head::record(LENGTHS, 0, 0), lengths: LENGTHS, words, value: 1 }
     }
 
     /// The binding at an address, which may be marked as that of a pair.
     #[inline]
     pub(crate) fn binding(region: &'a Region, at: u64) -> Result<Record<'a>> {
-        if at & PAIR == 0 { Self::at(region, at) } else { Ok(Self::pair(at, region.words(at & !PAIR, 3)?)) }
+        if at & PAIR == 0 { Self::at(region, at) } else { Ok(Self::pair(at, region.array_or(at & !PAIR)?)) }
     }
 
     /// Whether it is a pair in its bucket.
@@ -125,146 +126,194 @@ impl<'a> Record<'a> {
 /// Where a key was found.
 #[derive(Clone, Copy)]
 pub(crate) struct Found<'a> {
-    /// Address of the bucket, and of the one that leads there, if it is an overflow bucket.
-    pub(crate) bucket: u64,
-    pub(crate) before: Option<u64>,
+    /// Its bucket, and the one that leads there, if it is an overflow bucket.
+    pub(crate) bucket: BucketAt,
+    pub(crate) before: Option<BucketAt>,
     /// Number of the cell in it.
     pub(crate) cell: usize,
     /// The newest binding.
     pub(crate) record: Record<'a>,
 }
 
+/// What a search for a key ended with.
+pub(crate) enum Sought<'a> {
+    Found(Found<'a>),
+    /// The key is not there; its bucket, if there are no overflow buckets behind.
+    Missing(Option<BucketAt>),
+}
+
 /// Looks a key up.
+#[inline]
+pub(crate) fn find<'a>(region: &'a Region, stripe: StripeAt, hash: u64, key: &[u64]) -> Result<Option<Found<'a>>> {
+    match seek(region, stripe, hash, key)? {
+        Sought::Found(found) => Ok(Some(found)),
+        Sought::Missing(_) => Ok(None),
+    }
+}
+
+/// Looks for a key, and for where it belongs.
 #[inline(always)]
-pub(crate) fn find<'a, E: Fault>(
+pub(crate) fn seek<'a>(region: &'a Region, stripe: StripeAt, hash: u64, key: &[u64]) -> Result<Sought<'a>> {
+    let form = region.geometry().form;
+    let Some(chain) = home(region, form, region.stripe(stripe), hash)? else { return Ok(Sought::Missing(None)) };
+    match find_here(&chain, hash, key)? {
+        (Some(found), _) => Ok(Sought::Found(found)),
+        (None, false) => Ok(Sought::Missing(Some(chain.at()))),
+        (None, true) => {
+            let found = find_behind(region, stripe, hash, key, |found| Ok(*found))?;
+            Ok(found.map_or(Sought::Missing(None), Sought::Found))
+        }
+    }
+}
+
+/// Looks a key up, in an index with buckets of that form: what `then` makes of it.
+#[inline(always)]
+pub(crate) fn find_and<'a, R, E: Fault>(
     region: &'a Region,
-    stripe: StripeAt,
+    form: Form,
+    stripe: StripeFields<'a>,
     hash: u64,
     key: &[u64],
-) -> Result<Option<Found<'a>>, E> {
-    let buckets = region.field(stripe.buckets()).load(Relaxed);
-    if buckets == 0 {
-        return Ok(None);
+    then: impl Fn(&Found<'a>) -> Result<R, E> + Copy,
+) -> Result<Option<R>, E> {
+    let Some(chain) = home(region, form, stripe, hash)? else { return Ok(None) };
+    let (found, link) = find_here(&chain, hash, key)?;
+    match found {
+        Some(found) => then(&found).map(Some),
+        None if link => find_behind(region, stripe.at(), hash, key, then),
+        None => Ok(None),
     }
-    let chain = Chain::of_or(region, stripe, buckets, bucket_of(hash, buckets))?;
-    let found = find_here(region, &chain, hash, key)?;
-    if found.is_some() || chain.link() == 0 {
-        return Ok(found);
-    }
-    find_behind(region, stripe, buckets, hash, key)
 }
 
 /// Looks a key up in the overflow buckets of its chain. Apart, since few lookups come here.
 #[inline(never)]
-fn find_behind<'a, E: Fault>(
+fn find_behind<'a, R, E: Fault>(
     region: &'a Region,
     stripe: StripeAt,
-    buckets: u64,
     hash: u64,
     key: &[u64],
-) -> Result<Option<Found<'a>>, E> {
-    let mut chain = Chain::of_or(region, stripe, buckets, bucket_of(hash, buckets))?;
-    while chain.advance_or()? {
-        if let Some(found) = find_here(region, &chain, hash, key)? {
-            return Ok(Some(found));
+    then: impl Fn(&Found<'a>) -> Result<R, E>,
+) -> Result<Option<R>, E> {
+    let Some(mut chain) = home(region, region.geometry().form, region.stripe(stripe), hash)? else { return Ok(None) };
+    while chain.advance()? {
+        if let (Some(found), _) = find_here(&chain, hash, key)? {
+            return then(&found).map(Some);
         }
     }
     Ok(None)
 }
 
-/// Looks a key up in one bucket.
+/// Looks a key up in one bucket: where it is, or else, whether it may be in an overflow bucket.
 #[inline(always)]
-fn find_here<'a, E: Fault>(
-    region: &'a Region,
-    chain: &Chain<'a>,
-    hash: u64,
-    key: &[u64],
-) -> Result<Option<Found<'a>>, E> {
-    let found = match (chain.form(), key) {
-        (Form::Pairs, [key]) => find_pair(region, chain, hash, *key)?,
-        _ => find_record(region, chain, hash, key)?,
+fn find_here<'a, E: Fault>(chain: &Chain<'a>, hash: u64, key: &[u64]) -> Result<(Option<Found<'a>>, bool), E> {
+    let (found, link) = match (chain.form(), key) {
+        (Form::Pairs, [key]) => find_pair(chain, hash, *key)?,
+        _ => find_record(chain, hash, key)?,
     };
-    Ok(found.map(|(cell, record)| Found { bucket: chain.at(), before: chain.before(), cell, record }))
+    let found = found.map(|(cell, record)| Found { bucket: chain.at(), before: chain.before(), cell, record });
+    Ok((found, link))
 }
+
+/// The number of a cell and the newest binding of its key, or else, whether there is a link to an overflow bucket.
+type Look<'a> = (Option<(usize, Record<'a>)>, bool);
 
 /// Looks a key up in one bucket of the form [`Form::Records`].
 #[inline(always)]
-fn find_record<'a, E: Fault>(
-    region: &'a Region,
-    chain: &Chain<'a>,
-    hash: u64,
-    key: &[u64],
-) -> Result<Option<(usize, Record<'a>)>, E> {
-    for (i, word) in chain.words()[..CELLS].iter().enumerate() {
+fn find_record<'a, E: Fault>(chain: &Chain<'a>, hash: u64, key: &[u64]) -> Result<Look<'a>, E> {
+    let words = chain.records()?;
+    for (i, word) in words[..Form::Records.cells()].iter().enumerate() {
         let cell = Cell(word.load(Relaxed));
         if cell.agrees(hash) && !cell.is_empty() {
-            let record = Record::at_or(region, cell.record())?;
+            let record = Record::at_or(chain.region(), cell.record())?;
             if record.has_key(key) {
-                return Ok(Some((i, record)));
+                return Ok((Some((i, record)), false));
             }
         }
     }
-    Ok(None)
+    Ok((None, words[Form::Records.link()].load(Relaxed) != 0))
 }
 
 /// Looks a key up in one bucket of the form [`Form::Pairs`].
 #[inline(always)]
-fn find_pair<'a, E: Fault>(
-    region: &'a Region,
-    chain: &Chain<'a>,
-    hash: u64,
-    key: u64,
-) -> Result<Option<(usize, Record<'a>)>, E> {
-    let words = chain.pairs();
-    let tags = Tags(words[0].load(Relaxed));
+fn find_pair<'a, E: Fault>(chain: &Chain<'a>, hash: u64, key: u64) -> Result<Look<'a>, E> {
+    let pairs = chain.pairs()?;
+    if E::HASTY {
+        // The tags say whether it is needed, but they seldom say no, and that only after a while.
+        copy::prefetch(&pairs[Tag::new(hash, false).nearest()][0]);
+    }
+    let tags = chain.tags()?;
     for cell in tags.candidates(hash) {
-        if words[before_pair(cell) + 1].load(Relaxed) == key {
-            let record = stored_pair(region, chain, tags.tag(cell), cell)?;
+        let pair = &pairs[cell];
+        if pair[0].load(Relaxed) == key {
+            let record = stored_pair(chain, tags.tag(cell), cell, pair)?;
             if record.is_pair() || record.has_key(&[key]) {
-                return Ok(Some((cell, record)));
+                return Ok((Some((cell, record)), false));
             }
-            return Err(E::corrupt(region, chain.at(), "a binding has another key than its cell"));
+            return Err(E::corrupt(chain.region(), chain.at().cells, "a binding has another key than its cell"));
         }
     }
-    Ok(None)
+    Ok((None, tags.has_link()))
 }
 
 /// The newest binding of the key in a cell of the form [`Form::Pairs`].
 #[inline(always)]
-fn stored_pair<'a, E: Fault>(region: &'a Region, chain: &Chain<'a>, tag: Tag, cell: usize) -> Result<Record<'a>, E> {
-    let before = before_pair(cell);
-    let words = &chain.pairs()[before..before + 3];
+fn stored_pair<'a, E: Fault>(
+    chain: &Chain<'a>,
+    tag: Tag,
+    cell: usize,
+    pair: &'a [AtomicU64; PAIR_WORDS],
+) -> Result<Record<'a>, E> {
     if tag.is_stack() {
         if E::HASTY {
-            return Err(E::corrupt(region, chain.at(), "no damage, but no pair either"));
+            return Err(E::corrupt(chain.region(), chain.at().cells, "no damage, but no pair either"));
         }
-        return Record::at_or(region, words[2].load(Relaxed));
+        return Record::at_or(chain.region(), pair[1].load(Relaxed));
     }
-    Ok(Record::pair(pair_at(chain.at(), cell), words))
+    Ok(Record::pair(pair_at(chain.at(), cell), pair))
+}
+
+/// The bucket that a key belongs to, if there is one.
+#[inline(always)]
+fn home<'a, E: Fault>(
+    region: &'a Region,
+    form: Form,
+    stripe: StripeFields<'a>,
+    hash: u64,
+) -> Result<Option<Chain<'a>>, E> {
+    let buckets = stripe.field(stripe.at().buckets()).load(Relaxed);
+    if buckets == 0 {
+        return Ok(None);
+    }
+    Chain::of_or(region, form, stripe, buckets, bucket_of(hash, buckets)).map(Some)
+}
+
+/// As [`home`], if nothing speaks against it.
+#[inline(always)]
+fn probable_home(region: &Region, stripe: StripeAt, hash: u64) -> Option<Chain<'_>> {
+    home::<Doubt>(region, region.geometry().form, region.stripe(stripe), hash).ok().flatten()
 }
 
 /// Asks for the memory of the bucket that a key belongs to.
+#[inline]
 pub(crate) fn prefetch_bucket(region: &Region, stripe: StripeAt, hash: u64) {
-    let buckets = region.field(stripe.buckets()).load(Relaxed);
-    if (1..=MOST_BUCKETS).contains(&buckets) {
-        let at = buckets::address_of(region, stripe, bucket_of(hash, buckets));
-        region.prefetch(at);
-        if region.geometry().form == Form::Pairs {
-            region.prefetch(at.wrapping_add(64));
-        }
+    let Some(chain) = probable_home(region, stripe, hash) else { return };
+    region.prefetch(chain.at().tags);
+    if chain.form() == Form::Pairs {
+        region.prefetch(chain.at().pair(Tag::new(hash, false).nearest()).0);
     }
 }
 
 /// Asks for the memory of the newest binding of a key, as its bucket tells; pairs are in the bucket.
+#[inline]
 pub(crate) fn prefetch_record(region: &Region, stripe: StripeAt, hash: u64) {
-    let buckets = region.field(stripe.buckets()).load(Relaxed);
-    if buckets == 0 || region.geometry().form == Form::Pairs {
-        return;
-    }
-    let Ok(chain) = Chain::of(region, stripe, buckets, bucket_of(hash, buckets)) else { return };
-    let cells = chain.words()[..CELLS].iter().map(|word| Cell(word.load(Relaxed)));
-    for cell in cells.filter(|cell| cell.agrees(hash) && !cell.is_empty()) {
-        region.prefetch(cell.record());
+    let Some(chain) = probable_home(region, stripe, hash) else { return };
+    if chain.form() == Form::Records
+        && let Ok::<_, Doubt>(words) = chain.records()
+    {
+        let cells = words[..Form::Records.cells()].iter().map(|word| Cell(word.load(Relaxed)));
+        for cell in cells.filter(|cell| cell.agrees(hash) && !cell.is_empty()) {
+            region.prefetch(cell.record());
+        }
     }
 }
 

@@ -1,18 +1,16 @@
 //! Growing and shrinking the index by one bucket at a time.
 
-use std::sync::atomic::Ordering::Relaxed;
-
 use super::bindings::overflow_bucket;
-use super::buckets::{Chain, Content, Image, MOST_BUCKETS, clear_cells, segment_of};
+use super::buckets::{CELLS, Chain, Content, Image, MOST_BUCKETS, clear_cells, segment_of};
 use crate::heap::Memory;
 use crate::layout::StripeAt;
-use crate::layout::bucket::{CELLS, Cells, Form};
+use crate::layout::bucket::{BucketAt, Cells, Form};
 use crate::layout::run::{RUN_HEADER, RunAt, Use};
 use crate::store::{Change, Store};
 use crate::{Error, Result};
 
-/// Keys for each four buckets at which the index grows: fifteen fill a little more than half of the cells.
-const GROW_AT: u64 = 15;
+/// Keys for each four buckets at which the index grows: about half of the cells are used then.
+const GROW_AT: u64 = 16;
 /// And at which it shrinks.
 const SHRINK_AT: u64 = 6;
 /// A stripe that has so few buckets does not shrink.
@@ -47,24 +45,24 @@ pub(super) fn start(change: &mut Change<'_>, stripe: u32, at: StripeAt) -> Resul
 }
 
 fn fill_segments(change: &mut Change<'_>, stripe: u32, at: StripeAt, buckets: u64) -> Result<()> {
+    let form = change.target().geometry().form;
+    let empty = Image::empty(form);
     let mut bucket = 0;
     while bucket < buckets {
         let (_, _, size) = segment_of(bucket);
         let start = take_segment(change, stripe, at, bucket)?;
-        let words = change.target().geometry().form.words() as u64;
-        for word in change.target().region().words(start, size.min(buckets - bucket) * words)? {
-            word.store(0, Relaxed);
-        }
+        (0..size.min(buckets - bucket)).try_for_each(|place| empty.fill(change, form.bucket(start, size, place)))?;
         bucket += size;
     }
     change.store(at.buckets(), buckets)
 }
 
-/// Takes the segment that starts with that bucket: the address of its buckets.
+/// Takes the segment that starts with that bucket: its address.
 fn take_segment(change: &mut Change<'_>, stripe: u32, at: StripeAt, bucket: u64) -> Result<u64> {
     let (segment, _, size) = segment_of(bucket);
-    let bytes = size * change.target().geometry().form.bytes();
+    let bytes = change.target().geometry().form.segment_bytes(size);
     let run = change.records(stripe).take_run(change, bytes, Use::Segment)?;
+    change.fresh(run.buckets(), size)?;
     change.store(at.segment(segment), run.content())?;
     Ok(run.content())
 }
@@ -73,11 +71,11 @@ fn take_segment(change: &mut Change<'_>, stripe: u32, at: StripeAt, bucket: u64)
 fn split(change: &mut Change<'_>, stripe: u32, at: StripeAt, buckets: u64) -> Result<()> {
     let level = buckets.ilog2();
     let chain = Chain::of(change.target().region(), at, buckets, buckets - (1 << level))?;
-    if chain.link() != 0 {
+    if chain.link::<Error>()? != 0 {
         return split_chain(change, stripe, at, buckets, chain);
     }
     let mut going = Packed::new(chain.form());
-    let gone = going.take_from(change.target(), &chain.image(), 1 << level);
+    let gone = going.take_from(change.target(), &chain.image()?, 1 << level);
     let bucket = new_bucket(change, stripe, at, buckets)?;
     going.fill_fresh(change, stripe, bucket)?;
     clear_cells(change, chain.at(), gone)?;
@@ -88,7 +86,7 @@ fn split(change: &mut Change<'_>, stripe: u32, at: StripeAt, buckets: u64) -> Re
 fn split_chain(change: &mut Change<'_>, stripe: u32, at: StripeAt, buckets: u64, mut chain: Chain<'_>) -> Result<()> {
     let (mut staying, mut going) = (Vec::new(), Packed::new(chain.form()));
     loop {
-        let mut image = chain.image();
+        let mut image = chain.image()?;
         going.take_from(change.target(), &image, 1 << buckets.ilog2()).for_each(|cell| image.clear(cell));
         staying.push((chain.at(), image));
         if !chain.advance()? {
@@ -107,28 +105,28 @@ fn split_chain(change: &mut Change<'_>, stripe: u32, at: StripeAt, buckets: u64,
 }
 
 /// Where the bucket with that number belongs, which is the next one.
-fn new_bucket(change: &mut Change<'_>, stripe: u32, at: StripeAt, bucket: u64) -> Result<u64> {
-    let (segment, place, _) = segment_of(bucket);
+fn new_bucket(change: &mut Change<'_>, stripe: u32, at: StripeAt, bucket: u64) -> Result<BucketAt> {
+    let (segment, place, size) = segment_of(bucket);
     let start = if place == 0 { take_segment(change, stripe, at, bucket)? } else { change.field(at.segment(segment)) };
-    Ok(start.wrapping_add(place * change.target().geometry().form.bytes()))
+    Ok(change.target().geometry().form.bucket(start, size, place))
 }
 
-/// Contents of cells, in as few buckets as possible.
+/// Contents of cells, in as few buckets as possible. (A bucket of pairs would have room for one more.)
 struct Packed {
     first: Image,
     /// What the first bucket has no room for.
     more: Vec<Image>,
-    /// The next cell of the last one.
-    cell: usize,
+    /// How many the last one has.
+    last: usize,
 }
 
 impl Packed {
     fn new(form: Form) -> Self {
-        Packed { first: Image::empty(form), more: Vec::new(), cell: 0 }
+        Packed { first: Image::empty(form), more: Vec::new(), last: 0 }
     }
 
     fn is_empty(&self) -> bool {
-        self.cell == 0
+        self.last == 0
     }
 
     /// Takes the contents of a bucket with that bit set in their hashes: the cells that they are in.
@@ -146,41 +144,39 @@ impl Packed {
 
     #[inline]
     fn push(&mut self, content: Content) {
-        if self.cell == CELLS {
+        if self.last == CELLS {
             self.more.push(Image::empty(self.first.form()));
-            self.cell = 0;
+            self.last = 0;
         }
-        self.more.last_mut().unwrap_or(&mut self.first).put(self.cell, content);
-        self.cell += 1;
+        self.more.last_mut().unwrap_or(&mut self.first).put(content);
+        self.last += 1;
     }
 
     /// Fills a bucket that nobody knows yet, and overflow buckets behind it.
-    fn fill_fresh(&mut self, change: &mut Change<'_>, stripe: u32, bucket: u64) -> Result<()> {
+    fn fill_fresh(&mut self, change: &mut Change<'_>, stripe: u32, bucket: BucketAt) -> Result<()> {
         for image in &mut self.more {
             image.set_link(self.first.link());
             self.first.set_link(overflow_bucket(change, stripe, image)?);
         }
-        let words = change.target().region().words(bucket, self.first.words().len() as u64)?;
-        words.iter().zip(self.first.words()).for_each(|(stored, word)| stored.store(*word, Relaxed));
-        Ok(())
+        self.first.fill(change, bucket)
     }
 }
 
 /// Moves what is left in a chain to its front, and frees the overflow buckets left empty.
-fn pack(change: &mut Change<'_>, stripe: u32, chain: &mut [(u64, Image)]) -> Result<()> {
+fn pack(change: &mut Change<'_>, stripe: u32, chain: &mut [(BucketAt, Image)]) -> Result<()> {
     let staying: usize = chain.iter().map(|(_, image)| image.count()).sum();
     let (kept, dropped) = chain.split_at_mut(staying.div_ceil(CELLS).max(1));
-    let mut moving = dropped.iter().flat_map(|(_, image)| image.contents().map(|(_, content)| content));
+    let mut moving = dropped.iter().flat_map(|(_, image)| image.contents().map(|(_, content)| content)).peekable();
     let last = kept.len() - 1;
     for (i, (bucket, image)) in kept.iter_mut().enumerate() {
-        image.take_from(&mut moving);
         if i == last {
             image.set_link(0);
         }
+        while moving.next_if(|content| image.put(*content)).is_some() {}
         image.store(change, *bucket)?;
     }
     for (bucket, _) in dropped.iter() {
-        change.free_record(stripe, *bucket - 8);
+        change.free_record(stripe, bucket.record(change.target().geometry().form));
     }
     Ok(())
 }
@@ -196,13 +192,15 @@ pub(super) fn shrink(change: &mut Change<'_>, stripe: u32, at: StripeAt) -> Resu
     }
     let region = change.target().region();
     let last = buckets - 1;
-    let from = Chain::of(region, at, buckets, last)?.image();
+    let from = Chain::of(region, at, buckets, last)?.image()?;
     let chain = Chain::of(region, at, buckets, last - (1 << last.ilog2()))?;
-    let mut into = chain.image();
-    if from.link() != 0 || into.link() != 0 || from.count() + into.count() > CELLS {
+    let mut into = chain.image()?;
+    if from.link() != 0 || into.link() != 0 || from.count() + into.count() > into.form().cells() {
         return Ok(());
     }
-    into.take_from(&mut from.contents().map(|(_, content)| content));
+    from.contents().for_each(|(_, content)| {
+        into.put(content);
+    });
     into.store(change, chain.at())?;
     change.store(at.buckets(), last)?;
     let (segment, place, _) = segment_of(last);

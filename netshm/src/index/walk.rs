@@ -3,12 +3,12 @@
 use std::ops::ControlFlow;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::buckets::{Chain, address_of};
+use super::buckets::{Chain, bucket_at};
 use super::{Record, stored_pair};
 use crate::Result;
 use crate::layout::StripeAt;
-use crate::layout::bucket::{CELLS, Cell, Cells, Form, Tags};
-use crate::region::{Fault, Region};
+use crate::layout::bucket::{Cell, Cells, Form, Tags};
+use crate::region::{Doubt, Fault, Region, StripeFields};
 
 /// How many buckets ahead of the visitor memory is asked for: for the bucket itself, then for the records it leads to.
 const AHEAD: [u64; 2] = [8, 4];
@@ -22,42 +22,50 @@ pub(crate) fn newest_in<'a, E: Fault>(
     bucket: u64,
     mut visit: impl FnMut(Record<'a>) -> Result<ControlFlow<()>, E>,
 ) -> Result<(), E> {
-    let buckets = region.field(at.buckets()).load(Relaxed);
-    let mut chain = Chain::of_or(region, at, buckets, bucket.min(buckets))?;
+    let stripe = region.stripe(at);
+    let buckets = stripe.field(at.buckets()).load(Relaxed);
+    let mut chain = Chain::of_or(region, region.geometry().form, stripe, buckets, bucket.min(buckets))?;
     if chain.form() == Form::Records {
-        look_ahead(region, at, bucket, buckets);
+        look_ahead(region, stripe, bucket, buckets);
     }
     loop {
-        let words = chain.words();
-        let tags = Tags(words[0].load(Relaxed));
-        let used = match chain.form() {
-            Form::Records => Cells::of(|cell| !Cell(words[cell].load(Relaxed)).is_empty()),
-            Form::Pairs => tags.used(),
+        let (tags, used) = match chain.form() {
+            Form::Records => {
+                let words = chain.records()?;
+                let is_used = |cell: usize| !Cell(words[cell].load(Relaxed)).is_empty();
+                (Tags(0), Cells::of(Form::Records.cells(), is_used))
+            }
+            Form::Pairs => {
+                let tags = chain.tags()?;
+                (tags, tags.used())
+            }
         };
         for cell in used {
             let newest = match chain.form() {
-                Form::Records => Record::at_or(region, Cell(words[cell].load(Relaxed)).record())?,
-                Form::Pairs => stored_pair(region, &chain, tags.tag(cell), cell)?,
+                Form::Records => Record::at_or(region, Cell(chain.records()?[cell].load(Relaxed)).record())?,
+                Form::Pairs => stored_pair(&chain, tags.tag(cell), cell, &chain.pairs()?[cell])?,
             };
             // The only call, so that it can be inlined.
             if visit(newest)?.is_break() {
                 return Ok(());
             }
         }
-        if !chain.advance_or()? {
+        if !chain.advance()? {
             return Ok(());
         }
     }
 }
 
-fn look_ahead(region: &Region, at: StripeAt, bucket: u64, buckets: u64) {
+fn look_ahead(region: &Region, stripe: StripeFields<'_>, bucket: u64, buckets: u64) {
     let [bucket_ahead, records_ahead] = AHEAD.map(|ahead| bucket + ahead);
     if bucket_ahead < buckets {
-        region.prefetch(address_of(region, at, bucket_ahead));
+        region.prefetch(bucket_at(Form::Records, stripe, bucket_ahead).cells);
     }
     if records_ahead < buckets
-        && let Ok(chain) = Chain::of(region, at, buckets, records_ahead)
+        && let Ok::<_, Doubt>(chain) = Chain::of_or(region, Form::Records, stripe, buckets, records_ahead)
+        && let Ok::<_, Doubt>(words) = chain.records()
     {
-        chain.words()[..CELLS].iter().for_each(|word| region.prefetch(Cell(word.load(Relaxed)).record()));
+        let cells = words[..Form::Records.cells()].iter();
+        cells.for_each(|word| region.prefetch(Cell(word.load(Relaxed)).record()));
     }
 }

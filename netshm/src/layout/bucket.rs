@@ -1,23 +1,27 @@
-//! Buckets of the index: seven cells and a link to an overflow bucket, in one of two forms.
+//! Buckets of the index: cells, and a link to an overflow bucket, in one of two forms.
 //!
 //! ```text
-//! records    cell 0 .. cell 6 | link                                              one cache line
+//! records    cell 0 .. cell 6 | link                                         one cache line
 //!     cell   pointer to the newest binding 41 | low bits of the hash 23
-//! pairs      tags | key, value of cells 0 .. 2 | link | those of cells 3 .. 6     two cache lines
-//!     tags   a byte for each cell: used 1 | stack 1 | bits of the hash 6
+//! pairs      key, value of cell 0 .. key, value of cell 7                    two cache lines
+//!     tags   elsewhere, a byte for each cell: used 1 | stack 1 | bits of the hash 6
 //! ```
 //! Tables whose keys and values take one word each keep them in their buckets. Where a key has several bindings, or a
-//! value of another length, its cell is a stack: the value word is a pointer to the newest binding.
+//! value of another length, its cell is a stack: the value word is a pointer to the newest binding. The tags of many
+//! buckets lie together, so that the caches hold them: a lookup of a key that is not there seldom needs more. If there is
+//! an overflow bucket, the value word of the last cell leads to it, and the tag of that cell says so.
 
-use super::WORD;
 use super::record::{LOW, LOW_BITS, Lengths, pack, unpack};
+use super::{Place, WORD};
 
-/// Cells in a bucket.
-pub(crate) const CELLS: usize = 7;
-/// Index of the word that leads to an overflow bucket.
-pub(crate) const LINK: usize = 7;
-/// Words of the largest bucket.
-pub(crate) const MOST_WORDS: usize = 16;
+/// Cells in a bucket of the form [`Form::Records`].
+const RECORD_CELLS: usize = 7;
+/// Cells in a bucket of the form [`Form::Pairs`]. Where there is an overflow bucket, the last one leads to it.
+const PAIR_CELLS: usize = 8;
+/// Words of a pair.
+pub(crate) const PAIR_WORDS: usize = 2;
+/// Words of the largest bucket, tags included.
+pub(crate) const MOST_WORDS: usize = 1 + PAIR_CELLS * PAIR_WORDS;
 
 /// What the buckets of an object look like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +34,7 @@ pub(crate) enum Form {
 
 impl Form {
     /// The form for keys and values of so many words; `None` where they vary.
-    pub(crate) const fn of(key: Option<u64>, value: Option<u64>) -> Form {
+    pub(crate) const fn of(key: Option<usize>, value: Option<usize>) -> Form {
         match (key, value) {
             (Some(1), Some(1)) => Form::Pairs,
             _ => Form::Records,
@@ -44,22 +48,103 @@ impl Form {
     pub(crate) fn from_number(number: u64) -> Option<Form> {
         [Form::Records, Form::Pairs].into_iter().find(|form| form.number() == number)
     }
-    /// Words of a bucket.
+    /// Cells of a bucket.
     #[inline]
-    pub(crate) const fn words(self) -> usize {
+    pub(crate) const fn cells(self) -> usize {
         match self {
-            Form::Records => 8,
-            Form::Pairs => MOST_WORDS,
+            Form::Records => RECORD_CELLS,
+            Form::Pairs => PAIR_CELLS,
         }
     }
-    /// Bytes of a bucket.
+    /// Words of tags of a bucket.
     #[inline]
-    pub(crate) const fn bytes(self) -> u64 {
-        self.words() as u64 * WORD
+    pub(crate) const fn tag_words(self) -> usize {
+        match self {
+            Form::Records => 0,
+            Form::Pairs => 1,
+        }
+    }
+    /// Words of a bucket, without its tags.
+    #[inline]
+    pub(crate) const fn cell_words(self) -> usize {
+        match self {
+            Form::Records => RECORD_CELLS + 1,
+            Form::Pairs => PAIR_CELLS * PAIR_WORDS,
+        }
+    }
+    /// Words of a bucket, tags included.
+    #[inline]
+    pub(crate) const fn words(self) -> usize {
+        self.tag_words() + self.cell_words()
+    }
+    /// Index of the word that leads to an overflow bucket, among those of the cells.
+    #[inline]
+    pub(crate) const fn link(self) -> usize {
+        self.cell_words() - 1
     }
     /// Lengths of the record that holds an overflow bucket.
     pub(crate) const fn overflow(self) -> Lengths {
         Lengths { key: 0, value: self.words() as u64 }
+    }
+    /// Bytes of the cells of so many buckets: whole cache lines.
+    #[inline(always)]
+    const fn cell_bytes(self, buckets: u64) -> u64 {
+        buckets * (self.cell_words() as u64 * WORD)
+    }
+    /// Bytes of the tags of so many buckets.
+    #[inline(always)]
+    const fn tag_bytes(self, buckets: u64) -> u64 {
+        buckets * (self.tag_words() as u64 * WORD)
+    }
+    /// Bytes of a segment of so many buckets: the cells of all of them, then the tags of all.
+    pub(crate) const fn segment_bytes(self, buckets: u64) -> u64 {
+        self.cell_bytes(buckets) + self.tag_bytes(buckets)
+    }
+    /// Where the bucket at a place of a segment of so many buckets lies.
+    #[inline(always)]
+    pub(crate) const fn bucket(self, segment: u64, buckets: u64, place: u64) -> BucketAt {
+        BucketAt {
+            tags: segment.wrapping_add(self.cell_bytes(buckets) + self.tag_bytes(place)),
+            cells: segment.wrapping_add(self.cell_bytes(place)),
+        }
+    }
+    /// The bucket in the value of a record.
+    #[inline]
+    pub(crate) const fn bucket_in(self, record: u64) -> BucketAt {
+        let tags = record.wrapping_add(WORD);
+        BucketAt { tags, cells: tags.wrapping_add(self.tag_words() as u64 * WORD) }
+    }
+}
+
+/// Where a bucket lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct BucketAt {
+    /// Its tags, if it is one of pairs.
+    pub(crate) tags: u64,
+    /// Its cells.
+    pub(crate) cells: u64,
+}
+
+impl BucketAt {
+    /// The record that it is the value of, if it is an overflow bucket.
+    #[inline]
+    pub(crate) const fn record(self, form: Form) -> u64 {
+        self.cells - form.tag_words() as u64 * WORD - WORD
+    }
+    /// A cell of the form [`Form::Records`].
+    #[inline]
+    pub(crate) const fn cell(self, cell: usize) -> Place {
+        Place(self.cells + cell as u64 * WORD)
+    }
+    /// The key word of a cell of the form [`Form::Pairs`].
+    #[inline]
+    pub(crate) const fn pair(self, cell: usize) -> Place {
+        Place(self.cells.wrapping_add((cell * PAIR_WORDS) as u64 * WORD))
+    }
+    /// The value word of a cell of the form [`Form::Pairs`].
+    #[inline]
+    pub(crate) const fn value(self, cell: usize) -> Place {
+        Place(self.pair(cell).0.wrapping_add(WORD))
     }
 }
 
@@ -99,9 +184,13 @@ pub(crate) struct Tag(u8);
 impl Tag {
     const USED: u8 = 0x80;
     const STACK: u8 = 0x40;
+    /// Of a last cell that leads to an overflow bucket.
+    pub(crate) const LINK: Tag = Tag(Self::STACK);
     /// Where the kept bits of a hash begin: neither those that choose the bucket nor those that choose the stripe.
     const HASH_SHIFT: u32 = 36;
     const HASH: u8 = Self::STACK - 1;
+    /// Of the bits of the hash, the one that chooses half a bucket.
+    const SECOND_HALF: u8 = 0x20;
 
     #[inline]
     pub(crate) const fn new(hash: u64, stack: bool) -> Self {
@@ -116,19 +205,25 @@ impl Tag {
     pub(crate) const fn is_stack(self) -> bool {
         self.0 & Self::STACK != 0
     }
+    /// The first of the cells that its key is put into as long as there is room: those of one half of the bucket, which is a
+    /// cache line.
+    #[inline]
+    pub(crate) const fn nearest(self) -> usize {
+        if self.0 & Self::SECOND_HALF == 0 { 0 } else { PAIR_CELLS / 2 }
+    }
     /// Whether the kept bits of the hash agree with `hash`.
     pub(crate) const fn agrees(self, hash: u64) -> bool {
         self.0 & !Self::STACK == Tag::new(hash, false).0
     }
 }
 
-/// The first word of a bucket of the form [`Form::Pairs`].
+/// The tags of a bucket of the form [`Form::Pairs`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Tags(pub(crate) u64);
 
 impl Tags {
     /// A byte for each cell.
-    const EACH: u64 = 0x00_01_01_01_01_01_01_01;
+    const EACH: u64 = 0x01_01_01_01_01_01_01_01;
 
     #[inline]
     pub(crate) const fn tag(self, cell: usize) -> Tag {
@@ -142,18 +237,35 @@ impl Tags {
     pub(crate) const fn without(self, cell: usize) -> Self {
         Tags(self.0 & !(0xff << (cell * 8)))
     }
-    /// A cell that is not used.
+    /// An unused cell for a key with that tag: one of the nearest, if there is one, and the last one of the bucket only if
+    /// there is no other.
     #[inline]
-    pub(crate) const fn first_free(self) -> Option<usize> {
-        match !self.0 & (Self::EACH * Tag::USED as u64) {
+    pub(crate) const fn free_for(self, tag: Tag) -> Option<usize> {
+        const FIRST_HALF: u64 = u32::MAX as u64;
+        let free = !(self.0 | self.0 << 1) & Cells::ALL;
+        let near = free & if tag.nearest() == 0 { FIRST_HALF } else { !FIRST_HALF & Cells::ALL >> 8 };
+        match if near == 0 { free } else { near } {
             0 => None,
             free => Some(free.trailing_zeros() as usize / 8),
         }
     }
+    /// Whether the last cell leads to an overflow bucket.
+    #[inline]
+    pub(crate) const fn has_link(self) -> bool {
+        self.0 >> (8 * (PAIR_CELLS - 1)) == Tag::LINK.0 as u64
+    }
+    /// With the last cell leading there, which must be unused.
+    pub(crate) const fn with_link(self) -> Self {
+        self.with(PAIR_CELLS - 1, Tag::LINK)
+    }
+    /// With the last cell unused if it led there.
+    pub(crate) const fn without_link(self) -> Self {
+        if self.has_link() { self.without(PAIR_CELLS - 1) } else { self }
+    }
     /// The cells that are used.
     #[inline]
     pub(crate) const fn used(self) -> Cells {
-        Cells(self.0 & (Self::EACH * Tag::USED as u64))
+        Cells(self.0 & Cells::ALL)
     }
     /// The cells whose bits of the hash agree with `hash`, and seldom some others: all bytes are compared at once, with
     /// the test for zero bytes of A. Mycroft (1987), in which a borrow may reach the byte above one that is zero.
@@ -161,7 +273,7 @@ impl Tags {
     pub(crate) const fn candidates(self, hash: u64) -> Cells {
         let wanted = Self::EACH * Tag::new(hash, false).0 as u64;
         let different = (self.0 & !(Self::EACH * Tag::STACK as u64)) ^ wanted;
-        Cells(different.wrapping_sub(Self::EACH) & !different & (Self::EACH * 0x80))
+        Cells(different.wrapping_sub(Self::EACH) & !different & Cells::ALL)
     }
 }
 
@@ -175,18 +287,13 @@ impl Cells {
 
     /// The cells for which that is true.
     #[inline]
-    pub(crate) fn of(is: impl Fn(usize) -> bool) -> Self {
-        Cells((0..CELLS).fold(0, |bits, cell| bits | u64::from(is(cell)) << (cell * 8 + 7)))
+    pub(crate) fn of(cells: usize, is: impl Fn(usize) -> bool) -> Self {
+        Cells((0..cells).fold(0, |bits, cell| bits | u64::from(is(cell)) << (cell * 8 + 7)))
     }
     /// These cells and another one.
     #[inline]
     pub(crate) const fn with(self, cell: usize) -> Self {
         Cells(self.0 | 0x80 << (cell * 8))
-    }
-    /// All cells but these.
-    #[inline]
-    pub(crate) const fn others(self) -> Self {
-        Cells(!self.0 & Self::ALL)
     }
 }
 
@@ -197,17 +304,9 @@ impl Iterator for Cells {
     fn next(&mut self) -> Option<usize> {
         let cell = self.0.trailing_zeros() as usize / 8;
         self.0 &= self.0.wrapping_sub(1);
-        (cell < CELLS).then_some(cell)
+        (cell < PAIR_CELLS).then_some(cell)
     }
 }
-
-/// Index of the word in front of the key word of a cell, whose value follows it, in the form [`Form::Pairs`].
-#[inline]
-pub(crate) const fn before_pair(cell: usize) -> usize {
-    2 * cell + if cell < 3 { 0 } else { 1 }
-}
-
-const _: () = assert!(before_pair(2) + 2 < LINK && before_pair(3) == LINK && before_pair(CELLS - 1) + 3 == MOST_WORDS);
 
 #[cfg(test)]
 mod tests {
@@ -224,19 +323,42 @@ mod tests {
     fn tags_are_found_by_their_hash_bits() {
         let hash = |bits: u64| bits << Tag::HASH_SHIFT;
         let mut tags = Tags(0);
-        for cell in 0..CELLS {
-            assert_eq!(tags.first_free(), Some(cell));
+        for cell in 0..PAIR_CELLS {
             assert_eq!(tags.candidates(hash(0)).next(), None);
-            tags = tags.with(cell, Tag::new(hash(9 * cell as u64 + 1), cell % 2 == 1));
+            tags = tags.with(cell, Tag::new(hash(7 * cell as u64 + 1), cell % 2 == 1));
         }
-        assert_eq!(tags.first_free(), None);
-        for cell in 0..CELLS {
-            let hash = hash(9 * cell as u64 + 1);
+        assert_eq!(tags.free_for(Tag::new(0, false)), None);
+        for cell in 0..PAIR_CELLS {
+            let hash = hash(7 * cell as u64 + 1);
             assert!(tags.candidates(hash).any(|found| found == cell));
             assert!(tags.tag(cell).agrees(hash) && tags.tag(cell).is_used());
             assert_eq!(tags.tag(cell).is_stack(), cell % 2 == 1);
-            assert_eq!(tags.without(cell).first_free(), Some(cell));
+            assert_eq!(tags.without(cell).free_for(Tag::new(0, false)), Some(cell));
         }
         assert_eq!(tags.candidates(hash(2)).next(), None);
+    }
+    #[test]
+    fn cells_are_taken_in_the_half_of_the_key_first() {
+        let [first, second] = [0, 0x20].map(|bits| Tag::new(bits << Tag::HASH_SHIFT, false));
+        let filled = |tag: Tag, other: Tag| {
+            let mut tags = Tags(0);
+            let order = [tag, tag, tag, tag, other, other, other, other, tag];
+            order.map(|tag| {
+                let cell = tags.free_for(tag);
+                tags = cell.map_or(tags, |cell| tags.with(cell, tag));
+                cell
+            })
+        };
+        assert_eq!(
+            filled(first, second),
+            [0, 1, 2, 3, 4, 5, 6, 7].map(Some).into_iter().chain([None]).collect::<Vec<_>>()[..]
+        );
+        assert_eq!(filled(second, first)[..5], [4, 5, 6, 0, 1].map(Some));
+        let linked = Tags(0).with_link();
+        assert!(linked.has_link() && !linked.without_link().has_link());
+        assert_eq!(linked.used().count(), 0);
+        let full = (0..PAIR_CELLS - 1).fold(linked, |tags, cell| tags.with(cell, second));
+        assert_eq!((full.free_for(first), full.without_link().free_for(first)), (None, Some(7)));
+        assert_eq!(full.without_link().with(7, second).without_link().used().count(), PAIR_CELLS);
     }
 }

@@ -10,7 +10,7 @@ pub(crate) const FIXED_BYTES: u64 = 1024;
 /// The first word of every object.
 pub(crate) const MAGIC: u64 = u64::from_ne_bytes(*b"netshm\0\x01");
 /// Version of the layout described by this module and its siblings.
-pub(crate) const FORMAT: u64 = 2;
+pub(crate) const FORMAT: u64 = 3;
 /// What a build assumes beside the format: byte order, word size, meaning of the lock words.
 pub(crate) const FINGERPRINT: u64 = 0x0102_0304_0000_0000 | (size_of::<usize>() as u64) << 8 | 1;
 

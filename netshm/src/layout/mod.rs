@@ -76,9 +76,11 @@ pub(crate) struct Geometry {
 
 const PROCESS_TABLE: u64 = HEADER_BYTES;
 const SLOT_BYTES: u64 = 64;
-const STRIPE_BYTES: u64 = 1280;
+const STRIPE_BYTES: u64 = STRIPE_WORDS as u64 * WORD;
 const LOG_BYTES: u64 = 1024;
 
+/// Words of a stripe's fields.
+pub(crate) const STRIPE_WORDS: usize = 160;
 /// Number of size classes of a heap.
 pub(crate) const CLASSES: u32 = 64;
 /// Number of index segments of a stripe: four for each doubling.

@@ -6,6 +6,7 @@
 //! word 2   free: previous one                   used: next run to be released
 //! word 3   used: what it holds, for whom
 //! word 4   used: next run of the same stripe    word 5   used: previous one
+//! word 6   used, in a segment of an index: buckets that it has room for
 //! last     free: size in pages
 //! ```
 
@@ -100,6 +101,10 @@ impl RunAt {
     /// Previous run of the same stripe.
     pub(crate) const fn chain_previous(self) -> Place {
         Place(self.0.wrapping_add(40))
+    }
+    /// Buckets that a segment of an index has room for.
+    pub(crate) const fn buckets(self) -> Place {
+        Place(self.0.wrapping_add(48))
     }
     /// Where its content starts.
     pub(crate) const fn content(self) -> u64 {

@@ -5,18 +5,18 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::Result;
 use crate::check::UsedBlocks;
 use crate::data::{ObjectSchema, Schema};
 use crate::directory::{self, Elements, FANOUT, FANOUT_BITS, HIGHEST};
 use crate::dynamic::Plan;
 use crate::index::bindings::{self, Key, Payload};
 use crate::index::{Chain, Content, Image, MOST_BUCKETS, Record, bucket_of};
-use crate::layout::bucket::Form;
+use crate::layout::bucket::{BucketAt, Form};
 use crate::layout::header::ARRAY_LEN;
 use crate::os::copy;
 use crate::region::Region;
 use crate::store::{Limits, Store, group};
+use crate::{Error, Result};
 
 /// The types of what is stored, made ready for looking at words.
 pub(super) enum Types {
@@ -81,7 +81,7 @@ impl<'a> Salvage<'a> {
         let (mut lost, mut buckets) = (Vec::new(), Vec::new());
         for at in used.blocks(stripe) {
             match Record::at(region, at) {
-                Ok(record) if record.lengths == form.overflow() => buckets.push(at + 8),
+                Ok(record) if record.lengths == form.overflow() => buckets.push(form.bucket_in(at)),
                 Ok(record) if record.lengths.key > 0 && self.belongs(&record, stripe) && self.met.insert(at) => {
                     lost.push(at);
                 }
@@ -89,10 +89,11 @@ impl<'a> Salvage<'a> {
             }
         }
         if form == Form::Pairs {
-            buckets.retain(|at| !self.met.contains(at));
+            buckets.retain(|bucket| !self.met.contains(&bucket.cells));
             // In a segment that is known, what lies behind the last bucket is no longer meant.
-            let segments = used.segments(stripe).into_iter().filter(|segment| !self.met.contains(&segment.start));
-            buckets.extend(segments.flat_map(|segment| segment.step_by(form.bytes() as usize)));
+            let segments = used.segments(stripe).into_iter();
+            let segments = segments.filter(|(start, size)| !self.met.contains(&form.bucket(*start, *size, 0).cells));
+            buckets.extend(segments.flat_map(|(start, size)| (0..size).map(move |i| form.bucket(start, size, i))));
             let key = |at: u64| Record::binding(region, at).map(|pair| copied(pair.key())).unwrap_or_default();
             // An older copy of a pair may be left where its bucket was before.
             let mut known: HashSet<_> = stacks.iter().map(|stack| key(stack[0])).collect();
@@ -127,9 +128,13 @@ impl<'a> Salvage<'a> {
                     continue;
                 }
             };
-            self.met.insert(chain.at());
+            self.met.insert(chain.at().cells);
             loop {
-                for (cell, content) in chain.image().contents() {
+                let Ok(image) = chain.image() else {
+                    self.dropped += 1;
+                    break;
+                };
+                for (cell, content) in image.contents() {
                     let stack = self.stack(content.newest(chain.at(), cell), stripe);
                     let is_at_its_place = |at: &u64| {
                         let key = Record::binding(region, *at).map(|record| copied(record.key())).unwrap_or_default();
@@ -142,8 +147,8 @@ impl<'a> Salvage<'a> {
                         None => {}
                     }
                 }
-                match chain.advance() {
-                    Ok(true) if self.met.insert(chain.at()) => {}
+                match chain.advance::<Error>() {
+                    Ok(true) if self.met.insert(chain.at().cells) => {}
                     Ok(false) => break,
                     Ok(true) | Err(_) => {
                         self.dropped += 1;
@@ -288,7 +293,7 @@ impl<'a> Salvage<'a> {
 }
 
 /// The pairs in a bucket, with their addresses.
-fn pairs(region: &Region, bucket: u64) -> Vec<(u64, Content)> {
+fn pairs(region: &Region, bucket: BucketAt) -> Vec<(u64, Content)> {
     let image = Image::of(region, bucket).into_iter();
     let contents = image.flat_map(|image| image.contents().collect::<Vec<_>>());
     contents

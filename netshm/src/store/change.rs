@@ -137,26 +137,42 @@ impl<'a> Change<'a> {
     #[inline]
     pub(crate) fn set_field(&mut self, place: Place, value: u64) -> Result<()> {
         debug_assert!(self.store.geometry().is_journalled(place.0));
-        self.change_word(place, self.store.field(place), value)
+        self.change_word(place, self.store.field(place), |_| value)
+    }
+
+    /// Changes a word into what `new` makes of it, so that it can be undone.
+    #[inline]
+    pub(crate) fn alter(&mut self, place: Place, new: impl FnOnce(u64) -> u64) -> Result<()> {
+        self.change_word(place, self.store.region().journalled(place.0)?, new)
     }
 
     #[inline(always)]
-    fn change_word(&mut self, place: Place, word: &AtomicU64, value: u64) -> Result<()> {
+    fn change_word(&mut self, place: Place, word: &AtomicU64, new: impl FnOnce(u64) -> u64) -> Result<()> {
         let old = word.load(Relaxed);
         if !self.tx.journal.has_room() {
             self.apart().grow_log()?;
         }
         self.tx.journal.note(self.store.region(), place.0, old)?;
-        word.store(value, Release);
+        word.store(new(old), Release);
         steps::step();
         Ok(())
     }
 
-    /// Fills a word that means nothing: nothing needs to bring its content back, unless this very change made it so, and
+    /// Fills words that mean nothing: nothing needs to bring their content back, unless this very change made it so, and
     /// then there is an entry in the log.
     #[inline]
-    pub(crate) fn fill(&mut self, place: Place, value: u64) -> Result<()> {
-        if self.tx.journal.entries() == 0 { self.fresh(place, value) } else { self.store(place, value) }
+    pub(crate) fn fill<const N: usize>(&mut self, place: Place, values: [u64; N]) -> Result<()> {
+        let means_nothing = self.tx.journal.entries() == 0;
+        let words: &[AtomicU64; N] = self.store.region().array_or(place.0)?;
+        for (i, (word, value)) in words.iter().zip(values).enumerate() {
+            if means_nothing {
+                word.store(value, Relaxed);
+                steps::step();
+            } else {
+                self.change_word(Place(place.0 + i as u64 * 8), word, |_| value)?;
+            }
+        }
+        Ok(())
     }
 
     /// Frees a record when the change is committed.
@@ -307,7 +323,7 @@ impl Memory for Change<'_> {
 
     #[inline]
     fn store(&mut self, place: Place, value: u64) -> Result<()> {
-        self.change_word(place, self.store.region().journalled(place.0)?, value)
+        self.alter(place, |_| value)
     }
 
     #[inline]

@@ -25,7 +25,7 @@ use rapidhash::v3::{RapidSecrets, rapidhash_v3_inline};
 use recovery::Recoveries;
 
 use crate::layout::header::{self, Kind};
-use crate::layout::{Geometry, Place, Place32, StripeAt};
+use crate::layout::{Geometry, Place, Place32};
 use crate::locking::{Locking, Locks};
 use crate::os::fork::Generation;
 use crate::region::Region;
@@ -41,6 +41,9 @@ pub(crate) struct Store {
     numbers: Numbers,
     recoveries: Recoveries,
     secrets: RapidSecrets,
+    /// Bits of a hash that choose the stripe: how many, and as a mask.
+    stripe_bits: u32,
+    stripe_mask: u32,
     /// Handles in this process that know exactly the stored type.
     pub(crate) handles_of_stored_type: AtomicU64,
     /// The fork generation that the object was opened in.
@@ -53,13 +56,15 @@ static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 impl Store {
     fn new(region: Region, kind: Kind, method: Locking, seed: u64) -> Store {
-        let locks = Locks::new(method, region.geometry().stripes);
+        let stripes = region.geometry().stripes;
         Store {
+            stripe_bits: stripes.trailing_zeros(),
+            stripe_mask: stripes - 1,
             generation: Generation::of(region.object().generation()),
             region,
             kind,
             method,
-            locks,
+            locks: Locks::new(method, stripes),
             numbers: Numbers::default(),
             recoveries: Recoveries::default(),
             secrets: RapidSecrets::seed(seed),
@@ -116,8 +121,7 @@ impl Store {
     /// The stripe that a hash belongs to: its top bits.
     #[inline]
     pub(crate) fn stripe_of(&self, hash: u64) -> u32 {
-        let stripes = self.geometry().stripes;
-        hash.rotate_left(stripes.trailing_zeros()) as u32 & (stripes - 1)
+        hash.rotate_left(self.stripe_bits) as u32 & self.stripe_mask
     }
 
     #[inline]
@@ -128,12 +132,7 @@ impl Store {
     /// The sequence of a stripe.
     #[inline(always)]
     pub(crate) fn sequence(&self, stripe: u32) -> Sequence<'_> {
-        self.sequence_at(self.geometry().stripe(stripe))
-    }
-
-    #[inline(always)]
-    fn sequence_at(&self, stripe: StripeAt) -> Sequence<'_> {
-        Sequence(self.region.field(stripe.sequence()))
+        Sequence(self.region.field(self.geometry().stripe(stripe).sequence()))
     }
 
     #[inline]

@@ -11,8 +11,8 @@ use super::group;
 use super::{Limits, Store};
 use crate::layout::StripeAt;
 use crate::locking::{Fate, Owners, Patience, word_of};
-use crate::region::{Doubt, Region};
-use crate::sequence::Stamp;
+use crate::region::{Doubt, Region, StripeFields};
+use crate::sequence::{Sequence, Stamp};
 use crate::{Error, Result};
 
 /// Readings that a writer may spoil before the lock is taken.
@@ -73,12 +73,17 @@ pub(crate) fn read<R>(
 /// Reads a stripe without a lock, if nothing stands against it: no group, no writer, no damage. Most readings are that
 /// simple, and the shorter their way, the more of them the processor has under way at once.
 #[inline(always)]
-pub(crate) fn glance<R>(store: &Store, stripe: StripeAt, look: impl FnOnce(View<'_>) -> Result<R, Doubt>) -> Option<R> {
+pub(crate) fn glance<'a, R>(
+    store: &'a Store,
+    stripe: StripeAt,
+    look: impl FnOnce(View<'a>, StripeFields<'a>) -> Result<R, Doubt>,
+) -> Option<R> {
     if !store.is_current() || group::open() > 0 {
         return None;
     }
-    let stamp = store.sequence_at(stripe).begin_reading()?;
-    let result = look(View { store, stamp: Some(stamp) }).ok()?;
+    let fields = store.region().stripe(stripe);
+    let stamp = Sequence(fields.field(fields.at().sequence())).begin_reading()?;
+    let result = look(View { store, stamp: Some(stamp) }, fields).ok()?;
     stamp.holds().then_some(result)
 }
 
