@@ -16,7 +16,8 @@ use crate::options::ManageOptions;
 use crate::region::Doubt;
 use crate::stats::{self, Stats};
 use crate::store::create::{Shape, Spec};
-use crate::store::{Change, Limits, Store, read};
+use crate::store::read::{self, Glance};
+use crate::store::{Change, Limits, Store};
 use crate::whole;
 use crate::{Error, Result, Shm};
 
@@ -182,8 +183,10 @@ impl<T: DataManager> Array<T> {
         let index = index as u64;
         let store = &self.handle.store;
         let spot = self.spot(index);
-        if T::DIRECT {
-            let found = read::glance(store, spot.at, |view, stripe| {
+        if T::DIRECT
+            && let Some(glance) = Glance::at(store)
+        {
+            let found = glance.look(spot.at, |view, stripe| {
                 if index >= view.store.array_len() {
                     return Err(Doubt);
                 }

@@ -21,7 +21,7 @@ use crate::region::Doubt;
 use crate::stats::{self, Stats};
 use crate::store::Limits;
 use crate::store::create::{Shape, Spec};
-use crate::store::read::{self, View};
+use crate::store::read::{self, Glance, View};
 use crate::whole;
 use crate::{Error, Result, Shm};
 
@@ -229,6 +229,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         then: impl Fn(View<'_>, &Found<'_>) -> Result<R, Doubt> + Copy,
     ) -> Option<Option<R>> {
         let store = &*self.handle.store;
+        let glance = Glance::at(store)?;
         let mut form = store.geometry().form;
         if const { matches!(Form::of(K::FIXED, V::FIXED), Form::Pairs) } {
             if form != Form::Pairs {
@@ -238,7 +239,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
             form = Form::Pairs;
         }
         let hash = store.hash(key);
-        read::glance(store, store.geometry().stripe(store.stripe_of(hash)), move |view, stripe| {
+        glance.look(store.geometry().stripe(store.stripe_of(hash)), move |view, stripe| {
             index::find_and(view.region(), form, stripe, hash, key, move |found| then(view, found))
         })
     }
@@ -247,10 +248,10 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     fn find_with_care(&self, key: &[u64]) -> Result<Option<V>> {
         let raw = self.handle.with_words(key, |key| {
             read::read(&self.handle.store, self.handle.limits, key.stripe, |view| {
-                match index::find(view.region(), key.at, key.hash, key.words)? {
-                    None => Ok(None),
-                    Some(found) => take_out::<V>(view, found.record.value()).map(Some),
-                }
+                let (region, form) = (view.region(), view.region().geometry().form);
+                index::find_and(region, form, region.stripe(key.at), key.hash, key.words, |found| {
+                    take_out::<V>(view, found.record.value())
+                })
             })
         })?;
         raw.map(|raw| self.handle.finish(raw)).transpose()

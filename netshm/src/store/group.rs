@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::change::check_writable;
@@ -16,20 +15,18 @@ use crate::{Error, Locking, Result};
 const RETRY: Duration = Duration::from_micros(200);
 
 thread_local! {
-    /// The open group of this thread that was begun last. Groups end in the reverse order.
-    static NEWEST: Cell<Option<Rc<Group>>> = const { Cell::new(None) };
-    /// Those begun before it, each on another object.
-    static OLDER: RefCell<Vec<Rc<Group>>> = const { RefCell::new(Vec::new()) };
-    /// How many there are.
+    /// How many groups this thread has open.
     static OPEN: Cell<usize> = const { Cell::new(0) };
+    /// Those groups, each on another object. They end in the reverse order.
+    static GROUPS: RefCell<Vec<Rc<Group>>> = const { RefCell::new(Vec::new()) };
     /// A closed one, whose memory serves the next.
     static SPARE: Cell<Option<Rc<Group>>> = const { Cell::new(None) };
 }
 
 /// An open group.
 struct Group {
-    /// `None` when it is closed.
-    store: Option<Arc<Store>>,
+    /// Number of its store, which outlives it.
+    store: u64,
     tx: RefCell<Tx>,
     /// How many iterations are under way.
     iterating: Cell<u32>,
@@ -39,26 +36,25 @@ struct Group {
 
 impl Group {
     /// A group on the store, with a slot of its own.
-    fn begin(store: &Arc<Store>, patience: Patience) -> Result<Rc<Group>> {
+    fn begin(store: &Store, patience: Patience) -> Result<Rc<Group>> {
         let slot = store.take_slot(&patience)?;
         let mut group = SPARE.take().unwrap_or_else(|| {
             let tx = RefCell::new(Tx::new(slot, store.geometry(), patience));
-            Rc::new(Group { store: None, tx, iterating: Cell::new(0), doomed: OnceCell::new() })
+            Rc::new(Group { store: 0, tx, iterating: Cell::new(0), doomed: OnceCell::new() })
         });
         let Some(fresh) = Rc::get_mut(&mut group) else { unreachable!("a spare one is known to nobody") };
-        fresh.store = Some(store.clone());
+        fresh.store = store.id;
         let tx = fresh.tx.get_mut();
         tx.renew(slot, store.geometry(), patience);
         let running = Running::new(store, tx);
-        store.locks.enter_group(store.as_ref(), slot, &patience)?;
+        store.locks.enter_group(store, slot, &patience)?;
         running.keep();
         Ok(group)
     }
 
-    /// Keeps the memory of a closed group, but nothing that it refers to.
+    /// Keeps the memory of a closed group.
     fn keep_spare(mut group: Rc<Group>) {
         if let Some(closed) = Rc::get_mut(&mut group) {
-            closed.store = None;
             closed.doomed.take();
             closed.iterating.set(0);
             SPARE.set(Some(group));
@@ -66,47 +62,37 @@ impl Group {
     }
 
     #[inline]
-    fn store(&self) -> &Arc<Store> {
-        self.store.as_ref().unwrap_or_else(|| unreachable!("an open group has a store"))
-    }
-
-    #[inline]
-    fn is_on(&self, store: &Arc<Store>) -> bool {
-        Arc::ptr_eq(self.store(), store)
-    }
-
-    #[inline]
-    fn check_doomed(&self) -> Result<()> {
+    fn check_doomed(&self, store: &Store) -> Result<()> {
         match self.doomed.get() {
-            Some(detail) => Err(self.deadlock(detail)),
+            Some(detail) => Err(Self::deadlock(store, detail)),
             None => Ok(()),
         }
     }
 
     #[cold]
-    fn deadlock(&self, detail: &str) -> Error {
-        Error::Deadlock { object: self.store().name(), detail: detail.to_owned() }
+    fn deadlock(store: &Store, detail: &str) -> Error {
+        Error::Deadlock { object: store.name(), detail: detail.to_owned() }
     }
 
     /// Ends the group at once: all of it is undone, and what comes later in it fails.
     #[cold]
     fn doom(&self, change: Change<'_>, detail: &str) {
         self.doomed.get_or_init(|| detail.to_owned());
-        let slot = change.slot();
+        let (store, slot) = (change.target(), change.slot());
         change.roll_back();
-        self.store().locks.leave_group(slot);
-        events::deadlock(&self.store().name(), detail);
+        store.locks.leave_group(slot);
+        events::deadlock(&store.name(), detail);
     }
 
     /// Runs a part of the group's change. A deadlock ends the whole group at once, so that others can go on.
     #[inline]
-    fn with<R>(&self, part: impl FnOnce(&mut Change<'_>) -> Result<R>) -> Result<R> {
-        self.check_doomed()?;
+    fn with<R>(&self, store: &Store, part: impl FnOnce(&mut Change<'_>) -> Result<R>) -> Result<R> {
+        self.check_doomed(store)?;
         let Ok(mut tx) = self.tx.try_borrow_mut() else {
             // A hand-written data manager uses the table that it is called by.
-            return Err(Error::Iterating { object: self.store().name() });
+            return Err(Error::Iterating { object: store.name() });
         };
-        let mut change = Change { store: self.store(), tx: &mut tx };
+        let mut change = Change { store, tx: &mut tx };
         if OPEN.get() > 1 {
             change.limit_waits();
         }
@@ -120,46 +106,35 @@ impl Group {
 
 /// The open group of this thread on the object.
 #[inline]
-fn current(store: &Arc<Store>) -> Option<Rc<Group>> {
+fn current(store: &Store) -> Option<Rc<Group>> {
     if OPEN.get() == 0 {
         return None;
     }
-    let newest = NEWEST.take();
-    let found = newest.clone().filter(|group| group.is_on(store));
-    NEWEST.set(newest);
-    if found.is_some() || OPEN.get() == 1 { found } else { older(store) }
-}
-
-#[cold]
-fn older(store: &Arc<Store>) -> Option<Rc<Group>> {
-    OLDER.with_borrow(|groups| groups.iter().find(|group| group.is_on(store)).cloned())
+    GROUPS.with_borrow(|groups| groups.iter().rfind(|group| group.store == store.id).cloned())
 }
 
 /// Whether this thread has an open group on the object.
 #[inline]
-pub(crate) fn is_open(store: &Arc<Store>) -> bool {
+pub(crate) fn is_open(store: &Store) -> bool {
     current(store).is_some()
 }
 
 /// Runs a part of the thread's open group on the object, if there is one.
 #[inline]
-pub(super) fn in_group<R>(store: &Arc<Store>, part: impl FnOnce(&mut Change<'_>) -> Result<R>) -> Option<Result<R>> {
-    current(store).map(|group| group.with(part))
+pub(super) fn in_group<R>(store: &Store, part: impl FnOnce(&mut Change<'_>) -> Result<R>) -> Option<Result<R>> {
+    current(store).map(|group| group.with(store, part))
 }
 
 /// Enters a group into those of the thread.
 fn push(group: Rc<Group>) {
-    if let Some(older) = NEWEST.replace(Some(group)) {
-        OLDER.with_borrow_mut(|groups| groups.push(older));
-    }
+    GROUPS.with_borrow_mut(|groups| groups.push(group));
     OPEN.set(OPEN.get() + 1);
 }
 
 /// Takes the group begun last from those of the thread.
-fn pop() {
+fn pop() -> Option<Rc<Group>> {
     OPEN.set(OPEN.get() - 1);
-    let below = if OPEN.get() == 0 { None } else { OLDER.with_borrow_mut(Vec::pop) };
-    drop(NEWEST.replace(below));
+    GROUPS.with_borrow_mut(Vec::pop)
 }
 
 /// How many groups this thread has open, on any object.
@@ -172,7 +147,7 @@ pub(super) fn open() -> usize {
 /// stay in registers, since calls off that path get a copy.
 #[inline(always)]
 pub(crate) fn change_at_once<A: Copy, R>(
-    store: &Arc<Store>,
+    store: &Store,
     limits: Limits,
     wanted: &'static str,
     args: A,
@@ -195,7 +170,7 @@ pub(crate) fn change_at_once<A: Copy, R>(
 /// Makes a change: a part of the open group, or a whole of its own. It happens completely or not at all.
 #[inline(never)]
 pub(crate) fn change<R>(
-    store: &Arc<Store>,
+    store: &Store,
     limits: Limits,
     wanted: &'static str,
     make: impl FnMut(&mut Change<'_>) -> Result<R>,
@@ -206,21 +181,21 @@ pub(crate) fn change<R>(
         if group.iterating.get() > 0 {
             return Err(Error::Iterating { object: store.name() });
         }
-        return group.with(make);
+        return group.with(store, make);
     }
     alone(store, limits, make)
 }
 
 /// Reads under locks: as part of the open group, or of an own change that ends with the reading.
 pub(crate) fn read_locked<R>(
-    store: &Arc<Store>,
+    store: &Store,
     limits: Limits,
     read: impl FnMut(&mut Change<'_>) -> Result<R>,
 ) -> Result<R> {
     store.check_fork()?;
     check_writable(store, "lock it")?;
     match current(store) {
-        Some(group) => group.with(read),
+        Some(group) => group.with(store, read),
         None => alone(store, limits, read),
     }
 }
@@ -303,26 +278,26 @@ impl Drop for Running<'_> {
 
 /// Runs `body` as a group. Its changes, and those of everything that it calls, happen completely or not at all.
 pub(crate) fn group<R, E: From<Error>>(
-    store: &Arc<Store>,
+    store: &Store,
     limits: Limits,
     body: impl FnOnce() -> Result<R, E>,
 ) -> Result<R, E> {
     store.check_fork()?;
     check_writable(store, "group operations")?;
     match current(store) {
-        Some(group) => inner(&group, body),
+        Some(group) => inner(store, &group, body),
         None => outermost(store, limits, body),
     }
 }
 
-fn inner<R, E: From<Error>>(group: &Rc<Group>, body: impl FnOnce() -> Result<R, E>) -> Result<R, E> {
+fn inner<R, E: From<Error>>(store: &Store, group: &Group, body: impl FnOnce() -> Result<R, E>) -> Result<R, E> {
     /// Undoes the inner group unless it is told not to.
-    struct Undo<'a>(Option<(&'a Group, super::tx::Position)>);
+    struct Undo<'a>(&'a Store, Option<(&'a Group, super::tx::Position)>);
     impl Undo<'_> {
         fn undo(&mut self) -> Result<()> {
-            match self.0.take() {
-                Some((group, position)) if group.doomed.get().is_none() && group.store().check_fork().is_ok() => {
-                    group.with(|change| change.roll_back_to(position))
+            match self.1.take() {
+                Some((group, position)) if group.doomed.get().is_none() && self.0.check_fork().is_ok() => {
+                    group.with(self.0, |change| change.roll_back_to(position))
                 }
                 _ => Ok(()),
             }
@@ -335,12 +310,12 @@ fn inner<R, E: From<Error>>(group: &Rc<Group>, body: impl FnOnce() -> Result<R, 
         }
     }
 
-    let position = group.with(|change| Ok(change.position()))?;
-    let mut undo = Undo(Some((group, position)));
+    let position = group.with(store, |change| Ok(change.position()))?;
+    let mut undo = Undo(store, Some((group, position)));
     match body() {
         Ok(result) => {
-            undo.0 = None;
-            group.check_doomed()?;
+            undo.1 = None;
+            group.check_doomed(store)?;
             Ok(result)
         }
         Err(error) => {
@@ -350,27 +325,23 @@ fn inner<R, E: From<Error>>(group: &Rc<Group>, body: impl FnOnce() -> Result<R, 
     }
 }
 
-fn outermost<R, E: From<Error>>(
-    store: &Arc<Store>,
-    limits: Limits,
-    body: impl FnOnce() -> Result<R, E>,
-) -> Result<R, E> {
+fn outermost<R, E: From<Error>>(store: &Store, limits: Limits, body: impl FnOnce() -> Result<R, E>) -> Result<R, E> {
     /// Takes the group from the thread's list, and undoes it unless it is committed.
-    struct Close(Option<Rc<Group>>);
-    impl Close {
+    struct Close<'a>(Option<&'a Store>);
+    impl Close<'_> {
         fn end(&mut self, keep: bool) -> Result<()> {
-            let Some(group) = self.0.take() else { return Ok(()) };
-            pop();
-            let outcome = Self::finish(&group, keep);
+            let Some(store) = self.0.take() else { return Ok(()) };
+            let Some(group) = pop() else { unreachable!("each one that is pushed is popped once") };
+            let outcome = Self::finish(store, &group, keep);
             Group::keep_spare(group);
             outcome
         }
 
-        fn finish(group: &Group, keep: bool) -> Result<()> {
-            group.store().check_fork()?;
-            group.check_doomed()?;
+        fn finish(store: &Store, group: &Group, keep: bool) -> Result<()> {
+            store.check_fork()?;
+            group.check_doomed(store)?;
             let Ok(mut tx) = group.tx.try_borrow_mut() else { return Ok(()) };
-            let change = Change { store: group.store(), tx: &mut tx };
+            let change = Change { store, tx: &mut tx };
             let slot = change.slot();
             let outcome = if keep {
                 change.commit()
@@ -378,20 +349,19 @@ fn outermost<R, E: From<Error>>(
                 change.roll_back();
                 Ok(())
             };
-            group.store().locks.leave_group(slot);
+            store.locks.leave_group(slot);
             outcome
         }
     }
-    impl Drop for Close {
+    impl Drop for Close<'_> {
         fn drop(&mut self) {
             // Only a panic comes here, or a forked child, where nothing is done.
             let _ = self.end(false);
         }
     }
 
-    let group = Group::begin(store, Patience::new(limits.lock_timeout, OPEN.get() > 0))?;
-    push(group.clone());
-    let mut close = Close(Some(group));
+    push(Group::begin(store, Patience::new(limits.lock_timeout, OPEN.get() > 0))?);
+    let mut close = Close(Some(store));
     match body() {
         Ok(result) => {
             close.end(true)?;
@@ -410,7 +380,7 @@ pub(crate) struct Iteration(Rc<Group>);
 
 impl Iteration {
     /// Starts an iteration in the open group.
-    pub(crate) fn start(store: &Arc<Store>) -> Option<Iteration> {
+    pub(crate) fn start(store: &Store) -> Option<Iteration> {
         let group = current(store)?;
         group.iterating.set(group.iterating.get() + 1);
         Some(Iteration(group))

@@ -1,10 +1,10 @@
 //! Reading without a lock: copy or decode first, then look whether a writer was about.
 //!
-//! The reader goes by the stripe's [`sequence`](crate::sequence). It stores nothing to shared memory and makes no system call, unless a writer is in flight in its stripe and
-//! stays there; then it waits for the writer, recovers it if it is dead, and at last takes the lock.
+//! The reader goes by the stripe's [`sequence`](crate::sequence). It stores nothing to shared memory and makes no system
+//! call, unless a writer is in flight in its stripe and stays there; then it waits for the writer, recovers it if it is
+//! dead, and at last takes the lock.
 
 use std::hint::spin_loop;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::group;
@@ -52,7 +52,7 @@ impl<'a> View<'a> {
 /// Reads a stripe: outside a group without a lock, inside one under the group's locks.
 #[inline]
 pub(crate) fn read<R>(
-    store: &Arc<Store>,
+    store: &Store,
     limits: Limits,
     stripe: u32,
     read: impl Fn(View<'_>) -> Result<R> + Copy,
@@ -70,21 +70,31 @@ pub(crate) fn read<R>(
     keep_trying(store, limits, stripe, read)
 }
 
-/// Reads a stripe without a lock, if nothing stands against it: no group, no writer, no damage. Most readings are that
-/// simple, and the shorter their way, the more of them the processor has under way at once.
-#[inline(always)]
-pub(crate) fn glance<'a, R>(
-    store: &'a Store,
-    stripe: StripeAt,
-    look: impl FnOnce(View<'a>, StripeFields<'a>) -> Result<R, Doubt>,
-) -> Option<R> {
-    if !store.is_current() || group::open() > 0 {
-        return None;
+/// A reading without a lock, if nothing stands against it: no group, no writer, no damage. Most readings are that simple,
+/// and the shorter their way, the more of them the processor has under way at once.
+#[derive(Clone, Copy)]
+pub(crate) struct Glance<'a>(&'a Store);
+
+impl<'a> Glance<'a> {
+    /// No group may be open, and this must be the process that opened the object.
+    #[inline(always)]
+    pub(crate) fn at(store: &'a Store) -> Option<Self> {
+        (group::open() == 0 && store.is_current()).then_some(Glance(store))
     }
-    let fields = store.region().stripe(stripe);
-    let stamp = Sequence(fields.field(fields.at().sequence())).begin_reading()?;
-    let result = look(View { store, stamp: Some(stamp) }, fields).ok()?;
-    stamp.holds().then_some(result)
+
+    /// What `look` finds in a stripe.
+    #[inline(always)]
+    pub(crate) fn look<R>(
+        self,
+        stripe: StripeAt,
+        look: impl FnOnce(View<'a>, StripeFields<'a>) -> Result<R, Doubt>,
+    ) -> Option<R> {
+        let store = self.0;
+        let fields = store.region().stripe(stripe);
+        let stamp = Sequence(fields.field(fields.at().sequence())).begin_reading()?;
+        let result = look(View { store, stamp: Some(stamp) }, fields).ok()?;
+        stamp.holds().then_some(result)
+    }
 }
 
 enum Attempt<R> {
@@ -102,7 +112,7 @@ fn attempt<R>(store: &Store, stripe: u32, read: impl Fn(View<'_>) -> Result<R>) 
 }
 
 fn keep_trying<R>(
-    store: &Arc<Store>,
+    store: &Store,
     limits: Limits,
     stripe: u32,
     read: impl Fn(View<'_>) -> Result<R> + Copy,
@@ -154,7 +164,7 @@ fn wait_for_writer(store: &Store, stripe: u32, naps: u32, patience: &mut Patienc
 
 #[cold]
 fn read_locked<R>(
-    store: &Arc<Store>,
+    store: &Store,
     limits: Limits,
     stripe: u32,
     read: impl Fn(View<'_>) -> Result<R> + Copy,
