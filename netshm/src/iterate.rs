@@ -8,6 +8,7 @@ use std::vec;
 use crate::data::{DataManager, ShmKey};
 use crate::handle::{Handle, Raw, glance_at, take_out};
 use crate::index::{self, Record, walk};
+use crate::layout::bucket::Form;
 use crate::region::{Doubt, Fault, Region};
 use crate::store::group::{self, Iteration};
 use crate::store::read::{self, View};
@@ -39,6 +40,8 @@ pub(crate) trait Pick {
     type Raw;
     /// Whether records may be decoded where they lie.
     const DIRECT: bool;
+    /// Whether key and value are known to take one word each, so that they are to be found in their buckets.
+    const PAIRS: bool;
 
     /// Decodes a record where it lies, if that is all there is to do.
     fn glance(view: View<'_>, record: &Record<'_>) -> Result<Self::Item, Doubt>;
@@ -57,6 +60,7 @@ impl<K: DataManager, V: DataManager> Pick for Both<K, V> {
     type Item = (K, V);
     type Raw = (Raw<K>, Raw<V>);
     const DIRECT: bool = K::DIRECT && V::DIRECT;
+    const PAIRS: bool = matches!(Form::of(K::FIXED, V::FIXED), Form::Pairs);
 
     #[inline(always)]
     fn glance(view: View<'_>, record: &Record<'_>) -> Result<(K, V), Doubt> {
@@ -75,6 +79,7 @@ impl<K: DataManager> Pick for KeyOnly<K> {
     type Item = K;
     type Raw = Raw<K>;
     const DIRECT: bool = K::DIRECT;
+    const PAIRS: bool = false;
 
     #[inline(always)]
     fn glance(view: View<'_>, record: &Record<'_>) -> Result<K, Doubt> {
@@ -93,6 +98,7 @@ impl<V: DataManager> Pick for ValueOnly<V> {
     type Item = V;
     type Raw = Raw<V>;
     const DIRECT: bool = V::DIRECT;
+    const PAIRS: bool = false;
 
     #[inline(always)]
     fn glance(view: View<'_>, record: &Record<'_>) -> Result<V, Doubt> {
@@ -117,15 +123,19 @@ impl<P: Pick> Batch<P> {
     /// Items picked at a glance, or with care if something stands against that.
     #[inline]
     fn picked(
-        at_a_glance: impl FnOnce() -> Result<Vec<P::Item>, Doubt>,
-        with_care: impl FnOnce() -> Result<Vec<P::Raw>>,
+        region: &Region,
+        at_a_glance: impl FnOnce(Form) -> Result<Vec<P::Item>, Doubt>,
+        with_care: impl FnOnce(Form) -> Result<Vec<P::Raw>>,
     ) -> Result<Self> {
+        let form = region.geometry().form;
+        // A constant form spares the cases of the other.
         if P::DIRECT
-            && let Ok(items) = at_a_glance()
+            && (!P::PAIRS || form == Form::Pairs)
+            && let Ok(items) = at_a_glance(if P::PAIRS { Form::Pairs } else { form })
         {
             return Ok(Batch::Ready(items.into_iter()));
         }
-        with_care().map(|items| Batch::Raw(items.into_iter()))
+        with_care(form).map(|items| Batch::Raw(items.into_iter()))
     }
 
     fn is_empty(&self) -> bool {
@@ -184,13 +194,18 @@ pub(crate) fn for_each<P: Pick, E: From<Error>>(
 /// Everything in one stripe at one moment.
 fn snapshot<P: Pick>(handle: &Handle, stripe: u32, which: Which) -> Result<Batch<P>> {
     read::read(&handle.store, handle.limits, stripe, |view| {
-        Batch::picked(|| all_in(view, stripe, which, P::glance), || all_in(view, stripe, which, P::take))
+        Batch::picked(
+            view.region(),
+            |form| all_in(view, form, stripe, which, P::glance),
+            |form| all_in(view, form, stripe, which, P::take),
+        )
     })
 }
 
 /// Everything in a stripe, or a part of it if a writer has spoiled the reading.
 fn all_in<T, E: Fault>(
     view: View<'_>,
+    form: Form,
     stripe: u32,
     which: Which,
     take: impl Fn(View<'_>, &Record<'_>) -> Result<T, E>,
@@ -200,7 +215,7 @@ fn all_in<T, E: Fault>(
     let mut items = Vec::new();
     let mut holds = true;
     for bucket in 0..region.field(at.buckets()).load(Relaxed) {
-        walk::newest_in(region, at, bucket, |newest| {
+        walk::newest_in(region, form, at, bucket, |newest| {
             let mut next = Some(newest);
             while let Some(record) = next {
                 items.push(take(view, &record)?);
@@ -255,7 +270,11 @@ impl Walker {
     /// The next items; none at the end.
     fn batch<P: Pick>(&mut self, view: View<'_>) -> Result<Batch<P>> {
         let mut glanced = *self;
-        let batch = Batch::picked(|| glanced.items(view, P::glance), || self.items(view, P::take))?;
+        let batch = Batch::picked(
+            view.region(),
+            |form| glanced.items(view, form, P::glance),
+            |form| self.items(view, form, P::take),
+        )?;
         if let Batch::Ready(_) = batch {
             *self = glanced;
         }
@@ -265,6 +284,7 @@ impl Walker {
     fn items<T, E: Fault>(
         &mut self,
         view: View<'_>,
+        form: Form,
         take: impl Fn(View<'_>, &Record<'_>) -> Result<T, E>,
     ) -> Result<Vec<T>, E> {
         let region = view.region();
@@ -277,26 +297,31 @@ impl Walker {
                 continue;
             }
             let (mut keys, mut whole) = (0, true);
-            walk::newest_in(region, at, self.bucket, |newest| {
+            walk::newest_in(region, form, at, self.bucket, |newest| {
                 keys += 1;
                 if keys <= self.visited {
                     return Ok(Continue(()));
                 }
-                let mut next = match std::mem::take(&mut self.older) {
-                    0 => Some(newest),
-                    older => Some(Record::at_or(region, older)?),
-                };
-                while let Some(record) = next {
-                    items.push(take(view, &record)?);
+                let mut visit = |record: &Record<'_>| {
+                    items.push(take(view, record)?);
                     self.met += 1;
                     if self.met > bindings {
                         return Err(E::corrupt(region, at.keys().0, MORE));
                     }
-                    next = self.which.after(region, &record)?;
-                    if items.len() >= BATCH && next.is_some() {
-                        (self.visited, self.older, whole) = (keys - 1, record.older(), false);
+                    Ok(items.len() >= BATCH)
+                };
+                // The newest apart: of a pair, much is known when this is compiled.
+                let (mut full, mut next) = match std::mem::take(&mut self.older) {
+                    0 => (visit(&newest)?, self.which.after(region, &newest)?),
+                    older => (false, Some(Record::at_or(region, older)?)),
+                };
+                while let Some(record) = next {
+                    if full {
+                        (self.visited, self.older, whole) = (keys - 1, record.at, false);
                         return Ok(Break(()));
                     }
+                    full = visit(&record)?;
+                    next = self.which.after(region, &record)?;
                 }
                 Ok(Continue(()))
             })?;

@@ -13,37 +13,38 @@ use crate::region::{Doubt, Fault, Region, StripeFields};
 /// How many buckets ahead of the visitor memory is asked for: for the bucket itself, then for the records it leads to.
 const AHEAD: [u64; 2] = [8, 4];
 
-/// Visits the newest bindings of the keys in a bucket's chain, until `visit` breaks. Buckets are visited in order, so the
-/// records that come next are asked for.
+/// Visits the newest bindings of the keys in a bucket's chain, in an index with buckets of that form, until `visit` breaks.
+/// Buckets are visited in order, so the records that come next are asked for.
 #[inline(always)]
 pub(crate) fn newest_in<'a, E: Fault>(
     region: &'a Region,
+    form: Form,
     at: StripeAt,
     bucket: u64,
     mut visit: impl FnMut(Record<'a>) -> Result<ControlFlow<()>, E>,
 ) -> Result<(), E> {
     let stripe = region.stripe(at);
     let buckets = stripe.field(at.buckets()).load(Relaxed);
-    let mut chain = Chain::of_or(region, region.geometry().form, stripe, buckets, bucket.min(buckets))?;
-    if chain.form() == Form::Records {
+    let mut chain = Chain::of_or(region, form, stripe, buckets, bucket.min(buckets))?;
+    if form == Form::Records {
         look_ahead(region, stripe, bucket, buckets);
     }
     loop {
-        let (tags, used) = match chain.form() {
+        let (tags, pairs, used) = match form {
             Form::Records => {
                 let words = chain.records()?;
                 let is_used = |cell: usize| !Cell(words[cell].load(Relaxed)).is_empty();
-                (Tags(0), Cells::of(Form::Records.cells(), is_used))
+                (Tags(0), Default::default(), Cells::of(Form::Records.cells(), is_used))
             }
             Form::Pairs => {
                 let tags = chain.tags()?;
-                (tags, tags.used())
+                (tags, chain.pairs()?, tags.used())
             }
         };
         for cell in used {
-            let newest = match chain.form() {
+            let newest = match form {
                 Form::Records => Record::at_or(region, Cell(chain.records()?[cell].load(Relaxed)).record())?,
-                Form::Pairs => stored_pair(&chain, tags.tag(cell), cell, &chain.pairs()?[cell])?,
+                Form::Pairs => stored_pair(&chain, tags.tag(cell), cell, &pairs[cell])?,
             };
             // The only call, so that it can be inlined.
             if visit(newest)?.is_break() {

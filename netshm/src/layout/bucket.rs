@@ -129,12 +129,12 @@ impl BucketAt {
     /// The record that it is the value of, if it is an overflow bucket.
     #[inline]
     pub(crate) const fn record(self, form: Form) -> u64 {
-        self.cells - form.tag_words() as u64 * WORD - WORD
+        self.cells.wrapping_sub((form.tag_words() as u64 + 1) * WORD)
     }
     /// A cell of the form [`Form::Records`].
     #[inline]
     pub(crate) const fn cell(self, cell: usize) -> Place {
-        Place(self.cells + cell as u64 * WORD)
+        Place(self.cells.wrapping_add(cell as u64 * WORD))
     }
     /// The key word of a cell of the form [`Form::Pairs`].
     #[inline]
