@@ -237,6 +237,7 @@ impl<T: DataManager> Array<T> {
     #[inline(always)]
     fn set_payload(&self, index: usize, value: Payload<'_>) -> Result<()> {
         let (index, wanted) = (index as u64, "set an element");
+        directory::prefetch(self.handle.store.region(), self.spot(index));
         match (self.elements().dense(), value) {
             (Some(each), Payload::Words(words)) if words.len() as u64 == each => {
                 self.handle.change_with(wanted, (self, index, words), |change, (array, index, words)| {

@@ -16,7 +16,7 @@ use crate::heap::Memory;
 use crate::index::Record;
 use crate::index::bindings::{Payload, write_record};
 use crate::layout::{DENSE, Geometry, Place, StripeAt};
-use crate::region::{Fault, Region, StripeFields};
+use crate::region::{Doubt, Fault, Region, StripeFields};
 use crate::store::Change;
 use crate::{Error, Result};
 
@@ -137,6 +137,14 @@ pub(crate) fn find_in<'a, E: Fault>(
     match words[0].load(Relaxed) {
         0 => Ok(None),
         record => Ok(Some(Record::at_or(region, record)?.value())),
+    }
+}
+
+/// Asks for the memory of an element, or of what leads to it.
+#[inline]
+pub(crate) fn prefetch(region: &Region, spot: Spot) {
+    if let Ok::<_, Doubt>(Some(chunk)) = find_chunk(region, region.stripe(spot.at), spot.chunk) {
+        region.prefetch(spot.place(chunk));
     }
 }
 

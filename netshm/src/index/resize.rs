@@ -1,7 +1,7 @@
 //! Growing and shrinking the index by one bucket at a time.
 
 use super::bindings::overflow_bucket;
-use super::buckets::{CELLS, Chain, Content, Image, MOST_BUCKETS, clear_cells, segment_of};
+use super::buckets::{CELLS, Chain, Content, Image, MOST_BUCKETS, bucket_at, clear_cells, segment_of};
 use crate::heap::Memory;
 use crate::layout::StripeAt;
 use crate::layout::bucket::{BucketAt, Cells, Form};
@@ -17,6 +17,8 @@ const SHRINK_AT: u64 = 6;
 const FEW: u64 = 16;
 /// Chains longer than this are not split: it would not make them shorter.
 const LONGEST_SPLIT: usize = 64;
+/// Words of a cache line.
+const LINE_WORDS: usize = 8;
 /// Log entries that shrinking needs at most.
 const SHRINK_ROOM: u64 = 48;
 
@@ -79,7 +81,22 @@ fn split(change: &mut Change<'_>, stripe: u32, at: StripeAt, buckets: u64) -> Re
     let bucket = new_bucket(change, stripe, at, buckets)?;
     going.fill_fresh(change, stripe, bucket)?;
     clear_cells(change, chain.at(), gone)?;
-    change.set_field(at.buckets(), buckets + 1)
+    set_buckets(change, at, buckets + 1)
+}
+
+/// Ends a splitting, and asks for the memory that the next one of the stripe will touch: until then, which takes as many
+/// additions as there are stripes and more, the caches will have it.
+fn set_buckets(change: &mut Change<'_>, at: StripeAt, buckets: u64) -> Result<()> {
+    let region = change.target().region();
+    let form = region.geometry().form;
+    for bucket in [buckets - (1 << buckets.ilog2()), buckets] {
+        let bucket = bucket_at(form, region.stripe(at), bucket);
+        region.prefetch(bucket.tags);
+        for word in (0..form.cell_words()).step_by(LINE_WORDS) {
+            region.prefetch(bucket.cell(word).0);
+        }
+    }
+    change.set_field(at.buckets(), buckets)
 }
 
 /// As [`split`], for a bucket with overflow buckets.
@@ -101,7 +118,7 @@ fn split_chain(change: &mut Change<'_>, stripe: u32, at: StripeAt, buckets: u64,
     if !going.is_empty() {
         pack(change, stripe, &mut staying)?;
     }
-    change.set_field(at.buckets(), buckets + 1)
+    set_buckets(change, at, buckets + 1)
 }
 
 /// Where the bucket with that number belongs, which is the next one.
