@@ -290,8 +290,11 @@ impl<T: DataManager> Array<T> {
         })
     }
 
-    /// Locks an element's stripe for writing until the group ends.
+    /// Makes ready for the open group to read an element and set it then, which cannot end in a deadlock.
     pub(crate) fn lock(&self, index: usize) -> Result<()> {
+        if !self.handle.store.shares_reads() {
+            return Ok(());
+        }
         let spot = self.spot(index as u64);
         self.handle.change("set an element", |change| change.write_stripe(spot.stripe))
     }

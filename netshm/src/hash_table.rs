@@ -408,15 +408,18 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         })
     }
 
-    /// Runs a group that holds the key's stripe for writing from the start, so that reading before writing cannot end
-    /// in a deadlock.
+    /// Runs a group that reads the bindings of a key before it changes them, which cannot end in a deadlock.
     pub(crate) fn locked<Q, R>(&self, key: &Q, body: impl FnOnce() -> Result<R>) -> Result<R>
     where
         K: Borrow<Q>,
         Q: Encode + ?Sized,
     {
         self.handle.group(|| {
-            self.with_key(key, |key| self.handle.change("change a binding", |change| change.write_stripe(key.stripe)))?;
+            if self.handle.store.shares_reads() {
+                self.with_key(key, |key| {
+                    self.handle.change("change a binding", |change| change.write_stripe(key.stripe))
+                })?;
+            }
             body()
         })
     }

@@ -26,7 +26,7 @@ use recovery::Recoveries;
 
 use crate::layout::header::{self, Kind};
 use crate::layout::{Geometry, Place, Place32};
-use crate::locking::{Locking, Locks};
+use crate::locking::{Locking, Locks, Mode, Protocol};
 use crate::os::fork::Generation;
 use crate::region::Region;
 use crate::sequence::Sequence;
@@ -104,6 +104,13 @@ impl Store {
     #[cold]
     fn forked(&self) -> Error {
         Error::Forked { object: self.name() }
+    }
+
+    /// Whether several groups may read a stripe at once. Then one that is going to change what it reads must lock the stripe
+    /// for writing first: two of them, each waiting for the other to have read, would be a deadlock.
+    #[inline]
+    pub(crate) fn shares_reads(&self) -> bool {
+        self.locks.read_mode() == Mode::Shared
     }
 
     /// Whether this is the process that opened the object, and no forked child of it.
