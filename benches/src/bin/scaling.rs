@@ -29,19 +29,19 @@ fn circle(bound: u64) -> Vec<u32> {
     next
 }
 
-/// Nanoseconds of a step, in the median round.
-fn chase<E>(mut step: impl FnMut(u64) -> Result<u64, E>) -> Result<f64, E> {
+/// Nanoseconds of a step.
+fn chase(mut step: impl FnMut(u64) -> Outcome<u64>) -> Outcome<f64> {
+    let clock = Instant::now();
     let mut place = 0;
-    let mut times = [0.0; ROUNDS];
-    for time in &mut times {
-        let clock = Instant::now();
-        for _ in 0..STEPS {
-            place = step(black_box(place))?;
-        }
-        *time = clock.elapsed().as_nanos() as f64 / f64::from(STEPS);
+    for _ in 0..STEPS {
+        place = step(black_box(place))?;
     }
+    Ok(clock.elapsed().as_nanos() as f64 / f64::from(STEPS))
+}
+
+fn median(mut times: Vec<f64>) -> f64 {
     times.sort_by(f64::total_cmp);
-    Ok(times[ROUNDS / 2])
+    times[times.len() / 2]
 }
 
 /// The row of a table with so many entries.
@@ -58,10 +58,14 @@ fn row(entries: u64) -> Outcome<String> {
     additions.sort_unstable();
     let one_in = |count: usize| additions[additions.len() - additions.len().div_ceil(count)] as f64 / 1000.0;
     let size = table.shm().size()?;
-    let hit = chase(|key| table.find(&key)?.ok_or("a key is missing").map_err(Box::<dyn std::error::Error>::from))?;
     let mut lines = vec![[0; LINE as usize / 8]; (size / LINE) as usize];
     lines.iter_mut().zip(circle(size / LINE)).for_each(|(line, next)| line[0] = u64::from(next));
-    let Ok(floor) = chase(|line| Ok::<_, std::convert::Infallible>(lines[line as usize][0]));
+    let (mut hits, mut floors) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        hits.push(chase(|key| Ok(table.find(&key)?.ok_or("a key is missing")?))?);
+        floors.push(chase(|line| Ok(lines[line as usize][0]))?);
+    }
+    let (hit, floor) = (median(hits), median(floors));
     Ok(format!(
         "| {entries} | {:.1} | {hit:.0} | {floor:.0} | {:.1} | {:.1} | {:.1} |",
         size as f64 / entries as f64,

@@ -7,10 +7,11 @@ use crate::layout::run::{RUN_HEADER, RunAt, RunHead, Use};
 use crate::layout::{Geometry, Place, StripeAt, WORD, round_up};
 use crate::{Error, Result};
 
-/// Growth beyond what is needed: a part of the object's size, within these limits in bytes.
+/// Growth beyond what is needed: a part of the object's size, within these limits in bytes. Writers wait for the system to clear
+/// so much memory.
 const GROW_PART: u64 = 16;
 const GROW_LEAST: u64 = 16 << 10;
-const GROW_MOST: u64 = 64 << 20;
+const GROW_MOST: u64 = 1 << 20;
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Runs {
