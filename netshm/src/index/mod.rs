@@ -237,10 +237,8 @@ fn find_record<'a, E: Fault>(chain: &Chain<'a>, hash: u64, key: &[u64]) -> Resul
 #[inline(always)]
 fn find_pair<'a, E: Fault>(chain: &Chain<'a>, hash: u64, key: u64) -> Result<Look<'a>, E> {
     let pairs = chain.pairs()?;
-    if E::HASTY {
-        // The tags say whether it is needed, but they seldom say no, and that only after a while.
-        copy::prefetch(&pairs[Tag::new(hash, false).nearest()][0]);
-    }
+    // The tags say whether it is needed, but they seldom say no, and that only after a while.
+    copy::prefetch(&pairs[Tag::new(hash, false).nearest()][0]);
     let tags = chain.tags()?;
     for cell in tags.candidates(hash) {
         let pair = &pairs[cell];
