@@ -295,9 +295,13 @@ fn probable_home(region: &Region, stripe: StripeAt, hash: u64) -> Option<Chain<'
 #[inline]
 pub(crate) fn prefetch_bucket(region: &Region, stripe: StripeAt, hash: u64) {
     let Some(chain) = probable_home(region, stripe, hash) else { return };
-    region.prefetch(chain.at().tags);
-    if chain.form() == Form::Pairs {
-        region.prefetch(chain.at().pair(Tag::new(hash, false).nearest()).0);
+    let bucket = chain.at();
+    match chain.form() {
+        Form::Records => region.prefetch(bucket.cells),
+        Form::Pairs => {
+            region.prefetch(bucket.tags);
+            region.prefetch(bucket.pair(Tag::new(hash, false).nearest()).0);
+        }
     }
 }
 

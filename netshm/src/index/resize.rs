@@ -17,8 +17,6 @@ const SHRINK_AT: u64 = 6;
 const FEW: u64 = 16;
 /// Chains longer than this are not split: it would not make them shorter.
 const LONGEST_SPLIT: usize = 64;
-/// Words of a cache line.
-const LINE_WORDS: usize = 8;
 /// Log entries that shrinking needs at most.
 const SHRINK_ROOM: u64 = 48;
 
@@ -90,11 +88,7 @@ fn set_buckets(change: &mut Change<'_>, at: StripeAt, buckets: u64) -> Result<()
     let region = change.target().region();
     let form = region.geometry().form;
     for bucket in [buckets - (1 << buckets.ilog2()), buckets] {
-        let bucket = bucket_at(form, region.stripe(at), bucket);
-        region.prefetch(bucket.tags);
-        for word in (0..form.cell_words()).step_by(LINE_WORDS) {
-            region.prefetch(bucket.cell(word).0);
-        }
+        bucket_at(form, region.stripe(at), bucket).lines(form).for_each(|line| region.prefetch(line));
     }
     change.set_field(at.buckets(), buckets)
 }

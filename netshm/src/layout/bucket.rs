@@ -20,6 +20,8 @@ const RECORD_CELLS: usize = 7;
 const PAIR_CELLS: usize = 8;
 /// Words of a pair.
 pub(crate) const PAIR_WORDS: usize = 2;
+/// Words of a cache line.
+const LINE_WORDS: usize = 8;
 /// Words of the largest bucket, tags included.
 pub(crate) const MOST_WORDS: usize = 1 + PAIR_CELLS * PAIR_WORDS;
 
@@ -130,6 +132,11 @@ impl BucketAt {
     #[inline]
     pub(crate) const fn record(self, form: Form) -> u64 {
         self.cells.wrapping_sub((form.tag_words() as u64 + 1) * WORD)
+    }
+    /// A place in each of the cache lines that it lies in.
+    pub(crate) fn lines(self, form: Form) -> impl Iterator<Item = u64> {
+        let tags = if form.tag_words() > 0 { Some(self.tags) } else { None };
+        tags.into_iter().chain((0..form.cell_words()).step_by(LINE_WORDS).map(move |word| self.cell(word).0))
     }
     /// A cell of the form [`Form::Records`].
     #[inline]
@@ -337,6 +344,23 @@ mod tests {
         }
         assert_eq!(tags.candidates(hash(2)).next(), None);
     }
+
+    #[test]
+    fn buckets_of_a_segment_share_no_line_of_cells() {
+        for form in [Form::Records, Form::Pairs] {
+            let mut tags = std::collections::HashSet::new();
+            let mut cells = std::collections::HashSet::new();
+            for place in 0..16 {
+                let bucket = form.bucket(1 << 20, 16, place);
+                let lines: Vec<u64> = bucket.lines(form).collect();
+                assert_eq!(lines.len(), form.tag_words() + form.cell_words() / LINE_WORDS);
+                assert!(lines[form.tag_words()..].iter().all(|line| line % 64 == 0 && cells.insert(*line)));
+                assert!(lines[..form.tag_words()].iter().all(|line| tags.insert(*line)));
+            }
+            assert!(tags.iter().all(|tags| !cells.contains(&(tags & !63))));
+        }
+    }
+
     #[test]
     fn cells_are_taken_in_the_half_of_the_key_first() {
         let [first, second] = [0, 0x20].map(|bits| Tag::new(bits << Tag::HASH_SHIFT, false));
