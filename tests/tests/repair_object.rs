@@ -161,6 +161,33 @@ fn pairs_are_found_without_the_index() {
 }
 
 #[test]
+fn a_segment_that_tells_a_wrong_size_is_noticed_and_does_no_harm() {
+    let object = Scratch::file("repair-segment");
+    let options = || HashTable::<u64, u64>::options().locking(Locking::Futex).stripes(1);
+    let tab = options().manage(object.open()).unwrap();
+    (1000..4000).for_each(|key| tab.add(&key, &!key).unwrap());
+    assert!(tab.check().unwrap().is_clean());
+    // The largest segments of so many keys; other words may hold that number too.
+    let (found, file) = places(&object, &128u64.to_ne_bytes());
+    let noticed = found.into_iter().filter(|place| place % 8 == 0).find(|place| {
+        file.write_all_at(&u64::MAX.to_ne_bytes(), *place).unwrap();
+        let report = tab.check().map(|report| report.to_string()).unwrap_or_default();
+        let noticed = report.contains("a segment of the index has room for another number of buckets");
+        if !noticed {
+            file.write_all_at(&128u64.to_ne_bytes(), *place).unwrap();
+        }
+        noticed
+    });
+    assert!(noticed.is_some());
+    drop(tab);
+    let outcome = repair(object.name()).unwrap();
+    assert_eq!((outcome.saved, outcome.dropped, outcome.found), (3000, 0, 0), "{outcome}");
+    let tab = options().manage(object.open()).unwrap();
+    assert!((1000..4000).all(|key| tab.find_all(&key).unwrap() == [!key]));
+    assert!(tab.check().unwrap().is_clean());
+}
+
+#[test]
 fn arrays_are_repaired() {
     let object = Scratch::file("repair-array");
     let array: Array<String> = Array::manage(object.open(), "-".to_owned(), Locking::Futex).unwrap();
