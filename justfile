@@ -8,6 +8,11 @@ default:
 ci:
     .ci/run
 
+# Each feature alone; the oldest dependencies admitted (needs nightly).
+features:
+    .ci/features
+    .ci/minimal-versions
+
 # All tests and the examples in the documentation.
 test *arguments:
     cargo test {{arguments}}

@@ -1,4 +1,5 @@
 #![doc = include_str!("tutorial.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod error;
 #[cfg(test)]
