@@ -248,7 +248,7 @@ pub enum Error {
         /// The object's name.
         object: Arc<str>,
         /// Which part does not fit, and why.
-        unfit: crate::dynamic::Unfit,
+        unfit: crate::data::unfit::Unfit,
     },
     /// A value could not be converted from or to its stored words.
     ///

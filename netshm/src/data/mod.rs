@@ -63,6 +63,7 @@ mod error;
 mod managers;
 pub(crate) mod schema;
 mod unbacked;
+pub(crate) mod unfit;
 mod words;
 
 pub use decoder::Decoder;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::decode::MOST_STEPS;
 use super::plan::{Id, Node, Parts, Plan, VariantPlan};
-use super::unfit::Unfit;
 use super::value::{Enum, FieldValues, Struct, Value};
+use crate::data::unfit::Unfit;
 use crate::data::{DataManager, Encode, Encoder, MAX_DEPTH, Scalar, Schema, Unbacked};
 use crate::layout::MAX_VALUE;
 

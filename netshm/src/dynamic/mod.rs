@@ -63,11 +63,11 @@ mod row;
 mod table;
 #[cfg(test)]
 mod tests;
-mod unfit;
 mod value;
 
 pub use array::DynArray;
 pub(crate) use plan::Plan;
 pub use table::DynTable;
-pub use unfit::Unfit;
 pub use value::{Enum, FieldValues, Struct, Value};
+
+pub use crate::data::unfit::Unfit;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::unfit::Unfit;
+use crate::data::unfit::Unfit;
 use crate::data::{Container, Fields, Scalar, Schema};
 
 /// A schema made ready.

@@ -4,9 +4,10 @@ use std::sync::atomic::AtomicU64;
 
 use super::plan::Plan;
 use super::value::Value;
+use crate::data::unfit::Unfit;
 use crate::data::{DataError, DataManager, Decoder, Encoder, Schema, ShmKey, Types};
+use crate::describe::object_schema;
 use crate::os::copy;
-use crate::shm::object_schema;
 use crate::store::create::{self, Stored};
 use crate::{Error, Result, Shm};
 
@@ -42,17 +43,17 @@ pub(super) fn stored(shm: &Shm) -> Result<(Stored, crate::data::ObjectSchema)> {
 
 /// A schema made ready.
 pub(super) fn plan(shm: &Shm, schema: &Schema) -> Result<Plan> {
-    Plan::new(schema).map_err(|unfit| super::Unfit::from(unfit).of(shm))
+    Plan::new(schema).map_err(|unfit| unfit_of(shm, unfit.into()))
 }
 
 /// A key as words.
 pub(super) fn encode(shm: &Shm, plan: &Plan, value: &Value) -> Result<Row> {
-    plan.encode(value).map(Row).map_err(|unfit| unfit.of(shm))
+    plan.encode(value).map(Row).map_err(|unfit| unfit_of(shm, unfit))
 }
 
 /// A value as words.
 pub(super) fn encode_row(shm: &Shm, plan: &Plan, value: &Value) -> Result<Row> {
-    plan.encode_row(value).map(Row).map_err(|unfit| unfit.of(shm))
+    plan.encode_row(value).map(Row).map_err(|unfit| unfit_of(shm, unfit))
 }
 
 pub(super) fn decode(shm: &Shm, plan: &Plan, row: &Row) -> Result<Value> {
@@ -66,6 +67,12 @@ pub(super) fn decode_row(shm: &Shm, plan: &Plan, row: &Row) -> Result<Value> {
 /// A copy of words that are locked.
 pub(super) fn copied(words: &[AtomicU64]) -> Vec<u64> {
     copy::load_vec(words, words.len())
+}
+
+/// Returns the error of a verb that was given a value of another type.
+#[cold]
+fn unfit_of(shm: &Shm, unfit: Unfit) -> Error {
+    Error::Unfit { object: shm.object().name().clone(), unfit }
 }
 
 #[cold]

@@ -1,6 +1,5 @@
 //! Descriptors of shared objects: opening, creating, and one set of descriptors for each object and process.
 
-mod describe;
 mod descriptor;
 mod object;
 mod options;
@@ -9,8 +8,6 @@ mod registry;
 mod tests;
 mod unique;
 
-pub use describe::Description;
-pub(crate) use describe::object_schema;
 pub use descriptor::Shm;
 pub(crate) use object::Object;
 pub use options::ShmOptions;

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use super::Shm;
 use crate::data::ObjectSchema;
 use crate::layout::header::Kind;
+use crate::shm::Shm;
 use crate::store::create::{self, Stored};
 use crate::{Error, Locking, Result, ShmName};
 

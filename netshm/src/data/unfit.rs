@@ -3,9 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-use crate::Shm;
-
-/// A [`Value`](super::Value), or what it is to be made of, does not fit the schema.
+/// A [`Value`](crate::dynamic::Value), or what it is to be made of, does not fit the schema.
 ///
 /// ```
 /// use netshm::data::Schema;
@@ -24,17 +22,17 @@ pub struct Unfit {
 }
 
 impl Unfit {
-    pub(super) fn new(what: impl Into<String>) -> Self {
+    pub(crate) fn new(what: impl Into<String>) -> Self {
         Unfit { path: Vec::new(), what: what.into() }
     }
 
     /// One kind of thing where another one has to be.
-    pub(super) fn expected(expected: impl fmt::Display, found: impl fmt::Display) -> Self {
+    pub(crate) fn expected(expected: impl fmt::Display, found: impl fmt::Display) -> Self {
         Self::new(format!("{expected} expected, found {found}"))
     }
 
     /// The same, seen from further out.
-    pub(super) fn inside(mut self, part: impl fmt::Display) -> Self {
+    pub(crate) fn inside(mut self, part: impl fmt::Display) -> Self {
         self.path.push(part.to_string());
         self
     }
@@ -51,10 +49,3 @@ impl fmt::Display for Unfit {
 }
 
 impl Error for Unfit {}
-
-impl Unfit {
-    /// The error of a verb.
-    pub(super) fn of(self, shm: &Shm) -> crate::Error {
-        crate::Error::Unfit { object: shm.object().name().clone(), unfit: self }
-    }
-}
