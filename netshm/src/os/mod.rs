@@ -14,5 +14,6 @@ pub(crate) mod lock;
 pub(crate) mod lock_fd;
 pub(crate) mod map;
 pub(crate) mod path;
+pub(crate) mod pause;
 pub(crate) mod per_process;
 pub(crate) mod steps;

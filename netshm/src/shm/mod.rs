@@ -1,5 +1,6 @@
 //! Descriptors of shared objects: opening, creating, and one set of descriptors for each object and process.
 
+mod claims;
 mod descriptor;
 mod object;
 mod options;
@@ -8,6 +9,7 @@ mod registry;
 mod tests;
 mod unique;
 
+pub(crate) use claims::Claim;
 pub use descriptor::Shm;
 pub(crate) use object::Object;
 pub use options::ShmOptions;

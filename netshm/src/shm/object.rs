@@ -4,6 +4,7 @@ use std::any::Any;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use super::claims::Claims;
 use super::registry::{self, Access};
 use crate::error::{Error, Result};
 use crate::name::ShmName;
@@ -41,6 +42,7 @@ pub(crate) struct Object {
     /// Always there until `drop`.
     descriptors: Option<Descriptors>,
     attachment: Mutex<Option<Weak<dyn Any + Send + Sync>>>,
+    pub(super) claims: Claims,
     manage: Arc<Mutex<()>>,
 }
 
@@ -59,6 +61,7 @@ impl Object {
             generation: fork::generation(),
             descriptors: Some(descriptors),
             attachment: Mutex::new(None),
+            claims: Claims::default(),
             manage,
         }
     }

@@ -3,7 +3,7 @@
 mod header;
 
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, PoisonError, Weak};
+use std::sync::{Arc, MutexGuard, PoisonError, Weak};
 
 pub(crate) use header::Header;
 
@@ -13,9 +13,9 @@ use crate::layout::bucket::Form;
 use crate::layout::header::{self as at, Kind};
 use crate::layout::{Dimensions, Geometry, MAX_OBJECT, Place, round_up};
 use crate::os::file;
-use crate::os::lock::{self, Outcome, bytes};
+use crate::os::lock::{self, bytes};
 use crate::region::{Region, no_space};
-use crate::shm::Object;
+use crate::shm::{Claim, Object};
 use crate::{Error, Locking, Result};
 
 /// What the caller takes the object for.
@@ -157,8 +157,6 @@ pub(crate) fn open(object: &Arc<Object>, spec: &Spec<'_>) -> Result<(Arc<Store>,
 /// The right to initialise the object: nobody else does so, or looks whether it is done, meanwhile.
 struct Initialising<'a> {
     object: &'a Arc<Object>,
-    /// Whether a store has come of it, which keeps the object in use.
-    opened: bool,
 }
 
 impl<'a> Initialising<'a> {
@@ -169,31 +167,30 @@ impl<'a> Initialising<'a> {
             doing: "wait for its initialisation",
             source,
         })?;
-        Ok(Initialising { object, opened: false })
+        Ok(Initialising { object })
     }
 
-    fn open(mut self, spec: &Spec<'_>) -> Result<(Store, Agreement)> {
+    fn open(self, spec: &Spec<'_>) -> Result<(Store, Agreement)> {
         let object = self.object;
         // Before the content is looked at: who truncates the object has it alone for that moment.
-        self.share_use()?;
+        let claim = self.share_use()?;
         if Header::is_unwritten(object)? {
             self.create(spec)?;
         } else if spec.shape.recreate {
-            match self.use_alone("recreate it with another layout") {
-                Ok(()) => {
-                    self.create(spec)?;
-                    self.share_use()?;
-                }
-                // Who shares it sees it emptied by a change like any other.
-                Err(Error::InUse { .. }) if Header::read(object)?.is_like(object, spec)? => {}
-                Err(error) => return Err(error),
+            let wanted = "recreate it with another layout";
+            self.check_writable(wanted)?;
+            if claim.exclude_others().map_err(|source| self.io("look who uses it", source))? {
+                self.create(spec)?;
+                claim.admit_others().map_err(|source| self.io("share it", source))?;
+            } else if !Header::read(object)?.is_like(object, spec)? {
+                // Otherwise whoever shares it sees it emptied by a change like any other.
+                return Err(Error::InUse { object: object.name().clone(), wanted });
             }
         }
         let header = Header::read(object)?;
         let agreement = header.check(object, spec)?;
         let region = Region::map(object.clone(), header.geometry)?;
-        let store = Store::new(region, header.kind, header.locking, header.seed);
-        self.opened = true;
+        let store = Store::new(region, claim, header.kind, header.locking, header.seed);
         events::opened(object.name(), header.locking, object.read_only());
         if !object.read_only() {
             store.recover_all()?;
@@ -207,21 +204,24 @@ impl<'a> Initialising<'a> {
     }
 
     /// Makes sure that nobody else has the object mapped.
-    fn use_alone(&self, wanted: &'static str) -> Result<()> {
-        if self.object.read_only() {
-            return Err(Error::ReadOnly { object: self.object.name().clone(), wanted });
-        }
-        match lock::ofd_lock(self.object.lock_fd(), lock::Kind::Exclusive, bytes::USE, false) {
-            Ok(Outcome::Locked) => Ok(()),
-            Ok(_) => Err(Error::InUse { object: self.object.name().clone(), wanted }),
+    fn use_alone(&self, wanted: &'static str) -> Result<Claim> {
+        self.check_writable(wanted)?;
+        match Claim::alone(self.object) {
+            Ok(Some(claim)) => Ok(claim),
+            Ok(None) => Err(Error::InUse { object: self.object.name().clone(), wanted }),
             Err(source) => Err(self.io("look who uses it", source)),
         }
     }
 
-    fn share_use(&self) -> Result<()> {
-        lock::ofd_lock(self.object.lock_fd(), lock::Kind::Shared, bytes::USE, true)
-            .map(drop)
-            .map_err(|source| self.io("share it", source))
+    fn check_writable(&self, wanted: &'static str) -> Result<()> {
+        if self.object.read_only() {
+            return Err(Error::ReadOnly { object: self.object.name().clone(), wanted });
+        }
+        Ok(())
+    }
+
+    fn share_use(&self) -> Result<Claim> {
+        Claim::share(self.object).map_err(|source| self.io("share it", source))
     }
 
     fn io(&self, doing: &'static str, source: std::io::Error) -> Error {
@@ -287,8 +287,8 @@ pub(crate) fn stored(object: &Arc<Object>) -> Result<Stored> {
         Some(_) => None,
         None => {
             let lock = Initialising::lock(object)?;
-            lock.share_use()?;
-            Some(lock)
+            let claim = lock.share_use()?;
+            Some((claim, lock))
         }
     };
     let header = Header::read(object)?;
@@ -302,25 +302,27 @@ pub(crate) struct Alone<'a> {
     pub(crate) store: Store,
     pub(crate) header: Header,
     lock: Initialising<'a>,
+    /// Keeps other threads of this process away: the kernel takes the process for one owner of its locks.
+    _guard: MutexGuard<'a, ()>,
 }
 
 impl<'a> Alone<'a> {
     /// Takes the object up if nobody else has it. What dead writers left is undone as far as their logs are sound.
     pub(crate) fn open(object: &'a Arc<Object>, wanted: &'static str) -> Result<Self> {
         object.check_fork()?;
-        let _alone = object.manage_guard();
+        let guard = object.manage_guard();
         let attached =
             object.attachment().lock().unwrap_or_else(PoisonError::into_inner).as_ref().and_then(Weak::upgrade);
         if attached.is_some() {
             return Err(Error::InUse { object: object.name().clone(), wanted });
         }
         let lock = Initialising::lock(object)?;
-        lock.use_alone(wanted)?;
+        let claim = lock.use_alone(wanted)?;
         let header = Header::read(object)?;
         let region = Region::map(object.clone(), header.geometry)?;
-        let store = Store::new(region, header.kind, header.locking, header.seed);
+        let store = Store::new(region, claim, header.kind, header.locking, header.seed);
         match store.recover_all() {
-            Ok(()) | Err(Error::Corrupt { .. }) => Ok(Alone { store, header, lock }),
+            Ok(()) | Err(Error::Corrupt { .. }) => Ok(Alone { store, header, lock, _guard: guard }),
             Err(error) => Err(error),
         }
     }
@@ -333,11 +335,8 @@ impl<'a> Alone<'a> {
 
 impl Drop for Initialising<'_> {
     fn drop(&mut self) {
-        // The bytes are freed with the descriptor at the latest.
+        // The byte is freed with the descriptor at the latest.
         let _ = lock::ofd_unlock(self.object.lock_fd(), bytes::INIT);
-        if !self.opened {
-            let _ = lock::ofd_unlock(self.object.lock_fd(), bytes::USE);
-        }
     }
 }
 
@@ -362,11 +361,10 @@ impl Store {
             return Err(in_use());
         }
         let io = |source| Error::Io { object: self.name(), doing: "look who uses it", source };
-        match lock::ofd_lock(object.lock_fd(), lock::Kind::Exclusive, bytes::USE, false).map_err(io)? {
-            Outcome::Locked => {}
-            _ => return Err(in_use()),
+        if !self.claim.exclude_others().map_err(io)? {
+            return Err(in_use());
         }
         let outcome = self.write_schema(schema, hash);
-        lock::ofd_lock(object.lock_fd(), lock::Kind::Shared, bytes::USE, true).map(drop).map_err(io).and(outcome)
+        self.claim.admit_others().map_err(io).and(outcome)
     }
 }

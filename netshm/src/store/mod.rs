@@ -30,6 +30,7 @@ use crate::locking::{Locking, Locks, Mode, Protocol};
 use crate::os::fork::Generation;
 use crate::region::Region;
 use crate::sequence::Sequence;
+use crate::shm::Claim;
 use crate::{Error, Result};
 
 /// One object in one process.
@@ -39,6 +40,7 @@ pub(crate) struct Store {
     method: Locking,
     locks: Locks,
     numbers: Numbers,
+    claim: Claim,
     recoveries: Recoveries,
     secrets: RapidSecrets,
     /// Bits of a hash that choose the stripe: how many, and as a mask.
@@ -55,7 +57,7 @@ pub(crate) struct Store {
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 impl Store {
-    fn new(region: Region, kind: Kind, method: Locking, seed: u64) -> Store {
+    fn new(region: Region, claim: Claim, kind: Kind, method: Locking, seed: u64) -> Store {
         let stripes = region.geometry().stripes;
         Store {
             stripe_bits: stripes.trailing_zeros(),
@@ -66,6 +68,7 @@ impl Store {
             method,
             locks: Locks::new(method, stripes),
             numbers: Numbers::default(),
+            claim,
             recoveries: Recoveries::default(),
             secrets: RapidSecrets::seed(seed),
             handles_of_stored_type: AtomicU64::new(0),

@@ -5,18 +5,19 @@
 
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
-use std::sync::{Mutex, PoisonError};
 
 use super::Store;
 use crate::layout::PROCESSES;
 use crate::os::lock::{self, Kind, Outcome, bytes};
+use crate::os::pause;
 use crate::{Error, Result};
 
-/// This process's number in one object; 0 until it writes.
+/// This process's number in one object, kept at hand; 0 until it writes.
+///
+/// The number itself belongs to the open file description that its byte is locked through: see [`Claim`](crate::shm::Claim).
 #[derive(Default)]
 pub(crate) struct Numbers {
     mine: AtomicU32,
-    taking: Mutex<()>,
 }
 
 impl Store {
@@ -31,7 +32,7 @@ impl Store {
 
     /// The number of this process, if it has one.
     pub(super) fn known_number(&self) -> Option<u32> {
-        Some(self.numbers.mine.load(Acquire)).filter(|number| *number != 0)
+        self.claim.number()
     }
 
     #[cold]
@@ -39,10 +40,12 @@ impl Store {
         if self.region().object().read_only() {
             return Err(Error::ReadOnly { object: self.name(), wanted: "write" });
         }
-        let _taking = self.numbers.taking.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(number) = self.known_number() {
-            return Ok(number);
-        }
+        let number = self.claim.number_or_else(|| self.find_number())?;
+        self.numbers.mine.store(number, Release);
+        Ok(number)
+    }
+
+    fn find_number(&self) -> Result<u32> {
         // Numbers that look unused first: each attempt at a byte is a system call.
         for unused in [true, false] {
             for number in 1..=PROCESSES {
@@ -59,7 +62,6 @@ impl Store {
                     return Err(error);
                 }
                 word.store(std::process::id(), SeqCst);
-                self.numbers.mine.store(number, Release);
                 return Ok(number);
             }
         }
@@ -88,19 +90,112 @@ impl Store {
 }
 
 impl Drop for Store {
-    /// Gives the number back. A slot still owned, by a thread that lost it, leaves the number to be recovered.
+    /// Gives the number back, unless the next store of this process has it already. A slot still owned, by a thread that lost it, leaves the number to be recovered.
     fn drop(&mut self) {
-        if self.check_fork().is_err() {
-            return;
-        }
-        if let Some(number) = self.known_number() {
-            let geometry = *self.geometry();
-            let owned = |slot| self.field32(geometry.slot(slot).owner()).load(Relaxed) == number;
+        pause::at("dropping a store");
+        let region = &self.region;
+        self.claim.give_up(|number| {
+            let geometry = region.geometry();
+            let owned = |slot| region.field32(geometry.slot(slot).owner()).load(Relaxed) == number;
             if !(0..geometry.slots).any(owned) {
-                self.field32(geometry.process(number)).store(0, SeqCst);
+                region.field32(geometry.process(number)).store(0, SeqCst);
             }
-            self.unlock_number(number);
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::fd::AsFd;
+    use std::sync::mpsc::channel;
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::os::file::random;
+    use crate::{HashTable, Shm, ShmName};
+
+    /// A name that is removed in the end.
+    struct Scratch(ShmName);
+
+    impl Scratch {
+        fn new() -> Scratch {
+            Scratch(ShmName::posix(format!("/netshm-numbers-{:016x}", random().unwrap())).unwrap())
         }
-        let _ = lock::ofd_unlock(self.region().object().lock_fd(), bytes::USE);
+
+        fn table(&self) -> HashTable<u64, u64> {
+            HashTable::options().manage(Shm::options().create(true).open(&self.0).unwrap()).unwrap()
+        }
+
+        /// Who holds the byte, seen by a stranger.
+        fn is_held(&self, byte: u64) -> bool {
+            let stranger = File::options().read(true).write(true).open(self.0.path()).unwrap();
+            lock::ofd_held_elsewhere(stranger.as_fd(), byte).unwrap()
+        }
+
+        fn held_numbers(&self) -> Vec<u64> {
+            (1..=8).filter(|number| self.is_held(bytes::PROCESS + number)).collect()
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = self.0.unlink();
+        }
+    }
+
+    #[test]
+    fn a_handle_dropped_late_takes_nothing_from_the_next() {
+        for write_before in [false, true] {
+            let scratch = Scratch::new();
+            let old = scratch.table();
+            old.add(&1, &1).unwrap();
+            let kept_open = Shm::open(&scratch.0).unwrap();
+            let ((dropping, is_dropping), (go_on, goes_on)) = (channel(), channel());
+            let dropper = thread::spawn(move || {
+                pause::once_at("dropping a store", move || {
+                    dropping.send(()).unwrap();
+                    goes_on.recv_timeout(Duration::from_secs(20)).unwrap();
+                });
+                drop(old);
+            });
+            is_dropping.recv_timeout(Duration::from_secs(20)).unwrap();
+            let new = scratch.table();
+            if write_before {
+                new.add(&2, &2).unwrap();
+            }
+            go_on.send(()).unwrap();
+            dropper.join().unwrap();
+
+            assert!(scratch.is_held(bytes::USE), "another process may empty the object");
+            new.add(&3, &3).unwrap();
+            assert_eq!(scratch.held_numbers(), [1], "this process is taken for dead");
+            assert!(matches!(Shm::options().truncate(true).open(&scratch.0), Err(Error::InUse { .. })));
+            drop(new);
+            assert!(!scratch.is_held(bytes::USE));
+            assert!(scratch.held_numbers().is_empty());
+            drop(kept_open);
+        }
+    }
+
+    #[test]
+    fn nobody_else_opens_an_object_while_a_thread_has_it_alone() {
+        use crate::store::create::Alone;
+
+        let scratch = Scratch::new();
+        drop(scratch.table());
+        let shm = Shm::open(&scratch.0).unwrap();
+        let alone = Alone::open(shm.object(), "test it").unwrap();
+        thread::scope(|scope| {
+            let other = scope.spawn(|| scratch.table().find(&1).unwrap());
+            // However long the other thread tries, it must not let strangers in.
+            thread::sleep(Duration::from_millis(50));
+            let stranger = File::options().read(true).write(true).open(scratch.0.path()).unwrap();
+            let outcome = lock::ofd_lock(stranger.as_fd(), Kind::Shared, bytes::USE, false).unwrap();
+            assert_eq!(outcome, Outcome::Busy);
+            drop(alone);
+            assert_eq!(other.join().unwrap(), None);
+        });
     }
 }

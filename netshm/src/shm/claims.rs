@@ -1,0 +1,118 @@
+//! The locks that a process holds on an object through one open file description.
+//!
+//! The kernel sees one owner, however many stores come and go: while the last handle of one is being dropped, another
+//! thread may open the next. So the use of the object and the process number belong to the description, are counted here
+//! and given up by the last [`Claim`] only, all under one mutex.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::{Acquire, Release};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::Object;
+use crate::os::lock::{self, Kind, Outcome, bytes};
+
+/// The claims of one object.
+#[derive(Debug, Default)]
+pub(super) struct Claims {
+    /// The process number; 0 if there is none.
+    number: AtomicU32,
+    /// How many claims there are.
+    count: Mutex<usize>,
+}
+
+impl Claims {
+    fn count(&self) -> MutexGuard<'_, usize> {
+        self.count.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Keeps the object in use by this process, and its process number taken.
+#[derive(Debug)]
+pub(crate) struct Claim(Option<Arc<Object>>);
+
+impl Claim {
+    /// Shares the use of the object; waits for whoever has it alone.
+    pub(crate) fn share(object: &Arc<Object>) -> io::Result<Claim> {
+        let mut count = object.claims.count();
+        lock::ofd_lock(object.lock_fd(), Kind::Shared, bytes::USE, true).map(drop)?;
+        *count += 1;
+        drop(count);
+        Ok(Claim(Some(object.clone())))
+    }
+
+    /// Takes the object alone, if nobody else uses it.
+    pub(crate) fn alone(object: &Arc<Object>) -> io::Result<Option<Claim>> {
+        let mut count = object.claims.count();
+        let outcome = lock::ofd_lock(object.lock_fd(), Kind::Exclusive, bytes::USE, false)?;
+        Ok((outcome == Outcome::Locked).then(|| {
+            *count += 1;
+            Claim(Some(object.clone()))
+        }))
+    }
+
+    fn object(&self) -> &Arc<Object> {
+        self.0.as_ref().unwrap_or_else(|| unreachable!("there until it is dropped"))
+    }
+
+    fn lock_fd(&self) -> BorrowedFd<'_> {
+        self.object().lock_fd()
+    }
+
+    /// Has the object alone from now on, unless another process uses it: then `false`.
+    pub(crate) fn exclude_others(&self) -> io::Result<bool> {
+        let outcome = lock::ofd_lock(self.lock_fd(), Kind::Exclusive, bytes::USE, false)?;
+        Ok(outcome == Outcome::Locked)
+    }
+
+    /// Lets others use the object again.
+    pub(crate) fn admit_others(&self) -> io::Result<()> {
+        lock::ofd_lock(self.lock_fd(), Kind::Shared, bytes::USE, true).map(drop)
+    }
+
+    /// The process number, if the process has one.
+    pub(crate) fn number(&self) -> Option<u32> {
+        Some(self.object().claims.number.load(Acquire)).filter(|number| *number != 0)
+    }
+
+    /// The process number; taken by `take`, which no other thread does meanwhile, if there is none.
+    pub(crate) fn number_or_else<E>(&self, take: impl FnOnce() -> Result<u32, E>) -> Result<u32, E> {
+        let claims = &self.object().claims;
+        let _count = claims.count();
+        if let Some(number) = self.number() {
+            return Ok(number);
+        }
+        let number = take()?;
+        claims.number.store(number, Release);
+        Ok(number)
+    }
+
+    /// Gives the claim up. If it is the last one, `retire` sees the process number before its byte is unlocked.
+    pub(crate) fn give_up(&mut self, retire: impl FnOnce(u32)) {
+        let Some(object) = self.0.take() else { return };
+        // In a forked child the lock descriptor is closed, and another thread of the parent may have held the mutex.
+        if object.check_fork().is_err() {
+            return;
+        }
+        let mut count = object.claims.count();
+        *count -= 1;
+        if *count > 0 {
+            return;
+        }
+        // What cannot be unlocked is unlocked when the descriptor is closed; until then the process looks alive.
+        let number = object.claims.number.load(Acquire);
+        if number != 0 {
+            retire(number);
+            let _ = lock::ofd_unlock(object.lock_fd(), bytes::PROCESS + u64::from(number));
+            object.claims.number.store(0, Release);
+        }
+        let _ = lock::ofd_unlock(object.lock_fd(), bytes::USE);
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.give_up(|_| {});
+    }
+}
