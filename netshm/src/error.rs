@@ -104,7 +104,7 @@ pub enum Error {
     },
     /// The object's content contradicts itself.
     ///
-    /// > posix:/x: damaged at byte 32: the header's checksum is wrong
+    /// > posix:/x: damaged at byte 64: the header's checksum is wrong
     #[error("{object}: damaged at byte {offset}: {what}")]
     #[non_exhaustive]
     Corrupt {
@@ -129,8 +129,8 @@ pub enum Error {
     /// The object was written by a build that lays its data out in another way.
     ///
     /// > posix:/x: written by another format: found version 77, build 0102030400000801, this program reads
-    /// > version 2, build 0102030400000801
-    #[error("{object}: written by another format: found {found}, this program reads {expected}")]
+    /// > version 4, build 0102030400000801; use a newer version of netshm
+    #[error("{object}: written by another format: found {found}, this program reads {expected}; {advice}")]
     #[non_exhaustive]
     UnsupportedVersion {
         /// The object's name.
@@ -139,6 +139,8 @@ pub enum Error {
         found: String,
         /// The format that this build reads and writes.
         expected: String,
+        /// What to do about it.
+        advice: &'static str,
     },
     /// The object holds another type (or another structure, or another default value).
     ///

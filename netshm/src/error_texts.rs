@@ -149,10 +149,10 @@ fn corrupt() {
     let x = Scratch::new();
     drop(x.counts(Locking::Futex));
     let mut content = fs::read(&x.0).unwrap();
-    content[40] ^= 1;
+    content[64] ^= 1;
     fs::write(&x.0, content).unwrap();
     let text = x.text(Counts::options().manage(x.shm()));
-    assert_eq!(text, "posix:/x: damaged at byte 32: the header's checksum is wrong");
+    assert_eq!(text, "posix:/x: damaged at byte 64: the header's checksum is wrong");
 }
 
 #[test]
@@ -165,15 +165,34 @@ fn not_netshm() {
 
 #[test]
 fn unsupported_version() {
+    use crate::layout::header::{FEATURES_TO_READ, FEATURES_TO_WRITE, FORMAT_AT};
+
     let x = Scratch::new();
     drop(x.counts(Locking::Futex));
-    let mut content = fs::read(&x.0).unwrap();
-    content[16] = 77;
-    fs::write(&x.0, content).unwrap();
-    let text = x.text(Counts::options().manage(x.shm()));
-    let expected = "posix:/x: written by another format: found version 77, build 0102030400000801, this program reads \
-                    version 3, build 0102030400000801";
-    assert_eq!(text, expected);
+    let sound = fs::read(&x.0).unwrap();
+    let with = |place: crate::layout::Place, word: u64| {
+        let mut content = sound.clone();
+        content[place.0 as usize..][..8].copy_from_slice(&word.to_ne_bytes());
+        fs::write(&x.0, content).unwrap();
+        x.text(Counts::options().manage(x.shm()))
+    };
+    let text = |found, advice| {
+        format!(
+            "posix:/x: written by another format: found version {found}, this program reads version 4, build \
+             0102030400000801; {advice}"
+        )
+    };
+    assert_eq!(with(FORMAT_AT, 77), text("77, build 0102030400000801", "use a newer version of netshm"));
+    let old = "no release wrote that format: write the data out with the program that made the object, and add them to \
+               a new one";
+    assert_eq!(with(FORMAT_AT, 3), text("3, build 0102030400000801", old));
+    let feature = "4 with feature 5, which a program must know to read it";
+    assert_eq!(with(FEATURES_TO_READ, 1 << 5), text(feature, "use a newer version of netshm"));
+    let feature = "4 with feature 63, which a program must know to write to it";
+    assert_eq!(with(FEATURES_TO_WRITE, 1 << 63), text(feature, "use a newer version of netshm, or open it read-only"));
+    // So it can be.
+    let shm = Shm::options().read_only(true).open(&x.name()).unwrap();
+    Counts::options().manage(shm).unwrap();
 }
 
 #[test]

@@ -10,9 +10,13 @@ pub(crate) const FIXED_BYTES: u64 = 1024;
 /// The first word of every object.
 pub(crate) const MAGIC: u64 = u64::from_ne_bytes(*b"netshm\0\x01");
 /// Version of the layout described by this module and its siblings.
-pub(crate) const FORMAT: u64 = 3;
+pub(crate) const FORMAT: u64 = 4;
 /// What a build assumes beside the format: byte order, word size, meaning of the lock words.
 pub(crate) const FINGERPRINT: u64 = 0x0102_0304_0000_0000 | (size_of::<usize>() as u64) << 8 | 1;
+/// The features that this version knows, as bits of [`FEATURES_TO_READ`].
+pub(crate) const KNOWN_TO_READ: u64 = 0;
+/// The features that this version knows, as bits of [`FEATURES_TO_WRITE`].
+pub(crate) const KNOWN_TO_WRITE: u64 = 0;
 
 /// `state` while an object is being created: the only content that creation may overwrite.
 pub(crate) const INITIALISING: u64 = 1;
@@ -21,13 +25,23 @@ pub(crate) const READY: u64 = 2;
 
 pub(crate) const MAGIC_AT: Place = Place(0);
 pub(crate) const STATE_AT: Place = Place(8);
+/// Format number and build fingerprint.
 pub(crate) const FORMAT_AT: Place = Place(16);
-/// First word of the fixed fields covered by the checksum, in the order of `FixedFields`.
-pub(crate) const FIELDS_AT: Place = Place(32);
-/// Number of fixed fields.
-pub(crate) const FIELDS: usize = 12;
+/// One bit for each feature that a program must know to read the object.
+pub(crate) const FEATURES_TO_READ: Place = Place(32);
+/// One bit for each feature that a program must know to write to the object.
+pub(crate) const FEATURES_TO_WRITE: Place = Place(40);
+/// First word of the fixed fields covered by the checksum, in the order of `Header::fields`.
+pub(crate) const FIELDS_AT: Place = Place(64);
+/// Number of fixed fields; those that mean nothing yet are 0.
+pub(crate) const FIELDS: usize = 16;
 /// Checksum of the fixed fields.
-pub(crate) const CHECKSUM_AT: Place = Place(FIELDS_AT.0 + FIELDS as u64 * 8);
+pub(crate) const CHECKSUM_AT: Place = Place(192);
+/// A random number of 128 bits that tells the object from all others; kept when its file is moved.
+pub(crate) const ID: Place = Place(256);
+/// The file that the object was made in, or that it was adopted in: inode and file system (`f_fsid`). Changed only by a
+/// process that has the object alone.
+pub(crate) const FILE: Place = Place(272);
 
 /// Length of an array, in elements.
 pub(crate) const ARRAY_LEN: Place = Place(FIXED_BYTES);
@@ -37,13 +51,28 @@ pub(crate) const SCHEMA_AT: Place = Place(FIXED_BYTES + 8);
 pub(crate) const SCHEMA_LEN: Place = Place(FIXED_BYTES + 16);
 /// Hash of the schema's structure.
 pub(crate) const SCHEMA_HASH: Place = Place(FIXED_BYTES + 24);
-/// Boot id of the system that wrote last, two words.
-pub(crate) const BOOT: Place = Place(FIXED_BYTES + 64);
 /// 1 from the first change after a sync up to the next sync.
 pub(crate) const DIRTY: Place = Place(FIXED_BYTES + 80);
-
 /// A log segment kept for who must change every stripe of a full object, or 0.
 pub(crate) const RESERVE: Place = Place(FIXED_BYTES + 88);
+/// Ids of boots in which the object was opened for writing, [`BOOTS_KEPT`] of them, two words each; zeros for none.
+pub(crate) const BOOTS: Place = Place(FIXED_BYTES + 128);
+/// How many boots are remembered: systems that use an object in turn may each have an id of its own.
+pub(crate) const BOOTS_KEPT: u64 = 4;
+/// Words of the header that mean nothing yet, and are 0.
+pub(crate) const SPARE: Place = Place(FIXED_BYTES + 512);
+/// How many there are.
+pub(crate) const SPARE_WORDS: u64 = 64;
+
+// What the format says, in numbers. Objects of this format exist, so none of these may change.
+const _: () = {
+    assert!(FORMAT_AT.0 == 16 && FEATURES_TO_READ.0 == 32 && FEATURES_TO_WRITE.0 == 40);
+    assert!(FIELDS_AT.0 == 64 && FIELDS_AT.0 + FIELDS as u64 * 8 == CHECKSUM_AT.0);
+    assert!(ID.0 == 256 && FILE.0 == ID.0 + 16 && FILE.0 + 16 <= FIXED_BYTES);
+    assert!(ARRAY_LEN.0 == 1024 && SCHEMA_AT.0 == 1032 && SCHEMA_LEN.0 == 1040 && SCHEMA_HASH.0 == 1048);
+    assert!(DIRTY.0 == 1104 && RESERVE.0 == 1112 && BOOTS.0 == 1152);
+    assert!(BOOTS.0 + BOOTS_KEPT * 16 <= SPARE.0 && SPARE.0 == 1536 && SPARE.0 + SPARE_WORDS * 8 <= HEADER_BYTES);
+};
 
 /// What the object is, as numbered in the header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,6 +10,9 @@
 //!            schema text, default value
 //! data_start runs of pages, up to the end noted in the meta stripe
 //! ```
+//!
+//! A catalogue of members, 256 bytes an entry, will lie between header and process table, in objects that have one: a
+//! fixed field of the header, 0 today, will say how many entries it has, and a feature bit that there is one.
 
 pub(crate) mod bucket;
 pub(crate) mod header;
@@ -75,12 +78,12 @@ pub(crate) struct Geometry {
 }
 
 const PROCESS_TABLE: u64 = HEADER_BYTES;
-const SLOT_BYTES: u64 = 64;
+const SLOT_BYTES: u64 = 128;
 const STRIPE_BYTES: u64 = STRIPE_WORDS as u64 * WORD;
 const LOG_BYTES: u64 = 1024;
 
 /// Words of a stripe's fields.
-pub(crate) const STRIPE_WORDS: usize = 160;
+pub(crate) const STRIPE_WORDS: usize = 168;
 /// Number of size classes of a heap.
 pub(crate) const CLASSES: u32 = 64;
 /// Number of index segments of a stripe: four for each doubling.
@@ -89,7 +92,7 @@ pub(crate) const SEGMENTS: u32 = 80;
 impl Dimensions {
     /// Works out where everything lies.
     pub(crate) fn geometry(self) -> Geometry {
-        let slot_table = round_up(PROCESS_TABLE + (u64::from(PROCESSES) + 1) * 4, 64);
+        let slot_table = round_up(PROCESS_TABLE + (u64::from(PROCESSES) + 1) * 4, SLOT_BYTES);
         let stripe_table = slot_table + u64::from(self.slots) * SLOT_BYTES;
         let log_table = stripe_table + (u64::from(self.stripes) + 1) * STRIPE_BYTES;
         let schema = log_table + (u64::from(self.slots) + 1) * LOG_BYTES;
@@ -163,7 +166,8 @@ impl Geometry {
     }
 }
 
-/// The fields of a slot: one for each running writer.
+/// The fields of a slot: one for each running writer. What every change touches lies in its first cache line; the rest
+/// is spare, and 0.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SlotAt(u64);
 
@@ -206,7 +210,7 @@ impl SlotAt {
 /// How many fields of a slot are 0 while nothing is left to be done for it.
 pub(crate) const PENDING: usize = 4;
 
-/// The fields of a stripe.
+/// The fields of a stripe. The 32 bits behind the lock word, and the words behind the last field, are spare, and 0.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct StripeAt(u64);
 
@@ -303,8 +307,23 @@ pub(crate) const fn round_up(n: u64, unit: u64) -> u64 {
     n.div_ceil(unit) * unit
 }
 
-const _: () = assert!(64 + (SEGMENTS as u64 + CLASSES as u64) * WORD + 16 <= STRIPE_BYTES);
-const _: () = assert!(STRIPE_BYTES.is_multiple_of(64) && SLOT_BYTES == 64 && LogAt::FIRST_CAPACITY == 63);
+/// Words of a stripe that are spare, at least.
+const SPARE_STRIPE_WORDS: u64 = 4;
+
+// What the format says, in numbers. Objects of this format exist, so none of these may change.
+const _: () = {
+    let (slot, stripe) = (SlotAt(0), StripeAt(0));
+    assert!(slot.owner().0 == 0 && slot.wait().0 == 4 && slot.pid().0 == 8 && slot.log_len().0 == 16);
+    assert!(slot.transit().0 == 24 && slot.adopted().0 == 32 && slot.release().0 == 40);
+    assert!(stripe.lock().0 == 0 && stripe.sequence().0 == 8 && stripe.buckets().0 == 16 && stripe.keys().0 == 24);
+    assert!(stripe.hidden().0 == 32 && stripe.top().0 == 40 && stripe.top_end().0 == 48 && stripe.classes().0 == 56);
+    assert!(stripe.segment(0).0 == 64 && stripe.class(0).0 == 704);
+    assert!(stripe.runs().0 == 1216 && stripe.capacity().0 == 1224);
+    assert!(stripe.capacity().0 + WORD + SPARE_STRIPE_WORDS * WORD <= STRIPE_BYTES);
+    // No two stripes share a cache line, and a slot has two of its own, which processors fetch together.
+    assert!(STRIPE_BYTES == 1344 && STRIPE_BYTES.is_multiple_of(64) && SLOT_BYTES == 128);
+    assert!(PROCESS_TABLE == 4096 && LOG_BYTES == 1024 && LogAt::FIRST_CAPACITY == 63);
+};
 
 #[cfg(test)]
 mod tests {
@@ -332,7 +351,16 @@ mod tests {
         assert_eq!(g.stripe(g.stripes + 1).0, g.log(0).0);
         assert_eq!(g.log(g.slots + 1).0, g.schema());
         assert_eq!(g.stripe(0).lock().0 % 64, 0);
+        assert_eq!(g.slot(1).owner().0 % 128, 0);
         assert!(g.data_start().is_multiple_of(g.pagesize) && g.data_start() >= g.schema() + 20);
+    }
+
+    /// Objects of this format exist.
+    #[test]
+    fn areas_lie_where_the_format_says() {
+        let g = geometry();
+        assert_eq!([g.process(0).0, g.slot(0).0, g.stripe(0).0, g.log(0).0], [4096, 8320, 8576, 15296]);
+        assert_eq!([g.schema(), g.default_value(), g.data_start()], [18368, 18392, 18432]);
     }
 
     #[test]

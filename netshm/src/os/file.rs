@@ -24,6 +24,12 @@ pub(crate) fn identity(fd: BorrowedFd<'_>) -> io::Result<Identity> {
     Ok(Identity { device: stat.st_dev, inode: stat.st_ino })
 }
 
+/// The inode and the id of the file system (`f_fsid`), which, unlike the device, is the same after a reboot and in each
+/// container; 0 where the file system has none.
+pub(crate) fn place(fd: BorrowedFd<'_>) -> io::Result<[u64; 2]> {
+    Ok([fs::fstat(fd)?.st_ino, fs::fstatvfs(fd)?.f_fsid])
+}
+
 /// The file's size in bytes.
 pub(crate) fn size(fd: BorrowedFd<'_>) -> io::Result<u64> {
     Ok(u64::try_from(fs::fstat(fd)?.st_size).unwrap_or(0))

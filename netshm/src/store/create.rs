@@ -235,7 +235,9 @@ impl<'a> Initialising<'a> {
             return Err(Error::ReadOnly { object: object.name().clone(), wanted: "initialise it" });
         }
         let geometry = spec.shape.geometry(spec)?;
-        let seed = file::random().map_err(|source| self.io("draw a random seed", source))?;
+        let random = || file::random().map_err(|source| self.io("draw a random number", source));
+        let (seed, id) = (random()?, [random()?, random()?]);
+        let file = file::place(object.fd()).map_err(|source| self.io("look up its file", source))?;
         let locking = spec.shape.locking.unwrap_or(Locking::Futex);
         let header = Header { geometry, locking, kind: spec.kind, seed, element_words: spec.element_words };
         let size = geometry.data_start() + geometry.pagesize;
@@ -255,7 +257,9 @@ impl<'a> Initialising<'a> {
             file::write_at(object.fd(), spec.schema.as_bytes(), geometry.schema())
                 .map_err(|source| no_space(object.name(), size, source))?;
             write(&spec.default, Place(geometry.default_value()))?;
-            write(&file::boot_id(), at::BOOT)?;
+            write(&id, at::ID)?;
+            write(&file, at::FILE)?;
+            write(&file::boot_id(), at::BOOTS)?;
             write(&[geometry.data_start()], geometry.stripe(geometry.meta()).top())?;
             write(&[at::READY], at::STATE_AT)
         };

@@ -165,27 +165,48 @@ impl Store {
 
     #[cold]
     fn make_dirty(&self) -> Result<()> {
-        self.write_boot();
+        self.note_boot();
         self.field(header::DIRTY).store(1, std::sync::atomic::Ordering::Release);
         self.region.flush_header()
     }
 
-    /// Whether changes that no sync covered were made before the system was started anew.
+    /// Whether changes that no sync covered were made before the system was started anew, as far as can be told.
     pub(crate) fn is_of_former_boot(&self) -> bool {
-        let same = |(word, i): (&u64, u64)| self.field(Place(header::BOOT.0 + i * 8)).load(Relaxed) == *word;
-        self.field(header::DIRTY).load(Acquire) != 0 && !crate::os::file::boot_id().iter().zip(0..).all(same)
+        self.field(header::DIRTY).load(Acquire) != 0 && !self.knows_boot()
     }
 
     /// What a former boot left has been checked.
     pub(crate) fn accept_boot(&self) {
         if !self.region.object().read_only() {
-            self.write_boot();
+            self.note_boot();
         }
     }
 
-    fn write_boot(&self) {
-        for (i, word) in crate::os::file::boot_id().into_iter().enumerate() {
-            self.field(Place(header::BOOT.0 + i as u64 * 8)).store(word, Relaxed);
+    /// The words of a remembered boot.
+    fn boot(&self, index: u64) -> [&AtomicU64; 2] {
+        [0, 1].map(|word| self.field(Place(header::BOOTS.0 + (index * 2 + word) * 8)))
+    }
+
+    /// Whether the object has been written to since the system was started; who cannot tell one boot from another
+    /// supposes so.
+    fn knows_boot(&self) -> bool {
+        let id = crate::os::file::boot_id();
+        let is_this = |index| self.boot(index).map(|word| word.load(Relaxed)) == id;
+        id == [0, 0] || (0..header::BOOTS_KEPT).any(is_this)
+    }
+
+    /// Remembers this boot, and forgets the oldest one.
+    fn note_boot(&self) {
+        if self.knows_boot() {
+            return;
+        }
+        for index in (1..header::BOOTS_KEPT).rev() {
+            for (to, from) in self.boot(index).iter().zip(self.boot(index - 1)) {
+                to.store(from.load(Relaxed), Relaxed);
+            }
+        }
+        for (to, word) in self.boot(0).iter().zip(crate::os::file::boot_id()) {
+            to.store(word, Relaxed);
         }
     }
 

@@ -13,6 +13,13 @@ use crate::{Error, Locking, Result};
 /// The longest schema text that is read, in bytes.
 const MOST_SCHEMA: u64 = 1 << 24;
 
+/// What to do with objects of formats that are no longer read.
+const CARRY_OVER: &str = "no release wrote that format: write the data out with the program that made the object, and add them to a \
+                          new one";
+const NEWER: &str = "use a newer version of netshm";
+const NEWER_TO_WRITE: &str = "use a newer version of netshm, or open it read-only";
+const OTHER_MACHINE: &str = "use it on machines of the kind that it was created on";
+
 /// What is fixed for an object's life, verified.
 #[derive(Debug, Clone)]
 pub(crate) struct Header {
@@ -98,15 +105,7 @@ impl Header {
         if state != at::READY {
             return Err(corrupt(object, at::STATE_AT.0, "the object's state is none that there is"));
         }
-        let [format, fingerprint] = words(object, at::FORMAT_AT)?;
-        if (format, fingerprint) != (at::FORMAT, at::FINGERPRINT) {
-            let text = |format, fingerprint| format!("version {format}, build {fingerprint:016x}");
-            return Err(Error::UnsupportedVersion {
-                object: object.name().clone(),
-                found: text(format, fingerprint),
-                expected: text(at::FORMAT, at::FINGERPRINT),
-            });
-        }
+        Self::check_version(object)?;
         let fields: [u64; at::FIELDS] = words(object, at::FIELDS_AT)?;
         let [sum] = words(object, at::CHECKSUM_AT)?;
         if sum != checksum(&fields) {
@@ -118,6 +117,41 @@ impl Header {
             return Err(corrupt(object, size(object)?, "the object has been truncated"));
         }
         Ok(header)
+    }
+
+    /// Refuses what this version cannot read or, through a writable descriptor, cannot write.
+    fn check_version(object: &Arc<Object>) -> Result<()> {
+        let [format, fingerprint] = words(object, at::FORMAT_AT)?;
+        let text = |format, fingerprint| format!("version {format}, build {fingerprint:016x}");
+        let refuse = |found, advice| {
+            Err(Error::UnsupportedVersion {
+                object: object.name().clone(),
+                found,
+                expected: text(at::FORMAT, at::FINGERPRINT),
+                advice,
+            })
+        };
+        if format < at::FORMAT {
+            return refuse(text(format, fingerprint), CARRY_OVER);
+        }
+        if format > at::FORMAT {
+            return refuse(text(format, fingerprint), NEWER);
+        }
+        if fingerprint != at::FINGERPRINT {
+            return refuse(text(format, fingerprint), OTHER_MACHINE);
+        }
+        let [to_read, to_write] = words(object, at::FEATURES_TO_READ)?;
+        let unknown = |bits: u64, purpose| {
+            let number = bits.trailing_zeros();
+            format!("version {format} with feature {number}, which a program must know to {purpose} it")
+        };
+        if to_read & !at::KNOWN_TO_READ != 0 {
+            return refuse(unknown(to_read & !at::KNOWN_TO_READ, "read"), NEWER);
+        }
+        if to_write & !at::KNOWN_TO_WRITE != 0 && !object.read_only() {
+            return refuse(unknown(to_write & !at::KNOWN_TO_WRITE, "write to"), NEWER_TO_WRITE);
+        }
+        Ok(())
     }
 
     /// The fixed fields, in their order.
@@ -136,6 +170,10 @@ impl Header {
             g.default_words,
             self.element_words,
             g.form.number(),
+            0,
+            0,
+            0,
+            0,
         ]
     }
 
@@ -153,6 +191,7 @@ impl Header {
             default_words,
             element_words,
             form,
+            spare @ ..,
         ] = *fields;
         let dimensions = Dimensions {
             pagesize,
@@ -172,7 +211,8 @@ impl Header {
             && max_size <= MAX_OBJECT
             && schema_bytes <= MOST_SCHEMA + 64
             && default_words <= crate::layout::MAX_VALUE / 8
-            && element_words <= DENSE as u64;
+            && element_words <= DENSE as u64
+            && spare == [0; 4];
         if !sound || dimensions.geometry().data_start() + pagesize > max_size {
             return None;
         }
