@@ -189,9 +189,8 @@ pub(crate) mod tests {
         }
 
         pub(crate) fn open_for_locks(&self) -> LockFd {
-            let fd = OwnedFd::from(self.open());
-            let identity = identity(fd.as_fd()).unwrap();
-            LockFd::new(fd, identity)
+            let identity = identity(self.open().as_fd()).unwrap();
+            LockFd::open(identity, || io::Result::Ok(Some(OwnedFd::from(self.open())))).unwrap().unwrap()
         }
     }
 

@@ -3,7 +3,8 @@
 //! A page of our own bears the number of this process's *fork generation*. The kernel hands a forked child that page
 //! filled with zeros (`MADV_WIPEONFORK`), so a child is noticed even if it was made without the C library and ran no
 //! handler. A handler registered with `pthread_atfork` clears the page too, for kernels that do not know the advice,
-//! and closes the inherited lock descriptors at once (see [`lock_fd`]).
+//! and closes the inherited lock descriptors at once (see [`lock_fd`]). Others keep forks from coming between (see
+//! [`fork_gate`]).
 //!
 //! | page word | meaning |
 //! |---|---|
@@ -19,7 +20,7 @@ use std::thread;
 use memmap2::MmapMut;
 use rustix::mm::{Advice, madvise};
 
-use super::lock_fd;
+use super::{fork_gate, lock_fd};
 
 const WIPED: u64 = 0;
 const BEGINNING: u64 = 1;
@@ -67,6 +68,7 @@ pub(crate) fn generation() -> u64 {
             Ok(_) => {
                 // Only descriptors inherited from the parent can be in the table: own ones come after a generation.
                 lock_fd::close_inherited_late();
+                fork_gate::open_anew();
                 let new = LAST.fetch_add(1, Ordering::Relaxed) + 1;
                 word.store(new, Ordering::Release);
                 return new;
@@ -95,10 +97,18 @@ fn create_page() -> &'static AtomicU64 {
     let new = map.as_mut_ptr().cast::<AtomicU64>();
     if PAGE.compare_exchange(ptr::null_mut(), new, Ordering::AcqRel, Ordering::Acquire).is_ok() {
         std::mem::forget(map);
-        // SAFETY: the handler is a function of this program and does only what is allowed after a fork.
-        unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
+        // SAFETY: the handlers are functions of this program, and that of the child does only what is allowed there.
+        unsafe { libc::pthread_atfork(Some(before_fork), Some(in_parent), Some(in_child)) };
     }
     page().expect("just set")
+}
+
+unsafe extern "C" fn before_fork() {
+    fork_gate::before_fork();
+}
+
+unsafe extern "C" fn in_parent() {
+    fork_gate::after_fork();
 }
 
 /// Runs in the child, inside `fork`, where only async-signal-safe calls are allowed and no other thread exists.
@@ -107,6 +117,7 @@ unsafe extern "C" fn in_child() {
         word.store(WIPED, Ordering::Release);
     }
     lock_fd::close_inherited();
+    fork_gate::open_anew();
 }
 
 #[cfg(test)]
@@ -202,6 +213,53 @@ pub(crate) mod tests {
         assert!(lock::ofd_held_elsewhere(other.as_fd(), bytes::PROCESS).unwrap());
         drop(held);
         assert!(!lock::ofd_held_elsewhere(other.as_fd(), bytes::PROCESS).unwrap());
+    }
+
+    #[test]
+    fn a_fork_waits_for_a_lock_descriptor_to_be_entered() {
+        use crate::os::file::tests::Scratch;
+        use crate::os::{file, pause};
+        use std::os::fd::{AsFd, BorrowedFd};
+        use std::sync::mpsc::channel;
+        use std::time::Duration;
+
+        let scratch = Scratch::new();
+        let wanted = file::identity(scratch.open().as_fd()).unwrap();
+        let (forker, forks) = channel();
+        pause::once_at("a lock descriptor is open", move || {
+            let (forked, has_forked) = channel();
+            let thread = thread::spawn(move || {
+                let inherits_nothing = in_child(|| {
+                    // SAFETY: the borrow ends with the call, which only asks about a number, be it open or not.
+                    let is_wanted =
+                        |fd| file::identity(unsafe { BorrowedFd::borrow_raw(fd) }).is_ok_and(|is| is == wanted);
+                    !(3..1024).any(is_wanted)
+                });
+                let _ = forked.send(());
+                inherits_nothing
+            });
+            // If it does not wait for us, it has forked by then.
+            let _ = has_forked.recv_timeout(Duration::from_millis(400));
+            forker.send(thread).unwrap();
+        });
+        let held = scratch.open_for_locks();
+        assert!(forks.recv().unwrap().join().unwrap(), "the child keeps its parent's locks");
+        drop(held);
+    }
+
+    #[test]
+    fn a_fork_by_the_thread_that_holds_forks_off_goes_on() {
+        let gate = fork_gate::NoFork::begin();
+        assert!(in_child(|| {
+            drop(fork_gate::NoFork::begin());
+            true
+        }));
+        // Still closed for others.
+        let other = thread::spawn(|| drop(fork_gate::NoFork::begin()));
+        thread::sleep(std::time::Duration::from_millis(20));
+        assert!(!other.is_finished());
+        drop(gate);
+        other.join().unwrap();
     }
 
     #[test]

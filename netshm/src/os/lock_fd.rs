@@ -12,7 +12,8 @@ use std::ptr;
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64, Ordering};
 
 use super::file::Identity;
-use super::{file, lock};
+use super::fork_gate::NoFork;
+use super::{file, lock, pause};
 
 /// A descriptor for OFD locks only, with an open file description of its own, and never mapped: a mapping inherited
 /// by a forked child would keep the locks alive.
@@ -24,10 +25,17 @@ pub(crate) struct LockFd {
 }
 
 impl LockFd {
-    /// Takes over a descriptor of that file on which no lock has been taken yet.
-    pub(crate) fn new(fd: OwnedFd, file: Identity) -> LockFd {
+    /// Takes over the descriptor of that file which `open` opens, if it does. No fork comes between the opening and the entry in
+    /// the table.
+    pub(crate) fn open<E>(
+        file: Identity,
+        open: impl FnOnce() -> Result<Option<OwnedFd>, E>,
+    ) -> Result<Option<LockFd>, E> {
+        let _gate = NoFork::begin();
+        let Some(fd) = open()? else { return Ok(None) };
+        pause::at("a lock descriptor is open");
         let entry = enter(fd.as_raw_fd(), file);
-        LockFd { fd: Some(fd), entry }
+        Ok(Some(LockFd { fd: Some(fd), entry }))
     }
 
     /// Releases every lock, but keeps the descriptor.

@@ -9,6 +9,7 @@ pub(crate) mod atomic;
 pub(crate) mod copy;
 pub(crate) mod file;
 pub(crate) mod fork;
+mod fork_gate;
 pub(crate) mod futex;
 pub(crate) mod lock;
 pub(crate) mod lock_fd;

@@ -15,7 +15,9 @@ use crate::os::{file, path};
 ///
 /// An object may be opened several times in a process, by several threads, under several names: all handles share one
 /// set of descriptors and locks. Handles are `Send` and `Sync`. After a `fork`, a handle is of no use in the child and
-/// says so ([`Error::Forked`]); the child opens the object anew. The object outlives its handles, until
+/// says so ([`Error::Forked`]); the child opens the object anew. A child made by the bare
+/// system call `clone`, without the C library, keeps the locks of its parent until it calls netshm or ends: until then, nobody notices
+/// if the parent dies. The object outlives its handles, until
 /// [its name is deleted](ShmName::unlink).
 ///
 /// With [`Locking::Record`](crate::Locking::Record), do not open an object's file by other means (such as

@@ -85,8 +85,8 @@ pub(super) fn open(
         Some(idle) => idle,
         None => {
             let Some(data) = open_same(&mut inodes, place, probe, access)? else { return Ok(None) };
-            match open_same(&mut inodes, place, probe, access) {
-                Ok(Some(lock)) => Descriptors { data, lock: LockFd::new(lock, identity) },
+            match LockFd::open(identity, || open_same(&mut inodes, place, probe, access)) {
+                Ok(Some(lock)) => Descriptors { data, lock },
                 other => {
                     stash(&mut inodes, data)?;
                     return other.map(|_| None);
@@ -103,12 +103,13 @@ pub(super) fn create(place: &Place, name: &ShmName, mode: u32) -> io::Result<Opt
     let mut inodes = lock();
     // Without rights for the owner the file could not be opened a second time; they are taken back after that.
     let Some(data) = place.create(mode | 0o600)? else { return Ok(None) };
-    let Some(lock) = open_same(&mut inodes, place, data.as_fd(), Access::ReadWrite)? else { return Ok(None) };
     let status = path::status(data.as_fd())?;
+    let lock = LockFd::open(status.identity, || open_same(&mut inodes, place, data.as_fd(), Access::ReadWrite))?;
+    let Some(lock) = lock else { return Ok(None) };
     if status.mode & !mode != 0 {
         path::set_mode(data.as_fd(), status.mode & mode)?;
     }
-    let descriptors = Descriptors { data, lock: LockFd::new(lock, status.identity) };
+    let descriptors = Descriptors { data, lock };
     Ok(Some(enter(&mut inodes, status.identity, name, Access::ReadWrite, descriptors)))
 }
 
@@ -187,8 +188,8 @@ pub(super) fn empty(place: &Place, object: &Object) -> io::Result<bool> {
     let known = inodes.get_mut(&identity).and_then(|inode| inode.emptying.take());
     let lock = match known {
         Some(lock) => lock,
-        None => match open_same(&mut inodes, place, object.fd(), Access::ReadWrite)? {
-            Some(fd) => LockFd::new(fd, identity),
+        None => match LockFd::open(identity, || open_same(&mut inodes, place, object.fd(), Access::ReadWrite))? {
+            Some(lock) => lock,
             None => return Err(io::Error::other("the name belongs to another file meanwhile")),
         },
     };
