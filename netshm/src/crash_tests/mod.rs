@@ -8,6 +8,7 @@ mod arrays;
 mod pairs;
 mod recovery;
 mod tables;
+mod words;
 
 use std::fmt::Debug;
 use std::fs;

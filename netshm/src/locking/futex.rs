@@ -62,6 +62,12 @@ impl FutexLocks {
                 }
                 continue;
             };
+            // Whatever the words say, and however often they change: the wait has its limit.
+            patience.check(owners, stripe, Some(owner))?;
+            if owner == request.slot {
+                owners.free_stale(stripe, owner)?;
+                continue;
+            }
             let seen = word.load();
             if seen.owner() != Some(owner) {
                 continue;
@@ -76,7 +82,6 @@ impl FutexLocks {
                     None => {}
                 }
             }
-            patience.check(owners, stripe, Some(owner))?;
             match futex::wait(word.0, seen.word(), Some(nap)) {
                 futex::Wake::TimedOut => {
                     nap = (nap * 2).min(LONGEST_SLEEP);

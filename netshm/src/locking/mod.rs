@@ -102,6 +102,9 @@ pub(crate) trait Owners {
     fn region(&self) -> &Region;
     /// Looks whether the slot that owns the stripe has a dead owner, and recovers it then.
     fn take_over(&self, stripe: u32, slot: u32) -> Result<Fate>;
+    /// Frees a stripe whose lock word names the caller's slot, though the caller does not hold it: damage, or what a
+    /// machine that stopped has left of a former owner of the slot.
+    fn free_stale(&self, stripe: u32, slot: u32) -> Result<()>;
     /// The process id that the owner of the slot noted down.
     fn pid(&self, slot: u32) -> Option<u32>;
 }
@@ -220,15 +223,17 @@ fn wait_for_mark(owners: &impl Owners, stripe: u32, slot: u32, patience: &mut Pa
     let mut pause = Duration::ZERO;
     loop {
         match owner_of(owners.region(), stripe)? {
-            Some(owner) if owner != slot => {
-                if owners.take_over(stripe, owner)? == Fate::Gone {
-                    continue;
-                }
+            None => return Ok(()),
+            Some(owner) if owner == slot => owners.free_stale(stripe, slot)?,
+            // That it is gone may be said again and again of words that do not fit together.
+            Some(owner) => {
+                let fate = owners.take_over(stripe, owner)?;
                 patience.check(owners, stripe, Some(owner))?;
+                if fate == Fate::Alive || !pause.is_zero() {
+                    std::thread::sleep(pause);
+                }
                 pause = (pause * 2).clamp(Duration::from_micros(20), Duration::from_millis(5));
-                std::thread::sleep(pause);
             }
-            _ => return Ok(()),
         }
     }
 }

@@ -12,7 +12,7 @@ impl Protocol for NoLocks {
     fn acquire(&self, owners: &impl Owners, request: &Request<'_>) -> Result<()> {
         for stripe in request.stripes() {
             let word = word_of(owners.region(), stripe);
-            if word.load().owner().is_some_and(|owner| owner != request.slot) {
+            if word.load().owner().is_some() {
                 wait_for_mark(owners, stripe, request.slot, &mut request.patience.unwatched())?;
             }
             if request.mode == Mode::Exclusive {

@@ -27,8 +27,11 @@ pub(crate) fn announce(region: &Region, slot: u32, stripe: u32) {
 /// Notes that `slot` waits no longer.
 pub(crate) fn retract(region: &Region, slot: u32) {
     let word = region.field32(region.geometry().slot(slot).wait());
-    word.store(word.load(SeqCst) & !STRIPE_MASK, SeqCst);
-    steps::step();
+    let old = word.load(SeqCst);
+    if old & STRIPE_MASK != 0 {
+        word.store(old & !STRIPE_MASK, SeqCst);
+        steps::step();
+    }
 }
 
 /// A step of a walk: a stripe, the slot that owns it, and that slot's wait word.

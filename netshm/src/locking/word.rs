@@ -22,6 +22,10 @@ impl Snapshot {
     pub(crate) fn owner(self) -> Option<u32> {
         (self.0 & !WAITERS).checked_sub(1)
     }
+    /// Whether the word is as it is while nobody has the lock or waits for it.
+    pub(crate) fn is_free(self) -> bool {
+        self.0 == 0
+    }
     /// Whether somebody sleeps.
     pub(crate) fn has_waiters(self) -> bool {
         self.0 & WAITERS != 0
@@ -60,9 +64,12 @@ impl LockWord<'_> {
         taken
     }
 
-    /// Takes a free lock for somebody who has slept, and so cannot know whether others sleep still.
+    /// Takes a free lock for somebody who has slept, and so cannot know whether others sleep still. A word that names
+    /// nobody is free, though damage may have left it saying that somebody sleeps.
     pub(crate) fn try_take_after_sleep(self, slot: u32) -> bool {
-        let taken = self.0.compare_exchange(0, (slot + 1) | WAITERS, SeqCst, Relaxed).is_ok();
+        let seen = self.load();
+        let taken =
+            seen.owner().is_none() && self.0.compare_exchange(seen.0, (slot + 1) | WAITERS, SeqCst, Relaxed).is_ok();
         steps::step();
         taken
     }
@@ -82,12 +89,6 @@ impl LockWord<'_> {
     pub(crate) fn mark(self, slot: u32) {
         self.0.store(slot + 1, SeqCst);
         steps::step();
-    }
-
-    /// Frees a word that names a slot without owner, unless it has changed meanwhile.
-    pub(crate) fn clear_stale(self, slot: u32) -> bool {
-        let seen = self.load();
-        seen.owner() == Some(slot) && self.0.compare_exchange(seen.0, 0, SeqCst, Relaxed).is_ok()
     }
 
     /// Frees the word.

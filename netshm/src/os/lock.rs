@@ -62,6 +62,16 @@ pub(crate) fn ofd_lock(fd: BorrowedFd<'_>, kind: Kind, start: u64, wait: bool) -
     lock(fd, if wait { libc::F_OFD_SETLKW } else { libc::F_OFD_SETLK }, kind, start, 1)
 }
 
+/// Takes an OFD lock on `len` bytes that excludes every other lock, unless somebody else has one on any of them.
+pub(crate) fn ofd_try_lock_range(fd: BorrowedFd<'_>, start: u64, len: u64) -> io::Result<Outcome> {
+    lock(fd, libc::F_OFD_SETLK, Kind::Exclusive, start, len)
+}
+
+/// Gives up the OFD locks of this description on `len` bytes.
+pub(crate) fn ofd_unlock_range(fd: BorrowedFd<'_>, start: u64, len: u64) -> io::Result<()> {
+    control(fd, libc::F_OFD_SETLK, &mut range(libc::F_UNLCK, start, len))
+}
+
 /// Gives up the OFD lock of this description on one byte.
 pub(crate) fn ofd_unlock(fd: BorrowedFd<'_>, start: u64) -> io::Result<()> {
     control(fd, libc::F_OFD_SETLK, &mut range(libc::F_UNLCK, start, 1))

@@ -193,7 +193,7 @@ impl<'a> Initialising<'a> {
         let store = Store::new(region, claim, header.kind, header.locking, header.seed);
         events::opened(object.name(), header.locking, object.read_only());
         if !object.read_only() {
-            store.recover_all()?;
+            store.recover_or_reset()?;
             match store.reserve_log() {
                 // A full object is used as it is.
                 Ok(()) | Err(Error::Full { .. } | Error::NoSpace { .. }) => {}
@@ -325,7 +325,7 @@ impl<'a> Alone<'a> {
         let header = Header::read(object)?;
         let region = Region::map(object.clone(), header.geometry)?;
         let store = Store::new(region, claim, header.kind, header.locking, header.seed);
-        match store.recover_all() {
+        match store.recover_or_reset() {
             Ok(()) | Err(Error::Corrupt { .. }) => Ok(Alone { store, header, lock, _guard: guard }),
             Err(error) => Err(error),
         }

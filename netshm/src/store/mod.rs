@@ -11,6 +11,7 @@ mod numbers;
 pub(crate) mod read;
 mod reclaim;
 mod recovery;
+mod reset;
 mod slots;
 mod tx;
 

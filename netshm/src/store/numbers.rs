@@ -5,12 +5,16 @@
 
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use std::time::Duration;
 
 use super::Store;
 use crate::layout::PROCESSES;
 use crate::os::lock::{self, Kind, Outcome, bytes};
 use crate::os::pause;
 use crate::{Error, Result};
+
+/// The pauses between attempts at a number, while somebody opens the object, grow up to this.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// This process's number in one object, kept at hand; 0 until it writes.
 ///
@@ -46,6 +50,23 @@ impl Store {
     }
 
     fn find_number(&self) -> Result<u32> {
+        let mut pause = Duration::from_millis(1);
+        while pause < LONGEST_PAUSE {
+            if let Some(number) = self.try_numbers()? {
+                return Ok(number);
+            }
+            // Who opens the object may have all numbers for a moment, to look whether anybody else is there.
+            if !self.is_being_opened()? {
+                break;
+            }
+            std::thread::sleep(pause);
+            pause *= 2;
+        }
+        Err(Error::TooManyWriters { object: self.name(), limit: PROCESSES })
+    }
+
+    /// Takes a number if there is one.
+    fn try_numbers(&self) -> Result<Option<u32>> {
         // Numbers that look unused first: each attempt at a byte is a system call.
         for unused in [true, false] {
             for number in 1..=PROCESSES {
@@ -62,10 +83,33 @@ impl Store {
                     return Err(error);
                 }
                 word.store(std::process::id(), SeqCst);
-                return Ok(number);
+                return Ok(Some(number));
             }
         }
-        Err(Error::TooManyWriters { object: self.name(), limit: PROCESSES })
+        Ok(None)
+    }
+
+    /// Whether another process is opening the object.
+    fn is_being_opened(&self) -> Result<bool> {
+        lock::ofd_held_elsewhere(self.region().object().lock_fd(), bytes::INIT).map_err(|source| Error::Io {
+            object: self.name(),
+            doing: "look whether it is being opened",
+            source,
+        })
+    }
+
+    /// Tries to take the bytes of all numbers, so that nobody has one, or takes one: whether nobody has.
+    pub(super) fn lock_all_numbers(&self) -> Result<bool> {
+        let (first, count) = (bytes::PROCESS + 1, u64::from(PROCESSES));
+        match lock::ofd_try_lock_range(self.region().object().lock_fd(), first, count) {
+            Ok(outcome) => Ok(outcome == Outcome::Locked),
+            Err(source) => Err(Error::Io { object: self.name(), doing: "lock the process numbers", source }),
+        }
+    }
+
+    pub(super) fn unlock_all_numbers(&self) {
+        let (first, count) = (bytes::PROCESS + 1, u64::from(PROCESSES));
+        let _ = lock::ofd_unlock_range(self.region().object().lock_fd(), first, count);
     }
 
     /// Tries to take the byte of a number.

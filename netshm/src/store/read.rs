@@ -171,6 +171,10 @@ fn read_locked<R>(
 ) -> Result<R> {
     group::read_locked(store, limits, |change| {
         change.read_stripe(stripe)?;
+        if store.sequence(stripe).begin_reading().is_none() {
+            // Nobody changes the stripe, so damage left that, or a machine that stopped. A change ends it for all readers.
+            change.write_stripe(stripe)?;
+        }
         read(View::locked(change.target()))
     })
 }

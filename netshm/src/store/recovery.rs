@@ -44,14 +44,18 @@ impl Drop for Turn<'_> {
     }
 }
 
-/// How often a lock word must be seen to name a slot that nobody owns, before it is taken for damage.
+/// How often a lock word must be seen to name a slot that nobody owns, before the slot is taken to find out why.
 const STALE_LOOKS: u32 = 16;
 
 impl Store {
-    /// Recovers every dead process. For opening the object.
+    /// Recovers every dead process, while others use the object.
     pub(super) fn recover_all(&self) -> Result<()> {
+        let geometry = *self.geometry();
+        let owners: BTreeSet<_> =
+            (0..geometry.slots).map(|slot| self.field32(geometry.slot(slot).owner()).load(Relaxed)).collect();
         for number in 1..=PROCESSES {
-            if self.field32(self.geometry().process(number)).load(Relaxed) != 0 {
+            // A number may have slots though its word is 0: they lie in different pages, and not all may have reached the disk.
+            if self.field32(geometry.process(number)).load(Relaxed) != 0 || owners.contains(&number) {
                 self.recover_number(number)?;
             }
         }
@@ -95,11 +99,10 @@ impl Store {
     }
 
     /// Recovers what a former owner of the number left; its byte is held by this process.
+    ///
+    /// Its slots are looked for even if its word is 0, which proves nothing.
     pub(super) fn recover_number_held(&self, number: u32) -> Result<()> {
         let word = self.field32(self.geometry().process(number));
-        if word.load(SeqCst) == 0 {
-            return Ok(());
-        }
         let mut writers = 0;
         for slot in 0..self.geometry().slots {
             if self.field32(self.geometry().slot(slot).owner()).load(SeqCst) == number {
@@ -109,8 +112,10 @@ impl Store {
                 self.prefer_slot(slot);
             }
         }
-        word.store(0, SeqCst);
-        steps::step();
+        if word.load(SeqCst) != 0 {
+            word.store(0, SeqCst);
+            steps::step();
+        }
         // A process that ended in peace leaves its number, but no slot.
         if writers > 0 {
             events::recovered(self.region().object().name(), number, writers);
@@ -123,8 +128,7 @@ impl Store {
         let geometry = *self.geometry();
         let meta = geometry.meta();
         if word_of(self.region(), meta).load().owner() == Some(slot) {
-            let length = geometry.stripe(meta).top_end();
-            self.undo_log(length, geometry.slots)?;
+            self.undo_meta()?;
             self.free_stripe(meta);
         }
         self.undo_log(geometry.slot(slot).log_len(), slot)?;
@@ -137,14 +141,20 @@ impl Store {
         Ok(())
     }
 
-    fn undo_log(&self, length: Place, log: u32) -> Result<()> {
+    /// Rolls back the log of the run heap.
+    pub(super) fn undo_meta(&self) -> Result<()> {
+        let geometry = *self.geometry();
+        self.undo_log(geometry.stripe(geometry.meta()).top_end(), geometry.slots)
+    }
+
+    pub(super) fn undo_log(&self, length: Place, log: u32) -> Result<()> {
         if self.field(length).load(Relaxed) == 0 {
             return Ok(());
         }
         Journal::reopen(length, self.geometry().log(log), self.region())?.roll_back_to(self.region(), 0)
     }
 
-    fn free_stripe(&self, stripe: u32) {
+    pub(super) fn free_stripe(&self, stripe: u32) {
         self.sequence(stripe).end_change();
         let word = word_of(self.region(), stripe);
         let (Released::Quiet | Released::Sleepers) = word.release();
@@ -168,14 +178,26 @@ impl Owners for Store {
             }
             std::thread::sleep(Duration::from_micros(50));
         }
-        // A writer owns its slot as long as any lock word names it.
         if self.region.object().read_only() {
             return Err(Error::NeedsRecovery { object: self.name() });
         }
-        if word.clear_stale(slot) {
-            self.sequence(stripe).end_change();
+        // A writer owns its slot as long as any lock word names it. So what names the slot while it is owned here is stale,
+        // and nobody else changes it; if the slot cannot be had, somebody has taken it, who is to be looked at.
+        if self.claim_slot(slot, self.number()?) {
+            let outcome = self.undo_slot(slot);
+            self.give_slot_back(slot);
+            outcome?;
         }
         Ok(Fate::Gone)
+    }
+
+    fn free_stale(&self, stripe: u32, slot: u32) -> Result<()> {
+        debug_assert!(word_of(&self.region, stripe).load().owner() == Some(slot));
+        if stripe == self.geometry().meta() {
+            self.undo_meta()?;
+        }
+        self.free_stripe(stripe);
+        Ok(())
     }
 
     fn pid(&self, slot: u32) -> Option<u32> {
