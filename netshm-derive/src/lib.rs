@@ -40,7 +40,8 @@ use schema::SchemaInput;
 /// - `#[shm(skip)]`: the field is not stored; reading gives its default.
 /// - `#[shm(rename = "name")]`: the name in the schema, so that the field can have another one in the program.
 /// - `#[shm(default)]`, `#[shm(default = expression)]`: rows that an older program wrote, without this field, are read
-///   with the default. Only for the last fields of a struct.
+///   with the default, if the struct is the value type of a table. Only for the last fields of a struct. A field added so
+///   keeps its default for ever, and a struct that stands inside itself (as in a `Vec`) cannot gain fields.
 ///
 /// # Attributes of variants
 /// - `#[shm(index = n)]`: the number that is stored, in place of the one after the variant before.

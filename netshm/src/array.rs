@@ -2,6 +2,7 @@
 
 use std::borrow::Borrow;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::check::{self, Contents, Decodes, Report};
 use crate::data::{DataManager, Decoder, Encode, ObjectSchema, Schema};
@@ -110,7 +111,7 @@ impl<T: DataManager> Array<T> {
             kind: Kind::Array,
             schema_hash: crate::data::hash_text(&schema),
             difference: &|stored| crate::data::first_difference(stored, &schema),
-            extends: &|_| false,
+            relation: Arc::new(|_| None),
             schema: schema.clone(),
             default: default_words.clone(),
             element_words: elements.dense().unwrap_or(0),

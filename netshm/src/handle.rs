@@ -10,7 +10,7 @@ use crate::index::bindings::{Key, Payload};
 use crate::layout::{DENSE, MAX_VALUE};
 use crate::os::copy;
 use crate::region::Doubt;
-use crate::store::create::{self, Agreement, Spec};
+use crate::store::create::{self, Agreement, Relate, Spec};
 use crate::store::group;
 use crate::store::read::View;
 use crate::store::{Change, Limits, Store};
@@ -37,7 +37,7 @@ pub(crate) struct Handle {
 struct Outdated {
     is: AtomicBool,
     schema: String,
-    hash: u64,
+    relation: Relate,
 }
 
 impl Drop for Handle {
@@ -56,7 +56,7 @@ impl Handle {
         if agreement == Agreement::Same {
             store.handles_of_stored_type.fetch_add(1, Relaxed);
         }
-        let outdated = Outdated { is, schema: spec.schema.clone(), hash: spec.schema_hash };
+        let outdated = Outdated { is, schema: spec.schema.clone(), relation: spec.relation.clone() };
         let handle = Handle { store, shm, limits, outdated };
         if handle.store.is_of_former_boot() {
             let report = check::check(&handle, contents)?;
@@ -104,7 +104,11 @@ impl Handle {
         if self.store.region().object().read_only() {
             return Err(Error::ReadOnly { object: self.store.name(), wanted });
         }
-        self.store.upgrade_schema(&self.outdated.schema, self.outdated.hash)?;
+        if self.store.upgrade_schema(&self.outdated.relation)?.is_none() {
+            let (stored, expected) = (self.store.schema()?, self.outdated.schema.clone());
+            let difference = crate::data::first_difference(&stored, &expected);
+            return Err(Error::SchemaMismatch { object: self.store.name(), stored, expected, difference });
+        }
         if self.outdated.is.swap(false, Relaxed) {
             self.store.handles_of_stored_type.fetch_add(1, Relaxed);
         }

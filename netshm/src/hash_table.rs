@@ -6,6 +6,7 @@ mod visit;
 use std::borrow::Borrow;
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use crate::check::{self, Contents, Report};
 use crate::data::{DataManager, Encode, ObjectSchema, Schema, ShmKey};
@@ -101,7 +102,10 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
             kind,
             schema_hash: crate::data::hash_text(&text),
             difference: &|stored| crate::data::first_difference(stored, &text),
-            extends: &|stored| crate::data::extends(schema, stored),
+            relation: Arc::new({
+                let schema = schema.clone();
+                move |stored| crate::data::relation(&schema, stored)
+            }),
             schema: text.clone(),
             default: Vec::new(),
             element_words: 0,

@@ -88,7 +88,7 @@ fn new_fields_are_read_with_their_defaults() {
     drop(new);
     match open::<first::Session>(&object) {
         Err(Error::SchemaMismatch { stored, expected, .. }) => {
-            assert!(stored.contains("hits: u32, language: String"), "{stored}");
+            assert!(stored.contains("hits?: u32, language?: String"), "{stored}");
             assert!(!expected.contains("hits"), "{expected}");
         }
         other => panic!("{other:?}"),
@@ -201,4 +201,217 @@ fn a_read_only_program_of_the_new_version_reads_the_old_object() {
     let new: HashTable<String, second::Session> = HashTable::manage(shm, Locking::Futex).unwrap();
     assert_eq!(new.find("a").unwrap(), Some(new_session(0, "en")));
     assert!(matches!(new.add("b", &new_session(0, "")), Err(Error::ReadOnly { .. })));
+}
+
+/// `Row`, which stands inside itself in some way.
+macro_rules! row {
+    ($inside:ty, $($further:tt)*) => {
+        #[derive(netshm::ShmData, Debug, Default)]
+        pub(crate) struct Row {
+            pub(crate) inside: $inside,
+            pub(crate) owner: u64,
+            $($further)*
+        }
+        #[derive(netshm::ShmData, Debug)]
+        #[allow(dead_code)]
+        pub(crate) struct Through {
+            pub(crate) rows: Vec<Row>,
+        }
+        #[derive(netshm::ShmData, Debug)]
+        #[allow(dead_code)]
+        pub(crate) enum Either {
+            Nothing,
+            Rows(Vec<Row>),
+        }
+        #[derive(netshm::ShmData, Debug)]
+        #[shm(transparent)]
+        #[allow(dead_code)]
+        pub(crate) struct Clear(pub(crate) Box<Row>);
+        #[derive(netshm::ShmData, Debug, Default)]
+        #[allow(dead_code)]
+        pub(crate) struct Around<T> {
+            pub(crate) content: T,
+        }
+    };
+}
+
+/// Two versions of `Row`, the second with a further field: it must not be read in place of the first.
+macro_rules! recursive_types_do_not_grow {
+    ($($name:ident: $inside:ty = $new:expr;)*) => { $(
+        #[test]
+        fn $name() {
+            #[allow(unused_imports)]
+            mod old {
+                use std::collections::{BTreeMap, VecDeque};
+                row!($inside,);
+                pub(super) fn inside(row: Row) -> $inside {
+                    let new: fn(Row) -> $inside = $new;
+                    new(row)
+                }
+            }
+            #[allow(unused_imports)]
+            mod new {
+                use std::collections::{BTreeMap, VecDeque};
+                row!($inside, #[shm(default)] pub(crate) limit: u64,);
+            }
+            let object = Scratch::posix(concat!("evolution-", stringify!($name)));
+            let table = open::<old::Row>(&object).unwrap();
+            let inside = old::inside(old::Row { owner: 7, ..Default::default() });
+            table.add("a", &old::Row { inside, owner: 999 }).unwrap();
+            drop(table);
+            match open::<new::Row>(&object) {
+                Err(Error::SchemaMismatch { .. }) => {}
+                Ok(table) => panic!("opened, and reads {:?}", table.find("a")),
+                Err(other) => panic!("{other:?}"),
+            }
+            assert_eq!(open::<old::Row>(&object).unwrap().find("a").unwrap().unwrap().owner, 999);
+        }
+    )* };
+}
+
+recursive_types_do_not_grow! {
+    a_row_in_a_box: Option<Box<Row>> = |row| Some(Box::new(row));
+    rows_in_a_vector: Vec<Row> = |row| vec![row];
+    rows_in_a_queue: VecDeque<Row> = |row| VecDeque::from([row]);
+    rows_in_a_boxed_slice: Box<[Row]> = |row| Box::new([row]);
+    rows_in_a_map: BTreeMap<u8, Row> = |row| BTreeMap::from([(1, row)]);
+    rows_in_an_array: [Option<Box<Row>>; 2] = |row| [Some(Box::new(row)), None];
+    rows_in_a_result: Option<Result<Box<Row>, u8>> = |row| Some(Ok(Box::new(row)));
+    rows_through_a_struct: Option<Through> = |row| Some(Through { rows: vec![row] });
+    rows_through_an_enum: Option<Either> = |row| Some(Either::Rows(vec![row]));
+    rows_through_a_transparent_struct: Option<Clear> = |row| Some(Clear(Box::new(row)));
+    rows_through_a_generic_struct: Around<Vec<Row>> = |row| Around { content: vec![row] };
+    rows_in_a_tuple: (u8, Vec<Row>) = |row| (1, vec![row]);
+}
+
+#[test]
+fn an_enum_that_stands_inside_itself_gets_variants() {
+    mod old {
+        #[derive(netshm::ShmData, Debug, PartialEq)]
+        pub(super) enum Expression {
+            Number(i64),
+            Sum(Vec<Expression>),
+            Not(Option<Box<Expression>>),
+        }
+    }
+    mod new {
+        #[derive(netshm::ShmData, Debug, PartialEq)]
+        pub(super) enum Expression {
+            Number(i64),
+            Sum(Vec<Expression>),
+            Not(Option<Box<Expression>>),
+            Text { text: String },
+        }
+    }
+    macro_rules! sum {
+        ($version:ident) => {{
+            use $version::Expression::{Not, Number, Sum};
+            Sum(vec![Number(1), Not(Some(Box::new(Number(2)))), Sum(vec![Not(None)])])
+        }};
+    }
+    let object = Scratch::posix("evolution-enum-in-itself");
+    open::<old::Expression>(&object).unwrap().add("a", &sum!(old)).unwrap();
+    let table = open::<new::Expression>(&object).unwrap();
+    table.add("b", &new::Expression::Sum(vec![new::Expression::Text { text: "x".to_owned() }])).unwrap();
+    assert_eq!(table.find("a").unwrap(), Some(sum!(new)));
+}
+
+/// Three versions of a type, of which the last ones differ in their defaults.
+mod defaults {
+    macro_rules! version {
+        ($name:ident: $($fields:tt)*) => {
+            pub(super) mod $name {
+                #[derive(netshm::ShmData, Debug, PartialEq)]
+                pub(crate) struct Row {
+                    pub(crate) x: u64,
+                    $($fields)*
+                }
+            }
+        };
+    }
+    version!(first:);
+    version!(second: #[shm(default)] pub(crate) y: u64,);
+    version!(second_without_default: pub(crate) y: u64,);
+    version!(third: #[shm(default)] pub(crate) y: u64, #[shm(default)] pub(crate) z: u64,);
+    version!(third_without_default: pub(crate) y: u64, #[shm(default)] pub(crate) z: u64,);
+}
+
+#[test]
+fn a_version_that_drops_the_default_of_its_predecessor_is_refused() {
+    use defaults::{first, second, second_without_default, third, third_without_default};
+    let object = Scratch::posix("evolution-dropped-default");
+    open::<first::Row>(&object).unwrap().add("a", &first::Row { x: 1 }).unwrap();
+    open::<second::Row>(&object).unwrap().add("b", &second::Row { x: 2, y: 2 }).unwrap();
+    let refused = |outcome: Option<Error>| match outcome {
+        Some(Error::SchemaMismatch { stored, .. }) => assert!(stored.contains("y?: u64"), "{stored}"),
+        other => panic!("{other:?}"),
+    };
+    refused(open::<second_without_default::Row>(&object).err());
+    refused(open::<third_without_default::Row>(&object).err());
+    open::<second::Row>(&object).unwrap().add("c", &second::Row { x: 3, y: 3 }).unwrap();
+    let table = open::<third::Row>(&object).unwrap();
+    table.add("d", &third::Row { x: 4, y: 4, z: 4 }).unwrap();
+    assert_eq!(table.find("a").unwrap(), Some(third::Row { x: 1, y: 0, z: 0 }));
+    let report = table.check().unwrap();
+    assert!(report.is_clean() && report.bindings == 4, "{report}");
+    drop(table);
+    let copied = netshm::dynamic::DynTable::open(object.open()).unwrap();
+    assert_eq!(copied.scan().filter_map(Result::ok).count(), 4);
+}
+
+#[test]
+fn a_default_that_no_row_needs_may_be_dropped() {
+    use defaults::{second, second_without_default, third, third_without_default};
+    let object = Scratch::posix("evolution-unneeded-default");
+    open::<second::Row>(&object).unwrap().add("a", &second::Row { x: 1, y: 1 }).unwrap();
+    open::<second_without_default::Row>(&object).unwrap();
+    let table = open::<third_without_default::Row>(&object).unwrap();
+    table.add("b", &third_without_default::Row { x: 2, y: 2, z: 2 }).unwrap();
+    assert_eq!(table.find("a").unwrap(), Some(third_without_default::Row { x: 1, y: 1, z: 0 }));
+    drop(table);
+    open::<third::Row>(&object).unwrap();
+}
+
+/// Two types of one path in Rust, as there are in two versions of a crate.
+mod of_one_name {
+    use netshm::ShmData;
+
+    const _: () = {
+        #[derive(ShmData)]
+        #[allow(unreachable_pub)]
+        pub struct Row {
+            inside: Option<Box<Inner>>,
+            owner: u64,
+        }
+        type Inner = <() as super::Other>::Row;
+        impl super::Named for () {
+            type Row = Row;
+        }
+    };
+    const _: () = {
+        #[derive(ShmData)]
+        #[allow(unreachable_pub)]
+        pub struct Row {
+            text: String,
+        }
+        impl super::Other for () {
+            type Row = Row;
+        }
+    };
+}
+
+trait Named {
+    type Row: ShmData;
+}
+trait Other {
+    type Row: ShmData;
+}
+
+#[test]
+fn types_of_one_name_are_told_apart() {
+    type Row = <() as Named>::Row;
+    let schema = netshm::data::Schema::of::<Row>().to_string();
+    assert_eq!(schema, "Row { inside: Option<Row { text: String }>, owner: u64 }");
+    let name = std::any::type_name::<Row>();
+    assert_eq!(name, std::any::type_name::<<() as Other>::Row>(), "this shows nothing otherwise");
 }

@@ -7,7 +7,7 @@ pub(crate) mod key;
 pub(crate) mod schema;
 mod structs;
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Ident, Path, parse_quote};
@@ -26,6 +26,12 @@ fn allowances() -> TokenStream {
     }
 }
 
+/// Where something stands, for messages; the names in generated code are resolved as if all of it stood at the derive. (They
+/// would not be known where a part of the input comes from another macro.)
+fn at(part: &impl Spanned) -> Span {
+    Span::call_site().located_at(part.span())
+}
+
 /// A name for the contents of a field.
 fn binding(index: usize) -> Ident {
     format_ident!("__field{index}")
@@ -36,18 +42,18 @@ fn encode_field(library: &Path, field: &Field, value: &TokenStream) -> TokenStre
     let ty = &field.ty;
     if let Some(with) = &field.attrs.with {
         let path = &with.value;
-        return quote_spanned! {path.span()=> #path::encode(#value, __out)?; };
+        return quote_spanned! {at(path)=> #path::encode(#value, __out)?; };
     }
     if let Some(as_type) = &field.attrs.as_type {
         let stored = &as_type.value;
-        return quote_spanned! {stored.span()=>
+        return quote_spanned! {at(stored)=>
             <#stored as #library::data::DataManager>::encode(
                 &<#ty as ::core::convert::Into<#stored>>::into(<#ty as ::core::clone::Clone>::clone(#value)),
                 __out,
             )?;
         };
     }
-    quote_spanned! {ty.span()=> <#ty as #library::data::DataManager>::encode(#value, __out)?; }
+    quote_spanned! {at(ty)=> <#ty as #library::data::DataManager>::encode(#value, __out)?; }
 }
 
 /// Reads a field: an expression.
@@ -56,15 +62,15 @@ fn decode_field(library: &Path, field: &Field) -> TokenStream {
     if field.attrs.skip.is_some() {
         return match field.attrs.default.as_ref().and_then(|default| default.value.as_ref()) {
             Some(default) => quote!(#default),
-            None => quote_spanned! {ty.span()=> <#ty as ::core::default::Default>::default() },
+            None => quote_spanned! {at(ty)=> <#ty as ::core::default::Default>::default() },
         };
     }
     let read = if let Some(with) = &field.attrs.with {
         let path = &with.value;
-        quote_spanned! {path.span()=> { __input.need_copy()?; #path::decode(__input)? } }
+        quote_spanned! {at(path)=> { __input.need_copy()?; #path::decode(__input)? } }
     } else if let Some(as_type) = &field.attrs.as_type {
         let (stored, name) = (&as_type.value, quote!(#ty).to_string());
-        quote_spanned! {stored.span()=>
+        quote_spanned! {at(stored)=>
             match <#ty as ::core::convert::TryFrom<#stored>>::try_from(__input.take::<#stored>()?) {
                 ::core::result::Result::Ok(__value) => __value,
                 ::core::result::Result::Err(_) => {
@@ -75,14 +81,14 @@ fn decode_field(library: &Path, field: &Field) -> TokenStream {
             }
         }
     } else {
-        quote_spanned! {ty.span()=> __input.take::<#ty>()? }
+        quote_spanned! {at(ty)=> __input.take::<#ty>()? }
     };
     match &field.attrs.default {
         None => read,
         Some(default) => {
             let otherwise = match &default.value {
                 Some(expression) => quote!(#expression),
-                None => quote_spanned! {ty.span()=> <#ty as ::core::default::Default>::default() },
+                None => quote_spanned! {at(ty)=> <#ty as ::core::default::Default>::default() },
             };
             quote! { if __input.remaining() == 0 { #otherwise } else { #read } }
         }
@@ -96,7 +102,7 @@ fn fixed_words(library: &Path, fields: &Fields) -> TokenStream {
             quote!(::core::option::Option::None)
         } else {
             let ty = field.stored_type();
-            quote_spanned! {ty.span()=> <#ty as #library::data::DataManager>::FIXED }
+            quote_spanned! {at(ty)=> <#ty as #library::data::DataManager>::FIXED }
         }
     });
     quote! { #library::data::all_fixed(&[#(#parts),*]) }
@@ -111,11 +117,11 @@ fn describe_fields(library: &Path, fields: &Fields) -> TokenStream {
             let describe = match &field.attrs.with {
                 Some(with) => {
                     let path = &with.value;
-                    quote_spanned! {path.span()=> #path::schema }
+                    quote_spanned! {at(path)=> #path::schema }
                 }
                 None => {
                     let ty = field.stored_type();
-                    quote_spanned! {ty.span()=> <#ty as #library::data::DataManager>::schema }
+                    quote_spanned! {at(ty)=> <#ty as #library::data::DataManager>::schema }
                 }
             };
             let call = match fields.style {

@@ -3,10 +3,9 @@
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::Path;
-use syn::spanned::Spanned;
 
 use super::data::Parts;
-use super::{binding, decode_field, describe_fields, encode_field, fixed_words};
+use super::{at, binding, decode_field, describe_fields, encode_field, fixed_words};
 use crate::ast::{Fields, Style};
 
 /// Fields are read in their order, then put together.
@@ -48,10 +47,10 @@ pub(super) fn transparent(library: &Path, fields: &Fields) -> Parts {
     let Some(field) = fields.stored().next() else { return plain };
     if let Some(with) = &field.attrs.with {
         let path = &with.value;
-        return Parts { schema: quote_spanned! {path.span()=> #path::schema(__types) }, ..plain };
+        return Parts { schema: quote_spanned! {at(path)=> #path::schema(__types) }, ..plain };
     }
     let stored = field.stored_type();
-    let schema = quote_spanned! {stored.span()=> <#stored as #library::data::DataManager>::schema(__types) };
+    let schema = quote_spanned! {at(stored)=> <#stored as #library::data::DataManager>::schema(__types) };
     let make = make(fields);
     let member = &field.member;
     let items = if field.attrs.as_type.is_some() {

@@ -6,6 +6,7 @@
 mod salvage;
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::check::{self, Contents, Report};
 use crate::data::{ObjectSchema, hash_text};
@@ -87,7 +88,7 @@ pub fn repair(name: &ShmName) -> Result<Repair> {
         default: default.clone(),
         element_words: alone.header.element_words,
         form: geometry.form,
-        extends: &|_| false,
+        relation: Arc::new(|_| None),
         show_default: &|_| String::new(),
         difference: &|_| String::new(),
         shape: Shape {

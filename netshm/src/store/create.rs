@@ -8,6 +8,7 @@ use std::sync::{Arc, MutexGuard, PoisonError, Weak};
 pub(crate) use header::Header;
 
 use super::Store;
+use crate::data::{Relation, hash_text};
 use crate::events;
 use crate::layout::bucket::Form;
 use crate::layout::header::{self as at, Kind};
@@ -35,10 +36,13 @@ pub(crate) struct Spec<'a> {
     pub(crate) show_default: &'a dyn Fn(&[u64]) -> String,
     /// Tells where a stored schema text parts from the expected one.
     pub(crate) difference: &'a dyn Fn(&str) -> String,
-    /// Whether the type can read what was written as a type with this text: an older version of it.
-    pub(crate) extends: &'a dyn Fn(&str) -> bool,
+    /// How a type with this text, which is not that of the type itself, relates to the type.
+    pub(crate) relation: Relate,
     pub(crate) shape: Shape,
 }
+
+/// Tells how a stored type relates to that of a program.
+pub(crate) type Relate = Arc<dyn Fn(&str) -> Option<Relation> + Send + Sync>;
 
 /// Whether a stored type is the one asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -352,14 +356,14 @@ impl Store {
     }
 
     /// Replaces the stored schema by one that extends it. No program that knows only the older one may have the object
-    /// open: neither another process, nor a handle in this one.
-    pub(crate) fn upgrade_schema(&self, schema: &str, hash: u64) -> Result<()> {
+    /// open: neither another process, nor a handle in this one. `None` if what is stored now is no older version.
+    pub(crate) fn upgrade_schema(&self, relation: &Relate) -> Result<Option<()>> {
         let object = self.region().object();
         let _alone = object.manage_guard();
         let in_use =
             || Error::InUse { object: self.name(), wanted: "extend its schema, which older programs do not know" };
-        if self.field(at::SCHEMA_HASH).load(Relaxed) == hash {
-            return Ok(());
+        if let Some(Relation::Same) = relation(&self.schema()?) {
+            return Ok(Some(()));
         }
         if self.handles_of_stored_type.load(Relaxed) > 0 {
             return Err(in_use());
@@ -368,7 +372,12 @@ impl Store {
         if !self.claim.exclude_others().map_err(io)? {
             return Err(in_use());
         }
-        let outcome = self.write_schema(schema, hash);
+        // Another process may have been faster.
+        let outcome = self.schema().and_then(|stored| match relation(&stored) {
+            None => Ok(None),
+            Some(Relation::Same) => Ok(Some(())),
+            Some(Relation::Older(newer)) => self.write_schema(&newer, hash_text(&newer)).map(Some),
+        });
         self.claim.admit_others().map_err(io).and(outcome)
     }
 }

@@ -1,6 +1,6 @@
 //! Building schemas: what derived and hand-written managers call.
 
-use std::any::type_name;
+use std::any::TypeId;
 
 use super::{Container, Field, Fields, Schema, Variant};
 use crate::data::DataManager;
@@ -8,8 +8,9 @@ use crate::data::DataManager;
 /// Builds the description of a type. It knows which types it is inside of, so that a recursive type refers back to itself.
 #[derive(Debug, Default)]
 pub struct Types {
-    /// The structs and enums around, outermost first: the name in Rust, and the name in the schema.
-    around: Vec<(&'static str, String)>,
+    /// The structs and enums around, outermost first: the type, and its name in the schema. (Names in Rust do not tell types
+    /// apart: two versions of a crate can have one of the same path, as can two blocks of a module.)
+    around: Vec<(TypeId, String)>,
 }
 
 impl Types {
@@ -55,14 +56,13 @@ impl Types {
 
     /// A reference back if `T` is being described already, otherwise what `describe` gives.
     fn define<T>(&mut self, name: &str, describe: impl FnOnce(&mut Self) -> Schema) -> Schema {
-        let mut skipped = 0;
-        for (known, known_name) in self.around.iter().rev() {
-            if *known == type_name::<T>() {
-                return Schema::Back(known_name.clone(), skipped);
-            }
-            skipped += u32::from(known_name == name);
+        let described = typeid::of::<T>();
+        if let Some(known) = self.around.iter().rposition(|(known, _)| *known == described) {
+            let (_, known_name) = &self.around[known];
+            let skipped = self.around[known + 1..].iter().filter(|(_, name)| name == known_name).count();
+            return Schema::Back(known_name.clone(), skipped as u32);
         }
-        self.around.push((type_name::<T>(), name.to_owned()));
+        self.around.push((described, name.to_owned()));
         let schema = describe(self);
         self.around.pop();
         schema
@@ -85,7 +85,7 @@ impl Members<'_> {
     /// A field that is described by a function.
     pub fn field_with(&mut self, name: &str, describe: impl FnOnce(&mut Types) -> Schema) {
         let schema = describe(self.types);
-        self.fields.push(Field { name: name.to_owned(), schema, has_default: false });
+        self.fields.push(Field { name: name.to_owned(), schema, has_default: false, is_added: false });
     }
 
     /// Rows that end before the last field so far are read with a default for it.

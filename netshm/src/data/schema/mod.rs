@@ -10,7 +10,7 @@ use std::fmt;
 
 pub use builder::{Items, Members, Types, Variants};
 pub(crate) use difference::first_difference;
-pub(crate) use evolution::extends;
+pub(crate) use evolution::{Relation, relation};
 pub use parse::ParseSchemaError;
 
 use super::DataManager;
@@ -105,17 +105,20 @@ pub struct Field {
     pub schema: Schema,
     /// Whether rows without it are read with a default. (Known of a type, not of the text in an object.)
     pub has_default: bool,
+    /// Whether the outermost struct of a table's values got this field after rows had been written, so that there may be rows
+    /// without it: then the text in the object has a `?` behind the name, and the field needs a default in every program.
+    pub is_added: bool,
 }
 
 impl PartialEq for Field {
     fn eq(&self, other: &Self) -> bool {
-        self.name == other.name && self.schema == other.schema
+        self.name == other.name && self.schema == other.schema && self.is_added == other.is_added
     }
 }
 
 impl std::hash::Hash for Field {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        (&self.name, &self.schema).hash(state);
+        (&self.name, &self.schema, self.is_added).hash(state);
     }
 }
 

@@ -253,8 +253,9 @@ impl Parser<'_> {
         }
         let (fields, _) = self.list("}", |parser| {
             let name = parser.name()?;
+            let is_added = parser.accept("?");
             parser.expect(":")?;
-            Ok(Field { name, schema: parser.schema()?, has_default: false })
+            Ok(Field { name, schema: parser.schema()?, has_default: false, is_added })
         })?;
         Ok(Some(if fields.is_empty() { Fields::Unit } else { Fields::Named(fields) }))
     }
@@ -288,6 +289,7 @@ mod tests {
             "(u64, [i32; 7])",
             "Vec<Option<String>>",
             "Session { user: u64, name: String }",
+            "Session { user: u64, name?: String, \"a b\"?: u8 }",
             "Meters(f64)",
             "Nothing {}",
             "Empty()",

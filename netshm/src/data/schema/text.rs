@@ -65,9 +65,9 @@ impl Printer<'_, '_> {
         match fields {
             Fields::Unit => Ok(()),
             Fields::Tuple(items) => self.list("(", items, ")"),
-            Fields::Named(fields) => self.block(fields, |printer, Field { name, schema, .. }| {
+            Fields::Named(fields) => self.block(fields, |printer, Field { name, schema, is_added, .. }| {
                 printer.name(name)?;
-                printer.out.write_str(": ")?;
+                printer.out.write_str(if *is_added { "?: " } else { ": " })?;
                 printer.schema(schema)
             }),
         }

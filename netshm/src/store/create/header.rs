@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Agreement, Spec};
+use crate::data::Relation;
 use crate::layout::bucket::Form;
 use crate::layout::header::{self as at, Kind};
 use crate::layout::{DENSE, Dimensions, Geometry, MAX_OBJECT, Place};
@@ -231,13 +232,19 @@ impl Header {
         let mismatch = |stored: String, expected: String, difference: String| {
             Err(Error::SchemaMismatch { object: object.name().clone(), stored, expected, difference })
         };
-        let mut agreement = Agreement::Same;
-        if hash != spec.schema_hash && self.kind == spec.kind && (spec.extends)(&stored) {
-            agreement = Agreement::Older;
-        } else if hash != spec.schema_hash || self.kind != spec.kind {
-            let difference = (spec.difference)(&stored);
-            return mismatch(stored, spec.schema.clone(), difference);
-        }
+        let relation = match hash == spec.schema_hash {
+            _ if self.kind != spec.kind => None,
+            true => Some(Relation::Same),
+            false => (spec.relation)(&stored),
+        };
+        let agreement = match relation {
+            Some(Relation::Same) => Agreement::Same,
+            Some(Relation::Older(_)) => Agreement::Older,
+            None => {
+                let difference = (spec.difference)(&stored);
+                return mismatch(stored, spec.schema.clone(), difference);
+            }
+        };
         if self.element_words != spec.element_words {
             // The types agree, so a hand-written manager has changed.
             let with = |words| format!("{} of {words} words", spec.schema);
