@@ -149,6 +149,16 @@ impl Journal {
         Ok(())
     }
 
+    /// Returns whether an entry from number `from` on names the word at `place`.
+    #[cfg(debug_assertions)]
+    pub(crate) fn names(&self, region: &Region, place: u64, from: u64) -> bool {
+        (from..self.entries).rev().any(|entry| {
+            let segment = self.segment_of(entry);
+            let words = Self::pair(region, segment.at.entry(entry - segment.first));
+            words.is_ok_and(|words| words[0].load(Relaxed) == place)
+        })
+    }
+
     /// Undoes the changes noted after `position`, the last one first.
     pub(crate) fn roll_back_to(&mut self, region: &Region, position: u64) -> Result<()> {
         while self.entries > position {

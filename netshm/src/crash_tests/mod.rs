@@ -7,6 +7,7 @@
 mod arrays;
 mod pairs;
 mod recovery;
+mod regrowth;
 mod tables;
 mod words;
 
@@ -119,10 +120,16 @@ impl<T, D: PartialEq + Debug> Case<'_, T, D> {
     /// Stops the operation after every single step.
     #[track_caller]
     pub(super) fn run(&self) {
+        self.run_each(1);
+    }
+
+    /// Stops the operation after each `stride`-th step, where every single one would take too long.
+    #[track_caller]
+    pub(super) fn run_each(&self, stride: usize) {
         let prepared = self.prepared();
         let both = self.both(&prepared);
         let mut committed = false;
-        for step in 0..MOST_STEPS {
+        for step in (0..MOST_STEPS).step_by(stride) {
             let copy = Copy::new();
             let stopped = self.stopped(&prepared, &copy, step);
             let which = self.found(&copy, &both, step);

@@ -224,6 +224,7 @@ pub(crate) fn write_record(
     let (at, head) = change.records(stripe).take(change, lengths, older)?;
     let region = change.target().region();
     let words = region.words(at, lengths.words())?;
+    change.audit_unlogged(Place(at), lengths.words());
     words[0].store(head.0, Relaxed);
     if lengths.is_long() {
         words[1].store(lengths.long_word(), Relaxed);

@@ -418,15 +418,23 @@ impl Image {
         Ok(())
     }
 
-    /// Fills a bucket that nobody knows yet.
+    /// Fills a bucket of a new segment.
     pub(super) fn fill(&self, change: &mut Change<'_>, bucket: BucketAt) -> Result<()> {
         let region = change.target().region();
         let (tags, cells) = self.words().split_at(self.form.tag_words());
+        change.audit_unlogged(Place(bucket.tags), tags.len() as u64);
+        change.audit_unlogged(Place(bucket.cells), cells.len() as u64);
         if let [tags] = tags {
             region.word(bucket.tags)?.store(*tags, Relaxed);
         }
         copy::store_words(region.words(bucket.cells, cells.len() as u64)?, cells);
+        crate::os::steps::step();
         Ok(())
+    }
+
+    /// Fills the bucket behind the last one of the index, which the same change may have taken out of use.
+    pub(super) fn fill_behind_last(&self, change: &mut Change<'_>, bucket: BucketAt) -> Result<()> {
+        if change.has_shortened() { self.store(change, bucket) } else { self.fill(change, bucket) }
     }
 }
 

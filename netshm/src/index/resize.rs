@@ -77,7 +77,7 @@ fn split(change: &mut Change<'_>, stripe: u32, at: StripeAt, buckets: u64) -> Re
     let mut going = Packed::new(chain.form());
     let gone = going.take_from(change.target(), &chain.image()?, 1 << level);
     let bucket = new_bucket(change, stripe, at, buckets)?;
-    going.fill_fresh(change, stripe, bucket)?;
+    going.fill_behind_last(change, stripe, bucket)?;
     clear_cells(change, chain.at(), gone)?;
     set_buckets(change, at, buckets + 1)
 }
@@ -108,7 +108,7 @@ fn split_chain(change: &mut Change<'_>, stripe: u32, at: StripeAt, buckets: u64,
         }
     }
     let bucket = new_bucket(change, stripe, at, buckets)?;
-    going.fill_fresh(change, stripe, bucket)?;
+    going.fill_behind_last(change, stripe, bucket)?;
     if !going.is_empty() {
         pack(change, stripe, &mut staying)?;
     }
@@ -163,13 +163,13 @@ impl Packed {
         self.last += 1;
     }
 
-    /// Fills a bucket that nobody knows yet, and overflow buckets behind it.
-    fn fill_fresh(&mut self, change: &mut Change<'_>, stripe: u32, bucket: BucketAt) -> Result<()> {
+    /// Fills the bucket behind the last one, and overflow buckets behind it.
+    fn fill_behind_last(&mut self, change: &mut Change<'_>, stripe: u32, bucket: BucketAt) -> Result<()> {
         for image in &mut self.more {
             image.set_link(self.first.link());
             self.first.set_link(overflow_bucket(change, stripe, image)?);
         }
-        self.first.fill(change, bucket)
+        self.first.fill_behind_last(change, bucket)
     }
 }
 
@@ -213,7 +213,7 @@ pub(super) fn shrink(change: &mut Change<'_>, stripe: u32, at: StripeAt) -> Resu
         into.put(content);
     });
     into.store(change, chain.at())?;
-    change.store(at.buckets(), last)?;
+    change.shorten(at.buckets(), last)?;
     let (segment, place, _) = segment_of(last);
     if place == 0 {
         let content = change.load(at.segment(segment))?;

@@ -122,6 +122,8 @@ unsafe extern "C" fn in_child() {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
     use super::*;
 
     /// Whether `body` is true in a forked child. The child must not panic, for it has no other threads to hold the
@@ -153,7 +155,8 @@ pub(crate) mod tests {
     fn run_child(pid: libc::pid_t, body: impl FnOnce() -> i32) -> i32 {
         assert!(pid >= 0, "no child");
         if pid == 0 {
-            let code = body();
+            // A panic must not go on in a copy of the test harness.
+            let code = catch_unwind(AssertUnwindSafe(body)).unwrap_or(101);
             // SAFETY: ends the process at once; nothing of it is needed any more.
             unsafe { libc::_exit(code) };
         }

@@ -51,6 +51,7 @@ impl<'a> Change<'a> {
             store.note_dirty()?;
             store.sequence(stripe).begin_change();
             held.changed = true;
+            self.tx.audit.begin_stripe(store, stripe);
         }
         Ok(())
     }
@@ -164,6 +165,9 @@ impl<'a> Change<'a> {
     pub(crate) fn fill<const N: usize>(&mut self, place: Place, values: [u64; N]) -> Result<()> {
         let means_nothing = self.tx.journal.entries() == 0;
         let words: &[AtomicU64; N] = self.store.region().array_or(place.0)?;
+        if means_nothing {
+            self.audit_unlogged(place, N as u64);
+        }
         for (i, (word, value)) in words.iter().zip(values).enumerate() {
             if means_nothing {
                 word.store(value, Relaxed);
@@ -193,15 +197,40 @@ impl<'a> Change<'a> {
         Ok(())
     }
 
+    /// Stores a smaller end of an area whose rest counts as unused. For the rest of this change that is not so: undoing
+    /// restores the end, but the content behind it only as far as it is logged.
+    pub(crate) fn shorten(&mut self, end: Place, value: u64) -> Result<()> {
+        self.tx.vacated = true;
+        self.store(end, value)
+    }
+
+    /// Returns whether this change has shortened an area, so that what lies behind its end must be logged.
+    pub(crate) fn has_shortened(&self) -> bool {
+        self.tx.vacated
+    }
+
+    /// Checks, in tests, that words may be overwritten without an entry in the log.
+    #[inline(always)]
+    pub(crate) fn audit_unlogged(&self, place: Place, words: u64) {
+        self.tx.audit.store_unlogged(self.store, &self.tx.journal, place.0, words);
+    }
+
     /// Where the change stands.
     #[inline]
     pub(crate) fn position(&self) -> Position {
         self.tx.position()
     }
 
+    /// As [`Change::position`], where a group inside another begins.
+    pub(super) fn savepoint(&mut self) -> Position {
+        self.tx.audit.savepoint(self.store, &self.tx.journal, self.tx.held.as_slice());
+        self.position()
+    }
+
     /// Undoes what was changed after `position`; locks stay.
     pub(crate) fn roll_back_to(&mut self, position: Position) -> Result<()> {
         self.tx.journal.roll_back_to(self.store.region(), position.entries)?;
+        self.tx.audit.roll_back_to(position.entries);
         self.tx.deferred.truncate(position.deferred);
         while self.tx.transit > position.transit {
             self.store.return_run(self.tx.slot, Patience::new(None, false))?;
@@ -328,6 +357,7 @@ impl Memory for Change<'_> {
 
     #[inline]
     fn fresh(&mut self, place: Place, value: u64) -> Result<()> {
+        self.audit_unlogged(place, 1);
         self.store.region().word(place.0)?.store(value, Relaxed);
         steps::step();
         Ok(())

@@ -310,7 +310,7 @@ fn inner<R, E: From<Error>>(store: &Store, group: &Group, body: impl FnOnce() ->
         }
     }
 
-    let position = group.with(store, |change| Ok(change.position()))?;
+    let position = group.with(store, |change| Ok(change.savepoint()))?;
     let mut undo = Undo(store, Some((group, position)));
     match body() {
         Ok(result) => {

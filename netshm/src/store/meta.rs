@@ -4,6 +4,7 @@
 //! while it is held. No word is written by meta changes while the log of a group may name it.
 
 use super::Store;
+use super::audit::Audit;
 use crate::heap::Memory;
 use crate::heap::runs::Runs;
 use crate::journal::Journal;
@@ -27,6 +28,7 @@ const MOST_SEGMENT: u64 = 1 << 20;
 pub(super) struct MetaChange<'a> {
     store: &'a Store,
     journal: Journal,
+    audit: Audit,
 }
 
 impl Memory for MetaChange<'_> {
@@ -41,6 +43,7 @@ impl Memory for MetaChange<'_> {
         self.fresh(place, value)
     }
     fn fresh(&mut self, place: Place, value: u64) -> Result<()> {
+        self.audit.store_unlogged(self.store, &self.journal, place.0, 1);
         self.region().journalled(place.0)?.store(value, std::sync::atomic::Ordering::Release);
         steps::step();
         Ok(())
@@ -67,7 +70,8 @@ impl Store {
         let request = Request { slot, stripe, count: 1, mode: Mode::Exclusive, held: None, patience: &patience };
         self.acquire_meta(&request)?;
         let journal = Journal::new(geometry.stripe(stripe).top_end(), geometry.log(geometry.slots));
-        let mut meta = MetaChange { store: self, journal };
+        let mut meta = MetaChange { store: self, journal, audit: Audit::default() };
+        meta.audit.begin_runs(self);
         let outcome = change(&mut meta);
         let outcome = match outcome {
             Ok(result) => {
@@ -186,7 +190,7 @@ impl Store {
                         return Err(full);
                     }
                     meta.store(RESERVE, 0)?;
-                    meta.fresh(LogAt(segment).link(), 0)?;
+                    meta.store(LogAt(segment).link(), 0)?;
                     meta.store(link, segment)
                 })?,
                 other => other?,
@@ -214,6 +218,7 @@ impl Store {
                 let runs = Runs::of(self.geometry());
                 let run = runs.take(meta, schema.len() as u64, Use::Schema, 0)?;
                 let words = self.region().words(run.content(), (schema.len() as u64).div_ceil(8))?;
+                meta.audit.store_unlogged(self, &meta.journal, run.content(), words.len() as u64);
                 crate::os::copy::store_bytes(words, schema.as_bytes());
                 let old = meta.load(SCHEMA_AT)?;
                 if old >= self.geometry().data_start() {

@@ -3,6 +3,7 @@
 //! A [`Store`] is one object as this process sees it. A change to it is a [`Change`]: a slot, locked stripes, the undo
 //! log and the heaps. Reads outside groups go through [`read`], which takes no lock.
 
+mod audit;
 mod change;
 pub(crate) mod create;
 pub(crate) mod group;

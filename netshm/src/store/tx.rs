@@ -2,6 +2,7 @@
 
 use smallvec::SmallVec;
 
+use super::audit::Audit;
 use crate::journal::Journal;
 use crate::layout::Geometry;
 use crate::layout::run::RunAt;
@@ -113,6 +114,9 @@ pub(crate) struct Tx {
     /// Runs taken from the run heap so far.
     pub(super) transit: u32,
     pub(super) patience: Patience,
+    /// Whether the change has shortened an area: then what lies behind the end of one may have been in use when it began.
+    pub(super) vacated: bool,
+    pub(super) audit: Audit,
 }
 
 /// A point in a change that it can go back to.
@@ -134,6 +138,8 @@ impl Tx {
             deferred: SmallVec::new(),
             transit: 0,
             patience,
+            vacated: false,
+            audit: Audit::default(),
         }
     }
 
@@ -143,6 +149,8 @@ impl Tx {
         self.deferred.clear();
         self.journal = Journal::new(geometry.slot(slot).log_len(), geometry.log(slot));
         (self.slot, self.transit, self.patience) = (slot, 0, patience);
+        self.vacated = false;
+        self.audit.clear();
     }
 
     #[inline]

@@ -1,0 +1,276 @@
+//! Checks that nothing in use is overwritten without an entry in the log: in tests only.
+//!
+//! Undoing a change restores the words in its log and no others. So what was in use when the change began, or when a part
+//! of it began that can be undone by itself, must not be overwritten unless the log names it. Whether that is so cannot be
+//! seen at the store itself: a bucket behind the end of an index is unused memory, unless the same change has shortened
+//! the index.
+//!
+//! The audit remembers which words were in use then, and panics at an unlogged store to one of them. It walks whole
+//! stripes, and it would also panic where a damaged object leads it to a used word. So it exists in builds with debug
+//! assertions only, and is active in the tests of this crate and where the environment variable `NETSHM_AUDIT` is set.
+
+#[cfg(debug_assertions)]
+pub(super) use active::Audit;
+
+/// Without debug assertions there is nothing.
+#[cfg(not(debug_assertions))]
+#[derive(Default)]
+pub(super) struct Audit;
+
+#[cfg(not(debug_assertions))]
+impl Audit {
+    #[inline(always)]
+    pub(super) fn begin_stripe(&mut self, _: &super::Store, _: u32) {}
+    #[inline(always)]
+    pub(super) fn begin_runs(&mut self, _: &super::Store) {}
+    #[inline(always)]
+    pub(super) fn savepoint(&mut self, _: &super::Store, _: &crate::journal::Journal, _: &[super::tx::Held]) {}
+    #[inline(always)]
+    pub(super) fn roll_back_to(&mut self, _: u64) {}
+    #[inline(always)]
+    pub(super) fn store_unlogged(&self, _: &super::Store, _: &crate::journal::Journal, _: u64, _: u64) {}
+    #[inline(always)]
+    pub(super) fn clear(&mut self) {}
+}
+
+#[cfg(debug_assertions)]
+mod active {
+    use std::sync::LazyLock;
+    use std::sync::atomic::Ordering::Relaxed;
+
+    use crate::journal::Journal;
+    use crate::layout::bucket::{BucketAt, Form, Tags};
+    use crate::layout::record::{Head, Lengths, MIN_BLOCK};
+    use crate::layout::run::{RUN_HEADER, RunAt, RunHead, Use};
+    use crate::layout::{Place, SEGMENTS, StripeAt, WORD};
+    use crate::region::Region;
+    use crate::store::Store;
+    use crate::store::tx::Held;
+
+    static IS_ACTIVE: LazyLock<bool> = LazyLock::new(|| cfg!(test) || std::env::var_os("NETSHM_AUDIT").is_some());
+
+    /// What one change must not overwrite unlogged.
+    #[derive(Default)]
+    pub(in crate::store) struct Audit(Vec<Snapshot>);
+
+    /// What was in use at one moment.
+    struct Snapshot {
+        /// Number of log entries then.
+        entries: u64,
+        /// Whether it belongs to a part that can be undone by itself.
+        savepoint: bool,
+        used: Ranges,
+    }
+
+    impl Audit {
+        /// Notes what a stripe has in use when the change begins with it.
+        pub(in crate::store) fn begin_stripe(&mut self, store: &Store, stripe: u32) {
+            if *IS_ACTIVE {
+                self.0.push(Snapshot { entries: 0, savepoint: false, used: used_by_stripe(store, stripe) });
+            }
+        }
+
+        /// Notes which runs are in use.
+        pub(in crate::store) fn begin_runs(&mut self, store: &Store) {
+            if *IS_ACTIVE {
+                self.0.push(Snapshot { entries: 0, savepoint: false, used: used_runs(store) });
+            }
+        }
+
+        /// Notes what is in use where a part of the change begins.
+        pub(in crate::store) fn savepoint(&mut self, store: &Store, journal: &Journal, held: &[Held]) {
+            if *IS_ACTIVE {
+                for held in held.iter().filter(|held| held.changed) {
+                    let used = used_by_stripe(store, held.stripe);
+                    self.0.push(Snapshot { entries: journal.entries(), savepoint: true, used });
+                }
+            }
+        }
+
+        /// The change has been undone as far as that entry: parts that began later are no more.
+        pub(in crate::store) fn roll_back_to(&mut self, entries: u64) {
+            self.0.retain(|snapshot| !snapshot.savepoint || snapshot.entries <= entries);
+        }
+
+        /// Checks a store to words that is not logged.
+        pub(in crate::store) fn store_unlogged(&self, store: &Store, journal: &Journal, place: u64, words: u64) {
+            for snapshot in &self.0 {
+                for word in snapshot.used.words_in(place, place + words * WORD) {
+                    assert!(
+                        journal.names(store.region(), word, snapshot.entries),
+                        "{}: the word at {word} is in use{}, and is overwritten without an entry in the log",
+                        store.name(),
+                        if snapshot.savepoint { " since before the group inside began" } else { "" },
+                    );
+                }
+            }
+        }
+
+        /// The change has ended.
+        pub(in crate::store) fn clear(&mut self) {
+            self.0.clear();
+        }
+    }
+
+    /// Ranges of words, by their start.
+    #[derive(Default)]
+    struct Ranges(Vec<(u64, u64)>);
+
+    impl Ranges {
+        fn add(&mut self, start: u64, end: u64) {
+            self.0.push((start, end));
+        }
+
+        fn add_words(&mut self, words: impl IntoIterator<Item = u64>) {
+            words.into_iter().for_each(|word| self.add(word, word + WORD));
+        }
+
+        fn sorted(mut self) -> Self {
+            self.0.sort_unstable();
+            self
+        }
+
+        /// The words between two places that lie in one of the ranges, none of which overlap.
+        fn words_in(&self, start: u64, end: u64) -> impl Iterator<Item = u64> {
+            let first = self.0.partition_point(|range| range.1 <= start);
+            let ranges = self.0[first..].iter().take_while(move |range| range.0 < end);
+            ranges.flat_map(move |range| (range.0.max(start)..range.1.min(end)).step_by(WORD as usize))
+        }
+    }
+
+    fn load(region: &Region, place: u64) -> Option<u64> {
+        Some(region.word(place).ok()?.load(Relaxed))
+    }
+
+    /// The run at a place: what it holds, and where it ends.
+    fn run_at(region: &Region, run: RunAt) -> Option<(Use, u64)> {
+        let pages = RunHead(load(region, run.head().0)?).pages();
+        let (content, _) = Use::from_word(load(region, run.use_word().0)?)?;
+        Some((content, run.0.checked_add(pages.checked_mul(region.geometry().pagesize)?)?))
+    }
+
+    /// What a stripe has in use; nothing if it is damaged.
+    fn used_by_stripe(store: &Store, stripe: u32) -> Ranges {
+        let mut used = Ranges::default();
+        let at = store.geometry().stripe(stripe);
+        if add_runs(store.region(), at, &mut used).is_none() || add_buckets(store.region(), at, &mut used).is_none() {
+            return Ranges::default();
+        }
+        used.sorted()
+    }
+
+    fn add_runs(region: &Region, stripe: StripeAt, used: &mut Ranges) -> Option<()> {
+        let most = region.file_size().ok()? / region.geometry().pagesize;
+        let mut next = region.field(stripe.runs()).load(Relaxed);
+        for _ in 0..=most {
+            let run = RunAt(next);
+            if next == 0 {
+                return Some(());
+            }
+            let (content, end) = run_at(region, run)?;
+            used.add(run.0, run.content());
+            match content {
+                Use::Chunk => add_chunk(region, stripe, run, end - WORD, used)?,
+                Use::Large => {
+                    let words = lengths(region, run.content())?.words();
+                    used.add(run.content(), run.content() + words * WORD);
+                }
+                Use::Segment | Use::Log | Use::Schema => {}
+            }
+            next = load(region, run.chain_next().0)?;
+        }
+        None
+    }
+
+    fn add_chunk(region: &Region, stripe: StripeAt, run: RunAt, end: u64, used: &mut Ranges) -> Option<()> {
+        let top = region.field(stripe.top()).load(Relaxed);
+        let mut at = run.content();
+        while at < end && at != top {
+            let head = Head(load(region, at)?);
+            let lengths = if head.is_free() { None } else { Some(lengths(region, at)?) };
+            let words = lengths.map_or(head.free_words(), |lengths| lengths.words() + head.pad());
+            let behind = at + words * WORD;
+            if words < MIN_BLOCK || behind > end {
+                return None;
+            }
+            let form = region.geometry().form;
+            match lengths {
+                None => used.add_words([at, at + WORD, behind - WORD]),
+                Some(lengths) if form == Form::Pairs && lengths == form.overflow() => {
+                    used.add_words([at]);
+                    add_bucket(region, form.bucket_in(at), used)?;
+                }
+                Some(_) => used.add(at, behind),
+            }
+            at = behind;
+        }
+        used.add_words([end]);
+        Some(())
+    }
+
+    fn lengths(region: &Region, at: u64) -> Option<Lengths> {
+        let head = Head(load(region, at)?);
+        Some(if head.is_long() { Lengths::from_long_word(load(region, at + WORD)?) } else { head.lengths() })
+    }
+
+    /// The buckets of an index, up to its end.
+    fn add_buckets(region: &Region, stripe: StripeAt, used: &mut Ranges) -> Option<()> {
+        let form = region.geometry().form;
+        let buckets = region.field(stripe.buckets()).load(Relaxed);
+        let mut first = 0;
+        for segment in 0..SEGMENTS {
+            let start = region.field(stripe.segment(segment)).load(Relaxed);
+            // The directory of an array has no segments.
+            let is_segment = |run| matches!(run_at(region, run), Some((Use::Segment, _)));
+            if first >= buckets || !is_segment(RunAt(start.wrapping_sub(RUN_HEADER))) {
+                break;
+            }
+            let size = load(region, RunAt(start - RUN_HEADER).buckets().0)?;
+            for place in 0..size.min(buckets - first) {
+                add_bucket(region, form.bucket(start, size, place), used)?;
+            }
+            first += size;
+        }
+        Some(())
+    }
+
+    /// A bucket without its unused cells, if it is one of pairs.
+    fn add_bucket(region: &Region, bucket: BucketAt, used: &mut Ranges) -> Option<()> {
+        let form = region.geometry().form;
+        match form {
+            Form::Records => used.add(bucket.cells, bucket.cell(form.cell_words()).0),
+            Form::Pairs => {
+                let tags = Tags(load(region, bucket.tags)?);
+                used.add_words([bucket.tags]);
+                used.add_words(tags.used().flat_map(|cell| [bucket.pair(cell).0, bucket.value(cell).0]));
+                used.add_words(tags.has_link().then(|| bucket.cell(form.link()).0));
+            }
+        }
+        Some(())
+    }
+
+    /// The runs in use, and the words of free ones that tie them to their lists; nothing if the runs are damaged.
+    fn used_runs(store: &Store) -> Ranges {
+        let (region, geometry) = (store.region(), store.geometry());
+        let end = region.field(geometry.stripe(geometry.meta()).top()).load(Relaxed);
+        let (mut used, mut at) = (Ranges::default(), geometry.data_start());
+        while at < end {
+            let Some(head) = load(region, at).map(RunHead).filter(|head| head.pages() > 0) else {
+                return Ranges::default();
+            };
+            let Some(behind) = head.pages().checked_mul(geometry.pagesize).and_then(|bytes| at.checked_add(bytes))
+            else {
+                return Ranges::default();
+            };
+            if head.is_free() {
+                let Place(next) = RunAt(at).next();
+                used.add_words([at, next, RunAt(at).previous().0, behind - WORD]);
+            } else {
+                used.add(at, behind);
+            }
+            at = behind;
+        }
+        used.add_words([at]);
+        used
+    }
+}
