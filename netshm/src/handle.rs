@@ -49,28 +49,15 @@ impl Drop for Handle {
 }
 
 impl Handle {
-    /// Takes an object up. What was written before the system went down is checked first.
+    /// Opens an object. What may have been damaged since it was in use last is checked first.
     pub(crate) fn open(shm: Shm, spec: &Spec<'_>, limits: Limits, contents: Contents<'_>) -> Result<Handle> {
-        let (store, agreement) = create::open(shm.object(), spec)?;
+        let (store, agreement) = create::open(shm.object(), spec, &|store| check::damage(store, contents))?;
         let is = AtomicBool::new(agreement == Agreement::Older);
         if agreement == Agreement::Same {
             store.handles_of_stored_type.fetch_add(1, Relaxed);
         }
         let outdated = Outdated { is, schema: spec.schema.clone(), relation: spec.relation.clone() };
-        let handle = Handle { store, shm, limits, outdated };
-        if handle.store.is_of_former_boot() {
-            let report = check::check(&handle, contents)?;
-            if let Some(finding) = report.findings.first() {
-                return Err(Error::Corrupt {
-                    object: handle.store.name(),
-                    offset: finding.offset,
-                    what: "the system went down after changes that no `sync` covered, and a check finds damage (`repair` \
-                           saves what is sound)",
-                });
-            }
-            handle.store.accept_boot();
-        }
-        Ok(handle)
+        Ok(Handle { store, shm, limits, outdated })
     }
 
     /// A change: part of this thread's group on the object, or a whole of its own.

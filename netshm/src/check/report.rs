@@ -47,6 +47,9 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// Findings beyond those listed.
     pub unlisted: u64,
+    /// Whether the findings prove nothing: the object was read through a read-only descriptor, which cannot lock it, while
+    /// others wrote to it, or after one of them had died in the middle of a change.
+    pub disturbed: bool,
 }
 
 /// Something wrong in an object.
@@ -90,6 +93,13 @@ impl fmt::Display for Report {
             (true, _) => write!(f, "  nothing is wrong"),
             (false, 0) => write!(f, "  {} findings", self.findings.len()),
             (false, more) => write!(f, "  and {more} more findings"),
+        }?;
+        if self.disturbed {
+            write!(
+                f,
+                "; others were writing to the object, so they prove nothing (check it through a writable descriptor)"
+            )?;
         }
+        Ok(())
     }
 }

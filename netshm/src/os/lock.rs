@@ -18,6 +18,8 @@ pub(crate) mod bytes {
     pub(crate) const USE: u64 = BASE;
     /// OFD: exclusive while the object is initialised.
     pub(crate) const INIT: u64 = BASE + 1;
+    /// OFD: shared by everybody who has the object open and knows that it has been sound since the system was started.
+    pub(crate) const SOUND: u64 = BASE + 2;
     /// OFD: process number `n` is the byte `PROCESS + n`, held by the process that has the number.
     pub(crate) const PROCESS: u64 = BASE + (1 << 32);
     /// Record: stripe `s` is the byte `STRIPE + s`.

@@ -101,7 +101,7 @@ pub fn repair(name: &ShmName) -> Result<Repair> {
             recreate: false,
         },
     };
-    let (store, _) = create::open(fresh.object(), &spec)?;
+    let (store, _) = create::open(fresh.object(), &spec, &|_| Ok(None))?;
     let mut salvage = salvage::Salvage::new(&alone.store, &store, &types);
     match alone.header.kind {
         Kind::Array => salvage.array(elements, &default)?,

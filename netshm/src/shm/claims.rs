@@ -71,6 +71,16 @@ impl Claim {
         lock::ofd_lock(self.lock_fd(), Kind::Shared, bytes::USE, true).map(drop)
     }
 
+    /// Whether another process, or this one through another description, knows the object to be sound.
+    pub(crate) fn others_vouch(&self) -> io::Result<bool> {
+        lock::ofd_held_elsewhere(self.lock_fd(), bytes::SOUND)
+    }
+
+    /// Tells others, as long as the object is in use, that it is sound.
+    pub(crate) fn vouch(&self) -> io::Result<()> {
+        lock::ofd_lock(self.lock_fd(), Kind::Shared, bytes::SOUND, true).map(drop)
+    }
+
     /// The process number, if the process has one.
     pub(crate) fn number(&self) -> Option<u32> {
         Some(self.object().claims.number.load(Acquire)).filter(|number| *number != 0)
@@ -107,6 +117,7 @@ impl Claim {
             let _ = lock::ofd_unlock(object.lock_fd(), bytes::PROCESS + u64::from(number));
             object.claims.number.store(0, Release);
         }
+        let _ = lock::ofd_unlock(object.lock_fd(), bytes::SOUND);
         let _ = lock::ofd_unlock(object.lock_fd(), bytes::USE);
     }
 }

@@ -134,8 +134,11 @@ impl Shape {
     }
 }
 
+/// Returns where a check of the whole object finds damage, if anywhere.
+pub(crate) type Damage<'a> = &'a dyn Fn(&Store) -> Result<Option<u64>>;
+
 /// The store of an object, the one that this process has already or a new one, and how its type agrees.
-pub(crate) fn open(object: &Arc<Object>, spec: &Spec<'_>) -> Result<(Arc<Store>, Agreement)> {
+pub(crate) fn open(object: &Arc<Object>, spec: &Spec<'_>, damage: Damage<'_>) -> Result<(Arc<Store>, Agreement)> {
     object.check_fork()?;
     let _alone = object.manage_guard();
     let attached = object.attachment().lock().unwrap_or_else(PoisonError::into_inner).as_ref().and_then(Weak::upgrade);
@@ -149,7 +152,7 @@ pub(crate) fn open(object: &Arc<Object>, spec: &Spec<'_>) -> Result<(Arc<Store>,
             (store, header.check(object, spec)?)
         }
         None => {
-            let (store, agreement) = Initialising::lock(object)?.open(spec)?;
+            let (store, agreement) = Initialising::lock(object)?.open(spec, damage)?;
             let store = Arc::new(store);
             let any: Arc<dyn std::any::Any + Send + Sync> = store.clone();
             *object.attachment().lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::downgrade(&any));
@@ -174,18 +177,24 @@ impl<'a> Initialising<'a> {
         Ok(Initialising { object })
     }
 
-    fn open(self, spec: &Spec<'_>) -> Result<(Store, Agreement)> {
+    fn open(self, spec: &Spec<'_>, damage: Damage<'_>) -> Result<(Store, Agreement)> {
         let object = self.object;
         // Before the content is looked at: who truncates the object has it alone for that moment.
         let claim = self.share_use()?;
+        let look = |source| self.io("look who uses it", source);
+        let alone = !object.read_only() && claim.exclude_others().map_err(look)?;
+        let known_to_be_sound = claim.others_vouch().map_err(look)?;
         if Header::is_unwritten(object)? {
+            if !alone && !object.read_only() {
+                let wanted = "initialise it: its file has been emptied";
+                return Err(Error::InUse { object: object.name().clone(), wanted });
+            }
             self.create(spec)?;
         } else if spec.shape.recreate {
             let wanted = "recreate it with another layout";
             self.check_writable(wanted)?;
-            if claim.exclude_others().map_err(|source| self.io("look who uses it", source))? {
+            if alone {
                 self.create(spec)?;
-                claim.admit_others().map_err(|source| self.io("share it", source))?;
             } else if !Header::read(object)?.is_like(object, spec)? {
                 // Otherwise whoever shares it sees it emptied by a change like any other.
                 return Err(Error::InUse { object: object.name().clone(), wanted });
@@ -198,6 +207,12 @@ impl<'a> Initialising<'a> {
         events::opened(object.name(), header.locking, object.read_only());
         if !object.read_only() {
             store.recover_or_reset()?;
+        }
+        store.settle_in(known_to_be_sound, damage)?;
+        if alone {
+            store.claim.admit_others().map_err(|source| self.io("share it", source))?;
+        }
+        if !object.read_only() {
             match store.reserve_log() {
                 // A full object is used as it is.
                 Ok(()) | Err(Error::Full { .. } | Error::NoSpace { .. }) => {}

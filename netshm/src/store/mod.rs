@@ -9,6 +9,7 @@ pub(crate) mod create;
 pub(crate) mod group;
 mod meta;
 mod numbers;
+mod origin;
 pub(crate) mod read;
 mod reclaim;
 mod recovery;
@@ -167,49 +168,8 @@ impl Store {
 
     #[cold]
     fn make_dirty(&self) -> Result<()> {
-        self.note_boot();
         self.field(header::DIRTY).store(1, std::sync::atomic::Ordering::Release);
         self.region.flush_header()
-    }
-
-    /// Whether changes that no sync covered were made before the system was started anew, as far as can be told.
-    pub(crate) fn is_of_former_boot(&self) -> bool {
-        self.field(header::DIRTY).load(Acquire) != 0 && !self.knows_boot()
-    }
-
-    /// What a former boot left has been checked.
-    pub(crate) fn accept_boot(&self) {
-        if !self.region.object().read_only() {
-            self.note_boot();
-        }
-    }
-
-    /// The words of a remembered boot.
-    fn boot(&self, index: u64) -> [&AtomicU64; 2] {
-        [0, 1].map(|word| self.field(Place(header::BOOTS.0 + (index * 2 + word) * 8)))
-    }
-
-    /// Whether the object has been written to since the system was started; who cannot tell one boot from another
-    /// supposes so.
-    fn knows_boot(&self) -> bool {
-        let id = crate::os::file::boot_id();
-        let is_this = |index| self.boot(index).map(|word| word.load(Relaxed)) == id;
-        id == [0, 0] || (0..header::BOOTS_KEPT).any(is_this)
-    }
-
-    /// Remembers this boot, and forgets the oldest one.
-    fn note_boot(&self) {
-        if self.knows_boot() {
-            return;
-        }
-        for index in (1..header::BOOTS_KEPT).rev() {
-            for (to, from) in self.boot(index).iter().zip(self.boot(index - 1)) {
-                to.store(from.load(Relaxed), Relaxed);
-            }
-        }
-        for (to, word) in self.boot(0).iter().zip(crate::os::file::boot_id()) {
-            to.store(word, Relaxed);
-        }
     }
 
     /// Length of an array.

@@ -1,0 +1,109 @@
+//! Whether an object is the one that was left here: in the same file, and under the same boot of the system.
+//!
+//! While somebody else uses the object and knows it to be sound, it is neither a copy, nor has the system been started anew,
+//! whatever `/proc` shows in this container. So whoever has settled in vouches for the object, and the next one asks nothing.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
+
+use super::Store;
+use super::create::Damage;
+use crate::layout::Place;
+use crate::layout::header::{BOOTS, BOOTS_KEPT, DIRTY, FILE};
+use crate::os::file;
+use crate::{Error, Result};
+
+const COPIED: &str = "it is a copy of an object that was in use, and a check finds damage (`repair` saves what is sound; to copy an \
+                      object, close it everywhere first)";
+const REBOOTED: &str = "the system went down after changes that no `sync` covered, and a check finds damage (`repair` saves what is \
+                        sound)";
+
+impl Store {
+    /// Makes sure that the object is sound if it lies in another file than it was in, or was not synchronised before the
+    /// system went down; from then on it belongs to this file and this boot. `damage` returns where a check finds damage.
+    ///
+    /// The caller keeps others from opening the object meanwhile, so that nobody writes to it unless somebody knows it to
+    /// be sound; and what dead writers left has been undone, if it can be.
+    pub(super) fn settle_in(&self, known_to_be_sound: bool, damage: Damage<'_>) -> Result<()> {
+        let object = self.region.object();
+        let vouch = || self.claim.vouch().map_err(|source| self.io("vouch for it", source));
+        if known_to_be_sound {
+            if !object.read_only() {
+                self.note_boot();
+            }
+            return vouch();
+        }
+        let place = file::place(object.fd()).map_err(|source| self.io("look up its file", source))?;
+        let dirty = self.field(DIRTY).load(Acquire) != 0;
+        let moved = self.pair(FILE).map(|word| word.load(Relaxed)) != place;
+        // A copy may have got its header before the first change, and the rest after it. But one that is only ever read, as
+        // from a read-only file system, would be checked at each opening.
+        let unchecked = moved && !dirty && object.read_only();
+        let copied = moved && !unchecked;
+        let rebooted = dirty && !self.knows_boot();
+        if (copied || rebooted)
+            && let Some(offset) = damage(self)?
+        {
+            if object.read_only() && self.is_unfinished() {
+                return Err(Error::NeedsRecovery { object: self.name() });
+            }
+            return Err(Error::Corrupt { object: self.name(), offset, what: if copied { COPIED } else { REBOOTED } });
+        }
+        if !object.read_only() {
+            if moved {
+                self.pair(FILE).iter().zip(place).for_each(|(word, value)| word.store(value, Relaxed));
+            }
+            self.note_boot();
+        }
+        if unchecked { Ok(()) } else { vouch() }
+    }
+
+    fn io(&self, doing: &'static str, source: std::io::Error) -> Error {
+        Error::Io { object: self.name(), doing, source }
+    }
+
+    /// Returns the sequences of all stripes, unless somebody is at work or has died in the middle of a change.
+    pub(crate) fn quiet_sequences(&self) -> Option<Vec<u64>> {
+        if self.is_unfinished() {
+            return None;
+        }
+        let geometry = self.geometry();
+        Some((0..geometry.stripes).map(|stripe| self.field(geometry.stripe(stripe).sequence()).load(Acquire)).collect())
+    }
+
+    /// Whether somebody is at work, or has died in the middle of a change.
+    fn is_unfinished(&self) -> bool {
+        let geometry = self.geometry();
+        (0..geometry.slots).any(|slot| self.field32(geometry.slot(slot).owner()).load(Acquire) != 0)
+            || (0..=geometry.stripes).any(|stripe| self.field32(geometry.stripe(stripe).lock()).load(Acquire) != 0)
+    }
+
+    fn pair(&self, place: Place) -> [&AtomicU64; 2] {
+        [place, Place(place.0 + 8)].map(|place| self.field(place))
+    }
+
+    fn boot(&self, index: u64) -> [&AtomicU64; 2] {
+        self.pair(Place(BOOTS.0 + index * 16))
+    }
+
+    /// Whether the object has been open for writing since the system was started. Without a boot id, nothing can be said
+    /// of boots.
+    fn knows_boot(&self) -> bool {
+        let id = file::boot_id();
+        id == [0, 0] || (0..BOOTS_KEPT).any(|index| self.boot(index).map(|word| word.load(Relaxed)) == id)
+    }
+
+    /// Remembers this boot, and forgets the oldest one.
+    fn note_boot(&self) {
+        if self.knows_boot() {
+            return;
+        }
+        let store = |index, id: [u64; 2]| {
+            self.boot(index).iter().zip(id).for_each(|(word, value)| word.store(value, Relaxed));
+        };
+        for index in (1..BOOTS_KEPT).rev() {
+            store(index, self.boot(index - 1).map(|word| word.load(Relaxed)));
+        }
+        store(0, file::boot_id());
+    }
+}
