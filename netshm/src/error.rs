@@ -77,18 +77,28 @@ pub enum Error {
         /// The stripes and the other party, as far as they are known.
         detail: String,
     },
-    /// The lock was not to be had within the time given by the option `lock_timeout`.
+    /// What the operation had to wait for did not come within the time given by the option `lock_timeout`, or was waited
+    /// for no longer for another reason, which is told then.
     ///
-    /// > posix:/x: no lock within 5ms, held by process 814
-    #[error("{object}: no lock within {waited:?}{}", holder.map(|p| format!(", held by process {p}")).unwrap_or_default())]
+    /// > posix:/x: no lock within 5ms: waited for stripe 0, held by process 814
+    #[error("{object}: no lock within {waited:?}: waited for {awaited}{}{}",
+        holder.map(|p| format!(", held by process {p}")).unwrap_or_default(),
+        reason.map(|reason| format!("; {reason}")).unwrap_or_default())]
     #[non_exhaustive]
     LockTimeout {
         /// The object's name.
         object: Arc<str>,
-        /// The limit.
+        /// The limit; if there was none, how long was waited.
         waited: Duration,
+        /// What was waited for.
+        awaited: String,
         /// The process id of the holder, as it noted it down itself, if that is known.
         holder: Option<u32>,
+        /// Why no more was waited, if that is not the limit set by `lock_timeout`.
+        reason: Option<&'static str>,
+        /// Whether the wait may have been part of a deadlock of a kind that is not detected: then
+        /// [`is_deadlock`](crate::GroupError::is_deadlock) is true, and `group!(retry ..)` runs the group again.
+        may_be_deadlock: bool,
     },
     /// The object is open elsewhere, and what was asked for needs it alone.
     ///

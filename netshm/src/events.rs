@@ -47,7 +47,7 @@ pub(crate) fn deadlock(object: &str, detail: &str) {
 }
 
 /// A lock has been waited for for a long time; `holder` is the process id that its holder noted down.
-pub(crate) fn long_wait(object: &str, stripe: u32, waited: Duration, holder: Option<u32>) {
+pub(crate) fn long_wait(object: &str, stripe: Option<u32>, waited: Duration, holder: Option<u32>) {
     let waited = waited.as_millis() as u64;
     event!(WARN, "long wait for a lock", object = object, stripe = stripe, milliseconds = waited, holder = holder);
 }
@@ -66,7 +66,7 @@ impl Watch {
     pub(crate) fn report(&self, object: &str, stripe: u32) {
         #[cfg(feature = "tracing")]
         if self.0.elapsed() >= LONG_WAIT {
-            long_wait(object, stripe, self.0.elapsed(), None);
+            long_wait(object, Some(stripe), self.0.elapsed(), None);
         }
         let _ = (object, stripe);
     }

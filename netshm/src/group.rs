@@ -9,25 +9,50 @@ use crate::os::file;
 const FIRST_PAUSE: Duration = Duration::from_micros(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 
-/// Errors that may be a [`Error::Deadlock`], as `group!(retry ..)` must know.
+/// Errors that may come of a deadlock, as `group!(retry ..)` must know.
+///
+/// Types that wrap an [`Error`] answer with what that one says:
+///
+/// ```
+/// use netshm::{Error, GroupError};
+///
+/// enum MyError {
+///     Store(Error),
+///     NotEnough,
+/// }
+///
+/// impl From<Error> for MyError {
+///     fn from(error: Error) -> Self {
+///         MyError::Store(error)
+///     }
+/// }
+///
+/// impl GroupError for MyError {
+///     fn is_deadlock(&self) -> bool {
+///         matches!(self, MyError::Store(error) if error.is_deadlock())
+///     }
+/// }
+/// ```
 pub trait GroupError: From<Error> {
-    /// Whether the group was rolled back because of a deadlock, so that running it again makes sense.
+    /// Whether the group ended because of a deadlock, or of a wait that may have been part of one, so that running it again
+    /// makes sense.
     fn is_deadlock(&self) -> bool;
 }
 
 impl GroupError for Error {
+    /// True for [`Error::Deadlock`], and for an [`Error::LockTimeout`] whose `may_be_deadlock` is set.
     fn is_deadlock(&self) -> bool {
-        matches!(self, Error::Deadlock { .. })
+        matches!(self, Error::Deadlock { .. } | Error::LockTimeout { may_be_deadlock: true, .. })
     }
 }
 
-/// Runs `attempt` until it does not end in a deadlock. The pauses in between grow, and are random in part, so that two
+/// Runs `attempt` until it does not end in an error that is `worth` another one. The pauses in between grow, and are random in part, so that two
 /// processes do not meet in the same deadlock again and again.
-pub(crate) fn retry<R, E: GroupError>(mut attempt: impl FnMut() -> Result<R, E>) -> Result<R, E> {
+pub(crate) fn retry<R, E>(mut attempt: impl FnMut() -> Result<R, E>, worth: impl Fn(&E) -> bool) -> Result<R, E> {
     let mut pause = FIRST_PAUSE;
     loop {
         match attempt() {
-            Err(error) if error.is_deadlock() => {
+            Err(error) if worth(&error) => {
                 // Without random bits the pause is still long enough, most of the time.
                 let jitter = file::random().unwrap_or(u64::from(std::process::id()));
                 std::thread::sleep(pause.mul_f64((jitter % 1024) as f64 / 1024.0));

@@ -51,7 +51,7 @@ impl Drop for Handle {
 impl Handle {
     /// Opens an object. What may have been damaged since it was in use last is checked first.
     pub(crate) fn open(shm: Shm, spec: &Spec<'_>, limits: Limits, contents: Contents<'_>) -> Result<Handle> {
-        let (store, agreement) = create::open(shm.object(), spec, &|store| check::damage(store, contents))?;
+        let (store, agreement) = create::open(shm.object(), spec, limits, &|store| check::damage(store, contents))?;
         let is = AtomicBool::new(agreement == Agreement::Older);
         if agreement == Agreement::Same {
             store.handles_of_stored_type.fetch_add(1, Relaxed);
@@ -91,7 +91,7 @@ impl Handle {
         if self.store.region().object().read_only() {
             return Err(Error::ReadOnly { object: self.store.name(), wanted });
         }
-        if self.store.upgrade_schema(&self.outdated.relation)?.is_none() {
+        if self.store.upgrade_schema(self.limits, &self.outdated.relation)?.is_none() {
             let (stored, expected) = (self.store.schema()?, self.outdated.schema.clone());
             let difference = crate::data::first_difference(&stored, &expected);
             return Err(Error::SchemaMismatch { object: self.store.name(), stored, expected, difference });

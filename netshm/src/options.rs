@@ -96,8 +96,15 @@ impl<T> ManageOptions<T> {
         self
     }
 
-    /// Bounds every wait for a lock through this handle; [`Error::LockTimeout`](crate::Error::LockTimeout) then.
-    /// Without it a wait lasts as long as the holder lives and keeps the lock.
+    /// Bounds all that an operation through this handle, or opening it, waits for: locks, a free slot, memory that another
+    /// writer is dealing out, another process that is creating the object. Then it ends in
+    /// [`Error::LockTimeout`](crate::Error::LockTimeout). The time is that of a whole operation; in a group, of each
+    /// operation in it.
+    ///
+    /// Without it an operation waits as long as the holder lives and keeps the lock, even while that is stopped (`SIGSTOP`),
+    /// and opening waits as long as another process creates, opens or repairs the object. These waits end earlier:
+    /// - in a group on another object, after 1 to 1.5 seconds, since deadlocks between objects are not detected;
+    /// - through a read-only handle, after 10 seconds, since it cannot lock what others keep changing.
     pub fn lock_timeout(mut self, timeout: Duration) -> Self {
         self.limits.lock_timeout = Some(timeout);
         self

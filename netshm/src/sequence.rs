@@ -27,6 +27,11 @@ impl<'a> Sequence<'a> {
         (value & 1 == 0).then_some(Stamp { sequence: self.0, value })
     }
 
+    /// The sequence as it is.
+    pub(crate) fn value(self) -> u64 {
+        self.0.load(Acquire)
+    }
+
     /// Tells readers that a change begins. The caller has locked the stripe.
     #[inline]
     pub(crate) fn begin_change(self) {
@@ -49,6 +54,11 @@ impl<'a> Sequence<'a> {
 }
 
 impl Stamp<'_> {
+    /// The sequence as it was.
+    pub(crate) fn value(self) -> u64 {
+        self.value
+    }
+
     /// Whether nothing has changed since the reading began.
     #[inline(always)]
     pub(crate) fn holds(self) -> bool {

@@ -4,51 +4,42 @@ use crate::group::{GroupError, retry};
 use crate::handle::Handle;
 use crate::heap::Memory;
 use crate::index;
-use crate::sequence::Stamp;
-use crate::store::group;
+use crate::store::{group, sum};
 use crate::{Error, Result};
 
-/// Attempts at counting without locks.
-const ATTEMPTS: usize = 8;
-
-/// Runs a group until it does not end in a deadlock; once only where another group is open around it.
+/// Runs a group until it does not end in a deadlock; once only where one is open around it. If that is a group on another
+/// object, then only a ring on this object is worth another attempt: else that other group may keep what somebody waits for,
+/// and has to be run again as well.
 pub(crate) fn group_retry<R, E: GroupError>(handle: &Handle, mut body: impl FnMut() -> Result<R, E>) -> Result<R, E> {
     if group::is_open(&handle.store) {
         return handle.group(body);
     }
-    retry(|| handle.group(&mut body))
+    let is_outermost = group::open() == 0;
+    group::take_deadlocked();
+    retry(|| handle.group(&mut body), |error| error.is_deadlock() && (group::take_deadlocked() || is_outermost))
 }
 
 /// Runs an operation that locks several stripes; outside a group it runs again after a deadlock.
 pub(crate) fn retry_alone<R>(handle: &Handle, mut operation: impl FnMut() -> Result<R>) -> Result<R> {
-    if group::is_open(&handle.store) { operation() } else { retry(operation) }
+    if group::is_open(&handle.store) {
+        return operation();
+    }
+    let is_outermost = group::open() == 0;
+    retry(operation, |error| matches!(error, Error::Deadlock { .. }) || (error.is_deadlock() && is_outermost))
 }
 
-/// Bindings in the whole table at one moment.
+/// Bindings in the whole table. Outside a group nothing is locked for it; see [`sum`].
 pub(crate) fn count_bindings(handle: &Handle) -> Result<u64> {
     let store = &handle.store;
     store.check_fork()?;
-    let region = store.region();
-    let geometry = region.geometry();
-    let sum = || {
-        let counts = (0..geometry.stripes).map(|s| index::bindings_in(region, geometry.stripe(s)));
-        counts.fold(0, u64::wrapping_add)
-    };
     if !group::is_open(store) {
-        for _ in 0..ATTEMPTS {
-            let stamps: Option<Vec<_>> = (0..geometry.stripes).map(|s| store.sequence(s).begin_reading()).collect();
-            let count = sum();
-            if stamps.is_some_and(|stamps| stamps.into_iter().all(Stamp::holds)) {
-                return Ok(count);
-            }
-        }
-        if region.object().read_only() {
-            return Ok(sum());
-        }
+        return sum::sum(store, handle.limits, index::bindings_in);
     }
     group::read_locked(store, handle.limits, |change| {
         change.read_all()?;
-        Ok(sum())
+        let (region, geometry) = (store.region(), store.geometry());
+        let counts = (0..geometry.stripes).map(|stripe| index::bindings_in(region, geometry.stripe(stripe)));
+        Ok(counts.fold(0, u64::wrapping_add))
     })
 }
 

@@ -180,10 +180,6 @@ impl SlotAt {
     pub(crate) const fn wait(self) -> Place32 {
         Place32(self.0 + 4)
     }
-    /// Process id of the owner, for messages only.
-    pub(crate) const fn pid(self) -> Place32 {
-        Place32(self.0 + 8)
-    }
     /// The fields that are 0 while nothing is left to be done for the slot lie in a row, as many as [`PENDING`]: from the
     /// number of log entries to the runs on their way back.
     pub(crate) const fn pending(self) -> Place {
@@ -313,7 +309,7 @@ const SPARE_STRIPE_WORDS: u64 = 4;
 // What the format says, in numbers. Objects of this format exist, so none of these may change.
 const _: () = {
     let (slot, stripe) = (SlotAt(0), StripeAt(0));
-    assert!(slot.owner().0 == 0 && slot.wait().0 == 4 && slot.pid().0 == 8 && slot.log_len().0 == 16);
+    assert!(slot.owner().0 == 0 && slot.wait().0 == 4 && slot.log_len().0 == 16);
     assert!(slot.transit().0 == 24 && slot.adopted().0 == 32 && slot.release().0 == 40);
     assert!(stripe.lock().0 == 0 && stripe.sequence().0 == 8 && stripe.buckets().0 == 16 && stripe.keys().0 == 24);
     assert!(stripe.hidden().0 == 32 && stripe.top().0 == 40 && stripe.top_end().0 == 48 && stripe.classes().0 == 56);
@@ -375,7 +371,7 @@ mod tests {
     fn narrow_fields_are_never_journalled() {
         let g = geometry();
         for slot in 0..g.slots {
-            for place in [g.slot(slot).owner(), g.slot(slot).wait(), g.slot(slot).pid()] {
+            for place in [g.slot(slot).owner(), g.slot(slot).wait()] {
                 assert!(!g.is_journalled(place.0 & !7));
             }
             assert!(g.is_journalled(g.slot(slot).transit().0));

@@ -5,7 +5,7 @@
 //! word changes or a time-out makes it look again, also for a dead owner.
 
 use std::hint::spin_loop;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::waits::{self, Ring};
 use super::word::{LockWord, Released};
@@ -18,6 +18,8 @@ const SPINS: u32 = 120;
 /// The first sleep, and the longest.
 const FIRST_SLEEP: Duration = Duration::from_millis(10);
 const LONGEST_SLEEP: Duration = Duration::from_millis(100);
+/// How long a member of a ring is given to give way, before the next one does so as well: it may have been stopped.
+const GIVE_WAY: Duration = Duration::from_millis(500);
 
 /// The protocol of [`Locking::Futex`](super::Locking::Futex).
 pub(crate) struct FutexLocks;
@@ -53,17 +55,16 @@ impl FutexLocks {
         watched: bool,
     ) -> Result<()> {
         let region = owners.region();
-        let mut patience = *request.patience;
+        let mut wait = request.wait_for(owners, stripe);
         let mut nap = FIRST_SLEEP;
+        let mut standing = None;
         loop {
-            let Some(owner) = owner_of(region, stripe)? else {
-                if word.try_take_after_sleep(request.slot) {
-                    return Ok(());
-                }
-                continue;
-            };
-            // Whatever the words say, and however often they change: the wait has its limit.
-            patience.check(owners, stripe, Some(owner))?;
+            let owner = owner_of(region, stripe)?;
+            if owner.is_none() && word.try_take_after_sleep(request.slot) {
+                return Ok(());
+            }
+            wait.check(owners, owner)?;
+            let Some(owner) = owner else { continue };
             if owner == request.slot {
                 owners.free_stale(stripe, owner)?;
                 continue;
@@ -77,12 +78,11 @@ impl FutexLocks {
                 match waits::ring(region, request.slot, stripe)? {
                     // Its stripes are free now, so there is no ring any more.
                     Some(ring) if Self::recover_dead(owners, request.slot, &ring)? => continue,
-                    Some(ring) if ring.victim() == request.slot => return Err(self.deadlock(owners, &ring)),
-                    Some(ring) => self.wake_victim(owners, &ring),
-                    None => {}
+                    Some(ring) => self.give_way(owners, request.slot, ring, &mut standing)?,
+                    None => standing = None,
                 }
             }
-            match futex::wait(word.0, seen.word(), Some(nap)) {
+            match futex::wait(word.0, seen.word(), Some(wait.pause(nap))) {
                 futex::Wake::TimedOut => {
                     nap = (nap * 2).min(LONGEST_SLEEP);
                     let (Fate::Alive | Fate::Gone) = owners.take_over(stripe, owner)?;
@@ -103,11 +103,29 @@ impl FutexLocks {
         Ok(false)
     }
 
-    /// The victim may be asleep since before the ring closed.
-    fn wake_victim(&self, owners: &impl Owners, ring: &Ring) {
-        if let Some(stripe) = ring.awaited_by(ring.victim()) {
+    /// Ends the wait if it is this slot's turn to give way; otherwise wakes whose turn it is, who may be asleep since before
+    /// the ring closed. As long as the ring stands, which then has a stopped process for a victim, one member more gives way.
+    fn give_way(
+        &self,
+        owners: &impl Owners,
+        slot: u32,
+        ring: Ring,
+        standing: &mut Option<(Ring, Instant)>,
+    ) -> Result<()> {
+        let since = match standing.take() {
+            Some((known, since)) if known == ring => since,
+            _ => Instant::now(),
+        };
+        let turn = (since.elapsed().as_millis() / GIVE_WAY.as_millis()) as usize;
+        let victims = ring.victims(turn + 1);
+        if victims.contains(&slot) {
+            return Err(self.deadlock(owners, &ring));
+        }
+        if let Some(stripe) = victims.last().and_then(|&victim| ring.awaited_by(victim)) {
             futex::wake(word_of(owners.region(), stripe).0, u32::MAX >> 1);
         }
+        *standing = Some((ring, since));
+        Ok(())
     }
 
     fn deadlock(&self, owners: &impl Owners, ring: &Ring) -> Error {

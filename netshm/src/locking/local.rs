@@ -1,60 +1,164 @@
 //! Locks between the threads of one process, for what the kernel sees as one owner.
+//!
+//! All that its threads hold and wait for is known here, so a ring of them is found when it closes. One that leads through
+//! other processes is not: a thread that holds something waits only for a while for one that waits in the kernel.
 
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::{Owners, Patience};
-use crate::Result;
+use super::{Bound, Owners, Wait};
+use crate::{Error, Result};
 
-/// How long a thread sleeps between looks at its patience.
+/// How long a thread sleeps between looks at its deadline.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Some locks, each held by a slot.
 pub(crate) struct LocalLocks {
     state: Mutex<State>,
     released: Condvar,
+    /// The locks below this number are those of stripes.
+    stripes: u32,
 }
 
 struct State {
     holders: Vec<Option<u32>>,
-    /// Threads that sleep; to wake nobody would cost a system call too.
-    sleepers: usize,
+    /// The threads that wait, by their slots, and what for: a lock of these, or in the kernel.
+    waiting: Vec<(u32, Awaits)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Awaits {
+    Lock(u32),
+    Kernel,
+}
+
+/// What a thread that begins to wait finds at the end of the chain of those that it waits for.
+enum Chain {
+    /// Itself, after these slots and the locks that they hold.
+    Ring(Vec<(u32, u32)>),
+    /// A thread that waits in the kernel.
+    Kernel,
+    /// A thread at work.
+    Running,
+}
+
+impl State {
+    fn awaited_by(&self, slot: u32) -> Option<Awaits> {
+        self.waiting.iter().find(|(waiter, _)| *waiter == slot).map(|(_, what)| *what)
+    }
+
+    fn chain(&self, slot: u32, index: u32) -> Chain {
+        let mut links = Vec::new();
+        let mut index = index;
+        // Each step leads to another thread, or back to this one.
+        while links.len() <= self.waiting.len() {
+            let Some(holder) = self.holders[index as usize] else { return Chain::Running };
+            links.push((index, holder));
+            if holder == slot {
+                return Chain::Ring(links);
+            }
+            match self.awaited_by(holder) {
+                Some(Awaits::Lock(next)) => index = next,
+                Some(Awaits::Kernel) => return Chain::Kernel,
+                None => return Chain::Running,
+            }
+        }
+        Chain::Running
+    }
+
+    fn holds_a_stripe(&self, slot: u32, stripes: u32) -> bool {
+        self.holders[..stripes as usize].contains(&Some(slot))
+    }
+
+    fn forget(&mut self, slot: u32) {
+        self.waiting.retain(|(waiter, _)| *waiter != slot);
+    }
+}
+
+/// Notes that a thread waits in the kernel, as long as it lives.
+pub(crate) struct InKernel<'a>(&'a LocalLocks, u32);
+
+impl Drop for InKernel<'_> {
+    fn drop(&mut self) {
+        self.0.state().forget(self.1);
+    }
 }
 
 impl LocalLocks {
-    pub(crate) fn new(count: u32) -> Self {
-        let state = State { holders: vec![None; count as usize], sleepers: 0 };
-        LocalLocks { state: Mutex::new(state), released: Condvar::new() }
+    /// Locks for that number of stripes, and `others`.
+    pub(crate) fn new(stripes: u32, others: u32) -> Self {
+        let state = State { holders: vec![None; (stripes + others) as usize], waiting: Vec::new() };
+        LocalLocks { state: Mutex::new(state), released: Condvar::new(), stripes }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits for a lock. Who has it already gets it again.
-    pub(crate) fn lock(&self, owners: &impl Owners, index: u32, slot: u32, patience: &Patience) -> Result<()> {
-        let mut patience = patience.unwatched();
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            match state.holders[index as usize] {
-                Some(holder) if holder != slot => {
-                    patience.check(owners, index, Some(holder))?;
-                    state.sleepers += 1;
-                    state = self.released.wait_timeout(state, LOOK).unwrap_or_else(PoisonError::into_inner).0;
-                    state.sleepers -= 1;
-                }
-                _ => {
-                    state.holders[index as usize] = Some(slot);
-                    return Ok(());
-                }
-            }
+    pub(crate) fn lock<'a>(
+        &self,
+        owners: &impl Owners,
+        index: u32,
+        slot: u32,
+        begin: impl FnOnce() -> Wait<'a>,
+    ) -> Result<()> {
+        let mut state = self.state();
+        if Self::take(&mut state, index, slot) {
+            return Ok(());
         }
+        let mut wait = begin();
+        state.waiting.push((slot, Awaits::Lock(index)));
+        let outcome = loop {
+            let bound = match state.chain(slot, index) {
+                Chain::Ring(links) => break Err(Self::deadlock(owners, &links)),
+                // Who holds nothing is not waited for.
+                Chain::Kernel if state.holds_a_stripe(slot, self.stripes) => Some(Bound::OwnThread),
+                Chain::Kernel | Chain::Running => None,
+            };
+            wait.set_bound(bound);
+            if let Err(error) = wait.check(owners, state.holders[index as usize]) {
+                break Err(error);
+            }
+            state = self.released.wait_timeout(state, wait.pause(LOOK)).unwrap_or_else(PoisonError::into_inner).0;
+            if Self::take(&mut state, index, slot) {
+                break Ok(());
+            }
+        };
+        state.forget(slot);
+        outcome
+    }
+
+    fn take(state: &mut State, index: u32, slot: u32) -> bool {
+        let holder = &mut state.holders[index as usize];
+        let free = holder.is_none_or(|holder| holder == slot);
+        if free {
+            *holder = Some(slot);
+        }
+        free
+    }
+
+    fn deadlock(owners: &impl Owners, links: &[(u32, u32)]) -> Error {
+        let members: Vec<_> =
+            links.iter().map(|(stripe, slot)| format!("stripe {stripe}, held by writer {slot}")).collect();
+        let detail = format!("threads of this process wait for {} itself", members.join(", which waits for "));
+        Error::Deadlock { object: owners.region().name(), detail }
+    }
+
+    /// Notes that the holder of `slot` begins to wait in the kernel.
+    pub(crate) fn wait_in_kernel(&self, slot: u32) -> InKernel<'_> {
+        self.state().waiting.push((slot, Awaits::Kernel));
+        InKernel(self, slot)
     }
 
     /// Frees a lock held by `slot`.
     pub(crate) fn unlock(&self, index: u32, slot: u32) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
         if state.holders[index as usize] == Some(slot) {
             state.holders[index as usize] = None;
-            let sleepers = state.sleepers;
+            let sleepers = state.waiting.iter().any(|(_, what)| *what == Awaits::Lock(index));
             drop(state);
-            if sleepers > 0 {
+            if sleepers {
                 self.released.notify_all();
             }
         }

@@ -1,9 +1,9 @@
 //! How writers keep out of each other's way: one protocol for each method, behind one trait.
 
+mod deadline;
 mod futex;
 mod local;
 mod none;
-mod patience;
 mod record;
 mod waits;
 pub(crate) mod word;
@@ -11,7 +11,7 @@ pub(crate) mod word;
 use std::fmt;
 use std::time::Duration;
 
-pub(crate) use patience::Patience;
+pub(crate) use deadline::{Awaited, Bound, Deadline, Wait};
 pub(crate) use waits::retract;
 use word::LockWord;
 
@@ -24,7 +24,8 @@ use crate::region::Region;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Locking {
-    /// Nothing protects writers from each other: for one writer, or readers only.
+    /// Nothing protects writers from each other: for one writer, or readers only. Who meets the mark of another writer waits
+    /// for a second, and then gets [`Error::LockTimeout`](crate::Error::LockTimeout).
     #[doc(alias = "No_locking")]
     None,
     /// POSIX record locks (`fcntl`, the `lockf` family), with the kernel's deadlock detection.
@@ -122,10 +123,16 @@ pub(crate) struct Request<'a> {
     /// How it is held already.
     pub(crate) held: Option<Mode>,
     /// How long to wait at most.
-    pub(crate) patience: &'a Patience,
+    pub(crate) deadline: &'a Deadline,
 }
 
 impl Request<'_> {
+    /// Begins to wait for one of the stripes.
+    fn wait_for(&self, owners: &impl Owners, stripe: u32) -> Wait<'_> {
+        let meta = owners.region().geometry().meta();
+        self.deadline.wait(if stripe == meta { Awaited::Meta } else { Awaited::Stripe(stripe) })
+    }
+
     fn stripes(&self) -> impl Iterator<Item = u32> {
         (0..self.count).map(|number| self.stripe + number)
     }
@@ -158,9 +165,9 @@ impl Locks {
     }
 
     /// Waits until this thread may start a group, where only one at a time can run in a process.
-    pub(crate) fn enter_group(&self, owners: &impl Owners, slot: u32, patience: &Patience) -> Result<()> {
+    pub(crate) fn enter_group(&self, owners: &impl Owners, slot: u32, deadline: &Deadline) -> Result<()> {
         match self {
-            Locks::Record(locks) => locks.enter_group(owners, slot, patience),
+            Locks::Record(locks) => locks.enter_group(owners, slot, deadline),
             Locks::None(_) | Locks::Futex(_) => Ok(()),
         }
     }
@@ -217,20 +224,21 @@ fn owner_of(region: &Region, stripe: u32) -> Result<Option<u32>> {
     }
 }
 
-/// Waits until nobody but `slot` is marked as a writer of the stripe: a mark in the way of who has the kernel's lock is
+/// Waits until nobody but the requester is marked as a writer of the stripe: a mark in the way of who has the kernel's lock is
 /// that of a dead writer, or of one who is about to clear it.
-fn wait_for_mark(owners: &impl Owners, stripe: u32, slot: u32, patience: &mut Patience) -> Result<()> {
+fn wait_for_mark(owners: &impl Owners, request: &Request<'_>, stripe: u32) -> Result<()> {
+    let mut wait = request.wait_for(owners, stripe).bounded(Bound::Marks);
     let mut pause = Duration::ZERO;
     loop {
         match owner_of(owners.region(), stripe)? {
             None => return Ok(()),
-            Some(owner) if owner == slot => owners.free_stale(stripe, slot)?,
+            Some(owner) if owner == request.slot => owners.free_stale(stripe, owner)?,
             // That it is gone may be said again and again of words that do not fit together.
             Some(owner) => {
                 let fate = owners.take_over(stripe, owner)?;
-                patience.check(owners, stripe, Some(owner))?;
+                wait.check(owners, Some(owner))?;
                 if fate == Fate::Alive || !pause.is_zero() {
-                    std::thread::sleep(pause);
+                    std::thread::sleep(wait.pause(pause));
                 }
                 pause = (pause * 2).clamp(Duration::from_micros(20), Duration::from_millis(5));
             }

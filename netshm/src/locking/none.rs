@@ -13,7 +13,7 @@ impl Protocol for NoLocks {
         for stripe in request.stripes() {
             let word = word_of(owners.region(), stripe);
             if word.load().owner().is_some() {
-                wait_for_mark(owners, stripe, request.slot, &mut request.patience.unwatched())?;
+                wait_for_mark(owners, request, stripe)?;
             }
             if request.mode == Mode::Exclusive {
                 word.mark(request.slot);

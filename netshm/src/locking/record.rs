@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::local::LocalLocks;
 use super::word::Released;
-use super::{Mode, Owners, Patience, Protocol, Request, wait_for_mark, word_of};
+use super::{Awaited, Deadline, Mode, Owners, Protocol, Request, wait_for_mark, word_of};
 use crate::events::Watch;
 use crate::os::lock::{self, Kind, Outcome, bytes};
 use crate::{Error, Result};
@@ -25,11 +25,11 @@ pub(crate) struct RecordLocks {
 
 impl RecordLocks {
     pub(crate) fn new(stripes: u32) -> Self {
-        RecordLocks { local: LocalLocks::new(stripes + 2), group: stripes + 1, turn: Mutex::new(()) }
+        RecordLocks { local: LocalLocks::new(stripes, 2), group: stripes + 1, turn: Mutex::new(()) }
     }
 
-    pub(crate) fn enter_group(&self, owners: &impl Owners, slot: u32, patience: &Patience) -> Result<()> {
-        self.local.lock(owners, self.group, slot, patience)
+    pub(crate) fn enter_group(&self, owners: &impl Owners, slot: u32, deadline: &Deadline) -> Result<()> {
+        self.local.lock(owners, self.group, slot, || deadline.wait(Awaited::Group))
     }
 
     pub(crate) fn leave_group(&self, slot: u32) {
@@ -38,7 +38,8 @@ impl RecordLocks {
 
     fn lock_locally(&self, owners: &impl Owners, request: &Request<'_>) -> Result<()> {
         for stripe in request.stripes() {
-            if let Err(error) = self.local.lock(owners, stripe, request.slot, request.patience) {
+            let wait = || request.wait_for(owners, stripe);
+            if let Err(error) = self.local.lock(owners, stripe, request.slot, wait) {
                 self.unlock_locally(request.stripe..stripe, request.slot);
                 return Err(error);
             }
@@ -55,12 +56,10 @@ impl RecordLocks {
     /// The kernel's part. Several stripes are taken by one call if they are all free. To wait in such a call would take until
     /// nobody has any of them, which may be never; so they are waited for one after the other, and kept meanwhile.
     fn lock_in_kernel(&self, owners: &impl Owners, request: &Request<'_>) -> Result<()> {
-        if request.count == 1 {
-            return self.wait_in_kernel(owners, request);
-        }
         if self.try_in_kernel(owners, request, false)? == Outcome::Locked {
             return Ok(());
         }
+        let _waits = self.local.wait_in_kernel(request.slot);
         for stripe in request.stripes() {
             if let Err(error) = self.wait_in_kernel(owners, &Request { stripe, count: 1, ..request.clone() }) {
                 if stripe > request.stripe {
@@ -86,10 +85,10 @@ impl RecordLocks {
     /// Waits in the kernel, or here if the wait has a limit or another thread of this process waits there.
     fn wait_in_kernel(&self, owners: &impl Owners, request: &Request<'_>) -> Result<()> {
         let region = owners.region();
-        let mut patience = *request.patience;
+        let mut wait = request.wait_for(owners, request.stripe);
         let mut pause = Duration::from_micros(10);
         loop {
-            let turn = if patience.is_limited() { None } else { self.turn.try_lock().ok() };
+            let turn = if request.deadline.is_limited() { None } else { self.turn.try_lock().ok() };
             let watch = Watch::start();
             let outcome = self.try_in_kernel(owners, request, turn.is_some())?;
             drop(turn);
@@ -103,8 +102,8 @@ impl RecordLocks {
                 }
                 Outcome::Busy => {
                     let holder = word_of(region, request.stripe).load().owner();
-                    patience.check(owners, request.stripe, holder.filter(|slot| *slot < region.geometry().slots))?;
-                    std::thread::sleep(pause);
+                    wait.check(owners, holder.filter(|slot| *slot < region.geometry().slots))?;
+                    std::thread::sleep(wait.pause(pause));
                     pause = (pause * 2).min(Duration::from_millis(2));
                 }
             }
@@ -136,7 +135,7 @@ impl Protocol for RecordLocks {
         for stripe in request.stripes() {
             let word = word_of(owners.region(), stripe);
             if word.load().owner().is_some()
-                && let Err(error) = wait_for_mark(owners, stripe, request.slot, &mut request.patience.unwatched())
+                && let Err(error) = wait_for_mark(owners, request, stripe)
             {
                 if request.held.is_none() {
                     self.unlock_in_kernel(owners, request);

@@ -3,7 +3,7 @@
 //! A waiter notes the stripe in its slot before it sleeps. From a stripe, the lock word leads to its owner's slot, whose
 //! wait word leads to the next stripe. The words are read one after the other, so what looks like a ring may have been
 //! none at any moment; but if a second walk finds the same words, with the epochs that count each wait, the whole ring
-//! existed between the two. The member with the largest slot gives way.
+//! existed between the two. The member with the largest slot gives way; if it does not, being stopped, the next one does.
 
 use std::sync::atomic::Ordering::SeqCst;
 
@@ -43,15 +43,18 @@ struct Link {
 }
 
 /// A ring of waiters.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Ring {
     links: Vec<Link>,
 }
 
 impl Ring {
-    /// Who has to give way.
-    pub(crate) fn victim(&self) -> u32 {
-        self.links.iter().map(|link| link.owner).max().unwrap_or(0)
+    /// The first `count` of those that have to give way, in their order: the largest slot first.
+    pub(crate) fn victims(&self, count: usize) -> Vec<u32> {
+        let mut slots: Vec<_> = self.links.iter().map(|link| link.owner).collect();
+        slots.sort_unstable_by(|a, b| b.cmp(a));
+        slots.truncate(count);
+        slots
     }
 
     /// The stripes in the ring and the slots that own them.

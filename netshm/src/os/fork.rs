@@ -167,6 +167,66 @@ pub(crate) mod tests {
         if libc::WIFEXITED(status) { libc::WEXITSTATUS(status) } else { -1 }
     }
 
+    /// A forked child that can be stopped; it is killed when this is dropped.
+    pub(crate) struct Child(libc::pid_t);
+
+    impl Child {
+        /// Runs `body` in a child, which ends with the status that `body` gives.
+        pub(crate) fn start(body: impl FnOnce() -> i32) -> Child {
+            // SAFETY: the C library keeps its allocator usable in the child, and `body` needs no other lock.
+            let pid = unsafe { libc::fork() };
+            assert!(pid >= 0, "no child");
+            if pid == 0 {
+                // SAFETY: asks to be killed when the thread that forked ends, which a stopped child would outlive.
+                unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+                // SAFETY: sets a timer of this process.
+                unsafe { libc::alarm(60) };
+                let code = body();
+                // SAFETY: ends the process at once; nothing of it is needed any more.
+                unsafe { libc::_exit(code) };
+            }
+            Child(pid)
+        }
+
+        /// Waits until it stops itself (`None`) or ends.
+        pub(crate) fn wait(&mut self) -> Option<i32> {
+            let mut status = 0;
+            // SAFETY: the status is a local variable.
+            let waited = unsafe { libc::waitpid(self.0, &mut status, libc::WUNTRACED) };
+            assert_eq!(waited, self.0);
+            if libc::WIFSTOPPED(status) {
+                return None;
+            }
+            self.0 = 0;
+            Some(if libc::WIFEXITED(status) { libc::WEXITSTATUS(status) } else { -1 })
+        }
+
+        /// Stops it where it is.
+        pub(crate) fn stop(&mut self) {
+            self.signal(libc::SIGSTOP);
+            assert_eq!(self.wait(), None, "it ended before");
+        }
+
+        /// Lets it go on.
+        pub(crate) fn go_on(&self) {
+            self.signal(libc::SIGCONT);
+        }
+
+        fn signal(&self, signal: i32) {
+            // SAFETY: a child of ours that has not been waited for, so that the number is still its.
+            assert_eq!(unsafe { libc::kill(self.0, signal) }, 0);
+        }
+    }
+
+    impl Drop for Child {
+        fn drop(&mut self) {
+            if self.0 != 0 {
+                self.signal(libc::SIGKILL);
+                while self.wait().is_none() {}
+            }
+        }
+    }
+
     #[test]
     fn one_generation_for_all_threads() {
         let here = generation();

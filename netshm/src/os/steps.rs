@@ -1,14 +1,17 @@
 //! A place to stop at, after each store to shared memory, for the tests of crash safety.
 //!
-//! In the tests a process can be told to end itself after its n-th step; elsewhere a step is nothing.
+//! In the tests a process can be told to end or to stop itself after its n-th step; elsewhere a step is nothing.
 #![cfg_attr(test, allow(unsafe_code))]
 
 #[cfg(test)]
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 /// Steps left, plus one; 0 means that nobody counts.
 #[cfg(test)]
 static LEFT: AtomicU64 = AtomicU64::new(0);
+/// Whether the process stops, to go on when it is told to, instead of ending.
+#[cfg(test)]
+static PAUSE: AtomicBool = AtomicBool::new(false);
 
 /// Marks that a store to shared memory has been made.
 #[inline(always)]
@@ -21,7 +24,10 @@ pub(crate) fn step() {
 fn count() {
     let left = LEFT.load(Relaxed);
     if left > 0 {
-        if left == 1 {
+        if left == 1 && PAUSE.load(Relaxed) {
+            // SAFETY: stops this process until it gets SIGCONT.
+            unsafe { libc::raise(libc::SIGSTOP) };
+        } else if left == 1 {
             // SAFETY: _exit ends the process at once, running no handler, as a signal would.
             unsafe { libc::_exit(99) };
         }
@@ -32,5 +38,13 @@ fn count() {
 /// Ends the process with status 99 after `steps` more steps; `None` stops counting down.
 #[cfg(test)]
 pub(crate) fn stop_after(steps: Option<u64>) {
+    PAUSE.store(false, Relaxed);
     LEFT.store(steps.map_or(0, |n| n.saturating_add(1)), Relaxed);
+}
+
+/// Stops the process, as `SIGSTOP` does, after `steps` more steps.
+#[cfg(test)]
+pub(crate) fn pause_after(steps: u64) {
+    PAUSE.store(true, Relaxed);
+    LEFT.store(steps.saturating_add(1), Relaxed);
 }

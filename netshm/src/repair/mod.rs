@@ -14,6 +14,7 @@ use crate::directory::Elements;
 use crate::layout::header::Kind;
 use crate::os::path;
 use crate::shm::Shm;
+use crate::store::Limits;
 use crate::store::create::{self, Alone, Shape, Spec};
 use crate::{Error, Result, ShmName};
 
@@ -101,7 +102,7 @@ pub fn repair(name: &ShmName) -> Result<Repair> {
             recreate: false,
         },
     };
-    let (store, _) = create::open(fresh.object(), &spec, &|_| Ok(None))?;
+    let (store, _) = create::open(fresh.object(), &spec, Limits::default(), &|_| Ok(None))?;
     let mut salvage = salvage::Salvage::new(&alone.store, &store, &types);
     match alone.header.kind {
         Kind::Array => salvage.array(elements, &default)?,

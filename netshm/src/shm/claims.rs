@@ -33,19 +33,19 @@ impl Claims {
 pub(crate) struct Claim(Option<Arc<Object>>);
 
 impl Claim {
-    /// Shares the use of the object; waits for whoever has it alone.
-    pub(crate) fn share(object: &Arc<Object>) -> io::Result<Claim> {
-        let mut count = object.claims.count();
-        lock::ofd_lock(object.lock_fd(), Kind::Shared, bytes::USE, true).map(drop)?;
-        *count += 1;
-        drop(count);
-        Ok(Claim(Some(object.clone())))
+    /// Shares the use of the object, unless somebody has it alone.
+    pub(crate) fn share(object: &Arc<Object>) -> io::Result<Option<Claim>> {
+        Self::take(object, Kind::Shared)
     }
 
     /// Takes the object alone, if nobody else uses it.
     pub(crate) fn alone(object: &Arc<Object>) -> io::Result<Option<Claim>> {
+        Self::take(object, Kind::Exclusive)
+    }
+
+    fn take(object: &Arc<Object>, kind: Kind) -> io::Result<Option<Claim>> {
         let mut count = object.claims.count();
-        let outcome = lock::ofd_lock(object.lock_fd(), Kind::Exclusive, bytes::USE, false)?;
+        let outcome = lock::ofd_lock(object.lock_fd(), kind, bytes::USE, false)?;
         Ok((outcome == Outcome::Locked).then(|| {
             *count += 1;
             Claim(Some(object.clone()))

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 
 use super::claims::Claims;
 use super::registry::{self, Access};
@@ -71,7 +71,8 @@ impl Object {
         &self.name
     }
 
-    pub(super) fn identity(&self) -> Identity {
+    #[inline]
+    pub(crate) fn identity(&self) -> Identity {
         self.identity
     }
 
@@ -110,6 +111,15 @@ impl Object {
     /// Keeps other threads of this process, whatever their kind of access, from managing the same inode meanwhile.
     pub(crate) fn manage_guard(&self) -> MutexGuard<'_, ()> {
         self.manage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same, unless another thread does so.
+    pub(crate) fn try_manage_guard(&self) -> Option<MutexGuard<'_, ()>> {
+        match self.manage.try_lock() {
+            Ok(guard) => Some(guard),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     fn descriptors(&self) -> &Descriptors {

@@ -11,7 +11,7 @@ use crate::heap::records::{Records, Supply};
 use crate::heap::runs::Runs;
 use crate::layout::Place;
 use crate::layout::run::{RunAt, Use};
-use crate::locking::{Mode, Patience, Protocol, Request};
+use crate::locking::{Mode, Protocol, Request};
 use crate::os::steps;
 use crate::region::Region;
 use crate::{Error, Result};
@@ -105,12 +105,7 @@ impl<'a> Change<'a> {
 
     #[inline(always)]
     fn request(&self, stripe: u32, count: u32, mode: Mode, held: Option<Mode>) -> Request<'_> {
-        Request { slot: self.tx.slot, stripe, count, mode, held, patience: &self.tx.patience }
-    }
-
-    /// Makes the waits of this change end after a while, because nothing watches them.
-    pub(super) fn limit_waits(&mut self) {
-        self.tx.patience = self.tx.patience.unwatched();
+        Request { slot: self.tx.slot, stripe, count, mode, held, deadline: &self.tx.deadline }
     }
 
     /// Log entries that can be made without growing the log.
@@ -120,7 +115,7 @@ impl<'a> Change<'a> {
 
     /// Runs `look` while the run heap is locked too.
     pub(crate) fn with_meta<R>(&mut self, look: impl FnOnce() -> Result<R>) -> Result<R> {
-        self.store.with_meta(self.tx.slot, self.tx.patience, look)
+        self.store.with_meta(self.tx.slot, &self.tx.deadline, look)
     }
 
     /// The heap of a stripe.
@@ -233,7 +228,7 @@ impl<'a> Change<'a> {
         self.tx.audit.roll_back_to(position.entries);
         self.tx.deferred.truncate(position.deferred);
         while self.tx.transit > position.transit {
-            self.store.return_run(self.tx.slot, Patience::new(None, false))?;
+            self.store.return_run(self.tx.slot, &self.tx.deadline)?;
             self.tx.transit -= 1;
         }
         Ok(())
@@ -330,13 +325,13 @@ impl<'a> Change<'a> {
         if self.tx.journal.is_short() && self.store.is_settled(self.tx.slot) {
             return;
         }
-        let _ = self.store.trim_log(self.tx.slot, self.tx.patience, &self.tx.journal, KEPT_LOG);
-        let _ = self.store.settle(self.tx.slot);
+        let _ = self.store.trim_log(self.tx.slot, &self.tx.deadline, &self.tx.journal, KEPT_LOG);
+        let _ = self.store.settle(self.tx.slot, &self.tx.deadline);
     }
 
     #[cold]
     fn grow_log(self) -> Result<()> {
-        self.store.grow_log(self.tx.slot, Patience::new(None, false), &mut self.tx.journal)
+        self.store.grow_log(self.tx.slot, &self.tx.deadline, &mut self.tx.journal)
     }
 }
 
@@ -375,7 +370,7 @@ impl Memory for Change<'_> {
 
 impl Supply for Change<'_> {
     fn take_run(&mut self, bytes: u64, content: Use, owner: u32) -> Result<RunAt> {
-        let run = self.store.take_run(self.tx.slot, Patience::new(None, false), bytes, content, owner)?;
+        let run = self.store.take_run(self.tx.slot, &self.tx.deadline, bytes, content, owner)?;
         self.tx.transit += 1;
         Ok(run)
     }

@@ -4,17 +4,19 @@ mod header;
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 pub(crate) use header::Header;
 
-use super::Store;
+use super::{Limits, Store};
 use crate::data::{Relation, hash_text};
 use crate::events;
 use crate::layout::bucket::Form;
 use crate::layout::header::{self as at, Kind};
 use crate::layout::{Dimensions, Geometry, MAX_OBJECT, Place, round_up};
+use crate::locking::{Awaited, Deadline, Wait};
 use crate::os::file;
-use crate::os::lock::{self, bytes};
+use crate::os::lock::{self, Outcome, bytes};
 use crate::region::{Region, no_space};
 use crate::shm::{Claim, Object};
 use crate::{Error, Locking, Result};
@@ -138,9 +140,15 @@ impl Shape {
 pub(crate) type Damage<'a> = &'a dyn Fn(&Store) -> Result<Option<u64>>;
 
 /// The store of an object, the one that this process has already or a new one, and how its type agrees.
-pub(crate) fn open(object: &Arc<Object>, spec: &Spec<'_>, damage: Damage<'_>) -> Result<(Arc<Store>, Agreement)> {
+pub(crate) fn open(
+    object: &Arc<Object>,
+    spec: &Spec<'_>,
+    limits: Limits,
+    damage: Damage<'_>,
+) -> Result<(Arc<Store>, Agreement)> {
     object.check_fork()?;
-    let _alone = object.manage_guard();
+    let deadline = limits.deadline();
+    let _alone = manage_guard(object, &deadline)?;
     let attached = object.attachment().lock().unwrap_or_else(PoisonError::into_inner).as_ref().and_then(Weak::upgrade);
     let attached = attached.and_then(|any| any.downcast::<Store>().ok());
     Ok(match attached {
@@ -152,7 +160,7 @@ pub(crate) fn open(object: &Arc<Object>, spec: &Spec<'_>, damage: Damage<'_>) ->
             (store, header.check(object, spec)?)
         }
         None => {
-            let (store, agreement) = Initialising::lock(object)?.open(spec, damage)?;
+            let (store, agreement) = Initialising::lock(object, deadline)?.open(spec, damage)?;
             let store = Arc::new(store);
             let any: Arc<dyn std::any::Any + Send + Sync> = store.clone();
             *object.attachment().lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::downgrade(&any));
@@ -161,20 +169,54 @@ pub(crate) fn open(object: &Arc<Object>, spec: &Spec<'_>, damage: Damage<'_>) ->
     })
 }
 
+/// The first pause between attempts at what another process holds while it opens the object, and the longest.
+const FIRST_PAUSE: Duration = Duration::from_micros(50);
+const LONGEST_PAUSE: Duration = Duration::from_millis(5);
+
+/// Tries until it succeeds, or until the deadline.
+fn poll<R>(object: &Object, deadline: &Deadline, mut attempt: impl FnMut() -> Result<Option<R>>) -> Result<R> {
+    let mut wait: Option<Wait<'_>> = None;
+    let mut pause = FIRST_PAUSE;
+    loop {
+        if let Some(result) = attempt()? {
+            return Ok(result);
+        }
+        let wait = wait.get_or_insert_with(|| deadline.wait(Awaited::Opening));
+        wait.check_for(|| object.name().clone(), || None)?;
+        std::thread::sleep(wait.pause(pause));
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// The right of this thread, among those of its process, to open the object.
+fn manage_guard<'a>(object: &'a Object, deadline: &Deadline) -> Result<MutexGuard<'a, ()>> {
+    if !deadline.is_limited() {
+        return Ok(object.manage_guard());
+    }
+    poll(object, deadline, || Ok(object.try_manage_guard()))
+}
+
+/// Waits for whoever initialises the object, or looks whether that is done.
+fn lock_init(object: &Object, deadline: &Deadline) -> Result<()> {
+    let kind = if object.read_only() { lock::Kind::Shared } else { lock::Kind::Exclusive };
+    let attempt = |wait| {
+        lock::ofd_lock(object.lock_fd(), kind, bytes::INIT, wait)
+            .map(|outcome| (outcome == Outcome::Locked).then_some(()))
+            .map_err(|source| Error::Io { object: object.name().clone(), doing: "wait for its initialisation", source })
+    };
+    if deadline.is_limited() { poll(object, deadline, || attempt(false)) } else { attempt(true).map(drop) }
+}
+
 /// The right to initialise the object: nobody else does so, or looks whether it is done, meanwhile.
 struct Initialising<'a> {
     object: &'a Arc<Object>,
+    deadline: Deadline,
 }
 
 impl<'a> Initialising<'a> {
-    fn lock(object: &'a Arc<Object>) -> Result<Self> {
-        let kind = if object.read_only() { lock::Kind::Shared } else { lock::Kind::Exclusive };
-        lock::ofd_lock(object.lock_fd(), kind, bytes::INIT, true).map(drop).map_err(|source| Error::Io {
-            object: object.name().clone(),
-            doing: "wait for its initialisation",
-            source,
-        })?;
-        Ok(Initialising { object })
+    fn lock(object: &'a Arc<Object>, deadline: Deadline) -> Result<Self> {
+        lock_init(object, &deadline)?;
+        Ok(Initialising { object, deadline })
     }
 
     fn open(self, spec: &Spec<'_>, damage: Damage<'_>) -> Result<(Store, Agreement)> {
@@ -213,7 +255,7 @@ impl<'a> Initialising<'a> {
             store.claim.admit_others().map_err(|source| self.io("share it", source))?;
         }
         if !object.read_only() {
-            match store.reserve_log() {
+            match store.reserve_log(&self.deadline) {
                 // A full object is used as it is.
                 Ok(()) | Err(Error::Full { .. } | Error::NoSpace { .. }) => {}
                 Err(error) => return Err(error),
@@ -240,7 +282,7 @@ impl<'a> Initialising<'a> {
     }
 
     fn share_use(&self) -> Result<Claim> {
-        Claim::share(self.object).map_err(|source| self.io("share it", source))
+        poll(self.object, &self.deadline, || Claim::share(self.object).map_err(|source| self.io("share it", source)))
     }
 
     fn io(&self, doing: &'static str, source: std::io::Error) -> Error {
@@ -309,7 +351,7 @@ pub(crate) fn stored(object: &Arc<Object>) -> Result<Stored> {
     let _lock = match &attached {
         Some(_) => None,
         None => {
-            let lock = Initialising::lock(object)?;
+            let lock = Initialising::lock(object, Deadline::none())?;
             let claim = lock.share_use()?;
             Some((claim, lock))
         }
@@ -339,7 +381,7 @@ impl<'a> Alone<'a> {
         if attached.is_some() {
             return Err(Error::InUse { object: object.name().clone(), wanted });
         }
-        let lock = Initialising::lock(object)?;
+        let lock = Initialising::lock(object, Deadline::none())?;
         let claim = lock.use_alone(wanted)?;
         let header = Header::read(object)?;
         let region = Region::map(object.clone(), header.geometry)?;
@@ -372,9 +414,10 @@ impl Store {
 
     /// Replaces the stored schema by one that extends it. No program that knows only the older one may have the object
     /// open: neither another process, nor a handle in this one. `None` if what is stored now is no older version.
-    pub(crate) fn upgrade_schema(&self, relation: &Relate) -> Result<Option<()>> {
+    pub(crate) fn upgrade_schema(&self, limits: Limits, relation: &Relate) -> Result<Option<()>> {
         let object = self.region().object();
-        let _alone = object.manage_guard();
+        let deadline = limits.deadline();
+        let _alone = manage_guard(object, &deadline)?;
         let in_use =
             || Error::InUse { object: self.name(), wanted: "extend its schema, which older programs do not know" };
         if let Some(Relation::Same) = relation(&self.schema()?) {
@@ -391,7 +434,7 @@ impl Store {
         let outcome = self.schema().and_then(|stored| match relation(&stored) {
             None => Ok(None),
             Some(Relation::Same) => Ok(Some(())),
-            Some(Relation::Older(newer)) => self.write_schema(&newer, hash_text(&newer)).map(Some),
+            Some(Relation::Older(newer)) => self.write_schema(&deadline, &newer, hash_text(&newer)).map(Some),
         });
         self.claim.admit_others().map_err(io).and(outcome)
     }

@@ -8,7 +8,8 @@ use super::change::check_writable;
 use super::tx::Tx;
 use super::{Change, Limits, Store};
 use crate::events;
-use crate::locking::Patience;
+use crate::locking::Deadline;
+use crate::os::file::Identity;
 use crate::{Error, Locking, Result};
 
 /// Pause before an operation outside a group tries again where the kernel saw a ring that is none.
@@ -19,6 +20,8 @@ thread_local! {
     static OPEN: Cell<usize> = const { Cell::new(0) };
     /// Those groups, each on another object. They end in the reverse order.
     static GROUPS: RefCell<Vec<Rc<Group>>> = const { RefCell::new(Vec::new()) };
+    /// Whether a group of this thread has ended in a deadlock since that was asked for last.
+    static DEADLOCKED: Cell<bool> = const { Cell::new(false) };
     /// A closed one, whose memory serves the next.
     static SPARE: Cell<Option<Rc<Group>>> = const { Cell::new(None) };
 }
@@ -27,27 +30,72 @@ thread_local! {
 struct Group {
     /// Number of its store, which outlives it.
     store: u64,
+    /// The file of its store, which other stores may show as well, for reading only.
+    file: Identity,
+    slot: u32,
     tx: RefCell<Tx>,
     /// How many iterations are under way.
     iterating: Cell<u32>,
-    /// What the deadlock was that has ended the group already.
-    doomed: OnceCell<String>,
+    /// What has ended the group already.
+    doomed: OnceCell<Doom>,
+}
+
+/// Why a group is undone as a whole at once.
+#[derive(Debug)]
+enum Doom {
+    /// A deadlock: so that others can go on.
+    Deadlock(String),
+    /// A part of it could not be undone completely alone: memory could not be returned in time, ..
+    Timeout { waited: Duration, awaited: String, holder: Option<u32> },
+    /// .. or the log is damaged.
+    Damage { offset: u64, what: &'static str },
+}
+
+impl Doom {
+    /// What an error that left a part half undone, or that is a deadlock, means for the group.
+    fn of(error: &Error) -> Doom {
+        match error {
+            Error::Deadlock { detail, .. } => Doom::Deadlock(detail.clone()),
+            Error::LockTimeout { waited, awaited, holder, .. } => {
+                Doom::Timeout { waited: *waited, awaited: awaited.clone(), holder: *holder }
+            }
+            Error::Corrupt { offset, what, .. } => Doom::Damage { offset: *offset, what },
+            _ => Doom::Damage { offset: 0, what: "a part of a group could not be undone" },
+        }
+    }
+
+    #[cold]
+    fn error(&self, store: &Store) -> Error {
+        let object = store.name();
+        match self {
+            Doom::Deadlock(detail) => Error::Deadlock { object, detail: detail.clone() },
+            Doom::Timeout { waited, awaited, holder } => Error::LockTimeout {
+                object,
+                waited: *waited,
+                awaited: awaited.clone(),
+                holder: *holder,
+                reason: Some("the whole group was rolled back"),
+                may_be_deadlock: false,
+            },
+            Doom::Damage { offset, what } => Error::Corrupt { object, offset: *offset, what },
+        }
+    }
 }
 
 impl Group {
     /// A group on the store, with a slot of its own.
-    fn begin(store: &Store, patience: Patience) -> Result<Rc<Group>> {
-        let slot = store.take_slot(&patience)?;
+    fn begin(store: &Store, deadline: Deadline) -> Result<Rc<Group>> {
+        let slot = store.take_slot(&deadline)?;
         let mut group = SPARE.take().unwrap_or_else(|| {
-            let tx = RefCell::new(Tx::new(slot, store.geometry(), patience));
-            Rc::new(Group { store: 0, tx, iterating: Cell::new(0), doomed: OnceCell::new() })
+            let tx = RefCell::new(Tx::new(slot, store.geometry(), Deadline::none()));
+            Rc::new(Group { store: 0, file: store.file(), slot, tx, iterating: Cell::new(0), doomed: OnceCell::new() })
         });
         let Some(fresh) = Rc::get_mut(&mut group) else { unreachable!("a spare one is known to nobody") };
-        fresh.store = store.id;
+        (fresh.store, fresh.file, fresh.slot) = (store.id, store.file(), slot);
         let tx = fresh.tx.get_mut();
-        tx.renew(slot, store.geometry(), patience);
+        tx.renew(slot, store.geometry(), deadline);
         let running = Running::new(store, tx);
-        store.locks.enter_group(store, slot, &patience)?;
+        store.locks.enter_group(store, slot, running.deadline())?;
         running.keep();
         Ok(group)
     }
@@ -64,24 +112,22 @@ impl Group {
     #[inline]
     fn check_doomed(&self, store: &Store) -> Result<()> {
         match self.doomed.get() {
-            Some(detail) => Err(Self::deadlock(store, detail)),
+            Some(doom) => Err(doom.error(store)),
             None => Ok(()),
         }
     }
 
-    #[cold]
-    fn deadlock(store: &Store, detail: &str) -> Error {
-        Error::Deadlock { object: store.name(), detail: detail.to_owned() }
-    }
-
     /// Ends the group at once: all of it is undone, and what comes later in it fails.
     #[cold]
-    fn doom(&self, change: Change<'_>, detail: &str) {
-        self.doomed.get_or_init(|| detail.to_owned());
+    fn doom(&self, change: Change<'_>, error: &Error) {
+        let doom = self.doomed.get_or_init(|| Doom::of(error));
         let (store, slot) = (change.target(), change.slot());
         change.roll_back();
         store.locks.leave_group(slot);
-        events::deadlock(&store.name(), detail);
+        if let Doom::Deadlock(detail) = doom {
+            DEADLOCKED.set(true);
+            events::deadlock(&store.name(), detail);
+        }
     }
 
     /// Runs a part of the group's change. A deadlock ends the whole group at once, so that others can go on.
@@ -92,13 +138,14 @@ impl Group {
             // A hand-written data manager uses the table that it is called by.
             return Err(Error::Iterating { object: store.name() });
         };
+        tx.deadline.restart(OPEN.get() > 1);
         let mut change = Change { store, tx: &mut tx };
-        if OPEN.get() > 1 {
-            change.limit_waits();
-        }
+        let before = change.position();
         let outcome = change.part(part);
-        if let Err(Error::Deadlock { detail, .. }) = &outcome {
-            self.doom(change, detail);
+        if let Err(error) = &outcome
+            && (matches!(error, Error::Deadlock { .. }) || change.position() != before)
+        {
+            self.doom(change, error);
         }
         outcome
     }
@@ -117,6 +164,12 @@ fn current(store: &Store) -> Option<Rc<Group>> {
 #[inline]
 pub(crate) fn is_open(store: &Store) -> bool {
     current(store).is_some()
+}
+
+/// Whether a slot of the object is that of a group of this thread, which may have been begun through another store.
+#[cold]
+pub(super) fn is_own_slot(store: &Store, slot: u32) -> bool {
+    GROUPS.with_borrow(|groups| groups.iter().any(|group| (group.file, group.slot) == (store.file(), slot)))
 }
 
 /// Runs a part of the thread's open group on the object, if there is one.
@@ -139,8 +192,13 @@ fn pop() -> Option<Rc<Group>> {
 
 /// How many groups this thread has open, on any object.
 #[inline]
-pub(super) fn open() -> usize {
+pub(crate) fn open() -> usize {
     OPEN.get()
+}
+
+/// Whether a group of this thread has ended in a deadlock since this was asked for last.
+pub(crate) fn take_deadlocked() -> bool {
+    DEADLOCKED.take()
 }
 
 /// As [`change`], in fewer steps where no group is open: there `make` is a direct call, which can be inlined, and `args` can
@@ -158,7 +216,7 @@ pub(crate) fn change_at_once<A: Copy, R>(
     }
     store.check_fork()?;
     check_writable(store, wanted)?;
-    match attempt(store, Patience::new(limits.lock_timeout, false), move |change| make(change, args)) {
+    match attempt(store, limits.deadline(), move |change| make(change, args)) {
         Ok(result) => Ok(result),
         Err(error) if is_worth_a_retry(store, &error) => {
             change(store, limits, wanted, move |change| make(change, args))
@@ -183,7 +241,7 @@ pub(crate) fn change<R>(
         }
         return group.with(store, make);
     }
-    alone(store, limits, make)
+    alone(store, &own_deadline(limits), make)
 }
 
 /// Reads under locks: as part of the open group, or of an own change that ends with the reading.
@@ -196,14 +254,30 @@ pub(crate) fn read_locked<R>(
     check_writable(store, "lock it")?;
     match current(store) {
         Some(group) => group.with(store, read),
-        None => alone(store, limits, read),
+        None => alone(store, &own_deadline(limits), read),
     }
 }
 
+/// The same for a reading outside a group that has waited already.
+pub(super) fn read_locked_alone<R>(
+    store: &Store,
+    deadline: &Deadline,
+    read: impl FnMut(&mut Change<'_>) -> Result<R>,
+) -> Result<R> {
+    check_writable(store, "lock it")?;
+    alone(store, deadline, read)
+}
+
+/// The deadline of an operation that is no part of a group on its object.
+pub(super) fn own_deadline(limits: Limits) -> Deadline {
+    let deadline = limits.deadline();
+    if OPEN.get() > 0 { deadline.bounded() } else { deadline }
+}
+
 /// Runs a change of its own, again as long as it ends in a ring that is none.
-fn alone<R>(store: &Store, limits: Limits, mut make: impl FnMut(&mut Change<'_>) -> Result<R>) -> Result<R> {
+fn alone<R>(store: &Store, deadline: &Deadline, mut make: impl FnMut(&mut Change<'_>) -> Result<R>) -> Result<R> {
     loop {
-        match attempt(store, Patience::new(limits.lock_timeout, OPEN.get() > 0), &mut make) {
+        match attempt(store, deadline.clone(), &mut make) {
             Err(error) if is_worth_a_retry(store, &error) => {}
             outcome => return outcome,
         }
@@ -223,8 +297,8 @@ fn is_worth_a_retry(store: &Store, error: &Error) -> bool {
 
 /// Runs a change of its own.
 #[inline(always)]
-fn attempt<R>(store: &Store, patience: Patience, make: impl FnOnce(&mut Change<'_>) -> Result<R>) -> Result<R> {
-    let mut tx = Tx::new(store.take_slot(&patience)?, store.geometry(), patience);
+fn attempt<R>(store: &Store, deadline: Deadline, make: impl FnOnce(&mut Change<'_>) -> Result<R>) -> Result<R> {
+    let mut tx = Tx::new(store.take_slot(&deadline)?, store.geometry(), deadline);
     let mut running = Running::new(store, &mut tx);
     let result = make(&mut running.change().apart())?;
     running.commit()?;
@@ -238,6 +312,13 @@ impl<'a> Running<'a> {
     #[inline(always)]
     fn new(store: &'a Store, tx: &'a mut Tx) -> Self {
         Running(Some(Change { store, tx }))
+    }
+
+    fn deadline(&self) -> &Deadline {
+        match &self.0 {
+            Some(change) => &change.tx.deadline,
+            None => unreachable!("it is there until it ends"),
+        }
     }
 
     #[inline(always)]
@@ -341,6 +422,7 @@ fn outermost<R, E: From<Error>>(store: &Store, limits: Limits, body: impl FnOnce
             store.check_fork()?;
             group.check_doomed(store)?;
             let Ok(mut tx) = group.tx.try_borrow_mut() else { return Ok(()) };
+            tx.deadline.restart(OPEN.get() > 0);
             let change = Change { store, tx: &mut tx };
             let slot = change.slot();
             let outcome = if keep {
@@ -360,7 +442,7 @@ fn outermost<R, E: From<Error>>(store: &Store, limits: Limits, body: impl FnOnce
         }
     }
 
-    push(Group::begin(store, Patience::new(limits.lock_timeout, OPEN.get() > 0))?);
+    push(Group::begin(store, own_deadline(limits))?);
     let mut close = Close(Some(store));
     match body() {
         Ok(result) => {

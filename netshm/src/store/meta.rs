@@ -11,7 +11,7 @@ use crate::journal::Journal;
 use crate::layout::header::{RESERVE, SCHEMA_AT, SCHEMA_HASH, SCHEMA_LEN};
 use crate::layout::run::{RUN_HEADER, RunAt, Use};
 use crate::layout::{LogAt, Place, RESERVED};
-use crate::locking::{Mode, Patience, Protocol, Request};
+use crate::locking::{Deadline, Mode, Protocol, Request};
 use crate::os::steps;
 use crate::region::Region;
 use crate::{Error, Result};
@@ -62,12 +62,12 @@ impl Store {
     fn meta<R>(
         &self,
         slot: u32,
-        patience: Patience,
+        deadline: &Deadline,
         change: impl FnOnce(&mut MetaChange<'_>) -> Result<R>,
     ) -> Result<R> {
         let geometry = *self.geometry();
         let stripe = geometry.meta();
-        let request = Request { slot, stripe, count: 1, mode: Mode::Exclusive, held: None, patience: &patience };
+        let request = Request { slot, stripe, count: 1, mode: Mode::Exclusive, held: None, deadline };
         self.acquire_meta(&request)?;
         let journal = Journal::new(geometry.stripe(stripe).top_end(), geometry.log(geometry.slots));
         let mut meta = MetaChange { store: self, journal, audit: Audit::default() };
@@ -89,23 +89,23 @@ impl Store {
     fn meta_with_room<R>(
         &self,
         slot: u32,
-        patience: Patience,
+        deadline: &Deadline,
         bytes: u64,
         mut change: impl FnMut(&mut MetaChange<'_>) -> Result<R>,
     ) -> Result<R> {
         let runs = Runs::of(self.geometry());
         let present =
-            self.meta(slot, patience, |meta| if runs.fits(meta, bytes)? { change(meta).map(Some) } else { Ok(None) })?;
+            self.meta(slot, deadline, |meta| if runs.fits(meta, bytes)? { change(meta).map(Some) } else { Ok(None) })?;
         if let Some(result) = present {
             return Ok(result);
         }
-        self.reclaim(slot);
-        self.meta(slot, patience, change)
+        self.reclaim(slot, deadline);
+        self.meta(slot, deadline, change)
     }
 
     /// Runs `look` while nobody changes the run heap.
-    pub(super) fn with_meta<R>(&self, slot: u32, patience: Patience, look: impl FnOnce() -> Result<R>) -> Result<R> {
-        self.meta(slot, patience, |_| look())
+    pub(super) fn with_meta<R>(&self, slot: u32, deadline: &Deadline, look: impl FnOnce() -> Result<R>) -> Result<R> {
+        self.meta(slot, deadline, |_| look())
     }
 
     /// The kernel may see a ring of record locks where threads of one process wait for different things; whoever holds
@@ -125,13 +125,13 @@ impl Store {
     pub(super) fn take_run(
         &self,
         slot: u32,
-        patience: Patience,
+        deadline: &Deadline,
         bytes: u64,
         content: Use,
         owner: u32,
     ) -> Result<RunAt> {
         let transit = self.geometry().slot(slot).transit();
-        self.meta_with_room(slot, patience, bytes, |meta| {
+        self.meta_with_room(slot, deadline, bytes, |meta| {
             let run = Runs::of(self.geometry()).take(meta, bytes, content, owner)?;
             let first = meta.load(transit)?;
             meta.fresh(run.next(), first)?;
@@ -141,9 +141,9 @@ impl Store {
     }
 
     /// Gives back the run that was noted last as in transit.
-    pub(super) fn return_run(&self, slot: u32, patience: Patience) -> Result<()> {
+    pub(super) fn return_run(&self, slot: u32, deadline: &Deadline) -> Result<()> {
         let transit = self.geometry().slot(slot).transit();
-        self.meta(slot, patience, |meta| {
+        self.meta(slot, deadline, |meta| {
             let run = RunAt(meta.load(transit)?);
             if run.0 == 0 {
                 return Ok(());
@@ -155,9 +155,9 @@ impl Store {
     }
 
     /// Gives back the first of the runs to be released; its chain takes its place.
-    fn release_run(&self, slot: u32, patience: Patience) -> Result<()> {
+    fn release_run(&self, slot: u32, deadline: &Deadline) -> Result<()> {
         let release = self.geometry().slot(slot).release();
-        self.meta(slot, patience, |meta| {
+        self.meta(slot, deadline, |meta| {
             let run = RunAt(meta.load(release)?);
             if run.0 == 0 {
                 return Ok(());
@@ -175,16 +175,16 @@ impl Store {
     }
 
     /// Appends a segment to the slot's log, of about the size that the log has.
-    pub(super) fn grow_log(&self, slot: u32, patience: Patience, journal: &mut Journal) -> Result<()> {
+    pub(super) fn grow_log(&self, slot: u32, deadline: &Deadline, journal: &mut Journal) -> Result<()> {
         if !journal.extend(self.region())? {
             let link = journal.last_link();
             let bytes = (journal.capacity() * 16).clamp(LEAST_SEGMENT, MOST_SEGMENT);
-            let outcome = self.meta_with_room(slot, patience, bytes, |meta| {
+            let outcome = self.meta_with_room(slot, deadline, bytes, |meta| {
                 let segment = self.take_segment(meta, bytes, slot)?;
                 meta.store(link, segment.0)
             });
             match outcome {
-                Err(full @ (Error::Full { .. } | Error::NoSpace { .. })) => self.meta(slot, patience, |meta| {
+                Err(full @ (Error::Full { .. } | Error::NoSpace { .. })) => self.meta(slot, deadline, |meta| {
                     let segment = meta.load(RESERVE)?;
                     if segment == 0 {
                         return Err(full);
@@ -211,10 +211,10 @@ impl Store {
     }
 
     /// Stores the text of a schema in place of the present one.
-    pub(super) fn write_schema(&self, schema: &str, hash: u64) -> Result<()> {
-        let slot = self.take_slot(&Patience::new(None, false))?;
+    pub(super) fn write_schema(&self, deadline: &Deadline, schema: &str, hash: u64) -> Result<()> {
+        let slot = self.take_slot(deadline)?;
         let outcome = self.note_dirty().and_then(|()| {
-            self.meta(slot, Patience::new(None, false), |meta| {
+            self.meta(slot, deadline, |meta| {
                 let runs = Runs::of(self.geometry());
                 let run = runs.take(meta, schema.len() as u64, Use::Schema, 0)?;
                 let words = self.region().words(run.content(), (schema.len() as u64).div_ceil(8))?;
@@ -235,13 +235,13 @@ impl Store {
 
     /// Sets a log segment apart for the change that empties a full object: with the first segment of a slot, it holds
     /// what clearing every stripe takes.
-    pub(super) fn reserve_log(&self) -> Result<()> {
+    pub(super) fn reserve_log(&self, deadline: &Deadline) -> Result<()> {
         if self.field(RESERVE).load(std::sync::atomic::Ordering::Relaxed) != 0 {
             return Ok(());
         }
         let entries = u64::from(self.geometry().stripes) * CLEAR_ENTRIES;
-        let slot = self.take_slot(&Patience::new(None, false))?;
-        let outcome = self.meta(slot, Patience::new(None, false), |meta| {
+        let slot = self.take_slot(deadline)?;
+        let outcome = self.meta(slot, deadline, |meta| {
             let segment = self.take_segment(meta, LogAt::bytes_for(entries), RESERVED)?;
             meta.store(RESERVE, segment.0)
         });
@@ -251,7 +251,7 @@ impl Store {
 
     /// Cuts a log back to at most `kept` entries or its first segment, the last segment first; the reserved one goes back
     /// to where it belongs in any case.
-    pub(super) fn trim_log(&self, slot: u32, patience: Patience, journal: &Journal, kept: u64) -> Result<()> {
+    pub(super) fn trim_log(&self, slot: u32, deadline: &Deadline, journal: &Journal, kept: u64) -> Result<()> {
         for (before, segment) in journal.further_segments() {
             let run = RunAt(segment.0 - RUN_HEADER);
             let reserved = self.region().word(run.use_word().0)?.load(std::sync::atomic::Ordering::Relaxed)
@@ -259,7 +259,7 @@ impl Store {
             if !reserved && journal.capacity() <= kept {
                 return Ok(());
             }
-            self.meta(slot, patience, |meta| {
+            self.meta(slot, deadline, |meta| {
                 meta.store(before.link(), 0)?;
                 if reserved && meta.load(RESERVE)? == 0 {
                     return meta.store(RESERVE, segment.0);
@@ -271,10 +271,9 @@ impl Store {
     }
 
     /// Ends what a committed or undone change leaves in its slot: runs that stripes now have, or that they do not want.
-    pub(super) fn settle(&self, slot: u32) -> Result<()> {
+    pub(super) fn settle(&self, slot: u32, deadline: &Deadline) -> Result<()> {
         use std::sync::atomic::Ordering::{Relaxed, Release};
         let at = self.geometry().slot(slot);
-        let patience = Patience::new(None, false);
         if self.field(at.adopted()).load(Relaxed) != 0 {
             self.field(at.transit()).store(0, Release);
             steps::step();
@@ -282,10 +281,10 @@ impl Store {
             steps::step();
         }
         while self.field(at.transit()).load(Relaxed) != 0 {
-            self.return_run(slot, patience)?;
+            self.return_run(slot, deadline)?;
         }
         while self.field(at.release()).load(Relaxed) != 0 {
-            self.release_run(slot, patience)?;
+            self.release_run(slot, deadline)?;
         }
         Ok(())
     }

@@ -15,7 +15,10 @@ mod reclaim;
 mod recovery;
 mod reset;
 mod slots;
+pub(crate) mod sum;
 mod tx;
+#[cfg(test)]
+mod wait_tests;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
@@ -29,7 +32,8 @@ use recovery::Recoveries;
 
 use crate::layout::header::{self, Kind};
 use crate::layout::{Geometry, Place, Place32};
-use crate::locking::{Locking, Locks, Mode, Protocol};
+use crate::locking::{Deadline, Locking, Locks, Mode, Protocol};
+use crate::os::file::Identity;
 use crate::os::fork::Generation;
 use crate::region::Region;
 use crate::sequence::Sequence;
@@ -87,6 +91,12 @@ impl Store {
     #[inline]
     pub(crate) fn geometry(&self) -> &Geometry {
         self.region.geometry()
+    }
+
+    /// The file that the object lies in.
+    #[inline]
+    fn file(&self) -> Identity {
+        self.region.object().identity()
     }
 
     pub(crate) fn kind(&self) -> Kind {
@@ -183,4 +193,15 @@ impl Store {
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Limits {
     pub(crate) lock_timeout: Option<Duration>,
+}
+
+impl Limits {
+    /// For an operation that begins.
+    #[inline]
+    pub(crate) fn deadline(self) -> Deadline {
+        match self.lock_timeout {
+            Some(limit) => Deadline::after(limit),
+            None => Deadline::none(),
+        }
+    }
 }

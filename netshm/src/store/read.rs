@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::group;
 use super::{Limits, Store};
 use crate::layout::StripeAt;
-use crate::locking::{Fate, Owners, Patience, word_of};
+use crate::locking::{Awaited, Bound, Deadline, Fate, Owners, Wait, word_of};
 use crate::region::{Doubt, Region, StripeFields};
 use crate::sequence::{Sequence, Stamp};
 use crate::{Error, Result};
@@ -21,7 +21,7 @@ const ATTEMPTS: u32 = 64;
 const SPINS: u32 = 200;
 /// Sleeps before the lock is taken.
 const NAPS: u32 = 40;
-/// Sleeps of a reader that cannot take a lock, before it concludes that nobody will end the change.
+/// Sleeps of a reader that finds no owner, before it concludes that nobody will end the change.
 const READ_ONLY_NAPS: u32 = 2000;
 
 /// One stripe as a reader sees it.
@@ -67,7 +67,7 @@ pub(crate) fn read<R>(
             return outcome;
         }
     }
-    keep_trying(store, limits, stripe, read)
+    keep_trying(store, &group::own_deadline(limits), stripe, read)
 }
 
 /// A reading without a lock, if nothing stands against it: no group, no writer, no damage. Most readings are that simple,
@@ -111,22 +111,26 @@ fn attempt<R>(store: &Store, stripe: u32, read: impl Fn(View<'_>) -> Result<R>) 
     if stamp.holds() { Attempt::Done(result) } else { Attempt::Spoiled }
 }
 
-fn keep_trying<R>(
+/// Reads a stripe again until no writer has spoiled it.
+pub(super) fn keep_trying<R>(
     store: &Store,
-    limits: Limits,
+    deadline: &Deadline,
     stripe: u32,
     read: impl Fn(View<'_>) -> Result<R> + Copy,
 ) -> Result<R> {
     let writable = !store.region().object().read_only();
-    let mut patience = Patience::new(limits.lock_timeout, false);
+    let mut wait = None;
     let (mut spins, mut naps, mut attempts) = (0, 0, 0);
     loop {
         match attempt(store, stripe, read) {
             Attempt::Done(result) => return result,
             Attempt::Spoiled => {
                 attempts += 1;
-                if writable && attempts > ATTEMPTS {
-                    return read_locked(store, limits, stripe, read);
+                if attempts > ATTEMPTS {
+                    if writable {
+                        return read_locked(store, deadline, stripe, read);
+                    }
+                    wait.get_or_insert_with(|| begin_waiting(store, deadline, stripe)).check(store, None)?;
                 }
             }
             Attempt::Busy if spins < SPINS => {
@@ -135,41 +139,55 @@ fn keep_trying<R>(
             }
             Attempt::Busy => {
                 if writable && naps > NAPS {
-                    return read_locked(store, limits, stripe, read);
+                    return read_locked(store, deadline, stripe, read);
                 }
                 naps += 1;
-                wait_for_writer(store, stripe, naps, &mut patience)?;
+                let wait = wait.get_or_insert_with(|| begin_waiting(store, deadline, stripe));
+                wait_for_writer(store, stripe, naps, wait)?;
             }
         }
     }
 }
 
-fn wait_for_writer(store: &Store, stripe: u32, naps: u32, patience: &mut Patience) -> Result<()> {
+/// Through a read-only descriptor the stripe cannot be locked, so that waiting might never end.
+#[cold]
+fn begin_waiting<'a>(store: &Store, deadline: &'a Deadline, stripe: u32) -> Wait<'a> {
+    let wait = deadline.wait(Awaited::Stripe(stripe));
+    let bound = Bound::ReadOnly { in_group: group::open() > 0 };
+    if store.region().object().read_only() { wait.bounded(bound) } else { wait }
+}
+
+fn wait_for_writer(store: &Store, stripe: u32, naps: u32, wait: &mut Wait<'_>) -> Result<()> {
     let owner = word_of(store.region(), stripe).load().owner();
     if let Some(slot) = owner {
         if slot >= store.geometry().slots {
             let place = store.geometry().stripe(stripe).lock().0;
             return Err(store.region().corrupt(place, "a lock word names an owner that cannot exist"));
         }
+        if group::is_own_slot(store, slot) {
+            wait.set_bound(Some(Bound::OwnGroup));
+        }
+        wait.check(store, owner)?;
         if store.take_over(stripe, slot)? == Fate::Gone {
             return Ok(());
         }
     } else if naps > READ_ONLY_NAPS {
         return Err(Error::NeedsRecovery { object: store.name() });
+    } else {
+        wait.check(store, None)?;
     }
-    patience.check(store, stripe, owner)?;
-    std::thread::sleep(Duration::from_micros(u64::from(naps) * 10).min(Duration::from_millis(1)));
+    std::thread::sleep(wait.pause(Duration::from_micros(u64::from(naps) * 10).min(Duration::from_millis(1))));
     Ok(())
 }
 
 #[cold]
 fn read_locked<R>(
     store: &Store,
-    limits: Limits,
+    deadline: &Deadline,
     stripe: u32,
     read: impl Fn(View<'_>) -> Result<R> + Copy,
 ) -> Result<R> {
-    group::read_locked(store, limits, |change| {
+    group::read_locked_alone(store, deadline, |change| {
         change.read_stripe(stripe)?;
         if store.sequence(stripe).begin_reading().is_none() {
             // Nobody changes the stripe, so damage left that, or a machine that stopped. A change ends it for all readers.

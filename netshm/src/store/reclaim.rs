@@ -8,16 +8,16 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::Store;
 use crate::Result;
 use crate::journal::Journal;
-use crate::locking::Patience;
+use crate::locking::Deadline;
 
 impl Store {
     /// Settles all slots without a living owner, as far as they can be settled. No lock but stripes may be held.
     #[cold]
-    pub(super) fn reclaim(&self, own: u32) {
+    pub(super) fn reclaim(&self, own: u32, deadline: &Deadline) {
         for slot in (0..self.geometry().slots).filter(|&slot| slot != own) {
             if self.has_remains(slot) {
                 // What is damaged does not come back, and shows elsewhere; it does not keep the object from growing.
-                let _ = self.reclaim_slot(slot);
+                let _ = self.reclaim_slot(slot, deadline);
             }
         }
     }
@@ -28,17 +28,17 @@ impl Store {
         [at.transit(), at.adopted(), at.release(), link].into_iter().any(|place| self.field(place).load(Relaxed) != 0)
     }
 
-    fn reclaim_slot(&self, slot: u32) -> Result<()> {
+    fn reclaim_slot(&self, slot: u32, deadline: &Deadline) -> Result<()> {
         self.recover_slot_owner(slot)?;
         if !self.claim_slot(slot, self.number()?) {
             return Ok(());
         }
         let geometry = self.geometry();
         let outcome = self.undo_slot(slot).and_then(|()| {
-            self.settle(slot)?;
+            self.settle(slot, deadline)?;
             let mut journal = Journal::new(geometry.slot(slot).log_len(), geometry.log(slot));
             while journal.extend(self.region())? {}
-            self.trim_log(slot, Patience::new(None, false), &journal, 0)
+            self.trim_log(slot, deadline, &journal, 0)
         });
         self.give_slot_back(slot);
         outcome

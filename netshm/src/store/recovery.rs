@@ -201,8 +201,14 @@ impl Owners for Store {
     }
 
     fn pid(&self, slot: u32) -> Option<u32> {
-        let pid = self.field32(self.geometry().slot(slot).pid()).load(Relaxed);
-        (pid != 0).then_some(pid)
+        // A slot changes hands often, and its number may as well: the two are read as long as they belong together.
+        let owner = self.field32(self.geometry().slot(slot).owner());
+        let number = owner.load(SeqCst);
+        if number == 0 || number > PROCESSES {
+            return None;
+        }
+        let pid = self.field32(self.geometry().process(number)).load(SeqCst);
+        (pid != 0 && owner.load(SeqCst) == number).then_some(pid)
     }
 }
 

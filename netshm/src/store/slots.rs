@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Store;
 use crate::Result;
 use crate::layout::PENDING;
-use crate::locking::Patience;
+use crate::locking::{Awaited, Deadline};
 use crate::os::steps;
 
 thread_local! {
@@ -18,13 +18,13 @@ thread_local! {
 impl Store {
     /// Takes a slot: the one used last if it is free, otherwise any; waits while all are busy.
     #[inline(always)]
-    pub(super) fn take_slot(&self, patience: &Patience) -> Result<u32> {
+    pub(super) fn take_slot(&self, deadline: &Deadline) -> Result<u32> {
         let number = self.number()?;
         let (id, slot) = LAST.get();
         let slot =
-            if id == self.id && self.claim_slot(slot, number) { slot } else { self.search_slot(number, *patience)? };
+            if id == self.id && self.claim_slot(slot, number) { slot } else { self.search_slot(number, deadline)? };
         if !self.is_settled(slot) {
-            self.settle_foreign(slot)?;
+            self.settle_foreign(slot, deadline)?;
         }
         Ok(slot)
     }
@@ -44,31 +44,32 @@ impl Store {
     }
 
     #[cold]
-    fn search_slot(&self, number: u32, mut patience: Patience) -> Result<u32> {
+    fn search_slot(&self, number: u32, deadline: &Deadline) -> Result<u32> {
         let slots = self.geometry().slots;
         let start = std::process::id() % slots;
+        let mut wait = None;
         let mut pause = Duration::from_micros(20);
         loop {
             for slot in (start..slots).chain(0..start) {
                 if self.claim_slot(slot, number) {
-                    self.field32(self.geometry().slot(slot).pid()).store(std::process::id(), Relaxed);
                     LAST.set((self.id, slot));
                     return Ok(slot);
                 }
             }
+            let wait = wait.get_or_insert_with(|| deadline.wait(Awaited::Slot));
+            wait.check(self, None)?;
             for slot in 0..slots {
                 self.recover_slot_owner(slot)?;
             }
-            patience.check(self, self.geometry().meta(), None)?;
-            std::thread::sleep(pause);
+            std::thread::sleep(wait.pause(pause));
             pause = (pause * 2).min(Duration::from_millis(5));
         }
     }
 
     /// Ends what a former owner of the slot left: its log, which a damaged object may hold, and runs on their way.
     #[cold]
-    fn settle_foreign(&self, slot: u32) -> Result<()> {
-        let outcome = self.undo_slot(slot).and_then(|()| self.settle(slot));
+    fn settle_foreign(&self, slot: u32, deadline: &Deadline) -> Result<()> {
+        let outcome = self.undo_slot(slot).and_then(|()| self.settle(slot, deadline));
         if outcome.is_err() {
             self.give_slot_back(slot);
         }

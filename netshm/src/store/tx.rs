@@ -6,7 +6,7 @@ use super::audit::Audit;
 use crate::journal::Journal;
 use crate::layout::Geometry;
 use crate::layout::run::RunAt;
-use crate::locking::{Mode, Patience};
+use crate::locking::{Deadline, Mode};
 
 /// A stripe that a change holds.
 #[derive(Debug, Clone, Copy)]
@@ -113,14 +113,14 @@ pub(crate) struct Tx {
     pub(super) deferred: SmallVec<[Deferred; 4]>,
     /// Runs taken from the run heap so far.
     pub(super) transit: u32,
-    pub(super) patience: Patience,
+    pub(super) deadline: Deadline,
     /// Whether the change has shortened an area: then what lies behind the end of one may have been in use when it began.
     pub(super) vacated: bool,
     pub(super) audit: Audit,
 }
 
 /// A point in a change that it can go back to.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Position {
     pub(super) entries: u64,
     pub(super) deferred: usize,
@@ -130,25 +130,25 @@ pub(crate) struct Position {
 impl Tx {
     /// A change that has taken a slot.
     #[inline]
-    pub(super) fn new(slot: u32, geometry: &Geometry, patience: Patience) -> Self {
+    pub(super) fn new(slot: u32, geometry: &Geometry, deadline: Deadline) -> Self {
         Tx {
             slot,
             journal: Journal::new(geometry.slot(slot).log_len(), geometry.log(slot)),
             held: HeldStripes::default(),
             deferred: SmallVec::new(),
             transit: 0,
-            patience,
+            deadline,
             vacated: false,
             audit: Audit::default(),
         }
     }
 
     /// Makes a change that has ended one that begins, in the same memory.
-    pub(super) fn renew(&mut self, slot: u32, geometry: &Geometry, patience: Patience) {
+    pub(super) fn renew(&mut self, slot: u32, geometry: &Geometry, deadline: Deadline) {
         self.held.clear();
         self.deferred.clear();
         self.journal = Journal::new(geometry.slot(slot).log_len(), geometry.log(slot));
-        (self.slot, self.transit, self.patience) = (slot, 0, patience);
+        (self.slot, self.transit, self.deadline) = (slot, 0, deadline);
         self.vacated = false;
         self.audit.clear();
     }

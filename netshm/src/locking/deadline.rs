@@ -1,0 +1,227 @@
+//! How long an operation may wait for others, and what a wait ends in.
+//!
+//! A [`Deadline`] is that of a whole operation: whatever it waits for, one after the other, counts together. A [`Wait`] is
+//! one of these waits. Some waits end after a while even if the operation has no limit: those that may be part of a ring
+//! of waiters that nothing can detect (see [`Bound`]).
+
+use std::cell::Cell;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::Owners;
+use crate::events::{self, LONG_WAIT};
+use crate::os::file;
+use crate::{Error, Result};
+
+/// Waits that may be part of a ring that nothing detects are given up after this time ..
+const UNDETECTED: Duration = Duration::from_secs(1);
+/// .. and up to this much more, by chance: so that of two that wait for each other one goes on.
+const SPREAD: Duration = Duration::from_millis(500);
+/// Readers that cannot lock what they wait for give up after this time.
+const READ_ONLY: Duration = Duration::from_secs(10);
+
+/// The limit of all waits of an operation together. The clock starts with the first wait, so that an operation that waits for
+/// nothing never asks for the time.
+#[derive(Debug, Clone)]
+pub(crate) struct Deadline {
+    limit: Option<Duration>,
+    bounded: Cell<bool>,
+    started: Cell<Option<Instant>>,
+}
+
+impl Deadline {
+    /// Without a limit.
+    pub(crate) fn none() -> Self {
+        Deadline { limit: None, bounded: Cell::new(false), started: Cell::new(None) }
+    }
+
+    /// Ends the waits as soon as they have taken `limit` together.
+    pub(crate) fn after(limit: Duration) -> Self {
+        Deadline { limit: Some(limit), ..Self::none() }
+    }
+
+    /// The same for an operation inside a group on another object, which may be waited for because of that one: no wait
+    /// lasts much longer than a second.
+    pub(crate) fn bounded(self) -> Self {
+        self.bounded.set(true);
+        self
+    }
+
+    /// Begins anew, for the next operation of a group.
+    #[inline]
+    pub(crate) fn restart(&self, bounded: bool) {
+        self.bounded.set(bounded);
+        self.started.set(None);
+    }
+
+    /// Whether waits have a limit, so that they must not be left to the kernel.
+    pub(crate) fn is_limited(&self) -> bool {
+        self.bounded.get() || self.limit.is_some()
+    }
+
+    /// Begins to wait.
+    pub(crate) fn wait(&self, awaited: Awaited) -> Wait<'_> {
+        let bound = self.bounded.get().then_some(Bound::OtherObjects);
+        let now = Instant::now();
+        let started = self.started.get().unwrap_or(now);
+        self.started.set(Some(started));
+        Wait { deadline: self, awaited, started, since: now, bound, spread: Duration::ZERO, reported: false }
+    }
+}
+
+/// What is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Awaited {
+    Stripe(u32),
+    /// The lock of the run heap.
+    Meta,
+    /// A slot, while all are in use.
+    Slot,
+    /// The end of this process's other group, where only one can run.
+    Group,
+    /// Whoever creates, opens or repairs the object.
+    Opening,
+}
+
+impl fmt::Display for Awaited {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Awaited::Stripe(stripe) => write!(f, "stripe {stripe}"),
+            Awaited::Meta => f.write_str("the object's free memory"),
+            Awaited::Slot => f.write_str("one of the object's slots for writers"),
+            Awaited::Group => f.write_str("another group of this process"),
+            Awaited::Opening => f.write_str("somebody who creates, opens or repairs the object"),
+        }
+    }
+}
+
+/// Why a wait ends although its operation has no limit, or a later one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bound {
+    /// This thread has a group open on another object.
+    OtherObjects,
+    /// The holder is a thread of this process that waits itself, for another process.
+    OwnThread,
+    /// Nothing but marks keeps writers apart.
+    Marks,
+    /// The reader cannot lock the stripe. In a group it may be waited for because of that one.
+    ReadOnly { in_group: bool },
+    /// This thread's own group, through another handle.
+    OwnGroup,
+}
+
+impl Bound {
+    fn after(self) -> Duration {
+        match self {
+            Bound::OtherObjects | Bound::OwnThread | Bound::Marks => UNDETECTED,
+            Bound::ReadOnly { .. } => READ_ONLY,
+            Bound::OwnGroup => Duration::ZERO,
+        }
+    }
+
+    /// Whether a deadlock may be the reason.
+    fn may_be_deadlock(self) -> bool {
+        !matches!(self, Bound::ReadOnly { in_group: false } | Bound::OwnGroup)
+    }
+
+    fn reason(self) -> &'static str {
+        match self {
+            Bound::OtherObjects => {
+                "given up since a deadlock between groups on several objects is not detected; run the group again, or open \
+                 such groups in the same order everywhere"
+            }
+            Bound::OwnThread => {
+                "given up since a deadlock of several threads and processes is not always detected; run it again"
+            }
+            Bound::Marks => {
+                "given up since nothing keeps writers apart here; have one writer, or another locking method"
+            }
+            Bound::ReadOnly { .. } => {
+                "given up since a read-only handle cannot lock what others keep changing; try again, or set `lock_timeout`"
+            }
+            Bound::OwnGroup => "which this thread's own group changes; read it through the handle of the group",
+        }
+    }
+}
+
+/// One wait.
+#[derive(Debug)]
+pub(crate) struct Wait<'a> {
+    deadline: &'a Deadline,
+    awaited: Awaited,
+    /// The begin of the operation's first wait, and of this one.
+    started: Instant,
+    since: Instant,
+    bound: Option<Bound>,
+    spread: Duration,
+    /// Whether it has been reported that the wait is long.
+    reported: bool,
+}
+
+impl Wait<'_> {
+    /// The same, with an end of its own if the operation's is later.
+    pub(crate) fn bounded(mut self, bound: Bound) -> Self {
+        self.bound = Some(bound);
+        self
+    }
+
+    /// What bounds the wait from now on.
+    pub(crate) fn set_bound(&mut self, bound: Option<Bound>) {
+        let bound = bound.or(self.deadline.bounded.get().then_some(Bound::OtherObjects));
+        if self.bound != bound {
+            (self.bound, self.since) = (bound, Instant::now());
+        }
+    }
+
+    /// At most that pause, if the limit comes later.
+    pub(crate) fn pause(&self, longest: Duration) -> Duration {
+        let left = |limit: Duration| limit.saturating_sub(self.started.elapsed()).max(Duration::from_micros(20));
+        self.deadline.limit.map_or(longest, |limit| longest.min(left(limit)))
+    }
+
+    /// An error as soon as the limit is reached.
+    pub(crate) fn check(&mut self, owners: &impl Owners, holder: Option<u32>) -> Result<()> {
+        self.check_for(|| owners.region().name(), || holder.and_then(|slot| owners.pid(slot)))
+    }
+
+    /// As [`check`](Self::check), where there is no store yet.
+    pub(crate) fn check_for(&mut self, object: impl Fn() -> Arc<str>, holder: impl Fn() -> Option<u32>) -> Result<()> {
+        let now = Instant::now();
+        let (in_all, here) = (now - self.started, now - self.since);
+        if here >= LONG_WAIT && !self.reported {
+            self.reported = true;
+            let stripe = if let Awaited::Stripe(stripe) = self.awaited { Some(stripe) } else { None };
+            events::long_wait(&object(), stripe, here, holder());
+        }
+        if let Some(limit) = self.deadline.limit.filter(|limit| in_all >= *limit) {
+            return Err(self.give_up(object(), holder(), limit, None));
+        }
+        match self.bound.filter(|bound| here >= bound.after()) {
+            Some(bound) if here >= self.end(bound) => Err(self.give_up(object(), holder(), here, Some(bound))),
+            _ => Ok(()),
+        }
+    }
+
+    /// When a wait that has lasted as long as its bound ends.
+    #[cold]
+    fn end(&mut self, bound: Bound) -> Duration {
+        if bound.may_be_deadlock() && self.spread.is_zero() {
+            let chance = file::random().unwrap_or(u64::from(std::process::id())) % 1024;
+            self.spread = SPREAD.mul_f64((chance + 1) as f64 / 1024.0);
+        }
+        bound.after() + self.spread
+    }
+
+    #[cold]
+    fn give_up(&self, object: Arc<str>, holder: Option<u32>, waited: Duration, bound: Option<Bound>) -> Error {
+        Error::LockTimeout {
+            object,
+            waited,
+            awaited: self.awaited.to_string(),
+            holder,
+            reason: bound.map(Bound::reason),
+            may_be_deadlock: bound.is_some_and(Bound::may_be_deadlock),
+        }
+    }
+}
