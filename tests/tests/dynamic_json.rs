@@ -84,13 +84,14 @@ fn nothing_is_told_from_nothing() {
     assert_eq!(through(&None::<u8>), json!(null));
     assert_eq!(through(&Some(1u8)), json!(1));
     assert_eq!(through(&Some(None::<u8>)), json!({"Some": null}));
-    assert_eq!(through(&Some(Some(1u8))), json!({"Some": 1}));
+    assert_eq!(through(&Some(Some(1u8))), json!(1));
     assert_eq!(through(&Some(Some(None::<u8>))), json!({"Some": {"Some": null}}));
     assert_eq!(through(&Some(())), json!({"Some": null}));
     assert_eq!(through(&Some(Nothing)), json!({"Some": null}));
     assert_eq!(through(&Some(Wrapped(None))), json!({"Some": null}));
-    assert_eq!(through(&Some(Wrapped(Some(1)))), json!({"Some": 1}));
-    assert_eq!(through(&Some(Box::new(Some(1u8)))), json!({"Some": 1}));
+    assert_eq!(through(&Some(Wrapped(Some(1)))), json!(1));
+    assert_eq!(through(&Some(Box::new(Some(1u8)))), json!(1));
+    assert_eq!(through(&Some(Some(HashMap::from([("Some".to_owned(), 1u8)])))), json!({"Some": {"Some": 1}}));
     assert_eq!(through(&Some(HashMap::from([("Some".to_owned(), 1u8)]))), json!({"Some": 1}));
     assert_eq!(through(&(PhantomData::<u8>, ())), json!([null, null]));
 }
@@ -109,7 +110,7 @@ fn structures() {
     assert_eq!(through(&State::Maybe(Some(()))), json!({"Maybe": {"Some": null}}));
     assert_eq!(through::<Result<u8, String>>(&Ok(1)), json!({"Ok": 1}));
     assert_eq!(through::<Result<u8, String>>(&Err("no".to_owned())), json!({"Err": "no"}));
-    assert_eq!(through(&IpAddr::from([0, 0, 0, 1])), json!({"Ok": 1}));
+    assert_eq!(through(&IpAddr::from([0, 0, 0, 1])), json!("0.0.0.1"));
     let leaf = |value| Tree { value, children: vec![], next: None };
     let tree = Tree { value: 0.5, children: vec![leaf(1.0), leaf(2.0)], next: Some(Box::new(leaf(3.0))) };
     assert_eq!(through(&tree)["children"][1]["value"], json!(2.0));
@@ -118,7 +119,9 @@ fn structures() {
 #[test]
 fn maps() {
     assert_eq!(through(&BTreeMap::from([("b".to_owned(), 1u8), ("a".to_owned(), 2)])), json!({"a": 2, "b": 1}));
-    assert_eq!(through(&BTreeMap::from([(2u8, true), (1, false)])), json!([[1, false], [2, true]]));
+    assert_eq!(through(&BTreeMap::from([(2u8, true), (1, false)])), json!({"1": false, "2": true}));
+    assert_eq!(through(&BTreeMap::from([((2u8, 1u8), true)])), json!([[[2, 1], true]]));
+    assert_eq!(through(&BTreeMap::from([(Some(2u8), true), (None, false)])), json!([[null, false], [2, true]]));
     assert_eq!(through(&BTreeMap::<u8, u8>::new()), json!({}));
     assert_eq!(through(&BTreeSet::from([(2i8, 'b'), (-1, 'a')])), json!([[-1, "a"], [2, "b"]]));
     through(&(0..200u16).map(|key| (key.to_string(), key)).collect::<HashMap<_, _>>());
@@ -171,7 +174,10 @@ fn what_does_not_fit_is_named() {
             "an object with only a variant of E expected, found another object",
         ),
         ("enum E { A, B(u8) }", json!({"B": "x"}), ".B: u8 expected, found a string"),
-        ("Option<Option<u8>>", json!(1), "null or an object with the only field `Some` expected, found a number"),
+        ("Option<Option<u8>>", json!("x"), "u8 expected, found a string"),
+        ("Ipv4Addr(u32)", json!("300.1.1.1"), "Ipv4Addr expected, found the text \"300.1.1.1\""),
+        ("BTreeMap<u8, u8>", json!({"300": 1}), "[\"300\"]: u8 expected, found an integer out of its range"),
+        ("BTreeMap<bool, u8>", json!({"yes": 1}), "[\"yes\"]: bool expected, found a string"),
         (
             "Result<u8, u8>",
             json!({"Fine": 1}),

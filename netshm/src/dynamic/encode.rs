@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::decode::MOST_STEPS;
+use super::order;
 use super::plan::{Id, Node, Parts, Plan, VariantPlan};
 use super::value::{Enum, FieldValues, Struct, Value};
 use crate::data::unfit::Unfit;
@@ -26,7 +27,15 @@ impl Value {
 }
 
 impl Plan {
-    /// Writes a key, or an element of an array.
+    /// Writes a key: equal ones must have the same words. So entries of ordered maps and sets whose order cannot be known here are
+    /// refused.
+    pub(crate) fn encode_key(&self, value: &Value) -> Result<Vec<u64>, Unfit> {
+        let mut writer = Writer { is_key: true, ..Writer::new(self) };
+        writer.value(self.root(), value)?;
+        Ok(writer.out)
+    }
+
+    /// Writes a value, or an element of an array.
     pub(crate) fn encode(&self, value: &Value) -> Result<Vec<u64>, Unfit> {
         let mut writer = Writer::new(self);
         writer.value(self.root(), value)?;
@@ -59,11 +68,12 @@ struct Writer<'a> {
     steps: u32,
     depth: u32,
     unbacked: Unbacked,
+    is_key: bool,
 }
 
 impl<'a> Writer<'a> {
     fn new(plan: &'a Plan) -> Self {
-        Writer { plan, out: Vec::new(), steps: 0, depth: 0, unbacked: Unbacked::default() }
+        Writer { plan, out: Vec::new(), steps: 0, depth: 0, unbacked: Unbacked::default(), is_key: false }
     }
 }
 
@@ -256,10 +266,14 @@ impl Writer<'_> {
             Value::Bytes(bytes) => &one_by_one(bytes),
             _ => return Err(Unfit::expected("the elements of a set", value.kind())),
         };
+        let mut values: Vec<(usize, &Value)> = values.iter().enumerate().collect();
+        if is_ordered {
+            self.order(&mut values, |(_, value)| value)?;
+        }
         self.put(&(values.len() as u64))?;
         self.enter()?;
         let mut keys = Vec::new();
-        for (i, value) in values.iter().enumerate() {
+        for (i, value) in values {
             let start = self.out.len();
             self.value(element, value).map_err(|unfit| unfit.inside(format!("[{i}]")))?;
             keys.push(start..self.out.len());
@@ -269,10 +283,14 @@ impl Writer<'_> {
     }
 
     fn map(&mut self, key: Id, value: Id, is_ordered: bool, entries: &[(Value, Value)]) -> Result<(), Unfit> {
+        let mut entries: Vec<(usize, &(Value, Value))> = entries.iter().enumerate().collect();
+        if is_ordered {
+            self.order(&mut entries, |(_, (key, _))| key)?;
+        }
         self.put(&(entries.len() as u64))?;
         self.enter()?;
         let mut keys = Vec::new();
-        for (i, (of, to)) in entries.iter().enumerate() {
+        for (i, (of, to)) in entries {
             let start = self.out.len();
             self.value(key, of).map_err(|unfit| unfit.inside(format!(" in key {i}")))?;
             keys.push(start..self.out.len());
@@ -280,6 +298,15 @@ impl Writer<'_> {
         }
         self.leave();
         self.finish_keys(is_ordered, &keys)
+    }
+
+    /// Brings the entries of an ordered map or set into their order. Where only programs know it, values keep the order that they
+    /// were given in, since managers take any.
+    fn order<T>(&self, entries: &mut [T], key: impl Fn(&T) -> &Value) -> Result<(), Unfit> {
+        if order::sort(entries, key) || !self.is_key {
+            return Ok(());
+        }
+        Err(Unfit::new("an ordered map or set within a key, whose keys are of a type with an order of its own"))
     }
 
     fn finish_keys(&mut self, is_ordered: bool, keys: &[Range<usize>]) -> Result<(), Unfit> {

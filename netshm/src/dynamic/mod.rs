@@ -58,6 +58,7 @@ mod decode;
 mod encode;
 #[cfg(feature = "json")]
 mod json;
+mod order;
 mod plan;
 mod row;
 mod table;

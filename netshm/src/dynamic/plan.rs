@@ -100,6 +100,32 @@ impl Plan {
         &self.nodes[id.0]
     }
 
+    /// Tells whether two nodes stand for one type. Types that contain themselves are never the same here.
+    #[cfg(feature = "json")]
+    pub(super) fn is_same(&self, id: Id, other: &Plan, other_id: Id) -> bool {
+        let all = |a: &[Id], b: &[Id]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| self.is_same(*a, other, *b));
+        match (self.node(id), other.node(other_id)) {
+            (Node::Scalar(a), Node::Scalar(b)) => a == b,
+            (Node::Text, Node::Text) => true,
+            (Node::Vec(a), Node::Vec(b)) => self.is_same(*a, other, *b),
+            (Node::Array(a, n), Node::Array(b, m)) => n == m && self.is_same(*a, other, *b),
+            (Node::Result { ok: a, err: c, .. }, Node::Result { ok: b, err: d, .. }) => all(&[*a, *c], &[*b, *d]),
+            (Node::Tuple(a), Node::Tuple(b)) => all(a, b),
+            (Node::Struct { name: a, fields: x }, Node::Struct { name: b, fields: y }) => {
+                a == b
+                    && match (x, y) {
+                        (Parts::Tuple(x), Parts::Tuple(y)) => all(x, y),
+                        (Parts::Named(x), Parts::Named(y)) => {
+                            x.len() == y.len()
+                                && x.iter().zip(y).all(|((a, x), (b, y))| a == b && self.is_same(*x, other, *y))
+                        }
+                        _ => false,
+                    }
+            }
+            _ => false,
+        }
+    }
+
     /// The numbers, if the node is for some.
     pub(super) fn scalar(&self, id: Id) -> Option<Scalar> {
         match self.node(id) {

@@ -48,7 +48,7 @@ pub(super) fn plan(shm: &Shm, schema: &Schema) -> Result<Plan> {
 
 /// A key as words.
 pub(super) fn encode(shm: &Shm, plan: &Plan, value: &Value) -> Result<Row> {
-    plan.encode(value).map(Row).map_err(|unfit| unfit_of(shm, unfit))
+    plan.encode_key(value).map(Row).map_err(|unfit| unfit_of(shm, unfit))
 }
 
 /// A value as words.

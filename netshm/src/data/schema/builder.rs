@@ -145,8 +145,8 @@ impl Variants<'_> {
     pub fn structure(&mut self, index: u64, name: &str, fields: impl FnOnce(&mut Members<'_>)) {
         let mut members = Members { types: &mut *self.types, fields: Vec::new() };
         fields(&mut members);
-        let fields = members.done();
-        self.push(index, name, fields);
+        let fields = members.fields;
+        self.push(index, name, Fields::Named(fields));
     }
 
     fn push(&mut self, index: u64, name: &str, fields: Fields) {

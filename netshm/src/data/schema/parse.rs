@@ -222,8 +222,10 @@ impl Parser<'_> {
             })?;
             return Ok(Schema::Enum(name, variants));
         }
-        if let Some(fields) = self.fields()? {
-            return Ok(Schema::Struct(name, fields));
+        match self.fields()? {
+            Some(Fields::Named(fields)) if fields.is_empty() => return Ok(Schema::Struct(name, Fields::Unit)),
+            Some(fields) => return Ok(Schema::Struct(name, fields)),
+            None => {}
         }
         if let Some(container) = Container::ALL.into_iter().find(|container| container.name() == name) {
             self.expect("<")?;
@@ -257,7 +259,7 @@ impl Parser<'_> {
             parser.expect(":")?;
             Ok(Field { name, schema: parser.schema()?, has_default: false, is_added })
         })?;
-        Ok(Some(if fields.is_empty() { Fields::Unit } else { Fields::Named(fields) }))
+        Ok(Some(Fields::Named(fields)))
     }
 
     /// Items with commas between, up to a sign; and whether a comma came last.

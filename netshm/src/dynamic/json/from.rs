@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
 
-use super::order;
+use super::known;
 use crate::data::{Scalar, Schema};
 use crate::dynamic::Unfit;
 use crate::dynamic::decode::MOST_STEPS;
@@ -13,10 +13,8 @@ use crate::dynamic::plan::{Id, Node, Parts, Plan, VariantPlan};
 use crate::dynamic::value::{Enum, FieldValues, Struct, Value};
 
 impl Value {
-    /// Makes a value of the type out of JSON as [`to_json`](Value::to_json) writes it. Objects name all fields, in any order.
-    ///
-    /// The entries of ordered maps and sets are brought into the order of the standard library's types. Structs and
-    /// enums may have an order of their own: where they are keys, the entries have to come in it.
+    /// Makes a value of the type out of JSON as [`to_json`](Value::to_json) and `serde_json` write it. Objects name all fields, in
+    /// any order; only options may be left out, which are `None` then.
     ///
     /// ```
     /// use netshm::data::Schema;
@@ -58,7 +56,8 @@ impl Value {
         let mut reader = Reader { plan: &plan, steps: 0 };
         match (plan.node(plan.root()), json) {
             (Node::Struct { name, fields: Parts::Named(fields) }, Json::Object(object)) => {
-                let present = fields.iter().rposition(|(name, _)| object.contains_key(&**name));
+                let is_present = |(name, id): &(Arc<str>, Id)| object.contains_key(&**name) || reader.is_option(*id);
+                let present = fields.iter().rposition(is_present);
                 let (present, missing) = fields.split_at(present.map_or(0, |last| last + 1));
                 let mut values = reader.named(present, object)?;
                 values.extend(missing.iter().map(|(name, _)| (name.clone(), Value::Missing)));
@@ -95,11 +94,14 @@ impl Reader<'_> {
             (Node::Option { content, .. }, _) => self.some(*content, json),
             (Node::Result { ok, err, .. }, Json::Object(object)) => self.result(*ok, *err, object),
             (Node::Vec(element) | Node::Array(element, _), Json::Array(items)) => self.elements(*element, items),
-            (Node::Set { element, is_ordered }, Json::Array(items)) => self.set(*element, items, *is_ordered),
-            (Node::Map { key, value, is_ordered }, _) => self.map([*key, *value], json, *is_ordered),
+            (Node::Set { element, .. }, Json::Array(items)) => self.each(*element, items).map(Value::Seq),
+            (Node::Map { key, value, .. }, _) => self.map([*key, *value], json),
             (Node::Tuple(items), Json::Null) if items.is_empty() => Ok(Value::Unit),
             (Node::Tuple(ids), Json::Array(items)) if !ids.is_empty() => self.items(ids, items).map(Value::Tuple),
-            (Node::Struct { name, fields }, _) => self.structure(name, fields, json),
+            (Node::Struct { name, fields }, _) => match known::read(self.plan, id, name, json) {
+                Some(value) => Ok(value),
+                None => self.structure(id, name, fields, json),
+            },
             (Node::Enum { name, variants }, _) => self.enumeration(name, variants, json),
             (node, _) => Err(Unfit::expected(node, kind(json))),
         }
@@ -109,17 +111,23 @@ impl Reader<'_> {
         let json = match json {
             Json::Object(object) if self.may_be_null(content) => match single(object) {
                 Some(("Some", content)) => content,
-                _ => return Err(Unfit::expected("null or an object with the only field `Some`", "another object")),
+                _ => json,
             },
-            other if self.may_be_null(content) => {
-                return Err(Unfit::expected("null or an object with the only field `Some`", kind(other)));
-            }
             other => other,
         };
         Ok(Value::Some(Box::new(self.value(content, json)?)))
     }
 
-    /// Whether values of the type can be `null`.
+    /// Tells whether the type is an option, which may be left out.
+    fn is_option(&self, id: Id) -> bool {
+        match self.plan.node(id) {
+            Node::Option { .. } => true,
+            Node::Box(content) => matches!(self.plan.node(*content), Node::Option { .. }),
+            _ => false,
+        }
+    }
+
+    /// Tells whether values of the type can be `null`.
     fn may_be_null(&self, mut id: Id) -> bool {
         for _ in 0..MOST_STEPS {
             id = match self.plan.node(id) {
@@ -160,21 +168,13 @@ impl Reader<'_> {
         Ok(values)
     }
 
-    fn set(&mut self, element: Id, items: &[Json], is_ordered: bool) -> Result<Value, Unfit> {
-        let mut values = self.each(element, items)?;
-        if is_ordered {
-            order::sort(&mut values, |value| value);
-        }
-        Ok(Value::Seq(values))
-    }
-
-    fn map(&mut self, [key, value]: [Id; 2], json: &Json, is_ordered: bool) -> Result<Value, Unfit> {
+    fn map(&mut self, [key, value]: [Id; 2], json: &Json) -> Result<Value, Unfit> {
         let mut entries = Vec::new();
         match json {
             Json::Object(object) => {
                 for (name, item) in object {
                     let at = |unfit: Unfit| unfit.inside(format!("[{name:?}]"));
-                    let key = self.value(key, &Json::String(name.clone())).map_err(at)?;
+                    let key = self.value(key, &self.key(key, name)).map_err(at)?;
                     entries.push((key, self.value(value, item).map_err(at)?));
                 }
             }
@@ -189,10 +189,23 @@ impl Reader<'_> {
             }
             other => return Err(Unfit::expected("a map", kind(other))),
         }
-        if is_ordered {
-            order::sort(&mut entries, |(key, _)| key);
-        }
         Ok(Value::Map(entries))
+    }
+
+    /// Returns the JSON of a key whose name in an object is given: numbers and bools lose their quotes.
+    fn key(&self, mut id: Id, name: &str) -> Json {
+        for _ in 0..MOST_STEPS {
+            id = match self.plan.node(id) {
+                Node::Struct { name, .. } if known::is_known(self.plan, id, name) => break,
+                Node::Struct { fields: Parts::Tuple(items), .. } if items.len() == 1 => items[0],
+                Node::Box(content) | Node::Back { target: content, .. } => *content,
+                Node::Scalar(Scalar::Bool | Scalar::F32 | Scalar::F64) => {
+                    return name.parse().unwrap_or_else(|_| Json::String(name.to_owned()));
+                }
+                _ => break,
+            };
+        }
+        Json::String(name.to_owned())
     }
 
     fn items(&mut self, ids: &[Id], items: &[Json]) -> Result<Vec<Value>, Unfit> {
@@ -206,7 +219,12 @@ impl Reader<'_> {
         Ok(values)
     }
 
-    fn structure(&mut self, name: &Arc<str>, fields: &Parts, json: &Json) -> Result<Value, Unfit> {
+    fn structure(&mut self, id: Id, name: &Arc<str>, fields: &Parts, json: &Json) -> Result<Value, Unfit> {
+        if let Json::String(text) = json
+            && known::is_known(self.plan, id, name)
+        {
+            return Err(Unfit::expected(name, format!("the text {text:?}")));
+        }
         let fields = self.fields(fields, json)?;
         Ok(Value::Struct(Box::new(Struct { name: name.clone(), fields })))
     }
@@ -232,6 +250,7 @@ impl Reader<'_> {
     fn fields(&mut self, fields: &Parts, json: &Json) -> Result<FieldValues, Unfit> {
         match (fields, json) {
             (Parts::Unit, Json::Null) => Ok(FieldValues::Unit),
+            (Parts::Unit, Json::Object(object)) if object.is_empty() => Ok(FieldValues::Unit),
             (Parts::Tuple(ids), _) if ids.len() == 1 => Ok(FieldValues::Tuple(vec![self.value(ids[0], json)?])),
             (Parts::Tuple(ids), Json::Array(items)) => self.items(ids, items).map(FieldValues::Tuple),
             (Parts::Named(fields), Json::Object(object)) => self.named(fields, object).map(FieldValues::Named),
@@ -248,8 +267,10 @@ impl Reader<'_> {
     ) -> Result<Vec<(Arc<str>, Value)>, Unfit> {
         let mut values = Vec::with_capacity(fields.len());
         for (name, id) in fields {
-            let Some(json) = object.get(&**name) else {
-                return Err(Unfit::new(format!("the field `{name}` is not there")));
+            let json = match object.get(&**name) {
+                Some(json) => json,
+                None if self.is_option(*id) => &Json::Null,
+                None => return Err(Unfit::new(format!("the field `{name}` is not there"))),
             };
             values.push((name.clone(), self.value(*id, json).map_err(|unfit| unfit.inside(format!(".{name}")))?));
         }

@@ -1,5 +1,5 @@
 //! Values to and from JSON.
 
 mod from;
-mod order;
+mod known;
 mod to;

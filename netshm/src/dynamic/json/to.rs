@@ -2,10 +2,12 @@
 
 use serde_json::{Map, Number, Value as Json};
 
+use super::known;
 use crate::dynamic::value::{FieldValues, Value};
 
 impl Value {
-    /// The value as JSON, much as `serde` writes such types. [`Value::from_json`] makes the same value of it again.
+    /// Returns the value as JSON: what `serde_json` makes of the same Rust type. [`Value::from_json`] makes the same value of it
+    /// again.
     ///
     /// | Value | JSON |
     /// |---|---|
@@ -13,13 +15,15 @@ impl Value {
     /// | floats | numbers; those that are not finite, the strings `"NaN"`, `"inf"`, `"-inf"` |
     /// | `char`, `String` | strings |
     /// | sequences, arrays, sets, tuples, bytes | arrays |
-    /// | maps | objects if the keys are `String`s, otherwise arrays of pairs `[key, value]` |
+    /// | maps | objects, with texts, numbers, bools, characters, variants without fields and newtypes of them as keys; with other keys, which `serde_json` refuses, arrays of pairs `[key, value]` |
     /// | structs | objects; without names, arrays; with one such field, what is in it; without fields, `null` |
     /// | enums | `"Variant"`, or `{"Variant": ..}` with the fields as those of a struct; also `{"Ok": ..}`, `{"Err": ..}` |
-    /// | options, `()` | `null`, or the content; in `{"Some": ..}` if the content's type has a `null` of its own |
+    /// | options, `()` | `null`, or the content; where that is `null` itself, which `serde_json` cannot tell from `None`, `{"Some": null}` |
+    /// | addresses, paths, `OsString`, `Duration`, `SystemTime`; with their features, ids and times of `uuid`, `chrono`, `time` | as `serde` writes them: strings, `{"secs": 1, "nanos": 5}`, .. |
     /// | missing fields | left out |
     ///
-    /// A NaN comes back as the usual one, and its sign and other bits are lost.
+    /// A NaN comes back as the usual one, and its sign and other bits are lost. An IPv6 socket address loses its flow information,
+    /// as with `serde`. A path that is not UTF-8, which `serde` refuses, is an array of its bytes.
     ///
     /// ```
     /// use netshm::dynamic::Value;
@@ -41,13 +45,15 @@ impl Value {
             Value::Char(c) => Json::String(c.to_string()),
             Value::Text(text) => Json::String(text.clone()),
             Value::Bytes(bytes) => bytes.iter().map(|byte| Json::from(*byte)).collect(),
-            Value::Some(value) if value.may_be_null() => tagged("Some", value.to_json()),
-            Value::Some(value) => value.to_json(),
+            Value::Some(value) => match value.to_json() {
+                content if value.may_be_null() && is_ambiguous(&content) => tagged("Some", content),
+                content => content,
+            },
             Value::Ok(value) => tagged("Ok", value.to_json()),
             Value::Err(value) => tagged("Err", value.to_json()),
             Value::Seq(values) | Value::Tuple(values) => array(values),
             Value::Map(entries) => map(entries),
-            Value::Struct(value) => fields(&value.fields),
+            Value::Struct(value) => known::write(value).unwrap_or_else(|| fields(&value.fields)),
             Value::Enum(value) => match &value.fields {
                 FieldValues::Unit => Json::String(value.variant.to_string()),
                 others => tagged(&value.variant, fields(others)),
@@ -69,13 +75,10 @@ impl Value {
     }
 }
 
-/// With as many digits as tell the number from others of 32 bits.
+/// Returns the number with as many digits as tell it from others of 32 bits, in `serde_json`'s choice of them.
 fn short_float(float: f32) -> Json {
-    let digits = float.to_string();
-    match digits.parse().ok().and_then(Number::from_f64) {
-        Some(number) => Json::Number(number),
-        None => Json::String(digits),
-    }
+    let number = serde_json::to_string(&float).ok().and_then(|digits| digits.parse().ok());
+    number.map_or_else(|| Json::String(float.to_string()), Json::Number)
 }
 
 fn array(values: &[Value]) -> Json {
@@ -87,10 +90,40 @@ fn tagged(name: &str, content: Json) -> Json {
 }
 
 fn map(entries: &[(Value, Value)]) -> Json {
-    let text_keys = entries.iter().map(|(key, value)| Some((key.as_str()?.to_owned(), value.to_json())));
-    match text_keys.collect::<Option<Map<_, _>>>() {
-        Some(object) => Json::Object(object),
-        None => entries.iter().map(|(key, value)| Json::Array(vec![key.to_json(), value.to_json()])).collect(),
+    let named = entries.iter().map(|(key, value)| Some((key_name(key)?, value.to_json())));
+    match named.collect::<Option<Map<_, _>>>() {
+        Some(object) if object.len() == entries.len() => Json::Object(object),
+        _ => entries.iter().map(|(key, value)| Json::Array(vec![key.to_json(), value.to_json()])).collect(),
+    }
+}
+
+/// Returns the name that stands for a key in an object, if `serde_json` knows one.
+fn key_name(key: &Value) -> Option<String> {
+    match key {
+        Value::Int(number) => Some(number.to_string()),
+        Value::UInt(number) => Some(number.to_string()),
+        Value::Bool(value) => Some(value.to_string()),
+        Value::F32(float) if float.is_finite() => Some(short_float(*float).to_string()),
+        Value::F64(float) => Number::from_f64(*float).map(|number| number.to_string()),
+        Value::Struct(value) => match (known::write(value), &value.fields) {
+            (Some(Json::String(name)), _) => Some(name),
+            (None, FieldValues::Tuple(values)) if values.len() == 1 => key_name(&values[0]),
+            _ => None,
+        },
+        Value::Char(_) | Value::Text(_) | Value::Enum(_) => match key.to_json() {
+            Json::String(name) => Some(name),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Tells whether the content of an option would be read as another one, if nothing around it said that it is one.
+fn is_ambiguous(content: &Json) -> bool {
+    match content {
+        Json::Null => true,
+        Json::Object(object) => object.len() == 1 && object.contains_key("Some"),
+        _ => false,
     }
 }
 
