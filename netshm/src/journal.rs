@@ -3,8 +3,8 @@
 //! An entry is written, then counted, then the word changes, each with a Release store: whoever finds the writer dead,
 //! or looks from another processor, sees an entry for every changed word. Storing 0 as the number of entries commits.
 
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicU64, fence};
 
 use crate::Result;
 use crate::layout::{LogAt, Place};
@@ -177,6 +177,8 @@ impl Journal {
         // The length sinks only now: if this process dies before, all is undone once more, to the same end.
         region.field(self.length).store(position, Release);
         steps::step();
+        // No entry is written over before that.
+        fence(Release);
         Ok(())
     }
 

@@ -33,9 +33,11 @@ impl<'a> Sequence<'a> {
     }
 
     /// Tells readers that a change begins. The caller has locked the stripe.
+    ///
+    /// Each change has an odd number of its own, even where the last one has been left odd.
     #[inline]
     pub(crate) fn begin_change(self) {
-        self.0.store(self.0.load(Relaxed) | 1, Relaxed);
+        self.0.store(self.0.load(Relaxed).wrapping_add(1) | 1, Release);
         steps::step();
         // SYNC POINT: sequence. No store of the change comes before the odd value; pairs with the fence in `holds`.
         fence(Release);

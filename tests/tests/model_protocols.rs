@@ -246,6 +246,93 @@ fn a_lock_goes_on_from_a_dead_owner() {
     }
 }
 
+/// A lock word that names a slot without an owner, over a sequence left odd: whoever claims that slot makes the sequence
+/// even, then frees the word. So no change of anybody is under way when the sequence becomes even, and each change has an
+/// odd number of its own.
+#[test]
+fn a_stale_word_is_freed_by_the_owner_of_its_slot() {
+    struct Stale {
+        lock: AtomicU32,
+        sequence: AtomicU64,
+        /// Who owns the slot that the word names.
+        owner: AtomicU32,
+        numbers: Mutex<Vec<u64>>,
+    }
+    impl Stale {
+        fn word(&self) -> LockWord<'_> {
+            LockWord(&self.lock)
+        }
+
+        /// What a process does that meets a stale word.
+        fn free(&self, process: u32) {
+            if self.owner.compare_exchange(0, process, SeqCst, Relaxed).is_err() {
+                return;
+            }
+            if self.word().load().owner() == Some(MORTAL) {
+                Sequence(&self.sequence).end_change();
+                let (Released::Quiet | Released::Sleepers) = self.word().release();
+            }
+            self.owner.store(0, Release);
+        }
+
+        fn change(&self) {
+            Sequence(&self.sequence).begin_change();
+            let number = self.sequence.load(Relaxed);
+            assert_eq!(number % 2, 1);
+            self.numbers.lock().unwrap().push(number);
+            thread::yield_now();
+            assert_eq!(self.sequence.load(Relaxed), number, "the sequence has moved under a change");
+            Sequence(&self.sequence).end_change();
+        }
+
+        fn live(&self, process: u32) {
+            for _ in 0..3 {
+                if self.word().try_take(OTHER + process) {
+                    self.change();
+                    let (Released::Quiet | Released::Sleepers) = self.word().release();
+                    return;
+                }
+                if self.word().load().owner() == Some(MORTAL) {
+                    self.free(process);
+                }
+                thread::yield_now();
+            }
+        }
+    }
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(|| {
+        let stale = Arc::new(Stale {
+            lock: AtomicU32::new(MORTAL + 1),
+            sequence: AtomicU64::new(5),
+            owner: AtomicU32::new(0),
+            numbers: Mutex::new(Vec::new()),
+        });
+        let other = {
+            let stale = stale.clone();
+            thread::spawn(move || stale.live(2))
+        };
+        stale.live(1);
+        other.join().unwrap();
+        let numbers = stale.numbers.lock().unwrap();
+        assert!(numbers.iter().all(|number| *number > 5));
+        assert!(numbers.len() < 2 || numbers[0] != numbers[1], "{numbers:?}");
+    });
+}
+
+/// A change that finds the sequence odd, with nobody there to make it even, takes another number.
+#[test]
+fn no_odd_number_is_used_twice() {
+    loom::model(|| {
+        for left in [4, 5, u64::MAX - 1, u64::MAX] {
+            let sequence = AtomicU64::new(left);
+            Sequence(&sequence).begin_change();
+            let number = sequence.load(Relaxed);
+            assert!(number % 2 == 1 && number != left, "{left}, {number}");
+        }
+    });
+}
+
 /// The kernel's part of a futex: sleeping if the word is as expected, and waking one sleeper.
 struct Kernel {
     /// How many sleep, and how many of them may wake up.

@@ -8,6 +8,7 @@ mod arrays;
 mod pairs;
 mod recovery;
 mod regrowth;
+mod remains;
 mod tables;
 mod words;
 

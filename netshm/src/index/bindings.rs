@@ -10,8 +10,8 @@ use crate::os::copy;
 use crate::store::Change;
 use crate::{Error, Result};
 
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Relaxed, Release};
+use std::sync::atomic::{AtomicU64, fence};
 
 /// Values up to so many words are changed in place, through the log, if their size stays.
 const IN_PLACE: usize = 16;
@@ -225,6 +225,8 @@ pub(crate) fn write_record(
     let region = change.target().region();
     let words = region.words(at, lengths.words())?;
     change.audit_unlogged(Place(at), lengths.words());
+    // Nothing is filled before the entries that preserve what tied the block to its list.
+    fence(Release);
     words[0].store(head.0, Relaxed);
     if lengths.is_long() {
         words[1].store(lengths.long_word(), Relaxed);

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Relaxed, Release};
+use std::sync::atomic::fence;
 
 use super::Store;
 use super::meta::KEPT_LOG;
@@ -251,7 +252,7 @@ impl<'a> Change<'a> {
     #[inline(always)]
     pub(super) fn commit(mut self) -> Result<()> {
         let is_plain = self.tx.deferred.is_empty() && self.tx.transit == 0;
-        if !is_plain && let Err(error) = self.apart().free_deferred() {
+        if !is_plain && let Err(error) = self.apart().free_or_postpone() {
             self.roll_back();
             return Err(error);
         }
@@ -273,15 +274,49 @@ impl<'a> Change<'a> {
         self.end(false);
     }
 
-    fn free_deferred(mut self) -> Result<()> {
-        for item in self.tx.take_deferred() {
-            match item {
-                Deferred::Record { stripe, at } => self.records(stripe).give_back(&mut self, at)?,
-                Deferred::Run { stripe, run } => self.records(stripe).release_run(&mut self, run)?,
-                Deferred::All { first: Some(first), .. } => self.release_chain(first)?,
-                Deferred::All { first: None, .. } => {}
+    /// Frees what was to be freed at the end, as part of the change. Where the object is too full for so long a log, the
+    /// change is committed first, and each item is freed by itself: removing must work in a full object. Who is killed
+    /// meanwhile leaves used memory that nothing refers to, until the object is repaired.
+    fn free_or_postpone(mut self) -> Result<()> {
+        let deferred = self.tx.take_deferred();
+        let position = self.position();
+        match deferred.iter().try_for_each(|item| self.free(*item)).and_then(|()| self.adopt()) {
+            Err(Error::Full { .. } | Error::NoSpace { .. }) => {
+                self.roll_back_to(position)?;
+                self.adopt()?;
+                self.free_each(&deferred);
+                Ok(())
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Commits the change, then frees items one after the other, each with a short log.
+    #[cold]
+    fn free_each(&mut self, deferred: &[Deferred]) {
+        for item in deferred {
+            self.tx.journal.commit(self.store.region());
+            // No entry is written over before that.
+            fence(Release);
+            self.tx.audit.clear();
+            if self.free(*item).is_err() && self.tx.journal.roll_back_to(self.store.region(), 0).is_err() {
+                // Damaged: what the change has done stays, and the rest is not freed.
+                return;
             }
         }
+    }
+
+    fn free(&mut self, item: Deferred) -> Result<()> {
+        match item {
+            Deferred::Record { stripe, at } => self.records(stripe).give_back(self, at),
+            Deferred::Run { stripe, run } => self.records(stripe).release_run(self, run),
+            Deferred::All { first: Some(first), .. } => self.release_chain(first),
+            Deferred::All { first: None, .. } => Ok(()),
+        }
+    }
+
+    /// Makes the runs taken those of their stripes.
+    fn adopt(&mut self) -> Result<()> {
         if self.tx.transit > 0 {
             self.store(self.store.geometry().slot(self.tx.slot).adopted(), 1)?;
         }
@@ -325,7 +360,7 @@ impl<'a> Change<'a> {
         if self.tx.journal.is_short() && self.store.is_settled(self.tx.slot) {
             return;
         }
-        let _ = self.store.trim_log(self.tx.slot, &self.tx.deadline, &self.tx.journal, KEPT_LOG);
+        let _ = self.store.trim_log(self.tx.slot, &self.tx.deadline, KEPT_LOG);
         let _ = self.store.settle(self.tx.slot, &self.tx.deadline);
     }
 
@@ -353,7 +388,8 @@ impl Memory for Change<'_> {
     #[inline]
     fn fresh(&mut self, place: Place, value: u64) -> Result<()> {
         self.audit_unlogged(place, 1);
-        self.store.region().word(place.0)?.store(value, Relaxed);
+        // Release: not before the entries that preserve what the word held.
+        self.store.region().word(place.0)?.store(value, Release);
         steps::step();
         Ok(())
     }
@@ -372,6 +408,8 @@ impl Supply for Change<'_> {
     fn take_run(&mut self, bytes: u64, content: Use, owner: u32) -> Result<RunAt> {
         let run = self.store.take_run(self.tx.slot, &self.tx.deadline, bytes, content, owner)?;
         self.tx.transit += 1;
+        // The run is filled only when it is known to be on its way.
+        fence(Release);
         Ok(run)
     }
 

@@ -249,9 +249,14 @@ impl Store {
         outcome
     }
 
-    /// Cuts a log back to at most `kept` entries or its first segment, the last segment first; the reserved one goes back
-    /// to where it belongs in any case.
-    pub(super) fn trim_log(&self, slot: u32, deadline: &Deadline, journal: &Journal, kept: u64) -> Result<()> {
+    /// Cuts a log back to its first segment if it has room for more than `kept` entries, the last segment first; the reserved
+    /// one goes back to where it belongs in any case.
+    ///
+    /// The chain is read anew: a former owner of the slot, who died, may have left more segments than this one knows.
+    pub(super) fn trim_log(&self, slot: u32, deadline: &Deadline, kept: u64) -> Result<()> {
+        let geometry = self.geometry();
+        let mut journal = Journal::new(geometry.slot(slot).log_len(), geometry.log(slot));
+        while journal.extend(self.region())? {}
         for (before, segment) in journal.further_segments() {
             let run = RunAt(segment.0 - RUN_HEADER);
             let reserved = self.region().word(run.use_word().0)?.load(std::sync::atomic::Ordering::Relaxed)

@@ -7,7 +7,6 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::Store;
 use crate::Result;
-use crate::journal::Journal;
 use crate::locking::Deadline;
 
 impl Store {
@@ -33,12 +32,9 @@ impl Store {
         if !self.claim_slot(slot, self.number()?) {
             return Ok(());
         }
-        let geometry = self.geometry();
         let outcome = self.undo_slot(slot).and_then(|()| {
             self.settle(slot, deadline)?;
-            let mut journal = Journal::new(geometry.slot(slot).log_len(), geometry.log(slot));
-            while journal.extend(self.region())? {}
-            self.trim_log(slot, deadline, &journal, 0)
+            self.trim_log(slot, deadline, 0)
         });
         self.give_slot_back(slot);
         outcome

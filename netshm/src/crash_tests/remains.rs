@@ -1,0 +1,87 @@
+//! What dead writers leave is used again, by whoever comes after them, whatever that one knows of it.
+
+use std::fs;
+
+use super::{Copy, STOPPED};
+use crate::os::fork::tests::status_of_child;
+use crate::os::steps;
+use crate::{HashTable, Result, Shm};
+
+type Pairs = HashTable<u64, u64>;
+
+/// Few slots, so that the next writer has the slot of the dead one.
+fn open(shm: Shm, slots: u32) -> Result<Pairs> {
+    Pairs::options().stripes(4).slots(slots).init(1).max_size(1 << 28).manage(shm)
+}
+
+/// A change of so many rows, for which the log needs about eight entries each. The content stays what it is.
+fn change(table: &Pairs, rows: u64) -> Result<()> {
+    table.group(|| {
+        (0..rows).try_for_each(|key| table.remove(&key).map(drop))?;
+        (0..rows).try_for_each(|key| table.add(&key, &key))
+    })
+}
+
+/// The next owner of a slot needs fewer segments of the log than the dead one, but so many that it cuts the log.
+#[test]
+fn a_longer_log() {
+    let copy = Copy::new();
+    let table = open(copy.open(), 1).unwrap();
+    table.group(|| (0..2000).try_for_each(|key| table.add(&key, &key))).unwrap();
+    let before = table.check().unwrap();
+    drop(table);
+    let status = status_of_child(|| {
+        let Ok(table) = open(copy.open(), 1) else { return 2 };
+        let _ = table.group(|| {
+            (0..2000).try_for_each(|key| table.remove(&key).map(drop))?;
+            (0..2000).try_for_each(|key| table.add(&key, &key))?;
+            steps::stop_after(Some(0));
+            table.remove(&0).map(drop)
+        });
+        3
+    });
+    assert_eq!(status, STOPPED);
+    let table = open(copy.open(), 1).unwrap();
+    change(&table, 500).unwrap();
+    let after = table.check().unwrap();
+    assert!(after.is_clean(), "{after}");
+    assert_eq!((after.keys, after.lost), (before.keys, before.lost));
+}
+
+/// However many writers die, of changes of whatever length, nothing is lost.
+#[test]
+fn many_deaths() {
+    const ROWS: u64 = 1200;
+    let copy = Copy::new();
+    let table = open(copy.open(), 3).unwrap();
+    table.group(|| (0..ROWS).try_for_each(|key| table.add(&key, &key))).unwrap();
+    drop(table);
+    let mut random = 7u64;
+    let mut size = 0;
+    for death in 0..120 {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let rows = [20, 300, 700, ROWS][(random >> 40) as usize % 4];
+        let step = (random >> 33) % (rows * 26);
+        let status = status_of_child(|| {
+            let Ok(table) = open(copy.open(), 3) else { return 2 };
+            steps::stop_after(Some(step));
+            let outcome = change(&table, rows);
+            steps::stop_after(None);
+            if outcome.is_ok() { 0 } else { 3 }
+        });
+        assert!(matches!(status, 0 | STOPPED), "death {death}: {status}");
+        if death % 10 == 9 {
+            let table = open(copy.open(), 3).unwrap();
+            let report = table.check().unwrap();
+            assert!(report.is_clean(), "after {death} deaths: {report}");
+            assert_eq!(report.keys, ROWS);
+            drop(table);
+        }
+        if death == 40 {
+            size = fs::metadata(&copy.0).unwrap().len();
+        }
+    }
+    // Room for the log of each slot, at its longest.
+    let end = fs::metadata(&copy.0).unwrap().len();
+    assert!(end <= size + 3 * (1 << 19), "{end} bytes, {size} after the first deaths");
+}
