@@ -10,6 +10,7 @@ use crate::index::bindings::{Key, Payload};
 use crate::layout::{DENSE, MAX_VALUE};
 use crate::os::copy;
 use crate::region::Doubt;
+use crate::shm::TypeClaim;
 use crate::store::create::{self, Agreement, Relate, Spec};
 use crate::store::group;
 use crate::store::read::View;
@@ -31,6 +32,8 @@ pub(crate) struct Handle {
     pub(crate) shm: Shm,
     pub(crate) limits: Limits,
     outdated: Outdated,
+    /// Keeps programs that know another type from changing the stored one.
+    claim: TypeClaim,
 }
 
 /// Whether the stored schema is older than the type of the handle, and what it becomes before the first change.
@@ -40,24 +43,14 @@ struct Outdated {
     relation: Relate,
 }
 
-impl Drop for Handle {
-    fn drop(&mut self) {
-        if !self.outdated.is.load(Relaxed) {
-            self.store.handles_of_stored_type.fetch_sub(1, Relaxed);
-        }
-    }
-}
-
 impl Handle {
     /// Opens an object. What may have been damaged since it was in use last is checked first.
     pub(crate) fn open(shm: Shm, spec: &Spec<'_>, limits: Limits, contents: Contents<'_>) -> Result<Handle> {
-        let (store, agreement) = create::open(shm.object(), spec, limits, &|store| check::damage(store, contents))?;
+        let damage = |store: &Store| check::damage(store, contents);
+        let (store, agreement, claim) = create::open(shm.object(), spec, limits, &damage)?;
         let is = AtomicBool::new(agreement == Agreement::Older);
-        if agreement == Agreement::Same {
-            store.handles_of_stored_type.fetch_add(1, Relaxed);
-        }
         let outdated = Outdated { is, schema: spec.schema.clone(), relation: spec.relation.clone() };
-        Ok(Handle { store, shm, limits, outdated })
+        Ok(Handle { store, shm, limits, outdated, claim })
     }
 
     /// A change: part of this thread's group on the object, or a whole of its own.
@@ -91,14 +84,12 @@ impl Handle {
         if self.store.region().object().read_only() {
             return Err(Error::ReadOnly { object: self.store.name(), wanted });
         }
-        if self.store.upgrade_schema(self.limits, &self.outdated.relation)?.is_none() {
+        if self.store.upgrade_schema(self.limits, &self.outdated.relation, &self.claim)?.is_none() {
             let (stored, expected) = (self.store.schema()?, self.outdated.schema.clone());
             let difference = crate::data::first_difference(&stored, &expected);
             return Err(Error::SchemaMismatch { object: self.store.name(), stored, expected, difference });
         }
-        if self.outdated.is.swap(false, Relaxed) {
-            self.store.handles_of_stored_type.fetch_add(1, Relaxed);
-        }
+        self.outdated.is.store(false, Relaxed);
         Ok(())
     }
 

@@ -53,6 +53,22 @@ mod second {
     }
 }
 
+mod third {
+    use super::ShmData;
+
+    #[derive(ShmData, Debug, PartialEq, Clone)]
+    pub(super) struct Session {
+        pub(super) user: u64,
+        pub(super) name: String,
+        #[shm(default)]
+        pub(super) hits: u32,
+        #[shm(default = "en".to_owned())]
+        pub(super) language: String,
+        #[shm(default)]
+        pub(super) admin: bool,
+    }
+}
+
 fn open<V: ShmData>(object: &Scratch) -> Result<HashTable<String, V>> {
     HashTable::manage(object.open(), Locking::Futex)
 }
@@ -166,10 +182,89 @@ fn nobody_with_the_old_type_may_have_the_object_open() {
 }
 
 #[test]
+fn programs_of_the_new_type_do_not_stand_in_each_others_way() {
+    let object = Scratch::posix("evolution-together");
+    let old = open::<first::Session>(&object).unwrap();
+    old.add("a", &old_session()).unwrap();
+    let new = open::<second::Session>(&object).unwrap();
+    let mut children: Vec<_> = (0..2).map(|_| Child::start("write", &[&object.name().to_string()])).collect();
+    for child in &children {
+        assert_eq!(child.line().as_deref(), Some("refused"));
+    }
+    assert!(matches!(new.add("b", &new_session(1, "fr")), Err(Error::InUse { .. })));
+    // From now on everybody knows the new type.
+    drop(old);
+    for child in &children {
+        assert_eq!(child.line().as_deref(), Some("written"));
+    }
+    new.add("b", &new_session(1, "fr")).unwrap();
+    assert_eq!(new.find("b").unwrap(), Some(new_session(1, "fr")));
+    children.clear();
+    assert!(matches!(open::<first::Session>(&object), Err(Error::SchemaMismatch { .. })));
+}
+
+#[test]
+fn an_older_type_does_not_take_the_place_of_a_newer_one() {
+    let object = Scratch::posix("evolution-back");
+    let old = open::<first::Session>(&object).unwrap();
+    old.add("a", &old_session()).unwrap();
+    drop(old);
+    let third = open::<third::Session>(&object).unwrap();
+    let newest = third::Session { user: 7, name: "Ada".to_owned(), hits: 1, language: "fr".to_owned(), admin: true };
+    // It only reads, but what the third type writes it would not understand.
+    let second = open::<second::Session>(&object).unwrap();
+    assert_eq!(second.find("a").unwrap(), Some(new_session(0, "en")));
+    assert!(matches!(third.add("b", &newest), Err(Error::InUse { .. })));
+    drop(second);
+    third.add("b", &newest).unwrap();
+    assert!(matches!(open::<second::Session>(&object), Err(Error::SchemaMismatch { .. })));
+    assert_eq!(third.find("b").unwrap(), Some(newest));
+    assert!(third.check().unwrap().is_clean());
+}
+
+#[test]
+fn the_type_is_extended_inside_a_group_that_has_the_only_slot() {
+    for locking in [Locking::None, Locking::Record, Locking::Futex] {
+        let object = Scratch::posix("evolution-slot");
+        let options = || HashTable::<String, first::Session>::options().locking(locking).slots(1).stripes(1);
+        options().manage(object.open()).unwrap().add("a", &old_session()).unwrap();
+        let child = Child::start("group", &[&object.name().to_string()]);
+        assert_eq!(child.line().as_deref(), Some("extended"));
+        child.succeed();
+        let new = HashTable::<String, second::Session>::manage(object.open(), locking).unwrap();
+        assert_eq!(new.find("a").unwrap(), Some(new_session(1, "fr")));
+        assert!(new.check().unwrap().is_clean());
+    }
+}
+
+#[test]
 #[ignore = "runs in the children of the other tests"]
 fn child() {
-    let Some((_, arguments)) = part() else { return };
+    let Some((part, arguments)) = part() else { return };
     let shm = Shm::open(&arguments[0].parse().unwrap()).unwrap();
+    if part == "write" {
+        let tab: HashTable<String, second::Session> = HashTable::manage(shm, Locking::Futex).unwrap();
+        let write = || tab.replace(&std::process::id().to_string(), &new_session(2, "de"));
+        assert!(matches!(write(), Err(Error::InUse { .. })));
+        println!("> refused");
+        while write().is_err() {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        println!("> written");
+        // It keeps the object open.
+        std::thread::sleep(std::time::Duration::from_secs(60));
+        return;
+    }
+    if part == "group" {
+        let tab: HashTable<String, second::Session> = HashTable::options().manage(shm).unwrap();
+        tab.group(|| {
+            tab.find("a")?;
+            tab.replace("a", &new_session(1, "fr"))
+        })
+        .unwrap();
+        println!("> extended");
+        return;
+    }
     let tab: HashTable<String, first::Session> = HashTable::manage(shm, Locking::Futex).unwrap();
     println!("> open");
     loop {

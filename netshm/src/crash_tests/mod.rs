@@ -9,6 +9,7 @@ mod pairs;
 mod recovery;
 mod regrowth;
 mod remains;
+mod schema;
 mod tables;
 mod words;
 

@@ -24,6 +24,11 @@ pub(crate) mod bytes {
     pub(crate) const PROCESS: u64 = BASE + (1 << 32);
     /// Record: stripe `s` is the byte `STRIPE + s`.
     pub(crate) const STRIPE: u64 = BASE + (1 << 40);
+    /// OFD: shared by everybody who has the object open as a certain type. There are so many that two types have different
+    /// bytes, by their hashes.
+    pub(crate) const TYPE: u64 = BASE + (1 << 50);
+    /// How many bytes there are for types.
+    pub(crate) const TYPES: u64 = 1 << 48;
 }
 
 /// Whether a lock lets others in.
@@ -87,7 +92,12 @@ pub(crate) fn ofd_unlock_all(fd: BorrowedFd<'_>) -> io::Result<()> {
 
 /// Whether anybody but this description holds a lock, of either kind, on the byte. Any descriptor may ask.
 pub(crate) fn ofd_held_elsewhere(fd: BorrowedFd<'_>, start: u64) -> io::Result<bool> {
-    let mut range = range(libc::F_WRLCK, start, 1);
+    ofd_any_held_elsewhere(fd, start, 1)
+}
+
+/// The same for any of `len` bytes.
+pub(crate) fn ofd_any_held_elsewhere(fd: BorrowedFd<'_>, start: u64, len: u64) -> io::Result<bool> {
+    let mut range = range(libc::F_WRLCK, start, len);
     control(fd, libc::F_OFD_GETLK, &mut range)?;
     Ok(i32::from(range.l_type) != libc::F_UNLCK)
 }

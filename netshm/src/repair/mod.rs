@@ -102,7 +102,7 @@ pub fn repair(name: &ShmName) -> Result<Repair> {
             recreate: false,
         },
     };
-    let (store, _) = create::open(fresh.object(), &spec, Limits::default(), &|_| Ok(None))?;
+    let (store, ..) = create::open(fresh.object(), &spec, Limits::default(), &|_| Ok(None))?;
     let mut salvage = salvage::Salvage::new(&alone.store, &store, &types);
     match alone.header.kind {
         Kind::Array => salvage.array(elements, &default)?,

@@ -7,9 +7,11 @@ mod options;
 mod registry;
 #[cfg(test)]
 mod tests;
+mod types;
 mod unique;
 
 pub(crate) use claims::Claim;
 pub use descriptor::Shm;
 pub(crate) use object::Object;
 pub use options::ShmOptions;
+pub(crate) use types::TypeClaim;

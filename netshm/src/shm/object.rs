@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 
 use super::claims::Claims;
 use super::registry::{self, Access};
+use super::types::Types;
 use crate::error::{Error, Result};
 use crate::name::ShmName;
 use crate::os::file::Identity;
@@ -43,6 +44,7 @@ pub(crate) struct Object {
     descriptors: Option<Descriptors>,
     attachment: Mutex<Option<Weak<dyn Any + Send + Sync>>>,
     pub(super) claims: Claims,
+    pub(super) types: Types,
     manage: Arc<Mutex<()>>,
 }
 
@@ -62,6 +64,7 @@ impl Object {
             descriptors: Some(descriptors),
             attachment: Mutex::new(None),
             claims: Claims::default(),
+            types: Types::default(),
             manage,
         }
     }

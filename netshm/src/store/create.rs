@@ -2,13 +2,12 @@
 
 mod header;
 
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 pub(crate) use header::Header;
 
-use super::{Limits, Store};
+use super::{Limits, Store, group};
 use crate::data::{Relation, hash_text};
 use crate::events;
 use crate::layout::bucket::Form;
@@ -18,7 +17,7 @@ use crate::locking::{Awaited, Deadline, Wait};
 use crate::os::file;
 use crate::os::lock::{self, Outcome, bytes};
 use crate::region::{Region, no_space};
-use crate::shm::{Claim, Object};
+use crate::shm::{Claim, Object, TypeClaim};
 use crate::{Error, Locking, Result};
 
 /// What the caller takes the object for.
@@ -139,13 +138,13 @@ impl Shape {
 /// Returns where a check of the whole object finds damage, if anywhere.
 pub(crate) type Damage<'a> = &'a dyn Fn(&Store) -> Result<Option<u64>>;
 
-/// The store of an object, the one that this process has already or a new one, and how its type agrees.
+/// The store of an object, the one that this process has already or a new one, how its type agrees, and what keeps that so.
 pub(crate) fn open(
     object: &Arc<Object>,
     spec: &Spec<'_>,
     limits: Limits,
     damage: Damage<'_>,
-) -> Result<(Arc<Store>, Agreement)> {
+) -> Result<(Arc<Store>, Agreement, TypeClaim)> {
     object.check_fork()?;
     let deadline = limits.deadline();
     let _alone = manage_guard(object, &deadline)?;
@@ -153,18 +152,25 @@ pub(crate) fn open(
     let attached = attached.and_then(|any| any.downcast::<Store>().ok());
     Ok(match attached {
         Some(store) => {
+            let (claim, _init) = match TypeClaim::again(object, spec.schema_hash) {
+                Some(claim) => (claim, None),
+                None => {
+                    let init = Initialising::lock(object, deadline)?;
+                    (init.claim_type(spec)?, Some(init))
+                }
+            };
             let header = Header::read(object)?;
             if spec.shape.recreate && !header.is_like(object, spec)? {
                 return Err(Error::InUse { object: object.name().clone(), wanted: "recreate it with another layout" });
             }
-            (store, header.check(object, spec)?)
+            (store, header.check(object, spec)?, claim)
         }
         None => {
-            let (store, agreement) = Initialising::lock(object, deadline)?.open(spec, damage)?;
+            let (store, agreement, claim) = Initialising::lock(object, deadline)?.open(spec, damage)?;
             let store = Arc::new(store);
             let any: Arc<dyn std::any::Any + Send + Sync> = store.clone();
             *object.attachment().lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::downgrade(&any));
-            (store, agreement)
+            (store, agreement, claim)
         }
     })
 }
@@ -219,7 +225,7 @@ impl<'a> Initialising<'a> {
         Ok(Initialising { object, deadline })
     }
 
-    fn open(self, spec: &Spec<'_>, damage: Damage<'_>) -> Result<(Store, Agreement)> {
+    fn open(self, spec: &Spec<'_>, damage: Damage<'_>) -> Result<(Store, Agreement, TypeClaim)> {
         let object = self.object;
         // Before the content is looked at: who truncates the object has it alone for that moment.
         let claim = self.share_use()?;
@@ -243,13 +249,16 @@ impl<'a> Initialising<'a> {
             }
         }
         let header = Header::read(object)?;
-        let agreement = header.check(object, spec)?;
         let region = Region::map(object.clone(), header.geometry)?;
         let store = Store::new(region, claim, header.kind, header.locking, header.seed);
         events::opened(object.name(), header.locking, object.read_only());
         if !object.read_only() {
             store.recover_or_reset()?;
         }
+        // Only now: what a dead process has left half written is undone. (Through a read-only descriptor, what was
+        // committed is looked up.)
+        let type_claim = self.claim_type(spec)?;
+        let agreement = header.check(object, spec)?;
         store.settle_in(known_to_be_sound, damage)?;
         if alone {
             store.claim.admit_others().map_err(|source| self.io("share it", source))?;
@@ -261,7 +270,11 @@ impl<'a> Initialising<'a> {
                 Err(error) => return Err(error),
             }
         }
-        Ok((store, agreement))
+        Ok((store, agreement, type_claim))
+    }
+
+    fn claim_type(&self, spec: &Spec<'_>) -> Result<TypeClaim> {
+        TypeClaim::new(self.object, spec.schema_hash).map_err(|source| self.io("note its type", source))
     }
 
     /// Makes sure that nobody else has the object mapped.
@@ -408,34 +421,29 @@ impl Drop for Initialising<'_> {
 impl Store {
     /// Text of the stored schema.
     pub(crate) fn schema(&self) -> Result<String> {
-        let (place, length) = (self.field(at::SCHEMA_AT).load(Relaxed), self.field(at::SCHEMA_LEN).load(Relaxed));
-        header::schema_text(self.region().object(), place, length)
+        header::schema(self.region().object(), self.geometry()).map(|(text, _)| text)
     }
 
-    /// Replaces the stored schema by one that extends it. No program that knows only the older one may have the object
-    /// open: neither another process, nor a handle in this one. `None` if what is stored now is no older version.
-    pub(crate) fn upgrade_schema(&self, limits: Limits, relation: &Relate) -> Result<Option<()>> {
-        let object = self.region().object();
+    /// Replaces the stored schema by one that extends it, so that a handle of that type can write. Nobody may have the object
+    /// open as another type, which may not know what is written then. `None` if what is stored now is no older version.
+    pub(crate) fn upgrade_schema(&self, limits: Limits, relation: &Relate, claim: &TypeClaim) -> Result<Option<()>> {
         let deadline = limits.deadline();
-        let _alone = manage_guard(object, &deadline)?;
-        let in_use =
-            || Error::InUse { object: self.name(), wanted: "extend its schema, which older programs do not know" };
-        if let Some(Relation::Same) = relation(&self.schema()?) {
-            return Ok(Some(()));
-        }
-        if self.handles_of_stored_type.load(Relaxed) > 0 {
-            return Err(in_use());
-        }
         let io = |source| Error::Io { object: self.name(), doing: "look who uses it", source };
-        if !self.claim.exclude_others().map_err(io)? {
-            return Err(in_use());
-        }
-        // Another process may have been faster.
-        let outcome = self.schema().and_then(|stored| match relation(&stored) {
-            None => Ok(None),
-            Some(Relation::Same) => Ok(Some(())),
-            Some(Relation::Older(newer)) => self.write_schema(&deadline, &newer, hash_text(&newer)).map(Some),
-        });
-        self.claim.admit_others().map_err(io).and(outcome)
+        // The slot comes first: who has one may wait for others to open the object, but nobody who opens it waits for one.
+        group::with_slot(self, &deadline, |slot| {
+            let object = self.region().object();
+            let _alone = manage_guard(object, &deadline)?;
+            lock_init(object, &deadline)?;
+            let _init = Initialising { object, deadline: Deadline::none() };
+            match relation(&self.schema()?) {
+                None => Ok(None),
+                Some(Relation::Same) => Ok(Some(())),
+                Some(Relation::Older(_)) if claim.has_company().map_err(io)? => Err(Error::InUse {
+                    object: self.name(),
+                    wanted: "extend its schema, which programs do not know that have it open as another type",
+                }),
+                Some(Relation::Older(newer)) => self.write_schema(slot, &deadline, &newer, hash_text(&newer)).map(Some),
+            }
+        })
     }
 }

@@ -178,6 +178,21 @@ pub(super) fn in_group<R>(store: &Store, part: impl FnOnce(&mut Change<'_>) -> R
     current(store).map(|group| group.with(store, part))
 }
 
+/// Runs `work` with a slot: that of this thread's open group on the store, or one of its own for as long as it takes.
+pub(super) fn with_slot<R>(store: &Store, deadline: &Deadline, work: impl FnOnce(u32) -> Result<R>) -> Result<R> {
+    let Some(group) = current(store) else {
+        let slot = store.take_slot(deadline)?;
+        let outcome = work(slot);
+        store.give_slot_back(slot);
+        return outcome;
+    };
+    group.check_doomed(store)?;
+    let Ok(slot) = group.tx.try_borrow().map(|tx| tx.slot) else {
+        return Err(Error::Iterating { object: store.name() });
+    };
+    work(slot)
+}
+
 /// Enters a group into those of the thread.
 fn push(group: Rc<Group>) {
     GROUPS.with_borrow_mut(|groups| groups.push(group));

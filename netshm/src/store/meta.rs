@@ -210,16 +210,16 @@ impl Store {
         Ok(segment)
     }
 
-    /// Stores the text of a schema in place of the present one.
-    pub(super) fn write_schema(&self, deadline: &Deadline, schema: &str, hash: u64) -> Result<()> {
-        let slot = self.take_slot(deadline)?;
-        let outcome = self.note_dirty().and_then(|()| {
+    /// Stores the text of a schema in place of the present one, on behalf of a slot.
+    pub(super) fn write_schema(&self, slot: u32, deadline: &Deadline, schema: &str, hash: u64) -> Result<()> {
+        self.note_dirty().and_then(|()| {
             self.meta(slot, deadline, |meta| {
                 let runs = Runs::of(self.geometry());
                 let run = runs.take(meta, schema.len() as u64, Use::Schema, 0)?;
                 let words = self.region().words(run.content(), (schema.len() as u64).div_ceil(8))?;
                 meta.audit.store_unlogged(self, &meta.journal, run.content(), words.len() as u64);
                 crate::os::copy::store_bytes(words, schema.as_bytes());
+                steps::step();
                 let old = meta.load(SCHEMA_AT)?;
                 if old >= self.geometry().data_start() {
                     runs.give_back(meta, RunAt(old.wrapping_sub(RUN_HEADER)))?;
@@ -228,9 +228,7 @@ impl Store {
                 meta.store(SCHEMA_LEN, schema.len() as u64)?;
                 meta.store(SCHEMA_HASH, hash)
             })
-        });
-        self.give_slot_back(slot);
-        outcome
+        })
     }
 
     /// Sets a log segment apart for the change that empties a full object: with the first segment of a slot, it holds
@@ -240,7 +238,9 @@ impl Store {
             return Ok(());
         }
         let entries = u64::from(self.geometry().stripes) * CLEAR_ENTRIES;
-        let slot = self.take_slot(deadline)?;
+        // Who opens the object waits for no slot: the groups that have them all may be waiting for it to be open. It is
+        // created by somebody who has it alone.
+        let Some(slot) = self.try_slot(deadline)? else { return Ok(()) };
         let outcome = self.meta(slot, deadline, |meta| {
             let segment = self.take_segment(meta, LogAt::bytes_for(entries), RESERVED)?;
             meta.store(RESERVE, segment.0)

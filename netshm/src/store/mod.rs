@@ -53,8 +53,6 @@ pub(crate) struct Store {
     /// Bits of a hash that choose the stripe: how many, and as a mask.
     stripe_bits: u32,
     stripe_mask: u32,
-    /// Handles in this process that know exactly the stored type.
-    pub(crate) handles_of_stored_type: AtomicU64,
     /// The fork generation that the object was opened in.
     generation: Generation,
     /// Tells stores apart in caches of threads; never used twice in a process.
@@ -78,7 +76,6 @@ impl Store {
             claim,
             recoveries: Recoveries::default(),
             secrets: RapidSecrets::seed(seed),
-            handles_of_stored_type: AtomicU64::new(0),
             id: NEXT_ID.fetch_add(1, Relaxed),
         }
     }

@@ -29,6 +29,18 @@ impl Store {
         Ok(slot)
     }
 
+    /// Takes a slot if one is free.
+    pub(super) fn try_slot(&self, deadline: &Deadline) -> Result<Option<u32>> {
+        let number = self.number()?;
+        let Some(slot) = (0..self.geometry().slots).find(|slot| self.claim_slot(*slot, number)) else {
+            return Ok(None);
+        };
+        if !self.is_settled(slot) {
+            self.settle_foreign(slot, deadline)?;
+        }
+        Ok(Some(slot))
+    }
+
     /// Whether nothing is left to be done for the slot.
     #[inline]
     pub(super) fn is_settled(&self, slot: u32) -> bool {

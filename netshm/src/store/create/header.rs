@@ -6,13 +6,15 @@ use super::{Agreement, Spec};
 use crate::data::Relation;
 use crate::layout::bucket::Form;
 use crate::layout::header::{self as at, Kind};
-use crate::layout::{DENSE, Dimensions, Geometry, MAX_OBJECT, Place};
+use crate::layout::{DENSE, Dimensions, Geometry, LogAt, MAX_OBJECT, Place};
 use crate::os::file;
 use crate::shm::Object;
 use crate::{Error, Locking, Result};
 
 /// The longest schema text that is read, in bytes.
 const MOST_SCHEMA: u64 = 1 << 24;
+/// How often it is read while others undo a change to it.
+const READINGS: u32 = 100;
 
 /// What to do with objects of formats that are no longer read.
 const CARRY_OVER: &str = "no release wrote that format: write the data out with the program that made the object, and add them to a \
@@ -60,8 +62,51 @@ fn size(object: &Arc<Object>) -> Result<u64> {
     })
 }
 
+/// Words that the log of the run heap tells of: where they are, and what they held before.
+type Undone = Vec<[u64; 2]>;
+
+/// The words that a meta change under way has changed: by a process that is dead, or in between.
+fn undone(object: &Arc<Object>, geometry: &Geometry) -> Result<Undone> {
+    const FIRST: usize = LogAt::FIRST_CAPACITY as usize;
+    let [entries] = words(object, geometry.stripe(geometry.meta()).top_end())?;
+    let log: [u64; FIRST * 2] = words(object, geometry.log(geometry.slots).entry(0))?;
+    Ok(log.as_chunks().0[..FIRST.min(entries as usize)].to_vec())
+}
+
+/// Makes bytes read from `place` what they were before the change. The oldest entry for a word counts.
+fn undo(undone: &Undone, place: u64, bytes: &mut [u8]) {
+    for [word, old] in undone.iter().rev() {
+        let Some(start) = word.checked_sub(place).filter(|start| *start < bytes.len() as u64) else { continue };
+        let tail = &mut bytes[start as usize..];
+        let length = tail.len().min(8);
+        tail[..length].copy_from_slice(&old.to_ne_bytes()[..length]);
+    }
+}
+
+/// The text of the schema and its hash, as they were last committed. Nobody but a dead process, or one that recovers it, may
+/// be changing them.
+pub(super) fn schema(object: &Arc<Object>, geometry: &Geometry) -> Result<(String, u64)> {
+    for _ in 0..READINGS {
+        let before = undone(object, geometry)?;
+        let mut at: [u64; 3] = words(object, at::SCHEMA_AT)?;
+        undo(&before, at::SCHEMA_AT.0, bytemuck::cast_slice_mut(&mut at));
+        let [place, length, hash] = at;
+        let text = schema_text(object, &before, place, length);
+        let concerns = |[word, _]: &[u64; 2]| {
+            (at::SCHEMA_AT.0..at::SCHEMA_AT.0 + 24).contains(word)
+                || word.checked_sub(place).is_some_and(|at| at < length)
+        };
+        let concerning = |undone: Undone| undone.into_iter().filter(concerns).collect::<Undone>();
+        // Others may have undone it meanwhile.
+        if concerning(before) == concerning(undone(object, geometry)?) {
+            return Ok((text?, hash));
+        }
+    }
+    Err(corrupt(object, at::SCHEMA_AT.0, "the schema changes all the time"))
+}
+
 /// Reads the text of a schema.
-pub(super) fn schema_text(object: &Arc<Object>, place: u64, length: u64) -> Result<String> {
+fn schema_text(object: &Arc<Object>, undone: &Undone, place: u64, length: u64) -> Result<String> {
     if length > MOST_SCHEMA || place.checked_add(length).is_none_or(|end| end > MAX_OBJECT) {
         return Err(corrupt(object, at::SCHEMA_AT.0, "the schema is out of range"));
     }
@@ -72,6 +117,7 @@ pub(super) fn schema_text(object: &Arc<Object>, place: u64, length: u64) -> Resu
         source,
     })?;
     text.truncate(read);
+    undo(undone, place, &mut text);
     String::from_utf8(text).map_err(|_| corrupt(object, place, "the schema is no text"))
 }
 
@@ -209,6 +255,7 @@ impl Header {
             && dimensions.stripes.is_power_of_two()
             && dimensions.stripes <= 1 << 16
             && (1..=1 << 15).contains(&dimensions.slots)
+            && (1..=1 << 40).contains(&init)
             && max_size <= MAX_OBJECT
             && schema_bytes <= MOST_SCHEMA + 64
             && default_words <= crate::layout::MAX_VALUE / 8
@@ -227,8 +274,7 @@ impl Header {
         if requested != self.locking && !object.read_only() {
             return Err(Error::LockingMismatch { object: object.name().clone(), stored: self.locking, requested });
         }
-        let [_, _, hash] = words(object, at::SCHEMA_AT)?;
-        let stored = self.schema(object)?;
+        let (stored, hash) = schema(object, &self.geometry)?;
         let mismatch = |stored: String, expected: String, difference: String| {
             Err(Error::SchemaMismatch { object: object.name().clone(), stored, expected, difference })
         };
@@ -264,8 +310,7 @@ impl Header {
 
     /// Text of the stored schema.
     pub(super) fn schema(&self, object: &Arc<Object>) -> Result<String> {
-        let [place, length] = words(object, at::SCHEMA_AT)?;
-        schema_text(object, place, length)
+        schema(object, &self.geometry).map(|(text, _)| text)
     }
 
     /// Words of the stored default value.

@@ -1,0 +1,105 @@
+//! Extending the stored schema, stopped after every store.
+
+use std::fs;
+
+use super::{Case, Copy, METHODS};
+use crate::{Error, HashTable, Locking, Result, Shm, ShmData};
+
+#[derive(ShmData, Clone, Debug, PartialEq)]
+#[shm(crate = crate, rename = "Row")]
+struct First {
+    a: u64,
+}
+
+#[derive(ShmData, Clone, Debug, PartialEq)]
+#[shm(crate = crate, rename = "Row")]
+struct Second {
+    a: u64,
+    #[shm(default)]
+    b: u64,
+}
+
+#[derive(ShmData, Clone, Debug, PartialEq)]
+#[shm(crate = crate, rename = "Row")]
+struct Third {
+    a: u64,
+    #[shm(default)]
+    b: u64,
+    #[shm(default)]
+    long_enough_for_the_text_to_fill_its_run_up_to_the_end: Vec<Option<(u64, i64, String)>>,
+}
+
+type Rows<V> = HashTable<u64, V>;
+
+fn open<V: ShmData>(shm: Shm, locking: Locking) -> Result<Rows<V>> {
+    Rows::options().locking(locking).stripes(1).slots(2).init(1).max_size(1 << 26).manage(shm)
+}
+
+fn dump<V: ShmData>(table: &Rows<V>) -> Result<Vec<(u64, V)>> {
+    let mut all = table.scan().collect::<Result<Vec<_>>>()?;
+    all.sort_by_key(|(key, _)| *key);
+    Ok(all)
+}
+
+/// Programs of the type `Old` and of the type `New`, which extends it, find what the death of one of the latter leaves.
+fn extend<Old: ShmData, New: ShmData + PartialEq + std::fmt::Debug>(
+    prepared: &[u8],
+    locking: Locking,
+    new: &New,
+) -> Vec<u8> {
+    let open_new = |shm| open::<New>(shm, locking);
+    let case = Case {
+        name: format!("extend the schema, {locking}"),
+        open: &open_new,
+        prepare: &|_| Ok(()),
+        act: &|table: &Rows<New>| table.replace(&3, new),
+        dump: &dump::<New>,
+        check: &Rows::<New>::check,
+    };
+    let both = case.both(prepared);
+    for step in 0.. {
+        let copy = Copy::new();
+        let stopped = case.stopped(prepared, &copy, step);
+        let left = fs::read(&copy.0).unwrap();
+        // What can be learnt without recovering anything is what was committed.
+        let name = crate::ShmName::file(&copy.0).unwrap();
+        let read_only = || Shm::options().read_only(true).open(&name).unwrap();
+        let described = read_only().describe().unwrap_or_else(|error| panic!("{}, step {step}: {error}", case.name));
+        assert!(open::<New>(read_only(), locking).is_ok(), "{}, step {step}: {}", case.name, described.schema);
+        assert_eq!(fs::read(&copy.0).unwrap(), left);
+        // The older program goes on, or is told.
+        let as_before = match open::<Old>(copy.open(), locking) {
+            Ok(table) => {
+                assert!(table.check().unwrap().is_clean());
+                true
+            }
+            Err(Error::SchemaMismatch { .. }) => false,
+            Err(error) => panic!("{}, step {step}: {error}", case.name),
+        };
+        assert_eq!(copy.open().describe().unwrap().schema, described.schema);
+        assert_eq!(open::<Old>(read_only(), locking).is_ok(), as_before, "{}, step {step}", case.name);
+        // And the newer one, which finds it first.
+        fs::write(&copy.0, &left).unwrap();
+        case.found(&copy, &both, step);
+        if !stopped {
+            assert!(!as_before && step > 20);
+            return left;
+        }
+    }
+    unreachable!("the operation ends some time")
+}
+
+#[test]
+fn extending_the_schema() {
+    for locking in METHODS {
+        let copy = Copy::new();
+        let table = open::<First>(copy.open(), locking).unwrap();
+        (0..9).try_for_each(|key| table.add(&key, &First { a: key })).unwrap();
+        drop(table);
+        let first = fs::read(&copy.0).unwrap();
+        let second = extend::<First, Second>(&first, locking, &Second { a: 3, b: 4 });
+        // The second time the run of the older text is given back.
+        let new = Third { a: 3, b: 4, long_enough_for_the_text_to_fill_its_run_up_to_the_end: vec![None] };
+        extend::<Second, Third>(&second, locking, &new);
+    }
+}

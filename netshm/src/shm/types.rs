@@ -1,0 +1,82 @@
+//! The types as which an object is open: one lock byte for each, shared by all processes that have a handle of that type.
+//!
+//! So who is about to extend the stored type learns whether anybody would be left behind, and programs that know the same
+//! type do not stand in each other's way.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::Object;
+use crate::os::lock::{self, Kind, bytes};
+
+/// The handles of one object in this process, counted by the bytes of their types.
+#[derive(Debug, Default)]
+pub(super) struct Types(Mutex<BTreeMap<u64, usize>>);
+
+impl Types {
+    fn counts(&self) -> MutexGuard<'_, BTreeMap<u64, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Keeps the object open as one type.
+#[derive(Debug)]
+pub(crate) struct TypeClaim {
+    object: Arc<Object>,
+    /// Which of the bytes for types.
+    byte: u64,
+}
+
+impl TypeClaim {
+    fn byte_of(hash: u64) -> u64 {
+        hash % bytes::TYPES
+    }
+
+    /// Counts another handle of a type that this process has the object open as; `None` if it has not.
+    pub(crate) fn again(object: &Arc<Object>, hash: u64) -> Option<TypeClaim> {
+        let byte = Self::byte_of(hash);
+        *object.types.counts().get_mut(&byte)? += 1;
+        Some(TypeClaim { object: object.clone(), byte })
+    }
+
+    /// Counts a handle of a type. The caller keeps others from changing the stored type meanwhile.
+    pub(crate) fn new(object: &Arc<Object>, hash: u64) -> io::Result<TypeClaim> {
+        let byte = Self::byte_of(hash);
+        let mut counts = object.types.counts();
+        // Nobody locks it exclusively.
+        lock::ofd_lock(object.lock_fd(), Kind::Shared, bytes::TYPE + byte, false).map(drop)?;
+        *counts.entry(byte).or_insert(0) += 1;
+        drop(counts);
+        Ok(TypeClaim { object: object.clone(), byte })
+    }
+
+    /// Whether anybody has the object open as another type. The caller keeps others from opening it meanwhile.
+    pub(crate) fn has_company(&self) -> io::Result<bool> {
+        if self.object.types.counts().keys().any(|byte| *byte != self.byte) {
+            return Ok(true);
+        }
+        let held = |first: u64, end: u64| match end - first {
+            0 => Ok(false),
+            count => lock::ofd_any_held_elsewhere(self.object.lock_fd(), bytes::TYPE + first, count),
+        };
+        Ok(held(0, self.byte)? || held(self.byte + 1, bytes::TYPES)?)
+    }
+}
+
+impl Drop for TypeClaim {
+    fn drop(&mut self) {
+        // In a forked child the lock descriptor is closed, and another thread of the parent may have held the mutex.
+        if self.object.check_fork().is_err() {
+            return;
+        }
+        let mut counts = self.object.types.counts();
+        let Some(count) = counts.get_mut(&self.byte) else { return };
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(&self.byte);
+            // What cannot be unlocked is unlocked when the descriptor is closed.
+            let _ = lock::ofd_unlock(self.object.lock_fd(), bytes::TYPE + self.byte);
+        }
+    }
+}
