@@ -6,7 +6,8 @@
 //! ```
 //!
 //! The program starts itself anew as worker processes. They take pieces of text from one shared table, add what they
-//! count to a second one, and note down in a shared array how far they are, which the progress bar shows.
+//! count to a second one, and note down in a shared array how far they are, which the progress bar shows. The summary
+//! compares one worker, several workers, and a single process with a map of its own.
 
 mod options;
 mod text;
@@ -83,11 +84,12 @@ fn work(shared: &Shared, index: usize) -> Result<()> {
     let (mut bytes, mut words) = (0, 0);
     while let Some(piece) = shared.pieces.pop(&QUEUE)? {
         // Counting the piece privately first saves most of the visits to the shared table.
-        let text = text::read(&piece)?;
         let mut seen: HashMap<String, u64> = HashMap::new();
-        for word in text::words(&text) {
-            *seen.entry(word).or_default() += 1;
-            words += 1;
+        for text in text::read(&piece) {
+            for word in text::words(&text?) {
+                *seen.entry(word).or_default() += 1;
+                words += 1;
+            }
         }
         for (word, times) in &seen {
             // Nobody else can change the count between the two calls.
@@ -102,31 +104,83 @@ fn work(shared: &Shared, index: usize) -> Result<()> {
     Ok(())
 }
 
-/// The main process: hands out the work, waits, and shows and checks the result.
-fn count(options: &Options) -> Result<()> {
-    let pieces = text::pieces(&options.paths)?;
-    let total: u64 = pieces.iter().map(text::length).sum();
-    println!("counting {} with {} processes, {:?} locking", HumanBytes(total), options.workers, options.locking);
+/// Bytes to be counted if no files are named.
+const ENOUGH: u64 = 32 << 20;
 
+/// The main process: counts with one worker and with all of them, and shows, compares and checks the results.
+fn count(options: &Options) -> Result<()> {
+    let files = text::pieces(&options.paths)?;
+    let size: u64 = files.iter().map(text::length).sum();
+    let passes = options.passes.unwrap_or_else(|| ENOUGH.div_ceil(size.max(1)));
+    let pieces: Vec<Piece> = (0..passes).flat_map(|_| files.iter().cloned()).collect();
+    let (total, times) = (HumanBytes(size * passes), if passes == 1 { "time" } else { "times" });
+    println!("counting {total} ({} {passes} {times}), {:?} locking", HumanBytes(size), options.locking);
+
+    let single = if options.workers > 1 { Some(round(options, 1, &pieces)?) } else { None };
+    let shared = round(options, options.workers, &pieces)?;
     let start = Instant::now();
+    let alone = count_alone(&pieces)?;
+    let elapsed_alone = start.elapsed();
+
+    for (word, times) in shared.counts.iter().take(options.top) {
+        println!("{:>12}  {word}", HumanCount(*times).to_string());
+    }
+    let different = HumanCount(shared.counts.len() as u64);
+    println!("{} words, {different} different ones", HumanCount(shared.words));
+    if let Some(single) = &single {
+        println!("  1 worker process    {:>8.2?}", single.elapsed);
+    }
+    let gain = single.as_ref().map(|single| single.elapsed.as_secs_f64() / shared.elapsed.as_secs_f64());
+    let gain = gain.map_or(String::new(), |gain| format!("   {gain:.2} times as fast as one"));
+    let noun = if options.workers == 1 { "process  " } else { "processes" };
+    println!("{:>3} worker {noun}  {:>8.2?}{gain}", options.workers, shared.elapsed);
+    println!("  a private map       {elapsed_alone:>8.2?}   one process that shares nothing");
+    for round in single.iter().chain([&shared]) {
+        check(round, &alone)?;
+    }
+    println!("checked: the counts sum up to the words read, and equal those of the private map");
+    Ok(())
+}
+
+/// What some workers have counted.
+struct Round {
+    elapsed: Duration,
+    /// The most frequent ones first.
+    counts: Vec<(String, u64)>,
+    /// Words that the workers say they have read.
+    words: u64,
+}
+
+/// Lets some workers count all pieces.
+fn round(options: &Options, workers: usize, pieces: &[Piece]) -> Result<Round> {
     let base = format!("wordcount.{}", std::process::id());
     let shared = Shared::open(&base, true, options.locking)?;
-    shared.progress.resize(options.workers)?;
+    shared.progress.resize(workers)?;
     for piece in pieces.iter().rev() {
         shared.pieces.add(&QUEUE, piece)?;
     }
-    let workers = (0..options.workers).map(|index| spawn(&base, index, options.locking)).collect::<Result<Vec<_>>>();
+    let start = Instant::now();
+    let workers = (0..workers).map(|index| spawn(&base, index, options.locking)).collect::<Result<Vec<_>>>();
     // All have opened the objects, which live on without names until the last process ends, whatever way it does.
     Shared::unlink(&base)?;
-    wait(&mut workers?, &shared, total)?;
+    wait(&mut workers?, &shared, pieces.iter().map(text::length).sum())?;
     let elapsed = start.elapsed();
-
     let mut counts: Vec<(String, u64)> = shared.counts.scan().collect::<netshm::Result<_>>()?;
     counts.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-    for (word, times) in counts.iter().take(options.top) {
-        println!("{:>12}  {word}", HumanCount(*times).to_string());
+    Ok(Round { elapsed, counts, words: shared.read_so_far()?.1 })
+}
+
+/// Counts all pieces in this process, with a map of its own.
+fn count_alone(pieces: &[Piece]) -> Result<HashMap<String, u64>> {
+    let mut counts: HashMap<String, u64> = HashMap::new();
+    for piece in pieces {
+        for text in text::read(piece) {
+            for word in text::words(&text?) {
+                *counts.entry(word).or_default() += 1;
+            }
+        }
     }
-    check(&shared, &pieces, &counts, elapsed)
+    Ok(counts)
 }
 
 /// Starts a worker and waits until it has opened the shared objects.
@@ -161,26 +215,12 @@ fn wait(workers: &mut Vec<Child>, shared: &Shared, total: u64) -> Result<()> {
     Ok(())
 }
 
-/// Compares the shared result with what this process counts alone.
-fn check(shared: &Shared, pieces: &[Piece], counts: &[(String, u64)], elapsed: Duration) -> Result<()> {
-    let start = Instant::now();
-    let mut alone: HashMap<String, u64> = HashMap::new();
-    for piece in pieces {
-        for word in text::words(&text::read(piece)?) {
-            *alone.entry(word).or_default() += 1;
-        }
-    }
-    let elapsed_alone = start.elapsed();
-    let (_, read) = shared.read_so_far()?;
-    let sum: u64 = counts.iter().map(|(_, times)| times).sum();
-    println!(
-        "{} words, {} different ones, in {elapsed:.2?} (one process with a private map: {elapsed_alone:.2?})",
-        HumanCount(sum),
-        HumanCount(counts.len() as u64),
-    );
-    ensure!(sum == read, "the counts sum up to {sum}, but {read} words were read");
-    let equal = counts.len() == alone.len() && counts.iter().all(|(word, times)| alone.get(word) == Some(times));
+/// Compares shared counts with those of a single process.
+fn check(round: &Round, alone: &HashMap<String, u64>) -> Result<()> {
+    let sum: u64 = round.counts.iter().map(|(_, times)| times).sum();
+    ensure!(sum == round.words, "the counts sum up to {sum}, but {} words were read", round.words);
+    let is_equal = |(word, times): &(String, u64)| alone.get(word) == Some(times);
+    let equal = round.counts.len() == alone.len() && round.counts.iter().all(is_equal);
     ensure!(equal, "the shared counts differ from those of a single process");
-    println!("checked: the counts sum up to the words read, and equal those of a single process");
     Ok(())
 }

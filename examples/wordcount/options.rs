@@ -12,9 +12,10 @@ Counts words with several processes that share one table.
 
 usage: wordcount [OPTIONS] [FILE | DIRECTORY]..
 
-Without files, the text files of this repository are counted.
+Without files, the text files of this repository are counted, several times over.
 
   --workers N       processes (default: one for each CPU, at least 2)
+  --passes N        count the files N times (default: 1; without files, until 32 MiB are counted)
   --locking METHOD  futex (default), record, or none, which allows one worker only
   --top N           words to show (default: 10)";
 
@@ -35,17 +36,20 @@ pub(crate) struct Options {
     pub(crate) locking: Locking,
     pub(crate) top: usize,
     pub(crate) paths: Vec<PathBuf>,
+    /// `None`: as many as make the input large enough to be worth several processes.
+    pub(crate) passes: Option<u64>,
 }
 
 pub(crate) fn parse() -> Result<Role> {
     let (mut workers, mut locking, mut top, mut paths) = (None, Locking::Futex, 10, Vec::new());
-    let (mut worker, mut base) = (None, String::new());
+    let (mut worker, mut base, mut passes) = (None, String::new(), None);
     let mut arguments = lexopt::Parser::from_env();
     while let Some(argument) = arguments.next()? {
         match argument {
             Long("workers") => workers = Some(arguments.value()?.parse()?),
             Long("locking") => locking = arguments.value()?.parse_with(method)?,
             Long("top") => top = arguments.value()?.parse()?,
+            Long("passes") => passes = Some(arguments.value()?.parse()?),
             Long("worker") => worker = Some(arguments.value()?.parse()?),
             Long("base") => base = arguments.value()?.string()?,
             Long("help") | Short('h') => {
@@ -69,11 +73,14 @@ pub(crate) fn parse() -> Result<Role> {
         locking != Locking::None || workers == 1,
         "nothing protects several writers from each other with --locking none: use --workers 1"
     );
-    if paths.is_empty() {
+    ensure!(passes != Some(0), "--passes must be at least 1");
+    if !paths.is_empty() {
+        passes = passes.or(Some(1));
+    } else {
         let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         paths.push(if repository.is_dir() { repository } else { ".".into() });
     }
-    Ok(Role::Main(Options { workers, locking, top, paths }))
+    Ok(Role::Main(Options { workers, locking, top, paths, passes }))
 }
 
 fn method(text: &str) -> Result<Locking, String> {

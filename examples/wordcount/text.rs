@@ -7,23 +7,27 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 /// Bytes in a piece, up to the next end of a line.
-const PIECE: u64 = 64 << 10;
+const PIECE: u64 = 512 << 10;
+
+/// Work for one process: parts of files.
+pub(crate) type Piece = Vec<Part>;
 
 /// A part of a file: the path, then where the part starts and ends.
-pub(crate) type Piece = (String, (u64, u64));
+pub(crate) type Part = (String, (u64, u64));
 
 pub(crate) fn length(piece: &Piece) -> u64 {
-    let (start, end) = piece.1;
-    end - start
+    piece.iter().map(|(_, (start, end))| end - start).sum()
 }
 
-pub(crate) fn read(piece: &Piece) -> Result<String> {
-    let (path, (start, _)) = piece;
-    let mut bytes = Vec::new();
-    let mut file = File::open(path).with_context(|| format!("opening {path}"))?;
-    file.seek(SeekFrom::Start(*start))?;
-    file.take(length(piece)).read_to_end(&mut bytes).with_context(|| format!("reading {path}"))?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+/// Reads the texts of a piece, one after the other.
+pub(crate) fn read(piece: &Piece) -> impl Iterator<Item = Result<String>> {
+    piece.iter().map(|(path, (start, end))| {
+        let mut bytes = Vec::new();
+        let mut file = File::open(path).with_context(|| format!("opening {path}"))?;
+        file.seek(SeekFrom::Start(*start))?;
+        file.take(end - start).read_to_end(&mut bytes).with_context(|| format!("reading {path}"))?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    })
 }
 
 /// The words of a text, in lower case.
@@ -70,16 +74,22 @@ fn is_text(path: &Path) -> Result<bool> {
     Ok(!start.contains(&0))
 }
 
+/// Adds a file to the last piece, and cuts it where pieces become too long.
 fn cut(path: &Path, pieces: &mut Vec<Piece>) -> Result<()> {
     let name = path.to_str().context("a path that is not UTF-8")?;
     let mut file = BufReader::new(File::open(path)?);
     let length = file.get_ref().metadata()?.len();
     let mut start = 0;
     while start < length {
-        let mut end = length.min(start + PIECE);
+        let room = pieces.last().map_or(0, |piece| PIECE.saturating_sub(self::length(piece)));
+        if room == 0 {
+            pieces.push(Piece::new());
+            continue;
+        }
+        let mut end = length.min(start + room);
         file.seek(SeekFrom::Start(end))?;
         end += file.skip_until(b'\n')? as u64;
-        pieces.push((name.to_owned(), (start, end)));
+        pieces.last_mut().context("a piece with room")?.push((name.to_owned(), (start, end)));
         start = end;
     }
     Ok(())
