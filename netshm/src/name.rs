@@ -1,20 +1,25 @@
 //! Global names of shared objects.
 
+use std::cmp::Ordering;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use crate::error::{Error, Result};
-use crate::os::path;
+use crate::os::file::Identity;
+use crate::os::path::{self, Place};
+use crate::shm;
 
 /// The global name of a shared object: any process that knows it, and may, can open the object.
 ///
 /// | text | what it names |
 /// |---|---|
 /// | `posix:/sample` | a POSIX shared memory object; it lives in memory and is gone after a reboot |
-/// | `file:data/sample` | a file that is mapped into memory; relative paths begin in the current directory of who opens it |
+/// | `file:data/sample` | a file that is mapped into memory; a relative path begins in the current directory at the time of opening |
 ///
 /// The text is read by [`str::parse`] and written by [`to_string`](ToString::to_string).
 ///
@@ -32,9 +37,43 @@ use crate::os::path;
 /// assert!(error.to_string().contains("no slash but the first"));
 /// # Ok::<(), netshm::Error>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[doc(alias = "shm_name")]
-pub struct ShmName(Kind);
+pub struct ShmName(Kind, Opened);
+
+/// The file that was opened, in the name of an open object. Equal names are equal whatever they stood for.
+#[derive(Debug, Clone, Copy, Default)]
+struct Opened(Option<Identity>);
+
+impl PartialEq for Opened {
+    fn eq(&self, _: &Opened) -> bool {
+        true
+    }
+}
+
+impl Eq for Opened {}
+
+impl PartialOrd for Opened {
+    fn partial_cmp(&self, other: &Opened) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Opened {
+    fn cmp(&self, _: &Opened) -> Ordering {
+        Ordering::Equal
+    }
+}
+
+impl Hash for Opened {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
+}
+
+impl fmt::Debug for ShmName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ShmName").field(&self.0).finish()
+    }
+}
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Kind {
@@ -65,7 +104,7 @@ impl ShmName {
         let name = name.as_ref();
         match posix_fault(name.as_bytes()) {
             Some(reason) => Err(invalid(POSIX_PREFIX, name, reason)),
-            None => Ok(ShmName(Kind::Posix(name.to_owned()))),
+            None => Ok(ShmName(Kind::Posix(name.to_owned()), Opened::default())),
         }
     }
 
@@ -79,11 +118,14 @@ impl ShmName {
         let path = path.into();
         match file_fault(path.as_os_str().as_bytes()) {
             Some(reason) => Err(invalid(FILE_PREFIX, path.as_os_str(), reason)),
-            None => Ok(ShmName(Kind::File(path))),
+            None => Ok(ShmName(Kind::File(path), Opened::default())),
         }
     }
 
     /// Deletes the name. Who has the object open keeps it; it is gone when the last of them closes it.
+    ///
+    /// The name that [`Shm::name`](crate::Shm::name) gives is deleted only if it still stands for what was opened, as long
+    /// as this process has that open.
     ///
     /// ```
     /// use netshm::{Error, Shm};
@@ -100,11 +142,41 @@ impl ShmName {
     #[doc(alias = "unlink_shm")]
     #[doc(alias = "shm_unlink")]
     pub fn unlink(&self) -> Result<()> {
-        path::unlink(&self.path()).map_err(|source| Error::Io {
-            object: self.to_string().into(),
-            doing: "deleting the name",
-            source,
-        })
+        let outcome = match self.1.0 {
+            Some(identity) if shm::is_open(identity) => self.unlink_same(identity),
+            _ => path::unlink(&self.path()),
+        };
+        outcome.map_err(|source| Error::Io { object: self.to_string().into(), doing: "deleting the name", source })
+    }
+
+    fn unlink_same(&self, identity: Identity) -> io::Result<()> {
+        if Place::find(&self.path(), true)?.remove(identity)? {
+            return Ok(());
+        }
+        let text = "the name stands for another file now, which was left alone";
+        Err(io::Error::new(io::ErrorKind::NotFound, text))
+    }
+
+    /// The same name, whatever the current directory will be.
+    pub(crate) fn absolute(&self) -> ShmName {
+        match &self.0 {
+            Kind::File(path) if path.is_relative() => match std::env::current_dir() {
+                Ok(directory) => ShmName(Kind::File(directory.join(path)), self.1),
+                // It has been deleted, or may not be told.
+                Err(_) => self.clone(),
+            },
+            _ => self.clone(),
+        }
+    }
+
+    /// The same name, as that of an open object in that file.
+    pub(crate) fn of_open(self, identity: Identity) -> ShmName {
+        ShmName(self.0, Opened(Some(identity)))
+    }
+
+    /// Whether the object is in a file, not in shared memory.
+    pub(crate) fn is_file(&self) -> bool {
+        matches!(self.0, Kind::File(_))
     }
 
     /// The path that leads to the object.

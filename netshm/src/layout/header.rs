@@ -18,6 +18,9 @@ pub(crate) const KNOWN_TO_READ: u64 = 0;
 /// The features that this version knows, as bits of [`FEATURES_TO_WRITE`].
 pub(crate) const KNOWN_TO_WRITE: u64 = 0;
 
+/// Bytes of a file whose creation failed and whose name was deleted: whoever has it open already must not create an object in it,
+/// which nobody would find. A length, since the disk may be full.
+pub(crate) const ABANDONED_BYTES: u64 = 1;
 /// `state` while an object is being created: the only content that creation may overwrite.
 pub(crate) const INITIALISING: u64 = 1;
 /// `state` of an object that is complete.

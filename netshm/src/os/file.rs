@@ -30,6 +30,11 @@ pub(crate) fn place(fd: BorrowedFd<'_>) -> io::Result<[u64; 2]> {
     Ok([fs::fstat(fd)?.st_ino, fs::fstatvfs(fd)?.f_fsid])
 }
 
+/// Whether no directory entry leads to the file any more.
+pub(crate) fn has_no_name(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    Ok(fs::fstat(fd)?.st_nlink == 0)
+}
+
 /// The file's size in bytes.
 pub(crate) fn size(fd: BorrowedFd<'_>) -> io::Result<u64> {
     Ok(u64::try_from(fs::fstat(fd)?.st_size).unwrap_or(0))

@@ -15,6 +15,9 @@ use super::file::{self, Identity};
 #[derive(Debug)]
 pub(crate) struct Place {
     directory: OwnedFd,
+    /// Descriptors that can do nothing, on those of the numbers 0 to 2 that are not in use: no object gets one of them, where
+    /// the program would print into it.
+    _standard: Vec<OwnedFd>,
     name: OsString,
     /// Whether a symbolic link in this place is followed.
     follow: bool,
@@ -38,6 +41,11 @@ impl Place {
         let name = path.file_name().ok_or(Errno::ISDIR)?.to_owned();
         let start = if path.is_absolute() { "/" } else { "." };
         let mut directory = fs::openat(CWD, start, DIRECTORY, Mode::empty())?;
+        let mut standard = Vec::new();
+        while directory.as_raw_fd() <= libc::STDERR_FILENO {
+            let next = fs::openat(CWD, start, DIRECTORY, Mode::empty())?;
+            standard.push(std::mem::replace(&mut directory, next));
+        }
         // Without links to refuse, the kernel does it in one step.
         if follow_everywhere && let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             directory = fs::openat(&directory, parent, DIRECTORY, Mode::empty())?;
@@ -49,7 +57,7 @@ impl Place {
             }
         }
         let follow = follow_everywhere || !open_to_everybody(directory.as_fd())?;
-        Ok(Place { directory, name, follow })
+        Ok(Place { directory, _standard: standard, name, follow })
     }
 
     /// Looks, without opening anything: a descriptor that can do nothing but be asked about. `None` if there is no
@@ -86,6 +94,28 @@ impl Place {
     /// Opens whatever is in this place now, which may be another file than a moment ago.
     pub(crate) fn open(&self, writable: bool) -> io::Result<OwnedFd> {
         Ok(fs::openat(&self.directory, &self.name, access(writable) | OPENING | self.nofollow(), Mode::empty())?)
+    }
+
+    /// Deletes the name, if it stands for that file; says whether it does. A symbolic link stands for what it leads to.
+    pub(crate) fn remove(&self, wanted: Identity) -> io::Result<bool> {
+        let stat = fs::statat(&self.directory, &self.name, AtFlags::empty())?;
+        if (Identity { device: stat.st_dev, inode: stat.st_ino }) != wanted {
+            return Ok(false);
+        }
+        fs::unlinkat(&self.directory, &self.name, AtFlags::empty())?;
+        Ok(true)
+    }
+
+    /// Waits until the directory's entries are on the disk, where the file system can do so.
+    pub(crate) fn sync_directory(&self) -> io::Result<()> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let synced = fs::openat(&self.directory, c".", flags, Mode::empty())
+            .and_then(|directory| rustix::io::retry_on_intr(|| fs::fsync(&directory)));
+        match synced {
+            // It may be written to, but not read, or the file system has nothing to synchronise.
+            Ok(()) | Err(Errno::ACCESS | Errno::PERM | Errno::INVAL | Errno::OPNOTSUPP) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn nofollow(&self) -> OFlags {
@@ -157,6 +187,17 @@ pub(crate) fn check_access(fd: BorrowedFd<'_>, writable: bool) -> io::Result<()>
 
 fn through_proc(fd: BorrowedFd<'_>) -> String {
     format!("/proc/self/fd/{}", fd.as_raw_fd())
+}
+
+/// An error for a file system whose files can be mapped, but neither written to nor given space in the ordinary way.
+pub(crate) fn check_mappable(fd: BorrowedFd<'_>) -> io::Result<()> {
+    const HUGETLBFS: i64 = 0x958458f6;
+    if fs::fstatfs(fd)?.f_type as i64 == HUGETLBFS {
+        let text =
+            "a hugetlbfs cannot hold objects: its files cannot be written to; use a tmpfs mounted with `huge=always`";
+        return Err(io::Error::new(io::ErrorKind::Unsupported, text));
+    }
+    Ok(())
 }
 
 /// The user whose rights this process has.

@@ -83,7 +83,7 @@ impl Shm {
     }
 
     pub(super) fn new(name: ShmName, object: Arc<Object>) -> Shm {
-        Shm { name, object }
+        Shm { name: name.of_open(object.identity()), object }
     }
 
     /// What is behind the handle.

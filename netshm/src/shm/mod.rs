@@ -14,4 +14,5 @@ pub(crate) use claims::Claim;
 pub use descriptor::Shm;
 pub(crate) use object::Object;
 pub use options::ShmOptions;
+pub(crate) use registry::is_open;
 pub(crate) use types::TypeClaim;

@@ -46,6 +46,8 @@ pub(crate) struct Object {
     pub(super) claims: Claims,
     pub(super) types: Types,
     manage: Arc<Mutex<()>>,
+    /// The name under which it was created, until something has been stored in it.
+    created: Mutex<Option<ShmName>>,
 }
 
 impl Object {
@@ -66,7 +68,18 @@ impl Object {
             claims: Claims::default(),
             types: Types::default(),
             manage,
+            created: Mutex::new(None),
         }
+    }
+
+    /// Notes that this process has created the file.
+    pub(super) fn note_created(&self, name: &ShmName) {
+        *self.created.lock().unwrap_or_else(PoisonError::into_inner) = Some(name.clone());
+    }
+
+    /// The name under which this process has created the file, the first time that it is asked for.
+    pub(crate) fn take_created(&self) -> Option<ShmName> {
+        self.created.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// The text of the name by which the object was first opened; for messages.

@@ -120,6 +120,7 @@ impl ShmOptions {
         self.check()?;
         let failed = |doing| move |source| Error::Io { object: name.to_string().into(), doing, source };
         let place = Place::find(&name.path(), self.follow_symlinks).map_err(failed("opening the directory"))?;
+        let name = &name.absolute();
         for _ in 0..TRIES {
             if self.creates()
                 && let Some(object) = registry::create(&place, name, self.mode).map_err(failed("creating"))?

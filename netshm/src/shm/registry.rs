@@ -21,7 +21,7 @@ use crate::name::ShmName;
 use crate::os::file::{self, Identity};
 use crate::os::lock::{self, Kind, Outcome};
 use crate::os::lock_fd::LockFd;
-use crate::os::path::{self, Place};
+use crate::os::path::{self, Place, Status};
 use crate::os::per_process::PerProcess;
 
 /// What a descriptor can be used for.
@@ -97,20 +97,60 @@ pub(super) fn open(
     Ok(Some(enter(&mut inodes, identity, name, access, descriptors)))
 }
 
-/// Creates a file and opens the object in it; `None` if there is a file already.
+/// Whether this process has the file open as an object.
+pub(crate) fn is_open(identity: Identity) -> bool {
+    lock().contains_key(&identity)
+}
+
+/// Creates a file and opens the object in it; `None` if there is a file already. After an error there is none.
 pub(super) fn create(place: &Place, name: &ShmName, mode: u32) -> io::Result<Option<Arc<Object>>> {
     // With the mutex held, no other thread can open the file before it is entered here.
     let mut inodes = lock();
-    // Without rights for the owner the file could not be opened a second time; they are taken back after that.
-    let Some(data) = place.create(mode | 0o600)? else { return Ok(None) };
+    let Some(data) = place.create(mode | OWNER)? else { return Ok(None) };
     let status = path::status(data.as_fd())?;
-    let lock = LockFd::open(status.identity, || open_same(&mut inodes, place, data.as_fd(), Access::ReadWrite))?;
-    let Some(lock) = lock else { return Ok(None) };
-    if status.mode & !mode != 0 {
-        path::set_mode(data.as_fd(), status.mode & mode)?;
+    let completed = complete(&mut inodes, place, data, status, mode).and_then(|descriptors| {
+        if name.is_file() {
+            place.sync_directory()?;
+        }
+        Ok(descriptors)
+    });
+    match completed {
+        Ok(Some(descriptors)) => {
+            let object = enter(&mut inodes, status.identity, name, Access::ReadWrite, descriptors);
+            object.note_created(name);
+            Ok(Some(object))
+        }
+        Ok(None) => Ok(None),
+        Err(error) => {
+            let _ = place.remove(status.identity);
+            Err(error)
+        }
     }
-    let descriptors = Descriptors { data, lock };
-    Ok(Some(enter(&mut inodes, status.identity, name, Access::ReadWrite, descriptors)))
+}
+
+/// Rights that a file needs to be opened a second time.
+const OWNER: u32 = 0o600;
+
+/// Opens a fresh file once more and gives it its mode.
+fn complete(
+    inodes: &mut HashMap<Identity, Inode>,
+    place: &Place,
+    data: OwnedFd,
+    status: Status,
+    mode: u32,
+) -> io::Result<Option<Descriptors>> {
+    path::check_mappable(data.as_fd())?;
+    // The umask may have taken away what is needed.
+    if status.mode & OWNER != OWNER {
+        path::set_mode(data.as_fd(), status.mode | OWNER)?;
+    }
+    let lock = LockFd::open(status.identity, || open_same(inodes, place, data.as_fd(), Access::ReadWrite))?;
+    let Some(lock) = lock else { return Ok(None) };
+    let wanted = status.mode & mode;
+    if status.mode | OWNER != wanted {
+        path::set_mode(data.as_fd(), wanted)?;
+    }
+    Ok(Some(Descriptors { data, lock }))
 }
 
 fn enter(

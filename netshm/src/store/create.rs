@@ -14,8 +14,8 @@ use crate::layout::bucket::Form;
 use crate::layout::header::{self as at, Kind};
 use crate::layout::{Dimensions, Geometry, MAX_OBJECT, Place, round_up};
 use crate::locking::{Awaited, Deadline, Wait};
-use crate::os::file;
 use crate::os::lock::{self, Outcome, bytes};
+use crate::os::{file, path};
 use crate::region::{Region, no_space};
 use crate::shm::{Claim, Object, TypeClaim};
 use crate::{Error, Locking, Result};
@@ -213,6 +213,15 @@ fn lock_init(object: &Object, deadline: &Deadline) -> Result<()> {
     if deadline.is_limited() { poll(object, deadline, || attempt(false)) } else { attempt(true).map(drop) }
 }
 
+/// How an object was found.
+#[derive(Debug, Clone, Copy)]
+struct Found {
+    /// Nobody else uses it, and nobody can begin to.
+    alone: bool,
+    /// Others say so.
+    known_to_be_sound: bool,
+}
+
 /// The right to initialise the object: nobody else does so, or looks whether it is done, meanwhile.
 struct Initialising<'a> {
     object: &'a Arc<Object>,
@@ -232,13 +241,17 @@ impl<'a> Initialising<'a> {
         let look = |source| self.io("look who uses it", source);
         let alone = !object.read_only() && claim.exclude_others().map_err(look)?;
         let known_to_be_sound = claim.others_vouch().map_err(look)?;
+        let state = Found { alone, known_to_be_sound };
         if Header::is_unwritten(object)? {
             if !alone && !object.read_only() {
                 let wanted = "initialise it: its file has been emptied";
                 return Err(Error::InUse { object: object.name().clone(), wanted });
             }
-            self.create(spec)?;
-        } else if spec.shape.recreate {
+            let outcome = self.create(spec).and_then(|()| self.open_complete(spec, damage, claim, state));
+            return outcome.inspect_err(|_| self.abandon()).inspect(|_| drop(object.take_created()));
+        }
+        object.take_created();
+        if spec.shape.recreate {
             let wanted = "recreate it with another layout";
             self.check_writable(wanted)?;
             if alone {
@@ -248,6 +261,35 @@ impl<'a> Initialising<'a> {
                 return Err(Error::InUse { object: object.name().clone(), wanted });
             }
         }
+        self.open_complete(spec, damage, claim, state)
+    }
+
+    /// Leaves nothing behind of an object that could not be created.
+    fn abandon(&self) {
+        let object = self.object;
+        if object.read_only() {
+            return;
+        }
+        let Some(name) = object.take_created() else {
+            let _ = file::truncate(object.fd(), 0);
+            return;
+        };
+        // Others may have opened the file already, and wait for the right to create the object that would have no name.
+        let removed = file::truncate(object.fd(), at::ABANDONED_BYTES)
+            .and_then(|()| path::Place::find(&name.path(), true)?.remove(object.identity()));
+        if !removed.is_ok_and(|is_ours| is_ours) {
+            let _ = file::truncate(object.fd(), 0);
+        }
+    }
+
+    fn open_complete(
+        &self,
+        spec: &Spec<'_>,
+        damage: Damage<'_>,
+        claim: Claim,
+        state: Found,
+    ) -> Result<(Store, Agreement, TypeClaim)> {
+        let object = self.object;
         let header = Header::read(object)?;
         let region = Region::map(object.clone(), header.geometry)?;
         let store = Store::new(region, claim, header.kind, header.locking, header.seed);
@@ -259,8 +301,8 @@ impl<'a> Initialising<'a> {
         // committed is looked up.)
         let type_claim = self.claim_type(spec)?;
         let agreement = header.check(object, spec)?;
-        store.settle_in(known_to_be_sound, damage)?;
-        if alone {
+        store.settle_in(state.known_to_be_sound, damage)?;
+        if state.alone {
             store.claim.admit_others().map_err(|source| self.io("share it", source))?;
         }
         if !object.read_only() {
@@ -309,6 +351,8 @@ impl<'a> Initialising<'a> {
             return Err(Error::ReadOnly { object: object.name().clone(), wanted: "initialise it" });
         }
         let geometry = spec.shape.geometry(spec)?;
+        // While nothing has been touched.
+        Region::try_map(object, &geometry)?;
         let random = || file::random().map_err(|source| self.io("draw a random number", source));
         let (seed, id) = (random()?, [random()?, random()?]);
         let file = file::place(object.fd()).map_err(|source| self.io("look up its file", source))?;

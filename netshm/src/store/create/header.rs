@@ -133,6 +133,11 @@ impl Header {
             let found = format!("{size} bytes that begin with \"{}\"", start.escape_ascii());
             Error::NotNetshm { object: object.name().clone(), found }
         };
+        if size == at::ABANDONED_BYTES && file::has_no_name(object.fd()).unwrap_or(false) {
+            let text = "the process that created it could not complete it and has deleted its name; open it anew";
+            let source = std::io::Error::new(std::io::ErrorKind::NotFound, text);
+            return Err(Error::Io { object: object.name().clone(), doing: "read the header", source });
+        }
         if size < 16 {
             return Err(not_netshm(b""));
         }

@@ -1,0 +1,320 @@
+//! Processes in surroundings that are not as they should be: without standard descriptors, at their limits, without `/proc`, in
+//! directories that change under them.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+use std::process::{Command, exit};
+
+use netshm::{Error, HashTable, Shm, ShmName};
+use netshm_tests::Child;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+type Table = HashTable<u64, Vec<u8>>;
+
+/// A directory that is removed in the end.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new(subject: &str) -> Directory {
+        let path = std::env::temp_dir().join(format!("netshm-test-{}-{subject}", std::process::id()));
+        fs::create_dir(&path).unwrap();
+        Directory(path)
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn file(directory: &str, name: &str) -> ShmName {
+    ShmName::file(Path::new(directory).join(name)).unwrap()
+}
+
+fn try_table(name: &ShmName) -> Result<Table, Error> {
+    Table::options().max_size(1 << 26).manage(Shm::options().create(true).open(name)?)
+}
+
+fn table(name: &ShmName) -> Table {
+    try_table(name).unwrap()
+}
+
+#[test]
+#[ignore = "runs in the children of the other tests"]
+fn child() {
+    let Some((part, arguments)) = netshm_tests::part() else { return };
+    let directory = arguments[0].as_str();
+    match part.as_str() {
+        "without standard descriptors" => without_standard_descriptors(directory, &arguments[1]),
+        "without descriptors" => without_descriptors(directory),
+        "without address space" => without_address_space(directory),
+        "small files only" => small_files_only(directory),
+        "at work" => at_work(directory),
+        "elsewhere" => elsewhere(directory),
+        other => panic!("no such part: {other}"),
+    }
+}
+
+fn play(part: &str, arguments: &[&str]) {
+    let mut child = Child::start(part, arguments);
+    let status = child.wait();
+    assert!(status.success(), "{part}: {status}");
+}
+
+#[test]
+fn no_object_becomes_a_standard_descriptor() {
+    for closed in ["0", "1", "2", "01", "12", "02", "012", "01234"] {
+        let directory = Directory::new(&format!("standard-{closed}"));
+        play("without standard descriptors", &[directory.path(), closed]);
+        let left = table(&file(directory.path(), "a"));
+        assert_eq!(left.find(&1).unwrap(), Some(vec![1; 10]));
+        assert!(left.check().unwrap().is_clean());
+    }
+}
+
+/// Ends the process with a status that tells the line, since nobody can print here.
+fn without_standard_descriptors(directory: &str, closed: &str) {
+    let name = file(directory, "a");
+    for number in closed.bytes() {
+        let _ = nix::unistd::close(i32::from(number - b'0'));
+    }
+    let made = table(&name);
+    if made.add(&1, &vec![1; 10]).is_err() {
+        exit(11);
+    }
+    // Existing objects, other kinds of access, and a second description for emptying one.
+    let reader = Shm::options().read_only(true).open(&name);
+    let refused = Shm::options().truncate(true).open(&name);
+    if reader.is_err() || refused.is_ok() {
+        exit(12);
+    }
+    for number in 0..3 {
+        if fs::read_link(format!("/proc/self/fd/{number}")).is_ok_and(|target| target.starts_with(directory)) {
+            exit(13);
+        }
+    }
+    println!("{}", "an ordinary message ".repeat(100));
+    eprintln!("{}", "an ordinary complaint ".repeat(100));
+    exit(if made.check().is_ok_and(|report| report.is_clean()) { 0 } else { 14 });
+}
+
+#[test]
+fn creation_that_finds_no_descriptor_leaves_nothing() {
+    let directory = Directory::new("descriptors");
+    play("without descriptors", &[directory.path()]);
+}
+
+/// Sets the soft limit for as long as `body` runs.
+fn limited<R>(resource: Resource, limit: u64, body: impl FnOnce() -> R) -> R {
+    let (soft, hard) = getrlimit(resource).unwrap();
+    setrlimit(resource, limit, hard).unwrap();
+    let result = body();
+    setrlimit(resource, soft, hard).unwrap();
+    result
+}
+
+fn without_descriptors(directory: &str) {
+    let lowest_free = File::open("/").unwrap().as_raw_fd() as u64;
+    let name = file(directory, "a");
+    let mut failures = 0;
+    // One more descriptor each time, until they suffice.
+    for spare in 0..20 {
+        match limited(Resource::RLIMIT_NOFILE, lowest_free + spare, || try_table(&name)) {
+            Ok(made) => {
+                assert!(failures >= 3, "only {failures} openings were found");
+                made.add(&1, &vec![1]).unwrap();
+                break;
+            }
+            Err(Error::Io { source, .. }) => {
+                assert_eq!(source.raw_os_error(), Some(nix::libc::EMFILE));
+                assert_eq!(fs::read_dir(directory).unwrap().count(), 0, "a file is left behind");
+                failures += 1;
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
+    // An object that exists stays as it is.
+    for spare in 0..20 {
+        let opened = limited(Resource::RLIMIT_NOFILE, lowest_free + spare, || try_table(&name));
+        if opened.is_ok() {
+            return;
+        }
+        drop(opened);
+        assert_eq!(table(&name).find(&1).unwrap(), Some(vec![1]));
+    }
+    panic!("it was never opened");
+}
+
+#[test]
+fn creation_that_finds_no_address_space_leaves_nothing() {
+    let directory = Directory::new("space");
+    play("without address space", &[directory.path()]);
+}
+
+fn without_address_space(directory: &str) {
+    let name = file(directory, "a");
+    let open = || Shm::options().create(true).open(&name).unwrap();
+    let refused = |outcome: Result<Table, Error>| match outcome {
+        Err(Error::InvalidOption { option, .. }) => assert_eq!(option, "max_size"),
+        other => panic!("{other:?}"),
+    };
+    limited(Resource::RLIMIT_AS, 2 << 30, || {
+        // Others that have opened the file meanwhile do not create an object without a name.
+        let waiting = open();
+        refused(Table::options().max_size(8 << 30).manage(open()));
+        assert_eq!(fs::read_dir(directory).unwrap().count(), 0, "a file is left behind");
+        match Table::options().max_size(1 << 26).manage(waiting) {
+            Err(Error::Io { source, .. }) => assert_eq!(source.kind(), io::ErrorKind::NotFound),
+            other => panic!("{other:?}"),
+        }
+        // As the message says.
+        let made = Table::options().max_size(1 << 26).manage(open()).unwrap();
+        made.add(&1, &vec![1]).unwrap();
+        drop(made);
+        // What was there is there still.
+        refused(Table::options().max_size(8 << 30).recreate(true).manage(open()));
+        assert_eq!(table(&name).find(&1).unwrap(), Some(vec![1]));
+        // An empty file that was there stays.
+        let other = file(directory, "b");
+        File::create(Path::new(directory).join("b")).unwrap();
+        refused(Table::options().max_size(8 << 30).manage(Shm::open(&other).unwrap()));
+        assert_eq!(fs::metadata(Path::new(directory).join("b")).unwrap().len(), 0);
+    });
+}
+
+#[test]
+fn the_limit_on_file_sizes_is_an_error() {
+    let directory = Directory::new("sizes");
+    play("small files only", &[directory.path()]);
+}
+
+fn small_files_only(directory: &str) {
+    let name = file(directory, "a");
+    limited(Resource::RLIMIT_FSIZE, 4096, || match try_table(&name) {
+        Err(Error::NoSpace { .. }) => assert_eq!(fs::read_dir(directory).unwrap().count(), 0, "a file is left behind"),
+        other => panic!("{other:?}"),
+    });
+    let made = table(&name);
+    limited(Resource::RLIMIT_FSIZE, 1 << 20, || {
+        let full = (0..).find_map(|key| made.add(&key, &vec![1; 1000]).err());
+        assert!(matches!(full, Some(Error::NoSpace { .. })), "{full:?}");
+        assert!(made.remove(&1).unwrap());
+        made.replace(&0, &vec![2; 1000]).unwrap();
+    });
+    assert!(made.check().unwrap().is_clean());
+    made.add(&1_000_000, &vec![3; 100_000]).unwrap();
+}
+
+/// Whether a command can be run in a mount namespace of its own, where nothing that is mounted is seen by others.
+fn may_mount() -> bool {
+    let may = Command::new("unshare").args(["-m", "true"]).status().is_ok_and(|status| status.success());
+    if !may {
+        println!("skipped: this needs the rights to mount");
+    }
+    may
+}
+
+/// Plays a part after the commands of `script`, in a mount namespace of its own.
+fn play_after(script: &str, part: &str, arguments: &[&str]) {
+    let mut command = Command::new("unshare");
+    command.args(["-m", "sh", "-c", &format!("{script}; exec \"$@\""), "sh"]).arg(std::env::current_exe().unwrap());
+    let mut child = Child::start_under(command, part, arguments);
+    let status = child.wait();
+    assert!(status.success(), "{part} after `{script}`: {status}");
+}
+
+#[test]
+fn neither_proc_nor_the_boot_id_is_needed() {
+    if !may_mount() {
+        return;
+    }
+    let directory = Directory::new("proc");
+    let id = directory.0.join("boot");
+    fs::write(&id, "11111111-2222-3333-4444-555555555555\n").unwrap();
+    let other_boot = format!("mount --bind {} /proc/sys/kernel/random/boot_id", id.display());
+    for script in ["mount -t tmpfs none /proc", &other_boot, "mount -t proc -o subset=pid proc /proc", "true"] {
+        play_after(script, "at work", &[directory.path()]);
+    }
+}
+
+/// Ordinary work, on the object that the process before may have left.
+fn at_work(directory: &str) {
+    let made = table(&file(directory, "a"));
+    made.clear().unwrap();
+    for key in 0..1000 {
+        made.add(&key, &vec![1; 100]).unwrap();
+    }
+    let reader = Shm::options().read_only(true).open(made.shm().name()).unwrap();
+    let reader = Table::options().manage(reader).unwrap();
+    assert_eq!(reader.len().unwrap(), 1000);
+    assert_eq!(reader.find(&999).unwrap(), Some(vec![1; 100]));
+    assert!(made.check().unwrap().is_clean());
+}
+
+#[test]
+fn the_directory_of_a_new_object_is_written_back() {
+    if Command::new("strace").arg("-V").output().is_err() {
+        println!("skipped: there is no strace");
+        return;
+    }
+    let directory = Directory::new("synced");
+    let trace = directory.0.join("trace");
+    let mut command = Command::new("strace");
+    command.args(["-f", "-y", "-e", "trace=fsync", "-o"]).arg(&trace).arg(std::env::current_exe().unwrap());
+    let status = Child::start_under(command, "at work", &[directory.path()]).wait();
+    if !status.success() && !directory.0.join("a").exists() {
+        println!("skipped: strace may not trace");
+        return;
+    }
+    let synced = format!("<{}>) = 0", directory.0.canonicalize().unwrap().display());
+    let calls = fs::read_to_string(&trace).unwrap();
+    assert!(calls.lines().any(|call| call.contains(&synced)), "{calls}");
+}
+
+#[test]
+fn names_mean_what_was_opened() {
+    let directory = Directory::new("names");
+    play("elsewhere", &[directory.path()]);
+}
+
+fn elsewhere(directory: &str) {
+    let inside = |name: &str| Path::new(directory).join(name);
+    for name in ["a", "b"] {
+        fs::create_dir(inside(name)).unwrap();
+    }
+    std::env::set_current_dir(inside("a")).unwrap();
+    let made = table(&ShmName::file("state").unwrap());
+    assert_eq!(made.shm().name(), &ShmName::file(inside("a/state")).unwrap());
+    made.add(&1, &vec![1]).unwrap();
+    fs::write(inside("b/state"), "somebody else's").unwrap();
+    std::env::set_current_dir(inside("b")).unwrap();
+    let again = Shm::open(made.shm().name()).unwrap();
+    assert_eq!(Table::options().manage(again).unwrap().find(&1).unwrap(), Some(vec![1]));
+
+    // Renamed, and another file in its place.
+    fs::rename(inside("a/state"), inside("a/moved")).unwrap();
+    fs::write(inside("a/state"), "another").unwrap();
+    made.add(&2, &vec![2]).unwrap();
+    match made.shm().name().unlink() {
+        Err(Error::Io { source, .. }) => assert_eq!(source.kind(), io::ErrorKind::NotFound),
+        other => panic!("{other:?}"),
+    }
+    assert!(inside("a/state").exists() && inside("a/moved").exists() && inside("b/state").exists());
+    fs::rename(inside("a/moved"), inside("a/state")).unwrap();
+    let name = made.shm().name().clone();
+    name.unlink().unwrap();
+    assert!(!inside("a/state").exists() && inside("b/state").exists());
+    made.add(&3, &vec![3]).unwrap();
+    drop(made);
+    // Nothing is open any more, so it is a name like any other.
+    fs::write(inside("a/state"), "another").unwrap();
+    name.unlink().unwrap();
+    assert!(!inside("a/state").exists());
+}
