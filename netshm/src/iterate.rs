@@ -7,6 +7,7 @@ use std::vec;
 
 use crate::data::{DataManager, ShmKey};
 use crate::handle::{Handle, Raw, glance_at, take_out};
+use crate::index::ring::Ring;
 use crate::index::{self, Record, walk};
 use crate::layout::bucket::Form;
 use crate::region::{Doubt, Fault, Region};
@@ -20,8 +21,9 @@ const BATCH: usize = 128;
 /// Records decoded between two looks at whether a writer has spoiled the reading.
 const LOOK_EACH: usize = 64;
 
-/// What a circle looks like.
+/// What pointers that lead astray look like.
 const MORE: &str = "a stripe has more bindings than it counts";
+const CIRCLE: &str = "the bindings of a key lead in a circle";
 
 /// Which bindings are visited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -217,16 +219,17 @@ fn all_in<T, E: Fault>(
     for bucket in 0..region.field(at.buckets()).load(Relaxed) {
         walk::newest_in(region, form, at, bucket, |newest| {
             let mut next = Some(newest);
+            let mut ring = Ring::default();
             while let Some(record) = next {
                 items.push(take(view, &record)?);
                 if items.len() % LOOK_EACH == 0 && !view.holds() {
                     holds = false;
                     return Ok(Break(()));
                 }
-                if items.len() as u64 > index::bindings_in(region, at) {
+                if items.len() as u64 > index::most_bindings_in(region, at) {
                     return Err(E::corrupt(region, at.keys().0, MORE));
                 }
-                next = which.after(region, &record)?;
+                next = which.after(region, &record, &mut ring)?;
             }
             Ok(Continue(()))
         })?;
@@ -240,9 +243,15 @@ fn all_in<T, E: Fault>(
 impl Which {
     /// The binding to be visited after another one of the same key.
     #[inline(always)]
-    fn after<'a, E: Fault>(self, region: &'a Region, record: &Record<'_>) -> Result<Option<Record<'a>>, E> {
+    fn after<'a, E: Fault>(
+        self,
+        region: &'a Region,
+        record: &Record<'_>,
+        ring: &mut Ring,
+    ) -> Result<Option<Record<'a>>, E> {
         match (self, record.older()) {
             (Which::Newest, _) | (Which::All, 0) => Ok(None),
+            (Which::All, older) if ring.closes(older) => Err(E::corrupt(region, older, CIRCLE)),
             (Which::All, older) => Record::at_or(region, older).map(Some),
         }
     }
@@ -258,13 +267,15 @@ struct Walker {
     visited: usize,
     /// The next older binding of the key after them, or 0 for its newest.
     older: u64,
+    /// What is remembered of that key's bindings.
+    ring: Ring,
     /// Bindings met in this stripe; more than it has would mean a circle.
     met: u64,
 }
 
 impl Walker {
     fn new(which: Which) -> Self {
-        Walker { which, stripe: 0, bucket: 0, visited: 0, older: 0, met: 0 }
+        Walker { which, stripe: 0, bucket: 0, visited: 0, older: 0, ring: Ring::default(), met: 0 }
     }
 
     /// The next items; none at the end.
@@ -291,7 +302,7 @@ impl Walker {
         let mut items = Vec::with_capacity(BATCH + 16);
         while items.len() < BATCH && self.stripe < region.geometry().stripes {
             let at = region.geometry().stripe(self.stripe);
-            let bindings = index::bindings_in(region, at);
+            let bindings = index::most_bindings_in(region, at);
             if self.bucket >= region.field(at.buckets()).load(Relaxed) {
                 (self.stripe, self.bucket, self.met) = (self.stripe + 1, 0, 0);
                 continue;
@@ -312,7 +323,10 @@ impl Walker {
                 };
                 // The newest apart: of a pair, much is known when this is compiled.
                 let (mut full, mut next) = match std::mem::take(&mut self.older) {
-                    0 => (visit(&newest)?, self.which.after(region, &newest)?),
+                    0 => {
+                        self.ring = Ring::default();
+                        (visit(&newest)?, self.which.after(region, &newest, &mut self.ring)?)
+                    }
                     older => (false, Some(Record::at_or(region, older)?)),
                 };
                 while let Some(record) = next {
@@ -321,7 +335,7 @@ impl Walker {
                         return Ok(Break(()));
                     }
                     full = visit(&record)?;
-                    next = self.which.after(region, &record)?;
+                    next = self.which.after(region, &record, &mut self.ring)?;
                 }
                 Ok(Continue(()))
             })?;

@@ -107,7 +107,12 @@ impl Journal {
         if capacity == 0 {
             return Err(region.corrupt(next, "a log segment is empty"));
         }
-        self.more.push(Segment { at, first: self.capacity(), capacity });
+        let first = self.capacity();
+        // Segments that go in a circle would hold more than the object.
+        if first.saturating_add(capacity) > region.known_words() / 2 + LogAt::FIRST_CAPACITY {
+            return Err(region.corrupt(next, "the segments of a log are larger than the object"));
+        }
+        self.more.push(Segment { at, first, capacity });
         Ok(true)
     }
 

@@ -291,6 +291,12 @@ impl Region {
         self.known.load(Ordering::Relaxed).checked_sub(self.index_of(offset)).is_some_and(|rest| count <= rest)
     }
 
+    /// Words that the data area is known to have.
+    #[inline]
+    pub(crate) fn known_words(&self) -> u64 {
+        self.known.load(Ordering::Relaxed)
+    }
+
     /// How far the object is known to reach.
     fn known_end(&self) -> u64 {
         self.geometry.data_start() + self.known.load(Ordering::Relaxed) * WORD

@@ -43,6 +43,13 @@ pub struct Table {
     inner: HashTable<i32, Vec<i32>>,
 }
 
+#[cfg(test)]
+impl Table {
+    pub(crate) fn handle(&self) -> &crate::handle::Handle {
+        self.inner.handle()
+    }
+}
+
 impl fmt::Debug for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Table").field("shm", self.shm()).finish_non_exhaustive()

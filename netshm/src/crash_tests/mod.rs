@@ -5,6 +5,7 @@
 //! be sound, and it must go on working.
 
 mod arrays;
+mod circles;
 mod pairs;
 mod recovery;
 mod regrowth;

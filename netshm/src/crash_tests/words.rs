@@ -24,7 +24,7 @@ const LIVING: u32 = 900;
 
 /// What `act` gives, if it ends.
 #[track_caller]
-fn ends<R: Send + 'static>(what: &str, act: impl FnOnce() -> R + Send + 'static) -> R {
+pub(super) fn ends<R: Send + 'static>(what: &str, act: impl FnOnce() -> R + Send + 'static) -> R {
     let (sender, receiver) = channel();
     std::thread::spawn(move || drop(sender.send(act())));
     receiver.recv_timeout(LIMIT).unwrap_or_else(|error| panic!("{what}: {error}"))

@@ -13,6 +13,7 @@ use crate::region::{Fault, Region, StripeFields};
 use crate::store::{Change, Store};
 
 use super::PAIR;
+use super::ring::Ring;
 
 /// Buckets in each of the first four segments; then four segments of each size follow.
 const FIRST: u64 = 4;
@@ -21,7 +22,7 @@ pub(crate) const MOST_BUCKETS: u64 = 1 << Cell::HASH_BITS;
 /// Cells that a bucket has beside a link.
 pub(super) const CELLS: usize = 7;
 /// The longest chain; hash values that agree in so many keys do not happen by themselves.
-const LONGEST_CHAIN: u32 = 1 << 20;
+const LONGEST_CHAIN: u64 = 1 << 20;
 
 /// The bucket of a hash, among so many.
 #[inline]
@@ -53,7 +54,8 @@ pub(crate) struct Chain<'a> {
     at: BucketAt,
     form: Form,
     before: Option<BucketAt>,
-    steps: u32,
+    steps: u64,
+    ring: Ring,
 }
 
 impl<'a> Chain<'a> {
@@ -73,7 +75,7 @@ impl<'a> Chain<'a> {
         if buckets > MOST_BUCKETS {
             return Err(E::corrupt(region, stripe.at().buckets().0, "a stripe has more buckets than there can be"));
         }
-        Ok(Chain { region, at: bucket_at(form, stripe, bucket), form, before: None, steps: 0 })
+        Ok(Chain { region, at: bucket_at(form, stripe, bucket), form, before: None, steps: 0, ring: Ring::default() })
     }
 
     #[inline(always)]
@@ -145,7 +147,8 @@ impl<'a> Chain<'a> {
     fn follow<E: Fault>(&mut self, link: u64) -> Result<bool, E> {
         self.steps += 1;
         let head = Head(self.region.word_or(link)?.load(Relaxed));
-        if self.steps > LONGEST_CHAIN || head.is_free() || head.is_long() || head.lengths() != self.form.overflow() {
+        let astray = self.steps > LONGEST_CHAIN || self.ring.closes(link);
+        if astray || head.is_free() || head.is_long() || head.lengths() != self.form.overflow() {
             return Err(E::corrupt(self.region, self.at.cells, "a bucket's chain leads astray"));
         }
         self.before = Some(self.at);

@@ -9,11 +9,13 @@
 pub(crate) mod bindings;
 mod buckets;
 mod resize;
+pub(crate) mod ring;
 pub(crate) mod walk;
 
 pub(crate) use buckets::{Chain, Content, Image, MOST_BUCKETS, bucket_of, segment_of};
 
 use buckets::pair_at;
+use ring::Ring;
 
 use crate::Result;
 use crate::layout::StripeAt;
@@ -23,6 +25,9 @@ use crate::os::copy;
 use crate::region::{Doubt, Fault, Region, StripeFields};
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
+
+/// Words that a binding takes at least: a pair takes no more.
+const LEAST_BINDING: u64 = 2;
 
 /// Marks the address of a binding that is no record but a pair in its bucket.
 const PAIR: u64 = 1;
@@ -319,23 +324,31 @@ pub(crate) fn prefetch_record(region: &Region, stripe: StripeAt, hash: u64) {
     }
 }
 
-/// Bindings in a stripe.
+/// Bindings in a stripe, as it counts them.
 pub(crate) fn bindings_in(region: &Region, stripe: StripeAt) -> u64 {
     let [keys, hidden] = [stripe.keys(), stripe.hidden()].map(|place| region.field(place).load(Relaxed));
     keys.saturating_add(hidden)
+}
+
+/// More bindings than this are not visited in a stripe: as many as it counts, or as the object has room for.
+#[inline]
+pub(crate) fn most_bindings_in(region: &Region, stripe: StripeAt) -> u64 {
+    bindings_in(region, stripe).min(region.known_words() / LEAST_BINDING)
 }
 
 /// The bindings of a key, from one of them to the oldest.
 pub(crate) struct Bindings<'a> {
     region: &'a Region,
     next: u64,
-    /// Bindings that may still come; a longer chain leads in a circle.
+    /// Bindings that may still come; a longer chain leads astray.
     left: u64,
+    ring: Ring,
 }
 
 impl<'a> Bindings<'a> {
     pub(crate) fn from(region: &'a Region, stripe: StripeAt, newest: u64) -> Self {
-        Bindings { region, next: newest, left: region.field(stripe.hidden()).load(Relaxed).saturating_add(1) }
+        let hidden = region.field(stripe.hidden()).load(Relaxed).min(region.known_words() / LEAST_BINDING);
+        Bindings { region, next: newest, left: hidden + 1, ring: Ring::default() }
     }
 }
 
@@ -346,7 +359,7 @@ impl<'a> Iterator for Bindings<'a> {
         if self.next == 0 {
             return None;
         }
-        if self.left == 0 {
+        if self.left == 0 || self.ring.closes(self.next) {
             let at = std::mem::take(&mut self.next);
             return Some(Err(self.region.corrupt(at, "a stack of bindings is longer than the stripe has")));
         }

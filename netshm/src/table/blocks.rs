@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use crate::handle::Handle;
 use crate::heap::Memory;
 use crate::index::bindings::{self, Key};
+use crate::index::ring::Ring;
 use crate::index::{self, Record};
 use crate::layout::Place;
 use crate::store::group::Iteration;
@@ -216,7 +217,11 @@ pub(super) fn write(handle: &Handle, key: i32, mut visit: impl FnMut(&mut BlockM
             })?;
             // The last binding that was kept.
             let mut newer = 0;
+            let mut ring = Ring::default();
             while next != 0 {
+                if ring.closes(next) {
+                    return Err(store.region().corrupt(next, "the bindings of a key lead in a circle"));
+                }
                 let record = Record::at(store.region(), next)?;
                 next = record.older();
                 let mut kept = true;

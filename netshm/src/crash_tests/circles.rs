@@ -1,0 +1,98 @@
+//! Pointers that lead in circles, where the counts of the object say that this may go on for ever.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::Copy;
+use super::words::ends;
+use crate::index::{self, Record};
+use crate::layout::LogAt;
+use crate::store::Store;
+use crate::{Flow, HashTable, Locking, Result, Shm, Table};
+
+type Texts = HashTable<String, String>;
+
+const PLENTY: u64 = 1 << 40;
+
+fn open(shm: Shm) -> Result<Texts> {
+    Texts::options().locking(Locking::Futex).stripes(1).slots(1).init(1).max_size(1 << 26).manage(shm)
+}
+
+/// Makes the oldest of a key's bindings lead to the newest, and says that there are many.
+fn close(store: &Store, newest: u64) {
+    let region = store.region();
+    let mut last = Record::at(region, newest).unwrap();
+    while last.older() != 0 {
+        last = Record::at(region, last.older()).unwrap();
+    }
+    region.word(last.at).unwrap().store(last.head.with_pointer(newest).0, Relaxed);
+    region.field(store.geometry().stripe(0).hidden()).store(PLENTY, Relaxed);
+}
+
+#[test]
+fn bindings_of_a_key() {
+    let verbs: [fn(&Texts) -> Result<()>; 6] = [
+        |table| table.find_all("k").map(drop),
+        |table| table.for_each(|_, _| ()),
+        |table| table.scan().try_for_each(|item| item.map(drop)),
+        |table| table.values().try_for_each(|item| item.map(drop)),
+        |table| table.remove_all("k").map(drop),
+        |table| match table.check()?.is_clean() {
+            true => Ok(()),
+            false => Err(crate::Error::Forked { object: "any error".into() }),
+        },
+    ];
+    for bindings in [1, 2, 300] {
+        for verb in verbs {
+            let copy = Copy::new();
+            let table = open(copy.open()).unwrap();
+            (0..bindings).for_each(|number| table.add("k", &"v".repeat(number)).unwrap());
+            let newest = table.handle().with_key("k", |key| {
+                Ok(index::find(table.handle().store.region(), key.at, key.hash, key.words)?.unwrap().record.at)
+            });
+            close(&table.handle().store, newest.unwrap());
+            assert!(ends("a circle of bindings", move || verb(&table)).is_err());
+        }
+    }
+}
+
+#[test]
+fn blocks_of_a_key() {
+    let copy = Copy::new();
+    let table = Table::options().stripes(1).slots(1).manage(copy.open()).unwrap();
+    (0..9).for_each(|number| table.add(7, &[number]).unwrap());
+    let newest = table.handle().with_key(&7i32, |key| {
+        Ok(index::find(table.handle().store.region(), key.at, key.hash, key.words)?.unwrap().record.at)
+    });
+    close(&table.handle().store, newest.unwrap());
+    let table = Arc::new(table);
+    let (reader, writer) = (table.clone(), table.clone());
+    assert!(ends("a circle of blocks", move || reader.read_blocks(7, |_| Flow::Next)).is_err());
+    assert!(ends("a circle of blocks", move || writer.write_blocks(7, |_| Flow::Next)).is_err());
+}
+
+#[test]
+fn segments_of_a_log() {
+    let copy = Copy::new();
+    let table = open(copy.open()).unwrap();
+    table.add("k", &"v".repeat(1 << 20)).unwrap();
+    let store = &table.handle().store;
+    let (region, geometry) = (store.region(), store.geometry());
+    // Inside the long value, a segment that leads to itself.
+    let newest = table
+        .handle()
+        .with_key("k", |key| Ok(index::find(region, key.at, key.hash, key.words)?.unwrap().record.value_at()));
+    let segment = LogAt(newest.unwrap() + 4096);
+    let capacity = LogAt::capacity_of(1 << 19);
+    region.word(segment.link().0).unwrap().store(segment.0, Relaxed);
+    region.word(segment.capacity().0).unwrap().store(capacity, Relaxed);
+    for entry in 0..capacity {
+        // An entry that harms nothing.
+        region.word(segment.entry(entry).0).unwrap().store(segment.0 - 64, Relaxed);
+    }
+    region.field(geometry.log(0).link()).store(segment.0, Relaxed);
+    region.field(geometry.slot(0).log_len()).store(capacity * 60_000, Relaxed);
+    drop(table);
+    let shm = copy.open();
+    assert!(ends("a circle of log segments", move || open(shm).map(drop)).is_err());
+}
