@@ -328,8 +328,14 @@ impl<T: DataManager> Array<T> {
         })
     }
 
-    /// Writes the object back to its storage, so that what it holds now survives a loss of power. Waits for changes under
-    /// way. Means something for mapped files only.
+    /// Writes the object back to its storage, so that what it holds now survives a loss of power. Most of it is written
+    /// beside writers; then it waits for changes under way, and others wait while the rest is written. Means something for
+    /// mapped files only.
+    ///
+    /// If the power is lost after later changes, the object is checked when it is opened next. The check sees damage to what
+    /// ties the object together, not which values are missing: where it finds none, each part changed since is there as it
+    /// was at this call or at some time after it, and a value longer than a page may be a mixture. After an error storage may
+    /// lack pages that the system does not write again: keep a copy rather than rely on the next call.
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::InvalidOption`] inside a group, and those of locking.

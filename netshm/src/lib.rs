@@ -26,6 +26,7 @@ mod iterate;
 mod journal;
 mod layout;
 mod locking;
+mod mark;
 mod name;
 mod options;
 mod os;

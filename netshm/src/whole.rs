@@ -68,8 +68,5 @@ pub(crate) fn sync(handle: &Handle) -> Result<()> {
             reason: "the group's changes are not final; call it after the group".to_owned(),
         });
     }
-    group::read_locked(&handle.store, handle.limits, |change| {
-        change.read_all()?;
-        change.target().sync_locked()
-    })
+    handle.store.sync(handle.limits)
 }

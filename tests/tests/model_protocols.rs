@@ -1,4 +1,4 @@
-//! The sequence protocol and the hand-over of locks under all schedules that loom finds, at small bounds.
+//! The sequence protocol, the hand-over of locks and the mark of changes under all schedules that loom finds, at small bounds.
 //!
 //! The protocols are those of the library, word for word: its source files are compiled here with loom's atomics. An owner
 //! dies after each of its steps in turn; what the kernel does at its death (the lock on its process number goes away) and
@@ -16,6 +16,7 @@ use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
 
+use mark::Mark;
 use sequence::Sequence;
 use word::{LockWord, Released};
 
@@ -32,6 +33,8 @@ mod os {
     }
 }
 
+#[path = "../../netshm/src/mark.rs"]
+mod mark;
 #[path = "../../netshm/src/sequence.rs"]
 mod sequence;
 #[path = "../../netshm/src/locking/word.rs"]
@@ -407,4 +410,89 @@ fn no_wake_up_is_lost() {
         assert_eq!(inside.load(Acquire), 6);
         assert_eq!(lock.load(SeqCst) & !(1 << 31), 0);
     });
+}
+
+/// An object of two stripes with its mark, and what storage has of the mark.
+struct Marked {
+    mark: AtomicU64,
+    stored: AtomicU64,
+    /// Whether storage lacks a change.
+    unsynced: AtomicBool,
+    locks: [AtomicU32; 2],
+    /// The system writes a page back as it is at one moment, one writing after the other.
+    writing_back: Mutex<()>,
+}
+
+impl Marked {
+    fn word(&self, stripe: usize) -> LockWord<'_> {
+        LockWord(&self.locks[stripe])
+    }
+
+    fn release(&self, stripe: usize) {
+        let (Released::Quiet | Released::Sleepers) = self.word(stripe).release();
+    }
+
+    fn flush(&self) -> Result<(), ()> {
+        let _turn = self.writing_back.lock().unwrap();
+        self.stored.store(self.mark.load(SeqCst), SeqCst);
+        Ok(())
+    }
+
+    fn change(&self, stripe: usize, slot: u32) {
+        if !self.word(stripe).try_take(slot) {
+            return;
+        }
+        let mark = Mark(&self.mark);
+        if !mark.is_durable() {
+            mark.note(|| self.flush()).unwrap();
+        }
+        // From now on any page may reach storage.
+        self.unsynced.store(true, SeqCst);
+        assert_ne!(self.stored.load(SeqCst), 0, "a change under a mark that storage does not have");
+        die_in_turn();
+        self.release(stripe);
+    }
+
+    fn sync(&self, slot: u32) {
+        if !self.word(0).try_take(slot) {
+            return;
+        }
+        if self.word(1).try_take(slot) {
+            self.unsynced.store(false, SeqCst);
+            Mark(&self.mark).clear();
+            self.release(1);
+        }
+        self.release(0);
+        self.flush().unwrap();
+    }
+}
+
+/// Whoever dies, and wherever: storage has the mark before it can have a change that no sync covers.
+#[test]
+fn the_mark_is_in_storage_before_any_change() {
+    for steps in 0..6 {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(2);
+        model.check(move || {
+            let object = Arc::new(Marked {
+                mark: AtomicU64::new(0),
+                stored: AtomicU64::new(0),
+                unsynced: AtomicBool::new(false),
+                locks: [AtomicU32::new(0), AtomicU32::new(0)],
+                writing_back: Mutex::new(()),
+            });
+            let [writer, syncer] = [object.clone(), object.clone()];
+            let writer = thread::spawn(move || writer.change(1, OTHER));
+            let syncer = thread::spawn(move || syncer.sync(1));
+            live(steps, || object.change(0, MORTAL));
+            if object.word(0).load().owner() == Some(MORTAL) {
+                // Found dead.
+                object.release(0);
+                object.change(1, MORTAL);
+            }
+            writer.join().unwrap();
+            syncer.join().unwrap();
+            assert!(!object.unsynced.load(SeqCst) || object.stored.load(SeqCst) != 0);
+        });
+    }
 }

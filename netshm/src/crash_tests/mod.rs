@@ -6,6 +6,7 @@
 
 mod arrays;
 mod circles;
+mod marks;
 mod pairs;
 mod recovery;
 mod regrowth;

@@ -54,7 +54,7 @@ pub(crate) const SCHEMA_AT: Place = Place(FIXED_BYTES + 8);
 pub(crate) const SCHEMA_LEN: Place = Place(FIXED_BYTES + 16);
 /// Hash of the schema's structure.
 pub(crate) const SCHEMA_HASH: Place = Place(FIXED_BYTES + 24);
-/// 1 from the first change after a sync up to the next sync.
+/// Not 0 from the first change after a sync up to the next sync: see `mark`.
 pub(crate) const DIRTY: Place = Place(FIXED_BYTES + 80);
 /// A log segment kept for who must change every stripe of a full object, or 0.
 pub(crate) const RESERVE: Place = Place(FIXED_BYTES + 88);

@@ -11,12 +11,10 @@ impl Protocol for NoLocks {
     #[inline]
     fn acquire(&self, owners: &impl Owners, request: &Request<'_>) -> Result<()> {
         for stripe in request.stripes() {
-            let word = word_of(owners.region(), stripe);
-            if word.load().owner().is_some() {
-                wait_for_mark(owners, request, stripe)?;
-            }
-            if request.mode == Mode::Exclusive {
-                word.mark(request.slot);
+            if let Err(error) = take(owners, request, stripe) {
+                let taken = Request { count: stripe - request.stripe, ..request.clone() };
+                self.release(owners, &taken);
+                return Err(error);
             }
         }
         Ok(())
@@ -33,5 +31,26 @@ impl Protocol for NoLocks {
 
     fn read_mode(&self) -> Mode {
         Mode::Shared
+    }
+}
+
+/// Waits until nobody is marked, and marks the stripe for who writes.
+#[inline]
+fn take(owners: &impl Owners, request: &Request<'_>, stripe: u32) -> Result<()> {
+    let word = word_of(owners.region(), stripe);
+    loop {
+        let seen = word.load();
+        if seen.owner().is_some() {
+            wait_for_mark(owners, request, stripe)?;
+        } else if request.mode == Mode::Shared {
+            return Ok(());
+        } else if !seen.is_free() {
+            // Nobody sleeps here, so that is damage.
+            word.mark(request.slot);
+            return Ok(());
+        // In one step: whoever writes the object back to storage takes all marks beside the one writer.
+        } else if word.try_take(request.slot) {
+            return Ok(());
+        }
     }
 }

@@ -37,16 +37,24 @@ impl Mapping {
 
     /// Writes the pages that hold these bytes to the file and waits for it.
     pub(crate) fn flush(&self, offset: usize, len: usize) -> io::Result<()> {
+        #[cfg(test)]
+        tests::FLUSHES.set(tests::FLUSHES.get() + 1);
         self.raw.flush_range(offset, len)
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use std::cell::Cell;
     use std::os::fd::AsFd;
 
     use super::*;
     use crate::os::file::{self, tests::Scratch};
+
+    thread_local! {
+        /// How often this thread has written pages back.
+        pub(crate) static FLUSHES: Cell<u64> = const { Cell::new(0) };
+    }
 
     #[test]
     fn a_mapping_may_be_longer_than_the_file() {

@@ -109,7 +109,7 @@ pub fn repair(name: &ShmName) -> Result<Repair> {
         Kind::Table | Kind::HashTable => salvage.table()?,
     }
     let outcome = Repair { before, saved: salvage.saved, dropped: salvage.dropped, found: salvage.found };
-    store.sync_locked()?;
+    store.sync(Limits::default())?;
     new.take_over(name)?;
     Ok(outcome)
 }

@@ -92,7 +92,7 @@ impl<'a> Change<'a> {
         }
     }
 
-    fn lock_all(&mut self, mode: Mode) -> Result<()> {
+    pub(super) fn lock_all(&mut self, mode: Mode) -> Result<()> {
         let stripes = self.store.geometry().stripes;
         if self.tx.held.is_empty() {
             self.store.locks.acquire(self.store, &self.request(0, stripes, mode, None))?;

@@ -14,6 +14,7 @@ use crate::layout::bucket::Form;
 use crate::layout::header::{self as at, Kind};
 use crate::layout::{Dimensions, Geometry, MAX_OBJECT, Place, round_up};
 use crate::locking::{Awaited, Deadline, Wait};
+use crate::mark;
 use crate::os::lock::{self, Outcome, bytes};
 use crate::os::{file, path};
 use crate::region::{Region, no_space};
@@ -363,8 +364,14 @@ impl<'a> Initialising<'a> {
             file::write_at(object.fd(), bytemuck::cast_slice(words), place.0)
                 .map_err(|source| no_space(object.name(), size, source))
         };
+        let flush = || file::sync_data(object.fd()).map_err(|source| self.io("write it back", source));
+        let was_empty = file::size(object.fd()).map_err(|source| self.io("look up the size", source))? == 0;
         let fill = || {
             write(&[at::MAGIC, at::INITIALISING], at::MAGIC_AT)?;
+            if !was_empty {
+                // Otherwise storage might hold the old header with nothing behind it.
+                flush()?;
+            }
             file::truncate(object.fd(), 16).map_err(|source| self.io("cut it to its mark", source))?;
             file::allocate(object.fd(), 0, size).map_err(|source| no_space(object.name(), size, source))?;
             write(&[at::FORMAT, at::FINGERPRINT], at::FORMAT_AT)?;
@@ -378,7 +385,10 @@ impl<'a> Initialising<'a> {
             write(&id, at::ID)?;
             write(&file, at::FILE)?;
             write(&file::boot_id(), at::BOOTS)?;
+            write(&[mark::DURABLE], at::DIRTY)?;
             write(&[geometry.data_start()], geometry.stripe(geometry.meta()).top())?;
+            // Wherever storage has the object as complete, it has all of it, and its mark.
+            flush()?;
             write(&[at::READY], at::STATE_AT)
         };
         fill().inspect_err(|_| {

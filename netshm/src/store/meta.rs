@@ -43,12 +43,15 @@ impl Memory for MetaChange<'_> {
         self.fresh(place, value)
     }
     fn fresh(&mut self, place: Place, value: u64) -> Result<()> {
+        self.store.note_dirty()?;
         self.audit.store_unlogged(self.store, &self.journal, place.0, 1);
         self.region().journalled(place.0)?.store(value, std::sync::atomic::Ordering::Release);
         steps::step();
         Ok(())
     }
     fn preserve(&mut self, place: Place) -> Result<()> {
+        // Not when the change begins: it may be one that only looks.
+        self.store.note_dirty()?;
         if !self.journal.has_room() {
             return Err(self.region().corrupt(place.0, "the log of the run heap is full"));
         }
@@ -212,22 +215,20 @@ impl Store {
 
     /// Stores the text of a schema in place of the present one, on behalf of a slot.
     pub(super) fn write_schema(&self, slot: u32, deadline: &Deadline, schema: &str, hash: u64) -> Result<()> {
-        self.note_dirty().and_then(|()| {
-            self.meta(slot, deadline, |meta| {
-                let runs = Runs::of(self.geometry());
-                let run = runs.take(meta, schema.len() as u64, Use::Schema, 0)?;
-                let words = self.region().words(run.content(), (schema.len() as u64).div_ceil(8))?;
-                meta.audit.store_unlogged(self, &meta.journal, run.content(), words.len() as u64);
-                crate::os::copy::store_bytes(words, schema.as_bytes());
-                steps::step();
-                let old = meta.load(SCHEMA_AT)?;
-                if old >= self.geometry().data_start() {
-                    runs.give_back(meta, RunAt(old.wrapping_sub(RUN_HEADER)))?;
-                }
-                meta.store(SCHEMA_AT, run.content())?;
-                meta.store(SCHEMA_LEN, schema.len() as u64)?;
-                meta.store(SCHEMA_HASH, hash)
-            })
+        self.meta(slot, deadline, |meta| {
+            let runs = Runs::of(self.geometry());
+            let run = runs.take(meta, schema.len() as u64, Use::Schema, 0)?;
+            let words = self.region().words(run.content(), (schema.len() as u64).div_ceil(8))?;
+            meta.audit.store_unlogged(self, &meta.journal, run.content(), words.len() as u64);
+            crate::os::copy::store_bytes(words, schema.as_bytes());
+            steps::step();
+            let old = meta.load(SCHEMA_AT)?;
+            if old >= self.geometry().data_start() {
+                runs.give_back(meta, RunAt(old.wrapping_sub(RUN_HEADER)))?;
+            }
+            meta.store(SCHEMA_AT, run.content())?;
+            meta.store(SCHEMA_LEN, schema.len() as u64)?;
+            meta.store(SCHEMA_HASH, hash)
         })
     }
 
@@ -277,13 +278,14 @@ impl Store {
 
     /// Ends what a committed or undone change leaves in its slot: runs that stripes now have, or that they do not want.
     pub(super) fn settle(&self, slot: u32, deadline: &Deadline) -> Result<()> {
-        use std::sync::atomic::Ordering::{Relaxed, Release};
+        use std::sync::atomic::Ordering::Relaxed;
         let at = self.geometry().slot(slot);
         if self.field(at.adopted()).load(Relaxed) != 0 {
-            self.field(at.transit()).store(0, Release);
-            steps::step();
-            self.field(at.adopted()).store(0, Release);
-            steps::step();
+            // Without a log, whose undoing would bring back the one without the other.
+            self.meta(slot, deadline, |meta| {
+                meta.fresh(at.transit(), 0)?;
+                meta.fresh(at.adopted(), 0)
+            })?;
         }
         while self.field(at.transit()).load(Relaxed) != 0 {
             self.return_run(slot, deadline)?;

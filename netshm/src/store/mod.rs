@@ -16,6 +16,7 @@ mod recovery;
 mod reset;
 mod slots;
 pub(crate) mod sum;
+mod sync;
 mod tx;
 #[cfg(test)]
 mod wait_tests;
@@ -158,25 +159,6 @@ impl Store {
     #[inline]
     fn field32(&self, place: Place32) -> &AtomicU32 {
         self.region.field32(place)
-    }
-
-    /// Writes everything back to storage, so that it survives a loss of power; needs all stripes locked against writers.
-    pub(crate) fn sync_locked(&self) -> Result<()> {
-        self.region.flush()?;
-        self.field(header::DIRTY).store(0, std::sync::atomic::Ordering::Release);
-        self.region.flush_header()
-    }
-
-    /// Notes, durably, that the object differs from its last synchronised state. Cheap when that is known already.
-    #[inline]
-    fn note_dirty(&self) -> Result<()> {
-        if self.region.header(header::DIRTY).load(Relaxed) == 1 { Ok(()) } else { self.make_dirty() }
-    }
-
-    #[cold]
-    fn make_dirty(&self) -> Result<()> {
-        self.field(header::DIRTY).store(1, std::sync::atomic::Ordering::Release);
-        self.region.flush_header()
     }
 
     /// Length of an array.

@@ -151,6 +151,7 @@ impl Store {
         if self.field(length).load(Relaxed) == 0 {
             return Ok(());
         }
+        self.note_dirty()?;
         Journal::reopen(length, self.geometry().log(log), self.region())?.roll_back_to(self.region(), 0)
     }
 

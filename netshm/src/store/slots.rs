@@ -80,7 +80,7 @@ impl Store {
 
     /// Ends what a former owner of the slot left: its log, which a damaged object may hold, and runs on their way.
     #[cold]
-    fn settle_foreign(&self, slot: u32, deadline: &Deadline) -> Result<()> {
+    pub(super) fn settle_foreign(&self, slot: u32, deadline: &Deadline) -> Result<()> {
         let outcome = self.undo_slot(slot).and_then(|()| self.settle(slot, deadline));
         if outcome.is_err() {
             self.give_slot_back(slot);

@@ -1,0 +1,110 @@
+//! What storage is known to hold: noting changes, and writing them back.
+
+use std::time::{Duration, Instant};
+
+use super::{Change, Limits, Store, group};
+use crate::layout::header;
+use crate::locking::{Awaited, Deadline, Mode};
+use crate::mark::Mark;
+use crate::{Error, Result};
+
+/// Rounds of writing back beside writers, at most.
+const ROUNDS: u32 = 4;
+
+impl Store {
+    /// The mark of changes that storage may lack.
+    #[inline(always)]
+    fn mark(&self) -> Mark<'_> {
+        Mark(self.region().header(header::DIRTY))
+    }
+
+    /// Notes, durably, that the object differs from its last synchronised state. Comes before the first store of every
+    /// change, under the lock of what changes. Cheap when that is known already.
+    ///
+    /// Words that mean nothing to another boot need no mark: those of locks, and who owns a number or a slot.
+    #[inline]
+    pub(super) fn note_dirty(&self) -> Result<()> {
+        if self.mark().is_durable() { Ok(()) } else { self.make_dirty() }
+    }
+
+    #[cold]
+    fn make_dirty(&self) -> Result<()> {
+        self.mark().note(|| self.region().flush_header())
+    }
+
+    /// Writes everything back to storage, so that it survives a loss of power.
+    pub(crate) fn sync(&self, limits: Limits) -> Result<()> {
+        self.check_fork()?;
+        if self.region().object().read_only() {
+            return Err(Error::ReadOnly { object: self.name(), wanted: "write it back" });
+        }
+        // Most of it beside writers, so that they wait only for what has changed again meanwhile.
+        let begin = Instant::now();
+        for _ in 0..ROUNDS {
+            let round = Instant::now();
+            self.region().flush()?;
+            if round.elapsed() < begin.elapsed() / 10 {
+                break;
+            }
+        }
+        group::read_locked(self, limits, |change| {
+            change.exclude_writers()?;
+            change.at_rest(|| {
+                self.region().flush()?;
+                self.mark().clear();
+                Ok(())
+            })
+        })?;
+        // Writers may go on: whichever mark reaches storage, it is true.
+        self.region().flush_header()
+    }
+
+    /// Whether nothing is left to be done for any slot.
+    fn are_settled(&self) -> bool {
+        (0..self.geometry().slots).all(|slot| self.is_settled(slot))
+    }
+
+    /// Settles what ended changes have left in their slots, or waits until their owners have. All stripes are held.
+    fn settle_all(&self, deadline: &Deadline) -> Result<()> {
+        for slot in 0..self.geometry().slots {
+            let mut wait = None;
+            let mut pause = Duration::from_micros(20);
+            while !self.is_settled(slot) {
+                self.recover_slot_owner(slot)?;
+                if self.claim_slot(slot, self.number()?) {
+                    self.settle_foreign(slot, deadline)?;
+                    self.give_slot_back(slot);
+                } else {
+                    let wait = wait.get_or_insert_with(|| deadline.wait(Awaited::Slot));
+                    wait.check(self, Some(slot))?;
+                    std::thread::sleep(wait.pause(pause));
+                    pause = (pause * 2).min(Duration::from_millis(5));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Change<'_> {
+    /// Locks all stripes against changes.
+    fn exclude_writers(&mut self) -> Result<()> {
+        match self.store.method() {
+            // Who only reads is not noticed by writers there.
+            crate::Locking::None => self.lock_all(Mode::Exclusive),
+            crate::Locking::Record | crate::Locking::Futex => self.read_all(),
+        }
+    }
+
+    /// Runs `act` while nothing in the object changes but words of locks and owners. All stripes are held.
+    fn at_rest(&mut self, act: impl Fn() -> Result<()>) -> Result<()> {
+        let store = self.store;
+        loop {
+            store.settle_all(&self.tx.deadline)?;
+            let done = self.with_meta(|| if store.are_settled() { act().map(|()| true) } else { Ok(false) })?;
+            if done {
+                return Ok(());
+            }
+        }
+    }
+}
