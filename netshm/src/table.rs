@@ -296,7 +296,8 @@ impl Table {
     /// All of it happens, or nothing. Another change by this thread meanwhile is [`Error::Iterating`].
     ///
     /// # Errors
-    /// Those of [`HashTable::add`].
+    /// Those of [`HashTable::add`]. In a full object some dozens of bindings can be removed at once in any case; more may
+    /// fail, and then nothing has changed.
     pub fn write_blocks(&self, key: i32, visit: impl FnMut(&mut BlockMut<'_>) -> Flow) -> Result<()> {
         blocks::write(self.inner.handle(), key, visit)
     }

@@ -4,7 +4,7 @@
 #![cfg_attr(test, allow(unsafe_code))]
 
 #[cfg(test)]
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// Steps left, plus one; 0 means that nobody counts.
 #[cfg(test)]
@@ -33,6 +33,27 @@ fn count() {
         }
         LEFT.store(left - 1, Relaxed);
     }
+}
+
+/// The process id that chooses the first slot to be tried: a fixed one where steps are to be counted, since the number of
+/// steps may depend on it.
+#[inline(always)]
+pub(crate) fn process_id() -> u32 {
+    #[cfg(test)]
+    if let Some(id) = PROCESS_ID.load(Relaxed).checked_sub(1) {
+        return id;
+    }
+    std::process::id()
+}
+
+/// Process id, plus one; 0 for the real one.
+#[cfg(test)]
+static PROCESS_ID: AtomicU32 = AtomicU32::new(0);
+
+/// Makes this process, from now on, one with that id as far as slots are concerned.
+#[cfg(test)]
+pub(crate) fn pretend_id(id: u32) {
+    PROCESS_ID.store(id + 1, Relaxed);
 }
 
 /// Ends the process with status 99 after `steps` more steps; `None` stops counting down.

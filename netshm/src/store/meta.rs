@@ -20,6 +20,9 @@ use crate::{Error, Result};
 pub(super) const KEPT_LOG: u64 = 4096;
 /// Log entries that clearing a stripe takes at most, on the way and at the end.
 const CLEAR_ENTRIES: u64 = 14;
+/// Entries beyond these, for removing several blocks or elements from a full object, if they take less than this part of it.
+const REMOVE_ENTRIES: u64 = 512;
+const RESERVE_PART: u64 = 64;
 /// Sizes of further log segments, in bytes.
 const LEAST_SEGMENT: u64 = 4 << 10;
 const MOST_SEGMENT: u64 = 1 << 20;
@@ -232,13 +235,14 @@ impl Store {
         })
     }
 
-    /// Sets a log segment apart for the change that empties a full object: with the first segment of a slot, it holds
-    /// what clearing every stripe takes.
+    /// Sets a log segment apart for removing from a full object: with the first segment of a slot, it holds what clearing
+    /// every stripe takes, and some entries more.
     pub(super) fn reserve_log(&self, deadline: &Deadline) -> Result<()> {
         if self.field(RESERVE).load(std::sync::atomic::Ordering::Relaxed) != 0 {
             return Ok(());
         }
-        let entries = u64::from(self.geometry().stripes) * CLEAR_ENTRIES;
+        let more = REMOVE_ENTRIES.min(self.geometry().max_size / RESERVE_PART / LogAt::ENTRY_BYTES);
+        let entries = u64::from(self.geometry().stripes) * CLEAR_ENTRIES + more;
         // Who opens the object waits for no slot: the groups that have them all may be waiting for it to be open. It is
         // created by somebody who has it alone.
         let Some(slot) = self.try_slot(deadline)? else { return Ok(()) };

@@ -58,7 +58,7 @@ impl Store {
     #[cold]
     fn search_slot(&self, number: u32, deadline: &Deadline) -> Result<u32> {
         let slots = self.geometry().slots;
-        let start = std::process::id() % slots;
+        let start = steps::process_id() % slots;
         let mut wait = None;
         let mut pause = Duration::from_micros(20);
         loop {
