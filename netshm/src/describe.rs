@@ -67,7 +67,7 @@ impl Shm {
     /// [`Error::NotNetshm`] if it is none, or empty; [`Error::UnsupportedVersion`], [`Error::Corrupt`],
     /// [`Error::Forked`], [`Error::Io`].
     pub fn describe(&self) -> Result<Description> {
-        let stored = create::stored(self.object())?;
+        let stored = create::stored(self)?;
         let Stored { header, .. } = &stored;
         Ok(Description {
             name: self.name().clone(),

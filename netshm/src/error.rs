@@ -112,6 +112,17 @@ pub enum Error {
         /// What was asked for.
         wanted: &'static str,
     },
+    /// Another file has taken the object's place, so what is written to this one would be lost.
+    ///
+    /// > posix:/x: replaced: its file has been overwritten; open it anew
+    #[error("{object}: replaced: {what}; open it anew")]
+    #[non_exhaustive]
+    Replaced {
+        /// The object's name.
+        object: Arc<str>,
+        /// What has happened to it.
+        what: &'static str,
+    },
     /// The object's content contradicts itself.
     ///
     /// > posix:/x: damaged at byte 64: the header's checksum is wrong

@@ -146,6 +146,18 @@ fn in_use() {
 }
 
 #[test]
+fn replaced() {
+    let x = Scratch::new();
+    let tab = x.counts(Locking::Futex);
+    let mut content = fs::read(&x.0).unwrap();
+    content[crate::layout::header::ID.0 as usize] ^= 1;
+    fs::write(&x.0, content).unwrap();
+    assert_eq!(x.text(tab.stats()), "posix:/x: replaced: its file has been overwritten; open it anew");
+    let text = x.text(Counts::options().manage(x.shm()));
+    assert_eq!(text, "posix:/x: replaced: its file has been overwritten; open it anew");
+}
+
+#[test]
 fn corrupt() {
     let x = Scratch::new();
     drop(x.counts(Locking::Futex));

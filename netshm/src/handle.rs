@@ -47,7 +47,7 @@ impl Handle {
     /// Opens an object. What may have been damaged since it was in use last is checked first.
     pub(crate) fn open(shm: Shm, spec: &Spec<'_>, limits: Limits, contents: Contents<'_>) -> Result<Handle> {
         let damage = |store: &Store| check::damage(store, contents);
-        let (store, agreement, claim) = create::open(shm.object(), spec, limits, &damage)?;
+        let (shm, (store, agreement, claim)) = shm.current(|shm| create::open(shm, spec, limits, &damage))?;
         let is = AtomicBool::new(agreement == Agreement::Older);
         let outdated = Outdated { is, schema: spec.schema.clone(), relation: spec.relation.clone() };
         Ok(Handle { store, shm, limits, outdated, claim })

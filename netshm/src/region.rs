@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::events;
-use crate::layout::header::HEADER_BYTES;
+use crate::layout::header::{HEADER_BYTES, ID};
 use crate::layout::{Geometry, Place, Place32, STRIPE_WORDS, StripeAt, WORD};
 use crate::os::map::Mapping;
 use crate::os::{copy, file};
@@ -64,6 +64,8 @@ pub(crate) struct Region {
     map: Mapping,
     object: Arc<Object>,
     geometry: Geometry,
+    /// The id in the header when the object was mapped.
+    id: [u64; 2],
     /// Words of the data area that are known to be there.
     known: AtomicU64,
 }
@@ -73,7 +75,8 @@ impl Region {
     pub(crate) fn map(object: Arc<Object>, geometry: Geometry) -> Result<Region> {
         assert!(geometry.data_start() >= HEADER_BYTES);
         let map = Self::mapping(&object, &geometry)?;
-        let region = Region { map, object, geometry, known: AtomicU64::new(0) };
+        let mut region = Region { map, object, geometry, id: [0; 2], known: AtomicU64::new(0) };
+        region.id = region.present_id();
         region.refresh_end()?;
         Ok(region)
     }
@@ -315,6 +318,10 @@ impl Region {
         }
     }
 
+    fn present_id(&self) -> [u64; 2] {
+        [ID, Place(ID.0 + WORD)].map(|place| self.header(place).load(Ordering::Relaxed))
+    }
+
     /// Looks up how far the file reaches. A file that has become shorter is reported, not believed.
     fn refresh_end(&self) -> Result<u64> {
         let size = file::size(self.object.fd()).map_err(|source| Error::Io {
@@ -325,6 +332,9 @@ impl Region {
         let end = size.min(self.geometry.max_size) & !(WORD - 1);
         if end < self.known_end() {
             return Err(self.corrupt(end, "the object has been truncated"));
+        }
+        if self.present_id() != self.id {
+            return Err(Error::Replaced { object: self.name(), what: "its file has been overwritten" });
         }
         self.known.fetch_max((end - self.geometry.data_start()) / WORD, Ordering::Relaxed);
         Ok(end)

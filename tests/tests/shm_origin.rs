@@ -1,7 +1,7 @@
 //! Objects that are not where they were: copies, files that were emptied or replaced, and openings from other containers.
 
 use std::fs;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::PathBuf;
 
 use netshm::{Error, HashTable, Locking, Result, Shm};
@@ -173,6 +173,48 @@ fn an_emptied_file_is_not_initialised_while_it_is_in_use() {
     assert!(manage(object.open()).unwrap().is_empty().unwrap());
 }
 
+/// What is written through a handle opened before a repair must not go to the file that the repair has replaced.
+#[test]
+fn an_object_opened_before_a_repair_is_opened_anew_after_it() {
+    let object = Scratch::file("origin-repaired");
+    let tab = manage(object.open()).unwrap();
+    fill(&tab, 0);
+    drop(tab);
+    let before = object.open();
+    let reader = Shm::options().read_only(true).open(object.name()).unwrap();
+    let other = Child::start("waiter", &[&object.name().to_string()]);
+    assert_eq!(other.line().as_deref(), Some("open"));
+    netshm::repair(object.name()).unwrap();
+    other.succeed();
+    let tab = manage(before).unwrap();
+    tab.add("mine", &1).unwrap();
+    let now = manage(object.open()).unwrap();
+    assert_eq!((now.find("mine").unwrap(), now.find("other's").unwrap()), (Some(1), Some(2)));
+    assert_eq!(manage(reader).unwrap().find("mine").unwrap(), Some(1));
+}
+
+#[test]
+fn a_name_that_stands_for_another_file_is_noticed() {
+    let object = Scratch::file("origin-renamed");
+    let other = Scratch::file("origin-renamed");
+    let tab = manage(other.open()).unwrap();
+    tab.add("other", &1).unwrap();
+    drop(tab);
+    let before = object.open();
+    let created = {
+        object.name().unlink().unwrap();
+        Shm::options().create_new(true).open(object.name()).unwrap()
+    };
+    // A name that has been deleted says nothing.
+    let unnamed = Scratch::file("origin-unnamed").open();
+    manage(unnamed).unwrap().add("kept", &1).unwrap();
+    fs::rename(path(&other), path(&object)).unwrap();
+    assert_eq!(manage(before).unwrap().find("other").unwrap(), Some(1));
+    // What was to be a new object is none.
+    let error = manage(created).unwrap_err();
+    assert!(matches!(error, Error::Replaced { .. }), "{error}");
+}
+
 #[test]
 #[ignore = "runs in the children of the other tests"]
 fn child() {
@@ -183,6 +225,16 @@ fn child() {
             fill(&tab, 0);
             println!("> open");
             std::thread::sleep(std::time::Duration::from_secs(600));
+        }
+        "waiter" => {
+            let name = arguments[0].parse().unwrap();
+            let inode = || fs::metadata(arguments[0].replace("file:", "")).unwrap().ino();
+            let (shm, before) = (Shm::open(&name).unwrap(), inode());
+            println!("> open");
+            while inode() == before {
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+            manage(shm).unwrap().add("other's", &2).unwrap();
         }
         other => panic!("no such part: {other}"),
     }

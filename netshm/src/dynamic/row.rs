@@ -36,7 +36,7 @@ impl ShmKey for Row {}
 
 /// What the object says of itself, with its schema as a tree.
 pub(super) fn stored(shm: &Shm) -> Result<(Stored, crate::data::ObjectSchema)> {
-    let stored = create::stored(shm.object())?;
+    let stored = create::stored(shm)?;
     let schema = object_schema(shm, &stored)?;
     Ok((stored, schema))
 }

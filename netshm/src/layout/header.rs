@@ -25,6 +25,8 @@ pub(crate) const ABANDONED_BYTES: u64 = 1;
 pub(crate) const INITIALISING: u64 = 1;
 /// `state` of an object that is complete.
 pub(crate) const READY: u64 = 2;
+/// `state` of an object in whose place `repair` has put another one.
+pub(crate) const REPLACED: u64 = 3;
 
 pub(crate) const MAGIC_AT: Place = Place(0);
 pub(crate) const STATE_AT: Place = Place(8);

@@ -64,8 +64,12 @@ impl fmt::Display for Repair {
 /// [`Error::Corrupt`] if the header is damaged, [`Error::NoSpace`] if there is no room for a second object,
 /// [`Error::Io`].
 pub fn repair(name: &ShmName) -> Result<Repair> {
-    let damaged = Shm::open(name)?;
-    let alone = Alone::open(damaged.object(), "repair it")?;
+    let (_, repair) = Shm::open(name)?.current(|damaged| repair_object(name, damaged))?;
+    Ok(repair)
+}
+
+fn repair_object(name: &ShmName, damaged: &Shm) -> Result<Repair> {
+    let alone = Alone::open(damaged, "repair it")?;
     let elements = Elements::dense_or_not(alone.header.element_words);
     let contents = match alone.header.kind {
         Kind::Array => Contents::Directory { elements, element: &|_| Ok(()) },
@@ -102,7 +106,7 @@ pub fn repair(name: &ShmName) -> Result<Repair> {
             recreate: false,
         },
     };
-    let (store, ..) = create::open(fresh.object(), &spec, Limits::default(), &|_| Ok(None))?;
+    let (store, ..) = create::open(fresh, &spec, Limits::default(), &|_| Ok(None))?;
     let mut salvage = salvage::Salvage::new(&alone.store, &store, &types);
     match alone.header.kind {
         Kind::Array => salvage.array(elements, &default)?,
@@ -111,6 +115,7 @@ pub fn repair(name: &ShmName) -> Result<Repair> {
     let outcome = Repair { before, saved: salvage.saved, dropped: salvage.dropped, found: salvage.found };
     store.sync(Limits::default())?;
     new.take_over(name)?;
+    alone.mark_replaced();
     Ok(outcome)
 }
 

@@ -1,6 +1,7 @@
 //! The public handle.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::fs::fchown;
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use super::options::ShmOptions;
 use super::unique;
 use crate::error::{Error, Result};
 use crate::name::ShmName;
+use crate::os::path::Place;
 use crate::os::{file, path};
 
 /// An open shared object: a shared memory descriptor, to be managed as a table or an array.
@@ -42,7 +44,14 @@ use crate::os::{file, path};
 pub struct Shm {
     name: ShmName,
     object: Arc<Object>,
+    /// How it was opened.
+    options: ShmOptions,
+    /// Where the name leads.
+    place: Arc<Place>,
 }
+
+/// How often an object is opened anew because it has been replaced while its locks were waited for.
+const TRIES: usize = 100;
 
 impl Shm {
     /// Options for opening; see [`ShmOptions`].
@@ -82,8 +91,48 @@ impl Shm {
         unique::create(pattern, Shm::options().create_new(true).mode(mode))
     }
 
-    pub(super) fn new(name: ShmName, object: Arc<Object>) -> Shm {
-        Shm { name: name.of_open(object.identity()), object }
+    pub(super) fn new(name: ShmName, object: Arc<Object>, options: ShmOptions, place: Arc<Place>) -> Shm {
+        Shm { name: name.of_open(object.identity()), object, options, place }
+    }
+
+    /// Returns what `take_up` makes of the object that the name stands for, and its handle. The object is opened anew as
+    /// often as `take_up` finds that it has been replaced.
+    pub(crate) fn current<T>(mut self, take_up: impl Fn(&Shm) -> Result<T>) -> Result<(Shm, T)> {
+        for _ in 0..TRIES {
+            match take_up(&self) {
+                Err(replaced @ Error::Replaced { .. }) => match self.anew()? {
+                    Some(new) => self = new,
+                    None => return Err(replaced),
+                },
+                outcome => return outcome.map(|result| (self, result)),
+            }
+        }
+        Err(self.replaced())
+    }
+
+    /// An error if the name stands for another file by now. A name that has been deleted, or cannot be looked up any
+    /// more, says nothing.
+    pub(crate) fn check_name(&self) -> Result<()> {
+        match self.place.probe() {
+            Ok(Some(found)) if file::identity(found.as_fd()).is_ok_and(|found| found != self.object.identity()) => {
+                Err(self.replaced())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn replaced(&self) -> Error {
+        Error::Replaced { object: self.object.name().clone(), what: "its name stands for another file now" }
+    }
+
+    /// Opens whatever the name stands for now. `None` if that is the same file, or if the object was to be a new or empty
+    /// one.
+    fn anew(&self) -> Result<Option<Shm>> {
+        if self.options.makes_empty() {
+            return Ok(None);
+        }
+        let new = self.options.open_in(&self.name, &self.place)?;
+        Ok((new.object.identity() != self.object.identity()).then_some(new))
     }
 
     /// What is behind the handle.

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 
 use rustix::fs::FileType;
 
@@ -120,12 +121,18 @@ impl ShmOptions {
         self.check()?;
         let failed = |doing| move |source| Error::Io { object: name.to_string().into(), doing, source };
         let place = Place::find(&name.path(), self.follow_symlinks).map_err(failed("opening the directory"))?;
-        let name = &name.absolute();
+        self.open_in(&name.absolute(), &Arc::new(place))
+    }
+
+    /// Opens the object in a place that has been found already.
+    pub(super) fn open_in(&self, name: &ShmName, place: &Arc<Place>) -> Result<Shm> {
+        let failed = |doing| move |source| Error::Io { object: name.to_string().into(), doing, source };
+        let shm = |object| Shm::new(name.clone(), object, self.clone(), place.clone());
         for _ in 0..TRIES {
             if self.creates()
-                && let Some(object) = registry::create(&place, name, self.mode).map_err(failed("creating"))?
+                && let Some(object) = registry::create(place, name, self.mode).map_err(failed("creating"))?
             {
-                return Ok(Shm::new(name.clone(), object));
+                return Ok(shm(object));
             }
             if self.create_new {
                 return Err(failed("creating")(io::ErrorKind::AlreadyExists.into()));
@@ -136,19 +143,24 @@ impl ShmOptions {
                     return Err(failed(doing)(io::Error::from_raw_os_error(libc::ENOENT)));
                 }
                 // It vanished, or it is a symbolic link that leads nowhere.
-                self.create_behind_link(&place).map_err(failed("creating"))?;
+                self.create_behind_link(place).map_err(failed("creating"))?;
                 continue;
             };
             self.inspect(name, &path::status(probe.as_fd()).map_err(failed("opening"))?)?;
             let access = if self.read_only { Access::ReadOnly } else { Access::ReadWrite };
-            if let Some(object) = registry::open(&place, probe.as_fd(), name, access).map_err(failed("opening"))? {
-                if self.truncate && !registry::empty(&place, &object).map_err(failed("emptying"))? {
+            if let Some(object) = registry::open(place, probe.as_fd(), name, access).map_err(failed("opening"))? {
+                if self.truncate && !registry::empty(place, &object).map_err(failed("emptying"))? {
                     return Err(Error::InUse { object: object.name().clone(), wanted: "empty it" });
                 }
-                return Ok(Shm::new(name.clone(), object));
+                return Ok(shm(object));
             }
         }
         Err(failed("opening")(io::Error::other("the name stands for another file time and again")))
+    }
+
+    /// Whether the object that is opened is a new or empty one.
+    pub(super) fn makes_empty(&self) -> bool {
+        self.create_new || self.truncate
     }
 
     fn creates(&self) -> bool {

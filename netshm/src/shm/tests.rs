@@ -254,9 +254,9 @@ fn a_child_opens_anew() {
         let says_so = matches!(old.object().check_fork(), Err(Error::Forked { .. }))
             && matches!(old.size(), Err(Error::Forked { .. }))
             && matches!(old.set_mode(0o600), Err(Error::Forked { .. }));
-        let Ok(new) = Shm::open(&name) else { return false };
         // The lock descriptor has been closed, so sooner or later another file gets its number.
         let others: Vec<_> = (0..200).map_while(|_| File::open("/").ok()).collect();
+        let Ok(new) = Shm::open(&name) else { return false };
         let new_ones = [new.object().fd(), new.object().lock_fd()];
         let mut numbers = new_ones.into_iter().chain(others.iter().map(AsFd::as_fd));
         let Some(reused) = numbers.find(|fd| fd.as_raw_fd() == lock_number) else { return false };

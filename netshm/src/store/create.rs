@@ -18,7 +18,7 @@ use crate::mark;
 use crate::os::lock::{self, Outcome, bytes};
 use crate::os::{file, path};
 use crate::region::{Region, no_space};
-use crate::shm::{Claim, Object, TypeClaim};
+use crate::shm::{Claim, Object, Shm, TypeClaim};
 use crate::{Error, Locking, Result};
 
 /// What the caller takes the object for.
@@ -140,12 +140,16 @@ impl Shape {
 pub(crate) type Damage<'a> = &'a dyn Fn(&Store) -> Result<Option<u64>>;
 
 /// The store of an object, the one that this process has already or a new one, how its type agrees, and what keeps that so.
+///
+/// # Errors
+/// [`Error::Replaced`] if the name stands for another object, which is to be opened instead.
 pub(crate) fn open(
-    object: &Arc<Object>,
+    shm: &Shm,
     spec: &Spec<'_>,
     limits: Limits,
     damage: Damage<'_>,
 ) -> Result<(Arc<Store>, Agreement, TypeClaim)> {
+    let object = shm.object();
     object.check_fork()?;
     let deadline = limits.deadline();
     let _alone = manage_guard(object, &deadline)?;
@@ -153,10 +157,16 @@ pub(crate) fn open(
     let attached = attached.and_then(|any| any.downcast::<Store>().ok());
     Ok(match attached {
         Some(store) => {
+            shm.check_name()?;
+            if Header::is_unwritten(object)? {
+                return Err(emptied(object));
+            }
+            // An error if the file has been overwritten.
+            store.region().file_size()?;
             let (claim, _init) = match TypeClaim::again(object, spec.schema_hash) {
                 Some(claim) => (claim, None),
                 None => {
-                    let init = Initialising::lock(object, deadline)?;
+                    let init = Initialising::lock(shm, deadline)?;
                     (init.claim_type(spec)?, Some(init))
                 }
             };
@@ -167,7 +177,7 @@ pub(crate) fn open(
             (store, header.check(object, spec)?, claim)
         }
         None => {
-            let (store, agreement, claim) = Initialising::lock(object, deadline)?.open(spec, damage)?;
+            let (store, agreement, claim) = Initialising::lock(shm, deadline)?.open(spec, damage)?;
             let store = Arc::new(store);
             let any: Arc<dyn std::any::Any + Send + Sync> = store.clone();
             *object.attachment().lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::downgrade(&any));
@@ -223,6 +233,11 @@ struct Found {
     known_to_be_sound: bool,
 }
 
+/// The error for a file that somebody has emptied while it was in use; no second object comes of it.
+fn emptied(object: &Object) -> Error {
+    Error::InUse { object: object.name().clone(), wanted: "initialise it, whose file has been emptied" }
+}
+
 /// The right to initialise the object: nobody else does so, or looks whether it is done, meanwhile.
 struct Initialising<'a> {
     object: &'a Arc<Object>,
@@ -230,9 +245,13 @@ struct Initialising<'a> {
 }
 
 impl<'a> Initialising<'a> {
-    fn lock(object: &'a Arc<Object>, deadline: Deadline) -> Result<Self> {
+    fn lock(shm: &'a Shm, deadline: Deadline) -> Result<Self> {
+        let object = shm.object();
         lock_init(object, &deadline)?;
-        Ok(Initialising { object, deadline })
+        let lock = Initialising { object, deadline };
+        // Whoever replaces the object holds this lock meanwhile.
+        shm.check_name()?;
+        Ok(lock)
     }
 
     fn open(self, spec: &Spec<'_>, damage: Damage<'_>) -> Result<(Store, Agreement, TypeClaim)> {
@@ -245,8 +264,7 @@ impl<'a> Initialising<'a> {
         let state = Found { alone, known_to_be_sound };
         if Header::is_unwritten(object)? {
             if !alone && !object.read_only() {
-                let wanted = "initialise it: its file has been emptied";
-                return Err(Error::InUse { object: object.name().clone(), wanted });
+                return Err(emptied(object));
             }
             let outcome = self.create(spec).and_then(|()| self.open_complete(spec, damage, claim, state));
             return outcome.inspect_err(|_| self.abandon()).inspect(|_| drop(object.take_created()));
@@ -410,7 +428,8 @@ pub(crate) struct Stored {
 }
 
 /// Reads what an object says of itself, while nobody initialises it or changes its type.
-pub(crate) fn stored(object: &Arc<Object>) -> Result<Stored> {
+pub(crate) fn stored(shm: &Shm) -> Result<Stored> {
+    let object = shm.object();
     object.check_fork()?;
     let _alone = object.manage_guard();
     let attached = object.attachment().lock().unwrap_or_else(PoisonError::into_inner).as_ref().and_then(Weak::upgrade);
@@ -418,7 +437,7 @@ pub(crate) fn stored(object: &Arc<Object>) -> Result<Stored> {
     let _lock = match &attached {
         Some(_) => None,
         None => {
-            let lock = Initialising::lock(object, Deadline::none())?;
+            let lock = Initialising::lock(shm, Deadline::none())?;
             let claim = lock.share_use()?;
             Some((claim, lock))
         }
@@ -440,7 +459,8 @@ pub(crate) struct Alone<'a> {
 
 impl<'a> Alone<'a> {
     /// Takes the object up if nobody else has it. What dead writers left is undone as far as their logs are sound.
-    pub(crate) fn open(object: &'a Arc<Object>, wanted: &'static str) -> Result<Self> {
+    pub(crate) fn open(shm: &'a Shm, wanted: &'static str) -> Result<Self> {
+        let object = shm.object();
         object.check_fork()?;
         let guard = object.manage_guard();
         let attached =
@@ -448,7 +468,7 @@ impl<'a> Alone<'a> {
         if attached.is_some() {
             return Err(Error::InUse { object: object.name().clone(), wanted });
         }
-        let lock = Initialising::lock(object, Deadline::none())?;
+        let lock = Initialising::lock(shm, Deadline::none())?;
         let claim = lock.use_alone(wanted)?;
         let header = Header::read(object)?;
         let region = Region::map(object.clone(), header.geometry)?;
@@ -457,6 +477,12 @@ impl<'a> Alone<'a> {
             Ok(()) | Err(Error::Corrupt { .. }) => Ok(Alone { store, header, lock, _guard: guard }),
             Err(error) => Err(error),
         }
+    }
+
+    /// Notes that another object has taken the place of this one. Whoever waits to open it looks at its name as well, so
+    /// nothing depends on whether this can be written.
+    pub(crate) fn mark_replaced(&self) {
+        let _ = file::write_at(self.lock.object.fd(), &at::REPLACED.to_ne_bytes(), at::STATE_AT.0);
     }
 
     /// Text of the schema, and words of the default value.

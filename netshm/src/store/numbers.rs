@@ -230,7 +230,7 @@ mod tests {
         let scratch = Scratch::new();
         drop(scratch.table());
         let shm = Shm::open(&scratch.0).unwrap();
-        let alone = Alone::open(shm.object(), "test it").unwrap();
+        let alone = Alone::open(&shm, "test it").unwrap();
         thread::scope(|scope| {
             let other = scope.spawn(|| scratch.table().find(&1).unwrap());
             // However long the other thread tries, it must not let strangers in.

@@ -154,6 +154,10 @@ impl Header {
             return Err(Error::NotNetshm { object: object.name().clone(), found: "an empty object".to_owned() });
         }
         let [state] = words(object, at::STATE_AT)?;
+        if state == at::REPLACED {
+            let what = "`repair` has put another file in its place";
+            return Err(Error::Replaced { object: object.name().clone(), what });
+        }
         if state != at::READY {
             return Err(corrupt(object, at::STATE_AT.0, "the object's state is none that there is"));
         }
