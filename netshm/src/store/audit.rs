@@ -15,7 +15,7 @@ pub(super) use active::Audit;
 /// Without debug assertions there is nothing.
 #[cfg(not(debug_assertions))]
 #[derive(Default)]
-pub(super) struct Audit;
+pub(super) struct Audit {}
 
 #[cfg(not(debug_assertions))]
 impl Audit {
