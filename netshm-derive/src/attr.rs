@@ -1,11 +1,12 @@
 //! `#[shm(..)]` attributes: what they say, and where they say it.
 
 use proc_macro2::Span;
+use syn::ext::IdentExt;
 use syn::meta::ParseNestedMeta;
 use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
-use syn::{Attribute, Expr, LitInt, LitStr, Path, Token, Type, WherePredicate};
+use syn::{Attribute, Expr, ExprLit, Lit, LitStr, Meta, Path, Token, Type, WherePredicate};
 
 /// All that is wrong, reported together.
 #[derive(Default)]
@@ -16,7 +17,7 @@ impl Errors {
         self.push(syn::Error::new(span, message));
     }
 
-    fn push(&mut self, error: syn::Error) {
+    pub(crate) fn push(&mut self, error: syn::Error) {
         match &mut self.0 {
             Some(all) => all.combine(error),
             None => self.0 = Some(error),
@@ -75,8 +76,8 @@ impl ContainerAttrs {
                 "crate" => set(&mut attrs.krate, meta, value_or_text)?,
                 "bound" => set(&mut attrs.bound, meta, predicates)?,
                 "transparent" => set(&mut attrs.transparent, meta, nothing)?,
-                "rename" => set(&mut attrs.rename, meta, text)?,
-                _ => return Ok(Some("`crate`, `bound`, `transparent` and `rename`")),
+                "rename" => set(&mut attrs.rename, meta, new_name)?,
+                _ => return Ok(Some(&CONTAINER)),
             }
             Ok(None)
         });
@@ -89,9 +90,9 @@ impl VariantAttrs {
         let mut attrs = VariantAttrs::default();
         read(attributes, errors, |name, meta| {
             match name {
-                "index" => set(&mut attrs.index, meta, |meta| meta.value()?.parse::<LitInt>()?.base10_parse())?,
-                "rename" => set(&mut attrs.rename, meta, text)?,
-                _ => return Ok(Some("for variants there are `index` and `rename`")),
+                "index" => set(&mut attrs.index, meta, index)?,
+                "rename" => set(&mut attrs.rename, meta, new_name)?,
+                _ => return Ok(Some(&VARIANT)),
             }
             Ok(None)
         });
@@ -107,9 +108,9 @@ impl FieldAttrs {
                 "with" => set(&mut attrs.with, meta, value_or_text)?,
                 "as" => set(&mut attrs.as_type, meta, value_or_text)?,
                 "skip" => set(&mut attrs.skip, meta, nothing)?,
-                "rename" => set(&mut attrs.rename, meta, text)?,
+                "rename" => set(&mut attrs.rename, meta, new_name)?,
                 "default" => set(&mut attrs.default, meta, default)?,
-                _ => return Ok(Some("for fields there are `with`, `as`, `skip`, `rename` and `default`")),
+                _ => return Ok(Some(&FIELD)),
             }
             Ok(None)
         });
@@ -117,27 +118,141 @@ impl FieldAttrs {
     }
 }
 
+/// The attributes of a place, for messages.
+pub(crate) struct Known {
+    /// As in "for fields there are ..".
+    pub(crate) place: &'static str,
+    pub(crate) names: &'static [&'static str],
+}
+
+const CONTAINER: Known = Known { place: "structs and enums", names: &["crate", "bound", "transparent", "rename"] };
+const VARIANT: Known = Known { place: "variants", names: &["index", "rename"] };
+const FIELD: Known = Known { place: "fields", names: &["with", "as", "skip", "rename", "default"] };
+
+impl Known {
+    /// Says what there is in place of an unknown attribute.
+    fn message(&self, name: &str) -> String {
+        if let Some(meant) = similar(name, self.names) {
+            return format!("unknown attribute `{name}`; did you mean `{meant}`?");
+        }
+        let elsewhere = [&CONTAINER, &VARIANT, &FIELD].into_iter().find(|known| known.names.contains(&name));
+        let hint = match elsewhere {
+            Some(known) if known.place != self.place && self.names.contains(&"rename") => {
+                format!("`{name}` is for {}, for {} there are ", known.place, self.place)
+            }
+            _ => format!("unknown attribute `{name}`; for {} there are ", self.place),
+        };
+        let (last, others) = self.names.split_last().expect("some names");
+        let others: Vec<_> = others.iter().map(|name| format!("`{name}`")).collect();
+        format!("{hint}{} and `{last}`", others.join(", "))
+    }
+}
+
+/// The name that was meant, if one looks much like it.
+fn similar<'a>(name: &str, names: &[&'a str]) -> Option<&'a str> {
+    let plain = |name: &str| name.replace(['_', '-'], "").to_lowercase();
+    let distance = |known: &&&str| edits(&plain(name), &plain(known));
+    let nearest = names.iter().min_by_key(distance)?;
+    (distance(&nearest) <= 1 + nearest.len() / 5).then_some(*nearest)
+}
+
+/// Letters to be added, removed, replaced or exchanged with their neighbour to make one of the other.
+fn edits(one: &str, other: &str) -> usize {
+    let (one, other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
+    let mut rows = vec![(0..=other.len()).collect::<Vec<_>>()];
+    for i in 1..=one.len() {
+        let mut row = vec![i];
+        for j in 1..=other.len() {
+            let replaced = rows[i - 1][j - 1] + usize::from(one[i - 1] != other[j - 1]);
+            let mut least = replaced.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && one[i - 1] == other[j - 2] && one[i - 2] == other[j - 1] {
+                least = least.min(rows[i - 2][j - 2] + 1);
+            }
+            row.push(least);
+        }
+        rows.push(row);
+    }
+    rows[one.len()][other.len()]
+}
+
 /// Reads all `#[shm(..)]` among the attributes. `take` handles one item, or says what there is instead.
 pub(crate) fn read(
     attributes: &[Attribute],
     errors: &mut Errors,
-    mut take: impl FnMut(&str, &ParseNestedMeta<'_>) -> syn::Result<Option<&'static str>>,
+    mut take: impl FnMut(&str, &ParseNestedMeta<'_>) -> syn::Result<Option<&'static Known>>,
 ) {
     for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("shm")) {
+        let Meta::List(_) = &attribute.meta else {
+            errors.add(
+                attribute.meta.span(),
+                "attributes stand in parentheses: `#[shm(name)]` or `#[shm(name = value)]`",
+            );
+            continue;
+        };
         let outcome = attribute.parse_nested_meta(|meta| {
-            let name = meta.path.get_ident().map(ToString::to_string).unwrap_or_default();
-            match take(&name, &meta)? {
+            let name = meta.path.get_ident().map(|ident| ident.unraw().to_string()).unwrap_or_default();
+            let outcome = match take(&name, &meta)? {
                 None => Ok(()),
-                Some(known) => {
-                    let hint = if known.starts_with("for") { known.to_owned() } else { format!("there are {known}") };
-                    Err(meta.error(format!("unknown attribute `{name}`; {hint}")))
-                }
-            }
+                Some(known) => Err(syn::Error::new(meta.path.span(), known.message(&name))),
+            };
+            outcome.and_then(|()| end(&name, &meta))
         });
         if let Err(error) = outcome {
-            errors.push(error);
+            errors.push(plainer(error));
         }
     }
+}
+
+/// After an attribute there is a comma or nothing.
+fn end(name: &str, meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
+    if meta.input.is_empty() || meta.input.peek(Token![,]) {
+        return Ok(());
+    }
+    let flag = meta.input.peek(Token![=]) || meta.input.peek(syn::token::Paren);
+    let message = if flag {
+        format!("`{name}` takes no value; write `#[shm({name})]`")
+    } else {
+        "a comma is missing before this".to_owned()
+    };
+    Err(meta.input.error(message))
+}
+
+/// What the parser says in words of its own.
+fn plainer(error: syn::Error) -> syn::Error {
+    match error.to_string().as_str() {
+        "unexpected literal in nested attribute, expected ident" => syn::Error::new(
+            error.span(),
+            "an attribute is written without quotes: `#[shm(name)]` or `#[shm(name = value)]`",
+        ),
+        _ => error,
+    }
+}
+
+/// The `=` before the value of an attribute; `example` is how it is written.
+pub(crate) fn equals<'a>(meta: &ParseNestedMeta<'a>, example: &str) -> syn::Result<ParseStream<'a>> {
+    if meta.input.peek(Token![=]) {
+        return meta.value();
+    }
+    let name = meta.path.get_ident().map(ToString::to_string).unwrap_or_default();
+    Err(syn::Error::new(meta.path.span(), format!("`{name}` needs a value; write `#[shm({name} = {example})]`")))
+}
+
+/// The index of a variant.
+fn index(meta: &ParseNestedMeta<'_>) -> syn::Result<u64> {
+    let mut value: Expr = equals(meta, "7")?.parse()?;
+    while let Expr::Group(group) = value {
+        value = *group.expr;
+    }
+    let fault = match &value {
+        Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) => match number.base10_parse() {
+            Ok(index) => return Ok(index),
+            Err(_) => "it is larger than `u64::MAX`",
+        },
+        Expr::Unary(syn::ExprUnary { op: syn::UnOp::Neg(_), .. }) => "it is negative",
+        _ => "the macro must know it",
+    };
+    let message = format!("an index is a whole number from 0 to `u64::MAX`, as in `#[shm(index = 7)]`; {fault}");
+    Err(syn::Error::new_spanned(value, message))
 }
 
 pub(crate) fn set<T>(
@@ -148,7 +263,7 @@ pub(crate) fn set<T>(
     let value = parse(meta)?;
     if slot.is_some() {
         let name = meta.path.get_ident().map(ToString::to_string).unwrap_or_default();
-        return Err(meta.error(format!("`{name}` is given twice; remove one")));
+        return Err(syn::Error::new(meta.path.span(), format!("`{name}` is given twice; remove one")));
     }
     *slot = Some(Given { value, span: meta.path.span() });
     Ok(())
@@ -163,16 +278,33 @@ pub(crate) fn default(meta: &ParseNestedMeta<'_>) -> syn::Result<Default> {
 }
 
 pub(crate) fn expression(meta: &ParseNestedMeta<'_>) -> syn::Result<Expr> {
-    meta.value()?.parse()
+    equals(meta, "value")?.parse()
 }
 
 pub(crate) fn text(meta: &ParseNestedMeta<'_>) -> syn::Result<String> {
-    meta.value()?.parse::<LitStr>().map(|text| text.value())
+    let value = equals(meta, "\"name\"")?;
+    if !value.peek(LitStr) {
+        let given: Expr = value.parse()?;
+        let name = meta.path.get_ident().map(ToString::to_string).unwrap_or_default();
+        let message = format!("this must be a text in quotes: `#[shm({name} = \"name\")]`");
+        return Err(syn::Error::new_spanned(given, message));
+    }
+    value.parse::<LitStr>().map(|text| text.value())
+}
+
+/// The name of something in a schema.
+fn new_name(meta: &ParseNestedMeta<'_>) -> syn::Result<String> {
+    let name = text(meta)?;
+    if name.is_empty() {
+        Err(syn::Error::new(meta.path.span(), "this name is empty; write one, or remove `rename`"))
+    } else {
+        Ok(name)
+    }
 }
 
 /// A path or type, as it is or in quotes.
 pub(crate) fn value_or_text<T: Parse>(meta: &ParseNestedMeta<'_>) -> syn::Result<T> {
-    let value = meta.value()?;
+    let value = equals(meta, "path")?;
     if value.peek(LitStr) { value.parse::<LitStr>()?.parse() } else { value.parse() }
 }
 
@@ -185,6 +317,11 @@ impl Parse for Predicates {
 }
 
 fn predicates(meta: &ParseNestedMeta<'_>) -> syn::Result<Vec<WherePredicate>> {
-    let text: LitStr = meta.value()?.parse()?;
+    let value = equals(meta, "\"T: Trait\"")?;
+    if !value.peek(LitStr) {
+        let given: Expr = value.parse()?;
+        return Err(syn::Error::new_spanned(given, "this must be a text in quotes: `#[shm(bound = \"T: Trait\")]`"));
+    }
+    let text: LitStr = value.parse()?;
     text.parse::<Predicates>().map(|predicates| predicates.0.into_iter().collect())
 }

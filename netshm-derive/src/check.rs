@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 
-use syn::Member;
+use syn::spanned::Spanned;
+use syn::{Member, Type};
 
 use crate::ast::{Data, Fields, Input, Style};
 use crate::attr::Errors;
+use crate::expand::ask::contains_itself;
 
 /// All checks for `ShmData`.
 pub(crate) fn check(input: &Input, errors: &mut Errors) {
@@ -14,6 +16,14 @@ pub(crate) fn check(input: &Input, errors: &mut Errors) {
     defaults(input, errors);
     names(input, errors);
     variants(input, errors);
+    packed(input, errors);
+    unsized_fields(input, errors);
+}
+
+/// Whether the type has a size, as far as can be seen. That it contains itself without end, the compiler tells.
+pub(crate) fn has_size(input: &Input) -> bool {
+    let own = &input.original.ident;
+    input.fields().all(|field| !contains_itself(&field.ty, own) && instead_of_unsized(&field.ty).is_none())
 }
 
 /// The checks that `ShmKey` adds.
@@ -128,9 +138,16 @@ fn names(input: &Input, errors: &mut Errors) {
     for fields in lists {
         let mut known = HashMap::new();
         for field in fields.stored() {
-            if known.insert(field.name(), ()).is_some() {
+            if let Some(other) = known.insert(field.name(), &field.member) {
                 let span = field.attrs.rename.as_ref().map_or(field.span, |rename| rename.span);
-                errors.add(span, format!("another field is called `{}` in the schema", field.name()));
+                let other = quote::quote!(#other);
+                errors.add(
+                    span,
+                    format!(
+                        "the field `{other}` is called `{}` in the schema already; choose another name",
+                        field.name()
+                    ),
+                );
             }
         }
     }
@@ -153,9 +170,62 @@ fn variants(input: &Input, errors: &mut Errors) {
                 format!("`{}` and `{other}` both have the index {}; change one", variant.ident, variant.index),
             );
         }
-        if names.insert(variant.name(), ()).is_some() {
+        if let Some(other) = names.insert(variant.name(), &variant.ident) {
             let span = variant.attrs.rename.as_ref().map_or(variant.ident.span(), |rename| rename.span);
-            errors.add(span, format!("another variant is called `{}` in the schema", variant.name()));
+            let message = format!(
+                "the variant `{other}` is called `{}` in the schema already; choose another name",
+                variant.name()
+            );
+            errors.add(span, message);
         }
+    }
+}
+
+/// Fields are borrowed where they lie.
+fn packed(input: &Input, errors: &mut Errors) {
+    for attribute in input.original.attrs.iter().filter(|attribute| attribute.path().is_ident("repr")) {
+        let _ = attribute.parse_nested_meta(|meta| {
+            if meta.path.is_ident("packed") && !input.fields().all(|field| is_byte(&field.ty)) {
+                errors.add(
+                    meta.path.span(),
+                    "the fields of a packed struct cannot be borrowed, as storing them would; remove `packed`: how the \
+                     struct lies in the memory of the program does not matter to what is stored",
+                );
+            }
+            if meta.input.peek(syn::token::Paren) {
+                let content;
+                syn::parenthesized!(content in meta.input);
+                content.parse::<proc_macro2::TokenStream>()?;
+            }
+            Ok(())
+        });
+    }
+}
+
+/// Whether a type is aligned wherever it lies, as far as can be seen.
+fn is_byte(ty: &Type) -> bool {
+    match ty {
+        Type::Array(array) => is_byte(&array.elem),
+        Type::Path(path) => ["u8", "i8", "bool"].iter().any(|name| path.path.is_ident(name)),
+        _ => false,
+    }
+}
+
+fn unsized_fields(input: &Input, errors: &mut Errors) {
+    for field in input.fields() {
+        if let Some(instead) = instead_of_unsized(&field.ty) {
+            let message = format!("a field without a size of its own cannot be stored; use {instead}");
+            errors.add(field.ty.span(), message);
+        }
+    }
+}
+
+/// What to use in place of a type without a size.
+fn instead_of_unsized(ty: &Type) -> Option<&'static str> {
+    match ty {
+        Type::Slice(_) => Some("`Vec<T>` or `Box<[T]>`"),
+        Type::TraitObject(_) => Some("an enum of the types that there are"),
+        Type::Path(path) if path.path.is_ident("str") => Some("`String` or `Box<str>`"),
+        _ => None,
     }
 }

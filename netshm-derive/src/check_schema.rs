@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use syn::{BinOp, Expr, ExprLit, Lit};
+
 use crate::attr::Errors;
 use crate::schema::{Name, Object, SchemaInput};
 
@@ -11,9 +13,15 @@ const LONGEST: usize = 255;
 /// All checks for `ShmSchema`.
 pub(crate) fn check(input: &SchemaInput, errors: &mut Errors) {
     place(input, errors);
+    let attrs = &input.attrs;
+    for (name, given) in [("mode", &attrs.mode), ("locking", &attrs.locking), ("lock_timeout", &attrs.lock_timeout)] {
+        given.iter().for_each(|given| value(name, &given.value, errors));
+    }
     for object in &input.fields {
         read_only(object, errors);
         arrays_only(object, errors);
+        object.attrs.options.iter().for_each(|(name, given)| value(name, &given.value, errors));
+        object.attrs.len.iter().for_each(|given| value("len", &given.value, errors));
         name(input, object, errors);
     }
     names(input, errors);
@@ -134,6 +142,98 @@ fn names(input: &SchemaInput, errors: &mut Errors) {
             errors
                 .add(span, format!("the object of `{}` would be that of `{other}`, {whole}; change one", object.ident));
         }
+    }
+}
+
+/// What can be said of a value when the program is compiled: nothing of constants and calls.
+fn value(name: &str, given: &Expr, errors: &mut Errors) {
+    if let Some(fault) = value_fault(name, given) {
+        errors.push(syn::Error::new_spanned(given, fault));
+    }
+}
+
+fn value_fault(name: &str, given: &Expr) -> Option<String> {
+    let literal = match given {
+        Expr::Lit(ExprLit { lit, .. }) => Some(lit),
+        _ => None,
+    };
+    match name {
+        "locking" => {
+            return literal
+                .map(|_| "a locking method is `Locking::Futex`, `Locking::Record` or `Locking::None`".to_owned());
+        }
+        "lock_timeout" => {
+            let seconds = match literal? {
+                Lit::Int(seconds) => seconds.base10_digits().to_owned(),
+                _ => "5".to_owned(),
+            };
+            return Some(format!("this must be a `Duration`, as `std::time::Duration::from_secs({seconds})`"));
+        }
+        "mode" => return mode_fault(given),
+        _ => {}
+    }
+    if matches!(literal, Some(lit) if !matches!(lit, Lit::Int(_)))
+        || matches!(given, Expr::Unary(_)) && is_negative(given)
+    {
+        return Some(format!("`{name}` must be a whole number, not negative"));
+    }
+    let number = number(given)?;
+    let (least, most, power) = match name {
+        "pagesize" => (256, 1 << 20, true),
+        "stripes" => (1, 1 << 16, true),
+        "slots" => (1, 1 << 15, false),
+        "init" => (1, 1 << 40, false),
+        "max_size" => (1 << 16, 1 << 44, false),
+        _ => return None,
+    };
+    let kind = if power { "a power of two" } else { "a number" };
+    let fits = (least..=most).contains(&number) && (!power || number.is_power_of_two());
+    (!fits).then(|| format!("`{name}` must be {kind} from {least} to {most}"))
+}
+
+/// Permission bits are written in octal, or they are others than they look like.
+fn mode_fault(given: &Expr) -> Option<String> {
+    let Expr::Lit(ExprLit { lit, .. }) = given else {
+        return is_negative(given).then(|| "permission bits are not negative, as in `0o600`".to_owned());
+    };
+    let Lit::Int(mode) = lit else {
+        return Some("permission bits are a number in octal, as in `0o600`".to_owned());
+    };
+    let value: u64 = mode.base10_parse().unwrap_or(u64::MAX);
+    let text = mode.to_string();
+    if value != 0 && text.starts_with(|first: char| first != '0') {
+        let digits = mode.base10_digits();
+        let octal = if digits.contains(['8', '9']) || digits.len() > 3 { "600" } else { digits };
+        return Some(format!("permission bits are written in octal: {text} would be 0o{value:o}; write `0o{octal}`"));
+    }
+    let text = text.strip_prefix('0').filter(|digits| digits.starts_with(|digit: char| digit.is_ascii_digit()));
+    if let Some(digits) = text {
+        return Some(format!(
+            "permission bits are written in octal, which begins with `0o` in Rust; write `0o{digits}`"
+        ));
+    }
+    (value > 0o777).then(|| "there are no permission bits but those of 0o777".to_owned())
+}
+
+fn is_negative(given: &Expr) -> bool {
+    matches!(given, Expr::Unary(syn::ExprUnary { op: syn::UnOp::Neg(_), .. }))
+}
+
+/// The number that an expression of literals is.
+fn number(given: &Expr) -> Option<u128> {
+    match given {
+        Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) => number.base10_parse().ok(),
+        Expr::Paren(inner) => number(&inner.expr),
+        Expr::Binary(binary) => {
+            let (left, right) = (number(&binary.left)?, number(&binary.right)?);
+            match binary.op {
+                BinOp::Shl(_) => u32::try_from(right).ok().and_then(|right| left.checked_shl(right)),
+                BinOp::Mul(_) => left.checked_mul(right),
+                BinOp::Add(_) => left.checked_add(right),
+                _ => None,
+            }
+        }
+        _ => None,
     }
 }
 

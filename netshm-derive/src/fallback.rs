@@ -3,28 +3,28 @@
 
 use proc_macro2::TokenStream;
 use quote::quote;
-use syn::DeriveInput;
+use syn::{DeriveInput, Path};
 
 /// An implementation that compiles and says nothing.
-pub(crate) fn data(input: &DeriveInput) -> TokenStream {
+pub(crate) fn data(input: &DeriveInput, library: &Path) -> TokenStream {
     let ident = &input.ident;
     let (impl_generics, ty_generics, where_clause) = input.generics.split_for_impl();
     quote! {
         const _: () = {
             #[automatically_derived]
-            impl #impl_generics ::netshm::data::DataManager for #ident #ty_generics #where_clause {
+            impl #impl_generics #library::data::ShmData for #ident #ty_generics #where_clause {
                 fn encode(
                     &self,
-                    _: &mut ::netshm::data::Encoder<'_>,
-                ) -> ::core::result::Result<(), ::netshm::data::DataError> {
+                    _: &mut #library::data::Encoder<'_>,
+                ) -> ::core::result::Result<(), #library::data::DataError> {
                     ::core::unreachable!()
                 }
                 fn decode(
-                    _: &mut ::netshm::data::Decoder<'_>,
-                ) -> ::core::result::Result<Self, ::netshm::data::DataError> {
+                    _: &mut #library::data::Decoder<'_>,
+                ) -> ::core::result::Result<Self, #library::data::DataError> {
                     ::core::unreachable!()
                 }
-                fn schema(_: &mut ::netshm::data::Types) -> ::netshm::data::Schema {
+                fn schema(_: &mut #library::data::Types) -> #library::data::Schema {
                     ::core::unreachable!()
                 }
             }

@@ -18,7 +18,7 @@ use ast::Input;
 use attr::Errors;
 use schema::SchemaInput;
 
-/// Makes a struct or enum storable in shared memory: implements `DataManager` by composing the managers of its fields.
+/// Makes a struct or enum storable in shared memory: implements `ShmData` by composing the managers of its fields.
 ///
 /// ```ignore
 /// #[derive(ShmData, Debug, Clone, PartialEq, Default)]
@@ -35,7 +35,7 @@ use schema::SchemaInput;
 ///
 /// # Attributes of fields
 /// - `#[shm(with = path)]`: the functions `path::encode`, `path::decode` and `path::schema`, of a module or a type, store
-///   the field. They look like those of `DataManager`, with a reference to the field in place of `self`.
+///   the field. They look like those of `ShmData`, with a reference to the field in place of `self`.
 /// - `#[shm(as = Type)]`: the field is stored as a `Type`. It must be `Clone` and `Into<Type>`, and `TryFrom<Type>`.
 /// - `#[shm(skip)]`: the field is not stored; reading gives its default.
 /// - `#[shm(rename = "name")]`: the name in the schema, so that the field can have another one in the program.
@@ -61,10 +61,13 @@ pub fn shm_data(input: TokenStream) -> TokenStream {
         check::check(input, &mut errors);
     }
     match (input, errors.into_error()) {
-        (Some(input), None) => expand::data::expand(&input).into(),
-        (_, error) => {
+        (Some(input), None) if check::has_size(&input) => expand::data::expand(&input).into(),
+        (input, error) => {
             let messages = error.map(|error| error.to_compile_error());
-            let fallback = fallback::data(&original);
+            let library = input.as_ref().map_or_else(|| syn::parse_quote!(::netshm), expand::library);
+            // Of a type without a size there is not even a `Result`.
+            let has_size = input.as_ref().is_none_or(check::has_size);
+            let fallback = has_size.then(|| fallback::data(&original, &library));
             quote::quote! { #messages #fallback }.into()
         }
     }

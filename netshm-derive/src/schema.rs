@@ -4,7 +4,7 @@ use proc_macro2::Span;
 use syn::ext::IdentExt;
 use syn::{Attribute, DeriveInput, Expr, Ident, Lit, LitStr, Meta, Path, Type};
 
-use crate::attr::{self, Default, Errors, Given};
+use crate::attr::{self, Default, Errors, Given, Known};
 
 /// What all objects share.
 #[derive(Default)]
@@ -33,6 +33,27 @@ pub(crate) struct ObjectAttrs {
 
 /// The options of [`ObjectAttrs::options`].
 const OPTIONS: [&str; 8] = ["init", "pagesize", "max_size", "stripes", "slots", "mode", "locking", "lock_timeout"];
+
+const SCHEMA: Known =
+    Known { place: "schemas", names: &["prefix", "dir", "locking", "mode", "lock_timeout", "require_owner", "crate"] };
+const OBJECT: Known = Known {
+    place: "the tables and arrays of a schema",
+    names: &[
+        "name",
+        "file",
+        "read_only",
+        "locking",
+        "mode",
+        "init",
+        "pagesize",
+        "max_size",
+        "stripes",
+        "slots",
+        "lock_timeout",
+        "len",
+        "default",
+    ],
+};
 
 /// The struct.
 pub(crate) struct SchemaInput {
@@ -73,7 +94,7 @@ impl SchemaAttrs {
                 "lock_timeout" => attr::set(&mut attrs.lock_timeout, meta, attr::expression)?,
                 "require_owner" => attr::set(&mut attrs.require_owner, meta, attr::nothing)?,
                 _ => {
-                    return Ok(Some("`prefix`, `dir`, `locking`, `mode`, `lock_timeout`, `require_owner` and `crate`"));
+                    return Ok(Some(&SCHEMA));
                 }
             }
             Ok(None)
@@ -94,11 +115,7 @@ impl ObjectAttrs {
                 "default" => attr::set(&mut attrs.default, meta, attr::default)?,
                 _ => {
                     let Some(option) = OPTIONS.into_iter().find(|option| *option == name) else {
-                        return Ok(Some(
-                            "for the tables and arrays of a schema there are `name`, `file`, `read_only`, `locking`, `mode`, \
-                             `init`, `pagesize`, `max_size`, `stripes`, `slots`, `lock_timeout`, and for arrays `len` and \
-                             `default`",
-                        ));
+                        return Ok(Some(&OBJECT));
                     };
                     let at = attrs.options.iter().position(|(known, _)| *known == option);
                     let mut slot = at.map(|at| attrs.options.remove(at).1);
@@ -118,7 +135,7 @@ impl ObjectAttrs {
 
 /// The text of a place, which must be known to the macro: it looks whether names can be made with it.
 fn place(meta: &syn::meta::ParseNestedMeta<'_>) -> syn::Result<String> {
-    let value = meta.value()?;
+    let value = attr::equals(meta, "\"/name\"")?;
     if value.peek(LitStr) {
         return value.parse::<LitStr>().map(|text| text.value());
     }

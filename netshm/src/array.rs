@@ -385,6 +385,19 @@ impl<T: DataManager> Array<T> {
     pub fn group_retry<R, E: GroupError>(&self, body: impl FnMut() -> Result<R, E>) -> Result<R, E> {
         whole::group_retry(&self.handle, body)
     }
+
+    /// As [`group_retry`](Self::group_retry), but at most `retries` times after the first: what `group!(retry(n) ..)` stands
+    /// for.
+    ///
+    /// # Errors
+    /// Those of [`group_retry`](Self::group_retry); the deadlock if the last attempt ended in one.
+    pub fn group_retry_at_most<R, E: GroupError>(
+        &self,
+        retries: u64,
+        body: impl FnMut() -> Result<R, E>,
+    ) -> Result<R, E> {
+        whole::group_retry_at_most(&self.handle, retries, body)
+    }
 }
 
 #[cold]

@@ -33,6 +33,12 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 ///     }
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not tell whether a group ended in a deadlock",
+    label = "`group!(retry ..)` has to know it",
+    note = "implement `netshm::GroupError` for `{Self}`: `is_deadlock` returns what that of the `netshm::Error` inside does",
+    note = "without `retry` a group runs once, and asks for `From<netshm::Error>` only"
+)]
 pub trait GroupError: From<Error> {
     /// Whether the group ended because of a deadlock, or of a wait that may have been part of one, so that running it again
     /// makes sense.
@@ -70,10 +76,12 @@ pub(crate) fn retry<R, E>(mut attempt: impl FnMut() -> Result<R, E>, worth: impl
 /// group!(tab => { .. })            the error type is netshm::Error
 /// group!(tab: MyError => { .. })   MyError: From<netshm::Error>
 /// group!(retry tab => { .. })      runs again after a deadlock
+/// group!(retry(9) tab => { .. })   .. at most nine times, then ends in the deadlock
 /// ```
 ///
 /// The block is the body of a closure: `?` and `return Err(..)` leave the group and roll it back, as does a panic; its
-/// value is the value of `group!`, in an `Ok`. The locks taken inside are held until the outermost group ends, so what was
+/// value is the value of `group!`, in an `Ok`. A block that ends in a `Result` does not compile: an `Err` that is merely the
+/// block's value would not roll the group back. Write `?` behind it, or `return` it. The locks taken inside are held until the outermost group ends, so what was
 /// read cannot be changed by others before it is written. Groups nest; an inner one that fails undoes its own part.
 /// Every operation of this thread on the object, through whatever handle, belongs to the group: helper functions need
 /// not know of it.
@@ -104,32 +112,65 @@ pub(crate) fn retry<R, E>(mut attempt: impl FnMut() -> Result<R, E>, worth: impl
 /// ```
 #[macro_export]
 macro_rules! group {
+    // What would end in errors of the parser.
+    ($table:ident { $($body:tt)* }) => { $crate::__group_arrow!() };
+    ($table:ident -> $($rest:tt)*) => { $crate::__group_arrow!() };
+    ($table:ident : { $($body:tt)* }) => { $crate::__group_arrow!() };
+
+    (retry ($retries:expr) $first:ident $(. $rest:tt)* : $error:ty => $body:expr) => {
+        $first $(. $rest)*.group_retry_at_most($retries, $crate::__group_body!($error, $body))
+    };
+    (retry ($retries:expr) $table:expr => $body:expr) => {
+        $table.group_retry_at_most($retries, $crate::__group_body!($crate::Error, $body))
+    };
     (retry $first:ident $(. $rest:tt)* : $error:ty => $body:expr) => {
-        $first $(. $rest)*.group_retry(
-            // The block may end in `return`.
-            #[allow(unreachable_code)]
-            || -> ::std::result::Result<_, $error> { ::std::result::Result::Ok($body) }
-        )
+        $first $(. $rest)*.group_retry($crate::__group_body!($error, $body))
     };
     (retry $table:expr => $body:expr) => {
-        $table.group_retry(
-            // The block may end in `return`.
-            #[allow(unreachable_code)]
-            || -> $crate::Result<_> { ::std::result::Result::Ok($body) }
-        )
+        $table.group_retry($crate::__group_body!($crate::Error, $body))
     };
     ($first:ident $(. $rest:tt)* : $error:ty => $body:expr) => {
-        $first $(. $rest)*.group(
-            // The block may end in `return`.
-            #[allow(unreachable_code)]
-            || -> ::std::result::Result<_, $error> { ::std::result::Result::Ok($body) }
-        )
+        $first $(. $rest)*.group($crate::__group_body!($error, $body))
     };
     ($table:expr => $body:expr) => {
-        $table.group(
-            // The block may end in `return`.
-            #[allow(unreachable_code)]
-            || -> $crate::Result<_> { ::std::result::Result::Ok($body) }
+        $table.group($crate::__group_body!($crate::Error, $body))
+    };
+
+    ($table:expr, $other:expr => $($rest:tt)*) => {
+        ::core::compile_error!(
+            "a group is one step on one object; for two, nest them: `group!(one => { group!(other => { .. })? })`, where each \
+             commits by itself"
         )
+    };
+    ($table:expr, $($rest:tt)*) => { $crate::__group_arrow!() };
+    ($table:expr =>) => { ::core::compile_error!("the block of the group is missing: `group!(tab => { .. })`") };
+    ($table:expr => $body:expr, $($rest:tt)*) => {
+        ::core::compile_error!("a group has one block, and nothing behind it: `group!(tab => { .. })`")
+    };
+    ($($other:tt)*) => {
+        ::core::compile_error!(
+            "a group is written `group!(tab => { .. })`, `group!(tab: MyError => { .. })`, `group!(retry tab => { .. })` or \
+             `group!(retry(n) tab => { .. })`"
+        )
+    };
+}
+
+/// The closure that a group runs.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __group_body {
+    ($error:ty, $body:expr) => {
+        // The block may end in `return`.
+        #[allow(unreachable_code, unused_braces)]
+        || -> ::core::result::Result<_, $error> { ::core::result::Result::Ok($crate::__private::group_value($body)) }
+    };
+}
+
+/// The message for a group without its arrow.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __group_arrow {
+    () => {
+        ::core::compile_error!("an arrow stands between the table and the block: `group!(tab => { .. })`")
     };
 }

@@ -1,6 +1,17 @@
 #![doc = include_str!("tutorial.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg_attr(doc, doc(hidden))]
+pub mod __names {
+    //! Not for use. The compiler calls a trait with two names by the one that it shares with nothing else: so its messages
+    //! say `ShmData`, as the derive is called, and not `DataManager`.
+
+    /// Nothing.
+    #[derive(Debug)]
+    pub enum DataManager {}
+}
+#[doc(hidden)]
+pub mod __private;
 pub mod error;
 #[cfg(test)]
 mod error_texts;
@@ -39,11 +50,13 @@ mod store;
 mod table;
 mod whole;
 
+// Before its other name: the compiler suggests the path that it finds first.
+pub use data::{ShmData, ShmKey};
+
 pub use array::Array;
 pub use check::{Finding, Report};
 #[doc(no_inline)]
-pub use data::DataManager as ShmData;
-pub use data::{DataManager, ShmKey};
+pub use data::DataManager;
 #[doc(no_inline)]
 pub use declare::ShmSchema;
 pub use describe::Description;

@@ -282,6 +282,19 @@ impl Table {
         self.inner.group_retry(body)
     }
 
+    /// As [`group_retry`](Self::group_retry), but at most `retries` times after the first: what `group!(retry(n) ..)` stands
+    /// for.
+    ///
+    /// # Errors
+    /// Those of [`group_retry`](Self::group_retry); the deadlock if the last attempt ended in one.
+    pub fn group_retry_at_most<R, E: GroupError>(
+        &self,
+        retries: u64,
+        body: impl FnMut() -> Result<R, E>,
+    ) -> Result<R, E> {
+        self.inner.group_retry_at_most(retries, body)
+    }
+
     /// Shows the bindings of a key block by block, the newest binding first, while they are locked against writers; a
     /// change by this thread meanwhile is [`Error::Iterating`]. A block has at most a page of words; `visit` says how to
     /// go on ([`Flow::Remove`] is for [`write_blocks`](Self::write_blocks) and means [`Flow::NextBinding`] here).

@@ -1,5 +1,7 @@
 //! Operations on whole objects, of whatever kind.
 
+use std::cell::Cell;
+
 use crate::group::{GroupError, retry};
 use crate::handle::Handle;
 use crate::heap::Memory;
@@ -10,13 +12,27 @@ use crate::{Error, Result};
 /// Runs a group until it does not end in a deadlock; once only where one is open around it. If that is a group on another
 /// object, then only a ring on this object is worth another attempt: else that other group may keep what somebody waits for,
 /// and has to be run again as well.
-pub(crate) fn group_retry<R, E: GroupError>(handle: &Handle, mut body: impl FnMut() -> Result<R, E>) -> Result<R, E> {
+pub(crate) fn group_retry<R, E: GroupError>(handle: &Handle, body: impl FnMut() -> Result<R, E>) -> Result<R, E> {
+    group_retry_at_most(handle, u64::MAX, body)
+}
+
+/// As [`group_retry`], but not more than that number of times after the first.
+pub(crate) fn group_retry_at_most<R, E: GroupError>(
+    handle: &Handle,
+    retries: u64,
+    mut body: impl FnMut() -> Result<R, E>,
+) -> Result<R, E> {
     if group::is_open(&handle.store) {
         return handle.group(body);
     }
     let is_outermost = group::open() == 0;
     group::take_deadlocked();
-    retry(|| handle.group(&mut body), |error| error.is_deadlock() && (group::take_deadlocked() || is_outermost))
+    let left = Cell::new(retries);
+    let worth = |error: &E| {
+        let may_help = error.is_deadlock() && (group::take_deadlocked() || is_outermost);
+        may_help && left.replace(left.get().saturating_sub(1)) > 0
+    };
+    retry(|| handle.group(&mut body), worth)
 }
 
 /// Runs an operation that locks several stripes; outside a group it runs again after a deadlock.

@@ -221,11 +221,14 @@ fn create_fails_where_an_object_exists_and_removes_what_it_made() {
 
 #[test]
 fn create_removes_an_object_that_could_not_be_managed() {
+    /// The macro knows only what literals mean.
+    const NO_POWER_OF_TWO: u64 = 257;
+
     #[derive(ShmSchema)]
     #[shm(prefix = "/netshm-test-declared")]
     struct Impossible {
         sound: Table,
-        #[shm(pagesize = 257)]
+        #[shm(pagesize = NO_POWER_OF_TWO)]
         odd: Table,
     }
     let here = Prefix::<Impossible>::new();

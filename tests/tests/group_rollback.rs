@@ -438,3 +438,30 @@ fn the_forms_of_the_macro() {
         assert_eq!(outcome, Ok(vec![4]));
     }
 }
+
+#[test]
+fn a_bound_ends_repetitions_in_the_deadlock() {
+    let scratch = Scratch::posix("group-bound");
+    let table = start(&scratch, Locking::Futex);
+    for retries in [0, 1, 3] {
+        let mut runs = 0;
+        let outcome: std::result::Result<(), Mine> = group!(retry(retries) table: Mine => {
+            runs += 1;
+            turn_upside_down(&table)?;
+            return Err(Mine::Deadlock);
+        });
+        assert_eq!((outcome, runs), (Err(Mine::Deadlock), retries + 1));
+        assert_as_at_start(&table);
+    }
+    let mut runs = 0;
+    let outcome: std::result::Result<i64, Mine> = group!(retry(9) table: Mine => {
+        runs += 1;
+        if runs < 3 {
+            return Err(Mine::Deadlock);
+        }
+        table.add("c", &3)?;
+        3
+    });
+    assert_eq!((outcome, runs), (Ok(3), 3));
+    assert_eq!(group!(retry(2 * 2) table => table.find("c")?).unwrap(), Some(3));
+}

@@ -3,7 +3,8 @@
 use proc_macro2::TokenStream;
 use quote::quote;
 
-use super::{allowances, enums, generics, library, structs};
+use super::ask::{self, Wanted};
+use super::{allowances, enums, generics, library, stand_ins, structs};
 use crate::ast::{Data, Input};
 
 /// The parts of the implementation.
@@ -28,14 +29,17 @@ pub(crate) fn expand(input: &Input) -> TokenStream {
         Data::Enum(variants) => enums::expand(&library, &input.name(), variants),
     };
     let ident = &input.original.ident;
-    let where_clause = generics::bounds(input, &library, "DataManager");
+    let where_clause = generics::bounds(input, &library, "ShmData");
     let (impl_generics, ty_generics, _) = input.original.generics.split_for_impl();
-    let allow = allowances();
+    let (allow, stand_ins) = (allowances(), stand_ins(&library));
+    let questions = ask::ask(input, Wanted::Data, &where_clause);
     quote! {
         const _: () = {
+            #stand_ins
+
             #allow
             #[automatically_derived]
-            impl #impl_generics #library::data::DataManager for #ident #ty_generics #where_clause {
+            impl #impl_generics #library::data::ShmData for #ident #ty_generics #where_clause {
                 const FIXED: ::core::option::Option<usize> = #fixed;
                 const DIRECT: bool = true;
                 #items
@@ -60,6 +64,8 @@ pub(crate) fn expand(input: &Input) -> TokenStream {
                     #schema
                 }
             }
+
+            #questions
         };
     }
 }

@@ -57,7 +57,7 @@ pub(super) fn expand(library: &Path, name: &str, variants: &[Variant]) -> Parts 
     let fixed = variants.iter().map(|variant| fixed_words(library, &variant.fields));
     Parts {
         items: TokenStream::new(),
-        fixed: quote! { #library::data::same_fixed(&[#(#fixed),*]) },
+        fixed: quote! { #library::__private::same_fixed(&[#(#fixed),*]) },
         encode: quote! { match self { #(#encode)* } },
         decode: quote! {
             match __input.get()? {

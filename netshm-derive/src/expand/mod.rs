@@ -1,5 +1,6 @@
 //! Generated code.
 
+pub(crate) mod ask;
 pub(crate) mod data;
 mod enums;
 mod generics;
@@ -13,9 +14,10 @@ use syn::spanned::Spanned;
 use syn::{Ident, Path, parse_quote};
 
 use crate::ast::{Field, Fields, Input, Style};
+use crate::attr::Given;
 
 /// The path of the library.
-fn library(input: &Input) -> Path {
+pub(crate) fn library(input: &Input) -> Path {
     input.attrs.krate.as_ref().map_or_else(|| parse_quote!(::netshm), |krate| krate.value.clone())
 }
 
@@ -37,6 +39,14 @@ fn binding(index: usize) -> Ident {
     format_ident!("__field{index}")
 }
 
+/// Brings into scope what stands for the manager of a type that has none: [`ask`] reports it, nothing else does.
+fn stand_ins(library: &Path) -> TokenStream {
+    quote! {
+        #[allow(unused_imports)]
+        use #library::__private::{NoPart as _, NotConverted as _, NotMade as _};
+    }
+}
+
 /// Writes a field, given an expression for a reference to it.
 fn encode_field(library: &Path, field: &Field, value: &TokenStream) -> TokenStream {
     let ty = &field.ty;
@@ -44,16 +54,18 @@ fn encode_field(library: &Path, field: &Field, value: &TokenStream) -> TokenStre
         let path = &with.value;
         return quote_spanned! {at(path)=> #path::encode(#value, __out)?; };
     }
-    if let Some(as_type) = &field.attrs.as_type {
-        let stored = &as_type.value;
-        return quote_spanned! {at(stored)=>
-            <#stored as #library::data::DataManager>::encode(
-                &<#ty as ::core::convert::Into<#stored>>::into(<#ty as ::core::clone::Clone>::clone(#value)),
-                __out,
-            )?;
-        };
+    match &field.attrs.as_type {
+        Some(Given { value: stored, .. }) => {
+            quote! { <#library::__private::Converted<#ty, #stored>>::encode(#value, __out)?; }
+        }
+        None => quote! { <#library::__private::Part<#ty>>::encode(#value, __out)?; },
     }
-    quote_spanned! {at(ty)=> <#ty as #library::data::DataManager>::encode(#value, __out)?; }
+}
+
+/// The default of the field's type: an expression.
+fn default_of(library: &Path, field: &Field) -> TokenStream {
+    let ty = &field.ty;
+    quote!(<#library::__private::Made<#ty>>::make())
 }
 
 /// Reads a field: an expression.
@@ -62,7 +74,7 @@ fn decode_field(library: &Path, field: &Field) -> TokenStream {
     if field.attrs.skip.is_some() {
         return match field.attrs.default.as_ref().and_then(|default| default.value.as_ref()) {
             Some(default) => quote!(#default),
-            None => quote_spanned! {at(ty)=> <#ty as ::core::default::Default>::default() },
+            None => default_of(library, field),
         };
     }
     let read = if let Some(with) = &field.attrs.with {
@@ -70,25 +82,16 @@ fn decode_field(library: &Path, field: &Field) -> TokenStream {
         quote_spanned! {at(path)=> { __input.need_copy()?; #path::decode(__input)? } }
     } else if let Some(as_type) = &field.attrs.as_type {
         let (stored, name) = (&as_type.value, quote!(#ty).to_string());
-        quote_spanned! {at(stored)=>
-            match <#ty as ::core::convert::TryFrom<#stored>>::try_from(__input.take::<#stored>()?) {
-                ::core::result::Result::Ok(__value) => __value,
-                ::core::result::Result::Err(_) => {
-                    return ::core::result::Result::Err(
-                        #library::data::DataError::new(#name, "cannot be made of the stored value"),
-                    );
-                }
-            }
-        }
+        quote! { <#library::__private::Converted<#ty, #stored>>::decode(__input, #name)? }
     } else {
-        quote_spanned! {at(ty)=> __input.take::<#ty>()? }
+        quote! { <#library::__private::Part<#ty>>::decode(__input)? }
     };
     match &field.attrs.default {
         None => read,
         Some(default) => {
             let otherwise = match &default.value {
                 Some(expression) => quote!(#expression),
-                None => quote_spanned! {at(ty)=> <#ty as ::core::default::Default>::default() },
+                None => default_of(library, field),
             };
             quote! { if __input.remaining() == 0 { #otherwise } else { #read } }
         }
@@ -102,10 +105,10 @@ fn fixed_words(library: &Path, fields: &Fields) -> TokenStream {
             quote!(::core::option::Option::None)
         } else {
             let ty = field.stored_type();
-            quote_spanned! {at(ty)=> <#ty as #library::data::DataManager>::FIXED }
+            quote! { <#library::__private::Part<#ty>>::FIXED }
         }
     });
-    quote! { #library::data::all_fixed(&[#(#parts),*]) }
+    quote! { #library::__private::all_fixed(&[#(#parts),*]) }
 }
 
 /// Statements that describe the fields to `__fields`.
@@ -121,7 +124,7 @@ fn describe_fields(library: &Path, fields: &Fields) -> TokenStream {
                 }
                 None => {
                     let ty = field.stored_type();
-                    quote_spanned! {at(ty)=> <#ty as #library::data::DataManager>::schema }
+                    quote! { <#library::__private::Part<#ty>>::schema }
                 }
             };
             let call = match fields.style {

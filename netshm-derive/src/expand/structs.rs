@@ -5,7 +5,7 @@ use quote::{quote, quote_spanned};
 use syn::Path;
 
 use super::data::Parts;
-use super::{at, binding, decode_field, describe_fields, encode_field, fixed_words};
+use super::{at, binding, decode_field, default_of, describe_fields, encode_field, fixed_words};
 use crate::ast::{Fields, Style};
 
 /// Fields are read in their order, then put together.
@@ -49,48 +49,50 @@ pub(super) fn transparent(library: &Path, fields: &Fields) -> Parts {
         let path = &with.value;
         return Parts { schema: quote_spanned! {at(path)=> #path::schema(__types) }, ..plain };
     }
-    let stored = field.stored_type();
-    let schema = quote_spanned! {at(stored)=> <#stored as #library::data::DataManager>::schema(__types) };
-    let make = make(fields);
+    let part = {
+        let stored = field.stored_type();
+        quote!(<#library::__private::Part<#stored>>)
+    };
+    let make = make(library, fields);
     let member = &field.member;
     let items = if field.attrs.as_type.is_some() {
         TokenStream::new()
     } else {
         quote! {
-            const ARRAY: bool = <#stored as #library::data::DataManager>::ARRAY;
-            const PACKED: usize = <#stored as #library::data::DataManager>::PACKED;
+            const ARRAY: bool = #part::ARRAY;
+            const PACKED: usize = #part::PACKED;
 
             fn encode_slice(
                 __items: &[Self],
                 __out: &mut #library::data::Encoder<'_>,
             ) -> ::core::result::Result<(), #library::data::DataError> {
-                #library::data::encode_inner(__items, __out, |__item| &__item.#member)
+                #part::encode_inner(__items, __out, |__item: &Self| &__item.#member)
             }
 
             fn decode_vec(
                 __len: usize,
                 __input: &mut #library::data::Decoder<'_>,
             ) -> ::core::result::Result<::std::vec::Vec<Self>, #library::data::DataError> {
-                #library::data::decode_inner(__len, __input, |__inner: #stored| #make)
+                #part::decode_inner(__len, __input, |__inner| #make)
             }
 
             fn decode_array<const __N: usize>(
                 __input: &mut #library::data::Decoder<'_>,
             ) -> ::core::result::Result<[Self; __N], #library::data::DataError> {
-                let __items = <#stored as #library::data::DataManager>::decode_array::<__N>(__input)?;
-                ::core::result::Result::Ok(__items.map(|__inner: #stored| #make))
+                ::core::result::Result::Ok(#part::decode_array::<__N>(__input)?.map(|__inner| #make))
             }
         }
     };
-    Parts { items, schema, ..plain }
+    Parts { items, schema: quote!(#part::schema(__types)), ..plain }
 }
 
 /// The struct around `__inner`: an expression.
-fn make(fields: &Fields) -> TokenStream {
+fn make(library: &Path, fields: &Fields) -> TokenStream {
     let members = fields.fields.iter().map(|field| {
-        let (member, ty) = (&field.member, &field.ty);
+        let member = &field.member;
         if field.attrs.skip.is_some() {
-            quote! { #member: <#ty as ::core::default::Default>::default() }
+            let default = default_of(library, field);
+            quote! { #member: #default }
         } else {
             quote! { #member: __inner }
         }

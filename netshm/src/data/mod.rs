@@ -72,8 +72,7 @@ pub(crate) use encoder::MAX_DEPTH;
 pub use error::DataError;
 #[cfg(feature = "serde")]
 pub use managers::Serde;
-#[doc(hidden)]
-pub use managers::{all_fixed, decode_inner, encode_inner, same_fixed};
+pub(crate) use managers::{all_fixed, decode_inner, encode_inner, same_fixed};
 pub use schema::{
     Container, Field, Fields, Items, Members, ObjectSchema, ParseSchemaError, Scalar, Schema, Types, Variant, Variants,
 };
@@ -81,16 +80,17 @@ pub(crate) use schema::{Relation, first_difference, hash_text, relation};
 pub(crate) use unbacked::Unbacked;
 pub use words::{from_words, to_words};
 
-/// How a type is stored. `#[derive(ShmData)]` writes this for structs and enums.
+/// How a type is stored. `#[derive(ShmData)]` writes this for structs and enums. An implementation is also called a data
+/// manager, and `DataManager` is another name of this trait.
 #[doc(alias = "manager")]
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be stored in shared memory",
     label = "no data manager for `{Self}`",
-    note = "consider adding `#[derive(ShmData)]` to `{Self}`",
-    note = "for a field of a type that is not yours, name a manager with `#[shm(with = path)]` or a type to convert to with `#[shm(as = Type)]`",
-    note = "references, pointers, functions and locks mean nothing to another process and have no manager"
+    note = "a type of your own is stored with `#[derive(ShmData)]`, here on `{Self}`",
+    note = "a field of another crate's type is stored as another type with `#[shm(as = Type)]`, or by functions with `#[shm(with = path)]`",
+    note = "references, pointers, functions, locks and `Instant` mean nothing to another process: store the value itself, `T` instead of `Rc<T>`, `Arc<T>`, `&T` or `Mutex<T>`"
 )]
-pub trait DataManager: Sized {
+pub trait ShmData: Sized {
     /// The number of words, if all values take as many. It makes look-ups of the type free of allocation, and array
     /// elements lie side by side.
     const FIXED: Option<usize> = None;
@@ -152,18 +152,19 @@ pub trait DataManager: Sized {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a key",
     label = "not a key type",
-    note = "a key's words must be equal if and only if the values are equal",
-    note = "consider adding `#[derive(ShmKey)]` beside `#[derive(ShmData, PartialEq, Eq)]` to `{Self}`",
-    note = "floats are no keys: store `f64::to_bits` or an integer of a smaller unit; hash maps and sets are none: use `BTreeMap` or `BTreeSet`"
+    note = "a type of your own is a key with `#[derive(ShmData, ShmKey, PartialEq, Eq)]`, here on `{Self}`",
+    note = "instead of floats, use `f64::to_bits` or whole numbers of a smaller unit; instead of `HashMap` and `HashSet`, `BTreeMap` and `BTreeSet`; instead of `&str`, `String`"
 )]
-pub trait ShmKey: DataManager + Eq {}
+pub trait ShmKey: ShmData + Eq {}
+
+pub use self::ShmData as DataManager;
 
 /// What can be handed to a verb in place of a key or value: the value itself, or a borrowed form with the same words,
 /// as `str` for `String` and `[T]` for `Vec<T>`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be handed to a table",
     label = "neither a value with a data manager nor a borrowed form of one",
-    note = "consider adding `#[derive(ShmData)]` to `{Self}`"
+    note = "a type of your own is stored with `#[derive(ShmData)]`, here on `{Self}`"
 )]
 pub trait Encode {
     /// As [`DataManager::FIXED`].
@@ -183,6 +184,7 @@ pub trait Encode {
     fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError>;
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: DataManager> Encode for T {
     const FIXED: Option<usize> = T::FIXED;
     const DIRECT: bool = T::DIRECT;

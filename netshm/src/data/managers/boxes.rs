@@ -4,6 +4,7 @@ use crate::data::schema::Container;
 use crate::data::{DataError, DataManager, Decoder, Encoder, Schema, ShmKey, Types};
 
 /// The length counts as variable, whatever is inside, so that a type can contain a box of itself.
+#[diagnostic::do_not_recommend]
 impl<T: DataManager> DataManager for Box<T> {
     const DIRECT: bool = true;
 
@@ -23,4 +24,5 @@ impl<T: DataManager> DataManager for Box<T> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: ShmKey> ShmKey for Box<T> {}

@@ -6,6 +6,7 @@ use crate::data::{DataError, DataManager, Decoder, Encode, Encoder, Schema, ShmK
 
 macro_rules! as_vec {
     ($($type:ty),*) => { $(
+        #[diagnostic::do_not_recommend]
         impl DataManager for $type {
             const DIRECT: bool = true;
 
@@ -24,6 +25,7 @@ macro_rules! as_vec {
             }
         }
 
+        #[diagnostic::do_not_recommend]
         impl ShmKey for $type {}
     )* };
 }

@@ -7,6 +7,7 @@ use crate::data::{DataError, DataManager, Decoder, Encoder, Schema, ShmKey, Type
 const NANOS: i32 = 1_000_000_000;
 
 /// The number of the day; 1 January of the year 1 is day 1.
+#[diagnostic::do_not_recommend]
 impl DataManager for NaiveDate {
     const FIXED: Option<usize> = Some(1);
     const DIRECT: bool = true;
@@ -27,9 +28,11 @@ impl DataManager for NaiveDate {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl ShmKey for NaiveDate {}
 
 /// Seconds since midnight and nanoseconds, which are a second or more in a leap second.
+#[diagnostic::do_not_recommend]
 impl DataManager for NaiveTime {
     const FIXED: Option<usize> = Some(2);
     const DIRECT: bool = true;
@@ -62,9 +65,11 @@ impl DataManager for NaiveTime {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl ShmKey for NaiveTime {}
 
 /// The date and the time.
+#[diagnostic::do_not_recommend]
 impl DataManager for NaiveDateTime {
     const FIXED: Option<usize> = Some(3);
     const DIRECT: bool = true;
@@ -89,9 +94,11 @@ impl DataManager for NaiveDateTime {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl ShmKey for NaiveDateTime {}
 
 /// Date and time in UTC.
+#[diagnostic::do_not_recommend]
 impl DataManager for DateTime<Utc> {
     const FIXED: Option<usize> = NaiveDateTime::FIXED;
     const DIRECT: bool = true;
@@ -111,9 +118,11 @@ impl DataManager for DateTime<Utc> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl ShmKey for DateTime<Utc> {}
 
 /// Seconds east of Greenwich.
+#[diagnostic::do_not_recommend]
 impl DataManager for FixedOffset {
     const FIXED: Option<usize> = Some(1);
     const DIRECT: bool = true;
@@ -133,9 +142,11 @@ impl DataManager for FixedOffset {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl ShmKey for FixedOffset {}
 
 /// Date and time in UTC, and the offset. No key: times of different offsets can be equal.
+#[diagnostic::do_not_recommend]
 impl DataManager for DateTime<FixedOffset> {
     const FIXED: Option<usize> = Some(4);
     const DIRECT: bool = true;
@@ -161,6 +172,7 @@ impl DataManager for DateTime<FixedOffset> {
 }
 
 /// Seconds, rounded down, and the nanoseconds after them.
+#[diagnostic::do_not_recommend]
 impl DataManager for TimeDelta {
     const FIXED: Option<usize> = Some(2);
     const DIRECT: bool = true;
@@ -189,4 +201,5 @@ impl DataManager for TimeDelta {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl ShmKey for TimeDelta {}

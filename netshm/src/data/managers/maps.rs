@@ -45,6 +45,7 @@ fn in_order<'a, K: DataManager + 'a, E>(
 
 const TWICE: DataError = DataError::new("a map or set", "an entry twice");
 
+#[diagnostic::do_not_recommend]
 impl<K: DataManager + Ord, V: DataManager> DataManager for BTreeMap<K, V> {
     const DIRECT: bool = true;
 
@@ -68,8 +69,10 @@ impl<K: DataManager + Ord, V: DataManager> DataManager for BTreeMap<K, V> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<K: ShmKey + Ord, V: ShmKey> ShmKey for BTreeMap<K, V> {}
 
+#[diagnostic::do_not_recommend]
 impl<T: DataManager + Ord> DataManager for BTreeSet<T> {
     const DIRECT: bool = true;
 
@@ -92,8 +95,10 @@ impl<T: DataManager + Ord> DataManager for BTreeSet<T> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: ShmKey + Ord> ShmKey for BTreeSet<T> {}
 
+#[diagnostic::do_not_recommend]
 impl<K: DataManager + Eq + Hash, V: DataManager, S: BuildHasher + Default> DataManager for HashMap<K, V, S> {
     const DIRECT: bool = true;
 
@@ -117,6 +122,7 @@ impl<K: DataManager + Eq + Hash, V: DataManager, S: BuildHasher + Default> DataM
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: DataManager + Eq + Hash, S: BuildHasher + Default> DataManager for HashSet<T, S> {
     const DIRECT: bool = true;
 

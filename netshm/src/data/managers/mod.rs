@@ -25,11 +25,11 @@ mod wrappers;
 
 #[cfg(feature = "serde")]
 pub use self::serde::Serde;
-pub use sequences::{decode_inner, encode_inner};
+pub(crate) use sequences::{decode_inner, encode_inner};
 
 /// The words of parts that follow each other, if each has a fixed length.
 #[doc(hidden)]
-pub const fn all_fixed(parts: &[Option<usize>]) -> Option<usize> {
+pub(crate) const fn all_fixed(parts: &[Option<usize>]) -> Option<usize> {
     let mut sum = 0;
     let mut i = 0;
     while i < parts.len() {
@@ -44,7 +44,7 @@ pub const fn all_fixed(parts: &[Option<usize>]) -> Option<usize> {
 
 /// The words of an enum, if all variants have the same fixed length: the index comes first.
 #[doc(hidden)]
-pub const fn same_fixed(variants: &[Option<usize>]) -> Option<usize> {
+pub(crate) const fn same_fixed(variants: &[Option<usize>]) -> Option<usize> {
     let Some(Some(first)) = variants.first().copied() else { return None };
     let mut i = 1;
     while i < variants.len() {

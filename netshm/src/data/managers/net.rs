@@ -7,6 +7,7 @@ use crate::data::{DataError, DataManager, Decoder, Encoder, Schema, ShmKey, Type
 /// Stored through a conversion to another type and back.
 macro_rules! as_other {
     ($($type:ty as $other:ty = $name:literal, |$value:ident| $to:expr, |$stored:pat_param| $from:expr;)*) => { $(
+        #[diagnostic::do_not_recommend]
         impl DataManager for $type {
             const FIXED: Option<usize> = <$other>::FIXED;
             const DIRECT: bool = true;
@@ -28,6 +29,7 @@ macro_rules! as_other {
             }
         }
 
+        #[diagnostic::do_not_recommend]
         impl ShmKey for $type {}
     )* };
 }
@@ -45,6 +47,7 @@ as_other! {
 /// Either of two versions, as a `Result` of them: 0 or 1, then the address, filled up to the length of the longer.
 macro_rules! either {
     ($($type:ident = $v4:ty | $v6:ty;)*) => { $(
+        #[diagnostic::do_not_recommend]
         impl DataManager for $type {
             const FIXED: Option<usize> = <Result<$v4, $v6>>::FIXED;
             const DIRECT: bool = true;
@@ -70,6 +73,7 @@ macro_rules! either {
             }
         }
 
+        #[diagnostic::do_not_recommend]
         impl ShmKey for $type {}
     )* };
 }

@@ -3,6 +3,7 @@
 use crate::data::schema::Container;
 use crate::data::{DataError, DataManager, Decoder, Encoder, Schema, ShmKey, Types};
 
+#[diagnostic::do_not_recommend]
 impl<T: DataManager> DataManager for Option<T> {
     const FIXED: Option<usize> = match T::FIXED {
         Some(words) => Some(words + 1),
@@ -41,6 +42,7 @@ impl<T: DataManager> DataManager for Option<T> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: ShmKey> ShmKey for Option<T> {}
 
 /// What fills a part of so many words up to the longer one of two, if both are fixed.
@@ -51,6 +53,7 @@ const fn filling(own: Option<usize>, other: Option<usize>) -> usize {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: DataManager, E: DataManager> DataManager for Result<T, E> {
     const FIXED: Option<usize> = match (T::FIXED, E::FIXED) {
         (Some(ok), Some(err)) => Some(1 + if ok > err { ok } else { err }),
@@ -96,4 +99,5 @@ impl<T: DataManager, E: DataManager> DataManager for Result<T, E> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: ShmKey, E: ShmKey> ShmKey for Result<T, E> {}

@@ -15,6 +15,7 @@ impl Encode for OsStr {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl DataManager for OsString {
     const DIRECT: bool = true;
 
@@ -31,6 +32,7 @@ impl DataManager for OsString {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl ShmKey for OsString {}
 
 impl Encode for Path {
@@ -43,6 +45,7 @@ impl Encode for Path {
 }
 
 /// No key: paths that are equal as such, as `a/b` and `a//b`, have different bytes.
+#[diagnostic::do_not_recommend]
 impl DataManager for PathBuf {
     const DIRECT: bool = true;
 
@@ -69,6 +72,7 @@ impl Encode for CStr {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl DataManager for CString {
     const DIRECT: bool = true;
 
@@ -85,11 +89,13 @@ impl DataManager for CString {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl ShmKey for CString {}
 
 /// As the type that owns without a box.
 macro_rules! boxed {
     ($($borrowed:ty as $owned:ty),*) => { $(
+        #[diagnostic::do_not_recommend]
         impl DataManager for Box<$borrowed> {
             const DIRECT: bool = true;
 
@@ -110,5 +116,7 @@ macro_rules! boxed {
 
 boxed!(OsStr as OsString, Path as PathBuf, CStr as CString);
 
+#[diagnostic::do_not_recommend]
 impl ShmKey for Box<OsStr> {}
+#[diagnostic::do_not_recommend]
 impl ShmKey for Box<CStr> {}

@@ -8,6 +8,7 @@ use crate::data::{DataError, DataManager, Decoder, Encoder, Schema, ShmKey, Type
 /// A struct of ends, which are listed in the order of their words.
 macro_rules! ranges {
     ($($type:ident[$ends:literal] { $($end:ident = |$range:ident| $get:expr),* } => $new:expr;)*) => { $(
+        #[diagnostic::do_not_recommend]
         impl<T: DataManager> DataManager for $type<T> {
             const FIXED: Option<usize> = all_fixed(&[T::FIXED; $ends]);
             const DIRECT: bool = true;
@@ -44,15 +45,20 @@ ranges! {
     RangeInclusive[2] { start = |range| range.start(), end = |range| range.end() } => RangeInclusive::new(start, end);
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: ShmKey> ShmKey for Range<T> {}
+#[diagnostic::do_not_recommend]
 impl<T: ShmKey> ShmKey for RangeFrom<T> {}
+#[diagnostic::do_not_recommend]
 impl<T: ShmKey> ShmKey for RangeTo<T> {}
+#[diagnostic::do_not_recommend]
 impl<T: ShmKey> ShmKey for RangeToInclusive<T> {}
 // `RangeInclusive` is no key: one that has been walked through differs from a fresh one, and has the same ends.
 
 const NO_BOUND: DataError = DataError::new("Bound", "neither Included, Excluded nor Unbounded");
 
 /// 0 and the included end, 1 and the excluded one, or 2: as a derived enum.
+#[diagnostic::do_not_recommend]
 impl<T: DataManager> DataManager for Bound<T> {
     const FIXED: Option<usize> = same_fixed(&[T::FIXED, Some(0)]);
     const DIRECT: bool = true;
@@ -91,4 +97,5 @@ impl<T: DataManager> DataManager for Bound<T> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: ShmKey> ShmKey for Bound<T> {}

@@ -29,6 +29,7 @@ macro_rules! packed {
 /// Numbers of up to 64 bits; the word is the number's value, negative ones in two's complement.
 macro_rules! integers {
     ($($type:ty = $scalar:ident),* $(,)?) => { $(
+        #[diagnostic::do_not_recommend]
         impl DataManager for $type {
             const FIXED: Option<usize> = Some(1);
             const DIRECT: bool = true;
@@ -53,6 +54,7 @@ macro_rules! integers {
             packed!(|items| bytemuck::cast_slice(items));
         }
 
+        #[diagnostic::do_not_recommend]
         impl ShmKey for $type {}
     )* };
 }
@@ -70,6 +72,7 @@ fn out_of_range(type_name: &'static str) -> DataError {
 /// 128 bits: the low word first.
 macro_rules! wide_integers {
     ($($type:ty = $scalar:ident),*) => { $(
+        #[diagnostic::do_not_recommend]
         impl DataManager for $type {
             const FIXED: Option<usize> = Some(2);
             const DIRECT: bool = true;
@@ -94,6 +97,7 @@ macro_rules! wide_integers {
             packed!(|items| bytemuck::cast_slice(items));
         }
 
+        #[diagnostic::do_not_recommend]
         impl ShmKey for $type {}
     )* };
 }
@@ -103,6 +107,7 @@ wide_integers!(u128 = U128, i128 = I128);
 /// The bits as they are, so that every value comes back as it was.
 macro_rules! floats {
     ($($type:ty as $bits:ty = $scalar:ident),*) => { $(
+        #[diagnostic::do_not_recommend]
         impl DataManager for $type {
             const FIXED: Option<usize> = Some(1);
             const DIRECT: bool = true;
@@ -132,6 +137,7 @@ macro_rules! floats {
 
 floats!(f32 as u32 = F32, f64 as u64 = F64);
 
+#[diagnostic::do_not_recommend]
 impl DataManager for bool {
     const FIXED: Option<usize> = Some(1);
     const DIRECT: bool = true;
@@ -170,10 +176,12 @@ impl DataManager for bool {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl ShmKey for bool {}
 
 const NO_BOOL: DataError = DataError::new("bool", "neither 0 nor 1");
 
+#[diagnostic::do_not_recommend]
 impl DataManager for char {
     const FIXED: Option<usize> = Some(1);
     const DIRECT: bool = true;
@@ -208,6 +216,7 @@ impl DataManager for char {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl ShmKey for char {}
 
 const NO_CHAR: DataError = DataError::new("char", "no Unicode scalar value");
@@ -215,6 +224,7 @@ const NO_CHAR: DataError = DataError::new("char", "no Unicode scalar value");
 /// As the number; 0 is no value.
 macro_rules! non_zero {
     ($($type:ty),*) => { $(
+        #[diagnostic::do_not_recommend]
         impl DataManager for NonZero<$type> {
             const FIXED: Option<usize> = <$type>::FIXED;
             const DIRECT: bool = true;
@@ -234,6 +244,7 @@ macro_rules! non_zero {
             }
         }
 
+        #[diagnostic::do_not_recommend]
         impl ShmKey for NonZero<$type> {}
     )* };
 }
@@ -241,6 +252,7 @@ macro_rules! non_zero {
 non_zero!(u8, u16, u32, u64, u128, usize, i8, i16, i32, i64, i128, isize);
 
 /// Nothing is stored.
+#[diagnostic::do_not_recommend]
 impl<T: ?Sized> DataManager for PhantomData<T> {
     const FIXED: Option<usize> = Some(0);
     const DIRECT: bool = true;
@@ -260,4 +272,5 @@ impl<T: ?Sized> DataManager for PhantomData<T> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: ?Sized> ShmKey for PhantomData<T> {}

@@ -89,7 +89,7 @@ pub(super) fn capacity<T: DataManager>(len: usize, input: &Decoder<'_>) -> Resul
 
 /// Encodes items as what is inside of them. Generated code calls it for types that are stored as their only field.
 #[doc(hidden)]
-pub fn encode_inner<'a, T: 'a, I: DataManager + 'a>(
+pub(crate) fn encode_inner<'a, T: 'a, I: DataManager + 'a>(
     items: impl IntoIterator<Item = &'a T>,
     out: &mut Encoder<'_>,
     inner: impl Fn(&'a T) -> &'a I,
@@ -105,7 +105,7 @@ pub fn encode_inner<'a, T: 'a, I: DataManager + 'a>(
 
 /// The reverse.
 #[doc(hidden)]
-pub fn decode_inner<T, I: DataManager>(
+pub(crate) fn decode_inner<T, I: DataManager>(
     len: usize,
     input: &mut Decoder<'_>,
     outer: impl Fn(I) -> T,
@@ -124,6 +124,7 @@ impl<T: DataManager> Encode for [T] {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: DataManager> DataManager for Vec<T> {
     const DIRECT: bool = true;
 
@@ -142,8 +143,10 @@ impl<T: DataManager> DataManager for Vec<T> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: ShmKey> ShmKey for Vec<T> {}
 
+#[diagnostic::do_not_recommend]
 impl<T: DataManager> DataManager for Box<[T]> {
     const DIRECT: bool = true;
 
@@ -160,8 +163,10 @@ impl<T: DataManager> DataManager for Box<[T]> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: ShmKey> ShmKey for Box<[T]> {}
 
+#[diagnostic::do_not_recommend]
 impl<T: DataManager> DataManager for VecDeque<T> {
     const DIRECT: bool = true;
 
@@ -189,8 +194,10 @@ fn copied<T: DataManager>(item: &T) -> Result<T, DataError> {
     T::decode(&mut Decoder::from_words(words))
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: ShmKey> ShmKey for VecDeque<T> {}
 
+#[diagnostic::do_not_recommend]
 impl<T: DataManager> DataManager for LinkedList<T> {
     const DIRECT: bool = true;
 
@@ -207,9 +214,11 @@ impl<T: DataManager> DataManager for LinkedList<T> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: ShmKey> ShmKey for LinkedList<T> {}
 
 /// The elements as they lie in the heap, so that heaps of the same elements can have different words: no key.
+#[diagnostic::do_not_recommend]
 impl<T: DataManager + Ord> DataManager for BinaryHeap<T> {
     const DIRECT: bool = true;
 
@@ -226,6 +235,7 @@ impl<T: DataManager + Ord> DataManager for BinaryHeap<T> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: DataManager, const N: usize> DataManager for [T; N] {
     const FIXED: Option<usize> = match (T::PACKED, T::FIXED) {
         (0, Some(words)) => Some(words * N),
@@ -250,4 +260,5 @@ impl<T: DataManager, const N: usize> DataManager for [T; N] {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: ShmKey, const N: usize> ShmKey for [T; N] {}

@@ -16,6 +16,7 @@ impl Encode for str {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl DataManager for String {
     const DIRECT: bool = true;
 
@@ -35,8 +36,10 @@ impl DataManager for String {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl ShmKey for String {}
 
+#[diagnostic::do_not_recommend]
 impl DataManager for Box<str> {
     const DIRECT: bool = true;
 
@@ -53,9 +56,11 @@ impl DataManager for Box<str> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl ShmKey for Box<str> {}
 
 /// As what is borrowed; comes back as an owned value.
+#[diagnostic::do_not_recommend]
 impl<B> DataManager for Cow<'_, B>
 where
     B: Encode + ToOwned + ?Sized,
@@ -95,6 +100,7 @@ where
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<B> ShmKey for Cow<'_, B>
 where
     B: Encode + ToOwned + Eq + ?Sized,

@@ -7,6 +7,7 @@ use crate::data::{DataError, DataManager, Decoder, Encoder, Schema, ShmKey, Type
 const NANOS: u64 = 1_000_000_000;
 
 /// Seconds and nanoseconds.
+#[diagnostic::do_not_recommend]
 impl DataManager for Duration {
     const FIXED: Option<usize> = Some(2);
     const DIRECT: bool = true;
@@ -34,9 +35,11 @@ impl DataManager for Duration {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl ShmKey for Duration {}
 
 /// Nanoseconds since the start of 1970, UTC, negative before: as a 128-bit number.
+#[diagnostic::do_not_recommend]
 impl DataManager for SystemTime {
     const FIXED: Option<usize> = Some(2);
     const DIRECT: bool = true;
@@ -68,4 +71,5 @@ impl DataManager for SystemTime {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl ShmKey for SystemTime {}

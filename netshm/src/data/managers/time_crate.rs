@@ -9,6 +9,7 @@ const NANOS: u64 = 1_000_000_000;
 /// Stored as a struct of so many parts, which are made of the value and of which it is made.
 macro_rules! parts {
     ($($type:ident { $($part:ident: $stored:ty = $get:expr),* }, $words:literal, |$value:ident| => $new:expr;)*) => { $(
+        #[diagnostic::do_not_recommend]
         impl DataManager for $type {
             const FIXED: Option<usize> = Some($words);
             const DIRECT: bool = true;
@@ -53,11 +54,17 @@ parts! {
         |value| => duration(seconds, nanos);
 }
 
+#[diagnostic::do_not_recommend]
 impl ShmKey for Date {}
+#[diagnostic::do_not_recommend]
 impl ShmKey for Time {}
+#[diagnostic::do_not_recommend]
 impl ShmKey for PrimitiveDateTime {}
+#[diagnostic::do_not_recommend]
 impl ShmKey for UtcDateTime {}
+#[diagnostic::do_not_recommend]
 impl ShmKey for UtcOffset {}
+#[diagnostic::do_not_recommend]
 impl ShmKey for Duration {}
 
 fn nanos_of_day(time: Time) -> u64 {

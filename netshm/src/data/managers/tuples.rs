@@ -6,6 +6,7 @@ use crate::data::{DataError, DataManager, Decoder, Encoder, Schema, ShmKey, Type
 macro_rules! tuples {
     ($(($($item:ident $index:tt),*))*) => { $(
         #[allow(unused_variables)]
+        #[diagnostic::do_not_recommend]
         impl<$($item: DataManager),*> DataManager for ($($item,)*) {
             const FIXED: Option<usize> = all_fixed(&[$($item::FIXED),*]);
             const DIRECT: bool = true;
@@ -26,6 +27,7 @@ macro_rules! tuples {
             }
         }
 
+        #[diagnostic::do_not_recommend]
         impl<$($item: ShmKey),*> ShmKey for ($($item,)*) {}
     )* };
 }

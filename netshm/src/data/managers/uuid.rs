@@ -4,6 +4,7 @@ use ::uuid::Uuid;
 
 use crate::data::{DataError, DataManager, Decoder, Encoder, Schema, ShmKey, Types};
 
+#[diagnostic::do_not_recommend]
 impl DataManager for Uuid {
     const FIXED: Option<usize> = Some(2);
     const DIRECT: bool = true;
@@ -27,4 +28,5 @@ impl DataManager for Uuid {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl ShmKey for Uuid {}

@@ -7,6 +7,7 @@ use crate::data::{DataError, DataManager, Decoder, Encoder, Schema, ShmKey, Type
 
 macro_rules! wrappers {
     ($($type:ident),*) => { $(
+        #[diagnostic::do_not_recommend]
         impl<T: DataManager> DataManager for $type<T> {
             const FIXED: Option<usize> = T::FIXED;
             const DIRECT: bool = true;
@@ -26,6 +27,7 @@ macro_rules! wrappers {
             }
         }
 
+        #[diagnostic::do_not_recommend]
         impl<T: ShmKey> ShmKey for $type<T> {}
     )* };
 }
@@ -33,6 +35,7 @@ macro_rules! wrappers {
 wrappers!(Reverse, Saturating, Wrapping);
 
 /// -1, 0 or 1.
+#[diagnostic::do_not_recommend]
 impl DataManager for Ordering {
     const FIXED: Option<usize> = Some(1);
     const DIRECT: bool = true;
@@ -57,4 +60,5 @@ impl DataManager for Ordering {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl ShmKey for Ordering {}

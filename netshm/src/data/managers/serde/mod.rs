@@ -66,6 +66,7 @@ impl<T> DerefMut for Serde<T> {
 }
 
 /// Not direct: what `Deserialize` does with torn bytes is not known.
+#[diagnostic::do_not_recommend]
 impl<T: Serialize + DeserializeOwned> DataManager for Serde<T> {
     fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
         let taken = Taken::new(usize::MAX);

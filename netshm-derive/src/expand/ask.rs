@@ -1,0 +1,233 @@
+//! Questions to the compiler about the types of fields, each at the place where the type is written: the only part of the
+//! generated code that does not compile if a field cannot be stored.
+
+use proc_macro2::{Ident, Span, TokenStream, TokenTree};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
+use syn::{GenericArgument, Path, PathArguments, Type};
+
+use super::{allowances, at, library};
+use crate::ast::{Field, Input};
+
+/// What is asked of the types of all fields.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    Data,
+    Key,
+}
+
+/// Containers of the standard library that can be stored if what they contain can, and how many of their parameters are
+/// contents.
+const CONTAINERS: [(&str, usize); 11] = [
+    ("Vec", 1),
+    ("VecDeque", 1),
+    ("LinkedList", 1),
+    ("BinaryHeap", 1),
+    ("Option", 1),
+    ("Result", 2),
+    ("Box", 1),
+    ("BTreeMap", 2),
+    ("BTreeSet", 1),
+    ("HashMap", 2),
+    ("HashSet", 1),
+];
+
+/// A function that asks about all fields. It is never called. `bounds` are those of the implementation.
+pub(super) fn ask(input: &Input, wanted: Wanted, bounds: &syn::WhereClause) -> TokenStream {
+    let library = library(input);
+    let questions = input.fields().map(|field| field_questions(&library, field, wanted));
+    let (impl_generics, _, _) = input.original.generics.split_for_impl();
+    let allow = allowances();
+    let name = match wanted {
+        Wanted::Data => format_ident!("__fields_are_data"),
+        Wanted::Key => format_ident!("__fields_are_keys"),
+    };
+    quote! {
+        #allow
+        #[allow(dead_code, unused_imports)]
+        fn #name #impl_generics () #bounds {
+            use #library::__private::check::{NoParts as _, NotStored as _, NotWhole as _};
+            #(#questions)*
+        }
+    }
+}
+
+fn field_questions(library: &Path, field: &Field, wanted: Wanted) -> TokenStream {
+    let attrs = &field.attrs;
+    let mut questions = TokenStream::new();
+    if wanted == Wanted::Data {
+        let without = match (&attrs.default, &attrs.skip) {
+            (Some(default), _) if default.value.is_some() => None,
+            (Some(default), _) => Some(default.span),
+            (None, skip) => skip.as_ref().map(|skip| skip.span),
+        };
+        if let Some(span) = without {
+            let ty = located_at(field.ty.to_token_stream(), span);
+            questions
+                .extend(quote_spanned! {Span::call_site().located_at(span)=> let _ = <#ty as #library::__private::check::FieldDefault>::ASKED; });
+        }
+    }
+    if attrs.skip.is_some() || attrs.with.is_some() {
+        return questions;
+    }
+    if let (Some(as_type), Wanted::Data) = (&attrs.as_type, wanted)
+        && data_question(&as_type.value).0 == "data"
+    {
+        let (ty, stored) = (located_at(field.ty.to_token_stream(), as_type.span), &as_type.value);
+        questions.extend(quote_spanned! {at(stored)=>
+            let _ = <#stored as #library::__private::check::StandsFor<#ty>>::ASKED;
+        });
+    }
+    questions.extend(type_questions(library, field.stored_type(), wanted));
+    questions
+}
+
+/// Asks about a type; of containers, first about what they contain.
+fn type_questions(library: &Path, ty: &Type, wanted: Wanted) -> TokenStream {
+    let parts = contents(ty, wanted);
+    if wanted == Wanted::Key {
+        // What cannot be stored, the other derive tells.
+        let questions = parts.iter().map(|part| {
+            let function = key_question(part);
+            quote_spanned! {at(*part)=> <#library::__private::check::Stored<#part>>::#function::<#part>(); }
+        });
+        return questions.collect();
+    }
+    if let [part] = parts[..]
+        && part == ty
+    {
+        let asked = match data_question(ty) {
+            ("data", _) => quote!(<#ty as #library::data::ShmData>::FIXED),
+            (_, name) => {
+                let name = Ident::new(name, Span::call_site());
+                quote!(<#ty as #library::__private::check::#name>::ASKED)
+            }
+        };
+        return quote_spanned! {at(ty)=> let _ = #asked; };
+    }
+    let questions = parts.iter().map(|part| {
+        let function = Ident::new(data_question(part).0, Span::call_site());
+        quote_spanned! {at(*part)=> <#library::__private::check::Whole<#ty>>::#function::<#part>(); }
+    });
+    let list = parts.iter().rev().fold(quote!(()), |rest, part| quote!((#part, #rest)));
+    quote! {
+        #(#questions)*
+        <#library::__private::check::Parts<#list>>::whole::<#ty>();
+    }
+}
+
+/// Whether a part of a field is known to be no key: then what else the type lacks is not worth telling.
+pub(super) fn is_hopeless_key(field: &Field) -> bool {
+    let is_hopeless = |part: &&Type| key_question(part) != "key";
+    field.attrs.with.is_none() && contents(field.stored_type(), Wanted::Key).iter().any(is_hopeless)
+}
+
+/// The innermost types that must be storable, or keys, for the type to be.
+fn contents(ty: &Type, wanted: Wanted) -> Vec<&Type> {
+    let mut parts = Vec::new();
+    collect_contents(ty, wanted, &mut parts);
+    parts
+}
+
+fn collect_contents<'a>(ty: &'a Type, wanted: Wanted, parts: &mut Vec<&'a Type>) {
+    match ty {
+        Type::Paren(inner) => collect_contents(&inner.elem, wanted, parts),
+        Type::Group(inner) => collect_contents(&inner.elem, wanted, parts),
+        Type::Array(array) => collect_contents(&array.elem, wanted, parts),
+        Type::Tuple(tuple) => tuple.elems.iter().for_each(|item| collect_contents(item, wanted, parts)),
+        Type::Path(path) if path.qself.is_none() => match container(&path.path) {
+            Some(inner) if wanted == Wanted::Data || key_question(ty) == "key" => {
+                inner.into_iter().for_each(|item| collect_contents(item, wanted, parts));
+            }
+            _ => parts.push(ty),
+        },
+        _ => parts.push(ty),
+    }
+}
+
+/// What a container of the standard library contains; `None` if it is none, or contains something without a size.
+fn container(path: &Path) -> Option<Vec<&Type>> {
+    let last = path.segments.last()?;
+    let (_, count) = CONTAINERS.into_iter().find(|(name, _)| last.ident == name)?;
+    let PathArguments::AngleBracketed(arguments) = &last.arguments else { return None };
+    let types = arguments.args.iter().filter_map(|argument| match argument {
+        GenericArgument::Type(ty) => Some(ty),
+        _ => None,
+    });
+    let types: Vec<_> = types.take(count).collect();
+    let unsized_names = ["str", "Path", "OsStr", "CStr"];
+    let is_sized = |ty: &&Type| match ty {
+        Type::Slice(_) | Type::TraitObject(_) | Type::Infer(_) => false,
+        Type::Path(path) => {
+            !path.path.segments.last().is_some_and(|last| unsized_names.iter().any(|name| last.ident == name))
+        }
+        _ => true,
+    };
+    (!types.is_empty() && types.iter().all(is_sized)).then_some(types)
+}
+
+/// The last name of a path.
+fn last_name(ty: &Type) -> String {
+    match ty {
+        Type::Path(path) => path.path.segments.last().map(|last| last.ident.to_string()).unwrap_or_default(),
+        _ => String::new(),
+    }
+}
+
+/// The function that asks whether a type is a key. It is chosen by how the type looks; what differs is the message only.
+fn key_question(ty: &Type) -> Ident {
+    let function = match last_name(ty).as_str() {
+        "f32" | "f64" => "float",
+        "HashMap" | "HashSet" => "hashed",
+        _ => "key",
+    };
+    Ident::new(function, Span::call_site())
+}
+
+/// The function and the trait that ask whether a type can be stored.
+fn data_question(ty: &Type) -> (&'static str, &'static str) {
+    match (ty, last_name(ty).as_str()) {
+        (Type::Reference(_), _) => ("reference", "SharedReference"),
+        (Type::Ptr(_), _) | (_, "NonNull" | "AtomicPtr") => ("pointer", "SharedPointer"),
+        (Type::BareFn(_), _) => ("function", "SharedFunction"),
+        (_, "Rc" | "Arc" | "Weak") => ("owner", "SharedOwner"),
+        (
+            _,
+            "Cell" | "RefCell" | "OnceCell" | "LazyCell" | "UnsafeCell" | "Mutex" | "RwLock" | "OnceLock" | "LazyLock",
+        ) => ("cell", "SharedCell"),
+        (_, name) if name.starts_with("Atomic") => ("cell", "SharedCell"),
+        (_, "Instant") => ("instant", "SharedInstant"),
+        _ => ("data", "ShmData"),
+    }
+}
+
+/// Whether a struct with this field has no end: it contains itself, and not through a `Box` or a sequence.
+pub(crate) fn contains_itself(ty: &Type, own: &Ident) -> bool {
+    match ty {
+        Type::Paren(inner) => contains_itself(&inner.elem, own),
+        Type::Group(inner) => contains_itself(&inner.elem, own),
+        Type::Array(array) => contains_itself(&array.elem, own),
+        Type::Tuple(tuple) => tuple.elems.iter().any(|item| contains_itself(item, own)),
+        Type::Path(path) if path.qself.is_none() => {
+            path.path.is_ident(own)
+                || path.path.is_ident("Self")
+                || path.path.segments.last().is_some_and(|last| last.ident == "Option" || last.ident == "Result")
+                    && container(&path.path)
+                        .is_some_and(|inner| inner.into_iter().any(|item| contains_itself(item, own)))
+        }
+        _ => false,
+    }
+}
+
+/// The same tokens in another place, for messages that point there.
+fn located_at(tokens: TokenStream, span: Span) -> TokenStream {
+    let tokens = tokens.into_iter().map(|mut token| {
+        if let TokenTree::Group(group) = &token {
+            let mut moved = proc_macro2::Group::new(group.delimiter(), located_at(group.stream(), span));
+            moved.set_span(group.span().located_at(span));
+            return TokenTree::Group(moved);
+        }
+        token.set_span(token.span().located_at(span));
+        token
+    });
+    tokens.collect()
+}

@@ -1,0 +1,179 @@
+//! What generated code asks of the types that it finds: a trait for each question, which holds the message.
+
+use std::marker::PhantomData;
+
+use crate::data::{ShmData, ShmKey};
+
+/// A trait of all types that implement `$known`, with a message for the others.
+macro_rules! question {
+    ($(#[$message:meta])* $name:ident: $known:path) => {
+        $(#[$message])*
+        pub trait $name {
+            const ASKED: () = ();
+        }
+
+        #[diagnostic::do_not_recommend]
+        impl<T: $known> $name for T {}
+    };
+}
+
+question! {
+    #[diagnostic::on_unimplemented(
+        message = "`{Self}` cannot be stored in shared memory",
+        label = "it counts the references of this process only",
+        note = "store the value itself: `T` or `Box<T>` instead of `Rc<T>` or `Arc<T>`"
+    )]
+    SharedOwner: ShmData
+}
+
+question! {
+    #[diagnostic::on_unimplemented(
+        message = "`{Self}` cannot be stored in shared memory",
+        label = "locks and cells of this process mean nothing to another one",
+        note = "store the value itself: `T` instead of `Mutex<T>`, `RwLock<T>`, `Cell<T>` or `RefCell<T>`, `u64` instead of `AtomicU64`",
+        note = "the table has locks of its own: `update` and `group!` change a value as one step"
+    )]
+    SharedCell: ShmData
+}
+
+question! {
+    #[diagnostic::on_unimplemented(
+        message = "`{Self}` cannot be stored in shared memory",
+        label = "a reference points into the memory of this process",
+        note = "store the value itself: `String` instead of `&str`, `Vec<T>` instead of `&[T]`, `T` or `Box<T>` instead of `&T`"
+    )]
+    SharedReference: ShmData
+}
+
+question! {
+    #[diagnostic::on_unimplemented(
+        message = "`{Self}` cannot be stored in shared memory",
+        label = "an address means nothing to another process",
+        note = "store the value itself, or what finds it: a key or an index"
+    )]
+    SharedPointer: ShmData
+}
+
+question! {
+    #[diagnostic::on_unimplemented(
+        message = "`{Self}` cannot be stored in shared memory",
+        label = "code of this process means nothing to another one",
+        note = "store what tells the function apart, as an enum with `#[derive(ShmData)]`, and call the function that belongs to it"
+    )]
+    SharedFunction: ShmData
+}
+
+question! {
+    #[diagnostic::on_unimplemented(
+        message = "`{Self}` cannot be stored in shared memory",
+        label = "an `Instant` means nothing to another process",
+        note = "store a point in time as `SystemTime`, and the time between two as `Duration`"
+    )]
+    SharedInstant: ShmData
+}
+
+question! {
+    #[diagnostic::on_unimplemented(
+        message = "`{Self}` cannot be a key",
+        label = "floats are no keys: `-0.0 == 0.0`, and `NAN != NAN`",
+        note = "store `to_bits()` of it as `u64` or `u32`, or a whole number of a smaller unit"
+    )]
+    FloatKey: ShmKey
+}
+
+question! {
+    #[diagnostic::on_unimplemented(
+        message = "`{Self}` cannot be a key",
+        label = "equal hash maps and sets list their entries in different order",
+        note = "use `BTreeMap` instead of `HashMap`, `BTreeSet` instead of `HashSet`"
+    )]
+    HashedKey: ShmKey
+}
+
+question! {
+    #[diagnostic::on_unimplemented(
+        message = "`{Self}` has no default",
+        label = "this needs a default of `{Self}`",
+        note = "write one, `#[shm(default = expression)]`, or implement `Default` for `{Self}`"
+    )]
+    FieldDefault: Default
+}
+
+/// Never implemented. A key with a field that is known to be none is implemented under this condition, so that what else it
+/// lacks is not told as well.
+pub trait OnlyKeys<'a>: ShmData + Eq {}
+
+/// Types as which fields of type `T` can be stored.
+#[diagnostic::on_unimplemented(
+    message = "`{T}` cannot be stored as `{Self}`",
+    label = "needs conversions between `{T}` and `{Self}`",
+    note = "`as` asks for `#[derive(Clone)]` on `{T}`, for `impl From<{T}> for {Self}` to store it, and for `impl From<{Self}> for {T}` or `TryFrom` to read it"
+)]
+pub trait StandsFor<T> {
+    const ASKED: () = ();
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Clone + Into<S> + TryFrom<S>, S> StandsFor<T> for S {}
+
+/// Questions about the parts of a container, which are asked only if the whole cannot be stored.
+#[derive(Debug)]
+pub struct Whole<T>(PhantomData<T>);
+
+// Written out, as the compiler would tell about a macro in each message.
+impl<T: ShmData> Whole<T> {
+    pub fn data<P: ?Sized>() {}
+    pub fn owner<P: ?Sized>() {}
+    pub fn cell<P: ?Sized>() {}
+    pub fn reference<P: ?Sized>() {}
+    pub fn pointer<P: ?Sized>() {}
+    pub fn function<P: ?Sized>() {}
+    pub fn instant<P: ?Sized>() {}
+}
+
+/// What is asked if the whole cannot be stored.
+pub trait NotWhole {
+    fn data<P: ShmData>() {}
+    fn owner<P: SharedOwner>() {}
+    fn cell<P: SharedCell>() {}
+    fn reference<P: SharedReference>() {}
+    fn pointer<P: SharedPointer>() {}
+    fn function<P: SharedFunction>() {}
+    fn instant<P: SharedInstant>() {}
+}
+
+impl<T> NotWhole for Whole<T> {}
+
+/// The question about a container, which is asked only if all of its parts can be stored.
+#[derive(Debug)]
+pub struct Parts<P>(PhantomData<P>);
+
+impl<P: ShmData> Parts<P> {
+    pub fn whole<T: ShmData>() {}
+}
+
+/// Where it is not asked.
+pub trait NoParts {
+    fn whole<T>() {}
+}
+
+impl<P> NoParts for Parts<P> {}
+
+/// Questions about a key's part, which are asked only if it can be stored.
+#[derive(Debug)]
+pub struct Stored<T>(PhantomData<T>);
+
+impl<T: ShmData> Stored<T> {
+    pub fn key<P: ShmKey>() {}
+    pub fn float<P: FloatKey>() {}
+    pub fn hashed<P: HashedKey>() {}
+}
+
+/// Where they are not asked.
+pub trait NotStored {
+    fn key<P>() {}
+    fn float<P>() {}
+    fn hashed<P>() {}
+}
+
+impl<T> NotStored for Stored<T> {}

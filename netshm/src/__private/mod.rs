@@ -1,0 +1,162 @@
+//! What the code that the macros generate calls. Not part of the public face: it changes whenever the macros do.
+//!
+//! A field's type is asked for its trait once, where it is written ([`check`]). The rest of the generated code goes through
+//! [`Part`] and its kin, which exist for all types, so that one mistake is one message.
+
+use std::marker::PhantomData;
+
+use crate::data::{self, DataError, Decoder, Encoder, Schema, ShmData, Types};
+
+pub mod check;
+
+/// The words of parts that follow each other, if each has a fixed length.
+pub const fn all_fixed(parts: &[Option<usize>]) -> Option<usize> {
+    data::all_fixed(parts)
+}
+
+/// The words of one of several variants, if all have the same fixed length.
+pub const fn same_fixed(variants: &[Option<usize>]) -> Option<usize> {
+    data::same_fixed(variants)
+}
+
+/// The manager of a field's type. Its methods are these if there is one, else those of [`NoPart`], which are never called:
+/// the program does not compile.
+#[derive(Debug)]
+pub struct Part<T>(PhantomData<T>);
+
+impl<T: ShmData> Part<T> {
+    pub const FIXED: Option<usize> = T::FIXED;
+    pub const ARRAY: bool = T::ARRAY;
+    pub const PACKED: usize = T::PACKED;
+
+    #[inline(always)]
+    pub fn encode(value: &T, out: &mut Encoder<'_>) -> Result<(), DataError> {
+        value.encode(out)
+    }
+
+    #[inline(always)]
+    pub fn decode(input: &mut Decoder<'_>) -> Result<T, DataError> {
+        input.take()
+    }
+
+    pub fn schema(types: &mut Types) -> Schema {
+        T::schema(types)
+    }
+
+    #[inline]
+    pub fn encode_inner<O>(items: &[O], out: &mut Encoder<'_>, inner: impl Fn(&O) -> &T) -> Result<(), DataError> {
+        data::encode_inner(items, out, inner)
+    }
+
+    #[inline]
+    pub fn decode_inner<O>(len: usize, input: &mut Decoder<'_>, outer: impl Fn(T) -> O) -> Result<Vec<O>, DataError> {
+        data::decode_inner(len, input, outer)
+    }
+
+    #[inline]
+    pub fn decode_array<const N: usize>(input: &mut Decoder<'_>) -> Result<[T; N], DataError> {
+        T::decode_array(input)
+    }
+}
+
+/// What stands for the methods of a [`Part`] without a manager.
+pub trait NoPart<T> {
+    const FIXED: Option<usize> = None;
+    const ARRAY: bool = false;
+    const PACKED: usize = 0;
+
+    fn encode(_: &T, _: &mut Encoder<'_>) -> Result<(), DataError> {
+        unreachable!()
+    }
+
+    fn decode(_: &mut Decoder<'_>) -> Result<T, DataError> {
+        unreachable!()
+    }
+
+    fn schema(_: &mut Types) -> Schema {
+        unreachable!()
+    }
+
+    fn encode_inner<O>(_: &[O], _: &mut Encoder<'_>, _: impl Fn(&O) -> &T) -> Result<(), DataError> {
+        unreachable!()
+    }
+
+    fn decode_inner<O>(_: usize, _: &mut Decoder<'_>, _: impl Fn(T) -> O) -> Result<Vec<O>, DataError> {
+        unreachable!()
+    }
+
+    fn decode_array<const N: usize>(_: &mut Decoder<'_>) -> Result<[T; N], DataError> {
+        unreachable!()
+    }
+}
+
+impl<T> NoPart<T> for Part<T> {}
+
+/// A field of type `T` that is stored as an `S`, if that can be done.
+#[derive(Debug)]
+pub struct Converted<T, S>(PhantomData<(T, S)>);
+
+impl<T: Clone + Into<S> + TryFrom<S>, S: ShmData> Converted<T, S> {
+    #[inline(always)]
+    pub fn encode(value: &T, out: &mut Encoder<'_>) -> Result<(), DataError> {
+        value.clone().into().encode(out)
+    }
+
+    #[inline(always)]
+    pub fn decode(input: &mut Decoder<'_>, name: &'static str) -> Result<T, DataError> {
+        T::try_from(input.take::<S>()?).map_err(|_| DataError::new(name, "cannot be made of the stored value"))
+    }
+}
+
+/// What stands for the methods of a [`Converted`] that cannot be.
+pub trait NotConverted<T> {
+    fn encode(_: &T, _: &mut Encoder<'_>) -> Result<(), DataError> {
+        unreachable!()
+    }
+
+    fn decode(_: &mut Decoder<'_>, _: &'static str) -> Result<T, DataError> {
+        unreachable!()
+    }
+}
+
+impl<T, S> NotConverted<T> for Converted<T, S> {}
+
+/// The default of a field that an older row lacks, or that is not stored.
+#[derive(Debug)]
+pub struct Made<T>(PhantomData<T>);
+
+impl<T: Default> Made<T> {
+    #[inline(always)]
+    pub fn make() -> T {
+        T::default()
+    }
+}
+
+/// What stands for the default of a type without one.
+pub trait NotMade<T> {
+    fn make() -> T {
+        unreachable!()
+    }
+}
+
+impl<T> NotMade<T> for Made<T> {}
+
+/// The value of a group's block. For a `Result` there are two answers, so the compiler refuses it and lists both: their names
+/// say what to do, as ambiguities have no message of their own.
+pub trait AGroupMustNotEndInAResult<Answer> {}
+
+/// The answer for all types.
+#[derive(Debug)]
+pub enum Fine {}
+
+/// The other answer for results.
+#[derive(Debug)]
+pub enum EndInTheValueItselfOrInAQuestionMark {}
+
+impl<T> AGroupMustNotEndInAResult<Fine> for T {}
+impl<T, E> AGroupMustNotEndInAResult<EndInTheValueItselfOrInAQuestionMark> for Result<T, E> {}
+
+#[inline(always)]
+pub fn group_value<T: AGroupMustNotEndInAResult<Answer>, Answer>(value: T) -> T {
+    value
+}

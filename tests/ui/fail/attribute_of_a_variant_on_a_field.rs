@@ -1,0 +1,9 @@
+use netshm::ShmData;
+
+#[derive(ShmData)]
+struct User {
+    #[shm(index = 3)]
+    id: u64,
+}
+
+fn main() {}

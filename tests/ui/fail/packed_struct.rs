@@ -1,0 +1,10 @@
+use netshm::ShmData;
+
+#[derive(ShmData)]
+#[repr(C, packed)]
+struct Header {
+    kind: u8,
+    length: u32,
+}
+
+fn main() {}

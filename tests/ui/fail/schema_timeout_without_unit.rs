@@ -1,0 +1,10 @@
+use netshm::{Array, HashTable, Locking, ShmSchema};
+
+#[derive(ShmSchema)]
+#[shm(prefix = "/app", locking = Locking::Futex, lock_timeout = 5)]
+struct State {
+    rows: HashTable<String, u64>,
+    totals: Array<u64>,
+}
+
+fn main() {}

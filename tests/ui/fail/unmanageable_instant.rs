@@ -1,0 +1,10 @@
+use std::time::Instant;
+
+use netshm::ShmData;
+
+#[derive(ShmData)]
+struct Session {
+    begun: Option<Instant>,
+}
+
+fn main() {}

@@ -1,0 +1,8 @@
+use netshm::ShmData;
+
+#[derive(ShmData)]
+struct Name {
+    text: str,
+}
+
+fn main() {}

@@ -1,0 +1,9 @@
+use netshm::ShmData;
+
+#[derive(ShmData)]
+struct User {
+    #[shm(skip = true)]
+    id: u64,
+}
+
+fn main() {}
