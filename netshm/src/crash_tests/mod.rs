@@ -13,6 +13,9 @@ mod regrowth;
 mod remains;
 mod schema;
 mod tables;
+mod threads;
+mod twice;
+mod whole_objects;
 mod words;
 
 use std::fmt::Debug;

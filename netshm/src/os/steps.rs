@@ -21,7 +21,33 @@ pub(crate) fn step() {
 }
 
 #[cfg(test)]
+thread_local! {
+    /// Steps that this thread may make before it waits for ever; `None` for those that do not.
+    static PARK: std::cell::Cell<Option<u64>> = const { std::cell::Cell::new(None) };
+}
+
+/// Whether a thread waits for ever.
+#[cfg(test)]
+pub(crate) static PARKED: AtomicBool = AtomicBool::new(false);
+
+/// Lets this thread wait for ever after `steps` more steps, as if it were never scheduled again.
+#[cfg(test)]
+pub(crate) fn park_after(steps: u64) {
+    PARK.set(Some(steps));
+}
+
+#[cfg(test)]
 fn count() {
+    match PARK.get() {
+        Some(0) => {
+            PARKED.store(true, Relaxed);
+            loop {
+                std::thread::park();
+            }
+        }
+        Some(steps) => PARK.set(Some(steps - 1)),
+        None => {}
+    }
     let left = LEFT.load(Relaxed);
     if left > 0 {
         if left == 1 && PAUSE.load(Relaxed) {
