@@ -1,20 +1,26 @@
 //! Scribbles over a valid object and uses it: every verb must end in a value or an error.
 //!
-//! The first byte of the input chooses the object, each seven more are a change of one of its words: what to do (1), where
-//! (2), and with what (4).
+//! The first byte of the input chooses the object, each seven more are a change: what to do (1), where (2), and with what (4).
+//! Half of the changes are made by somebody who knows the layout ([`netshm::damage`]); the others change any word.
+//!
+//! Waits have a limit, as a run has; `cargo fuzz` limits its memory: see `just fuzz`.
 #![no_main]
 
 use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::PathBuf;
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use libfuzzer_sys::fuzz_target;
-use netshm::{Array, Flow, HashTable, Locking, Result, Shm, ShmName, Table, repair};
+use netshm::damage::spoil;
+use netshm::{Array, Error, Flow, HashTable, Locking, Result, Shm, ShmName, Table, repair};
 
 /// How long a verb may wait for a lock that only damage holds.
-const TIMEOUT: Duration = Duration::from_millis(2);
+const TIMEOUT: Duration = Duration::from_micros(50);
+/// How long an object is used at most, if its words make it slow; a single verb must not take much longer.
+const TURN: Duration = Duration::from_millis(2);
+const TOO_LONG: Duration = Duration::from_secs(2);
 
 type Texts = HashTable<u64, String>;
 
@@ -41,13 +47,16 @@ fn make_texts(shm: Shm, locking: Locking) -> Result<()> {
 }
 
 fn torment_texts(shm: Shm) -> Result<()> {
+    let began = Instant::now();
     let table = Texts::options().lock_timeout(TIMEOUT).manage(shm)?;
     drop(table.check().map(|report| report.to_string()));
     for key in 0..14 {
+        within(began)?;
         drop((table.find(&key), table.find_all(&key), table.contains(&key)));
     }
     drop((table.for_each(|_, _| ()), table.scan().take(1000).last(), table.len(), table.stats()));
     for key in 0..16 {
+        within(began)?;
         drop((table.replace(&key, "other"), table.add(&key, &"long ".repeat(key as usize * 9))));
         drop((table.pop(&(key + 3)), table.remove_all(&(key + 5))));
     }
@@ -60,6 +69,14 @@ fn torment_texts(shm: Shm) -> Result<()> {
     Ok(())
 }
 
+/// Ends the use of an object that has taken its time.
+fn within(began: Instant) -> Result<()> {
+    match began.elapsed() < TURN {
+        true => Ok(()),
+        false => Err(Error::Forked { object: "its time is over".into() }),
+    }
+}
+
 fn make_array(shm: Shm) -> Result<()> {
     let options = Array::<String>::options().locking(Locking::Futex).stripes(1).slots(1);
     let array = options.manage(shm, "default".to_owned())?;
@@ -68,12 +85,15 @@ fn make_array(shm: Shm) -> Result<()> {
 }
 
 fn torment_array(shm: Shm) -> Result<()> {
+    let began = Instant::now();
     let array = Array::<String>::options().lock_timeout(TIMEOUT).manage(shm, "default".to_owned())?;
     drop(array.check());
     for at in 0..30 {
+        within(began)?;
         drop((array.get(at * at * 77), array.set(at * 991, &"z".repeat(at)), array.swap(at, at * 2)));
     }
     for length in [60_000, 3000, 77, 100_000, 0] {
+        within(began)?;
         drop(array.resize(length));
     }
     drop(array.check());
@@ -86,8 +106,10 @@ fn make_table(shm: Shm) -> Result<()> {
 }
 
 fn torment_table(shm: Shm) -> Result<()> {
+    let began = Instant::now();
     let table = Table::options().lock_timeout(TIMEOUT).manage(shm)?;
     for key in -2..6 {
+        within(began)?;
         drop(table.find(key));
         drop(table.read_blocks(key, |block| if block.len() > 1000 { Flow::Break } else { Flow::Next }));
         let mut turn = 0;
@@ -109,13 +131,16 @@ fn make_pairs(shm: Shm) -> Result<()> {
 }
 
 fn torment_pairs(shm: Shm) -> Result<()> {
+    let began = Instant::now();
     let table = HashTable::<u64, u64>::options().lock_timeout(TIMEOUT).manage(shm)?;
     drop(table.check().map(|report| report.to_string()));
     for key in 0..65 {
+        within(began)?;
         drop((table.find(&key), table.find_all(&key)));
     }
     drop((table.for_each(|_, _| ()), table.scan().take(1000).last(), table.len()));
     for key in 0..65 {
+        within(began)?;
         drop((table.replace(&key, &1), table.add(&(key + 3), &2), table.pop(&(key / 2)), table.remove_all(&(key / 3))));
     }
     drop((table.clear(), table.check()));
@@ -158,6 +183,14 @@ fn scribble(bytes: &mut [u8], what: u8, place: u16, with: u32) {
     let words = bytes.len() / 8;
     let at = usize::from(place) % words;
     let load = |bytes: &[u8], at: usize| u64::from_ne_bytes(bytes[at * 8..at * 8 + 8].try_into().unwrap());
+    if what & 128 != 0 {
+        // Numbers that follow from the change alone.
+        let mut state = u64::from(what) << 48 | u64::from(place) << 32 | u64::from(with);
+        return spoil(bytes, &mut |limit| {
+            state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+            (state >> 33) % limit
+        });
+    }
     let old = load(bytes, at);
     let new = match what % 6 {
         0 => u64::from(with),
@@ -189,8 +222,10 @@ fuzz_target!(|input: &[u8]| {
         inode.copy_from_slice(&file.metadata().unwrap().ino().to_ne_bytes());
     }
     file.write_all_at(&bytes, 0).unwrap();
+    let began = Instant::now();
     if let Ok(shm) = scratch.open() {
         let _ = (KINDS[kind].torment)(shm);
     }
     let _ = repair(&ShmName::file(&scratch.0).unwrap());
+    assert!(began.elapsed() < TOO_LONG, "it takes {:?}", began.elapsed());
 });

@@ -321,21 +321,19 @@ impl Walker {
                     }
                     Ok(items.len() >= BATCH)
                 };
+                let mut ring = if self.older == 0 { Ring::default() } else { self.ring };
                 // The newest apart: of a pair, much is known when this is compiled.
                 let (mut full, mut next) = match std::mem::take(&mut self.older) {
-                    0 => {
-                        self.ring = Ring::default();
-                        (visit(&newest)?, self.which.after(region, &newest, &mut self.ring)?)
-                    }
+                    0 => (visit(&newest)?, self.which.after(region, &newest, &mut ring)?),
                     older => (false, Some(Record::at_or(region, older)?)),
                 };
                 while let Some(record) = next {
                     if full {
-                        (self.visited, self.older, whole) = (keys - 1, record.at, false);
+                        (self.visited, self.older, self.ring, whole) = (keys - 1, record.at, ring, false);
                         return Ok(Break(()));
                     }
                     full = visit(&record)?;
-                    next = self.which.after(region, &record, &mut self.ring)?;
+                    next = self.which.after(region, &record, &mut ring)?;
                 }
                 Ok(Continue(()))
             })?;

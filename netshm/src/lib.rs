@@ -21,6 +21,9 @@ mod array;
 mod check;
 #[cfg(test)]
 mod crash_tests;
+#[cfg(feature = "damage")]
+#[doc(hidden)]
+pub mod damage;
 pub mod data;
 pub mod declare;
 mod describe;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use netshm::{Array, Flow, HashTable, Locking, Result, Shm, Table, repair};
 use netshm_tests::Scratch;
+use nix::sys::resource::{Resource, setrlimit};
 
 /// Mutations of each object; more with `NETSHM_DAMAGES`.
 fn rounds() -> u64 {
@@ -16,7 +17,11 @@ fn rounds() -> u64 {
 }
 
 /// How long a verb may wait for a lock that only damage holds.
-const TIMEOUT: Duration = Duration::from_millis(20);
+const TIMEOUT: Duration = Duration::from_millis(2);
+/// How long a round may take.
+const ROUND: Duration = Duration::from_secs(20);
+/// How many bytes the process may have for its own data. (What is mapped of objects is not counted.)
+const MEMORY: u64 = 1 << 30;
 
 struct Random(u64);
 
@@ -36,6 +41,10 @@ impl Random {
 /// Changes some bytes, most often few words, often by a little.
 fn damage(bytes: &mut Vec<u8>, random: &mut Random) {
     for _ in 0..1 + random.below(4) {
+        if random.below(2) == 0 {
+            netshm::damage::spoil(bytes, &mut |limit| random.next() % limit);
+            continue;
+        }
         // The first pages hold what ties everything together; they are hit as often as all the rest.
         let area = [4096, 20_000, bytes.len(), bytes.len()][random.below(4)].min(bytes.len());
         let at = random.below(area / 8) * 8;
@@ -84,7 +93,7 @@ fn watch(subject: &str, round: &Arc<AtomicU64>) {
                 std::process::abort();
             }
             before = now;
-            std::thread::sleep(Duration::from_secs(60));
+            std::thread::sleep(ROUND);
         }
     });
 }
@@ -97,6 +106,7 @@ fn torment(subject: &str, make: impl Fn(&Scratch), verbs: impl Fn(&Scratch) -> R
         fs::read(file_of(&object)).unwrap()
     };
     let first: u64 = std::env::var("NETSHM_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
+    setrlimit(Resource::RLIMIT_DATA, MEMORY, MEMORY).unwrap();
     let mut used = 0;
     let round = Arc::new(AtomicU64::new(first));
     watch(subject, &round);

@@ -233,7 +233,7 @@ impl Header {
         ]
     }
 
-    fn from_fields(fields: &[u64; at::FIELDS]) -> Option<Header> {
+    pub(crate) fn from_fields(fields: &[u64; at::FIELDS]) -> Option<Header> {
         let [
             locking,
             kind,
