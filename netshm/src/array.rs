@@ -334,8 +334,9 @@ impl<T: DataManager> Array<T> {
     ///
     /// If the power is lost after later changes, the object is checked when it is opened next. The check sees damage to what
     /// ties the object together, not which values are missing: where it finds none, each part changed since is there as it
-    /// was at this call or at some time after it, and a value longer than a page may be a mixture. After an error storage may
-    /// lack pages that the system does not write again: keep a copy rather than rely on the next call.
+    /// was at this call or at some time after it; a value longer than a page may be a mixture, and if a change was under way,
+    /// an element may have another's value. After an error storage may lack pages that the system does not write again: keep a
+    /// copy rather than rely on the next call.
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::InvalidOption`] inside a group, and those of locking.
