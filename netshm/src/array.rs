@@ -339,7 +339,7 @@ impl<T: DataManager> Array<T> {
     /// copy rather than rely on the next call.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::InvalidOption`] inside a group, and those of locking.
+    /// [`Error::Io`], [`Error::InGroup`], and those of locking.
     pub fn sync(&self) -> Result<()> {
         whole::sync(&self.handle)
     }

@@ -314,6 +314,26 @@ pub enum Error {
         /// The object's name.
         object: Arc<str>,
     },
+    /// Called in a group, though it needs that no change is under way.
+    ///
+    /// > posix:/x: cannot sync inside a group, whose changes are not final; call it outside
+    #[error("{object}: cannot {wanted} inside a group, whose changes are not final; call it outside")]
+    #[non_exhaustive]
+    InGroup {
+        /// The object's name.
+        object: Arc<str>,
+        /// What was asked for.
+        wanted: &'static str,
+    },
+    /// The object was used by code that runs inside one of its own operations, such as a data manager.
+    ///
+    /// > posix:/x: used from inside one of its own operations, which a data manager must not do
+    #[error("{object}: used from inside one of its own operations, which a data manager must not do")]
+    #[non_exhaustive]
+    Reentrant {
+        /// The object's name.
+        object: Arc<str>,
+    },
     /// All process numbers of the object are taken.
     ///
     /// > posix:/x: 1024 processes write to the object already

@@ -370,3 +370,12 @@ fn every_error_is_documented_with_its_text() {
     assert!(variants >= 21);
     let _ = |error: Error| error.to_string();
 }
+
+#[test]
+fn in_group() {
+    let x = Scratch::new();
+    let table = x.counts(Locking::Futex);
+    let text = table.group(|| Ok::<_, Error>(x.text(table.sync()))).unwrap();
+    assert_eq!(text, "posix:/x: cannot sync inside a group, whose changes are not final; call it outside");
+    assert!(matches!(table.group(|| table.check()), Err(Error::InGroup { .. })));
+}

@@ -137,8 +137,11 @@ impl Handle {
         f: impl FnOnce(Payload<'_>) -> Result<R>,
     ) -> Result<R> {
         if W::DIRECT && W::FIXED.is_none_or(|words| words > STACK) {
-            let words = self.count(value)?;
-            if words > STACK {
+            let mut counting = Encoder::counting();
+            value.encode(&mut counting).map_err(|error| self.data_error(error))?;
+            let words = check_size(&counting)?;
+            // Code that is not known does not run under locks.
+            if words > STACK && !counting.has_foreign() {
                 let fill = |shared: &[AtomicU64]| {
                     let mut encoder = Encoder::shared(shared);
                     value.encode(&mut encoder).map_err(|error| self.data_error(error))?;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::check::{self, Contents, Report};
 use crate::data::{DataManager, Encode, ObjectSchema, Schema, ShmKey};
 use crate::group::GroupError;
-use crate::handle::{Handle, glance_at, take_out};
+use crate::handle::{Handle, Raw, glance_at, take_out};
 use crate::index::bindings::{Key, Payload};
 use crate::index::{self, Bindings, Found, bindings};
 use crate::layout::bucket::Form;
@@ -325,7 +325,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         self.with_key(key, |key| self.handle.change("remove a binding", |change| bindings::remove(change, key)))
     }
 
-    /// Pops the newest binding of the key and gives it.
+    /// Pops the newest binding of the key and gives it. A value that cannot be decoded stays where it is.
     ///
     /// # Errors
     /// Those of [`remove`](Self::remove) and [`find`](Self::find).
@@ -334,17 +334,41 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         K: Borrow<Q>,
         Q: Encode + ?Sized,
     {
-        let raw = self.with_key(key, |key| {
+        let popped = self.with_key(key, |key| {
             self.handle.change("pop a binding", |change| {
                 change.write_stripe(key.stripe)?;
                 let view = read::View::locked(change.target());
-                let Some(found) = index::find(view.region(), key.at, key.hash, key.words)? else { return Ok(None) };
-                let raw = take_out::<V>(view, found.record.value())?;
-                bindings::remove(change, key)?;
-                Ok(Some(raw))
+                let Some(found) = index::find(view.region(), key.at, key.hash, key.words)? else {
+                    return Ok(Some(None));
+                };
+                match take_out::<V>(view, found.record.value())? {
+                    Raw::Value(value) => {
+                        bindings::remove(change, key)?;
+                        Ok(Some(Some(value)))
+                    }
+                    Raw::Words(_) => Ok(None),
+                }
             })
         })?;
-        raw.map(|raw| self.handle.finish(raw)).transpose()
+        match popped {
+            Some(popped) => Ok(popped),
+            // Code that is not known runs in a group, not in the middle of a change; if it fails, nothing is removed.
+            None => self.pop_with(key, Ok),
+        }
+    }
+
+    /// Pops the newest binding of the key, if `convert` makes something of it.
+    pub(crate) fn pop_with<Q, R>(&self, key: &Q, convert: impl FnOnce(V) -> Result<R>) -> Result<Option<R>>
+    where
+        K: Borrow<Q>,
+        Q: Encode + ?Sized,
+    {
+        self.locked(key, || {
+            let Some(value) = self.find(key)? else { return Ok(None) };
+            let converted = convert(value)?;
+            self.remove(key)?;
+            Ok(Some(converted))
+        })
     }
 
     /// Removes all bindings of the key: how many there were.
@@ -468,7 +492,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     /// copy rather than rely on the next call.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::InvalidOption`] inside a group, and those of locking.
+    /// [`Error::Io`], [`Error::InGroup`], and those of locking.
     pub fn sync(&self) -> Result<()> {
         whole::sync(&self.handle)
     }
@@ -477,7 +501,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     /// decoded. Takes time in proportion to the object's size.
     ///
     /// # Errors
-    /// [`Error::InvalidOption`] inside a group, [`Error::LockTimeout`] if a limit was set, [`Error::Corrupt`] if the
+    /// [`Error::InGroup`], [`Error::LockTimeout`] if a limit was set, [`Error::Corrupt`] if the
     /// object has been truncated, [`Error::Forked`]. What is wrong in the object is in the report.
     pub fn check(&self) -> Result<Report> {
         check::check(&self.handle, Contents::table::<K, V>())

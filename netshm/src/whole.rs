@@ -78,11 +78,7 @@ pub(crate) fn clear(handle: &Handle) -> Result<()> {
 /// Writes the object back to its storage while no change is under way.
 pub(crate) fn sync(handle: &Handle) -> Result<()> {
     if group::is_open(&handle.store) {
-        return Err(Error::InvalidOption {
-            option: "sync",
-            value: "called inside a group".to_owned(),
-            reason: "the group's changes are not final; call it after the group".to_owned(),
-        });
+        return Err(Error::InGroup { object: handle.store.name(), wanted: "sync" });
     }
     handle.store.sync(handle.limits)
 }

@@ -11,6 +11,8 @@ use crate::ast::{Data, Input};
 pub(super) struct Parts {
     /// Constants, and methods beyond the three.
     pub(super) items: TokenStream,
+    /// An expression for whether reading the fields runs known code only.
+    pub(super) direct: TokenStream,
     /// An expression for `FIXED`.
     pub(super) fixed: TokenStream,
     /// Statements that write `self` to `__out`.
@@ -23,7 +25,7 @@ pub(super) struct Parts {
 
 pub(crate) fn expand(input: &Input) -> TokenStream {
     let library = library(input);
-    let Parts { items, fixed, encode, decode, schema } = match &input.data {
+    let Parts { items, direct, fixed, encode, decode, schema } = match &input.data {
         Data::Struct(fields) if input.attrs.transparent.is_some() => structs::transparent(&library, fields),
         Data::Struct(fields) => structs::plain(&library, &input.name(), fields),
         Data::Enum(variants) => enums::expand(&library, &input.name(), variants),
@@ -41,7 +43,12 @@ pub(crate) fn expand(input: &Input) -> TokenStream {
             #[automatically_derived]
             impl #impl_generics #library::data::ShmData for #ident #ty_generics #where_clause {
                 const FIXED: ::core::option::Option<usize> = #fixed;
-                const DIRECT: bool = true;
+                // What `Drop` does is not known either, and a value that was read in vain is dropped.
+                const DIRECT: bool = #direct && !{
+                    #[allow(unused_imports)]
+                    use #library::data::NoDrop as _;
+                    <#library::data::DropProbe<Self>>::HAS_DROP
+                };
                 #items
 
                 #[inline]

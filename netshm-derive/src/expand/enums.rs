@@ -5,7 +5,7 @@ use quote::quote;
 use syn::Path;
 
 use super::data::Parts;
-use super::{binding, decode_field, describe_fields, encode_field, fixed_words};
+use super::{binding, decode_field, describe_fields, direct, encode_field, fixed_words};
 use crate::ast::{Style, Variant};
 
 pub(super) fn expand(library: &Path, name: &str, variants: &[Variant]) -> Parts {
@@ -54,9 +54,11 @@ pub(super) fn expand(library: &Path, name: &str, variants: &[Variant]) -> Parts 
             Style::Named => quote! { __variants.structure(#index, #name, |__fields| { #fields }); },
         }
     });
+    let direct = variants.iter().map(|variant| direct(library, &variant.fields));
     let fixed = variants.iter().map(|variant| fixed_words(library, &variant.fields));
     Parts {
         items: TokenStream::new(),
+        direct: quote! { true #(&& #direct)* },
         fixed: quote! { #library::__private::same_fixed(&[#(#fixed),*]) },
         encode: quote! { match self { #(#encode)* } },
         decode: quote! {

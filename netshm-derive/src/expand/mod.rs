@@ -72,10 +72,11 @@ fn default_of(library: &Path, field: &Field) -> TokenStream {
 fn decode_field(library: &Path, field: &Field) -> TokenStream {
     let ty = &field.ty;
     if field.attrs.skip.is_some() {
-        return match field.attrs.default.as_ref().and_then(|default| default.value.as_ref()) {
+        let make = match field.attrs.default.as_ref().and_then(|default| default.value.as_ref()) {
             Some(default) => quote!(#default),
             None => default_of(library, field),
         };
+        return if is_phantom(ty) { make } else { quote!({ __input.need_copy()?; #make }) };
     }
     let read = if let Some(with) = &field.attrs.with {
         let path = &with.value;
@@ -89,9 +90,21 @@ fn decode_field(library: &Path, field: &Field) -> TokenStream {
     match &field.attrs.default {
         None => read,
         Some(default) => {
+            // Code that is not known is run only when somebody has written the row.
             let otherwise = match &default.value {
-                Some(expression) => quote!(#expression),
-                None => default_of(library, field),
+                Some(literal @ syn::Expr::Lit(_)) => quote!(#literal),
+                Some(expression) => quote!({ __input.need_copy()?; #expression }),
+                None => {
+                    let make = default_of(library, field);
+                    if field.attrs.with.is_some() || field.attrs.as_type.is_some() {
+                        quote!({ __input.need_copy()?; #make })
+                    } else {
+                        quote!({
+                            if !<#library::__private::Part<#ty>>::KNOWN { __input.need_copy()?; }
+                            #make
+                        })
+                    }
+                }
             };
             quote! { if __input.remaining() == 0 { #otherwise } else { #read } }
         }
@@ -109,6 +122,32 @@ fn fixed_words(library: &Path, fields: &Fields) -> TokenStream {
         }
     });
     quote! { #library::__private::all_fixed(&[#(#parts),*]) }
+}
+
+/// Whether reading fields runs no code that is not known: an expression.
+fn direct(library: &Path, fields: &Fields) -> TokenStream {
+    let parts = fields.fields.iter().map(|field| {
+        let attrs = &field.attrs;
+        let ty = &field.ty;
+        if attrs.skip.is_some() && is_phantom(ty) {
+            quote!(true)
+        } else if attrs.skip.is_some() || attrs.with.is_some() || attrs.as_type.is_some() {
+            quote!(false)
+        } else {
+            quote! { <#library::__private::Part<#ty>>::DIRECT }
+        }
+    });
+    quote! { true #(&& #parts)* }
+}
+
+/// Whether a type is `PhantomData`, the value of which is known.
+fn is_phantom(ty: &syn::Type) -> bool {
+    match ty {
+        syn::Type::Path(path) => path.path.segments.last().is_some_and(|last| last.ident == "PhantomData"),
+        // From another macro.
+        syn::Type::Group(group) => is_phantom(&group.elem),
+        _ => false,
+    }
 }
 
 /// Statements that describe the fields to `__fields`.

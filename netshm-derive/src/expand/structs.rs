@@ -5,7 +5,7 @@ use quote::{quote, quote_spanned};
 use syn::Path;
 
 use super::data::Parts;
-use super::{at, binding, decode_field, default_of, describe_fields, encode_field, fixed_words};
+use super::{at, binding, decode_field, default_of, describe_fields, direct, encode_field, fixed_words};
 use crate::ast::{Fields, Style};
 
 /// Fields are read in their order, then put together.
@@ -34,6 +34,7 @@ pub(super) fn plain(library: &Path, name: &str, fields: &Fields) -> Parts {
     };
     Parts {
         items: TokenStream::new(),
+        direct: direct(library, fields),
         fixed: fixed_words(library, fields),
         encode: quote! { #(#encode)* },
         decode: read_all(library, fields, &quote!(Self)),
@@ -73,12 +74,14 @@ pub(super) fn transparent(library: &Path, fields: &Fields) -> Parts {
                 __len: usize,
                 __input: &mut #library::data::Decoder<'_>,
             ) -> ::core::result::Result<::std::vec::Vec<Self>, #library::data::DataError> {
+                if !<Self as #library::data::DataManager>::DIRECT { __input.need_copy()?; }
                 #part::decode_inner(__len, __input, |__inner| #make)
             }
 
             fn decode_array<const __N: usize>(
                 __input: &mut #library::data::Decoder<'_>,
             ) -> ::core::result::Result<[Self; __N], #library::data::DataError> {
+                if !<Self as #library::data::DataManager>::DIRECT { __input.need_copy()?; }
                 ::core::result::Result::Ok(#part::decode_array::<__N>(__input)?.map(|__inner| #make))
             }
         }

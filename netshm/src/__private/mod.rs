@@ -26,6 +26,8 @@ pub struct Part<T>(PhantomData<T>);
 
 impl<T: ShmData> Part<T> {
     pub const FIXED: Option<usize> = T::FIXED;
+    pub const DIRECT: bool = T::DIRECT;
+    pub const KNOWN: bool = T::KNOWN;
     pub const ARRAY: bool = T::ARRAY;
     pub const PACKED: usize = T::PACKED;
 
@@ -62,6 +64,8 @@ impl<T: ShmData> Part<T> {
 /// What stands for the methods of a [`Part`] without a manager.
 pub trait NoPart<T> {
     const FIXED: Option<usize> = None;
+    const DIRECT: bool = false;
+    const KNOWN: bool = false;
     const ARRAY: bool = false;
     const PACKED: usize = 0;
 
@@ -104,6 +108,8 @@ impl<T: Clone + Into<S> + TryFrom<S>, S: ShmData> Converted<T, S> {
 
     #[inline(always)]
     pub fn decode(input: &mut Decoder<'_>, name: &'static str) -> Result<T, DataError> {
+        // The conversion is code that is not known.
+        input.need_copy()?;
         T::try_from(input.take::<S>()?).map_err(|_| DataError::new(name, "cannot be made of the stored value"))
     }
 }

@@ -21,6 +21,7 @@ use runs::RunMap;
 
 use crate::data::{DataError, DataManager, Decoder};
 use crate::directory::Elements;
+use crate::group::retry;
 use crate::handle::Handle;
 use crate::layout::run::Use;
 use crate::os::copy;
@@ -64,11 +65,7 @@ pub(crate) fn check(handle: &Handle, contents: Contents<'_>) -> Result<Report> {
     let store = &handle.store;
     store.check_fork()?;
     if group::is_open(store) {
-        return Err(Error::InvalidOption {
-            option: "check",
-            value: "called inside a group".to_owned(),
-            reason: "the group's changes are not final; call it before or after the group".to_owned(),
-        });
+        return Err(Error::InGroup { object: store.name(), wanted: "check" });
     }
     if store.region().object().read_only() {
         for _ in 1..QUIET_TRIES {
@@ -80,10 +77,16 @@ pub(crate) fn check(handle: &Handle, contents: Contents<'_>) -> Result<Report> {
         }
         return Ok(Report { disturbed: true, ..inspect(store, None, contents)? });
     }
-    group::read_locked(store, handle.limits, |change| {
-        change.read_all()?;
-        inspect(store, Some(change), contents)
-    })
+    // As a group, so that a data manager that uses the object gets an error and does not wait for this check.
+    let check = || {
+        handle.group(|| {
+            group::read_locked(store, handle.limits, |change| {
+                change.read_all()?;
+                inspect(store, Some(change), contents)
+            })
+        })
+    };
+    retry(check, |error| matches!(error, Error::Deadlock { .. }))
 }
 
 /// Returns where an object that nobody changes meanwhile is damaged, if anywhere.

@@ -28,12 +28,14 @@ pub struct Encoder<'a> {
     depth: u32,
     unbacked: Unbacked,
     is_ordered: bool,
+    /// Whether a part was written by code that is not known.
+    has_foreign: bool,
 }
 
 impl<'a> Encoder<'a> {
     #[inline]
     fn new(sink: Sink<'a>) -> Self {
-        Encoder { sink, at: 0, depth: 0, unbacked: Unbacked::default(), is_ordered: false }
+        Encoder { sink, at: 0, depth: 0, unbacked: Unbacked::default(), is_ordered: false, has_foreign: false }
     }
 
     /// Counts only.
@@ -65,6 +67,28 @@ impl<'a> Encoder<'a> {
     #[inline]
     pub(crate) fn is_ordered(&self) -> bool {
         self.is_ordered
+    }
+
+    /// Notes that a part is written by code that is not known, unless it is `known`: such values are encoded before anything is
+    /// locked.
+    #[inline(always)]
+    pub(crate) fn foreign_unless(&mut self, known: bool) {
+        if !known {
+            self.has_foreign = true;
+        }
+    }
+
+    /// Whether a part was written by code that is not known.
+    #[inline]
+    pub(crate) fn has_foreign(&self) -> bool {
+        self.has_foreign
+    }
+
+    /// Whether nothing is written, but only counted.
+    #[inline]
+    #[cfg_attr(not(feature = "serde"), allow(dead_code))]
+    pub(crate) fn is_counting(&self) -> bool {
+        matches!(self.sink, Sink::Count)
     }
 
     /// Words written so far.

@@ -58,15 +58,20 @@
 //! | `serde` | `Serde<T>` for any `T` with `Serialize` and `Deserialize` | `Vec<u8>` in the format of postcard | no |
 
 mod decoder;
+mod drop_probe;
 mod encoder;
 mod error;
 mod managers;
 pub(crate) mod schema;
 mod unbacked;
 pub(crate) mod unfit;
+#[cfg(test)]
+mod user_code;
 mod words;
 
 pub use decoder::Decoder;
+#[doc(hidden)]
+pub use drop_probe::{DropProbe, NoDrop};
 pub use encoder::Encoder;
 pub(crate) use encoder::MAX_DEPTH;
 pub use error::DataError;
@@ -97,8 +102,15 @@ pub trait ShmData: Sized {
 
     /// Whether [`decode`](Self::decode) may be shown words in the middle of a change by another process. It must then
     /// return quickly, without a panic or large allocations, whatever the words are; what it returns counts only if
-    /// nothing has changed meanwhile. The managers of this library and derived ones do; others get a consistent copy.
+    /// nothing has changed meanwhile, and is dropped otherwise. [`encode`](Self::encode) may then be called while locks are
+    /// held. The managers of this library are so, and derived ones unless the type implements `Drop` or has a field with
+    /// `#[shm(with = ..)]`, `#[shm(as = ..)]`, `#[shm(skip)]`, or of a type that is not. All others get a consistent copy.
     const DIRECT: bool = false;
+
+    /// Whether what `Default`, `Eq`, `Ord` and `Hash` of the type do is known, since it is a type of a library that is known
+    /// here. Code that is not known is never shown values that nobody has written.
+    #[doc(hidden)]
+    const KNOWN: bool = false;
 
     /// Whether this is an array, which is stored without its length and so cannot be looked up as a slice.
     #[doc(hidden)]
@@ -170,7 +182,8 @@ pub trait Encode {
     /// As [`DataManager::FIXED`].
     const FIXED: Option<usize>;
 
-    /// Whether the words may be written straight into shared memory: not by hand-written managers.
+    /// Whether the words may be written straight into shared memory: not by hand-written managers, unless parts of the value
+    /// tell the encoder.
     const DIRECT: bool;
 
     /// Whether this is a slice, whose words begin with its length.

@@ -154,12 +154,12 @@ impl DynTable {
         self.inner.remove(&self.key_row(key)?)
     }
 
-    /// Pops the newest binding of the key and gives it. A value that cannot be decoded is removed all the same.
+    /// Pops the newest binding of the key and gives it. A value that cannot be decoded stays where it is.
     ///
     /// # Errors
     /// Those of [`remove`](Self::remove) and [`find`](Self::find).
     pub fn pop(&self, key: &Value) -> Result<Option<Value>> {
-        self.inner.pop(&self.key_row(key)?)?.map(|row| self.value_of(&row)).transpose()
+        self.inner.pop_with(&self.key_row(key)?, |row| self.value_of(&row))
     }
 
     /// Removes all bindings of the key: how many there were.

@@ -235,17 +235,26 @@ impl<'a> Change<'a> {
         Ok(())
     }
 
-    /// Runs a part of the change that undoes itself if it fails.
+    /// Runs a part of the change that undoes itself if it fails or panics.
     #[inline(always)]
     pub(crate) fn part<R>(&mut self, part: impl FnOnce(&mut Change<'_>) -> Result<R>) -> Result<R> {
-        let position = self.position();
-        match part(self) {
-            Ok(result) => Ok(result),
-            Err(error) => {
-                self.roll_back_to(position)?;
-                Err(error)
+        /// Undoes the part when a panic drops it: whoever catches that may go on with the change.
+        struct Unwound<'c, 'a>(&'c mut Change<'a>, Position);
+        impl Drop for Unwound<'_, '_> {
+            #[cold]
+            fn drop(&mut self) {
+                let _ = self.0.roll_back_to(self.1);
             }
         }
+
+        let position = self.position();
+        let unwound = Unwound(self, position);
+        let outcome = part(unwound.0);
+        std::mem::forget(unwound);
+        if outcome.is_err() {
+            self.roll_back_to(position)?;
+        }
+        outcome
     }
 
     /// Makes the change final and ends it. If that fails, all of it is undone.

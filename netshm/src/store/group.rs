@@ -1,6 +1,7 @@
 //! Who a change belongs to: the open group of this thread on the object, or itself alone.
 
 use std::cell::{Cell, OnceCell, RefCell};
+use std::mem::ManuallyDrop;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -18,12 +19,47 @@ const RETRY: Duration = Duration::from_micros(200);
 thread_local! {
     /// How many groups this thread has open.
     static OPEN: Cell<usize> = const { Cell::new(0) };
-    /// Those groups, each on another object. They end in the reverse order.
-    static GROUPS: RefCell<Vec<Rc<Group>>> = const { RefCell::new(Vec::new()) };
+    /// Those groups, each on another object. They end in the reverse order. Never dropped (nor is anything left in it), so that
+    /// groups work in destructors of other thread-locals and at exit.
+    static GROUPS: RefCell<ManuallyDrop<Groups>> = const { RefCell::new(ManuallyDrop::new(Groups::NONE)) };
     /// Whether a group of this thread has ended in a deadlock since that was asked for last.
     static DEADLOCKED: Cell<bool> = const { Cell::new(false) };
     /// A closed one, whose memory serves the next.
     static SPARE: Cell<Option<Rc<Group>>> = const { Cell::new(None) };
+}
+
+/// The groups of a thread; mostly there is one.
+struct Groups {
+    first: Option<Rc<Group>>,
+    /// Those begun later.
+    further: Vec<Rc<Group>>,
+}
+
+impl Groups {
+    const NONE: Groups = Groups { first: None, further: Vec::new() };
+
+    /// The group on a store.
+    #[inline]
+    fn on(&self, store: u64) -> Option<Rc<Group>> {
+        self.iter().find(|group| group.store == store).cloned()
+    }
+
+    #[inline]
+    fn iter(&self) -> impl Iterator<Item = &Rc<Group>> {
+        self.first.iter().chain(&self.further)
+    }
+
+    fn push(&mut self, group: Rc<Group>) {
+        if self.first.is_none() { self.first = Some(group) } else { self.further.push(group) }
+    }
+
+    fn pop(&mut self) -> Option<Rc<Group>> {
+        let Some(last) = self.further.pop() else { return self.first.take() };
+        if self.further.is_empty() {
+            self.further = Vec::new();
+        }
+        Some(last)
+    }
 }
 
 /// An open group.
@@ -86,7 +122,9 @@ impl Group {
     /// A group on the store, with a slot of its own.
     fn begin(store: &Store, deadline: Deadline) -> Result<Rc<Group>> {
         let slot = store.take_slot(&deadline)?;
-        let mut group = SPARE.take().unwrap_or_else(|| {
+        // There is none where thread-locals are gone already.
+        let spare = SPARE.try_with(Cell::take).ok().flatten();
+        let mut group = spare.unwrap_or_else(|| {
             let tx = RefCell::new(Tx::new(slot, store.geometry(), Deadline::none()));
             Rc::new(Group { store: 0, file: store.file(), slot, tx, iterating: Cell::new(0), doomed: OnceCell::new() })
         });
@@ -105,7 +143,7 @@ impl Group {
         if let Some(closed) = Rc::get_mut(&mut group) {
             closed.doomed.take();
             closed.iterating.set(0);
-            SPARE.set(Some(group));
+            let _ = SPARE.try_with(|spare| spare.set(Some(group)));
         }
     }
 
@@ -136,7 +174,7 @@ impl Group {
         self.check_doomed(store)?;
         let Ok(mut tx) = self.tx.try_borrow_mut() else {
             // A hand-written data manager uses the table that it is called by.
-            return Err(Error::Iterating { object: store.name() });
+            return Err(Error::Reentrant { object: store.name() });
         };
         tx.deadline.restart(OPEN.get() > 1);
         let mut change = Change { store, tx: &mut tx };
@@ -157,7 +195,7 @@ fn current(store: &Store) -> Option<Rc<Group>> {
     if OPEN.get() == 0 {
         return None;
     }
-    GROUPS.with_borrow(|groups| groups.iter().rfind(|group| group.store == store.id).cloned())
+    GROUPS.with_borrow(|groups| groups.on(store.id))
 }
 
 /// Whether this thread has an open group on the object.
@@ -202,7 +240,7 @@ fn push(group: Rc<Group>) {
 /// Takes the group begun last from those of the thread.
 fn pop() -> Option<Rc<Group>> {
     OPEN.set(OPEN.get() - 1);
-    GROUPS.with_borrow_mut(Vec::pop)
+    GROUPS.with_borrow_mut(|groups| groups.pop())
 }
 
 /// How many groups this thread has open, on any object.

@@ -3,12 +3,15 @@
 use crate::data::schema::Container;
 use crate::data::{DataError, DataManager, Decoder, Encoder, Schema, ShmKey, Types};
 
-/// The length counts as variable, whatever is inside, so that a type can contain a box of itself.
+/// The length counts as variable, whatever is inside, so that a type can contain a box of itself. For the same reason it is
+/// told only when a value is read or written whether what is inside is direct.
 #[diagnostic::do_not_recommend]
 impl<T: DataManager> DataManager for Box<T> {
     const DIRECT: bool = true;
+    const KNOWN: bool = T::KNOWN;
 
     fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
+        out.foreign_unless(T::DIRECT);
         out.nested(|out| T::encode(self, out))
     }
 

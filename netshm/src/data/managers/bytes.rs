@@ -9,6 +9,7 @@ macro_rules! as_vec {
         #[diagnostic::do_not_recommend]
         impl DataManager for $type {
             const DIRECT: bool = true;
+            const KNOWN: bool = true;
 
             #[inline]
             fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {

@@ -11,6 +11,7 @@ const NANOS: i32 = 1_000_000_000;
 impl DataManager for NaiveDate {
     const FIXED: Option<usize> = Some(1);
     const DIRECT: bool = true;
+    const KNOWN: bool = true;
 
     #[inline]
     fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
@@ -36,6 +37,7 @@ impl ShmKey for NaiveDate {}
 impl DataManager for NaiveTime {
     const FIXED: Option<usize> = Some(2);
     const DIRECT: bool = true;
+    const KNOWN: bool = true;
 
     #[inline]
     fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
@@ -73,6 +75,7 @@ impl ShmKey for NaiveTime {}
 impl DataManager for NaiveDateTime {
     const FIXED: Option<usize> = Some(3);
     const DIRECT: bool = true;
+    const KNOWN: bool = true;
 
     #[inline]
     fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
@@ -102,6 +105,7 @@ impl ShmKey for NaiveDateTime {}
 impl DataManager for DateTime<Utc> {
     const FIXED: Option<usize> = NaiveDateTime::FIXED;
     const DIRECT: bool = true;
+    const KNOWN: bool = true;
 
     #[inline]
     fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
@@ -126,6 +130,7 @@ impl ShmKey for DateTime<Utc> {}
 impl DataManager for FixedOffset {
     const FIXED: Option<usize> = Some(1);
     const DIRECT: bool = true;
+    const KNOWN: bool = true;
 
     #[inline]
     fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
@@ -150,6 +155,7 @@ impl ShmKey for FixedOffset {}
 impl DataManager for DateTime<FixedOffset> {
     const FIXED: Option<usize> = Some(4);
     const DIRECT: bool = true;
+    const KNOWN: bool = true;
 
     #[inline]
     fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
@@ -176,6 +182,7 @@ impl DataManager for DateTime<FixedOffset> {
 impl DataManager for TimeDelta {
     const FIXED: Option<usize> = Some(2);
     const DIRECT: bool = true;
+    const KNOWN: bool = true;
 
     #[inline]
     fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {

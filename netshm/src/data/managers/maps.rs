@@ -1,7 +1,12 @@
 //! Maps and sets: the length, then the entries. Ordered ones write them in their order, so that they can be keys; they read any.
+//!
+//! Reading one compares or hashes its keys. Where the user may have written how, that is done with a copy of what somebody has
+//! written, so such maps and sets are not direct. (This does not depend on itself where the keys contain the map: the user's
+//! types are not known, whatever they contain.)
 
+use std::any::TypeId;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::hash::{BuildHasher, Hash};
+use std::hash::{BuildHasher, Hash, RandomState};
 
 use super::sequences::{capacity, decode_sequence, decode_to, encode_each, encode_sequence};
 use crate::data::schema::Container;
@@ -13,6 +18,7 @@ fn encode_entries<'a, K: DataManager + 'a, V: DataManager + 'a>(
     out: &mut Encoder<'_>,
 ) -> Result<(), DataError> {
     let mut entries = entries;
+    out.foreign_unless(K::DIRECT && V::DIRECT);
     encode_sequence::<(K, V)>(entries.len(), out, |out| {
         out.nested(|out| {
             entries.try_for_each(|(key, value)| {
@@ -43,11 +49,17 @@ fn in_order<'a, K: DataManager + 'a, E>(
     Ok(entries.into_iter().map(|(_, entry)| entry).collect())
 }
 
+/// A hasher that is not known is shown only keys that somebody has written.
+fn need_known_hasher<S>(input: &Decoder<'_>) -> Result<(), DataError> {
+    if typeid::of::<S>() == TypeId::of::<RandomState>() { Ok(()) } else { input.need_copy() }
+}
+
 const TWICE: DataError = DataError::new("a map or set", "an entry twice");
 
 #[diagnostic::do_not_recommend]
 impl<K: DataManager + Ord, V: DataManager> DataManager for BTreeMap<K, V> {
-    const DIRECT: bool = true;
+    const DIRECT: bool = K::KNOWN;
+    const KNOWN: bool = K::KNOWN && V::KNOWN;
 
     fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
         encode_entries(self.iter(), out)
@@ -74,7 +86,8 @@ impl<K: ShmKey + Ord, V: ShmKey> ShmKey for BTreeMap<K, V> {}
 
 #[diagnostic::do_not_recommend]
 impl<T: DataManager + Ord> DataManager for BTreeSet<T> {
-    const DIRECT: bool = true;
+    const DIRECT: bool = T::KNOWN;
+    const KNOWN: bool = T::KNOWN;
 
     fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
         encode_sequence::<T>(self.len(), out, |out| encode_each(self, out))
@@ -100,7 +113,7 @@ impl<T: ShmKey + Ord> ShmKey for BTreeSet<T> {}
 
 #[diagnostic::do_not_recommend]
 impl<K: DataManager + Eq + Hash, V: DataManager, S: BuildHasher + Default> DataManager for HashMap<K, V, S> {
-    const DIRECT: bool = true;
+    const DIRECT: bool = K::KNOWN;
 
     fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
         if out.is_ordered() {
@@ -110,6 +123,7 @@ impl<K: DataManager + Eq + Hash, V: DataManager, S: BuildHasher + Default> DataM
     }
 
     fn decode(input: &mut Decoder<'_>) -> Result<Self, DataError> {
+        need_known_hasher::<S>(input)?;
         decode_sequence::<(K, V), _>(input, |len, input| {
             let mut map = HashMap::with_capacity_and_hasher(capacity::<(K, V)>(len, input)?, S::default());
             decode_to(len, input, |(key, value)| drop(map.insert(key, value)))?;
@@ -124,7 +138,7 @@ impl<K: DataManager + Eq + Hash, V: DataManager, S: BuildHasher + Default> DataM
 
 #[diagnostic::do_not_recommend]
 impl<T: DataManager + Eq + Hash, S: BuildHasher + Default> DataManager for HashSet<T, S> {
-    const DIRECT: bool = true;
+    const DIRECT: bool = T::KNOWN;
 
     fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
         encode_sequence::<T>(self.len(), out, |out| {
@@ -136,6 +150,7 @@ impl<T: DataManager + Eq + Hash, S: BuildHasher + Default> DataManager for HashS
     }
 
     fn decode(input: &mut Decoder<'_>) -> Result<Self, DataError> {
+        need_known_hasher::<S>(input)?;
         decode_sequence::<T, _>(input, |len, input| {
             let mut set = HashSet::with_capacity_and_hasher(capacity::<T>(len, input)?, S::default());
             decode_to(len, input, |item| {

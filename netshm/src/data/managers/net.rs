@@ -11,6 +11,7 @@ macro_rules! as_other {
         impl DataManager for $type {
             const FIXED: Option<usize> = <$other>::FIXED;
             const DIRECT: bool = true;
+            const KNOWN: bool = true;
 
             #[inline]
             fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
@@ -51,6 +52,7 @@ macro_rules! either {
         impl DataManager for $type {
             const FIXED: Option<usize> = <Result<$v4, $v6>>::FIXED;
             const DIRECT: bool = true;
+            const KNOWN: bool = true;
 
             #[inline]
             fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {

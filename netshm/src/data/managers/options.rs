@@ -9,7 +9,8 @@ impl<T: DataManager> DataManager for Option<T> {
         Some(words) => Some(words + 1),
         None => None,
     };
-    const DIRECT: bool = true;
+    const DIRECT: bool = T::DIRECT;
+    const KNOWN: bool = T::KNOWN;
 
     #[inline]
     fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
@@ -59,7 +60,8 @@ impl<T: DataManager, E: DataManager> DataManager for Result<T, E> {
         (Some(ok), Some(err)) => Some(1 + if ok > err { ok } else { err }),
         _ => None,
     };
-    const DIRECT: bool = true;
+    const DIRECT: bool = T::DIRECT && E::DIRECT;
+    const KNOWN: bool = T::KNOWN && E::KNOWN;
 
     #[inline]
     fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {

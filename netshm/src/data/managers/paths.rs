@@ -18,6 +18,7 @@ impl Encode for OsStr {
 #[diagnostic::do_not_recommend]
 impl DataManager for OsString {
     const DIRECT: bool = true;
+    const KNOWN: bool = true;
 
     fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
         Encode::encode(self.as_os_str(), out)
@@ -48,6 +49,7 @@ impl Encode for Path {
 #[diagnostic::do_not_recommend]
 impl DataManager for PathBuf {
     const DIRECT: bool = true;
+    const KNOWN: bool = true;
 
     fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
         Encode::encode(self.as_path(), out)
@@ -75,6 +77,7 @@ impl Encode for CStr {
 #[diagnostic::do_not_recommend]
 impl DataManager for CString {
     const DIRECT: bool = true;
+    const KNOWN: bool = true;
 
     fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
         Encode::encode(self.as_c_str(), out)
@@ -98,6 +101,7 @@ macro_rules! boxed {
         #[diagnostic::do_not_recommend]
         impl DataManager for Box<$borrowed> {
             const DIRECT: bool = true;
+            const KNOWN: bool = true;
 
             fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
                 Encode::encode(&**self, out)

@@ -11,7 +11,8 @@ macro_rules! ranges {
         #[diagnostic::do_not_recommend]
         impl<T: DataManager> DataManager for $type<T> {
             const FIXED: Option<usize> = all_fixed(&[T::FIXED; $ends]);
-            const DIRECT: bool = true;
+            const DIRECT: bool = T::DIRECT;
+            const KNOWN: bool = T::KNOWN;
 
             #[inline]
             fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
@@ -61,7 +62,8 @@ const NO_BOUND: DataError = DataError::new("Bound", "neither Included, Excluded 
 #[diagnostic::do_not_recommend]
 impl<T: DataManager> DataManager for Bound<T> {
     const FIXED: Option<usize> = same_fixed(&[T::FIXED, Some(0)]);
-    const DIRECT: bool = true;
+    const DIRECT: bool = T::DIRECT;
+    const KNOWN: bool = T::KNOWN;
 
     #[inline]
     fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {

@@ -33,6 +33,7 @@ macro_rules! integers {
         impl DataManager for $type {
             const FIXED: Option<usize> = Some(1);
             const DIRECT: bool = true;
+            const KNOWN: bool = true;
             const PACKED: usize = size_of::<$type>();
 
             #[inline(always)]
@@ -76,6 +77,7 @@ macro_rules! wide_integers {
         impl DataManager for $type {
             const FIXED: Option<usize> = Some(2);
             const DIRECT: bool = true;
+            const KNOWN: bool = true;
             const PACKED: usize = 16;
 
             #[inline]
@@ -111,6 +113,7 @@ macro_rules! floats {
         impl DataManager for $type {
             const FIXED: Option<usize> = Some(1);
             const DIRECT: bool = true;
+            const KNOWN: bool = true;
             const PACKED: usize = size_of::<$type>();
 
             #[inline(always)]
@@ -141,6 +144,7 @@ floats!(f32 as u32 = F32, f64 as u64 = F64);
 impl DataManager for bool {
     const FIXED: Option<usize> = Some(1);
     const DIRECT: bool = true;
+    const KNOWN: bool = true;
     const PACKED: usize = 1;
 
     #[inline(always)]
@@ -185,6 +189,7 @@ const NO_BOOL: DataError = DataError::new("bool", "neither 0 nor 1");
 impl DataManager for char {
     const FIXED: Option<usize> = Some(1);
     const DIRECT: bool = true;
+    const KNOWN: bool = true;
     const PACKED: usize = 4;
 
     #[inline(always)]
@@ -228,6 +233,7 @@ macro_rules! non_zero {
         impl DataManager for NonZero<$type> {
             const FIXED: Option<usize> = <$type>::FIXED;
             const DIRECT: bool = true;
+            const KNOWN: bool = true;
 
             #[inline]
             fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
@@ -256,6 +262,7 @@ non_zero!(u8, u16, u32, u64, u128, usize, i8, i16, i32, i64, i128, isize);
 impl<T: ?Sized> DataManager for PhantomData<T> {
     const FIXED: Option<usize> = Some(0);
     const DIRECT: bool = true;
+    const KNOWN: bool = true;
 
     #[inline]
     fn encode(&self, _: &mut Encoder<'_>) -> Result<(), DataError> {

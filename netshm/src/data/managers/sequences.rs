@@ -42,6 +42,7 @@ pub(crate) fn encode_each<'a, T: DataManager + 'a>(
     items: impl IntoIterator<Item = &'a T>,
     out: &mut Encoder<'_>,
 ) -> Result<(), DataError> {
+    out.foreign_unless(T::DIRECT);
     out.nested(|out| items.into_iter().try_for_each(|item| item.encode(out)))
 }
 
@@ -127,6 +128,7 @@ impl<T: DataManager> Encode for [T] {
 #[diagnostic::do_not_recommend]
 impl<T: DataManager> DataManager for Vec<T> {
     const DIRECT: bool = true;
+    const KNOWN: bool = T::KNOWN;
 
     #[inline]
     fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
@@ -149,6 +151,7 @@ impl<T: ShmKey> ShmKey for Vec<T> {}
 #[diagnostic::do_not_recommend]
 impl<T: DataManager> DataManager for Box<[T]> {
     const DIRECT: bool = true;
+    const KNOWN: bool = T::KNOWN;
 
     fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
         Encode::encode(&**self, out)
@@ -169,6 +172,7 @@ impl<T: ShmKey> ShmKey for Box<[T]> {}
 #[diagnostic::do_not_recommend]
 impl<T: DataManager> DataManager for VecDeque<T> {
     const DIRECT: bool = true;
+    const KNOWN: bool = T::KNOWN;
 
     fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
         encode_sequence::<T>(self.len(), out, |out| match self.as_slices() {
@@ -200,6 +204,7 @@ impl<T: ShmKey> ShmKey for VecDeque<T> {}
 #[diagnostic::do_not_recommend]
 impl<T: DataManager> DataManager for LinkedList<T> {
     const DIRECT: bool = true;
+    const KNOWN: bool = T::KNOWN;
 
     fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
         encode_sequence::<T>(self.len(), out, |out| encode_inner(self, out, |item| item))
@@ -220,7 +225,7 @@ impl<T: ShmKey> ShmKey for LinkedList<T> {}
 /// The elements as they lie in the heap, so that heaps of the same elements can have different words: no key.
 #[diagnostic::do_not_recommend]
 impl<T: DataManager + Ord> DataManager for BinaryHeap<T> {
-    const DIRECT: bool = true;
+    const DIRECT: bool = T::KNOWN;
 
     fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
         Encode::encode(self.as_slice(), out)
@@ -242,7 +247,8 @@ impl<T: DataManager, const N: usize> DataManager for [T; N] {
         (0, None) => None,
         (bytes, _) => Some((bytes * N).div_ceil(8)),
     };
-    const DIRECT: bool = true;
+    const DIRECT: bool = T::DIRECT;
+    const KNOWN: bool = T::KNOWN;
     const ARRAY: bool = true;
 
     #[inline]

@@ -19,6 +19,7 @@ impl Encode for str {
 #[diagnostic::do_not_recommend]
 impl DataManager for String {
     const DIRECT: bool = true;
+    const KNOWN: bool = true;
 
     #[inline]
     fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
@@ -42,6 +43,7 @@ impl ShmKey for String {}
 #[diagnostic::do_not_recommend]
 impl DataManager for Box<str> {
     const DIRECT: bool = true;
+    const KNOWN: bool = true;
 
     fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
         Encode::encode(&**self, out)
@@ -67,7 +69,7 @@ where
     B::Owned: DataManager,
 {
     const FIXED: Option<usize> = <B::Owned as DataManager>::FIXED;
-    const DIRECT: bool = true;
+    const DIRECT: bool = B::DIRECT && <B::Owned as DataManager>::DIRECT;
     // Its schema is that of the owned type, so it must lie in sequences and arrays as that does.
     const PACKED: usize = <B::Owned as DataManager>::PACKED;
 
@@ -87,6 +89,8 @@ where
         if Self::PACKED == 0 {
             return encode_each(items, out);
         }
+        // `ToOwned` may be anybody's.
+        out.foreign_unless(false);
         let owned: Vec<B::Owned> = items.iter().map(|item| (**item).to_owned()).collect();
         B::Owned::encode_slice(&owned, out)
     }

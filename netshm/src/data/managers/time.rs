@@ -11,6 +11,7 @@ const NANOS: u64 = 1_000_000_000;
 impl DataManager for Duration {
     const FIXED: Option<usize> = Some(2);
     const DIRECT: bool = true;
+    const KNOWN: bool = true;
 
     #[inline]
     fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
@@ -43,6 +44,7 @@ impl ShmKey for Duration {}
 impl DataManager for SystemTime {
     const FIXED: Option<usize> = Some(2);
     const DIRECT: bool = true;
+    const KNOWN: bool = true;
 
     fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
         let nanos = match self.duration_since(SystemTime::UNIX_EPOCH) {

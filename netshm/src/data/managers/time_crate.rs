@@ -13,6 +13,7 @@ macro_rules! parts {
         impl DataManager for $type {
             const FIXED: Option<usize> = Some($words);
             const DIRECT: bool = true;
+            const KNOWN: bool = true;
 
             #[inline]
             fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {

@@ -9,7 +9,8 @@ macro_rules! tuples {
         #[diagnostic::do_not_recommend]
         impl<$($item: DataManager),*> DataManager for ($($item,)*) {
             const FIXED: Option<usize> = all_fixed(&[$($item::FIXED),*]);
-            const DIRECT: bool = true;
+            const DIRECT: bool = true $(&& $item::DIRECT)*;
+            const KNOWN: bool = true $(&& $item::KNOWN)*;
 
             #[inline(always)]
             fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {

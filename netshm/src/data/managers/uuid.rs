@@ -8,6 +8,7 @@ use crate::data::{DataError, DataManager, Decoder, Encoder, Schema, ShmKey, Type
 impl DataManager for Uuid {
     const FIXED: Option<usize> = Some(2);
     const DIRECT: bool = true;
+    const KNOWN: bool = true;
 
     #[inline]
     fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {

@@ -10,7 +10,8 @@ macro_rules! wrappers {
         #[diagnostic::do_not_recommend]
         impl<T: DataManager> DataManager for $type<T> {
             const FIXED: Option<usize> = T::FIXED;
-            const DIRECT: bool = true;
+            const DIRECT: bool = T::DIRECT;
+            const KNOWN: bool = T::KNOWN;
 
             #[inline]
             fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
@@ -39,6 +40,7 @@ wrappers!(Reverse, Saturating, Wrapping);
 impl DataManager for Ordering {
     const FIXED: Option<usize> = Some(1);
     const DIRECT: bool = true;
+    const KNOWN: bool = true;
 
     #[inline]
     fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
