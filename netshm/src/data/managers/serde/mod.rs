@@ -3,12 +3,15 @@
 mod bounded;
 mod de;
 mod ser;
+mod trace;
 
+use std::any::type_name;
 use std::ops::{Deref, DerefMut};
 
 use ::serde::{Serialize, de::DeserializeOwned};
 
 use self::bounded::{Input, Level, Output, Taken};
+use self::trace::trace;
 use crate::data::{DataError, DataManager, Decoder, Encode, Encoder, Schema, Types};
 
 /// Stores any type with serde's `Serialize` and `Deserialize` (feature `serde`).
@@ -16,8 +19,9 @@ use crate::data::{DataError, DataManager, Decoder, Encode, Encoder, Schema, Type
 /// The value becomes bytes in the format of [postcard](https://postcard.jamesmunns.com/wire-format), which are stored
 /// as `Vec<u8>` is. The schema says `Postcard(Vec<u8>)` and nothing of the type, for serde does not tell: programs must
 /// agree on it themselves. Where you can, derive [`ShmData`](crate::ShmData) instead, whose values are described, compared
-/// when an object is opened, and cheaper to read. Formats in which a value describes itself, as `serde_json::Value`
-/// expects, do not go through postcard.
+/// when an object is opened, and cheaper to read. Types for which a value must describe itself do not go through postcard:
+/// `serde_json::Value`, and those with serde's `tag`, `untagged`, `flatten`, `skip_serializing_if` or skipped variants. So a
+/// value is read back and compared before it is stored, and one that does not come back as it was is refused.
 ///
 /// Values nest 256 levels deep at most, where each struct, tuple, enum, option, sequence and map is one: serde shows no
 /// boxes. At most 1024 elements of sequences take no bytes, and one more for each 32 bytes of the value.
@@ -72,23 +76,48 @@ impl<T: Serialize + DeserializeOwned> DataManager for Serde<T> {
         let taken = Taken::new(usize::MAX);
         let output = Output { bytes: Vec::new(), taken: &taken };
         let bytes = postcard::serialize_with_flavor(&Level::outermost(&taken).around(&self.0), output)
-            .map_err(|_| taken.error_or(DataError::new("Serde", "a value that has no form in postcard")))?;
+            .map_err(|_| taken.error_or(DataError::new(type_name::<T>(), NO_FORM)))?;
+        // Every value is counted once before it is written.
+        if out.is_counting() {
+            self.check_readable(&bytes)?;
+        }
         Encode::encode(bytes.as_slice(), out)
     }
 
     fn decode(input: &mut Decoder<'_>) -> Result<Self, DataError> {
-        let bytes = Vec::<u8>::decode(input)?;
+        Self::read(&Vec::<u8>::decode(input)?)
+    }
+
+    fn schema(types: &mut Types) -> Schema {
+        types.tuple_structure::<Self>("Postcard", |fields| fields.item::<Vec<u8>>())
+    }
+}
+
+const NO_FORM: &str = "postcard has no form for this value: each sequence and map must tell its length, which those of \
+                       `#[serde(flatten)]` do not";
+const NOT_READ_BACK: &str = "serde does not read this value back from postcard, where values do not describe themselves: the \
+                             type uses `tag`, `untagged`, `flatten`, `skip_serializing_if`, `skip` on a variant, or something \
+                             like `serde_json::Value`";
+
+impl<T: Serialize + DeserializeOwned> Serde<T> {
+    /// Makes sure that the bytes are read as this value: nothing in serde's traits says so.
+    fn check_readable(&self, bytes: &[u8]) -> Result<(), DataError> {
+        let not_read_back = DataError::new(type_name::<T>(), NOT_READ_BACK);
+        let read = Self::read(bytes).map_err(|_| not_read_back)?;
+        match (trace(&self.0), trace(&read.0)) {
+            (Ok(written), Ok(read)) if written == read => Ok(()),
+            _ => Err(not_read_back),
+        }
+    }
+
+    fn read(bytes: &[u8]) -> Result<Self, DataError> {
         let taken = Taken::new(bytes.len());
-        let mut reader = postcard::Deserializer::from_flavor(Input { rest: &bytes, taken: &taken });
+        let mut reader = postcard::Deserializer::from_flavor(Input { rest: bytes, taken: &taken });
         let value = T::deserialize(Level::outermost(&taken).around(&mut reader))
             .map_err(|_| taken.error_or(DataError::new("Serde", "bytes that are no such value in postcard")))?;
         match reader.finalize() {
             Ok([]) => Ok(Serde(value)),
             _ => Err(DataError::new("Serde", "more bytes than the value has in postcard")),
         }
-    }
-
-    fn schema(types: &mut Types) -> Schema {
-        types.tuple_structure::<Self>("Postcard", |fields| fields.item::<Vec<u8>>())
     }
 }
