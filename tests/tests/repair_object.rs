@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 
-use netshm::{Array, Error, HashTable, Locking, Result, Shm, repair};
+use netshm::{Array, Error, HashTable, Locking, Result, Shm, ShmName, repair};
 use netshm_tests::Scratch;
 
 type Words = HashTable<String, u64>;
@@ -54,6 +54,72 @@ fn a_sound_table_stays_as_it_is_and_becomes_small() {
     assert!(tab.shm().size().unwrap() <= size);
     let path = object.name().to_string().replace("file:", "");
     assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o640);
+}
+
+/// The files beside an object whose names begin with those of unfinished repairs.
+fn leftovers(directory: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let all = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    all.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with(".netshm-repair-")).collect()
+}
+
+#[test]
+fn a_repair_keeps_owner_mode_and_links_and_leaves_nothing_behind() {
+    let directory = std::env::temp_dir().join(format!("netshm-repair-{}", std::process::id()));
+    fs::create_dir(&directory).unwrap();
+    let (file, link, second) = (directory.join("file"), directory.join("link"), directory.join("second"));
+    let name = |path: &std::path::Path| ShmName::file(path).unwrap();
+    let open = || Words::options().manage(Shm::options().create(true).open(&name(&file)).unwrap()).unwrap();
+    fill(&open());
+    std::os::unix::fs::symlink("file", &link).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o2664)).unwrap();
+    // Only the superuser may give files away.
+    let own = fs::metadata(&file).unwrap();
+    let (user, group) = if own.uid() == 0 { (12345, 23456) } else { (own.uid(), own.gid()) };
+    std::os::unix::fs::chown(&file, Some(user), Some(group)).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o2664)).unwrap();
+    fs::hard_link(&file, &second).unwrap();
+    let error = repair(&name(&file)).unwrap_err();
+    assert!(error.to_string().contains("several names (hard links)"), "{error}");
+    fs::remove_file(&second).unwrap();
+    assert_eq!(leftovers(&directory), Vec::<std::path::PathBuf>::new());
+    let before = fs::metadata(&file).unwrap().ino();
+    let outcome = repair(&name(&link)).unwrap();
+    assert_eq!(outcome.saved, 3000);
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    let now = fs::metadata(&file).unwrap();
+    assert_ne!(now.ino(), before);
+    assert_eq!((now.uid(), now.gid(), now.permissions().mode() & 0o7777), (user, group, 0o2664));
+    assert_eq!(open().len().unwrap(), 3000);
+    fs::remove_dir_all(&directory).unwrap();
+}
+
+/// A repair that is killed leaves its unfinished object, until the next one.
+#[test]
+fn what_a_killed_repair_left_is_deleted_by_the_next() {
+    let directory = std::env::temp_dir().join(format!("netshm-repair-killed-{}", std::process::id()));
+    fs::create_dir(&directory).unwrap();
+    let name = ShmName::file(directory.join("file")).unwrap();
+    let tab = Words::options().manage(Shm::options().create(true).open(&name).unwrap()).unwrap();
+    for i in 0..200_000u64 {
+        tab.add(&format!("key {i}"), &i).unwrap();
+    }
+    drop(tab);
+    let mut child = netshm_tests::Child::start("repairer", &[&name.to_string()]);
+    while leftovers(&directory).is_empty() {
+        std::thread::yield_now();
+    }
+    child.kill();
+    let outcome = repair(&name).unwrap();
+    assert_eq!(outcome.saved, 200_000);
+    assert_eq!(leftovers(&directory), Vec::<std::path::PathBuf>::new());
+    fs::remove_dir_all(&directory).unwrap();
+}
+
+#[test]
+#[ignore = "runs in the children of the other tests"]
+fn child() {
+    let Some((_, arguments)) = netshm_tests::part() else { return };
+    repair(&arguments[0].parse().unwrap()).unwrap();
 }
 
 #[test]

@@ -4,7 +4,8 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::path::{Component, Path};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{self, Access, AtFlags, CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
@@ -32,6 +33,10 @@ pub(crate) struct Status {
     pub(crate) mode: u32,
     /// The owner's user id.
     pub(crate) owner: u32,
+    /// The group's id.
+    pub(crate) group: u32,
+    /// Whether the file has more than one name.
+    pub(crate) is_linked: bool,
 }
 
 impl Place {
@@ -162,6 +167,8 @@ pub(crate) fn status(fd: BorrowedFd<'_>) -> io::Result<Status> {
         file_type: FileType::from_raw_mode(stat.st_mode),
         mode: stat.st_mode & 0o7777,
         owner: stat.st_uid,
+        group: stat.st_gid,
+        is_linked: stat.st_nlink > 1,
     })
 }
 
@@ -208,6 +215,19 @@ pub(crate) fn effective_user() -> u32 {
 /// Changes the permission bits.
 pub(crate) fn set_mode(fd: BorrowedFd<'_>, mode: u32) -> io::Result<()> {
     Ok(fs::fchmod(fd, Mode::from_raw_mode(mode))?)
+}
+
+/// Returns the path without symbolic links.
+pub(crate) fn real(path: &Path) -> io::Result<PathBuf> {
+    std::fs::canonicalize(path)
+}
+
+/// Deletes the files in the directory of `path` whose names begin with `prefix`, as far as that can be done.
+pub(crate) fn remove_beside(path: &Path, prefix: &str) {
+    let Some(entries) = path.parent().and_then(|directory| std::fs::read_dir(directory).ok()) else { return };
+    for entry in entries.flatten().filter(|entry| entry.file_name().as_bytes().starts_with(prefix.as_bytes())) {
+        let _ = fs::unlink(entry.path());
+    }
 }
 
 /// Gives a file another name, in place of what has that name now.

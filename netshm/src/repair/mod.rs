@@ -6,13 +6,16 @@
 mod salvage;
 
 use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use crate::check::{self, Contents, Report};
 use crate::data::{ObjectSchema, hash_text};
 use crate::directory::Elements;
 use crate::layout::header::Kind;
-use crate::os::path;
+use crate::os::file;
+use crate::os::path::{self, Place, Status};
 use crate::shm::Shm;
 use crate::store::Limits;
 use crate::store::create::{self, Alone, Shape, Spec};
@@ -43,6 +46,9 @@ impl fmt::Display for Repair {
 /// Replaces a damaged object by a new one with all that is sound in it: index, counts and free lists are built anew from
 /// the records. Nobody may have the object open.
 ///
+/// The new file has the owner, group and mode of the old one, and lies where symbolic links lead to. A file with several
+/// names (hard links) is refused. Programs that wait for the object, or have opened but not yet managed it, get the new one.
+///
 /// The header must be sound, for nothing can be made of an object whose shape is unknown. A sound object is rebuilt
 /// too, which makes it as small as it can be.
 ///
@@ -70,6 +76,7 @@ pub fn repair(name: &ShmName) -> Result<Repair> {
 
 fn repair_object(name: &ShmName, damaged: &Shm) -> Result<Repair> {
     let alone = Alone::open(damaged, "repair it")?;
+    let target = Target::of(name, damaged)?;
     let elements = Elements::dense_or_not(alone.header.element_words);
     let contents = match alone.header.kind {
         Kind::Array => Contents::Directory { elements, element: &|_| Ok(()) },
@@ -81,9 +88,7 @@ fn repair_object(name: &ShmName, damaged: &Shm) -> Result<Repair> {
     let Some(types) = types else {
         return Err(alone.store.region().corrupt(alone.store.geometry().schema(), "the stored schema is damaged"));
     };
-    let status = path::status(damaged.object().fd()).map_err(|source| failed(name, "look up the mode", source))?;
-    let pattern = name.with_last_part(".netshm-repair-XXXXXXXX".as_ref())?;
-    let new = Unfinished(Some(Shm::create_unique(&pattern, status.mode & 0o777)?));
+    let new = Unfinished(Some(target.create()?));
     let Some(fresh) = &new.0 else { unreachable!("taken at the end only") };
     let geometry = alone.header.geometry;
     let spec = Spec {
@@ -113,8 +118,9 @@ fn repair_object(name: &ShmName, damaged: &Shm) -> Result<Repair> {
         Kind::Table | Kind::HashTable => salvage.table()?,
     }
     let outcome = Repair { before, saved: salvage.saved, dropped: salvage.dropped, found: salvage.found };
+    target.give_rights(fresh)?;
     store.sync(Limits::default())?;
-    new.take_over(name)?;
+    new.take_over(&target)?;
     alone.mark_replaced();
     Ok(outcome)
 }
@@ -123,16 +129,68 @@ fn failed(name: &ShmName, doing: &'static str, source: std::io::Error) -> Error 
     Error::Io { object: name.to_string().into(), doing, source }
 }
 
+/// The file that is to be replaced, behind all symbolic links.
+struct Target {
+    name: ShmName,
+    status: Status,
+}
+
+impl Target {
+    fn of(name: &ShmName, damaged: &Shm) -> Result<Target> {
+        let failed = |source| failed(name, "look up the file to be repaired", source);
+        let status = path::status(damaged.object().fd()).map_err(failed)?;
+        if status.is_linked {
+            let reason = "the file has several names (hard links), and the repaired one would get only one of them; delete the \
+                          others first";
+            return Err(failed(io::Error::other(reason)));
+        }
+        let real = path::real(&name.path()).map_err(failed)?;
+        let found = Place::find(&real, true).and_then(|place| place.probe()).map_err(failed)?;
+        let same = |fd: OwnedFd| file::identity(fd.as_fd()).is_ok_and(|found| found == status.identity);
+        if !found.is_some_and(same) {
+            return Err(failed(io::Error::other("the name stands for another file meanwhile")));
+        }
+        Ok(Target { name: ShmName::file(real)?, status })
+    }
+
+    /// What the names of unfinished objects in place of this one begin with.
+    fn prefix(&self) -> String {
+        format!(".netshm-repair-{:016x}-", hash_text(&self.name.last_part().to_string_lossy()))
+    }
+
+    /// Creates the new object beside the old one. What repairs that were killed have left is deleted: nobody else repairs
+    /// this object now.
+    fn create(&self) -> Result<Shm> {
+        path::remove_beside(&self.name.path(), &self.prefix());
+        Shm::create_unique(&self.name.with_last_part(format!("{}XXXXXXXX", self.prefix()).as_ref())?, 0o600)
+    }
+
+    /// Gives the new object the owner, group and mode of the old one.
+    fn give_rights(&self, new: &Shm) -> Result<()> {
+        let failed = |source| failed(&self.name, "give the repaired object its owner, group and mode", source);
+        let now = path::status(new.object().fd()).map_err(failed)?;
+        if (now.owner, now.group) != (self.status.owner, self.status.group) {
+            new.set_owner(self.status.owner, self.status.group)?;
+        }
+        path::set_mode(new.object().fd(), self.status.mode).map_err(failed)
+    }
+}
+
 /// The new object, which goes away again unless it takes over the old one's name.
 struct Unfinished(Option<Shm>);
 
 impl Unfinished {
-    fn take_over(mut self, name: &ShmName) -> Result<()> {
+    fn take_over(mut self, target: &Target) -> Result<()> {
         let Some(new) = self.0.take() else { return Ok(()) };
-        path::rename(&new.name().path(), &name.path()).map_err(|source| {
+        let path = target.name.path();
+        path::rename(&new.name().path(), &path).map_err(|source| {
             let _ = new.name().unlink();
-            failed(name, "give the repaired object its name", source)
-        })
+            failed(&target.name, "give the repaired object its name", source)
+        })?;
+        // Until the directory is written back, a loss of power may bring the damaged object back.
+        Place::find(&path, true)
+            .and_then(|place| place.sync_directory())
+            .map_err(|source| failed(&target.name, "write back the directory of the repaired object", source))
     }
 }
 
