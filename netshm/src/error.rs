@@ -295,6 +295,21 @@ pub enum Error {
         /// The object's name.
         object: Arc<str>,
     },
+    /// The program has closed descriptors that it had not opened itself, as some do that become daemons. Locks are lost with
+    /// them, so others may have taken this process for dead and undone its open group; what has been acknowledged before is
+    /// there.
+    ///
+    /// > posix:/x: a descriptor of the object has been closed by the program, or stands for another file now; drop all handles
+    /// > of the object and open it anew
+    #[error(
+        "{object}: a descriptor of the object has been closed by the program, or stands for another file now; drop all handles \
+         of the object and open it anew"
+    )]
+    #[non_exhaustive]
+    DescriptorLost {
+        /// The object's name.
+        object: Arc<str>,
+    },
     /// A writer died inside an operation, and this descriptor, being read-only, cannot undo it.
     ///
     /// > posix:/x: a writer died in the middle of an operation; open the object once for writing to recover

@@ -316,6 +316,24 @@ fn forked() {
 }
 
 #[test]
+fn descriptor_lost() {
+    let x = Scratch::new();
+    let table = x.counts(Locking::Futex);
+    let text = x.text_in_child(|| {
+        let table = x.counts(Locking::Futex);
+        table.add("k", &1)?;
+        (3..1024).for_each(crate::os::fork::tests::close_number);
+        table.shm().size()
+    });
+    assert_eq!(
+        text,
+        "posix:/x: a descriptor of the object has been closed by the program, or stands for another file now; drop all handles of \
+         the object and open it anew"
+    );
+    assert_eq!(table.find("k").unwrap(), Some(1));
+}
+
+#[test]
 fn needs_recovery() {
     let x = Scratch::new();
     let table = x.counts(Locking::Futex);

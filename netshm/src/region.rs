@@ -324,6 +324,7 @@ impl Region {
 
     /// Looks up how far the file reaches. A file that has become shorter is reported, not believed.
     fn refresh_end(&self) -> Result<u64> {
+        self.object.check_descriptors()?;
         let size = file::size(self.object.fd()).map_err(|source| Error::Io {
             object: self.name(),
             doing: "look up the size",

@@ -2,7 +2,8 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rustix::fs::{self, FallocateFlags};
@@ -22,6 +23,30 @@ pub(crate) struct Identity {
 pub(crate) fn identity(fd: BorrowedFd<'_>) -> io::Result<Identity> {
     let stat = fs::fstat(fd)?;
     Ok(Identity { device: stat.st_dev, inode: stat.st_ino })
+}
+
+/// The same for a number that need not be open.
+pub(crate) fn identity_of_number(fd: RawFd) -> io::Result<Identity> {
+    let mut stat = MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: the call writes nothing but one `stat`, and answers with an error if the number is not open.
+    if unsafe { libc::fstat(fd, stat.as_mut_ptr()) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: filled by the call, which has succeeded.
+    let stat = unsafe { stat.assume_init() };
+    Ok(Identity { device: stat.st_dev, inode: stat.st_ino })
+}
+
+/// Whether the descriptor still stands for that file, and has not been closed, or closed and used again, by the program.
+pub(crate) fn is_intact(fd: &impl AsRawFd, file: Identity) -> bool {
+    identity_of_number(fd.as_raw_fd()).is_ok_and(|is| is == file)
+}
+
+/// Closes a descriptor, unless its number stands for another file by now.
+pub(crate) fn close_intact(fd: OwnedFd, file: Identity) {
+    if !is_intact(&fd, file) {
+        std::mem::forget(fd);
+    }
 }
 
 /// The inode and the id of the file system (`f_fsid`), which, unlike the device, is the same after a reboot and in each
@@ -173,7 +198,7 @@ fn parse_uuid(text: &str) -> Option<u128> {
 #[cfg(test)]
 pub(crate) mod tests {
     use std::fs::{File, OpenOptions};
-    use std::os::fd::{AsFd, OwnedFd};
+    use std::os::fd::AsFd;
     use std::path::PathBuf;
 
     use super::*;

@@ -45,6 +45,19 @@ impl LockFd {
         let _ = lock::ofd_unlock_all(self.as_fd());
     }
 
+    /// Whether the descriptor still stands for the file.
+    pub(crate) fn is_intact(&self, file: Identity) -> bool {
+        self.fd.as_ref().is_some_and(|fd| file::is_intact(fd, file))
+    }
+
+    /// Closes the descriptor, unless its number stands for another file by now.
+    pub(crate) fn close_intact(self, file: Identity) {
+        if !self.is_intact(file) {
+            self.entry.fd.store(FREE, Ordering::Release);
+            self.leak();
+        }
+    }
+
     /// Gives the descriptor up without closing it: in a forked child, where the number may long belong to another file.
     pub(crate) fn leak(mut self) {
         if let Some(fd) = self.fd.take() {
@@ -131,29 +144,13 @@ fn extend(last: &'static Chunk) -> &'static Chunk {
     last.next().expect("just set")
 }
 
-/// Closes every lock descriptor; for the handler that runs inside `fork`, in the child.
+/// Closes every lock descriptor in a forked child, which may have closed and opened files since: what is not the file it was is left
+/// alone. Allowed in the handler that runs inside `fork`.
 pub(super) fn close_inherited() {
     for entry in chunks().flat_map(|chunk| &chunk.entries) {
         let fd = entry.fd.swap(FREE, Ordering::AcqRel);
-        if fd >= 0 {
-            close(fd);
-        }
-    }
-}
-
-/// The same for a child that ran no handler, and that may have closed and opened files since: what is not the file
-/// it was is left alone.
-pub(super) fn close_inherited_late() {
-    for entry in chunks().flat_map(|chunk| &chunk.entries) {
-        let fd = entry.fd.swap(FREE, Ordering::AcqRel);
-        if fd < 0 {
-            continue;
-        }
-        // SAFETY: the number is not negative one, and the borrow ends with the call, which only asks the kernel about
-        // it; a number that is not open any more is answered by an error.
-        let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
         let was = Identity { device: entry.device.load(Ordering::Relaxed), inode: entry.inode.load(Ordering::Relaxed) };
-        if file::identity(borrowed).is_ok_and(|is| is == was) {
+        if fd >= 0 && file::identity_of_number(fd).is_ok_and(|is| is == was) {
             close(fd);
         }
     }

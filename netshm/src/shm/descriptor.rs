@@ -22,6 +22,10 @@ use crate::os::{file, path};
 /// if the parent dies. The object outlives its handles, until
 /// [its name is deleted](ShmName::unlink).
 ///
+/// Do not close descriptors that the program has not opened itself, as some programs do when they become daemons, while objects are
+/// open: their locks go with them, and other processes take this one for dead. Where it is noticed, operations end with
+/// [`Error::DescriptorLost`].
+///
 /// With [`Locking::Record`](crate::Locking::Record), do not open an object's file by other means (such as
 /// [`std::fs::File`]) in a process that has the object open: when such a descriptor is closed, the system drops the record
 /// locks that the process holds on the file.
@@ -196,6 +200,7 @@ impl Shm {
 
     fn ask<T>(&self, doing: &'static str, question: impl FnOnce(&Object) -> io::Result<T>) -> Result<T> {
         self.object.check_fork()?;
+        self.object.check_descriptors()?;
         question(&self.object).map_err(|source| Error::Io { object: self.object.name().clone(), doing, source })
     }
 }

@@ -9,7 +9,7 @@ use super::registry::{self, Access};
 use super::types::Types;
 use crate::error::{Error, Result};
 use crate::name::ShmName;
-use crate::os::file::Identity;
+use crate::os::file::{self, Identity};
 use crate::os::fork;
 use crate::os::lock_fd::LockFd;
 
@@ -23,6 +23,17 @@ pub(super) struct Descriptors {
 }
 
 impl Descriptors {
+    /// Whether both still stand for the file.
+    pub(super) fn are_intact(&self, file: Identity) -> bool {
+        file::is_intact(&self.data, file) && self.lock.is_intact(file)
+    }
+
+    /// Closes them, but for what stands for other files by now.
+    pub(super) fn close_intact(self, file: Identity) {
+        file::close_intact(self.data, file);
+        self.lock.close_intact(file);
+    }
+
     /// Gives the descriptors up without closing them: in a forked child, where the numbers may belong to other files.
     fn leak(self) {
         std::mem::forget(self.data);
@@ -107,6 +118,18 @@ impl Object {
     #[inline]
     pub(crate) fn check_fork(&self) -> Result<()> {
         if fork::is_current(self.generation) { Ok(()) } else { Err(Error::Forked { object: self.name.clone() }) }
+    }
+
+    /// # Errors
+    /// [`Error::DescriptorLost`] if the program has closed a descriptor of the object. To be asked before locks are believed, and
+    /// before the file is made to grow.
+    #[cold]
+    pub(crate) fn check_descriptors(&self) -> Result<()> {
+        if self.descriptors().are_intact(self.identity) {
+            Ok(())
+        } else {
+            Err(Error::DescriptorLost { object: self.name.clone() })
+        }
     }
 
     /// For `fstat`, space, mappings and record locks. In a forked child it still stands for the same file.

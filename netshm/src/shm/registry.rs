@@ -82,8 +82,12 @@ pub(super) fn open(
         return Ok(Some(object));
     }
     let descriptors = match inodes.get_mut(&identity).and_then(|inode| inode.shelf(access).idle.pop()) {
-        Some(idle) => idle,
-        None => {
+        Some(idle) if idle.are_intact(identity) => idle,
+        lost => {
+            if let Some(lost) = lost {
+                lost.close_intact(identity);
+            }
+
             let Some(data) = open_same(&mut inodes, place, probe, access)? else { return Ok(None) };
             match LockFd::open(identity, || open_same(&mut inodes, place, probe, access)) {
                 Ok(Some(lock)) => Descriptors { data, lock },
@@ -211,13 +215,27 @@ pub(super) fn discard(fd: OwnedFd) -> io::Result<()> {
 /// Takes the descriptors of an object that is being dropped.
 pub(super) fn release(identity: Identity, access: Access, descriptors: Descriptors) {
     let mut inodes = lock();
-    descriptors.lock.unlock_all();
+    let intact = descriptors.are_intact(identity);
+    if intact {
+        descriptors.lock.unlock_all();
+    }
     let Some(inode) = inodes.get_mut(&identity) else { return };
-    inode.shelf(access).idle.push(descriptors);
+    if intact {
+        inode.shelf(access).idle.push(descriptors);
+    } else {
+        descriptors.close_intact(identity);
+    }
     inode.live -= 1;
-    if inode.live == 0 {
-        // Closes them, and the mutex is still held.
-        inodes.remove(&identity);
+    if inode.live == 0
+        && let Some(inode) = inodes.remove(&identity)
+    {
+        // The mutex is still held.
+        let Inode { read_only, read_write, surplus, emptying, .. } = inode;
+        read_only.idle.into_iter().chain(read_write.idle).for_each(|idle| idle.close_intact(identity));
+        surplus.into_iter().for_each(|fd| file::close_intact(fd, identity));
+        if let Some(lock) = emptying {
+            lock.close_intact(identity);
+        }
     }
 }
 

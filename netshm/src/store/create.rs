@@ -215,6 +215,7 @@ fn manage_guard<'a>(object: &'a Object, deadline: &Deadline) -> Result<MutexGuar
 
 /// Waits for whoever initialises the object, or looks whether that is done.
 fn lock_init(object: &Object, deadline: &Deadline) -> Result<()> {
+    object.check_descriptors()?;
     let kind = if object.read_only() { lock::Kind::Shared } else { lock::Kind::Exclusive };
     let attempt = |wait| {
         lock::ofd_lock(object.lock_fd(), kind, bytes::INIT, wait)

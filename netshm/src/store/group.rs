@@ -178,6 +178,10 @@ impl Group {
         };
         tx.deadline.restart(OPEN.get() > 1);
         let mut change = Change { store, tx: &mut tx };
+        // Others may have undone it already: then its log must not grow again, lest it be undone twice.
+        if !store.owns_slot(change.slot()) {
+            return Err(Error::DescriptorLost { object: store.name() });
+        }
         let before = change.position();
         let outcome = change.part(part);
         if let Err(error) = &outcome
@@ -478,6 +482,11 @@ fn outermost<R, E: From<Error>>(store: &Store, limits: Limits, body: impl FnOnce
             tx.deadline.restart(OPEN.get() > 0);
             let change = Change { store, tx: &mut tx };
             let slot = change.slot();
+            if !store.owns_slot(slot) {
+                // It has been undone, and its locks freed.
+                store.locks.leave_group(slot);
+                return Err(Error::DescriptorLost { object: store.name() });
+            }
             let outcome = if keep {
                 change.commit()
             } else {

@@ -91,6 +91,7 @@ impl Store {
 
     /// Whether another process is opening the object.
     fn is_being_opened(&self) -> Result<bool> {
+        self.region().object().check_descriptors()?;
         lock::ofd_held_elsewhere(self.region().object().lock_fd(), bytes::INIT).map_err(|source| Error::Io {
             object: self.name(),
             doing: "look whether it is being opened",
@@ -100,6 +101,7 @@ impl Store {
 
     /// Tries to take the bytes of all numbers, so that nobody has one, or takes one: whether nobody has.
     pub(super) fn lock_all_numbers(&self) -> Result<bool> {
+        self.region().object().check_descriptors()?;
         let (first, count) = (bytes::PROCESS + 1, u64::from(PROCESSES));
         match lock::ofd_try_lock_range(self.region().object().lock_fd(), first, count) {
             Ok(outcome) => Ok(outcome == Outcome::Locked),
@@ -114,6 +116,7 @@ impl Store {
 
     /// Tries to take the byte of a number.
     pub(super) fn lock_number(&self, number: u32) -> Result<bool> {
+        self.region().object().check_descriptors()?;
         let fd = self.region().object().lock_fd();
         match lock::ofd_lock(fd, Kind::Exclusive, bytes::PROCESS + u64::from(number), false) {
             Ok(outcome) => Ok(outcome == Outcome::Locked),
@@ -128,6 +131,7 @@ impl Store {
 
     /// Whether the process with that number lives. Not to be asked about this process's own number.
     pub(super) fn lives(&self, number: u32) -> Result<bool> {
+        self.region().object().check_descriptors()?;
         lock::ofd_held_elsewhere(self.region().object().lock_fd(), bytes::PROCESS + u64::from(number))
             .map_err(|source| Error::Io { object: self.name(), doing: "probe a process number", source })
     }

@@ -88,6 +88,12 @@ impl Store {
         outcome
     }
 
+    /// Whether the slot that this thread has taken is still its own: not if others have taken this process for dead.
+    #[inline]
+    pub(super) fn owns_slot(&self, slot: u32) -> bool {
+        Some(self.field32(self.geometry().slot(slot).owner()).load(Relaxed)) == self.known_number()
+    }
+
     /// Gives a slot back.
     #[inline]
     pub(super) fn give_slot_back(&self, slot: u32) {

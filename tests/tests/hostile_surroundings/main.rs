@@ -58,6 +58,8 @@ fn child() {
         "small files only" => small_files_only(directory),
         "at work" => at_work(directory),
         "elsewhere" => elsewhere(directory),
+        "closing everything" => closing_everything(directory),
+        "bystander" => bystander(directory),
         other => panic!("no such part: {other}"),
     }
 }
@@ -317,4 +319,57 @@ fn elsewhere(directory: &str) {
     fs::write(inside("a/state"), "another").unwrap();
     name.unlink().unwrap();
     assert!(!inside("a/state").exists());
+}
+
+#[test]
+fn closed_descriptors_are_an_error_and_no_other_file_is_touched() {
+    let directory = Directory::new("closed");
+    play("closing everything", &[directory.path()]);
+    let left = table(&file(directory.path(), "a"));
+    assert_eq!(left.find(&1).unwrap(), Some(vec![77]));
+    assert_eq!(left.find(&2).unwrap(), Some(vec![2]));
+    assert!(left.check().unwrap().is_clean());
+}
+
+fn closing_everything(directory: &str) {
+    let made = table(&file(directory, "a"));
+    for key in 0..100 {
+        made.add(&key, &vec![key as u8]).unwrap();
+    }
+    let lost = |outcome: Result<(), Error>| match outcome {
+        Err(Error::DescriptorLost { .. }) => {}
+        other => panic!("{other:?}"),
+    };
+    let mut others = Vec::new();
+    lost(made.group(|| {
+        made.replace(&1, &vec![42])?;
+        for number in 3..1024 {
+            let _ = nix::unistd::close(number);
+        }
+        // Other files get the numbers, longer ones than the object, and files that others lock.
+        for at in 0..8 {
+            let path = Path::new(directory).join(format!("log{at}"));
+            fs::write(&path, vec![b'p'; 8 << 20]).unwrap();
+            others.push(File::options().read(true).write(true).open(path).unwrap());
+        }
+        // Another process takes this one for dead, as it must.
+        play("bystander", &[directory]);
+        made.replace(&2, &vec![43])
+    }));
+    let full = (1000..).find_map(|key| made.add(&key, &vec![3; 3000]).err()).unwrap();
+    lost(Err(full));
+    lost(made.shm().size().map(drop));
+    lost(try_table(made.shm().name()).map(drop));
+    drop(made);
+    for other in &others {
+        assert_eq!(other.metadata().unwrap().len(), 8 << 20);
+    }
+    // What is opened anew works.
+    assert_eq!(table(&file(directory, "a")).find(&1).unwrap(), Some(vec![77]));
+}
+
+fn bystander(directory: &str) {
+    let made = table(&file(directory, "a"));
+    assert_eq!(made.find(&1).unwrap(), Some(vec![1]));
+    made.replace(&1, &vec![77]).unwrap();
 }

@@ -55,6 +55,7 @@ fn corrupt(object: &Arc<Object>, offset: u64, what: &'static str) -> Error {
 }
 
 fn size(object: &Arc<Object>) -> Result<u64> {
+    object.check_descriptors()?;
     file::size(object.fd()).map_err(|source| Error::Io {
         object: object.name().clone(),
         doing: "look up the size",
