@@ -84,7 +84,8 @@ pub(crate) fn retry<R, E>(mut attempt: impl FnMut() -> Result<R, E>, worth: impl
 /// block's value would not roll the group back. Write `?` behind it, or `return` it. The locks taken inside are held until the outermost group ends, so what was
 /// read cannot be changed by others before it is written. Groups nest; an inner one that fails undoes its own part.
 /// Every operation of this thread on the object, through whatever handle, belongs to the group: helper functions need
-/// not know of it.
+/// not know of it. So do not wait for a thread pool inside (`join`, `par_iter`): while it waits, this thread may run a task of
+/// somebody else, whose operations would then be part of the group and be undone with it.
 ///
 /// With [`Locking::Record`](crate::Locking::Record), two groups that read the same key and then both change it wait for
 /// each other; one of them gets [`Error::Deadlock`](crate::Error::Deadlock), is rolled back, and should run again, as

@@ -189,7 +189,7 @@ impl<T: DataManager> Field for Array<T> {
     type Default = T;
 
     fn schema() -> ObjectSchema {
-        ObjectSchema::Array { element: Schema::of::<T>() }
+        ObjectSchema::Array { element: Schema::of_part::<T>() }
     }
 
     fn manage(options: ManageOptions<Self>, shm: Shm, default: T) -> Result<Self> {

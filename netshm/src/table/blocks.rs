@@ -117,6 +117,17 @@ impl BlockMut<'_> {
         }
     }
 
+    /// Copies the block's elements, with the changes made so far, to the start of `out`, as many as fit: how many.
+    pub fn copy_to(&self, out: &mut [i32]) -> usize {
+        let count = self.block.copy_to(out);
+        for (index, value) in &self.changes {
+            if let Some(element) = out[..count].get_mut(*index) {
+                *element = *value;
+            }
+        }
+        count
+    }
+
     /// Changes an element: whether there is one with that index.
     pub fn set(&mut self, index: usize, value: i32) -> bool {
         let inside = index < self.block.len;
