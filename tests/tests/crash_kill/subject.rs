@@ -39,7 +39,14 @@ const MAX_SIZE: u64 = 24 << 20;
 
 macro_rules! open {
     ($shm:expr, $locking:expr $(, $default:expr)?) => {
-        Self::options().locking($locking).stripes(8).init(16).pagesize(256).max_size(MAX_SIZE).manage($shm $(, $default)?)
+        Self::options()
+            .locking($locking)
+            .stripes(crate::variable("NETSHM_STRIPES", 8) as u32)
+            .slots(crate::variable("NETSHM_SLOTS", 128) as u32)
+            .init(16)
+            .pagesize(256)
+            .max_size(MAX_SIZE)
+            .manage($shm $(, $default)?)
     };
 }
 
