@@ -120,7 +120,9 @@ impl<'a> Salvage<'a> {
             self.dropped += 1;
             return stacks;
         }
-        for bucket in 0..buckets {
+        // A wrong count says nothing of what else there is to be looked for.
+        let room = region.known_words() / region.geometry().form.words() as u64;
+        for bucket in 0..buckets.min(room) {
             let mut chain = match Chain::of(region, at, buckets, bucket) {
                 Ok(chain) => chain,
                 Err(_) => {
