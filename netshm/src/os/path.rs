@@ -15,13 +15,38 @@ use super::file::{self, Identity};
 /// A directory entry, be there a file or not: the directory, held open, and the name in it.
 #[derive(Debug)]
 pub(crate) struct Place {
-    directory: OwnedFd,
+    directory: Kept,
     /// Descriptors that can do nothing, on those of the numbers 0 to 2 that are not in use: no object gets one of them, where
     /// the program would print into it.
-    _standard: Vec<OwnedFd>,
+    _standard: Vec<Kept>,
     name: OsString,
     /// Whether a symbolic link in this place is followed.
     follow: bool,
+}
+
+/// A descriptor that is open as long as a handle: the program may have closed it, and opened another file with its number.
+#[derive(Debug)]
+struct Kept(Option<(OwnedFd, Identity)>);
+
+impl Kept {
+    fn new(fd: OwnedFd) -> io::Result<Kept> {
+        let identity = file::identity(fd.as_fd())?;
+        Ok(Kept(Some((fd, identity))))
+    }
+}
+
+impl AsFd for Kept {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_ref().expect("present until drop").0.as_fd()
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        if let Some((fd, identity)) = self.0.take() {
+            file::close_intact(fd, identity);
+        }
+    }
 }
 
 /// What is known about a file without opening it.
@@ -62,7 +87,8 @@ impl Place {
             }
         }
         let follow = follow_everywhere || !open_to_everybody(directory.as_fd())?;
-        Ok(Place { directory, _standard: standard, name, follow })
+        let standard = standard.into_iter().map(Kept::new).collect::<io::Result<_>>()?;
+        Ok(Place { directory: Kept::new(directory)?, _standard: standard, name, follow })
     }
 
     /// Looks, without opening anything: a descriptor that can do nothing but be asked about. `None` if there is no
