@@ -19,7 +19,6 @@ use crate::stats::{self, Stats};
 use crate::store::create::{Shape, Spec};
 use crate::store::read::{self, Glance};
 use crate::store::{Change, Limits, Store};
-use crate::whole;
 use crate::{Error, Result, Shm};
 
 /// The longest array.
@@ -282,7 +281,7 @@ impl<T: DataManager> Array<T> {
     /// # Errors
     /// Those of [`get`](Self::get) and [`set`](Self::set).
     pub fn swap(&self, i: usize, j: usize) -> Result<()> {
-        whole::group_retry(&self.handle, || {
+        self.handle.group_retry(|| {
             self.lock(i)?;
             self.lock(j)?;
             let (a, b) = (self.get(i)?, self.get(j)?);
@@ -309,7 +308,7 @@ impl<T: DataManager> Array<T> {
         if length > MOST_ELEMENTS {
             return Err(Error::TooLarge { what: "an array", size: length, limit: MOST_ELEMENTS });
         }
-        whole::retry_alone(&self.handle, || {
+        self.handle.retry_alone(|| {
             self.handle
                 .change("resize it", |change| directory::resize(change, self.elements, &self.default_words, length))
         })
@@ -321,7 +320,7 @@ impl<T: DataManager> Array<T> {
         if self.len()? >= length {
             return Ok(());
         }
-        whole::group_retry(&self.handle, || {
+        self.handle.group_retry(|| {
             // For writing from the start: two that read the length first could wait for each other.
             self.handle.change("resize it", |change| change.write_all())?;
             if self.len()? < length { self.resize(length) } else { Ok(()) }
@@ -341,7 +340,7 @@ impl<T: DataManager> Array<T> {
     /// # Errors
     /// [`Error::Io`], [`Error::InGroup`], and those of locking.
     pub fn sync(&self) -> Result<()> {
-        whole::sync(&self.handle)
+        self.handle.sync()
     }
 
     /// Checks the whole object, under all locks: every word that ties it together, and that all elements can be decoded.
@@ -384,7 +383,7 @@ impl<T: DataManager> Array<T> {
     /// # Errors
     /// What `body` gives, which rolls everything back, and the errors of locking.
     pub fn group_retry<R, E: GroupError>(&self, body: impl FnMut() -> Result<R, E>) -> Result<R, E> {
-        whole::group_retry(&self.handle, body)
+        self.handle.group_retry(body)
     }
 
     /// As [`group_retry`](Self::group_retry), but at most `retries` times after the first: what `group!(retry(n) ..)` stands
@@ -397,7 +396,7 @@ impl<T: DataManager> Array<T> {
         retries: u64,
         body: impl FnMut() -> Result<R, E>,
     ) -> Result<R, E> {
-        whole::group_retry_at_most(&self.handle, retries, body)
+        self.handle.group_retry_at_most(retries, body)
     }
 }
 

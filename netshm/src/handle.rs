@@ -1,11 +1,15 @@
 //! What the handles of all kinds of tables share.
 
+use std::cell::Cell;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use smallvec::SmallVec;
 
 use crate::check::{self, Contents};
 use crate::data::{DataError, DataManager, Decoder, Encode, Encoder};
+use crate::group::{GroupError, retry};
 use crate::index::bindings::{Key, Payload};
 use crate::layout::{DENSE, MAX_VALUE};
 use crate::os::copy;
@@ -16,8 +20,6 @@ use crate::store::group;
 use crate::store::read::View;
 use crate::store::{Change, Limits, Store};
 use crate::{Error, Result, Shm};
-use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicBool, AtomicU64};
 
 /// Encoded keys and values of up to so many words are built on the stack.
 const SMALL: usize = 4;
@@ -93,9 +95,52 @@ impl Handle {
         Ok(())
     }
 
-    /// A group.
+    /// Runs a group on the object.
     pub(crate) fn group<R, E: From<Error>>(&self, body: impl FnOnce() -> Result<R, E>) -> Result<R, E> {
         group::group(&self.store, self.limits, body)
+    }
+
+    /// Runs a group until it does not end in a deadlock; once only inside another group. If that is on another object, only a
+    /// cycle on this object is worth another attempt: otherwise that other group may hold what somebody waits for, and has to
+    /// be run again as well.
+    pub(crate) fn group_retry<R, E: GroupError>(&self, body: impl FnMut() -> Result<R, E>) -> Result<R, E> {
+        self.group_retry_at_most(u64::MAX, body)
+    }
+
+    /// As [`group_retry`](Self::group_retry), but at most `retries` times after the first.
+    pub(crate) fn group_retry_at_most<R, E: GroupError>(
+        &self,
+        retries: u64,
+        mut body: impl FnMut() -> Result<R, E>,
+    ) -> Result<R, E> {
+        if group::is_open(&self.store) {
+            return self.group(body);
+        }
+        let is_outermost = group::open() == 0;
+        group::take_deadlocked();
+        let left = Cell::new(retries);
+        let worth = |error: &E| {
+            let may_help = error.is_deadlock() && (group::take_deadlocked() || is_outermost);
+            may_help && left.replace(left.get().saturating_sub(1)) > 0
+        };
+        retry(|| self.group(&mut body), worth)
+    }
+
+    /// Runs an operation that locks several stripes; outside a group it runs again after a deadlock.
+    pub(crate) fn retry_alone<R>(&self, mut operation: impl FnMut() -> Result<R>) -> Result<R> {
+        if group::is_open(&self.store) {
+            return operation();
+        }
+        let is_outermost = group::open() == 0;
+        retry(operation, |error| matches!(error, Error::Deadlock { .. }) || (error.is_deadlock() && is_outermost))
+    }
+
+    /// Writes the object back to its storage while no change is under way.
+    pub(crate) fn sync(&self) -> Result<()> {
+        if group::is_open(&self.store) {
+            return Err(Error::InGroup { object: self.store.name(), wanted: "sync" });
+        }
+        self.store.sync(self.limits)
     }
 
     /// The error for a value that does not fit its words.

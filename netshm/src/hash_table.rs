@@ -1,6 +1,7 @@
 //! Typed hash tables.
 
 mod batch;
+mod bulk;
 mod visit;
 
 use std::borrow::Borrow;
@@ -23,7 +24,6 @@ use crate::stats::{self, Stats};
 use crate::store::Limits;
 use crate::store::create::{Shape, Spec};
 use crate::store::read::{self, Glance, View};
-use crate::whole;
 use crate::{Error, Result, Shm};
 
 /// Values decoded between two looks at whether a writer has spoiled the reading.
@@ -121,7 +121,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         };
         let handle = Handle::open(shm, &spec, limits, contents)?;
         if recreate {
-            whole::clear(&handle)?;
+            bulk::clear(&handle)?;
         }
         Ok(HashTable { handle, managed: PhantomData })
     }
@@ -462,7 +462,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     /// Those of [`find`](Self::find).
     #[doc(alias = "length")]
     pub fn len(&self) -> Result<u64> {
-        whole::count_bindings(&self.handle)
+        bulk::count_bindings(&self.handle)
     }
 
     /// Whether the table has no binding.
@@ -478,7 +478,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     /// # Errors
     /// Those of [`remove`](Self::remove).
     pub fn clear(&self) -> Result<()> {
-        whole::clear(&self.handle)
+        bulk::clear(&self.handle)
     }
 
     /// Writes the object back to its storage, so that what it holds now survives a loss of power. Most of it is written
@@ -494,7 +494,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     /// # Errors
     /// [`Error::Io`], [`Error::InGroup`], and those of locking.
     pub fn sync(&self) -> Result<()> {
-        whole::sync(&self.handle)
+        self.handle.sync()
     }
 
     /// Checks the whole object, under all locks: every word that ties it together, and that all keys and values can be
@@ -535,7 +535,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     /// # Errors
     /// What `body` gives, which rolls everything back, and the errors of locking.
     pub fn group_retry<R, E: GroupError>(&self, body: impl FnMut() -> Result<R, E>) -> Result<R, E> {
-        whole::group_retry(&self.handle, body)
+        self.handle.group_retry(body)
     }
 
     /// As [`group_retry`](Self::group_retry), but at most `retries` times after the first: what `group!(retry(n) ..)` stands
@@ -548,7 +548,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         retries: u64,
         body: impl FnMut() -> Result<R, E>,
     ) -> Result<R, E> {
-        whole::group_retry_at_most(&self.handle, retries, body)
+        self.handle.group_retry_at_most(retries, body)
     }
 }
 

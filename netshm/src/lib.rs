@@ -51,7 +51,6 @@ mod shm;
 mod stats;
 mod store;
 mod table;
-mod whole;
 
 // Before its other name: the compiler suggests the path that it finds first.
 pub use data::{ShmData, ShmKey};
