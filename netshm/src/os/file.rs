@@ -6,7 +6,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use rustix::fs::{self, FallocateFlags};
+use rustix::fs::{self, FallocateFlags, IFlags};
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 
@@ -104,6 +104,38 @@ pub(crate) fn allocate(fd: BorrowedFd<'_>, offset: u64, len: u64) -> io::Result<
         }
     }
     Ok(())
+}
+
+/// Gives the file space of its own wherever the first `len` bytes have none, or share it with another file: a copy may have holes,
+/// and the system may have made one that is copied at the first write. Where there is no room for that, writing through a
+/// mapping raises SIGBUS. Nothing is done where the file system cannot.
+pub(crate) fn own_space(fd: BorrowedFd<'_>, len: u64) -> io::Result<()> {
+    let stat = fs::fstat(fd)?;
+    if len == 0 {
+        return Ok(());
+    }
+    let has_holes = u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512) < len;
+    for (needed, flags) in [(has_holes, FallocateFlags::empty()), (true, FallocateFlags::UNSHARE_RANGE)] {
+        if !needed {
+            continue;
+        }
+        match rustix::io::retry_on_intr(|| fs::fallocate(fd, flags, 0, len)) {
+            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Asks the file system, if it is one that copies what is written to another place, to write to this empty file where it is.
+pub(crate) fn write_in_place(fd: BorrowedFd<'_>) {
+    const BTRFS: i64 = 0x9123_683E;
+    if fs::fstatfs(fd).is_ok_and(|status| status.f_type == BTRFS)
+        && let Ok(flags) = fs::ioctl_getflags(fd)
+    {
+        // Otherwise it goes without.
+        let _ = fs::ioctl_setflags(fd, flags | IFlags::NOCOW);
+    }
 }
 
 fn extend_with_zeros(fd: BorrowedFd<'_>, end: u64) -> io::Result<()> {

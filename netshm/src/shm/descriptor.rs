@@ -17,7 +17,8 @@ use crate::os::{file, path};
 ///
 /// An object may be opened several times in a process, by several threads, under several names: all handles share one
 /// set of descriptors and locks. Handles are `Send` and `Sync`. After a `fork`, a handle is of no use in the child and
-/// says so ([`Error::Forked`]); the child opens the object anew. A child made by the bare
+/// says so ([`Error::Forked`]); the child opens the object anew. So it needs the object's name and the right to open it: a
+/// child that gives up its rights opens the object before it does so, and one whose name has been deleted has no way in. A child made by the bare
 /// system call `clone`, without the C library, keeps the locks of its parent until it calls netshm or ends: until then, nobody notices
 /// if the parent dies. The object outlives its handles, until
 /// [its name is deleted](ShmName::unlink).

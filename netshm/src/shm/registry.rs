@@ -144,6 +144,7 @@ fn complete(
     mode: u32,
 ) -> io::Result<Option<Descriptors>> {
     path::check_mappable(data.as_fd())?;
+    file::write_in_place(data.as_fd());
     // The umask may have taken away what is needed.
     if status.mode & OWNER != OWNER {
         path::set_mode(data.as_fd(), status.mode | OWNER)?;

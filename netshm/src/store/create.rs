@@ -302,6 +302,14 @@ impl<'a> Initialising<'a> {
         }
     }
 
+    /// Makes sure that the object can be written to where it lies, however full the disk is.
+    fn own_space(&self, header: &Header) -> Result<()> {
+        let object = self.object;
+        let size = file::size(object.fd()).map_err(|source| self.io("look up the size", source))?;
+        let size = size.min(header.geometry.max_size);
+        file::own_space(object.fd(), size).map_err(|source| no_space(object.name(), size, source))
+    }
+
     fn open_complete(
         &self,
         spec: &Spec<'_>,
@@ -311,6 +319,9 @@ impl<'a> Initialising<'a> {
     ) -> Result<(Store, Agreement, TypeClaim)> {
         let object = self.object;
         let header = Header::read(object)?;
+        if !object.read_only() {
+            self.own_space(&header)?;
+        }
         let region = Region::map(object.clone(), header.geometry)?;
         let store = Store::new(region, claim, header.kind, header.locking, header.seed);
         events::opened(object.name(), header.locking, object.read_only());

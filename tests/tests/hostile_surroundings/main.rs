@@ -2,7 +2,7 @@
 //! directories that change under them.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, exit};
@@ -59,6 +59,7 @@ fn child() {
         "at work" => at_work(directory),
         "elsewhere" => elsewhere(directory),
         "closing everything" => closing_everything(directory),
+        "full disk" => full_disk(directory, &arguments[1]),
         "bystander" => bystander(directory),
         other => panic!("no such part: {other}"),
     }
@@ -372,4 +373,91 @@ fn bystander(directory: &str) {
     let made = table(&file(directory, "a"));
     assert_eq!(made.find(&1).unwrap(), Some(vec![1]));
     made.replace(&1, &vec![77]).unwrap();
+}
+
+#[test]
+fn a_full_disk_is_an_error_and_no_signal() {
+    if !may_mount() {
+        return;
+    }
+    let directory = Directory::new("full");
+    let (disk, image) = (directory.0.join("disk"), directory.0.join("image"));
+    fs::create_dir(&disk).unwrap();
+    let (disk, image) = (disk.to_str().unwrap(), image.to_str().unwrap());
+    let on_loop = |make: &str| {
+        format!(
+            "{{ rm -f {image}; truncate -s 320M {image}; {make} {image} && mount -o loop {image} {disk}; }} >&2 || exit 77"
+        )
+    };
+    for (system, script) in
+        [("tmpfs", format!("mount -t tmpfs -o size=8m none {disk} || exit 77")), ("xfs", on_loop("mkfs.xfs -q"))]
+    {
+        let mut command = Command::new("unshare");
+        command.args(["-m", "sh", "-c", &format!("{script}; exec \"$@\""), "sh"]).arg(std::env::current_exe().unwrap());
+        let status = Child::start_under(command, "full disk", &[disk, system]).wait();
+        if status.code() == Some(77) {
+            println!("skipped: no {system} can be made and mounted here");
+        } else {
+            assert!(status.success(), "{system}: {status}");
+        }
+    }
+}
+
+fn full_disk(directory: &str, system: &str) {
+    let in_disk = |name: &str| Path::new(directory).join(name);
+    let original = file(directory, "a");
+    let made = table(&original);
+    for key in 0..2000 {
+        made.add(&key, &vec![1; 100]).unwrap();
+    }
+    drop(made);
+    let copy = |how: &str, to: &str| {
+        let copied = Command::new("cp").arg(how).arg(in_disk("a")).arg(in_disk(to)).status().unwrap();
+        assert!(copied.success());
+    };
+    copy("--sparse=always", "sparse");
+    if system == "xfs" {
+        // The original shares its space with it from now on.
+        copy("--reflink=always", "clone");
+        fs::remove_file(in_disk("sparse")).unwrap();
+    }
+    // Fills the disk, in ever smaller pieces.
+    let mut filled = File::create(in_disk("fill")).unwrap();
+    let mut noise = vec![0; 1 << 20];
+    File::open("/dev/urandom").unwrap().read_exact(&mut noise).unwrap();
+    for piece in [1 << 20, 4096, 512] {
+        while filled.write_all(&noise[..piece]).is_ok() {}
+        let _ = filled.sync_all();
+    }
+    let outcome = try_table(&original).map(|made| {
+        for key in 0..2000 {
+            // The value may need room that there is not.
+            if let Err(error) = made.replace(&key, &vec![2; 100]) {
+                assert!(matches!(error, Error::NoSpace { .. }), "{error}");
+            }
+        }
+        let full = (10_000..).find_map(|key| made.add(&key, &vec![3; 1000]).err());
+        assert!(matches!(full, Some(Error::NoSpace { .. })), "{full:?}");
+        assert!(made.remove(&7).unwrap());
+    });
+    match outcome {
+        Ok(()) => {}
+        Err(Error::NoSpace { .. }) if system == "xfs" => {}
+        Err(other) => panic!("{system}: {other}"),
+    }
+    if system == "tmpfs" {
+        match try_table(&file(directory, "sparse")) {
+            Err(Error::NoSpace { .. }) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    drop(filled);
+    fs::remove_file(in_disk("fill")).unwrap();
+    // With room again, all is there and can be written to.
+    let made = table(&original);
+    assert!(made.check().unwrap().is_clean());
+    made.replace(&1, &vec![4; 100]).unwrap();
+    if system == "tmpfs" {
+        table(&file(directory, "sparse")).replace(&1, &vec![4; 100]).unwrap();
+    }
 }
