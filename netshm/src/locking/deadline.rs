@@ -23,7 +23,7 @@ const READ_ONLY: Duration = Duration::from_secs(10);
 
 /// The limit of all waits of an operation together. The clock starts with the first wait, so that an operation that waits for
 /// nothing never asks for the time.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Deadline {
     limit: Option<Duration>,
     bounded: Cell<bool>,
@@ -33,12 +33,19 @@ pub(crate) struct Deadline {
 impl Deadline {
     /// Without a limit.
     pub(crate) fn none() -> Self {
-        Deadline { limit: None, bounded: Cell::new(false), started: Cell::new(None) }
+        Self::within(None)
     }
 
     /// Ends the waits as soon as they have taken `limit` together.
+    #[cfg(test)]
     pub(crate) fn after(limit: Duration) -> Self {
-        Deadline { limit: Some(limit), ..Self::none() }
+        Self::within(Some(limit))
+    }
+
+    /// The same, if there is a limit.
+    #[inline]
+    pub(crate) fn within(limit: Option<Duration>) -> Self {
+        Deadline { limit, bounded: Cell::new(false), started: Cell::new(None) }
     }
 
     /// The same for an operation inside a group on another object, which may be waited for because of that one: no wait

@@ -164,3 +164,43 @@ impl LocalLocks {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+    use std::thread;
+
+    use super::*;
+    use crate::locking::{Awaited, Deadline};
+    use crate::{HashTable, Shm};
+
+    #[test]
+    fn a_ring_of_threads_is_found_when_it_closes() {
+        let shm = Shm::create_unique(&"posix:/netshm-local.XXXXXX".parse().unwrap(), 0o600).unwrap();
+        shm.name().unlink().unwrap();
+        let table: HashTable<u64, u64> = HashTable::options().manage(shm).unwrap();
+        let store = &*table.handle().store;
+        let locks = LocalLocks::new(3, 0);
+        let barrier = Barrier::new(3);
+        let take = |index, slot| {
+            let deadline = Deadline::none();
+            locks.lock(store, index, slot, || deadline.wait(Awaited::Stripe(index)))
+        };
+        // Each has one and wants the next one's.
+        let run = &|slot: u32| {
+            take(slot, slot).unwrap();
+            barrier.wait();
+            let next = (slot + 1) % 3;
+            let outcome = take(next, slot);
+            locks.unlock(slot, slot);
+            locks.unlock(next, slot);
+            outcome
+        };
+        let outcomes: Vec<_> = thread::scope(|scope| {
+            let threads = [0, 1, 2].map(|slot| scope.spawn(move || run(slot)));
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        let deadlocks: Vec<_> = outcomes.iter().filter_map(|outcome| outcome.as_ref().err()).collect();
+        assert!(matches!(deadlocks[..], [Error::Deadlock { .. }]), "{outcomes:?}");
+    }
+}

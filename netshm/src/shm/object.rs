@@ -98,7 +98,6 @@ impl Object {
         &self.name
     }
 
-    #[inline]
     pub(crate) fn identity(&self) -> Identity {
         self.identity
     }
@@ -140,6 +139,11 @@ impl Object {
     /// For OFD locks; never to be mapped. Read-only objects can take shared locks. In a forked child it is closed.
     pub(crate) fn lock_fd(&self) -> BorrowedFd<'_> {
         self.descriptors().lock.as_fd()
+    }
+
+    /// The same file as this process has it open for writing.
+    pub(crate) fn writable(&self) -> Option<Arc<Object>> {
+        registry::writable(self.identity)
     }
 
     /// Where the layer above keeps what it shares among the handles of this object.

@@ -106,6 +106,12 @@ pub(crate) fn is_open(identity: Identity) -> bool {
     lock().contains_key(&identity)
 }
 
+/// The object in that file as it is open for writing, if it is.
+pub(super) fn writable(identity: Identity) -> Option<Arc<Object>> {
+    let mut inodes = lock();
+    inodes.get_mut(&identity).and_then(|inode| inode.shelf(Access::ReadWrite).object.upgrade())
+}
+
 /// Creates a file and opens the object in it; `None` if there is a file already. After an error there is none.
 pub(super) fn create(place: &Place, name: &ShmName, mode: u32) -> io::Result<Option<Arc<Object>>> {
     // With the mutex held, no other thread can open the file before it is entered here.

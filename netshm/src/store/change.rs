@@ -12,7 +12,7 @@ use crate::heap::records::{Records, Supply};
 use crate::heap::runs::Runs;
 use crate::layout::Place;
 use crate::layout::run::{RunAt, Use};
-use crate::locking::{Mode, Protocol, Request};
+use crate::locking::{Deadline, Mode, Protocol, Request};
 use crate::os::steps;
 use crate::region::Region;
 use crate::{Error, Result};
@@ -21,6 +21,7 @@ use crate::{Error, Result};
 pub(crate) struct Change<'a> {
     pub(super) store: &'a Store,
     pub(super) tx: &'a mut Tx,
+    pub(super) deadline: &'a Deadline,
 }
 
 impl<'a> Change<'a> {
@@ -31,7 +32,7 @@ impl<'a> Change<'a> {
     /// The same change, for a call that is seldom made: so this value itself needs no memory and can stay in registers.
     #[inline(always)]
     pub(crate) fn apart(&mut self) -> Change<'_> {
-        Change { store: self.store, tx: self.tx }
+        Change { store: self.store, tx: self.tx, deadline: self.deadline }
     }
 
     pub(super) fn slot(&self) -> u32 {
@@ -106,7 +107,7 @@ impl<'a> Change<'a> {
 
     #[inline(always)]
     fn request(&self, stripe: u32, count: u32, mode: Mode, held: Option<Mode>) -> Request<'_> {
-        Request { slot: self.tx.slot, stripe, count, mode, held, deadline: &self.tx.deadline }
+        Request { slot: self.tx.slot, stripe, count, mode, held, deadline: self.deadline }
     }
 
     /// Log entries that can be made without growing the log.
@@ -116,7 +117,7 @@ impl<'a> Change<'a> {
 
     /// Runs `look` while the run heap is locked too.
     pub(crate) fn with_meta<R>(&mut self, look: impl FnOnce() -> Result<R>) -> Result<R> {
-        self.store.with_meta(self.tx.slot, &self.tx.deadline, look)
+        self.store.with_meta(self.tx.slot, self.deadline, look)
     }
 
     /// The heap of a stripe.
@@ -225,11 +226,17 @@ impl<'a> Change<'a> {
 
     /// Undoes what was changed after `position`; locks stay.
     pub(crate) fn roll_back_to(&mut self, position: Position) -> Result<()> {
+        let outcome = self.try_roll_back_to(position);
+        self.tx.torn |= outcome.is_err();
+        outcome
+    }
+
+    fn try_roll_back_to(&mut self, position: Position) -> Result<()> {
         self.tx.journal.roll_back_to(self.store.region(), position.entries)?;
         self.tx.audit.roll_back_to(position.entries);
         self.tx.deferred.truncate(position.deferred);
         while self.tx.transit > position.transit {
-            self.store.return_run(self.tx.slot, &self.tx.deadline)?;
+            self.store.return_run(self.tx.slot, self.deadline)?;
             self.tx.transit -= 1;
         }
         Ok(())
@@ -255,6 +262,11 @@ impl<'a> Change<'a> {
             self.roll_back_to(position)?;
         }
         outcome
+    }
+
+    /// Whether a part could not be undone completely.
+    pub(super) fn is_torn(&self) -> bool {
+        self.tx.torn
     }
 
     /// Makes the change final and ends it. If that fails, all of it is undone.
@@ -369,13 +381,13 @@ impl<'a> Change<'a> {
         if self.tx.journal.is_short() && self.store.is_settled(self.tx.slot) {
             return;
         }
-        let _ = self.store.trim_log(self.tx.slot, &self.tx.deadline, KEPT_LOG);
-        let _ = self.store.settle(self.tx.slot, &self.tx.deadline);
+        let _ = self.store.trim_log(self.tx.slot, self.deadline, KEPT_LOG);
+        let _ = self.store.settle(self.tx.slot, self.deadline);
     }
 
     #[cold]
     fn grow_log(self) -> Result<()> {
-        self.store.grow_log(self.tx.slot, &self.tx.deadline, &mut self.tx.journal)
+        self.store.grow_log(self.tx.slot, self.deadline, &mut self.tx.journal)
     }
 }
 
@@ -415,7 +427,7 @@ impl Memory for Change<'_> {
 
 impl Supply for Change<'_> {
     fn take_run(&mut self, bytes: u64, content: Use, owner: u32) -> Result<RunAt> {
-        let run = self.store.take_run(self.tx.slot, &self.tx.deadline, bytes, content, owner)?;
+        let run = self.store.take_run(self.tx.slot, self.deadline, bytes, content, owner)?;
         self.tx.transit += 1;
         // The run is filled only when it is known to be on its way.
         fence(Release);

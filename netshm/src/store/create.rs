@@ -153,9 +153,7 @@ pub(crate) fn open(
     object.check_fork()?;
     let deadline = limits.deadline();
     let _alone = manage_guard(object, &deadline)?;
-    let attached = object.attachment().lock().unwrap_or_else(PoisonError::into_inner).as_ref().and_then(Weak::upgrade);
-    let attached = attached.and_then(|any| any.downcast::<Store>().ok());
-    Ok(match attached {
+    Ok(match Store::attached(object) {
         Some(store) => {
             shm.check_name()?;
             if Header::is_unwritten(object)? {
@@ -444,7 +442,7 @@ pub(crate) fn stored(shm: &Shm) -> Result<Stored> {
     let object = shm.object();
     object.check_fork()?;
     let _alone = object.manage_guard();
-    let attached = object.attachment().lock().unwrap_or_else(PoisonError::into_inner).as_ref().and_then(Weak::upgrade);
+    let attached = Store::attached(object);
     // A store shares the use of the object already.
     let _lock = match &attached {
         Some(_) => None,
@@ -475,9 +473,7 @@ impl<'a> Alone<'a> {
         let object = shm.object();
         object.check_fork()?;
         let guard = object.manage_guard();
-        let attached =
-            object.attachment().lock().unwrap_or_else(PoisonError::into_inner).as_ref().and_then(Weak::upgrade);
-        if attached.is_some() {
+        if Store::attached(object).is_some() {
             return Err(Error::InUse { object: object.name().clone(), wanted });
         }
         let lock = Initialising::lock(shm, Deadline::none())?;
@@ -511,6 +507,14 @@ impl Drop for Initialising<'_> {
 }
 
 impl Store {
+    /// The store that the object has in this process.
+    pub(super) fn attached(object: &Object) -> Option<Arc<Store>> {
+        let attachment = object.attachment().lock().unwrap_or_else(PoisonError::into_inner);
+        let store = attachment.as_ref().and_then(Weak::upgrade);
+        drop(attachment);
+        store.and_then(|any| any.downcast().ok())
+    }
+
     /// Text of the stored schema.
     pub(crate) fn schema(&self) -> Result<String> {
         header::schema(self.region().object(), self.geometry()).map(|(text, _)| text)

@@ -10,7 +10,6 @@ use super::tx::Tx;
 use super::{Change, Limits, Store};
 use crate::events;
 use crate::locking::Deadline;
-use crate::os::file::Identity;
 use crate::{Error, Locking, Result};
 
 /// Pause before an operation outside a group tries again where the kernel saw a ring that is none.
@@ -66,9 +65,8 @@ impl Groups {
 struct Group {
     /// Number of its store, which outlives it.
     store: u64,
-    /// The file of its store, which other stores may show as well, for reading only.
-    file: Identity,
-    slot: u32,
+    /// That of the part which is being run.
+    deadline: Deadline,
     tx: RefCell<Tx>,
     /// How many iterations are under way.
     iterating: Cell<u32>,
@@ -125,15 +123,21 @@ impl Group {
         // There is none where thread-locals are gone already.
         let spare = SPARE.try_with(Cell::take).ok().flatten();
         let mut group = spare.unwrap_or_else(|| {
-            let tx = RefCell::new(Tx::new(slot, store.geometry(), Deadline::none()));
-            Rc::new(Group { store: 0, file: store.file(), slot, tx, iterating: Cell::new(0), doomed: OnceCell::new() })
+            let tx = RefCell::new(Tx::new(slot, store.geometry()));
+            Rc::new(Group {
+                store: 0,
+                deadline: Deadline::none(),
+                tx,
+                iterating: Cell::new(0),
+                doomed: OnceCell::new(),
+            })
         });
         let Some(fresh) = Rc::get_mut(&mut group) else { unreachable!("a spare one is known to nobody") };
-        (fresh.store, fresh.file, fresh.slot) = (store.id, store.file(), slot);
+        (fresh.store, fresh.deadline) = (store.id, deadline);
         let tx = fresh.tx.get_mut();
-        tx.renew(slot, store.geometry(), deadline);
-        let running = Running::new(store, tx);
-        store.locks.enter_group(store, slot, running.deadline())?;
+        tx.renew(slot, store.geometry());
+        let running = Running::new(store, tx, &fresh.deadline);
+        store.locks.enter_group(store, slot, &fresh.deadline)?;
         running.keep();
         Ok(group)
     }
@@ -176,16 +180,15 @@ impl Group {
             // A hand-written data manager uses the table that it is called by.
             return Err(Error::Reentrant { object: store.name() });
         };
-        tx.deadline.restart(OPEN.get() > 1);
-        let mut change = Change { store, tx: &mut tx };
+        self.deadline.restart(OPEN.get() > 1);
+        let mut change = Change { store, tx: &mut tx, deadline: &self.deadline };
         // Others may have undone it already: then its log must not grow again, lest it be undone twice.
         if !store.owns_slot(change.slot()) {
             return Err(Error::DescriptorLost { object: store.name() });
         }
-        let before = change.position();
         let outcome = change.part(part);
         if let Err(error) = &outcome
-            && (matches!(error, Error::Deadlock { .. }) || change.position() != before)
+            && (matches!(error, Error::Deadlock { .. }) || change.is_torn())
         {
             self.doom(change, error);
         }
@@ -208,10 +211,13 @@ pub(crate) fn is_open(store: &Store) -> bool {
     current(store).is_some()
 }
 
-/// Whether a slot of the object is that of a group of this thread, which may have been begun through another store.
+/// Whether a slot of an object that is open for reading only is that of a group of this thread, through another handle.
 #[cold]
 pub(super) fn is_own_slot(store: &Store, slot: u32) -> bool {
-    GROUPS.with_borrow(|groups| groups.iter().any(|group| (group.file, group.slot) == (store.file(), slot)))
+    let writable = || store.region().object().writable().and_then(|object| Store::attached(&object));
+    let Some(writable) = (open() > 0).then(writable).flatten() else { return false };
+    let has_slot = |group: &Group| group.tx.try_borrow().is_ok_and(|tx| tx.slot == slot);
+    GROUPS.with_borrow(|groups| groups.on(writable.id).is_some_and(|group| has_slot(&group)))
 }
 
 /// Runs a part of the thread's open group on the object, if there is one.
@@ -273,7 +279,7 @@ pub(crate) fn change_at_once<A: Copy, R>(
     }
     store.check_fork()?;
     check_writable(store, wanted)?;
-    match attempt(store, limits.deadline(), move |change| make(change, args)) {
+    match attempt(store, &limits.deadline(), move |change| make(change, args)) {
         Ok(result) => Ok(result),
         Err(error) if is_worth_a_retry(store, &error) => {
             change(store, limits, wanted, move |change| make(change, args))
@@ -334,7 +340,7 @@ pub(super) fn own_deadline(limits: Limits) -> Deadline {
 /// Runs a change of its own, again as long as it ends in a ring that is none.
 fn alone<R>(store: &Store, deadline: &Deadline, mut make: impl FnMut(&mut Change<'_>) -> Result<R>) -> Result<R> {
     loop {
-        match attempt(store, deadline.clone(), &mut make) {
+        match attempt(store, deadline, &mut make) {
             Err(error) if is_worth_a_retry(store, &error) => {}
             outcome => return outcome,
         }
@@ -354,9 +360,9 @@ fn is_worth_a_retry(store: &Store, error: &Error) -> bool {
 
 /// Runs a change of its own.
 #[inline(always)]
-fn attempt<R>(store: &Store, deadline: Deadline, make: impl FnOnce(&mut Change<'_>) -> Result<R>) -> Result<R> {
-    let mut tx = Tx::new(store.take_slot(&deadline)?, store.geometry(), deadline);
-    let mut running = Running::new(store, &mut tx);
+fn attempt<R>(store: &Store, deadline: &Deadline, make: impl FnOnce(&mut Change<'_>) -> Result<R>) -> Result<R> {
+    let mut tx = Tx::new(store.take_slot(deadline)?, store.geometry());
+    let mut running = Running::new(store, &mut tx, deadline);
     let result = make(&mut running.change().apart())?;
     running.commit()?;
     Ok(result)
@@ -367,15 +373,8 @@ struct Running<'a>(Option<Change<'a>>);
 
 impl<'a> Running<'a> {
     #[inline(always)]
-    fn new(store: &'a Store, tx: &'a mut Tx) -> Self {
-        Running(Some(Change { store, tx }))
-    }
-
-    fn deadline(&self) -> &Deadline {
-        match &self.0 {
-            Some(change) => &change.tx.deadline,
-            None => unreachable!("it is there until it ends"),
-        }
+    fn new(store: &'a Store, tx: &'a mut Tx, deadline: &'a Deadline) -> Self {
+        Running(Some(Change { store, tx, deadline }))
     }
 
     #[inline(always)]
@@ -479,8 +478,8 @@ fn outermost<R, E: From<Error>>(store: &Store, limits: Limits, body: impl FnOnce
             store.check_fork()?;
             group.check_doomed(store)?;
             let Ok(mut tx) = group.tx.try_borrow_mut() else { return Ok(()) };
-            tx.deadline.restart(OPEN.get() > 0);
-            let change = Change { store, tx: &mut tx };
+            group.deadline.restart(OPEN.get() > 0);
+            let change = Change { store, tx: &mut tx, deadline: &group.deadline };
             let slot = change.slot();
             if !store.owns_slot(slot) {
                 // It has been undone, and its locks freed.

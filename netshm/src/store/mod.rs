@@ -34,7 +34,6 @@ use recovery::Recoveries;
 use crate::layout::header::{self, Kind};
 use crate::layout::{Geometry, Place, Place32};
 use crate::locking::{Deadline, Locking, Locks, Mode, Protocol};
-use crate::os::file::Identity;
 use crate::os::fork::Generation;
 use crate::region::Region;
 use crate::sequence::Sequence;
@@ -89,12 +88,6 @@ impl Store {
     #[inline]
     pub(crate) fn geometry(&self) -> &Geometry {
         self.region.geometry()
-    }
-
-    /// The file that the object lies in.
-    #[inline]
-    fn file(&self) -> Identity {
-        self.region.object().identity()
     }
 
     pub(crate) fn kind(&self) -> Kind {
@@ -178,9 +171,6 @@ impl Limits {
     /// For an operation that begins.
     #[inline]
     pub(crate) fn deadline(self) -> Deadline {
-        match self.lock_timeout {
-            Some(limit) => Deadline::after(limit),
-            None => Deadline::none(),
-        }
+        Deadline::within(self.lock_timeout)
     }
 }

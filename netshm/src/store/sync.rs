@@ -100,7 +100,7 @@ impl Change<'_> {
     fn at_rest(&mut self, act: impl Fn() -> Result<()>) -> Result<()> {
         let store = self.store;
         loop {
-            store.settle_all(&self.tx.deadline)?;
+            store.settle_all(self.deadline)?;
             let done = self.with_meta(|| if store.are_settled() { act().map(|()| true) } else { Ok(false) })?;
             if done {
                 return Ok(());

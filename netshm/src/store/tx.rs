@@ -6,7 +6,7 @@ use super::audit::Audit;
 use crate::journal::Journal;
 use crate::layout::Geometry;
 use crate::layout::run::RunAt;
-use crate::locking::{Deadline, Mode};
+use crate::locking::Mode;
 
 /// A stripe that a change holds.
 #[derive(Debug, Clone, Copy)]
@@ -113,14 +113,15 @@ pub(crate) struct Tx {
     pub(super) deferred: SmallVec<[Deferred; 4]>,
     /// Runs taken from the run heap so far.
     pub(super) transit: u32,
-    pub(super) deadline: Deadline,
     /// Whether the change has shortened an area: then what lies behind the end of one may have been in use when it began.
     pub(super) vacated: bool,
+    /// Whether a part of the change could not be undone completely, so that all of it has to be.
+    pub(super) torn: bool,
     pub(super) audit: Audit,
 }
 
 /// A point in a change that it can go back to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Position {
     pub(super) entries: u64,
     pub(super) deferred: usize,
@@ -130,26 +131,26 @@ pub(crate) struct Position {
 impl Tx {
     /// A change that has taken a slot.
     #[inline]
-    pub(super) fn new(slot: u32, geometry: &Geometry, deadline: Deadline) -> Self {
+    pub(super) fn new(slot: u32, geometry: &Geometry) -> Self {
         Tx {
             slot,
             journal: Journal::new(geometry.slot(slot).log_len(), geometry.log(slot)),
             held: HeldStripes::default(),
             deferred: SmallVec::new(),
             transit: 0,
-            deadline,
             vacated: false,
+            torn: false,
             audit: Audit::default(),
         }
     }
 
     /// Makes a change that has ended one that begins, in the same memory.
-    pub(super) fn renew(&mut self, slot: u32, geometry: &Geometry, deadline: Deadline) {
+    pub(super) fn renew(&mut self, slot: u32, geometry: &Geometry) {
         self.held.clear();
         self.deferred.clear();
         self.journal = Journal::new(geometry.slot(slot).log_len(), geometry.log(slot));
-        (self.slot, self.transit, self.deadline) = (slot, 0, deadline);
-        self.vacated = false;
+        (self.slot, self.transit) = (slot, 0);
+        (self.vacated, self.torn) = (false, false);
         self.audit.clear();
     }
 

@@ -1,6 +1,7 @@
 //! What others wait for when a process is stopped, and how long.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -276,4 +277,217 @@ fn the_limit_is_that_of_all_waits_together() {
         }
     }
     assert!(ended.is_some_and(|number| number <= 4), "{ended:?}");
+}
+
+/// Two groups, each on an object of its own, that read each other's object through a handle that cannot lock.
+#[test]
+fn a_circle_through_read_only_handles_ends() {
+    let scratches = [Scratch::new(), Scratch::new()];
+    for scratch in &scratches {
+        scratch.open(Locking::Futex).unwrap().add(&1, "v").unwrap();
+    }
+    let names = [0, 1].map(|number: usize| scratches[number].name());
+    within(MINUTE, move || {
+        let run = |own: &ShmName, other: &ShmName| {
+            let own = Texts::manage(Shm::open(own).unwrap(), Locking::Futex).unwrap();
+            let other = Shm::options().read_only(true).open(other).unwrap();
+            let other = Texts::manage(other, Locking::Futex).unwrap();
+            let mut first = true;
+            let outcome = group!(retry own => {
+                own.replace(&1, "w")?;
+                if std::mem::take(&mut first) {
+                    // Both have changed theirs before one reads.
+                    steps::pause_after(0);
+                    steps::step();
+                }
+                other.find(&1)?
+            });
+            i32::from(outcome.is_err())
+        };
+        let mut children = [0, 1].map(|number: usize| Child::start(|| run(&names[number], &names[1 - number])));
+        for child in &mut children {
+            assert_eq!(child.wait(), None);
+        }
+        children.iter().for_each(Child::go_on);
+        for child in &mut children {
+            assert_eq!(child.wait(), Some(0), "of two that are given up by chance, one goes on, then the other");
+        }
+    });
+}
+
+/// Without a limit a reading that cannot lock ends as well, and with one by that.
+#[test]
+fn a_reading_through_a_read_only_handle_does_not_wait_for_ever() {
+    let scratch = Scratch::new();
+    let table = scratch.open(Locking::Futex).unwrap();
+    table.add(&1, "v").unwrap();
+    let name = scratch.name();
+    within(MINUTE, move || {
+        let mut child = Child::start(|| {
+            let table = Texts::manage(Shm::open(&name).unwrap(), Locking::Futex).unwrap();
+            let outcome = group!(table => {
+                table.replace(&1, "w")?;
+                steps::pause_after(0);
+                steps::step();
+            });
+            i32::from(outcome.is_err())
+        });
+        assert_eq!(child.wait(), None);
+        let read_only = || Shm::options().read_only(true).open(&name).unwrap();
+        let limited: Texts = Texts::options().lock_timeout(Duration::from_millis(5)).manage(read_only()).unwrap();
+        for outcome in [limited.find(&1).map(drop), limited.len().map(drop)] {
+            assert!(matches!(outcome, Err(Error::LockTimeout { reason: None, .. })), "{outcome:?}");
+        }
+        let unlimited = Texts::manage(read_only(), Locking::Futex).unwrap();
+        let outcome = unlimited.find(&1);
+        assert!(
+            matches!(outcome, Err(Error::LockTimeout { reason: Some(_), may_be_deadlock: false, .. })),
+            "{outcome:?}"
+        );
+        child.go_on();
+        assert_eq!(child.wait(), Some(0));
+        assert_eq!(unlimited.find(&1).unwrap().as_deref(), Some("w"));
+    });
+}
+
+/// A thread does not wait for its own group.
+#[test]
+fn a_group_is_not_waited_for_by_its_own_thread() {
+    let scratch = Scratch::new();
+    let table = scratch.open(Locking::Futex).unwrap();
+    table.add(&1, "v").unwrap();
+    let name = scratch.name();
+    within(MINUTE, move || {
+        let reader = Texts::manage(Shm::options().read_only(true).open(&name).unwrap(), Locking::Futex).unwrap();
+        group!(table => {
+            table.replace(&1, "w")?;
+            for outcome in [reader.find(&1).map(drop), reader.len().map(drop)] {
+                let Err(Error::LockTimeout { reason: Some(reason), may_be_deadlock: false, .. }) = &outcome else {
+                    panic!("{outcome:?}");
+                };
+                assert!(reason.contains("own group"), "{reason}");
+            }
+        })
+        .unwrap();
+        assert_eq!(reader.find(&1).unwrap().as_deref(), Some("w"));
+    });
+}
+
+/// Groups on two objects in opposite orders: a deadlock that is not detected.
+#[test]
+fn groups_on_two_objects_in_opposite_orders_go_on() {
+    for locking in [Locking::Record, Locking::Futex] {
+        let scratches = [Scratch::new(), Scratch::new()];
+        for scratch in &scratches {
+            scratch.open(locking).unwrap().add(&1, "").unwrap();
+        }
+        let names = [0, 1].map(|number: usize| scratches[number].name());
+        let path = names.clone();
+        within(MINUTE, move || {
+            let run = |first: &ShmName, second: &ShmName, inner_retries: bool| {
+                let open = |name| Texts::manage(Shm::open(name).unwrap(), locking).unwrap();
+                let (first, second) = (open(first), open(second));
+                let mut attempts = 0;
+                let outcome = group!(retry first => {
+                    attempts += 1;
+                    first.update(&1, |old| Some(old.unwrap_or_default() + "x"))?;
+                    if attempts == 1 {
+                        steps::pause_after(0);
+                        steps::step();
+                    }
+                    let change = || second.update(&1, |old| Some(old.unwrap_or_default() + "y")).map(drop);
+                    if inner_retries {
+                        second.group_retry(change)?;
+                    } else {
+                        change()?;
+                    }
+                });
+                i32::from(outcome.is_err())
+            };
+            for inner_retries in [false, true] {
+                let mut children =
+                    [0, 1].map(|number: usize| Child::start(|| run(&names[number], &names[1 - number], inner_retries)));
+                for child in &mut children {
+                    assert_eq!(child.wait(), None);
+                }
+                children.iter().for_each(Child::go_on);
+                for child in &mut children {
+                    assert_eq!(child.wait(), Some(0));
+                }
+            }
+        });
+        for name in &path {
+            let mut text =
+                Texts::manage(Shm::open(name).unwrap(), locking).unwrap().find(&1).unwrap().unwrap().into_bytes();
+            text.sort_unstable();
+            assert_eq!(text, b"xxyy", "each change once");
+        }
+    }
+}
+
+/// A wait for a thread of the own process that is at work is no deadlock, however long it takes.
+#[test]
+fn threads_under_record_wait_for_each_other() {
+    let scratch = Scratch::new();
+    let table = scratch.open(Locking::Record).unwrap();
+    table.add(&1, "").unwrap();
+    within(MINUTE, move || {
+        let (begun, has_begun) = channel();
+        let table = &table;
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                group!(table => {
+                    table.replace(&1, "first")?;
+                    begun.send(()).unwrap();
+                    // Longer than the time after which an undetected deadlock is supposed.
+                    thread::sleep(Duration::from_millis(2200));
+                })
+                .unwrap();
+            });
+            has_begun.recv().unwrap();
+            group!(table => table.replace(&1, "second")?).unwrap();
+            assert_eq!(table.find(&1).unwrap().as_deref(), Some("second"));
+        });
+    });
+}
+
+/// A binding moves from a stripe that has been counted to one that has not.
+#[test]
+fn a_count_is_one_that_the_table_had() {
+    use crate::layout::StripeAt;
+    use crate::os::pause;
+    use crate::region::Region;
+    use crate::store::{Limits, sum};
+
+    fn count(region: &Region, stripe: StripeAt) -> u64 {
+        pause::at("counting a stripe");
+        crate::index::bindings_in(region, stripe)
+    }
+    let scratch = Scratch::new();
+    let table: HashTable<u64, u64> = HashTable::options().stripes(2).manage(scratch.shm()).unwrap();
+    let reader = Shm::options().read_only(true).open(&scratch.name()).unwrap();
+    let reader: HashTable<u64, u64> = HashTable::manage(reader, Locking::Futex).unwrap();
+    for key in 0..100 {
+        table.add(&key, &key).unwrap();
+    }
+    let store = table.handle().store.clone();
+    let first_in =
+        move |stripe, from| (from..).find(|key: &u64| store.stripe_of(store.hash(&[*key])) == stripe).unwrap();
+    let (old, new) = (first_in(0, 0), first_in(1, 1000));
+    let table = Arc::new(table);
+    for counted in [table.handle().store.clone(), reader.handle().store.clone()] {
+        let moving = table.clone();
+        pause::once_at("counting a stripe", move || {
+            pause::once_at("counting a stripe", move || {
+                group!(moving => {
+                    moving.remove(&old)?;
+                    moving.add(&new, &0)?;
+                })
+                .unwrap();
+            });
+        });
+        assert_eq!(sum::sum(&counted, Limits::default(), count).unwrap(), 100);
+        assert!(table.remove(&new).unwrap(), "it has moved");
+        table.add(&old, &0).unwrap();
+    }
 }
