@@ -2,12 +2,15 @@
 
 mod batch;
 mod bulk;
+mod iter;
 mod visit;
 
 use std::borrow::Borrow;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
+
+pub use iter::{Items, Keys, Values};
 
 use crate::check::{self, Contents, Report};
 use crate::data::{DataManager, Encode, ObjectSchema, Schema, ShmKey};
@@ -26,7 +29,7 @@ use crate::store::create::{Shape, Spec};
 use crate::store::read::{self, Glance, View};
 use crate::{Error, Result, Shm};
 
-/// Values decoded between two looks at whether a writer has spoiled the reading.
+/// Bindings decoded between two checks of whether a writer has spoiled the read.
 const LOOK_EACH: usize = 64;
 
 /// A hash table from `K` to `V` in shared memory, open to all processes that know its name.

@@ -1,8 +1,8 @@
 //! Visiting all bindings.
 
 use super::HashTable;
+use super::iter::{self, Both, Items, KeyOnly, Keys, Values, Which};
 use crate::data::{DataManager, ShmKey};
-use crate::iterate::{self, Both, Items, KeyOnly, Keys, Values, Which};
 use crate::{Error, Result};
 
 impl<K: ShmKey, V: DataManager> HashTable<K, V> {
@@ -25,7 +25,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     /// # Errors
     /// Those of [`find`](Self::find), and what `visit` gives.
     pub fn try_for_each<E: From<Error>>(&self, mut visit: impl FnMut(K, V) -> Result<(), E>) -> Result<(), E> {
-        iterate::for_each::<Both<K, V>, E>(&self.handle, Which::All, |(key, value)| visit(key, value))
+        iter::for_each::<Both<K, V>, E>(&self.handle, Which::All, |(key, value)| visit(key, value))
     }
 
     /// Calls `visit` with each key once.
@@ -34,7 +34,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     /// Those of [`find`](Self::find).
     #[doc(alias = "iter_keys")]
     pub fn for_each_key(&self, mut visit: impl FnMut(K)) -> Result<()> {
-        iterate::for_each::<KeyOnly<K>, Error>(&self.handle, Which::Newest, |key| {
+        iter::for_each::<KeyOnly<K>, Error>(&self.handle, Which::Newest, |key| {
             visit(key);
             Ok(())
         })

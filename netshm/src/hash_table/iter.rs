@@ -3,8 +3,10 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::ControlFlow::{Break, Continue};
+use std::sync::atomic::Ordering::Relaxed;
 use std::vec;
 
+use super::LOOK_EACH;
 use crate::data::{DataManager, ShmKey};
 use crate::handle::{Handle, Raw, glance_at, take_out};
 use crate::index::ring::Ring;
@@ -14,12 +16,9 @@ use crate::region::{Doubt, Fault, Region};
 use crate::store::group::{self, Iteration};
 use crate::store::read::{self, View};
 use crate::{Error, Result};
-use std::sync::atomic::Ordering::Relaxed;
 
 /// Bindings decoded in one go while everything is locked.
 const BATCH: usize = 128;
-/// Records decoded between two looks at whether a writer has spoiled the reading.
-const LOOK_EACH: usize = 64;
 
 /// What pointers that lead astray look like.
 const MORE: &str = "a stripe has more bindings than it counts";
