@@ -9,7 +9,7 @@ use crate::data::{DataManager, Decoder, Encode, ObjectSchema, Schema};
 use crate::directory::{self, Elements, Spot};
 use crate::group::GroupError;
 use crate::handle::{Handle, glance_at, take_out};
-use crate::index::bindings::Payload;
+use crate::index::record::Payload;
 use crate::layout::bucket::Form;
 use crate::layout::header::Kind;
 use crate::locking::Locking;

@@ -6,7 +6,7 @@ use super::blocks::Blocks;
 use super::runs::RunMap;
 use super::{Decodes, Report};
 use crate::directory::{Elements, FANOUT, FANOUT_BITS, HIGHEST};
-use crate::index::Record;
+use crate::index::record::Record;
 use crate::layout::header::ARRAY_LEN;
 use crate::layout::run::Use;
 use crate::region::Region;

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::Copy;
 use super::words::ends;
-use crate::index::{self, Record};
+use crate::index::{self, record::Record};
 use crate::layout::LogAt;
 use crate::store::Store;
 use crate::{Flow, HashTable, Locking, Result, Shm, Table};

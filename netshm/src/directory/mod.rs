@@ -13,8 +13,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::heap::Memory;
-use crate::index::Record;
-use crate::index::bindings::{Payload, write_record};
+use crate::index::record::{IN_PLACE, Payload, Record, write_record};
 use crate::layout::{DENSE, Geometry, Place, StripeAt};
 use crate::region::{Doubt, Fault, Region, StripeFields};
 use crate::store::Change;
@@ -27,8 +26,6 @@ pub(crate) const FANOUT_BITS: u32 = 6;
 pub(crate) const FANOUT: u64 = 1 << FANOUT_BITS;
 /// More levels than the longest array needs, but not so many that the numbers of chunks would exceed a word.
 pub(crate) const HIGHEST: u64 = 10;
-/// Elements in records are changed in place up to so many words, if their size stays.
-const IN_PLACE: usize = 16;
 
 /// How the elements of an array are laid out.
 #[derive(Debug, Clone, Copy)]

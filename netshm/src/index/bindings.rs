@@ -1,38 +1,15 @@
 //! Changes to the bindings of a key.
 
-use super::buckets::{Chain, Content, Image, bucket_of, clear_cells, set_link};
-use super::{Found, Record, Sought, find, seek};
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::buckets::{Chain, Content, Image, bucket_of, clear_cells, overflow_bucket, set_link};
+use super::record::{IN_PLACE, Payload, Record, write_record};
+use super::{Found, Sought, find, seek};
 use crate::heap::Memory;
 use crate::layout::bucket::{BucketAt, Cell, Cells, Form, Tag, Tags};
-use crate::layout::record::Lengths;
-use crate::layout::{MAX_VALUE, Place, StripeAt};
-use crate::os::copy;
+use crate::layout::{Place, StripeAt};
 use crate::store::Change;
 use crate::{Error, Result};
-
-use std::sync::atomic::Ordering::{Relaxed, Release};
-use std::sync::atomic::{AtomicU64, fence};
-
-/// Values up to so many words are changed in place, through the log, if their size stays.
-const IN_PLACE: usize = 16;
-
-/// A value to be stored.
-#[derive(Clone, Copy)]
-pub(crate) enum Payload<'a> {
-    /// Encoded already.
-    Words(&'a [u64]),
-    /// To be encoded straight into so many shared words.
-    Fill(u64, &'a dyn Fn(&[AtomicU64]) -> Result<()>),
-}
-
-impl Payload<'_> {
-    fn words(&self) -> u64 {
-        match self {
-            Payload::Words(words) => words.len() as u64,
-            Payload::Fill(words, _) => *words,
-        }
-    }
-}
 
 /// A key with its hash and stripe, for one operation.
 #[derive(Clone, Copy)]
@@ -207,40 +184,6 @@ fn overwrite(change: &mut Change<'_>, key: Key<'_>, value: Payload<'_>, found: &
     Ok(())
 }
 
-/// Writes a record into fresh memory: its address.
-pub(crate) fn write_record(
-    change: &mut Change<'_>,
-    stripe: u32,
-    key: &[u64],
-    value: Payload<'_>,
-    older: u64,
-) -> Result<u64> {
-    let lengths = Lengths { key: key.len() as u64, value: value.words() };
-    for (what, words) in [("a key", lengths.key), ("a value", lengths.value)] {
-        if words * 8 > MAX_VALUE {
-            return Err(Error::TooLarge { what, size: words * 8, limit: MAX_VALUE });
-        }
-    }
-    let (at, head) = change.records(stripe).take(change, lengths, older)?;
-    let region = change.target().region();
-    let words = region.words(at, lengths.words())?;
-    change.audit_unlogged(Place(at), lengths.words());
-    // Nothing is filled before the entries that preserve what tied the block to its list.
-    fence(Release);
-    words[0].store(head.0, Relaxed);
-    if lengths.is_long() {
-        words[1].store(lengths.long_word(), Relaxed);
-    }
-    let (key_words, value_words) = words[lengths.head_words() as usize..].split_at(key.len());
-    copy::store_words(key_words, key);
-    match value {
-        Payload::Words(value) => copy::store_words(value_words, value),
-        Payload::Fill(_, fill) => fill(value_words)?,
-    }
-    crate::os::steps::step();
-    Ok(at)
-}
-
 /// Enters a new key into its bucket's chain.
 #[inline(never)]
 fn enter(change: &mut Change<'_>, key: Key<'_>, content: Content, buckets: u64) -> Result<()> {
@@ -267,11 +210,6 @@ fn enter_behind(change: &mut Change<'_>, stripe: u32, content: Content, full: &C
     }
     let overflow = overflow_bucket(change, stripe, &image)?;
     set_link(change, full.at(), overflow)
-}
-
-/// Makes an overflow bucket: the address of its record.
-pub(super) fn overflow_bucket(change: &mut Change<'_>, stripe: u32, image: &Image) -> Result<u64> {
-    write_record(change, stripe, &[], Payload::Words(image.words()), 0)
 }
 
 fn pop(change: &mut Change<'_>, key: Key<'_>, found: &Found<'_>) -> Result<()> {

@@ -12,7 +12,7 @@ use crate::os::copy;
 use crate::region::{Fault, Region, StripeFields};
 use crate::store::{Change, Store};
 
-use super::PAIR;
+use super::record::{PAIR, Payload, write_record};
 use super::ring::Ring;
 
 /// Buckets in each of the first four segments; then four segments of each size follow.
@@ -263,6 +263,11 @@ pub(super) fn clear_cells(change: &mut Change<'_>, bucket: BucketAt, mut cells: 
         Form::Records => cells.try_for_each(|cell| change.store(bucket.cell(cell), 0)),
         Form::Pairs => change.alter(Place(bucket.tags), |tags| cells.fold(Tags(tags), Tags::without).0),
     }
+}
+
+/// Writes an overflow bucket and returns the address of its record.
+pub(super) fn overflow_bucket(change: &mut Change<'_>, stripe: u32, image: &Image) -> Result<u64> {
+    write_record(change, stripe, &[], Payload::Words(image.words()), 0)
 }
 
 /// The address of a pair, as of a binding.

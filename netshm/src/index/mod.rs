@@ -8,125 +8,28 @@
 
 pub(crate) mod bindings;
 mod buckets;
+pub(crate) mod record;
 mod resize;
 pub(crate) mod ring;
 pub(crate) mod walk;
 
 pub(crate) use buckets::{Chain, Content, Image, MOST_BUCKETS, bucket_of, segment_of};
 
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+
 use buckets::pair_at;
+use record::Record;
 use ring::Ring;
 
 use crate::Result;
 use crate::layout::StripeAt;
 use crate::layout::bucket::{BucketAt, Cell, Form, PAIR_WORDS, Tag};
-use crate::layout::record::{Head, Lengths};
 use crate::os::copy;
 use crate::region::{Doubt, Fault, Region, StripeFields};
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::Relaxed;
 
 /// Words that a binding takes at least: a pair takes no more.
 const LEAST_BINDING: u64 = 2;
-
-/// Marks the address of a binding that is no record but a pair in its bucket.
-const PAIR: u64 = 1;
-
-/// A binding as it lies in shared memory: a record, or a pair in its bucket. Arrays use records too.
-#[derive(Clone, Copy)]
-pub(crate) struct Record<'a> {
-    /// Its address; marked if it is a pair.
-    pub(crate) at: u64,
-    pub(crate) head: Head,
-    pub(crate) lengths: Lengths,
-    words: &'a [AtomicU64],
-    /// Where the value starts among them.
-    value: usize,
-}
-
-impl<'a> Record<'a> {
-    /// The record at an address.
-    #[inline(always)]
-    pub(crate) fn at(region: &'a Region, at: u64) -> Result<Record<'a>> {
-        Self::at_or(region, at)
-    }
-
-    #[inline(always)]
-    pub(crate) fn at_or<E: Fault>(region: &'a Region, at: u64) -> Result<Record<'a>, E> {
-        let (first, known) = region.words_from(at)?;
-        let head = Head(first.load(Relaxed));
-        if head.is_free() || head.is_end() {
-            return Err(E::corrupt(region, at, "a pointer leads to a block that is no record"));
-        }
-        let lengths = if head.is_long() { Self::long_lengths(region, at)? } else { head.lengths() };
-        let words = match known.get(..lengths.words() as usize) {
-            Some(words) => words,
-            None => region.words_or(at, lengths.words())?,
-        };
-        Ok(Record { at, head, lengths, words, value: (lengths.head_words() + lengths.key) as usize })
-    }
-
-    #[cold]
-    fn long_lengths<E: Fault>(region: &Region, at: u64) -> Result<Lengths, E> {
-        let lengths = Lengths::from_long_word(region.word_or(at + 8)?.load(Relaxed));
-        // A long head with short lengths would make the parts disagree.
-        if lengths.is_long() {
-            Ok(lengths)
-        } else {
-            Err(E::corrupt(region, at, "a record's head and lengths disagree"))
-        }
-    }
-
-    /// A pair: its key and its value.
-    #[inline(always)]
-    fn pair(at: u64, words: &'a [AtomicU64; PAIR_WORDS]) -> Record<'a> {
-        const LENGTHS: Lengths = Lengths { key: 1, value: 1 };
-        Record { at, head: Head::record(LENGTHS, 0, 0), lengths: LENGTHS, words, value: 1 }
-    }
-
-    /// The binding at an address, which may be marked as that of a pair.
-    #[inline]
-    pub(crate) fn binding(region: &'a Region, at: u64) -> Result<Record<'a>> {
-        if at & PAIR == 0 { Self::at(region, at) } else { Ok(Self::pair(at, region.array_or(at & !PAIR)?)) }
-    }
-
-    /// Whether it is a pair in its bucket.
-    #[inline]
-    pub(crate) fn is_pair(&self) -> bool {
-        self.at & PAIR != 0
-    }
-
-    /// Words of the key.
-    #[inline]
-    pub(crate) fn key(&self) -> &'a [AtomicU64] {
-        &self.words[self.value - self.lengths.key as usize..self.value]
-    }
-
-    /// Words of the value.
-    #[inline]
-    pub(crate) fn value(&self) -> &'a [AtomicU64] {
-        &self.words[self.value..]
-    }
-
-    /// Address of the first word of the value.
-    #[inline]
-    pub(crate) fn value_at(&self) -> u64 {
-        (self.at & !PAIR) + self.value as u64 * 8
-    }
-
-    /// Address of the next older binding, or 0.
-    #[inline]
-    pub(crate) fn older(&self) -> u64 {
-        self.head.pointer()
-    }
-
-    /// Whether it is a binding of the key.
-    #[inline(always)]
-    pub(crate) fn has_key(&self, key: &[u64]) -> bool {
-        self.lengths.key == key.len() as u64
-            && self.key().iter().zip(key).all(|(stored, word)| stored.load(Relaxed) == *word)
-    }
-}
 
 /// Where a key was found.
 #[derive(Clone, Copy)]

@@ -1,7 +1,6 @@
 //! Growing and shrinking the index by one bucket at a time.
 
-use super::bindings::overflow_bucket;
-use super::buckets::{CELLS, Chain, Content, Image, MOST_BUCKETS, bucket_at, clear_cells, segment_of};
+use super::buckets::{CELLS, Chain, Content, Image, MOST_BUCKETS, bucket_at, clear_cells, overflow_bucket, segment_of};
 use crate::heap::Memory;
 use crate::layout::StripeAt;
 use crate::layout::bucket::{BucketAt, Cells, Form};

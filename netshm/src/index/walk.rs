@@ -4,7 +4,8 @@ use std::ops::ControlFlow;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::buckets::{Chain, bucket_at};
-use super::{Record, stored_pair};
+use super::record::Record;
+use super::stored_pair;
 use crate::Result;
 use crate::layout::StripeAt;
 use crate::layout::bucket::{Cell, Cells, Form, Tags};

@@ -5,9 +5,11 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use crate::handle::Handle;
 use crate::heap::Memory;
+use crate::index;
 use crate::index::bindings::{self, Key};
+use crate::index::record::Record;
 use crate::index::ring::Ring;
-use crate::index::{self, Record};
+
 use crate::layout::Place;
 use crate::store::group::Iteration;
 use crate::store::{group, read};

@@ -1,0 +1,166 @@
+//! Records: what the bindings of tables, overflow buckets, and the nodes and chunks of arrays are stored as.
+
+use std::sync::atomic::Ordering::{Relaxed, Release};
+use std::sync::atomic::{AtomicU64, fence};
+
+use crate::layout::bucket::PAIR_WORDS;
+use crate::layout::record::{Head, Lengths};
+use crate::layout::{MAX_VALUE, Place};
+use crate::os::copy;
+use crate::region::{Fault, Region};
+use crate::store::Change;
+use crate::{Error, Result};
+
+/// Values of up to this number of words are changed in place, through the log, if their size stays.
+pub(crate) const IN_PLACE: usize = 16;
+
+/// A value to be stored.
+#[derive(Clone, Copy)]
+pub(crate) enum Payload<'a> {
+    /// Encoded already.
+    Words(&'a [u64]),
+    /// To be encoded straight into this number of shared words.
+    Fill(u64, &'a dyn Fn(&[AtomicU64]) -> Result<()>),
+}
+
+impl Payload<'_> {
+    fn words(&self) -> u64 {
+        match self {
+            Payload::Words(words) => words.len() as u64,
+            Payload::Fill(words, _) => *words,
+        }
+    }
+}
+
+/// Bit of an address: the binding is not a record but a pair in its bucket.
+pub(super) const PAIR: u64 = 1;
+
+/// A binding as it lies in shared memory: a record, or a pair in its bucket. Arrays use records too.
+#[derive(Clone, Copy)]
+pub(crate) struct Record<'a> {
+    /// Its address; marked if it is a pair.
+    pub(crate) at: u64,
+    pub(crate) head: Head,
+    pub(crate) lengths: Lengths,
+    words: &'a [AtomicU64],
+    /// Where the value starts among them.
+    value: usize,
+}
+
+impl<'a> Record<'a> {
+    /// The record at an address.
+    #[inline(always)]
+    pub(crate) fn at(region: &'a Region, at: u64) -> Result<Record<'a>> {
+        Self::at_or(region, at)
+    }
+
+    #[inline(always)]
+    pub(crate) fn at_or<E: Fault>(region: &'a Region, at: u64) -> Result<Record<'a>, E> {
+        let (first, known) = region.words_from(at)?;
+        let head = Head(first.load(Relaxed));
+        if head.is_free() || head.is_end() {
+            return Err(E::corrupt(region, at, "a pointer leads to a block that is no record"));
+        }
+        let lengths = if head.is_long() { Self::long_lengths(region, at)? } else { head.lengths() };
+        let words = match known.get(..lengths.words() as usize) {
+            Some(words) => words,
+            None => region.words_or(at, lengths.words())?,
+        };
+        Ok(Record { at, head, lengths, words, value: (lengths.head_words() + lengths.key) as usize })
+    }
+
+    #[cold]
+    fn long_lengths<E: Fault>(region: &Region, at: u64) -> Result<Lengths, E> {
+        let lengths = Lengths::from_long_word(region.word_or(at + 8)?.load(Relaxed));
+        // A long head with short lengths would make the parts disagree.
+        if lengths.is_long() {
+            Ok(lengths)
+        } else {
+            Err(E::corrupt(region, at, "a record's head and lengths disagree"))
+        }
+    }
+
+    /// A pair: its key and its value.
+    #[inline(always)]
+    pub(super) fn pair(at: u64, words: &'a [AtomicU64; PAIR_WORDS]) -> Record<'a> {
+        const LENGTHS: Lengths = Lengths { key: 1, value: 1 };
+        Record { at, head: Head::record(LENGTHS, 0, 0), lengths: LENGTHS, words, value: 1 }
+    }
+
+    /// The binding at an address, which may be marked as that of a pair.
+    #[inline]
+    pub(crate) fn binding(region: &'a Region, at: u64) -> Result<Record<'a>> {
+        if at & PAIR == 0 { Self::at(region, at) } else { Ok(Self::pair(at, region.array_or(at & !PAIR)?)) }
+    }
+
+    /// Whether it is a pair in its bucket.
+    #[inline]
+    pub(crate) fn is_pair(&self) -> bool {
+        self.at & PAIR != 0
+    }
+
+    /// Words of the key.
+    #[inline]
+    pub(crate) fn key(&self) -> &'a [AtomicU64] {
+        &self.words[self.value - self.lengths.key as usize..self.value]
+    }
+
+    /// Words of the value.
+    #[inline]
+    pub(crate) fn value(&self) -> &'a [AtomicU64] {
+        &self.words[self.value..]
+    }
+
+    /// Address of the first word of the value.
+    #[inline]
+    pub(crate) fn value_at(&self) -> u64 {
+        (self.at & !PAIR) + self.value as u64 * 8
+    }
+
+    /// Address of the next older binding, or 0.
+    #[inline]
+    pub(crate) fn older(&self) -> u64 {
+        self.head.pointer()
+    }
+
+    /// Whether it is a binding of the key.
+    #[inline(always)]
+    pub(crate) fn has_key(&self, key: &[u64]) -> bool {
+        self.lengths.key == key.len() as u64
+            && self.key().iter().zip(key).all(|(stored, word)| stored.load(Relaxed) == *word)
+    }
+}
+
+/// Writes a record into fresh memory and returns its address.
+pub(crate) fn write_record(
+    change: &mut Change<'_>,
+    stripe: u32,
+    key: &[u64],
+    value: Payload<'_>,
+    older: u64,
+) -> Result<u64> {
+    let lengths = Lengths { key: key.len() as u64, value: value.words() };
+    for (what, words) in [("a key", lengths.key), ("a value", lengths.value)] {
+        if words * 8 > MAX_VALUE {
+            return Err(Error::TooLarge { what, size: words * 8, limit: MAX_VALUE });
+        }
+    }
+    let (at, head) = change.records(stripe).take(change, lengths, older)?;
+    let region = change.target().region();
+    let words = region.words(at, lengths.words())?;
+    change.audit_unlogged(Place(at), lengths.words());
+    // Nothing is filled before the entries that preserve what tied the block to its list.
+    fence(Release);
+    words[0].store(head.0, Relaxed);
+    if lengths.is_long() {
+        words[1].store(lengths.long_word(), Relaxed);
+    }
+    let (key_words, value_words) = words[lengths.head_words() as usize..].split_at(key.len());
+    copy::store_words(key_words, key);
+    match value {
+        Payload::Words(value) => copy::store_words(value_words, value),
+        Payload::Fill(_, fill) => fill(value_words)?,
+    }
+    crate::os::steps::step();
+    Ok(at)
+}
