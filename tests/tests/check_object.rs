@@ -135,7 +135,7 @@ fn a_check_inside_a_group_is_refused() {
     let object = Scratch::posix("check-group");
     let tab = Table::manage(object.open(), Locking::Futex).unwrap();
     let outcome = tab.group(|| tab.check());
-    assert!(matches!(outcome, Err(Error::InvalidOption { option: "check", .. })), "{outcome:?}");
+    assert!(matches!(outcome, Err(Error::InGroup { wanted: "check", .. })), "{outcome:?}");
 }
 
 #[test]

@@ -23,6 +23,7 @@ use crate::data::{DataError, DataManager, Decoder};
 use crate::directory::Elements;
 use crate::group::retry;
 use crate::handle::Handle;
+use crate::layout::record::Lengths;
 use crate::layout::run::Use;
 use crate::os::copy;
 use crate::store::{Change, Store, group};
@@ -52,11 +53,17 @@ impl<'a> Contents<'a> {
 
 /// Whether words are those of a `T`.
 pub(crate) fn decodes<T: DataManager>(words: &[AtomicU64]) -> Result<(), DataError> {
-    let mut copied = vec![0; words.len()];
-    copy::load_words(words, &mut copied);
+    let copied = copied(words);
     let mut decoder = Decoder::from_words(&copied);
     T::decode(&mut decoder)?;
     decoder.finish()
+}
+
+/// Returns a private copy of words of the object.
+pub(crate) fn copied(words: &[AtomicU64]) -> Vec<u64> {
+    let mut copied = vec![0; words.len()];
+    copy::load_words(words, &mut copied);
+    copied
 }
 
 /// Checks the object of a handle, under all locks. Through a read-only descriptor nothing can be locked, so what writers
@@ -94,6 +101,34 @@ pub(crate) fn damage(store: &Store, contents: Contents<'_>) -> Result<Option<u64
     Ok(inspect(store, None, contents)?.findings.first().map(|finding| finding.offset))
 }
 
+/// The check of one stripe under way: what nothing has referred to yet, and what has been found.
+struct Auditor<'a, 'c> {
+    stripe: u32,
+    blocks: Blocks<'a>,
+    runs: &'c mut RunMap<'a>,
+    report: &'c mut Report,
+}
+
+impl Auditor<'_, '_> {
+    /// Notes a reference to a record. Returns its bytes, or `None` if it is not a used one of the stripe or is referred to
+    /// elsewhere as well.
+    fn refer(&mut self, record: u64, lengths: Lengths) -> Option<u64> {
+        if lengths.is_large() { self.runs.refer(record, Use::Large, self.stripe) } else { self.blocks.refer(record) }
+    }
+
+    fn finding(&mut self, offset: u64, what: impl Into<String>) {
+        self.report.finding(offset, what);
+    }
+
+    /// Compares a count of the stripe with what has been found.
+    fn compare(&mut self, counted: &AtomicU64, at: u64, found: u64, what: &str) {
+        let counted = counted.load(Relaxed);
+        if counted != found {
+            self.finding(at, format!("stripe {} counts {counted} {what}, has {found}", self.stripe));
+        }
+    }
+}
+
 /// Looks at everything; with a change that holds all locks, if there is one.
 pub(crate) fn inspect(store: &Store, change: Option<&mut Change<'_>>, contents: Contents<'_>) -> Result<Report> {
     let mut report = Report::default();
@@ -104,16 +139,15 @@ pub(crate) fn inspect(store: &Store, change: Option<&mut Change<'_>>, contents: 
         None => RunMap::read(region, &mut report)?,
     };
     for stripe in 0..store.geometry().stripes {
-        let mut blocks = Blocks::read(region, stripe, &mut runs, &mut report);
+        let blocks = Blocks::read(region, stripe, &mut runs, &mut report);
+        let mut auditor = Auditor { stripe, blocks, runs: &mut runs, report: &mut report };
         match contents {
-            Contents::Index { key, value } => {
-                index::Check { store, stripe, key, value }.run(&mut blocks, &mut runs, &mut report);
-            }
+            Contents::Index { key, value } => index::Check { store, key, value }.run(&mut auditor),
             Contents::Directory { elements, element } => {
-                directory::Check { region, stripe, elements, element }.run(&mut blocks, &mut runs, &mut report);
+                directory::Check { region, elements, element }.run(&mut auditor);
             }
         }
-        blocks.report_lost(&mut report);
+        auditor.blocks.report_lost(auditor.report);
         let sequence = store.geometry().stripe(stripe).sequence();
         if region.field(sequence).load(Relaxed) & 1 == 1 && !region.object().read_only() {
             report.finding(sequence.0, format!("stripe {stripe} looks as if a writer were at work"));

@@ -2,10 +2,9 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::check::UsedBlocks;
+use crate::check::{UsedBlocks, copied};
 use crate::data::{ObjectSchema, Schema};
 use crate::directory::{self, Elements, FANOUT, FANOUT_BITS, HIGHEST};
 use crate::dynamic::Plan;
@@ -14,7 +13,6 @@ use crate::index::record::{Payload, Record};
 use crate::index::{Chain, Content, Image, MOST_BUCKETS, bucket_of};
 use crate::layout::bucket::{BucketAt, Form};
 use crate::layout::header::ARRAY_LEN;
-use crate::os::copy;
 use crate::region::Region;
 use crate::store::{Limits, Store, group};
 use crate::{Error, Result};
@@ -303,10 +301,4 @@ fn pairs(region: &Region, bucket: BucketAt) -> Vec<(u64, Content)> {
         .map(|(cell, content)| (content.newest(bucket, cell), content))
         .filter(|(newest, _)| Record::binding(region, *newest).is_ok_and(|newest| newest.is_pair()))
         .collect()
-}
-
-fn copied(words: &[AtomicU64]) -> Vec<u64> {
-    let mut copied = vec![0; words.len()];
-    copy::load_words(words, &mut copied);
-    copied
 }
