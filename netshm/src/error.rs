@@ -92,9 +92,9 @@ pub enum Error {
         waited: Duration,
         /// What was waited for.
         awaited: String,
-        /// The process id of the holder, as it noted it down itself, if that is known.
+        /// The process id of the holder, as it noted it down itself or as the kernel tells, if that is known.
         holder: Option<u32>,
-        /// Why no more was waited, if that is not the limit set by `lock_timeout`.
+        /// Why no more was waited, if that is not the limit set by `lock_timeout`, or what has been in the way meanwhile.
         reason: Option<&'static str>,
         /// Whether the wait may have been part of a deadlock of a kind that is not detected: then
         /// [`is_deadlock`](crate::GroupError::is_deadlock) is true, and `group!(retry ..)` runs the group again.

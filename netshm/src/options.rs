@@ -104,7 +104,8 @@ impl<T> ManageOptions<T> {
     /// Without it an operation waits as long as the holder lives and keeps the lock, even while that is stopped (`SIGSTOP`),
     /// and opening waits as long as another process creates, opens or repairs the object. These waits end earlier:
     /// - in a group on another object, after 1 to 1.5 seconds, since deadlocks between objects are not detected;
-    /// - through a read-only handle, after 10 seconds, since it cannot lock what others keep changing.
+    /// - through a read-only handle, after 10 seconds, since it cannot lock what others keep changing;
+    /// - where somebody's shared lock is in the way, which whoever may read the file can hold, after 10 seconds.
     pub fn lock_timeout(mut self, timeout: Duration) -> Self {
         self.limits.lock_timeout = Some(timeout);
         self

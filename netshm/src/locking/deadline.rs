@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::Owners;
+use super::{Fate, Owners};
 use crate::events::{self, LONG_WAIT};
 use crate::os::file;
 use crate::{Error, Result};
@@ -20,6 +20,8 @@ const UNDETECTED: Duration = Duration::from_secs(1);
 const SPREAD: Duration = Duration::from_millis(500);
 /// Readers that cannot lock what they wait for give up after this time.
 const READ_ONLY: Duration = Duration::from_secs(10);
+/// So do those in whose way a shared lock of somebody else stands.
+const SHARED_LOCK: Duration = if cfg!(test) { Duration::from_millis(300) } else { Duration::from_secs(10) };
 
 /// The limit of all waits of an operation together. The clock starts with the first wait, so that an operation that waits for
 /// nothing never asks for the time.
@@ -73,7 +75,8 @@ impl Deadline {
         let now = Instant::now();
         let started = self.started.get().unwrap_or(now);
         self.started.set(Some(started));
-        Wait { deadline: self, awaited, started, since: now, bound, spread: Duration::ZERO, reported: false }
+        let (spread, reader) = (Duration::ZERO, None);
+        Wait { deadline: self, awaited, started, since: now, bound, spread, reader, reported: false }
     }
 }
 
@@ -89,6 +92,10 @@ pub(crate) enum Awaited {
     Group,
     /// Whoever creates, opens or repairs the object.
     Opening,
+    /// A process number, while all are in use.
+    Number,
+    /// Undoing what a dead process left.
+    Recovery,
 }
 
 impl fmt::Display for Awaited {
@@ -99,6 +106,8 @@ impl fmt::Display for Awaited {
             Awaited::Slot => f.write_str("one of the object's slots for writers"),
             Awaited::Group => f.write_str("another group of this process"),
             Awaited::Opening => f.write_str("somebody who creates, opens or repairs the object"),
+            Awaited::Number => f.write_str("a process number, which a writer needs"),
+            Awaited::Recovery => f.write_str("the right to undo what a dead writer left"),
         }
     }
 }
@@ -116,6 +125,8 @@ pub(crate) enum Bound {
     ReadOnly { in_group: bool },
     /// This thread's own group, through another handle.
     OwnGroup,
+    /// Somebody holds a shared lock, for which reading rights suffice, where netshm needs one that excludes others.
+    SharedLock,
 }
 
 impl Bound {
@@ -124,12 +135,13 @@ impl Bound {
             Bound::OtherObjects | Bound::OwnThread | Bound::Marks => UNDETECTED,
             Bound::ReadOnly { .. } => READ_ONLY,
             Bound::OwnGroup => Duration::ZERO,
+            Bound::SharedLock => SHARED_LOCK,
         }
     }
 
     /// Whether a deadlock may be the reason.
     fn may_be_deadlock(self) -> bool {
-        !matches!(self, Bound::ReadOnly { in_group: false } | Bound::OwnGroup)
+        !matches!(self, Bound::ReadOnly { in_group: false } | Bound::OwnGroup | Bound::SharedLock)
     }
 
     fn reason(self) -> &'static str {
@@ -148,6 +160,10 @@ impl Bound {
                 "given up since a read-only handle cannot lock what others keep changing; try again, or set `lock_timeout`"
             }
             Bound::OwnGroup => "which this thread's own group changes; read it through the handle of the group",
+            Bound::SharedLock => {
+                "in the way is a shared lock (`fcntl`) on the object's file, which whoever may read it can hold; end the process \
+                 that holds it (`lslocks` and `fuser -v` on the file tell which it may be)"
+            }
         }
     }
 }
@@ -162,6 +178,8 @@ pub(crate) struct Wait<'a> {
     since: Instant,
     bound: Option<Bound>,
     spread: Duration,
+    /// Whose shared lock is in the way, if one is: the process, where the kernel tells; and what bounds the wait otherwise.
+    reader: Option<(Option<u32>, Option<Bound>)>,
     /// Whether it has been reported that the wait is long.
     reported: bool,
 }
@@ -178,6 +196,27 @@ impl Wait<'_> {
         let bound = bound.or(self.deadline.bounded.get().then_some(Bound::OtherObjects));
         if self.bound != bound {
             (self.bound, self.since) = (bound, Instant::now());
+        }
+    }
+
+    /// Notes what became of the owner that is waited for: whether somebody's shared lock keeps a dead one from being recovered.
+    pub(crate) fn note(&mut self, fate: Fate) {
+        self.note_reader(if let Fate::Shielded { reader } = fate { Some(reader) } else { None });
+    }
+
+    /// Notes whose shared lock is in the way, if one is: then the wait has an end of its own.
+    pub(crate) fn note_reader(&mut self, reader: Option<Option<u32>>) {
+        match (self.reader, reader) {
+            (None, None) => {}
+            (None, Some(pid)) => {
+                self.reader = Some((pid, self.bound));
+                self.set_bound(Some(Bound::SharedLock));
+            }
+            (Some((_, otherwise)), Some(pid)) => self.reader = Some((pid, otherwise)),
+            (Some((_, otherwise)), None) => {
+                self.reader = None;
+                self.set_bound(otherwise);
+            }
         }
     }
 
@@ -202,7 +241,8 @@ impl Wait<'_> {
             events::long_wait(&object(), stripe, here, holder());
         }
         if let Some(limit) = self.deadline.limit.filter(|limit| in_all >= *limit) {
-            return Err(self.give_up(object(), holder(), limit, None));
+            let why = self.reader.map(|_| Bound::SharedLock);
+            return Err(self.give_up(object(), holder(), limit, why));
         }
         match self.bound.filter(|bound| here >= bound.after()) {
             Some(bound) if here >= self.end(bound) => Err(self.give_up(object(), holder(), here, Some(bound))),
@@ -226,7 +266,7 @@ impl Wait<'_> {
             object,
             waited,
             awaited: self.awaited.to_string(),
-            holder,
+            holder: self.reader.map_or(holder, |(pid, _)| pid),
             reason: bound.map(Bound::reason),
             may_be_deadlock: bound.is_some_and(Bound::may_be_deadlock),
         }

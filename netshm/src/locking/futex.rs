@@ -85,7 +85,7 @@ impl FutexLocks {
             match futex::wait(word.0, seen.word(), Some(wait.pause(nap))) {
                 futex::Wake::TimedOut => {
                     nap = (nap * 2).min(LONGEST_SLEEP);
-                    let (Fate::Alive | Fate::Gone) = owners.take_over(stripe, owner)?;
+                    wait.note(owners.take_over(stripe, owner)?);
                 }
                 futex::Wake::Woken | futex::Wake::Changed => {}
             }

@@ -95,6 +95,11 @@ pub(crate) enum Fate {
     Alive,
     /// It has let go, or it is dead and has been recovered: try again.
     Gone,
+    /// It is dead, but somebody's shared lock on its byte keeps it from being recovered.
+    Shielded {
+        /// The process that holds the lock, where the kernel tells.
+        reader: Option<u32>,
+    },
 }
 
 /// What a protocol needs to know about other writers.
@@ -236,8 +241,9 @@ fn wait_for_mark(owners: &impl Owners, request: &Request<'_>, stripe: u32) -> Re
             // That it is gone may be said again and again of words that do not fit together.
             Some(owner) => {
                 let fate = owners.take_over(stripe, owner)?;
+                wait.note(fate);
                 wait.check(owners, Some(owner))?;
-                if fate == Fate::Alive || !pause.is_zero() {
+                if fate != Fate::Gone || !pause.is_zero() {
                     std::thread::sleep(wait.pause(pause));
                 }
                 pause = (pause * 2).clamp(Duration::from_micros(20), Duration::from_millis(5));

@@ -158,6 +158,20 @@ pub(crate) mod tests {
         unsafe { libc::close(fd) };
     }
 
+    /// Makes a forked child, if it is the superuser's, that of a user with no rights.
+    pub(crate) fn give_up_root() {
+        // SAFETY: system calls that concern the rights of this process only; without the right to make them they do nothing.
+        unsafe { libc::setgid(65534) };
+        // SAFETY: as above.
+        unsafe { libc::setuid(65534) };
+    }
+
+    /// Stops the process until it is told to go on.
+    pub(crate) fn stop_here() {
+        // SAFETY: a signal to this thread, which stops the process.
+        unsafe { libc::raise(libc::SIGSTOP) };
+    }
+
     fn run_child(pid: libc::pid_t, body: impl FnOnce() -> i32) -> i32 {
         assert!(pid >= 0, "no child");
         if pid == 0 {
@@ -205,6 +219,10 @@ pub(crate) mod tests {
             }
             self.0 = 0;
             Some(if libc::WIFEXITED(status) { libc::WEXITSTATUS(status) } else { -1 })
+        }
+
+        pub(crate) fn pid(&self) -> u32 {
+            self.0 as u32
         }
 
         /// Stops it where it is.

@@ -40,6 +40,15 @@ pub(crate) enum Kind {
     Exclusive,
 }
 
+impl Kind {
+    fn number(self) -> i32 {
+        match self {
+            Kind::Shared => libc::F_RDLCK,
+            Kind::Exclusive => libc::F_WRLCK,
+        }
+    }
+}
+
 /// What became of a wish to lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
@@ -90,6 +99,27 @@ pub(crate) fn ofd_unlock_all(fd: BorrowedFd<'_>) -> io::Result<()> {
     control(fd, libc::F_OFD_SETLK, &mut range(libc::F_UNLCK, 0, 0))
 }
 
+/// A lock that stands against another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Conflict {
+    pub(crate) kind: Kind,
+    /// The process that holds it, where the kernel tells: for record locks only.
+    pub(crate) pid: Option<u32>,
+}
+
+/// Returns a lock of somebody else, of either kind of lock, that excludes one of kind `kind` on the byte. Any descriptor may ask.
+pub(crate) fn ofd_conflict(fd: BorrowedFd<'_>, kind: Kind, start: u64) -> io::Result<Option<Conflict>> {
+    let mut range = range(kind.number(), start, 1);
+    control(fd, libc::F_OFD_GETLK, &mut range)?;
+    let kind = match i32::from(range.l_type) {
+        libc::F_UNLCK => return Ok(None),
+        libc::F_RDLCK => Kind::Shared,
+        _ => Kind::Exclusive,
+    };
+    let pid = u32::try_from(range.l_pid).ok().filter(|pid| *pid != 0);
+    Ok(Some(Conflict { kind, pid }))
+}
+
 /// Whether anybody but this description holds a lock, of either kind, on the byte. Any descriptor may ask.
 pub(crate) fn ofd_held_elsewhere(fd: BorrowedFd<'_>, start: u64) -> io::Result<bool> {
     ofd_any_held_elsewhere(fd, start, 1)
@@ -103,11 +133,7 @@ pub(crate) fn ofd_any_held_elsewhere(fd: BorrowedFd<'_>, start: u64, len: u64) -
 }
 
 fn lock(fd: BorrowedFd<'_>, command: i32, kind: Kind, start: u64, len: u64) -> io::Result<Outcome> {
-    let type_ = match kind {
-        Kind::Shared => libc::F_RDLCK,
-        Kind::Exclusive => libc::F_WRLCK,
-    };
-    match control(fd, command, &mut range(type_, start, len)) {
+    match control(fd, command, &mut range(kind.number(), start, len)) {
         Ok(()) => Ok(Outcome::Locked),
         Err(error) => match error.raw_os_error() {
             Some(libc::EAGAIN | libc::EACCES) => Ok(Outcome::Busy),

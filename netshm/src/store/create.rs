@@ -189,7 +189,17 @@ const FIRST_PAUSE: Duration = Duration::from_micros(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(5);
 
 /// Tries until it succeeds, or until the deadline.
-fn poll<R>(object: &Object, deadline: &Deadline, mut attempt: impl FnMut() -> Result<Option<R>>) -> Result<R> {
+fn poll<R>(object: &Object, deadline: &Deadline, attempt: impl FnMut() -> Result<Option<R>>) -> Result<R> {
+    poll_beside_readers(object, deadline, attempt, || Ok(None))
+}
+
+/// The same, where `reader` finds out whose shared lock is in the way, if one is.
+fn poll_beside_readers<R>(
+    object: &Object,
+    deadline: &Deadline,
+    mut attempt: impl FnMut() -> Result<Option<R>>,
+    reader: impl Fn() -> Result<Option<Option<u32>>>,
+) -> Result<R> {
     let mut wait: Option<Wait<'_>> = None;
     let mut pause = FIRST_PAUSE;
     loop {
@@ -197,6 +207,7 @@ fn poll<R>(object: &Object, deadline: &Deadline, mut attempt: impl FnMut() -> Re
             return Ok(result);
         }
         let wait = wait.get_or_insert_with(|| deadline.wait(Awaited::Opening));
+        wait.note_reader(reader()?);
         wait.check_for(|| object.name().clone(), || None)?;
         std::thread::sleep(wait.pause(pause));
         pause = (pause * 2).min(LONGEST_PAUSE);
@@ -214,13 +225,22 @@ fn manage_guard<'a>(object: &'a Object, deadline: &Deadline) -> Result<MutexGuar
 /// Waits for whoever initialises the object, or looks whether that is done.
 fn lock_init(object: &Object, deadline: &Deadline) -> Result<()> {
     object.check_descriptors()?;
+    let failed = |source| Error::Io { object: object.name().clone(), doing: "wait for its initialisation", source };
+    if object.read_only() && !deadline.is_limited() {
+        // Only who opens it for writing stands against it.
+        return lock::ofd_lock(object.lock_fd(), lock::Kind::Shared, bytes::INIT, true).map(drop).map_err(failed);
+    }
     let kind = if object.read_only() { lock::Kind::Shared } else { lock::Kind::Exclusive };
-    let attempt = |wait| {
-        lock::ofd_lock(object.lock_fd(), kind, bytes::INIT, wait)
-            .map(|outcome| (outcome == Outcome::Locked).then_some(()))
-            .map_err(|source| Error::Io { object: object.name().clone(), doing: "wait for its initialisation", source })
+    let attempt = || {
+        let outcome = lock::ofd_lock(object.lock_fd(), kind, bytes::INIT, false).map_err(failed)?;
+        Ok((outcome == Outcome::Locked).then_some(()))
     };
-    if deadline.is_limited() { poll(object, deadline, || attempt(false)) } else { attempt(true).map(drop) }
+    // A reader can keep its lock for ever, which a wait in the kernel would not notice.
+    let reader = || {
+        let conflict = lock::ofd_conflict(object.lock_fd(), kind, bytes::INIT).map_err(failed)?;
+        Ok(conflict.filter(|conflict| conflict.kind == lock::Kind::Shared).map(|conflict| conflict.pid))
+    };
+    poll_beside_readers(object, deadline, attempt, reader)
 }
 
 /// How an object was found.
@@ -324,7 +344,7 @@ impl<'a> Initialising<'a> {
         let store = Store::new(region, claim, header.kind, header.locking, header.seed);
         events::opened(object.name(), header.locking, object.read_only());
         if !object.read_only() {
-            store.recover_or_reset()?;
+            store.recover_or_reset(&self.deadline)?;
         }
         // Only now: what a dead process has left half written is undone. (Through a read-only descriptor, what was
         // committed is looked up.)
@@ -481,7 +501,7 @@ impl<'a> Alone<'a> {
         let header = Header::read(object)?;
         let region = Region::map(object.clone(), header.geometry)?;
         let store = Store::new(region, claim, header.kind, header.locking, header.seed);
-        match store.recover_or_reset() {
+        match store.recover_or_reset(&lock.deadline) {
             Ok(()) | Err(Error::Corrupt { .. }) => Ok(Alone { store, header, lock, _guard: guard }),
             Err(error) => Err(error),
         }

@@ -11,6 +11,8 @@ mod meta;
 mod numbers;
 mod origin;
 pub(crate) mod read;
+#[cfg(test)]
+mod reader_tests;
 mod reclaim;
 mod recovery;
 mod reset;

@@ -9,12 +9,26 @@ use std::time::Duration;
 
 use super::Store;
 use crate::layout::PROCESSES;
-use crate::os::lock::{self, Kind, Outcome, bytes};
+use crate::locking::{Awaited, Deadline, Fate};
+use crate::os::lock::{self, Conflict, Kind, Outcome, bytes};
 use crate::os::pause;
 use crate::{Error, Result};
 
 /// The pauses between attempts at a number, while somebody opens the object, grow up to this.
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+
+/// What came of an attempt at the byte of a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Byte {
+    Locked,
+    /// A process has the number, or recovers it.
+    Owned,
+    /// Nobody has it, but somebody holds a shared lock, for which reading rights suffice.
+    Shared {
+        /// The process that does, where the kernel tells.
+        reader: Option<u32>,
+    },
+}
 
 /// This process's number in one object, kept at hand; 0 until it writes.
 ///
@@ -27,9 +41,9 @@ pub(crate) struct Numbers {
 impl Store {
     /// The number of this process, taken before its first write.
     #[inline]
-    pub(super) fn number(&self) -> Result<u32> {
+    pub(super) fn number(&self, deadline: &Deadline) -> Result<u32> {
         match self.numbers.mine.load(Acquire) {
-            0 => self.take_number(),
+            0 => self.take_number(deadline),
             number => Ok(number),
         }
     }
@@ -40,33 +54,44 @@ impl Store {
     }
 
     #[cold]
-    fn take_number(&self) -> Result<u32> {
+    fn take_number(&self, deadline: &Deadline) -> Result<u32> {
         if self.region().object().read_only() {
             return Err(Error::ReadOnly { object: self.name(), wanted: "write" });
         }
-        let number = self.claim.number_or_else(|| self.find_number())?;
-        self.numbers.mine.store(number, Release);
-        Ok(number)
+        let mut wait = None;
+        let mut pause = Duration::from_millis(1);
+        loop {
+            let fate = match self.take_number_now()? {
+                Ok(number) => return Ok(number),
+                Err(fate) => fate,
+            };
+            let wait = wait.get_or_insert_with(|| deadline.wait(Awaited::Number));
+            wait.note(fate);
+            wait.check(self, None)?;
+            std::thread::sleep(wait.pause(pause));
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
     }
 
-    fn find_number(&self) -> Result<u32> {
-        let mut pause = Duration::from_millis(1);
-        while pause < LONGEST_PAUSE {
-            if let Some(number) = self.try_numbers()? {
-                return Ok(number);
+    /// Takes a number if there is one; otherwise, what is to be waited for.
+    pub(super) fn take_number_now(&self) -> Result<Result<u32, Fate>> {
+        match self.claim.number_or_else(|| self.try_numbers().map_err(Err)?.map_err(Ok)) {
+            Ok(number) => {
+                self.numbers.mine.store(number, Release);
+                Ok(Ok(number))
             }
             // Who opens the object may have all numbers for a moment, to look whether anybody else is there.
-            if !self.is_being_opened()? {
-                break;
+            Err(Ok(Fate::Alive)) if !self.is_being_opened()? => {
+                Err(Error::TooManyWriters { object: self.name(), limit: PROCESSES })
             }
-            std::thread::sleep(pause);
-            pause *= 2;
+            Err(Ok(fate)) => Ok(Err(fate)),
+            Err(Err(error)) => Err(error),
         }
-        Err(Error::TooManyWriters { object: self.name(), limit: PROCESSES })
     }
 
     /// Takes a number if there is one.
-    fn try_numbers(&self) -> Result<Option<u32>> {
+    fn try_numbers(&self) -> Result<Result<u32, Fate>> {
+        let mut fate = Fate::Alive;
         // Numbers that look unused first: each attempt at a byte is a system call.
         for unused in [true, false] {
             for number in 1..=PROCESSES {
@@ -75,28 +100,36 @@ impl Store {
                     continue;
                 }
                 let Some(_turn) = self.recoveries.begin(number) else { continue };
-                if !self.lock_number(number)? {
-                    continue;
+                match self.lock_number(number)? {
+                    Byte::Locked => {}
+                    Byte::Owned => continue,
+                    Byte::Shared { reader } => {
+                        fate = Fate::Shielded { reader };
+                        continue;
+                    }
                 }
                 if let Err(error) = self.recover_number_held(number) {
                     self.unlock_number(number);
                     return Err(error);
                 }
                 word.store(std::process::id(), SeqCst);
-                return Ok(Some(number));
+                return Ok(Ok(number));
             }
         }
-        Ok(None)
+        Ok(Err(fate))
     }
 
-    /// Whether another process is opening the object.
+    /// Whether another process is opening the object for writing.
     fn is_being_opened(&self) -> Result<bool> {
+        self.is_owned(bytes::INIT, "look whether it is being opened")
+    }
+
+    /// Whether another process holds a byte exclusively. A shared lock says nothing: whoever may read the file can have one.
+    fn is_owned(&self, byte: u64, doing: &'static str) -> Result<bool> {
         self.region().object().check_descriptors()?;
-        lock::ofd_held_elsewhere(self.region().object().lock_fd(), bytes::INIT).map_err(|source| Error::Io {
-            object: self.name(),
-            doing: "look whether it is being opened",
-            source,
-        })
+        lock::ofd_conflict(self.region().object().lock_fd(), Kind::Shared, byte)
+            .map(|conflict| conflict.is_some())
+            .map_err(|source| Error::Io { object: self.name(), doing, source })
     }
 
     /// Tries to take the bytes of all numbers, so that nobody has one, or takes one: whether nobody has.
@@ -115,12 +148,16 @@ impl Store {
     }
 
     /// Tries to take the byte of a number.
-    pub(super) fn lock_number(&self, number: u32) -> Result<bool> {
+    pub(super) fn lock_number(&self, number: u32) -> Result<Byte> {
         self.region().object().check_descriptors()?;
-        let fd = self.region().object().lock_fd();
-        match lock::ofd_lock(fd, Kind::Exclusive, bytes::PROCESS + u64::from(number), false) {
-            Ok(outcome) => Ok(outcome == Outcome::Locked),
-            Err(source) => Err(Error::Io { object: self.name(), doing: "lock a process number", source }),
+        let (fd, byte) = (self.region().object().lock_fd(), bytes::PROCESS + u64::from(number));
+        let failed = |source| Error::Io { object: self.name(), doing: "lock a process number", source };
+        if lock::ofd_lock(fd, Kind::Exclusive, byte, false).map_err(failed)? == Outcome::Locked {
+            return Ok(Byte::Locked);
+        }
+        match lock::ofd_conflict(fd, Kind::Exclusive, byte).map_err(failed)? {
+            Some(Conflict { kind: Kind::Shared, pid }) => Ok(Byte::Shared { reader: pid }),
+            _ => Ok(Byte::Owned),
         }
     }
 
@@ -131,9 +168,7 @@ impl Store {
 
     /// Whether the process with that number lives. Not to be asked about this process's own number.
     pub(super) fn lives(&self, number: u32) -> Result<bool> {
-        self.region().object().check_descriptors()?;
-        lock::ofd_held_elsewhere(self.region().object().lock_fd(), bytes::PROCESS + u64::from(number))
-            .map_err(|source| Error::Io { object: self.name(), doing: "probe a process number", source })
+        self.is_owned(bytes::PROCESS + u64::from(number), "probe a process number")
     }
 }
 

@@ -168,9 +168,11 @@ fn wait_for_writer(store: &Store, stripe: u32, naps: u32, wait: &mut Wait<'_>) -
             wait.set_bound(Some(Bound::OwnGroup));
         }
         wait.check(store, owner)?;
-        if store.take_over(stripe, slot)? == Fate::Gone {
+        let fate = store.take_over(stripe, slot)?;
+        if fate == Fate::Gone {
             return Ok(());
         }
+        wait.note(fate);
     } else if naps > READ_ONLY_NAPS {
         return Err(Error::NeedsRecovery { object: store.name() });
     } else {

@@ -29,7 +29,7 @@ impl Store {
 
     fn reclaim_slot(&self, slot: u32, deadline: &Deadline) -> Result<()> {
         self.recover_slot_owner(slot)?;
-        if !self.claim_slot(slot, self.number()?) {
+        if !self.claim_slot(slot, self.number(deadline)?) {
             return Ok(());
         }
         let outcome = self.undo_slot(slot).and_then(|()| {

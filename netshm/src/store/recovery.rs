@@ -10,11 +10,12 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::Store;
+use super::numbers::Byte;
 use crate::events;
 use crate::journal::Journal;
 use crate::layout::{PROCESSES, Place};
 use crate::locking::word::Released;
-use crate::locking::{Fate, Owners, retract, word_of};
+use crate::locking::{Awaited, Deadline, Fate, Owners, retract, word_of};
 use crate::os::{futex, steps};
 use crate::region::Region;
 use crate::{Error, Result};
@@ -47,16 +48,30 @@ impl Drop for Turn<'_> {
 /// How often a lock word must be seen to name a slot that nobody owns, before the slot is taken to find out why.
 const STALE_LOOKS: u32 = 16;
 
+/// The pause between attempts to recover a number whose byte somebody else's shared lock keeps.
+const SHIELDED_PAUSE: Duration = Duration::from_millis(5);
+
 impl Store {
     /// Recovers every dead process, while others use the object.
-    pub(super) fn recover_all(&self) -> Result<()> {
+    pub(super) fn recover_all(&self, deadline: &Deadline) -> Result<()> {
         let geometry = *self.geometry();
         let owners: BTreeSet<_> =
             (0..geometry.slots).map(|slot| self.field32(geometry.slot(slot).owner()).load(Relaxed)).collect();
         for number in 1..=PROCESSES {
             // A number may have slots though its word is 0: they lie in different pages, and not all may have reached the disk.
-            if self.field32(geometry.process(number)).load(Relaxed) != 0 || owners.contains(&number) {
-                self.recover_number(number)?;
+            let has_slots = owners.contains(&number);
+            if self.field32(geometry.process(number)).load(Relaxed) == 0 && !has_slots {
+                continue;
+            }
+            let mut wait = None;
+            // What is half done would be taken for damage, or for something else than it is to be.
+            while let fate @ Fate::Shielded { .. } = self.recover_number(number)?
+                && has_slots
+            {
+                let wait = wait.get_or_insert_with(|| deadline.wait(Awaited::Recovery));
+                wait.note(fate);
+                wait.check(self, None)?;
+                std::thread::sleep(wait.pause(SHIELDED_PAUSE));
             }
         }
         Ok(())
@@ -90,8 +105,13 @@ impl Store {
         };
         // This process may have taken the number itself meanwhile; and if another one has the byte, it is recovering
         // the number, or has taken it after doing so.
-        if Some(number) == self.known_number() || !self.lock_number(number)? {
+        if Some(number) == self.known_number() {
             return Ok(Fate::Alive);
+        }
+        match self.lock_number(number)? {
+            Byte::Locked => {}
+            Byte::Owned => return Ok(Fate::Alive),
+            Byte::Shared { reader } => return Ok(Fate::Shielded { reader }),
         }
         let outcome = self.recover_number_held(number);
         self.unlock_number(number);
@@ -184,7 +204,14 @@ impl Owners for Store {
         }
         // A writer owns its slot as long as any lock word names it. So what names the slot while it is owned here is stale,
         // and nobody else changes it; if the slot cannot be had, somebody has taken it, who is to be looked at.
-        if self.claim_slot(slot, self.number()?) {
+        let number = match self.known_number() {
+            Some(number) => number,
+            None => match self.take_number_now()? {
+                Ok(number) => number,
+                Err(none) => return Ok(none),
+            },
+        };
+        if self.claim_slot(slot, number) {
             let outcome = self.undo_slot(slot);
             self.give_slot_back(slot);
             outcome?;

@@ -13,15 +13,15 @@ use super::Store;
 use crate::Result;
 use crate::events;
 use crate::layout::PROCESSES;
-use crate::locking::{retract, word_of};
+use crate::locking::{Deadline, retract, word_of};
 use crate::os::steps;
 
 impl Store {
     /// Undoes what dead writers left. For opening the object, while nobody else does so.
-    pub(super) fn recover_or_reset(&self) -> Result<()> {
+    pub(super) fn recover_or_reset(&self, deadline: &Deadline) -> Result<()> {
         // A number that this process has still, from a store that is being dropped, must not be given up here.
         if self.known_number().is_some() || !self.lock_all_numbers()? {
-            return self.recover_all();
+            return self.recover_all(deadline);
         }
         let outcome = self.reset();
         self.unlock_all_numbers();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Store;
 use crate::Result;
 use crate::layout::PENDING;
-use crate::locking::{Awaited, Deadline};
+use crate::locking::{Awaited, Deadline, Fate};
 use crate::os::steps;
 
 thread_local! {
@@ -19,7 +19,7 @@ impl Store {
     /// Takes a slot: the one used last if it is free, otherwise any; waits while all are busy.
     #[inline(always)]
     pub(super) fn take_slot(&self, deadline: &Deadline) -> Result<u32> {
-        let number = self.number()?;
+        let number = self.number(deadline)?;
         let (id, slot) = LAST.get();
         let slot =
             if id == self.id && self.claim_slot(slot, number) { slot } else { self.search_slot(number, deadline)? };
@@ -31,7 +31,7 @@ impl Store {
 
     /// Takes a slot if one is free.
     pub(super) fn try_slot(&self, deadline: &Deadline) -> Result<Option<u32>> {
-        let number = self.number()?;
+        let Ok(number) = self.take_number_now()? else { return Ok(None) };
         let Some(slot) = (0..self.geometry().slots).find(|slot| self.claim_slot(*slot, number)) else {
             return Ok(None);
         };
@@ -70,9 +70,15 @@ impl Store {
             }
             let wait = wait.get_or_insert_with(|| deadline.wait(Awaited::Slot));
             wait.check(self, None)?;
+            // Whoever lives gives its slot back some time; dead owners whom nobody may recover do not.
+            let (mut shielded, mut hopeless) = (Fate::Gone, true);
             for slot in 0..slots {
-                self.recover_slot_owner(slot)?;
+                match self.recover_slot_owner(slot)? {
+                    fate @ Fate::Shielded { .. } => shielded = fate,
+                    Fate::Alive | Fate::Gone => hopeless = false,
+                }
             }
+            wait.note(if hopeless { shielded } else { Fate::Alive });
             std::thread::sleep(wait.pause(pause));
             pause = (pause * 2).min(Duration::from_millis(5));
         }

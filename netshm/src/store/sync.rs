@@ -70,12 +70,13 @@ impl Store {
             let mut wait = None;
             let mut pause = Duration::from_micros(20);
             while !self.is_settled(slot) {
-                self.recover_slot_owner(slot)?;
-                if self.claim_slot(slot, self.number()?) {
+                let fate = self.recover_slot_owner(slot)?;
+                if self.claim_slot(slot, self.number(deadline)?) {
                     self.settle_foreign(slot, deadline)?;
                     self.give_slot_back(slot);
                 } else {
                     let wait = wait.get_or_insert_with(|| deadline.wait(Awaited::Slot));
+                    wait.note(fate);
                     wait.check(self, Some(slot))?;
                     std::thread::sleep(wait.pause(pause));
                     pause = (pause * 2).min(Duration::from_millis(5));
