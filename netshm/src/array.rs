@@ -12,7 +12,7 @@ use crate::handle::{Handle, glance_at, take_out};
 use crate::index::record::Payload;
 use crate::layout::bucket::Form;
 use crate::layout::header::Kind;
-use crate::locking::Locking;
+use crate::layout::method::Locking;
 use crate::options::ManageOptions;
 use crate::region::Doubt;
 use crate::stats::{self, Stats};

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::Locking;
+use crate::layout::method::Locking;
 
 /// A [`std::result::Result`] whose error is [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -6,7 +6,7 @@ use std::time::Duration;
 #[cfg(feature = "tracing")]
 use std::time::Instant;
 
-use crate::Locking;
+use crate::layout::method::Locking;
 
 /// Waits for a lock that last longer than this are reported.
 pub(crate) const LONG_WAIT: Duration = Duration::from_millis(100);

@@ -21,7 +21,7 @@ use crate::index::record::Payload;
 use crate::index::{self, Bindings, Found};
 use crate::layout::bucket::Form;
 use crate::layout::header::Kind;
-use crate::locking::Locking;
+use crate::layout::method::Locking;
 use crate::options::ManageOptions;
 use crate::region::Doubt;
 use crate::stats::{self, Stats};

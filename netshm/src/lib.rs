@@ -63,7 +63,7 @@ pub use declare::ShmSchema;
 pub use describe::Description;
 pub use group::GroupError;
 pub use hash_table::{HashTable, Items, Keys, Values};
-pub use locking::Locking;
+pub use layout::method::Locking;
 pub use name::ShmName;
 pub use netshm_derive::{ShmData, ShmKey, ShmSchema};
 pub use options::ManageOptions;

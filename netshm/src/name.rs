@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use crate::error::{Error, Result};
+use crate::layout::method::Locking;
 use crate::os::file::Identity;
 use crate::os::path::{self, Place};
 use crate::shm;
@@ -210,6 +211,21 @@ impl ShmName {
             }
             Kind::File(path) => ShmName::file(path.with_file_name(part)),
         }
+    }
+}
+
+impl Locking {
+    /// Returns the best method of this platform for an object of that kind of name.
+    ///
+    /// ```
+    /// # use netshm::{Locking, ShmName};
+    /// let name: ShmName = "posix:/sample".parse()?;
+    /// assert_eq!(Locking::best(&name), Locking::Futex);
+    /// # Ok::<(), netshm::Error>(())
+    /// ```
+    #[doc(alias = "best_locking_method")]
+    pub fn best(_name: &ShmName) -> Locking {
+        Locking::Futex
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use crate::Locking;
+use crate::layout::method::Locking;
 use crate::store::Limits;
 use crate::store::create::Shape;
 

@@ -11,7 +11,7 @@ use crate::data::ObjectSchema;
 use crate::group::GroupError;
 use crate::hash_table::{HashTable, Items, Keys, Values};
 use crate::layout::header::Kind;
-use crate::locking::Locking;
+use crate::layout::method::Locking;
 use crate::options::ManageOptions;
 use crate::stats::Stats;
 use crate::{Error, Result, Shm};

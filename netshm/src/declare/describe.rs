@@ -4,7 +4,7 @@ use std::fmt::{self, Formatter};
 
 use super::declaration::{Declaration, Declared};
 use super::place::Place;
-use crate::Locking;
+use crate::layout::method::Locking;
 
 /// Columns that what stands inside of something is moved to the right by.
 const INDENT: &str = "    ";

@@ -16,6 +16,7 @@
 
 pub(crate) mod bucket;
 pub(crate) mod header;
+pub(crate) mod method;
 pub(crate) mod record;
 pub(crate) mod run;
 

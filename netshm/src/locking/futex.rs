@@ -21,7 +21,7 @@ const LONGEST_SLEEP: Duration = Duration::from_millis(100);
 /// How long a member of a ring is given to give way, before the next one does so as well: it may have been stopped.
 const GIVE_WAY: Duration = Duration::from_millis(500);
 
-/// The protocol of [`Locking::Futex`](super::Locking::Futex).
+/// The protocol of [`Locking::Futex`](crate::Locking::Futex).
 pub(crate) struct FutexLocks;
 
 impl FutexLocks {

@@ -8,7 +8,6 @@ mod record;
 mod waits;
 pub(crate) mod word;
 
-use std::fmt;
 use std::time::Duration;
 
 pub(crate) use deadline::{Awaited, Bound, Deadline, Wait};
@@ -16,68 +15,8 @@ pub(crate) use waits::retract;
 use word::LockWord;
 
 use crate::Result;
+use crate::layout::method::Locking;
 use crate::region::Region;
-
-/// How concurrent accesses to an object are kept apart; stored in the object.
-///
-/// Reads outside a group take no lock under any method: they notice a writer and read again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Locking {
-    /// Nothing protects writers from each other: for one writer, or readers only. Who meets the mark of another writer waits
-    /// for a second, and then gets [`Error::LockTimeout`](crate::Error::LockTimeout).
-    #[doc(alias = "No_locking")]
-    None,
-    /// POSIX record locks (`fcntl`, the `lockf` family), with the kernel's deadlock detection.
-    ///
-    /// The locks belong to the process: one group at a time runs in a process, and a group may get
-    /// [`Error::Deadlock`](crate::Error::Deadlock) that is none when other threads of the process write too. The kernel
-    /// follows about ten owners; longer rings of waiting processes are not noticed.
-    #[doc(alias = "Record_locking")]
-    #[doc(alias = "lockf")]
-    Record,
-    /// A lock word in shared memory for each stripe, with waits in the kernel only under contention (Linux).
-    Futex,
-}
-
-impl Locking {
-    /// The best method of this platform for an object of that kind of name.
-    ///
-    /// ```
-    /// # use netshm::{Locking, ShmName};
-    /// let name: ShmName = "posix:/sample".parse()?;
-    /// assert_eq!(Locking::best(&name), Locking::Futex);
-    /// # Ok::<(), netshm::Error>(())
-    /// ```
-    #[doc(alias = "best_locking_method")]
-    pub fn best(_name: &crate::ShmName) -> Locking {
-        Locking::Futex
-    }
-
-    /// The number stored in the header.
-    pub(crate) fn number(self) -> u64 {
-        match self {
-            Locking::None => 1,
-            Locking::Record => 2,
-            Locking::Futex => 3,
-        }
-    }
-
-    /// The method with that number.
-    pub(crate) fn from_number(number: u64) -> Option<Self> {
-        [Locking::None, Locking::Record, Locking::Futex].into_iter().find(|method| method.number() == number)
-    }
-}
-
-impl fmt::Display for Locking {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Locking::None => "None",
-            Locking::Record => "Record",
-            Locking::Futex => "Futex",
-        })
-    }
-}
 
 /// How a stripe is locked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

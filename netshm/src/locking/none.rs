@@ -4,7 +4,7 @@ use super::word::Released;
 use super::{Mode, Owners, Protocol, Request, wait_for_mark, word_of};
 use crate::Result;
 
-/// The protocol of [`Locking::None`](super::Locking::None).
+/// The protocol of [`Locking::None`](crate::Locking::None).
 pub(crate) struct NoLocks;
 
 impl Protocol for NoLocks {

@@ -13,7 +13,7 @@ use crate::events::Watch;
 use crate::os::lock::{self, Kind, Outcome, bytes};
 use crate::{Error, Result};
 
-/// The protocol of [`Locking::Record`](super::Locking::Record).
+/// The protocol of [`Locking::Record`](crate::Locking::Record).
 pub(crate) struct RecordLocks {
     /// One for each stripe, one for the meta stripe, one for the group of this process.
     local: LocalLocks,

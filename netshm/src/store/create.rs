@@ -12,6 +12,7 @@ use crate::data::{Relation, hash_text};
 use crate::events;
 use crate::layout::bucket::Form;
 use crate::layout::header::{self as at, Kind};
+use crate::layout::method::Locking;
 use crate::layout::{Dimensions, Geometry, MAX_OBJECT, Place, round_up};
 use crate::locking::{Awaited, Deadline, Wait};
 use crate::mark;
@@ -19,7 +20,7 @@ use crate::os::lock::{self, Outcome, bytes};
 use crate::os::{file, path};
 use crate::region::{Region, no_space};
 use crate::shm::{Claim, Object, Shm, TypeClaim};
-use crate::{Error, Locking, Result};
+use crate::{Error, Result};
 
 /// What the caller takes the object for.
 pub(crate) struct Spec<'a> {

@@ -9,8 +9,9 @@ use super::change::check_writable;
 use super::tx::Tx;
 use super::{Change, Limits, Store};
 use crate::events;
+use crate::layout::method::Locking;
 use crate::locking::Deadline;
-use crate::{Error, Locking, Result};
+use crate::{Error, Result};
 
 /// Pause before an operation outside a group tries again where the kernel saw a ring that is none.
 const RETRY: Duration = Duration::from_micros(200);

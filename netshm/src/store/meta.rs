@@ -9,6 +9,7 @@ use crate::heap::Memory;
 use crate::heap::runs::Runs;
 use crate::journal::Journal;
 use crate::layout::header::{RESERVE, SCHEMA_AT, SCHEMA_HASH, SCHEMA_LEN};
+use crate::layout::method::Locking;
 use crate::layout::run::{RUN_HEADER, RunAt, Use};
 use crate::layout::{LogAt, Place, RESERVED};
 use crate::locking::{Deadline, Mode, Protocol, Request};
@@ -119,7 +120,7 @@ impl Store {
     fn acquire_meta(&self, request: &Request<'_>) -> Result<()> {
         loop {
             match self.locks.acquire(self, request) {
-                Err(Error::Deadlock { .. }) if self.method() == crate::Locking::Record => {
+                Err(Error::Deadlock { .. }) if self.method() == Locking::Record => {
                     std::thread::sleep(std::time::Duration::from_micros(200));
                 }
                 outcome => return outcome,

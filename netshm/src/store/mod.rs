@@ -34,8 +34,9 @@ use rapidhash::v3::{RapidSecrets, rapidhash_v3_inline};
 use recovery::Recoveries;
 
 use crate::layout::header::{self, Kind};
+use crate::layout::method::Locking;
 use crate::layout::{Geometry, Place, Place32};
-use crate::locking::{Deadline, Locking, Locks, Mode, Protocol};
+use crate::locking::{Deadline, Locks, Mode, Protocol};
 use crate::os::fork::Generation;
 use crate::region::Region;
 use crate::sequence::Sequence;

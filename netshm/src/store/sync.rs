@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{Change, Limits, Store, group};
 use crate::layout::header;
+use crate::layout::method::Locking;
 use crate::locking::{Awaited, Deadline, Mode};
 use crate::mark::Mark;
 use crate::{Error, Result};
@@ -92,8 +93,8 @@ impl Change<'_> {
     fn exclude_writers(&mut self) -> Result<()> {
         match self.store.method() {
             // Who only reads is not noticed by writers there.
-            crate::Locking::None => self.lock_all(Mode::Exclusive),
-            crate::Locking::Record | crate::Locking::Futex => self.read_all(),
+            Locking::None => self.lock_all(Mode::Exclusive),
+            Locking::Record | Locking::Futex => self.read_all(),
         }
     }
 

@@ -6,10 +6,11 @@ use super::{Agreement, Spec};
 use crate::data::Relation;
 use crate::layout::bucket::Form;
 use crate::layout::header::{self as at, Kind};
+use crate::layout::method::Locking;
 use crate::layout::{DENSE, Dimensions, Geometry, LogAt, MAX_OBJECT, Place};
 use crate::os::file;
 use crate::shm::Object;
-use crate::{Error, Locking, Result};
+use crate::{Error, Result};
 
 /// The longest schema text that is read, in bytes.
 const MOST_SCHEMA: u64 = 1 << 24;
