@@ -119,7 +119,7 @@ impl<T: DataManager> Array<T> {
             shape,
         };
         let contents = Contents::Directory { elements, element: decodes };
-        let handle = Handle::open(shm, &spec, limits, contents)?;
+        let handle = Handle::open(shm, &spec, limits, &check::damage(contents))?;
         let array = Array { handle, default, default_words, elements };
         if recreate {
             array.resize(0)?;

@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use smallvec::SmallVec;
 
-use crate::check::{self, Contents};
 use crate::data::{DataError, DataManager, Decoder, Encode, Encoder};
 use crate::group::{GroupError, retry};
 use crate::index::bindings::Key;
@@ -16,7 +15,7 @@ use crate::layout::{DENSE, MAX_VALUE};
 use crate::os::copy;
 use crate::region::Doubt;
 use crate::shm::TypeClaim;
-use crate::store::create::{self, Agreement, Relate, Spec};
+use crate::store::create::{self, Agreement, Damage, Relate, Spec};
 use crate::store::group;
 use crate::store::read::View;
 use crate::store::{Change, Limits, Store};
@@ -47,10 +46,9 @@ struct Outdated {
 }
 
 impl Handle {
-    /// Opens an object. What may have been damaged since it was in use last is checked first.
-    pub(crate) fn open(shm: Shm, spec: &Spec<'_>, limits: Limits, contents: Contents<'_>) -> Result<Handle> {
-        let damage = |store: &Store| check::damage(store, contents);
-        let (shm, (store, agreement, claim)) = shm.current(|shm| create::open(shm, spec, limits, &damage))?;
+    /// Opens an object. `damage` checks one that may have been damaged since it was last in use.
+    pub(crate) fn open(shm: Shm, spec: &Spec<'_>, limits: Limits, damage: Damage<'_>) -> Result<Handle> {
+        let (shm, (store, agreement, claim)) = shm.current(|shm| create::open(shm, spec, limits, damage))?;
         let is = AtomicBool::new(agreement == Agreement::Older);
         let outdated = Outdated { is, schema: spec.schema.clone(), relation: spec.relation.clone() };
         Ok(Handle { store, shm, limits, outdated, claim })

@@ -123,7 +123,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
             show_default: &|_| String::new(),
             shape,
         };
-        let handle = Handle::open(shm, &spec, limits, contents)?;
+        let handle = Handle::open(shm, &spec, limits, &check::damage(contents))?;
         if recreate {
             bulk::clear(&handle)?;
         }

@@ -96,9 +96,9 @@ pub(crate) fn check(handle: &Handle, contents: Contents<'_>) -> Result<Report> {
     retry(check, |error| matches!(error, Error::Deadlock { .. }))
 }
 
-/// Returns where an object that nobody changes meanwhile is damaged, if anywhere.
-pub(crate) fn damage(store: &Store, contents: Contents<'_>) -> Result<Option<u64>> {
-    Ok(inspect(store, None, contents)?.findings.first().map(|finding| finding.offset))
+/// Returns a function that finds where an object that nobody changes meanwhile is damaged, if anywhere.
+pub(crate) fn damage(contents: Contents<'_>) -> impl Fn(&Store) -> Result<Option<u64>> {
+    move |store| Ok(inspect(store, None, contents)?.findings.first().map(|finding| finding.offset))
 }
 
 /// The check of one stripe under way: what nothing has referred to yet, and what has been found.
