@@ -4,7 +4,6 @@ use std::cmp::Ordering;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -12,8 +11,6 @@ use std::str::FromStr;
 use crate::error::{Error, Result};
 use crate::layout::method::Locking;
 use crate::os::file::Identity;
-use crate::os::path::{self, Place};
-use crate::shm;
 
 /// The global name of a shared object: any process that knows it, and may, can open the object.
 ///
@@ -123,41 +120,6 @@ impl ShmName {
         }
     }
 
-    /// Deletes the name. Who has the object open keeps it; it is gone when the last of them closes it.
-    ///
-    /// The name that [`Shm::name`](crate::Shm::name) gives is deleted only if it still stands for what was opened, as long
-    /// as this process has that open.
-    ///
-    /// ```
-    /// use netshm::{Error, Shm};
-    ///
-    /// let shm = Shm::create_unique(&"posix:/unlink.XXXXXXXX".parse()?, 0o600)?;
-    /// shm.name().unlink()?;
-    /// assert_eq!(shm.size()?, 0); // still there for us
-    /// assert!(matches!(Shm::open(shm.name()), Err(Error::Io { .. })));
-    /// # Ok::<(), netshm::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// [`Error::Io`], for instance if there is no such object.
-    #[doc(alias = "unlink_shm")]
-    #[doc(alias = "shm_unlink")]
-    pub fn unlink(&self) -> Result<()> {
-        let outcome = match self.1.0 {
-            Some(identity) if shm::is_open(identity) => self.unlink_same(identity),
-            _ => path::unlink(&self.path()),
-        };
-        outcome.map_err(|source| Error::Io { object: self.to_string().into(), doing: "deleting the name", source })
-    }
-
-    fn unlink_same(&self, identity: Identity) -> io::Result<()> {
-        if Place::find(&self.path(), true)?.remove(identity)? {
-            return Ok(());
-        }
-        let text = "the name stands for another file now, which was left alone";
-        Err(io::Error::new(io::ErrorKind::NotFound, text))
-    }
-
     /// The same name, whatever the current directory will be.
     pub(crate) fn absolute(&self) -> ShmName {
         match &self.0 {
@@ -173,6 +135,11 @@ impl ShmName {
     /// The same name, as that of an open object in that file.
     pub(crate) fn of_open(self, identity: Identity) -> ShmName {
         ShmName(self.0, Opened(Some(identity)))
+    }
+
+    /// Returns the file that was opened, if this is the name of an open object.
+    pub(crate) fn opened(&self) -> Option<Identity> {
+        self.1.0
     }
 
     /// Whether the object is in a file, not in shared memory.

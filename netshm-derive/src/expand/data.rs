@@ -4,24 +4,8 @@ use proc_macro2::TokenStream;
 use quote::quote;
 
 use super::ask::{self, Wanted};
-use super::{allowances, enums, generics, library, stand_ins, structs};
+use super::{Parts, allowances, enums, generics, library, stand_ins, structs};
 use crate::ast::{Data, Input};
-
-/// The parts of the implementation.
-pub(super) struct Parts {
-    /// Constants, and methods beyond the three.
-    pub(super) items: TokenStream,
-    /// An expression for whether reading the fields runs known code only.
-    pub(super) direct: TokenStream,
-    /// An expression for `FIXED`.
-    pub(super) fixed: TokenStream,
-    /// Statements that write `self` to `__out`.
-    pub(super) encode: TokenStream,
-    /// Statements that read a value from `__input`, and its expression in `Ok`.
-    pub(super) decode: TokenStream,
-    /// An expression for the schema, of `__types`.
-    pub(super) schema: TokenStream,
-}
 
 pub(crate) fn expand(input: &Input) -> TokenStream {
     let library = library(input);

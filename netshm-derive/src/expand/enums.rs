@@ -4,8 +4,7 @@ use proc_macro2::TokenStream;
 use quote::quote;
 use syn::Path;
 
-use super::data::Parts;
-use super::{binding, decode_field, describe_fields, direct, encode_field, fixed_words};
+use super::{Parts, binding, decode_field, describe_fields, direct, encode_field, fixed_words};
 use crate::ast::{Style, Variant};
 
 pub(super) fn expand(library: &Path, name: &str, variants: &[Variant]) -> Parts {

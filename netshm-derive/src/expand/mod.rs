@@ -16,6 +16,22 @@ use syn::{Ident, Path, parse_quote};
 use crate::ast::{Field, Fields, Input, Style};
 use crate::attr::Given;
 
+/// The parts of an implementation of `DataManager`.
+struct Parts {
+    /// Constants, and methods beyond the three.
+    items: TokenStream,
+    /// An expression for whether reading the fields runs known code only.
+    direct: TokenStream,
+    /// An expression for `FIXED`.
+    fixed: TokenStream,
+    /// Statements that write `self` to `__out`.
+    encode: TokenStream,
+    /// Statements that read a value from `__input`, and its expression in `Ok`.
+    decode: TokenStream,
+    /// An expression for the schema, of `__types`.
+    schema: TokenStream,
+}
+
 /// The path of the library.
 pub(crate) fn library(input: &Input) -> Path {
     input.attrs.krate.as_ref().map_or_else(|| parse_quote!(::netshm), |krate| krate.value.clone())

@@ -4,8 +4,7 @@ use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::Path;
 
-use super::data::Parts;
-use super::{at, binding, decode_field, default_of, describe_fields, direct, encode_field, fixed_words};
+use super::{Parts, at, binding, decode_field, default_of, describe_fields, direct, encode_field, fixed_words};
 use crate::ast::{Fields, Style};
 
 /// Fields are read in their order, then put together.

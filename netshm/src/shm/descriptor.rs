@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use super::object::Object;
 use super::options::ShmOptions;
-use super::unique;
 use crate::error::{Error, Result};
 use crate::name::ShmName;
 use crate::os::path::Place;
@@ -59,43 +58,6 @@ pub struct Shm {
 const TRIES: usize = 100;
 
 impl Shm {
-    /// Options for opening; see [`ShmOptions`].
-    #[must_use]
-    pub fn options() -> ShmOptions {
-        ShmOptions::new()
-    }
-
-    /// Opens an object that exists, for reading and writing.
-    ///
-    /// # Errors
-    /// See [`ShmOptions::open`].
-    #[doc(alias = "open_shm")]
-    pub fn open(name: &ShmName) -> Result<Shm> {
-        Shm::options().open(name)
-    }
-
-    /// Creates an object under a name that is not in use: every `X` in the last part of the pattern is replaced by a
-    /// random letter or digit (`A` to `Z`, `0` to `9`). [`name`](Self::name) tells which name it became. The
-    /// permission bits are those of [`ShmOptions::mode`].
-    ///
-    /// ```
-    /// use netshm::Shm;
-    ///
-    /// let shm = Shm::create_unique(&"posix:/myprogram.XXXXX".parse()?, 0o600)?;
-    /// println!("the object is called {}", shm.name());
-    /// # assert_ne!(shm.name().to_string(), "posix:/myprogram.XXXXX");
-    /// shm.name().unlink()?;
-    /// # Ok::<(), netshm::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// [`Error::InvalidName`] if there is no `X`; [`Error::Io`] if no free name was found in many tries; otherwise as
-    /// for [`ShmOptions::open`].
-    #[doc(alias = "create_unique_shm")]
-    pub fn create_unique(pattern: &ShmName, mode: u32) -> Result<Shm> {
-        unique::create(pattern, Shm::options().create_new(true).mode(mode))
-    }
-
     pub(super) fn new(name: ShmName, object: Arc<Object>, options: ShmOptions, place: Arc<Place>) -> Shm {
         Shm { name: name.of_open(object.identity()), object, options, place }
     }

@@ -9,10 +9,10 @@ mod registry;
 mod tests;
 mod types;
 mod unique;
+mod unlink;
 
 pub(crate) use claims::Claim;
 pub use descriptor::Shm;
 pub(crate) use object::Object;
 pub use options::ShmOptions;
-pub(crate) use registry::is_open;
 pub(crate) use types::TypeClaim;

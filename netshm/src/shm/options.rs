@@ -37,6 +37,23 @@ pub struct ShmOptions {
     follow_symlinks: bool,
 }
 
+impl Shm {
+    /// Returns the options for opening an object; see [`ShmOptions`].
+    #[must_use]
+    pub fn options() -> ShmOptions {
+        ShmOptions::new()
+    }
+
+    /// Opens an object that exists, for reading and writing.
+    ///
+    /// # Errors
+    /// See [`ShmOptions::open`].
+    #[doc(alias = "open_shm")]
+    pub fn open(name: &ShmName) -> Result<Shm> {
+        Shm::options().open(name)
+    }
+}
+
 /// How often the file behind the name may change while it is being opened.
 const TRIES: usize = 100;
 

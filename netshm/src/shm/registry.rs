@@ -102,7 +102,7 @@ pub(super) fn open(
 }
 
 /// Whether this process has the file open as an object.
-pub(crate) fn is_open(identity: Identity) -> bool {
+pub(super) fn is_open(identity: Identity) -> bool {
     lock().contains_key(&identity)
 }
 

@@ -15,8 +15,32 @@ const TRIES: usize = 1000;
 
 const LETTERS: &[u8; 36] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
 
+impl Shm {
+    /// Creates an object under a name that is not in use: every `X` in the last part of the pattern is replaced by a
+    /// random letter or digit (`A` to `Z`, `0` to `9`). [`name`](Self::name) tells which name it became. The
+    /// permission bits are those of [`ShmOptions::mode`].
+    ///
+    /// ```
+    /// use netshm::Shm;
+    ///
+    /// let shm = Shm::create_unique(&"posix:/myprogram.XXXXX".parse()?, 0o600)?;
+    /// println!("the object is called {}", shm.name());
+    /// # assert_ne!(shm.name().to_string(), "posix:/myprogram.XXXXX");
+    /// shm.name().unlink()?;
+    /// # Ok::<(), netshm::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::InvalidName`] if there is no `X`; [`Error::Io`] if no free name was found in many tries; otherwise as
+    /// for [`ShmOptions::open`].
+    #[doc(alias = "create_unique_shm")]
+    pub fn create_unique(pattern: &ShmName, mode: u32) -> Result<Shm> {
+        create(pattern, Shm::options().create_new(true).mode(mode))
+    }
+}
+
 /// Opens with `options`, which are to create a new object, under names made from the pattern until one is free.
-pub(super) fn create(pattern: &ShmName, options: &ShmOptions) -> Result<Shm> {
+fn create(pattern: &ShmName, options: &ShmOptions) -> Result<Shm> {
     let failed = |source| Error::Io { object: pattern.to_string().into(), doing: "creating a unique name", source };
     let part = pattern.last_part().as_bytes();
     if !part.contains(&b'X') {
