@@ -17,6 +17,12 @@ use crate::os::steps;
 use crate::region::Region;
 use crate::{Error, Result};
 
+#[cfg(test)]
+thread_local! {
+    /// How many times undoing fails from now on.
+    pub(super) static FAILING: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
+}
+
 /// A change under way, with its store.
 pub(crate) struct Change<'a> {
     pub(super) store: &'a Store,
@@ -232,6 +238,11 @@ impl<'a> Change<'a> {
     }
 
     fn try_roll_back_to(&mut self, position: Position) -> Result<()> {
+        #[cfg(test)]
+        if FAILING.get() > 0 {
+            FAILING.set(FAILING.get() - 1);
+            return Err(Error::Corrupt { object: self.store.name(), offset: 0, what: "on purpose" });
+        }
         self.tx.journal.roll_back_to(self.store.region(), position.entries)?;
         self.tx.audit.roll_back_to(position.entries);
         self.tx.deferred.truncate(position.deferred);

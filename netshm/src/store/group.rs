@@ -187,13 +187,35 @@ impl Group {
         if !store.owns_slot(change.slot()) {
             return Err(Error::DescriptorLost { object: store.name() });
         }
-        let outcome = change.part(part);
+        let unwound = Unwound { group: self, change: &mut change };
+        let outcome = unwound.change.part(part);
+        std::mem::forget(unwound);
         if let Err(error) = &outcome
             && (matches!(error, Error::Deadlock { .. }) || change.is_torn())
         {
             self.doom(change, error);
         }
         outcome
+    }
+}
+
+/// A part of a group's change that a panic drops: whoever catches that may go on with the group, unless the part could not
+/// undo itself.
+struct Unwound<'g, 'c, 'a> {
+    group: &'g Group,
+    change: &'c mut Change<'a>,
+}
+
+impl Drop for Unwound<'_, '_, '_> {
+    #[cold]
+    fn drop(&mut self) {
+        let store = self.change.target();
+        // A forked child leaves everything as it is.
+        if self.change.is_torn() && store.check_fork().is_ok() {
+            let what = "a part of a group could not be undone";
+            let error = Error::Corrupt { object: store.name(), offset: 0, what };
+            self.group.doom(self.change.apart(), &error);
+        }
     }
 }
 
@@ -443,7 +465,7 @@ fn inner<R, E: From<Error>>(store: &Store, group: &Group, body: impl FnOnce() ->
     }
     impl Drop for Undo<'_> {
         fn drop(&mut self) {
-            // Only a panic comes here; if undoing fails too, the outermost group will fail to commit or to undo.
+            // Only a panic comes here. If undoing fails, the whole group has been undone, and the outermost one says so.
             let _ = self.undo();
         }
     }

@@ -19,6 +19,8 @@ mod reset;
 mod slots;
 pub(crate) mod sum;
 mod sync;
+#[cfg(test)]
+mod torn_tests;
 mod tx;
 #[cfg(test)]
 mod wait_tests;
