@@ -139,12 +139,17 @@ fn maps() {
 
 #[test]
 fn rows_without_their_last_fields() {
-    let schema: Schema = "S { a: u8, b: u8, c: u8 }".parse().unwrap();
+    let schema: Schema = "S { a: u8, b?: u8, c?: u8 }".parse().unwrap();
     let row = Value::from_json_row(&json!({"a": 1}), &schema).unwrap();
     assert_eq!((row.field("b"), row.field("c")), (Some(&Value::Missing), Some(&Value::Missing)));
     assert_eq!(row.to_json(), json!({"a": 1}));
     assert!(Value::from_json_row(&json!({"a": 1, "c": 1}), &schema).is_err());
     assert!(Value::from_json(&json!({"a": 1, "b": 1}), &schema).is_err());
+    // Fields that all rows have are asked for.
+    let whole: Schema = "S { a: u8, b: u8, c?: u8 }".parse().unwrap();
+    let unfit = Value::from_json_row(&json!({"a": 1}), &whole).unwrap_err();
+    assert_eq!(unfit.to_string(), "the field `b` is not there");
+    assert!(Value::from_json_row(&json!({"a": 1, "b": 1}), &whole).is_ok());
     let full = json!({"a": 1, "b": 2, "c": 3});
     assert_eq!(Value::from_json_row(&full, &schema).unwrap().to_json(), full);
     assert_eq!(Value::from_json_row(&json!([1]), &"Vec<u8>".parse().unwrap()).unwrap(), Value::Bytes(vec![1]));

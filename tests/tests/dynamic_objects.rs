@@ -1,6 +1,6 @@
 //! Dynamic tables and arrays as objects: what they refuse, older rows, groups, read-only descriptors, hostile content.
 
-use netshm::data::{DataError, DataManager, Decoder, Encoder, Schema, Types};
+use netshm::data::{DataError, DataManager, Decoder, Encoder, ObjectSchema, Schema, Types};
 use netshm::dynamic::{DynArray, DynTable, Value};
 use netshm::{Array, Error, HashTable, Locking, Shm, ShmData, Table, group};
 use netshm_tests::Scratch;
@@ -65,6 +65,39 @@ fn rows_from_before_a_field_lack_it() {
     // The names of fields that are missing have to be right as well.
     let wrong = [("user", 1.into()), ("name", "x".into()), ("hits", 5.into()), ("lang", Value::Missing)];
     assert!(matches!(table.add(&"x".into(), &Value::structure("Session", wrong)), Err(Error::Unfit { .. })));
+}
+
+#[test]
+fn a_field_that_all_rows_have_is_not_left_out() {
+    // The object began with all fields, so a program may have the type without defaults.
+    let object = Scratch::posix("dynamic-complete");
+    let typed = typed::<second::Session>(&object);
+    let session = |hits: Value| {
+        let language = if hits == Value::Missing { Value::Missing } else { "en".into() };
+        Value::structure("Session", [("user", 1.into()), ("name", "x".into()), ("hits", hits), ("language", language)])
+    };
+    let opened = DynTable::open(object.open()).unwrap();
+    // The type may say that it has defaults; what counts is what the object says.
+    let schema = ObjectSchema::HashTable { key: Schema::of::<String>(), value: Schema::of::<second::Session>() };
+    let managed = DynTable::options().locking(Locking::Futex).manage(object.open(), schema.clone()).unwrap();
+    for table in [&opened, &managed] {
+        let refused = table.add(&"k".into(), &session(Value::Missing)).unwrap_err();
+        assert!(refused.to_string().contains(".hits: a missing field"), "{refused}");
+        table.add(&"k".into(), &session(3.into())).unwrap();
+    }
+    assert_eq!(typed.len().unwrap(), 2);
+    // A type that has grown, before and after the object knows of that.
+    let object = Scratch::posix("dynamic-grown");
+    drop(self::typed::<first::Session>(&object));
+    for _ in 0..2 {
+        let managed = DynTable::options().locking(Locking::Futex).manage(object.open(), schema.clone()).unwrap();
+        managed.add(&"k".into(), &session(Value::Missing)).unwrap();
+        let cut = Value::structure(
+            "Session",
+            [("user", 1.into()), ("name", Value::Missing), ("hits", Value::Missing), ("language", Value::Missing)],
+        );
+        assert!(managed.add(&"k".into(), &cut).unwrap_err().to_string().contains(".name: a missing field"));
+    }
 }
 
 fn netshm_reads_all(table: &DynTable) -> usize {

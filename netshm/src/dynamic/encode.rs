@@ -42,7 +42,7 @@ impl Plan {
         Ok(writer.out)
     }
 
-    /// Writes the value of a binding: the last fields may be missing in a struct.
+    /// Writes the value of a binding: fields that were added to a struct later may be missing.
     pub(crate) fn encode_row(&self, value: &Value) -> Result<Vec<u64>, Unfit> {
         let (Node::Struct { name, fields: Parts::Named(fields) }, Value::Struct(row)) = (self.node(self.root()), value)
         else {
@@ -55,6 +55,11 @@ impl Plan {
         }
         same_name("struct", name, &row.name)?;
         same_number(fields.len(), values.len())?;
+        if let Some((name, _)) = fields[..self.in_all_rows()].get(present) {
+            let unfit =
+                Unfit::new("a missing field, though it was not added later, so that programs have no default for it");
+            return Err(unfit.inside(format!(".{name}")));
+        }
         let mut writer = Writer::new(self);
         writer.named(&fields[..present], &values[..present])?;
         same_names(&fields[present..], &values[present..])?;

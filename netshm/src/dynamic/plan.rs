@@ -11,6 +11,8 @@ use crate::data::{Container, Fields, Scalar, Schema};
 pub(crate) struct Plan {
     nodes: Vec<Node>,
     root: Id,
+    /// The number of fields that all rows have, if the type is a struct: those added later come behind them.
+    in_all_rows: usize,
 }
 
 /// Which node.
@@ -89,11 +91,21 @@ impl Plan {
     pub(crate) fn new(schema: &Schema) -> Result<Plan, NoTarget> {
         let mut maker = Maker { nodes: Vec::new(), around: Vec::new(), sequences: 0 };
         let root = maker.node(schema)?;
-        Ok(Plan { nodes: maker.nodes, root })
+        let in_all_rows = match schema {
+            Schema::Struct(_, Fields::Named(fields)) => {
+                fields.iter().rposition(|field| !field.is_added).map_or(0, |last| last + 1)
+            }
+            _ => 0,
+        };
+        Ok(Plan { nodes: maker.nodes, root, in_all_rows })
     }
 
     pub(super) fn root(&self) -> Id {
         self.root
+    }
+
+    pub(super) fn in_all_rows(&self) -> usize {
+        self.in_all_rows
     }
 
     pub(super) fn node(&self, id: Id) -> &Node {

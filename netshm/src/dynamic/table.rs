@@ -4,7 +4,7 @@ use super::plan::Plan;
 use super::row::{self, Row};
 use super::value::Value;
 use crate::check::{self, Contents, Report};
-use crate::data::{ObjectSchema, Schema};
+use crate::data::{ObjectSchema, Relation, Schema, relation};
 use crate::group::GroupError;
 use crate::hash_table::HashTable;
 use crate::layout::header::Kind;
@@ -95,9 +95,8 @@ impl DynTable {
 
     /// Pushes a binding for the key, which hides the older ones.
     ///
-    /// A struct may lack its last fields ([`Value::Missing`]), as rows have it that were written before the type got
-    /// them, so that such rows can be copied; programs read them with their defaults. A field that has no default must be
-    /// there, or programs cannot read the row.
+    /// A struct may lack its last fields ([`Value::Missing`]) if they were added after rows had been written, which the stored
+    /// schema marks (`hits?: u32`): so rows from before can be copied. Programs read such rows with their defaults.
     ///
     /// # Errors
     /// [`Error::Unfit`](crate::Error::Unfit) if a value is not of its type, and those of [`HashTable::add`].
@@ -345,6 +344,17 @@ impl ManageOptions<DynTable> {
         let inner = with_contents(&key, &value, |contents| {
             HashTable::open(shm, kind, &schema, contents, self.shape, self.limits)
         })?;
+        // An object that existed says which fields were added later.
+        let (_, stored) = row::stored(inner.shm())?;
+        let marked = match relation(&schema, &stored.to_string()) {
+            Some(Relation::Same) => Some(stored),
+            Some(Relation::Older(text)) => text.parse().ok(),
+            None => None,
+        };
+        let value = match &marked {
+            Some(ObjectSchema::HashTable { value, .. }) => row::plan(inner.shm(), value)?,
+            _ => value,
+        };
         Ok(DynTable { inner, schema, key, value })
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value as Json};
 
 use super::known;
-use crate::data::{Scalar, Schema};
+use crate::data::{Field, Fields, Scalar, Schema};
 use crate::dynamic::Unfit;
 use crate::dynamic::decode::MOST_STEPS;
 use crate::dynamic::encode::Number;
@@ -36,14 +36,14 @@ impl Value {
         Reader { plan: &plan, steps: 0 }.value(plan.root(), json)
     }
 
-    /// The same, but the last fields of the outermost struct may be left out, as in rows that were written before the type
-    /// got those fields: they become [`Value::Missing`].
+    /// As [`from_json`](Value::from_json), but fields of the outermost struct that were added later, which the schema of an
+    /// object marks (`hits?: u32`), or that have a default, may be left out at the end. They become [`Value::Missing`].
     ///
     /// ```
     /// use netshm::data::Schema;
     /// use netshm::dynamic::Value;
     ///
-    /// let schema: Schema = "Session { user: u64, hits: u32 }".parse()?;
+    /// let schema: Schema = "Session { user: u64, hits?: u32 }".parse()?;
     /// let session = Value::from_json_row(&serde_json::json!({"user": 7}), &schema)?;
     /// assert_eq!(session.field("hits"), Some(&Value::Missing));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -57,14 +57,26 @@ impl Value {
         match (plan.node(plan.root()), json) {
             (Node::Struct { name, fields: Parts::Named(fields) }, Json::Object(object)) => {
                 let is_present = |(name, id): &(Arc<str>, Id)| object.contains_key(&**name) || reader.is_option(*id);
-                let present = fields.iter().rposition(is_present);
-                let (present, missing) = fields.split_at(present.map_or(0, |last| last + 1));
+                let present = fields.iter().rposition(is_present).map_or(0, |last| last + 1);
+                // One that all rows have is asked for.
+                let (present, missing) = fields.split_at(present.max(always_there(schema)));
                 let mut values = reader.named(present, object)?;
                 values.extend(missing.iter().map(|(name, _)| (name.clone(), Value::Missing)));
                 Ok(Value::Struct(Box::new(Struct { name: name.clone(), fields: FieldValues::Named(values) })))
             }
             _ => reader.value(plan.root(), json),
         }
+    }
+}
+
+/// Returns the number of fields that no row of the outermost struct lacks.
+fn always_there(schema: &Schema) -> usize {
+    match schema {
+        Schema::Struct(_, Fields::Named(fields)) => {
+            let is_needed = |field: &Field| !field.is_added && !field.has_default;
+            fields.iter().rposition(is_needed).map_or(0, |last| last + 1)
+        }
+        _ => 0,
     }
 }
 
