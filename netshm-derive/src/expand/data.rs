@@ -10,7 +10,9 @@ use crate::ast::{Data, Input};
 pub(crate) fn expand(input: &Input) -> TokenStream {
     let library = library(input);
     let Parts { items, direct, fixed, encode, decode, schema } = match &input.data {
-        Data::Struct(fields) if input.attrs.transparent.is_some() => structs::transparent(&library, fields),
+        Data::Struct(fields) if input.attrs.transparent.is_some() => {
+            structs::transparent(&library, &input.name(), fields)
+        }
         Data::Struct(fields) => structs::plain(&library, &input.name(), fields),
         Data::Enum(variants) => enums::expand(&library, &input.name(), variants),
     };

@@ -42,12 +42,13 @@ pub(super) fn plain(library: &Path, name: &str, fields: &Fields) -> Parts {
 }
 
 /// A struct that is stored, in every respect, as its only field.
-pub(super) fn transparent(library: &Path, fields: &Fields) -> Parts {
+pub(super) fn transparent(library: &Path, name: &str, fields: &Fields) -> Parts {
     let plain = plain(library, "", fields);
     let Some(field) = fields.stored().next() else { return plain };
     if let Some(with) = &field.attrs.with {
         let path = &with.value;
-        return Parts { schema: quote_spanned! {at(path)=> #path::schema(__types) }, ..plain };
+        let describe = quote_spanned! {at(path)=> #path::schema(__types) };
+        return Parts { schema: quote!(__types.transparent::<Self>(#name, |__types| #describe)), ..plain };
     }
     let part = {
         let stored = field.stored_type();
@@ -85,7 +86,7 @@ pub(super) fn transparent(library: &Path, fields: &Fields) -> Parts {
             }
         }
     };
-    Parts { items, schema: quote!(#part::schema(__types)), ..plain }
+    Parts { items, schema: quote!(__types.transparent::<Self>(#name, |__types| #part::schema(__types))), ..plain }
 }
 
 /// The struct around `__inner`: an expression.

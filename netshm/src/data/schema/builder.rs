@@ -11,6 +11,18 @@ pub struct Types {
     /// The structs and enums around, outermost first: the type, and its name in the schema. (Names in Rust do not tell types
     /// apart: two versions of a crate can have one of the same path, as can two blocks of a module.)
     around: Vec<(TypeId, String)>,
+    /// The transparent types around that are being described as what is inside.
+    transparent: Vec<Transparent>,
+}
+
+/// A transparent type around.
+#[derive(Debug)]
+struct Transparent {
+    described: TypeId,
+    /// The number of structs and enums around it.
+    depth: usize,
+    /// Whether it has been met inside itself, with no struct or enum between.
+    is_met: bool,
 }
 
 impl Types {
@@ -52,6 +64,28 @@ impl Types {
             variants(&mut list);
             Schema::Enum(name.to_owned(), list.variants)
         })
+    }
+
+    /// A struct that is stored, and described, as its only field. If it stands inside itself with no other struct or enum
+    /// between, nothing could be referred to: then it is described as a struct of its name.
+    #[doc(hidden)]
+    pub fn transparent<T>(&mut self, name: &str, describe: impl Fn(&mut Self) -> Schema) -> Schema {
+        let described = typeid::of::<T>();
+        if !self.around.iter().any(|(known, _)| *known == described) {
+            let depth = self.around.len();
+            let same = |outer: &&mut Transparent| outer.described == described && outer.depth == depth;
+            if let Some(outer) = self.transparent.iter_mut().find(same) {
+                outer.is_met = true;
+                // The outer one drops it.
+                return Schema::Tuple(Vec::new());
+            }
+            self.transparent.push(Transparent { described, depth, is_met: false });
+            let schema = describe(self);
+            if self.transparent.pop().is_some_and(|own| !own.is_met) {
+                return schema;
+            }
+        }
+        self.define::<T>(name, |types| Schema::Struct(name.to_owned(), Fields::Tuple(vec![describe(types)])))
     }
 
     /// A reference back if `T` is being described already, otherwise what `describe` gives.
