@@ -97,14 +97,15 @@ impl<T: DataManager> Array<T> {
         shape: Shape,
         limits: Limits,
     ) -> Result<Self> {
+        let described = schema;
         let schema = schema.to_string();
         let default_words = Handle::encode_alone(shm.object().name(), &default)?;
         let Element { fixed, decodes } = element;
         let elements = Elements::of(fixed);
         let recreate = shape.recreate;
-        let show = |words: &[u64]| {
-            let readable = T::decode(&mut Decoder::from_words(words)).is_ok();
-            format!("{}{words:x?}", if readable { "" } else { "(undecodable) " })
+        let show = |words: &[u64]| match described {
+            ObjectSchema::Array { element } => crate::data::show(element, words),
+            _ => unreachable!("an array is described as one"),
         };
         let spec = Spec {
             kind: Kind::Array,

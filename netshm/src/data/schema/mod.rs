@@ -4,6 +4,7 @@ mod builder;
 mod difference;
 mod evolution;
 mod parse;
+mod show;
 mod text;
 
 use std::fmt;
@@ -12,6 +13,7 @@ pub use builder::{Items, Members, Types, Variants};
 pub(crate) use difference::first_difference;
 pub(crate) use evolution::{Relation, relation};
 pub use parse::ParseSchemaError;
+pub(crate) use show::show;
 
 use super::DataManager;
 
