@@ -338,3 +338,75 @@ fn generic_keys() {
     assert_eq!(table.find(&Path { steps: vec![1, 2] }).unwrap(), Some(7));
     assert_eq!(table.find(&Path { steps: vec![2, 1] }).unwrap(), None);
 }
+
+#[derive(ShmData, Debug, Clone, PartialEq)]
+#[shm(transparent)]
+struct Nest(Vec<Nest>);
+
+#[derive(ShmData, Debug, Clone, PartialEq)]
+#[shm(transparent, crate = netshm)]
+struct Ping {
+    pongs: Vec<Pong>,
+}
+
+#[derive(ShmData, Debug, Clone, PartialEq)]
+#[shm(transparent)]
+struct Pong(Option<Box<Ping>>);
+
+#[derive(ShmData, Debug, Clone, PartialEq)]
+#[shm(transparent)]
+struct Link(Option<Box<Node>>);
+
+#[derive(ShmData, Debug, Clone, PartialEq)]
+struct Node {
+    number: u8,
+    next: Link,
+}
+
+#[test]
+fn transparent_structs_within_themselves_have_a_name() {
+    assert_eq!(Schema::of::<Nest>().to_string(), "Nest(Vec<^Nest>)");
+    assert_eq!(Schema::of::<(Nest, Nest)>().to_string(), "(Nest(Vec<^Nest>), Nest(Vec<^Nest>))");
+    assert_eq!(Schema::of::<Ping>().to_string(), "Ping(Vec<Option<^Ping>>)");
+    assert_eq!(Schema::of::<Pong>().to_string(), "Pong(Option<Vec<^Pong>>)");
+    // With a struct between there is something to refer to.
+    assert_eq!(Schema::of::<Link>().to_string(), "Option<Node { number: u8, next: Option<^Node> }>");
+    let nest = Nest(vec![Nest(vec![]), Nest(vec![Nest(vec![])])]);
+    round_trip(&[nest.clone(), Nest(vec![])]);
+    round_trip(&[Ping { pongs: vec![Pong(None), Pong(Some(Box::new(Ping { pongs: vec![] })))] }]);
+    round_trip(&[Link(Some(Box::new(Node { number: 1, next: Link(None) })))]);
+    let object = Scratch::posix("derive-nest");
+    let typed: HashTable<u64, Nest> = HashTable::manage(object.open(), Locking::Futex).unwrap();
+    typed.add(&1, &nest).unwrap();
+    let table = netshm::dynamic::DynTable::open(object.open()).unwrap();
+    let read = table.find(&1.into()).unwrap().unwrap();
+    table.add(&2.into(), &read).unwrap();
+    assert_eq!(typed.find(&2).unwrap(), Some(nest));
+}
+
+/// Runs `test` on a small stack.
+fn with_small_stack(test: impl FnOnce() + Send + 'static) {
+    std::thread::Builder::new().stack_size(512 << 10).spawn(test).unwrap().join().unwrap();
+}
+
+#[test]
+fn boxed_arrays_do_not_pass_over_the_stack() {
+    #[track_caller]
+    fn check<T: ShmData + PartialEq, const N: usize>(make: impl Fn(usize) -> T + Send + 'static) {
+        with_small_stack(move || {
+            let items: Vec<T> = (0..N).map(make).collect();
+            let boxed: Box<[T; N]> = items.into_boxed_slice().try_into().ok().unwrap();
+            let object = Scratch::posix("derive-boxed");
+            let tab: HashTable<u64, Box<[T; N]>> = HashTable::manage(object.open(), Locking::Futex).unwrap();
+            tab.add(&1, &boxed).unwrap();
+            assert!(tab.find(&1).unwrap().as_ref() == Some(&boxed));
+            assert!(tab.pop(&1).unwrap().as_ref() == Some(&boxed));
+        });
+    }
+    check::<u64, 200_000>(|i| i as u64);
+    check::<u8, 2_000_000>(|i| i as u8);
+    check::<bool, 2_000_000>(|i| i % 3 == 0);
+    check::<Option<u64>, 100_000>(|i| (i % 2 == 0).then_some(i as u64));
+    check::<String, 100_000>(|i| "x".repeat(i % 3));
+    check::<Point, 200_000>(|i| Point(i as i32, -1));
+}

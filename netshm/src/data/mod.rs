@@ -39,6 +39,11 @@
 //! Elements of sequences that take no words at all, as `()`, are bounded, since a damaged length could promise any number
 //! of them: a value has 65,536 at most, or as many bytes of them in memory, and 16 more for each of its words.
 //!
+//! A value is decoded on the stack, as any value that a function returns, and a stack is 2 MiB in most threads. Large arrays
+//! belong into boxes: `Box<[T; N]>` and `Box<[T]>` are decoded on the heap. A box around another type, such as a struct with a
+//! large array in it, is not: the struct passes over the stack, where it needs several times its size, and the program ends
+//! if the stack is too small.
+//!
 //! # The types
 //! Managers exist for all integers and floats, `bool`, `char`, `NonZero`, `Wrapping`, `Saturating`, `Reverse`, `Ordering`,
 //! `PhantomData`; `String`, `OsString`, `CString`, `PathBuf` and boxes of what they own; arrays, tuples of up to twelve,
@@ -154,6 +159,13 @@ pub trait ShmData: Sized {
     #[inline]
     fn decode_array<const N: usize>(input: &mut Decoder<'_>) -> Result<[Self; N], DataError> {
         managers::sequences::decode_array_each(input)
+    }
+
+    /// Reads a value into a box. Arrays do so without a copy on the stack, which may be too small for them.
+    #[doc(hidden)]
+    #[inline]
+    fn decode_boxed(input: &mut Decoder<'_>) -> Result<Box<Self>, DataError> {
+        Self::decode(input).map(Box::new)
     }
 }
 

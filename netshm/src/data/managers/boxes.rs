@@ -16,7 +16,12 @@ impl<T: DataManager> DataManager for Box<T> {
     }
 
     fn decode(input: &mut Decoder<'_>) -> Result<Self, DataError> {
-        input.nested(|input| input.take().map(Box::new))
+        input.nested(|input| {
+            if !T::DIRECT {
+                input.need_copy()?;
+            }
+            T::decode_boxed(input)
+        })
     }
 
     fn schema(types: &mut Types) -> Schema {

@@ -55,3 +55,45 @@ pub(crate) const fn same_fixed(variants: &[Option<usize>]) -> Option<usize> {
     }
     Some(first + 1)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    /// Returns the lines of all source files below a directory.
+    fn lines(directory: &Path) -> Vec<(String, Vec<String>)> {
+        let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+        entries
+            .flat_map(|path| match path.is_dir() {
+                true => lines(&path),
+                false => {
+                    let text = fs::read_to_string(&path).unwrap();
+                    vec![(path.display().to_string(), text.lines().map(|line| line.trim().to_owned()).collect())]
+                }
+            })
+            .collect()
+    }
+
+    /// A message about a type without a manager does not list all those that have one.
+    #[test]
+    fn messages_of_the_compiler_do_not_recommend_the_built_in_managers() {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/data");
+        let traits = ["DataManager", "ShmData", "ShmKey"];
+        let is_manager =
+            |line: &str| line.starts_with("impl") && traits.iter().any(|of| line.contains(&format!(" {of} for ")));
+        let mut managers = 0;
+        for (path, lines) in lines(&directory) {
+            // Tests have types of their own.
+            let end = lines.iter().position(|line| line.starts_with("mod tests")).unwrap_or(lines.len());
+            for (i, line) in lines[..end].iter().enumerate().filter(|(_, line)| is_manager(line)) {
+                managers += 1;
+                let attributes =
+                    lines[..i].iter().rev().take_while(|line| line.starts_with("#[") || line.starts_with("//"));
+                let mut attributes = attributes.filter(|line| line.contains("do_not_recommend"));
+                assert!(attributes.next().is_some() || path.ends_with("user_code.rs"), "{path}:{}: {line}", i + 1);
+            }
+        }
+        assert!(managers > 80, "{managers}");
+    }
+}

@@ -261,6 +261,11 @@ impl<T: DataManager, const N: usize> DataManager for [T; N] {
         T::decode_array(input)
     }
 
+    fn decode_boxed(input: &mut Decoder<'_>) -> Result<Box<Self>, DataError> {
+        let items = T::decode_vec(N, input)?.into_boxed_slice();
+        items.try_into().map_err(|_| DataError::new("an array", "another number of elements"))
+    }
+
     fn schema(types: &mut Types) -> Schema {
         Schema::Array(Box::new(types.of::<T>()), N as u64)
     }
