@@ -1,0 +1,61 @@
+//! The table of layers in `DESIGN.md` is true: a module names only modules of rows above its own.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Modules that are no layer: tests, and what is for generated code.
+const BESIDE: [&str; 5] = ["lib", "__private", "crash_tests", "damage", "error_texts"];
+/// The directory of the repository.
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+
+/// Returns the row of each module in the table.
+fn rows() -> BTreeMap<String, usize> {
+    let design = fs::read_to_string(format!("{ROOT}/DESIGN.md")).unwrap();
+    let layers = design.split("\n## ").find(|section| section.starts_with("Layers")).expect("a section on layers");
+    let table = layers.lines().filter(|line| line.starts_with("| ")).skip(1).enumerate();
+    let modules =
+        |line: &str| line.split('|').nth(2).unwrap().split('`').skip(1).step_by(2).map(str::to_owned).collect();
+    table.flat_map(|(row, line)| Vec::into_iter(modules(line)).map(move |module| (module, row))).collect()
+}
+
+fn sources(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let (directories, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
+    let is_source = |path: &PathBuf| {
+        let name = path.file_stem().unwrap().to_string_lossy();
+        path.extension().is_some_and(|extension| extension == "rs") && !name.ends_with("tests")
+    };
+    let below = directories.iter().flat_map(|directory| sources(directory));
+    files.into_iter().filter(is_source).chain(below).collect()
+}
+
+/// Returns the modules that a source names, beside those that `use crate::{..}` takes from the top.
+fn named(source: &str) -> Vec<&str> {
+    let code = source.split("#[cfg(test)]\nmod tests {").next().unwrap().lines();
+    let code = code.map(|line| line.split("//").next().unwrap());
+    let names = code.flat_map(|line| line.split("crate::").skip(1));
+    names.map(|rest| rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap()).collect()
+}
+
+#[test]
+fn modules_name_only_modules_of_lower_layers() {
+    let rows = rows();
+    let root = PathBuf::from(ROOT).join("netshm/src");
+    let mut wrong = Vec::new();
+    for path in sources(&root) {
+        let first = path.strip_prefix(&root).unwrap().components().next().unwrap();
+        let module = first.as_os_str().to_str().unwrap().trim_end_matches(".rs");
+        if BESIDE.contains(&module) || module == "guide" {
+            continue;
+        }
+        let row = rows.get(module).unwrap_or_else(|| panic!("`{module}` is in no layer"));
+        let text = fs::read_to_string(&path).unwrap();
+        for name in named(&text) {
+            if name != module && rows.get(name).is_some_and(|other| other >= row) {
+                wrong.push(format!("{} names `{name}`", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
