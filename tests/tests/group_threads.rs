@@ -2,6 +2,7 @@
 
 use std::sync::Barrier;
 use std::thread;
+use std::time::Duration;
 
 use netshm::{Error, HashTable, Locking, Result, group};
 use netshm_tests::Scratch;
@@ -60,23 +61,24 @@ fn other_threads_do_not_see_an_open_group() {
     for locking in [Locking::Record, Locking::Futex] {
         let scratch = Scratch::posix("unseen");
         let table = Counts::manage(scratch.open(), locking).unwrap();
+        let impatient = Counts::options().lock_timeout(Duration::from_millis(1)).manage(scratch.open()).unwrap();
         table.add("b", &1).unwrap();
         table.add("b", &2).unwrap();
-        let barrier = Barrier::new(2);
-        thread::scope(|scope| {
-            scope.spawn(|| {
-                barrier.wait();
-                // These wait for the end of the group.
-                assert_eq!(table.find_all("b").unwrap(), [30, 2, 1]);
-                assert_eq!(table.find("c").unwrap(), Some(3));
+        group!(table => {
+            table.add("b", &20)?;
+            table.add("c", &3)?;
+            thread::scope(|scope| {
+                // Readers wait for the end of the group, which does not come before theirs.
+                let read = || {
+                    assert!(matches!(impatient.find_all("b"), Err(Error::LockTimeout { .. })));
+                    assert!(matches!(impatient.find("c"), Err(Error::LockTimeout { .. })));
+                };
+                scope.spawn(read).join().unwrap();
             });
-            group!(table => {
-                table.add("b", &20)?;
-                table.add("c", &3)?;
-                barrier.wait();
-                table.replace("b", &30)?;
-            })
-            .unwrap();
-        });
+            table.replace("b", &30)?;
+        })
+        .unwrap();
+        assert_eq!(impatient.find_all("b").unwrap(), [30, 2, 1]);
+        assert_eq!(impatient.find("c").unwrap(), Some(3));
     }
 }
