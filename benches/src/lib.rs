@@ -36,7 +36,7 @@ impl<T> Scratch<T> {
 }
 
 impl<K: ShmKey, V: DataManager> Scratch<HashTable<K, V>> {
-    /// An empty table.
+    /// Returns an empty table.
     ///
     /// # Errors
     /// Those of making it.
@@ -46,7 +46,7 @@ impl<K: ShmKey, V: DataManager> Scratch<HashTable<K, V>> {
 }
 
 impl Scratch<Array<u64>> {
-    /// An array of so many zeros.
+    /// Returns an array of that number of zeros.
     ///
     /// # Errors
     /// Those of making it.
@@ -65,12 +65,12 @@ pub struct Order {
 }
 
 impl Order {
-    /// An order of numbers below `bound`, which is not zero.
+    /// Returns an order of numbers below `bound`, which is not zero.
     pub fn below(bound: u64) -> Order {
         Order { state: 1, bound }
     }
 
-    /// The next number.
+    /// Returns the next number.
     pub fn draw(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut word = self.state;

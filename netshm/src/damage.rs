@@ -1,4 +1,4 @@
-//! Damage to the bytes of an object by somebody who knows the layout, for tests and fuzz targets.
+//! Targeted damage to the bytes of an object, for tests and fuzz targets.
 //!
 //! Not for users: there is no promise that this stays.
 

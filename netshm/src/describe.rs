@@ -1,4 +1,4 @@
-//! What an object says of itself.
+//! The stored description of an object.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use crate::shm::Shm;
 use crate::store::create::{self, Stored};
 use crate::{Error, Locking, Result, ShmName};
 
-/// What an object says of itself: [`Shm::describe`] gives it.
+/// The description of an object, as [`Shm::describe`] returns it.
 ///
 /// ```
 /// use netshm::{HashTable, Locking, Shm};
@@ -34,9 +34,9 @@ pub struct Description {
     pub locking: Locking,
     /// Bytes in a page.
     pub pagesize: u64,
-    /// How many parts of it can be written to at the same time.
+    /// Number of stripes: parts that can be written to at the same time.
     pub stripes: u32,
-    /// How many writers there can be at the same time.
+    /// Number of writers that there can be at the same time.
     pub slots: u32,
     /// The number of keys that were expected when it was created.
     pub init: u64,
@@ -60,8 +60,8 @@ impl fmt::Display for Description {
 }
 
 impl Shm {
-    /// What the object says of itself: its kind, the types of its contents, and how it was created. Any object can be
-    /// asked, through any descriptor, without being managed. Waits while somebody creates the object.
+    /// Returns the object's description: its kind, the types of its contents, and how it was created. Any object can be asked,
+    /// through any descriptor, without being managed. Waits while somebody creates the object.
     ///
     /// # Errors
     /// [`Error::NotNetshm`] if it is none, or empty; [`Error::UnsupportedVersion`], [`Error::Corrupt`],
@@ -83,7 +83,7 @@ impl Shm {
     }
 }
 
-/// The stored schema as a tree.
+/// Returns the stored schema as a tree.
 pub(crate) fn object_schema(shm: &Shm, stored: &Stored) -> Result<ObjectSchema> {
     let corrupt =
         |what| Error::Corrupt { object: shm.object().name().clone(), offset: stored.header.geometry.schema(), what };

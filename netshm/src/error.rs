@@ -15,20 +15,20 @@ fn two_schemas(stored: &str, expected: &str, difference: &str) -> String {
     match difference {
         "" => full,
         short if !short.contains('…') => short.to_owned(),
-        long => format!("{full}\n  They part here:{long}"),
+        long => format!("{full}\n  first difference:{long}"),
     }
 }
 
 /// Everything that can go wrong with a shared object.
 ///
-/// Every variant names its fields; match with `Error::X { .. }`, since fields may be added.
-/// An operation that answers with an error has changed nothing.
+/// Every variant names its fields; match with `Error::X { .. }`, since fields may be added. An operation that returns an error
+/// has changed nothing.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A system call failed.
     ///
-    /// > posix:/x: opening it without leave to create it: No such file or directory (os error 2)
+    /// > posix:/x: opening it (option `create` is not set): No such file or directory (os error 2)
     #[error("{object}: {doing}: {source}")]
     #[non_exhaustive]
     Io {
@@ -39,7 +39,7 @@ pub enum Error {
         /// The system's own error.
         source: io::Error,
     },
-    /// The text is no name of a shared object.
+    /// The text is not a name of a shared object.
     ///
     /// > "posix:sample" is not a name of a shared object: a POSIX name begins with a slash, as in
     /// > `posix:/sample`
@@ -77,8 +77,8 @@ pub enum Error {
         /// The stripes and the other party, as far as they are known.
         detail: String,
     },
-    /// What the operation had to wait for did not come within the time given by the option `lock_timeout`, or was waited
-    /// for no longer for another reason, which is told then.
+    /// The operation waited longer than the option `lock_timeout` allows, or gave up for another reason, which `reason` then
+    /// tells.
     ///
     /// > posix:/x: no lock within 5ms: waited for stripe 0, held by process 814
     #[error("{object}: no lock within {waited:?}: waited for {awaited}{}{}",
@@ -88,13 +88,13 @@ pub enum Error {
     LockTimeout {
         /// The object's name.
         object: Arc<str>,
-        /// The limit; if there was none, how long was waited.
+        /// The limit; if there was none, how long the operation waited.
         waited: Duration,
         /// What was waited for.
         awaited: String,
-        /// The process id of the holder, as it noted it down itself or as the kernel tells, if that is known.
+        /// The process id of the holder, if known: as noted by itself or told by the kernel.
         holder: Option<u32>,
-        /// Why no more was waited, if that is not the limit set by `lock_timeout`, or what has been in the way meanwhile.
+        /// Why the wait ended, if not by `lock_timeout`, or what was in the way.
         reason: Option<&'static str>,
         /// Whether the wait may have been part of a deadlock of a kind that is not detected: then
         /// [`is_deadlock`](crate::GroupError::is_deadlock) is true, and `group!(retry ..)` runs the group again.
@@ -114,8 +114,8 @@ pub enum Error {
     },
     /// Another file has taken the object's place, so what is written to this one would be lost.
     ///
-    /// > posix:/x: replaced: its file has been overwritten; open it anew
-    #[error("{object}: replaced: {what}; open it anew")]
+    /// > posix:/x: replaced: its file has been overwritten; open it again
+    #[error("{object}: replaced: {what}; open it again")]
     #[non_exhaustive]
     Replaced {
         /// The object's name.
@@ -180,7 +180,7 @@ pub enum Error {
         stored: String,
         /// The schema of the type asked for.
         expected: String,
-        /// Where the two part, for long schemas; may be empty.
+        /// The first difference, for long schemas; may be empty.
         difference: String,
     },
     /// The object was created for another locking method.
@@ -262,7 +262,7 @@ pub enum Error {
         /// The array's length.
         len: usize,
     },
-    /// A value whose type is known at run time only does not fit the object's schema.
+    /// A value whose type is known only at run time does not fit the object's schema.
     ///
     /// > posix:/x: the value does not fit: .user: u64 expected, found a text
     #[error("{object}: the value does not fit: {unfit}")]
@@ -288,22 +288,21 @@ pub enum Error {
     },
     /// The handle was opened before a `fork` and is used in the child.
     ///
-    /// > posix:/x: opened before fork() and used in the child; open it anew there
-    #[error("{object}: opened before fork() and used in the child; open it anew there")]
+    /// > posix:/x: opened before fork() and used in the child; open it again there
+    #[error("{object}: opened before fork() and used in the child; open it again there")]
     #[non_exhaustive]
     Forked {
         /// The object's name.
         object: Arc<str>,
     },
     /// The program has closed descriptors that it had not opened itself, as some do that become daemons. Locks are lost with
-    /// them, so others may have taken this process for dead and undone its open group; what has been acknowledged before is
-    /// there.
+    /// them, so others may have taken this process for dead and undone its open group; changes acknowledged before are safe.
     ///
     /// > posix:/x: a descriptor of the object has been closed by the program, or stands for another file now; drop all handles
-    /// > of the object and open it anew
+    /// > of the object and open it again
     #[error(
         "{object}: a descriptor of the object has been closed by the program, or stands for another file now; drop all handles \
-         of the object and open it anew"
+         of the object and open it again"
     )]
     #[non_exhaustive]
     DescriptorLost {
@@ -320,7 +319,7 @@ pub enum Error {
         /// The object's name.
         object: Arc<str>,
     },
-    /// The table is being iterated over by this very thread.
+    /// This thread iterates over the table.
     ///
     /// > posix:/x: cannot be changed while this thread iterates over it
     #[error("{object}: cannot be changed while this thread iterates over it")]
@@ -329,7 +328,7 @@ pub enum Error {
         /// The object's name.
         object: Arc<str>,
     },
-    /// Called in a group, though it needs that no change is under way.
+    /// The operation cannot run in a group, since it needs that no change is under way.
     ///
     /// > posix:/x: cannot sync inside a group, whose changes are not final; call it outside
     #[error("{object}: cannot {wanted} inside a group, whose changes are not final; call it outside")]

@@ -36,7 +36,7 @@ impl Scratch {
         Counts::options().locking(locking).stripes(1).slots(8).manage(self.shm()).unwrap()
     }
 
-    /// The error's text, with the object's name replaced by a short one.
+    /// Returns the error's text, with the object's name replaced by a short one.
     #[track_caller]
     fn text<T>(&self, outcome: Result<T>) -> String {
         let Err(error) = outcome else { panic!("no error") };
@@ -68,7 +68,7 @@ fn io() {
     let x = Scratch::new();
     assert_eq!(
         x.text(Shm::open(&x.name())),
-        "posix:/x: opening it without leave to create it: No such file or directory (os error 2)"
+        "posix:/x: opening it (option `create` is not set): No such file or directory (os error 2)"
     );
 }
 
@@ -152,9 +152,9 @@ fn replaced() {
     let mut content = fs::read(&x.0).unwrap();
     content[crate::layout::header::ID.0 as usize] ^= 1;
     fs::write(&x.0, content).unwrap();
-    assert_eq!(x.text(tab.stats()), "posix:/x: replaced: its file has been overwritten; open it anew");
+    assert_eq!(x.text(tab.stats()), "posix:/x: replaced: its file has been overwritten; open it again");
     let text = x.text(Counts::options().manage(x.shm()));
-    assert_eq!(text, "posix:/x: replaced: its file has been overwritten; open it anew");
+    assert_eq!(text, "posix:/x: replaced: its file has been overwritten; open it again");
 }
 
 #[test]
@@ -312,7 +312,7 @@ fn forked() {
     let x = Scratch::new();
     let table = x.counts(Locking::Futex);
     let text = x.text_in_child(|| table.find("k"));
-    assert_eq!(text, "posix:/x: opened before fork() and used in the child; open it anew there");
+    assert_eq!(text, "posix:/x: opened before fork() and used in the child; open it again there");
 }
 
 #[test]
@@ -328,7 +328,7 @@ fn descriptor_lost() {
     assert_eq!(
         text,
         "posix:/x: a descriptor of the object has been closed by the program, or stands for another file now; drop all handles of \
-         the object and open it anew"
+         the object and open it again"
     );
     assert_eq!(table.find("k").unwrap(), Some(1));
 }

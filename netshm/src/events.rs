@@ -1,4 +1,4 @@
-//! What happens to objects, for those who subscribe to events of the `tracing` crate (feature `tracing`).
+//! Events of objects for subscribers of the `tracing` crate (feature `tracing`).
 //!
 //! Without the feature all of this is nothing. None of it is on a hot path in any case.
 
@@ -11,7 +11,7 @@ use crate::layout::method::Locking;
 /// Waits for a lock that last longer than this are reported.
 pub(crate) const LONG_WAIT: Duration = Duration::from_millis(100);
 
-/// Passes an event on, or only looks at what it is made of.
+/// Emits an event; without the feature it only uses the values.
 macro_rules! event {
     ($level:ident, $text:literal, $($name:ident = $value:expr),+) => {{
         #[cfg(feature = "tracing")]

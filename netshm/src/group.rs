@@ -40,7 +40,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(20);
     note = "without `retry` a group runs once, and asks for `From<netshm::Error>` only"
 )]
 pub trait GroupError: From<Error> {
-    /// Whether the group ended because of a deadlock, or of a wait that may have been part of one, so that running it again
+    /// Returns whether the group ended because of a deadlock, or of a wait that may have been part of one, so that running it again
     /// makes sense.
     fn is_deadlock(&self) -> bool;
 }
@@ -52,8 +52,8 @@ impl GroupError for Error {
     }
 }
 
-/// Runs `attempt` until it does not end in an error that is `worth` another one. The pauses in between grow, and are random in part, so that two
-/// processes do not meet in the same deadlock again and again.
+/// Runs `attempt` until it does not end in an error that is `worth` another one. The pauses in between grow and are partly
+/// random, so that two processes do not run into the same deadlock again and again.
 pub(crate) fn retry<R, E>(mut attempt: impl FnMut() -> Result<R, E>, worth: impl Fn(&E) -> bool) -> Result<R, E> {
     let mut pause = FIRST_PAUSE;
     loop {
@@ -79,13 +79,13 @@ pub(crate) fn retry<R, E>(mut attempt: impl FnMut() -> Result<R, E>, worth: impl
 /// group!(retry(9) tab => { .. })   .. at most nine times, then ends in the deadlock
 /// ```
 ///
-/// The block is the body of a closure: `?` and `return Err(..)` leave the group and roll it back, as does a panic; its
-/// value is the value of `group!`, in an `Ok`. A block that ends in a `Result` does not compile: an `Err` that is merely the
-/// block's value would not roll the group back. Write `?` behind it, or `return` it. The locks taken inside are held until the outermost group ends, so what was
-/// read cannot be changed by others before it is written. Groups nest; an inner one that fails undoes its own part.
-/// Every operation of this thread on the object, through whatever handle, belongs to the group: helper functions need
-/// not know of it. So do not wait for a thread pool inside (`join`, `par_iter`): while it waits, this thread may run a task of
-/// somebody else, whose operations would then be part of the group and be undone with it.
+/// The block is the body of a closure: `?` and `return Err(..)` leave the group and roll it back, as does a panic; its value is
+/// the value of `group!`, in an `Ok`. A block that ends in a `Result` does not compile: an `Err` that is merely the block's
+/// value would not roll the group back. Write `?` after it, or `return` it. The locks taken inside are held until the outermost
+/// group ends, so what was read cannot be changed by others before it is written. Groups nest; an inner one that fails undoes
+/// its own part. Every operation of this thread on the object, through whatever handle, belongs to the group: helper functions
+/// need not know of it. So do not wait for a thread pool inside (`join`, `par_iter`): while it waits, this thread may run a
+/// task of somebody else, whose operations would then be part of the group and be undone with it.
 ///
 /// With [`Locking::Record`](crate::Locking::Record), two groups that read the same key and then both change it wait for
 /// each other; one of them gets [`Error::Deadlock`](crate::Error::Deadlock), is rolled back, and should run again, as

@@ -1,12 +1,12 @@
-//! The mark of an object that differs from what its storage is known to hold.
+//! The dirty mark of an object: whether it differs from what its storage is known to hold.
 //!
 //! ```text
 //! 0   clean      storage holds every change
 //! 2   noted      a change is about to be made; the mark itself may not have reached storage
 //! 1   durable    the mark has: pages that change may follow in any order
 //! ```
-//! It changes only under a stripe's lock or the meta lock, so that who holds all of them can clear it. Whoever finds it
-//! noted flushes too: who noted it may have died before the flush. A flush that fails leaves it as it is.
+//! It changes only under a stripe's lock or the meta lock, so that the holder of all of them can clear it. A writer that finds
+//! it noted flushes too: the one that noted it may have died before the flush. A flush that fails leaves it as it is.
 
 use crate::os::atomic::{AtomicU64, Ordering::*};
 use crate::os::steps;
@@ -16,12 +16,12 @@ const CLEAN: u64 = 0;
 pub(crate) const DURABLE: u64 = 1;
 const NOTED: u64 = 2;
 
-/// The mark.
+/// The dirty mark.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Mark<'a>(pub(crate) &'a AtomicU64);
 
 impl Mark<'_> {
-    /// Whether changes can be made without further ado.
+    /// Returns whether the mark is durable, so that changes can be made.
     #[inline(always)]
     pub(crate) fn is_durable(self) -> bool {
         // SYNC POINT: mark. Pairs with the exchange at the end of `note`.
@@ -33,13 +33,13 @@ impl Mark<'_> {
         let _ = self.0.compare_exchange(CLEAN, NOTED, AcqRel, Acquire);
         steps::step();
         flush()?;
-        // SYNC POINT: mark. Who sees it durable does not flush.
+        // SYNC POINT: mark. A writer that sees it durable does not flush.
         let _ = self.0.compare_exchange(NOTED, DURABLE, AcqRel, Acquire);
         steps::step();
         Ok(())
     }
 
-    /// Forgets the changes, all of which are in storage. The caller excludes every writer.
+    /// Clears the mark; all changes are in storage. The caller excludes every writer.
     pub(crate) fn clear(self) {
         self.0.store(CLEAN, Release);
         steps::step();

@@ -91,7 +91,7 @@ const FILE_PREFIX: &str = "file:";
 const LONGEST: usize = 255;
 
 impl ShmName {
-    /// The name of a POSIX shared memory object: one slash and then up to 255 bytes, with no other slash, as in
+    /// Returns the name of a POSIX shared memory object: one slash and then up to 255 bytes, with no other slash, as in
     /// `/sample`.
     ///
     /// # Errors
@@ -106,7 +106,7 @@ impl ShmName {
         }
     }
 
-    /// The name of an object in a file.
+    /// Returns the name of an object in a file.
     ///
     /// # Errors
     /// [`Error::InvalidName`] if the path is empty, contains a NUL byte, or does not end in a file name of at most 255
@@ -120,19 +120,19 @@ impl ShmName {
         }
     }
 
-    /// The same name, whatever the current directory will be.
+    /// Returns the name with an absolute path, independent of the current directory.
     pub(crate) fn absolute(&self) -> ShmName {
         match &self.0 {
             Kind::File(path) if path.is_relative() => match std::env::current_dir() {
                 Ok(directory) => ShmName(Kind::File(directory.join(path)), self.1),
-                // It has been deleted, or may not be told.
+                // It has been deleted, or cannot be read.
                 Err(_) => self.clone(),
             },
             _ => self.clone(),
         }
     }
 
-    /// The same name, as that of an open object in that file.
+    /// Returns the name as that of an open object in that file.
     pub(crate) fn of_open(self, identity: Identity) -> ShmName {
         ShmName(self.0, Opened(Some(identity)))
     }
@@ -142,12 +142,12 @@ impl ShmName {
         self.1.0
     }
 
-    /// Whether the object is in a file, not in shared memory.
+    /// Returns whether the object is in a file, not in shared memory.
     pub(crate) fn is_file(&self) -> bool {
         matches!(self.0, Kind::File(_))
     }
 
-    /// The path that leads to the object.
+    /// Returns the path that leads to the object.
     pub(crate) fn path(&self) -> PathBuf {
         match &self.0 {
             Kind::Posix(name) => {
@@ -159,7 +159,7 @@ impl ShmName {
         }
     }
 
-    /// The last part of the path, which is what the directory entry is called.
+    /// Returns the last part of the path, which is what the directory entry is called.
     pub(crate) fn last_part(&self) -> &OsStr {
         let whole = match &self.0 {
             Kind::Posix(name) => name,
@@ -168,7 +168,7 @@ impl ShmName {
         OsStr::from_bytes(last_part(whole.as_bytes()))
     }
 
-    /// The same name with another last part.
+    /// Returns the name with another last part.
     pub(crate) fn with_last_part(&self, part: &OsStr) -> Result<ShmName> {
         match &self.0 {
             Kind::Posix(_) => {
@@ -249,7 +249,7 @@ impl FromStr for ShmName {
     }
 }
 
-/// Writes what [`FromStr`] reads. (Bytes that are no UTF-8 are shown as replacement characters.)
+/// Writes what [`FromStr`] reads. (Bytes that are not UTF-8 are shown as replacement characters.)
 impl fmt::Display for ShmName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {

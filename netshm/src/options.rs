@@ -50,33 +50,34 @@ impl<T> fmt::Debug for ManageOptions<T> {
 }
 
 impl<T> ManageOptions<T> {
-    /// Bytes in a page, the unit in which memory is dealt out to stripes: a power of two from 256 (the default) to 1 MiB.
+    /// Sets the bytes of a page, the unit in which stripes get memory: a power of two from 256 (the default) to 1 MiB.
     pub fn pagesize(mut self, bytes: u64) -> Self {
         self.shape.pagesize = Some(bytes);
         self
     }
 
-    /// The expected number of keys (1000 by default): the index starts with room for so many, and the default of
+    /// Sets the expected number of keys (1000 by default): the index starts with room for them, and the default of
     /// [`max_size`](Self::max_size) follows from it. Tables grow beyond it as they must.
     pub fn init(mut self, keys: u64) -> Self {
         self.shape.init = Some(keys);
         self
     }
 
-    /// The locking method. A fresh object gets the best one of the platform if none is given.
+    /// Sets the locking method. Without it, a fresh object gets the best one of the platform.
     pub fn locking(mut self, locking: Locking) -> Self {
         self.shape.locking = Some(locking);
         self
     }
 
-    /// How many parts of the object can be written to at the same time: a power of two up to 65536, 64 by default.
+    /// Sets the number of stripes, parts of the object that can be written to at the same time: a power of two up to 65536, 64
+    /// by default.
     pub fn stripes(mut self, stripes: u32) -> Self {
         self.shape.stripes = Some(stripes);
         self
     }
 
-    /// The size in bytes that the object never exceeds, 2^44 at most; by default `pagesize * init * 32768`, about 8 GB.
-    /// So much address space is taken up in each process, but memory only for what is stored.
+    /// Sets the size in bytes that the object never exceeds, 2^44 at most; by default `pagesize * init * 32768`, about 8 GB.
+    /// Each process reserves that much address space, but memory is used only for what is stored.
     pub fn max_size(mut self, bytes: u64) -> Self {
         self.shape.max_size = Some(bytes);
         self
@@ -89,8 +90,8 @@ impl<T> ManageOptions<T> {
         self
     }
 
-    /// Empties an object that exists. If its type or layout is to become another one as well, nobody else may have it
-    /// open ([`Error::InUse`](crate::Error::InUse)).
+    /// Empties an object that exists. If its type or layout changes as well, nobody else may have it open
+    /// ([`Error::InUse`](crate::Error::InUse)).
     pub fn recreate(mut self, recreate: bool) -> Self {
         self.shape.recreate = recreate;
         self
@@ -105,7 +106,7 @@ impl<T> ManageOptions<T> {
     /// and opening waits as long as another process creates, opens or repairs the object. These waits end earlier:
     /// - in a group on another object, after 1 to 1.5 seconds, since deadlocks between objects are not detected;
     /// - through a read-only handle, after 10 seconds, since it cannot lock what others keep changing;
-    /// - where somebody's shared lock is in the way, which whoever may read the file can hold, after 10 seconds.
+    /// - where another process's shared lock is in the way, which any process that may read the file can hold, after 10 seconds.
     pub fn lock_timeout(mut self, timeout: Duration) -> Self {
         self.limits.lock_timeout = Some(timeout);
         self

@@ -27,7 +27,7 @@ impl<'a> Sequence<'a> {
         (value & 1 == 0).then_some(Stamp { sequence: self.0, value })
     }
 
-    /// The sequence as it is.
+    /// Returns the sequence as it is.
     pub(crate) fn value(self) -> u64 {
         self.0.load(Acquire)
     }
@@ -56,12 +56,12 @@ impl<'a> Sequence<'a> {
 }
 
 impl Stamp<'_> {
-    /// The sequence as it was.
+    /// Returns the sequence as it was.
     pub(crate) fn value(self) -> u64 {
         self.value
     }
 
-    /// Whether nothing has changed since the reading began.
+    /// Returns whether nothing has changed since the reading began.
     #[inline(always)]
     pub(crate) fn holds(self) -> bool {
         // SYNC POINT: sequence. What was read came before this look at it; pairs with the fence in `begin_change`.

@@ -12,7 +12,7 @@ const PART: &str = "NETSHM_TEST_PART";
 /// What a child that did not end in time is blamed with.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// The part this process was started to play, and its arguments; `None` in the process that runs the tests.
+/// Returns the part this process was started to play, and its arguments; `None` in the process that runs the tests.
 ///
 /// A test binary with children has one test `child`, marked `#[ignore]`, that plays the part:
 ///
@@ -76,7 +76,7 @@ impl Child {
         Child { process, lines }
     }
 
-    /// The next line that the child printed, without the `"> "` that marks it; `None` at the end of its output.
+    /// Returns the next line that the child printed, without the `"> "` that marks it; `None` at the end of its output.
     ///
     /// # Panics
     /// If it takes too long.
@@ -95,7 +95,7 @@ impl Child {
         let _ = self.process.wait();
     }
 
-    /// The child's process id.
+    /// Returns the child's process id.
     pub fn id(&self) -> u32 {
         self.process.id()
     }

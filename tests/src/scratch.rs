@@ -1,4 +1,4 @@
-//! Objects that go away at the end, whatever the outcome.
+//! Objects that are removed at the end, whatever the outcome.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -19,7 +19,7 @@ impl Scratch {
         Scratch(ShmName::posix(format!("/{}", unique(subject))).expect("a subject that may stand in a name"))
     }
 
-    /// A file in the directory for temporary files.
+    /// Returns a file in the directory for temporary files.
     ///
     /// # Panics
     /// If `subject` may not stand in a name.
@@ -27,7 +27,7 @@ impl Scratch {
         Scratch(ShmName::file(std::env::temp_dir().join(unique(subject))).expect("a subject that may stand in a name"))
     }
 
-    /// The name.
+    /// Returns the name.
     pub fn name(&self) -> &ShmName {
         &self.0
     }

@@ -6,16 +6,16 @@ use netshm::{DataManager, Error, HashTable, Locking, Report, Result, Shm, ShmKey
 
 /// Keys that tests choose by number.
 pub trait AnyKey: ShmKey + Ord + Clone + Debug {
-    /// The key with that number; different numbers give different keys.
+    /// Returns the key with that number; different numbers give different keys.
     fn numbered(number: u16) -> Self;
 }
 
 /// Values that tests choose by length and number.
 pub trait AnyValue: DataManager + Clone + PartialEq + Debug {
-    /// A value of about `bytes` bytes, if the type leaves the choice.
+    /// Returns a value of about `bytes` bytes, if the type leaves the choice.
     fn sized(bytes: usize, number: u64) -> Self;
 
-    /// The elements, if the value is one of the primitive table.
+    /// Returns the elements, if the value is one of the primitive table.
     fn elements(&mut self) -> Option<&mut Vec<i32>> {
         None
     }
@@ -108,7 +108,7 @@ pub struct Shape {
     pub locking: Locking,
     /// Bytes in a page.
     pub pagesize: u64,
-    /// How many stripes.
+    /// Number of stripes.
     pub stripes: u32,
 }
 
@@ -169,7 +169,7 @@ pub trait Verbs: Sized {
     fn clear(&self) -> Result<()>;
     fn check(&self) -> Result<Report>;
     fn group<R, E: From<Error>>(&self, body: impl FnOnce() -> Result<R, E>) -> Result<R, E>;
-    /// The primitive table and a key of it, for its block calls.
+    /// Returns the primitive table and a key of it, for its block calls.
     fn primitive(&self, key: &Self::Key) -> Option<(&Table, i32)>;
 }
 

@@ -287,7 +287,7 @@ fn what_was_beyond_the_end_shows_the_default_again() {
     }
 }
 
-/// Elements next to one another, of so many words each.
+/// Adjacent elements, of that number of words each.
 fn keep_to_themselves<const WORDS: usize>(shape: Shape) {
     let scratch = Scratch::posix("words");
     let options = Array::options().locking(shape.locking).pagesize(shape.pagesize).stripes(shape.stripes);

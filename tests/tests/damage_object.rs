@@ -76,7 +76,7 @@ fn damage(bytes: &mut Vec<u8>, random: &mut Random) {
     }
 }
 
-/// The file behind an object in shared memory.
+/// Returns the file behind an object in shared memory.
 fn file_of(object: &Scratch) -> PathBuf {
     PathBuf::from(object.name().to_string().replace("posix:", "/dev/shm"))
 }

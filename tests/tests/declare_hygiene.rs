@@ -8,7 +8,7 @@ use declare_common::Directory;
 pub mod without_prelude {
     #![no_implicit_prelude]
     #![deny(warnings, clippy::pedantic, missing_docs, unused_qualifications)]
-    //! Nothing is in scope but what is named.
+    //! Only what is named is in scope.
 
     /// A schema.
     #[derive(::netshm::ShmSchema)]

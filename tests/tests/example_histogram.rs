@@ -12,7 +12,7 @@ fn histogram(arguments: &[&str]) -> String {
     text
 }
 
-/// The points that each worker says it has drawn.
+/// Returns the points that each worker says it has drawn.
 fn points_by_worker(text: &str) -> Vec<u64> {
     let last = |line: &str| line.rsplit(' ').nth(1).unwrap().replace(',', "").parse().unwrap();
     text.lines().filter(|line| line.starts_with("worker ")).map(last).collect()

@@ -12,7 +12,7 @@ fn lookup(arguments: &[&str]) -> Output {
     Command::new(example_common::program("lookup")).args(arguments).output().unwrap()
 }
 
-/// What the example printed, if it succeeded.
+/// Returns what the example printed, if it succeeded.
 #[track_caller]
 fn succeed(arguments: &[&str]) -> String {
     let output = lookup(arguments);
@@ -20,12 +20,12 @@ fn succeed(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The path of a file that goes away with the scratch.
+/// Returns the path of a file that goes away with the scratch.
 fn path(scratch: &Scratch) -> String {
     scratch.name().to_string().strip_prefix("file:").unwrap().to_owned()
 }
 
-/// A CSV file and the name of a table.
+/// Returns a CSV file and the name of a table.
 fn files(rows: &str) -> (Scratch, Scratch, String, String) {
     let (csv, table) = (Scratch::file("places.csv"), Scratch::file("places"));
     let (csv_path, table_path) = (path(&csv), path(&table));

@@ -50,7 +50,7 @@ impl Server {
         server
     }
 
-    /// The next line that the server printed.
+    /// Returns the next line that the server printed.
     #[track_caller]
     fn line(&self) -> String {
         self.lines.lock().unwrap().recv_timeout(LIMIT).expect("the server says something")
@@ -142,7 +142,7 @@ fn number(text: &str, before: &str, after: &str) -> u32 {
     between(text, before, after).parse().unwrap()
 }
 
-/// The visits that a page shows, and the worker that answered.
+/// Returns the visits that a page shows, and the worker that answered.
 #[track_caller]
 fn shown(page: &str) -> (u32, u32) {
     (number(page, "<b id=\"visits\">", "<"), number(page, "<b id=\"worker\">", "<"))
@@ -346,7 +346,7 @@ fn the_self_test_succeeds() {
     assert!(String::from_utf8(output.stdout).unwrap().contains("still signed in after a worker was killed"));
 }
 
-/// The first headless browser that is installed, if any is.
+/// Returns the first headless browser that is installed, if any is.
 fn browser() -> Option<&'static str> {
     let runs =
         |name: &&str| Command::new(name).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();

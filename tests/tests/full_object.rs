@@ -28,13 +28,13 @@ trait Vessel: Sized {
 
 static ASCII: LazyLock<Vec<u8>> = LazyLock::new(|| (0..128).collect());
 
-/// The bytes of a thing.
+/// Returns the bytes of a thing.
 fn bytes(thing: u64, size: usize) -> Vec<u8> {
     let first = thing as usize * 7 % 128;
     ASCII.repeat(size / 128 + 2)[first..first + size].to_vec()
 }
 
-/// The size of a thing, whose bytes must be its own.
+/// Returns the size of a thing, whose bytes must be its own.
 #[track_caller]
 fn verified(thing: u64, found: Option<Vec<u8>>) -> Option<usize> {
     let found = found?;
@@ -208,7 +208,7 @@ fn assert_holds(vessel: &impl Vessel, stored: &[(u64, usize)]) -> Report {
     report
 }
 
-/// What must be the same after a failure, logs and what belongs to them apart.
+/// Returns what must be the same after a failure, logs and what belongs to them apart.
 fn content(report: &Report) -> impl PartialEq + Debug {
     (report.keys, report.bindings, report.used, report.index, report.lost)
 }
@@ -343,7 +343,7 @@ fn limit_of_the_process(kind: &str) {
     });
 }
 
-/// A directory that is removed in the end.
+/// A directory that is removed at the end.
 struct Directory(PathBuf);
 
 impl Drop for Directory {

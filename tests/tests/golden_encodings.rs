@@ -18,7 +18,7 @@ use netshm::data::{DataManager, Schema, Serde, from_words, to_words};
 use netshm::{ShmData, ShmKey};
 use uuid::Uuid;
 
-/// A line of the table below: the text of the type, and the words.
+/// Returns a line of the table below: the text of the type, and the words.
 fn line<T: DataManager>(value: &T) -> String {
     let words: Vec<String> = to_words(value).unwrap().iter().map(|word| format!("{word:x}")).collect();
     format!("{} = {}", Schema::of::<T>(), words.join(" ")).trim_end().to_owned()

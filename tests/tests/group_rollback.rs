@@ -32,7 +32,7 @@ impl GroupError for Mine {
     }
 }
 
-/// A table with `a` = 1 and `b` = 2 over 1.
+/// Returns a table with `a` = 1 and `b` = 2 over 1.
 fn start(scratch: &Scratch, locking: Locking) -> Counts {
     let table = Counts::manage(scratch.open(), locking).unwrap();
     table.add("a", &1).unwrap();

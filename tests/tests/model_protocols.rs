@@ -56,7 +56,7 @@ fn die_in_turn() {
     });
 }
 
-/// Runs `life`, which ends after so many steps at the latest; whether it came to its end.
+/// Runs `life`, which ends after that number of steps at the latest. Returns whether it came to its end.
 fn live(steps: u32, life: impl FnOnce()) -> bool {
     LEFT.with(|left| left.set(Some(steps)));
     let outcome = catch_unwind(AssertUnwindSafe(life));

@@ -1,4 +1,4 @@
-//! What is a name and what is none.
+//! Which texts are names.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;

@@ -16,7 +16,7 @@ use netshm::{Array, Error, HashTable, Report, Result, Shm, ShmData, ShmName, rep
 use netshm_tests::{Child, Random};
 
 const PAGE: usize = 4096;
-/// What a value is shown as that is none that was ever stored: it lies in several pages.
+/// How a value is shown that was never stored: it lies in several pages.
 const MIXED: u64 = u64::MAX;
 
 /// Images for each kind of object; more with `NETSHM_POWER_LOSSES`.
@@ -283,7 +283,7 @@ fn changes<S: Subject>(random: &mut Random) -> Trace {
     trace
 }
 
-/// The bytes of this boot's id in an object.
+/// Returns the bytes of this boot's id in an object.
 fn boot_id() -> [u8; 16] {
     let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
     let id = u128::from_str_radix(&text.trim().replace('-', ""), 16).unwrap();
@@ -304,7 +304,7 @@ fn age(image: &mut [u8]) {
     assert!(found > 0, "the boot id stands in the header");
 }
 
-/// A page of an image, zeros where the file did not reach.
+/// Returns a page of an image, zeros where the file did not reach.
 fn page_of(image: &[u8], page: usize, length: usize) -> Vec<u8> {
     let start = (page * PAGE).min(image.len());
     let mut bytes = image[start..(start + PAGE).min(image.len())].to_vec();
@@ -312,7 +312,7 @@ fn page_of(image: &[u8], page: usize, length: usize) -> Vec<u8> {
     bytes
 }
 
-/// An image of the last of some moments, with pages of any of them; the header is not of the first.
+/// Returns an image of the last of some moments, with pages of any of them; the header is not of the first.
 fn mixture(images: &[&Vec<u8>], random: &mut Random) -> Vec<u8> {
     let (last, kind) = (images.len() - 1, random.below(4));
     let length = images[if random.once_in(4) { random.below(last as u64 + 1) as usize } else { last }].len();
@@ -443,7 +443,7 @@ fn keep_what_is_synced<S: Subject>() {
     }
 }
 
-/// Whether an object can be used like any other.
+/// Returns whether an object can be used like any other.
 fn work<S: Subject>(object: &S) -> Result<bool> {
     object.put(1, 1)?;
     object.group(&|| (0..90).try_for_each(|key| object.put(key * 17, key)))?;

@@ -25,7 +25,7 @@ fn fill(tab: &Words) {
     }
 }
 
-/// Where the file of an object holds a sequence of bytes, and the file.
+/// Returns where the file of an object holds a sequence of bytes, and the file.
 fn places(object: &Scratch, bytes: &[u8]) -> (Vec<u64>, fs::File) {
     let path = object.name().to_string().replace("file:", "");
     let file = fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
@@ -56,7 +56,7 @@ fn a_sound_table_stays_as_it_is_and_becomes_small() {
     assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o640);
 }
 
-/// The files beside an object whose names begin with those of unfinished repairs.
+/// Returns the files beside an object whose names begin with those of unfinished repairs.
 fn leftovers(directory: &std::path::Path) -> Vec<std::path::PathBuf> {
     let all = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
     all.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with(".netshm-repair-")).collect()
@@ -163,7 +163,7 @@ fn bindings_that_the_index_has_lost_are_found() {
     assert!(tab.check().unwrap().is_clean());
 }
 
-/// Makes an object of pairs, damages every word that satisfies `is`, and repairs it: what is found again.
+/// Makes an object of pairs, damages every word that satisfies `is`, and repairs it. Returns what is found again.
 fn repaired_pairs(subject: &str, keys: u64, is: impl Fn(u64) -> bool) -> netshm::Repair {
     let object = Scratch::file(subject);
     let open = || -> HashTable<u64, u64> {

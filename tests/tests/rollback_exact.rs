@@ -22,7 +22,7 @@ trait Subject: Sized + Sync {
     fn open(shm: Shm, locking: Locking) -> Result<Self>;
     /// One of many changes.
     fn change(&self, random: &mut Random) -> Result<()>;
-    /// A change of one key only.
+    /// Returns a change of one key only.
     fn touch(&self, key: u64) -> Result<()>;
     fn content(&self) -> Result<Self::Content>;
     fn group<R>(&self, body: impl FnOnce() -> Result<R>) -> Result<R>;
@@ -151,7 +151,7 @@ fn any_error() -> Error {
     "no name".parse::<ShmName>().expect_err("it has no kind")
 }
 
-/// What has to be the same. Overhead belongs to free memory, too, in as many pieces as it comes.
+/// Returns what has to be the same. Overhead belongs to free memory, too, in as many pieces as it comes.
 fn figures(report: &Report) -> [u64; 5] {
     assert!(report.is_clean(), "{report}");
     [report.keys, report.bindings, report.used, report.index, report.lost]
@@ -258,7 +258,7 @@ fn deadlock<S: Subject>() {
     assert_eq!(before.1, after.1);
 }
 
-/// So many groups of two processes end in deadlocks, behind several changes.
+/// This number of groups of two processes end in deadlocks, behind several changes.
 const DEADLOCKS: u64 = 20;
 
 /// Two processes get in each other's way, and all of their groups fail.

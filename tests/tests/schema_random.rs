@@ -44,7 +44,7 @@ impl Types<'_> {
         schema
     }
 
-    /// A reference to one of the types around.
+    /// Returns a reference to one of the types around.
     fn back(&mut self) -> Option<Schema> {
         let possible = self.around.iter().enumerate().filter(|(_, (_, guards))| *guards < self.guards);
         let possible: Vec<_> = possible.collect();
@@ -81,7 +81,7 @@ impl Types<'_> {
     }
 }
 
-/// The next version of a type, which may or may not be able to read it.
+/// Returns the next version of a type, which may or may not be able to read it.
 fn changed(schema: &Schema, random: &mut Random) -> Schema {
     let mut new = schema.clone();
     let nested = random.once_in(4);
@@ -213,7 +213,7 @@ fn table(value: &Schema) -> ObjectSchema {
     ObjectSchema::HashTable { key: Schema::Scalar(Scalar::U64), value: value.clone() }
 }
 
-/// A row as a later version of its type reads it.
+/// Returns a row as a later version of its type reads it.
 fn as_read(row: &Value, schema: &Schema) -> Value {
     let mut row = row.clone();
     if let (Value::Struct(row), Schema::Struct(_, Fields::Named(fields))) = (&mut row, schema)

@@ -8,7 +8,7 @@ use netshm::data::{DataError, Serde, from_words, to_words};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-/// The words of a value that has those bytes in postcard.
+/// Returns the words of a value that has those bytes in postcard.
 fn words(bytes: &[u8]) -> Vec<u64> {
     to_words(bytes).unwrap()
 }
@@ -96,7 +96,7 @@ struct Skipped {
     cache: [u64; 32],
 }
 
-/// A length, as postcard writes it.
+/// Returns a length, as postcard writes it.
 fn length(mut len: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     while len > 127 {
@@ -107,7 +107,7 @@ fn length(mut len: usize) -> Vec<u8> {
     bytes
 }
 
-/// So many elements can be stored and read, and no more.
+/// That number of elements can be stored and read, and no more.
 #[track_caller]
 fn elements<T: Serialize + DeserializeOwned>(most: usize, sequence: impl Fn(usize) -> T) {
     let read = |len: usize| {

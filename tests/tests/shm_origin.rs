@@ -24,7 +24,7 @@ fn fill(tab: &Words, from: u64) {
     (from..from + 2000).for_each(|i| tab.add(&format!("key {i}"), &i).unwrap());
 }
 
-/// What is wrong with an object that opens.
+/// Returns what is wrong with an object that opens.
 fn silent_damage(object: &Scratch) -> Option<String> {
     let tab = match manage(object.open()) {
         Err(Error::Corrupt { .. }) => return None,

@@ -61,7 +61,7 @@ fn child() {
     getppid();
 }
 
-/// The numbers of the system calls that a process makes for one operation.
+/// Returns the numbers of the system calls that a process makes for one operation.
 fn calls(operation: &str, locking: Locking) -> Vec<u64> {
     let scratches = [Scratch::posix("numbers"), Scratch::posix("texts"), Scratch::posix("array")];
     let numbers = Counts::manage(scratches[0].open(), locking).unwrap();

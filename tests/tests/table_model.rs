@@ -9,10 +9,10 @@ use table_trace::{End, Op, Trace};
 
 /// Keys that a trace uses.
 const KEYS: u64 = 40;
-/// Values have up to so many bytes.
+/// The largest value, in bytes.
 const LARGEST: u64 = 5000;
 
-/// How many operations a long trace has for each shape; more by `NETSHM_TEST_TRACE`.
+/// Returns the number of operations a long trace has for each shape; more by `NETSHM_TEST_TRACE`.
 fn trace_length() -> usize {
     std::env::var("NETSHM_TEST_TRACE").map_or(2000, |text| text.parse().expect("NETSHM_TEST_TRACE is a number"))
 }
@@ -256,7 +256,7 @@ fn a_read_only_descriptor_can_be_managed_and_read() {
         table.add(-3, &[1, 2]).unwrap();
         table.add(-3, &[]).unwrap();
         let shm = netshm::Shm::options().read_only(true).open(scratch.name()).unwrap();
-        // Who reads only need not know the method.
+        // A process that only reads need not know the method.
         let reader = Table::manage(shm, Locking::None).unwrap();
         assert_eq!(reader.find_all(-3).unwrap(), [vec![], vec![1, 2]]);
         assert_eq!(reader.fold(0, |count, _, value| count + value.len()).unwrap(), 2);

@@ -51,7 +51,7 @@ fn listen() {
     });
 }
 
-/// The events about an object so far, one a line.
+/// Returns the events about an object so far, one a line.
 fn events(object: &Scratch) -> String {
     let lines = String::from_utf8(LINES.lock().unwrap().clone()).unwrap();
     let name = format!("object=\"{}\"", object.name());

@@ -162,7 +162,7 @@ fn a_row_that_does_not_fit_its_schema_is_not_popped() {
     assert_eq!(table.len().unwrap(), 1);
 }
 
-/// Writes what is no value of the type that it tells.
+/// Writes words that are not a value of the type that it claims.
 struct Sloppy;
 
 impl DataManager for Sloppy {
@@ -331,7 +331,7 @@ fn use_all(table: &HashTable<u64, u64>) {
     println!("> works");
 }
 
-/// An error to leave a group with.
+/// Returns an error to leave a group with.
 fn any_error() -> Error {
     "no name".parse::<netshm::ShmName>().unwrap_err()
 }

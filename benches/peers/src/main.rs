@@ -114,7 +114,7 @@ fn compare(options: &Options) -> Result<()> {
     if failures.is_empty() { Ok(()) } else { Err(format!("failed: {}", failures.join(", ")).into()) }
 }
 
-/// The peers that can be measured here, with their drivers if they have any; the others are said to be left out.
+/// Returns the peers that can be measured here, with their drivers if they have any; the others are said to be left out.
 fn prepare(kinds: &[&'static Kind], directory: &Path) -> Vec<(&'static Kind, Option<PathBuf>)> {
     let mut ready = Vec::new();
     for kind in kinds {

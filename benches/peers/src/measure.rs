@@ -76,7 +76,7 @@ impl<'r> Round<'r> {
         Ok(())
     }
 
-    /// A workload of one process.
+    /// Returns a workload of one process.
     fn alone<D: Data>(&mut self, workload: Workload, replaced: &mut [bool], figures: &mut Figures) -> Result<()> {
         let operations = match workload {
             Workload::Fill | Workload::Iterate => self.entries,
@@ -115,7 +115,7 @@ impl<'r> Round<'r> {
         Ok(ask(&mut self.workers, &[request])?.1[0].check)
     }
 
-    /// A workload of several processes or threads, which share the operations.
+    /// Returns a workload of several processes or threads, which share the operations.
     fn crowd(&mut self, workload: Workload, crowd: u64, operations: u64) -> Result<(Duration, Vec<Answer>)> {
         let (processes, threads) = match self.kind.sharing {
             Sharing::Processes => (crowd, 1),

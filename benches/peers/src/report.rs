@@ -6,7 +6,7 @@ use std::fmt::Write;
 use crate::peers::{ARRAY_BASELINE, BASELINE, KINDS, Kind, Scope};
 use crate::workload::Workload;
 
-/// What a figure is about.
+/// The subject of a figure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Row {
     pub(crate) workload: Workload,
@@ -56,7 +56,7 @@ impl Figures {
         self.0.entry((peer, row)).or_default().push(value);
     }
 
-    /// The median of the runs.
+    /// Returns the median of the runs.
     pub(crate) fn median(&self, peer: &'static str, row: Row) -> Option<f64> {
         let mut values = self.0.get(&(peer, row))?.clone();
         values.sort_unstable_by(f64::total_cmp);

@@ -17,7 +17,7 @@ pub(crate) trait Table<D: Data> {
     /// Replaces the value of a key that exists.
     fn replace(&self, key: &D::Key, value: &D::Value) -> Result<()>;
 
-    /// The sum of `part` over all values. The keys must be visited too.
+    /// Returns the sum of `part` over all values. The keys must be visited too.
     fn sum(&self, part: fn(&D::Value) -> u64) -> Result<u64>;
 
     /// Adds all keys; for peers that can do better than one at a time.
@@ -28,7 +28,7 @@ pub(crate) trait Table<D: Data> {
         })
     }
 
-    /// The sum of `part` over the values of these keys; for peers that can do better than one at a time.
+    /// Returns the sum of `part` over the values of these keys; for peers that can do better than one at a time.
     fn find_each(&self, keys: &D::Keys, count: usize, part: fn(Option<&D::Value>) -> u64) -> Result<u64> {
         (0..count).try_fold(0, |sum, place| Ok(sum + self.find(D::key(keys, place), part)?))
     }
@@ -39,7 +39,7 @@ pub(crate) trait Peer: Table<Numbers> + Table<Texts> + Sync {
     /// Adds to the value of a number, as one step as others see it.
     fn increment(&self, key: u64, by: u64) -> Result<()>;
 
-    /// Bytes of memory in use: by default, of this process.
+    /// Returns the bytes of memory in use: by default, of this process.
     fn bytes(&self) -> Result<u64> {
         let status = std::fs::read_to_string("/proc/self/status")?;
         let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).ok_or("no RssAnon in the status")?;
@@ -118,7 +118,7 @@ fn timed(start: &dyn Fn() -> Result<()>, body: impl FnOnce() -> Result<u64>) -> 
     Ok((clock.elapsed().as_nanos() as u64, check, None))
 }
 
-/// The workloads that only numbers have, and the others.
+/// Returns the workloads that only numbers have, and the others.
 fn numbers(peer: &impl Peer, entries: u64, request: Request, start: &dyn Fn() -> Result<()>) -> Result<Outcome> {
     match request.workload {
         Workload::Increment => in_threads(request, start, |request| {

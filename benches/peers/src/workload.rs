@@ -15,7 +15,7 @@ pub(crate) type Result<T> = std::result::Result<T, Failure>;
 pub(crate) const HOT_KEYS: u64 = 1000;
 /// Keys in the mix, if there are so many.
 pub(crate) const MIX_KEYS: u64 = 100_000;
-/// One operation of so many is a write in the mix.
+/// One in this number of operations is a write in the mix.
 pub(crate) const MIX_WRITE_EACH: u64 = 20;
 /// What an increment adds to a value.
 pub(crate) const INCREMENT: u64 = 1 << 32;
@@ -33,9 +33,9 @@ pub(crate) trait Data {
     fn key(keys: &Self::Keys, place: usize) -> &Self::Key;
     /// Calls `body` with the value that belongs to the key.
     fn with_value<R>(key: &Self::Key, replaced: bool, body: impl FnOnce(&Self::Value) -> R) -> R;
-    /// Whether the value is one of this key.
+    /// Returns whether the value is one of this key.
     fn belongs(key: &Self::Key, value: &Self::Value) -> bool;
-    /// What the value adds to a check sum.
+    /// Returns what the value adds to a check sum.
     fn fold(value: &Self::Value) -> u64;
 }
 
@@ -96,7 +96,7 @@ impl Data for Texts {
         &keys[place * KEY_BYTES..(place + 1) * KEY_BYTES]
     }
 
-    /// The key's nine digits (the first one becomes an R when replaced), then `x` up to the last byte: the last digit.
+    /// Returns the key's nine digits (the first one becomes an R when replaced), then `x` up to the last byte: the last digit.
     fn with_value<R>(key: &str, replaced: bool, body: impl FnOnce(&str) -> R) -> R {
         let mut bytes = [b'x'; VALUE_BYTES];
         bytes[..9].copy_from_slice(&key.as_bytes()[4..]);
@@ -225,7 +225,7 @@ impl Random {
     }
 }
 
-/// The numbers of the keys that a request uses, in order, in a store of so many entries.
+/// Returns the numbers of the keys that a request uses, in order, in a store of that number of entries.
 pub(crate) fn key_numbers(request: Request, entries: u64) -> impl Iterator<Item = u64> {
     let mut random = Random::new(request.seed);
     (0..request.operations).map(move |place| match request.workload {
@@ -237,7 +237,7 @@ pub(crate) fn key_numbers(request: Request, entries: u64) -> impl Iterator<Item 
     })
 }
 
-/// The check sum that a request must give; `replaced` tells which keys were replaced so far.
+/// Returns the check sum that a request must give; `replaced` tells which keys were replaced so far.
 pub(crate) fn expected<D: Data>(request: Request, entries: u64, replaced: &[bool]) -> u64 {
     let fold = |number: u64| {
         let keys = D::keys(std::iter::once(number));

@@ -76,7 +76,7 @@ fn on_array(calls: u64, operation: impl Fn(&Array<u64>, u64) -> netshm::Result<(
     (0..calls).try_for_each(|call| operation(&scratch.object, call))
 }
 
-/// Instructions of a run with so many calls.
+/// Returns the instructions of a run with that number of calls.
 fn count(operation: usize, calls: u64) -> Outcome<u64> {
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])

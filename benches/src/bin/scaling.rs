@@ -12,14 +12,14 @@ use netshm_benches::{Order, Scratch};
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
-/// Tables of so many entries, unless others are asked for.
+/// Entries of the tables, unless others are given.
 const ENTRIES: [u64; 3] = [100_000, 1_000_000, 10_000_000];
 /// Steps in a round, and rounds of which the median is shown.
 const STEPS: u32 = 1_000_000;
 const ROUNDS: usize = 7;
 const LINE: u64 = 64;
 
-/// A random order in which all numbers below a bound follow each other in one circle (S. Sattolo, 1986).
+/// Returns a random order in which all numbers below a bound follow each other in one circle (S. Sattolo, 1986).
 fn circle(bound: u64) -> Vec<u32> {
     let mut order = Order::below(1 << 31);
     let mut next: Vec<u32> = (0..bound as u32).collect();
@@ -44,7 +44,7 @@ fn median(mut times: Vec<f64>) -> f64 {
     times[times.len() / 2]
 }
 
-/// The row of a table with so many entries.
+/// Returns the row of a table with that number of entries.
 fn row(entries: u64) -> Outcome<String> {
     let scratch = Scratch::table(Locking::Futex)?;
     let table: &HashTable<u64, u64> = &scratch.object;

@@ -28,14 +28,14 @@ use crate::os::fork::tests::status_of_child;
 use crate::os::steps;
 use crate::{Locking, Result, Shm, ShmName};
 
-/// What a process ends with that was stopped after a step.
+/// Exit status of a process that was stopped after a step.
 const STOPPED: i32 = 99;
 /// More steps than any operation here takes; reaching them means that something goes on for ever.
 const MOST_STEPS: u64 = 200_000;
 /// The methods under which somebody may be killed while others go on.
 pub(super) const METHODS: [Locking; 3] = [Locking::None, Locking::Record, Locking::Futex];
 
-/// A file that goes away at the end.
+/// A file that is removed at the end.
 struct Copy(PathBuf);
 
 impl Copy {
@@ -60,7 +60,7 @@ impl Drop for Copy {
     }
 }
 
-/// What is done to an object, and how to look at it.
+/// An operation on an object, and how to inspect the result.
 pub(super) struct Case<'a, T, D> {
     pub(super) name: String,
     pub(super) open: &'a dyn Fn(Shm) -> Result<T>,
@@ -72,7 +72,7 @@ pub(super) struct Case<'a, T, D> {
 }
 
 impl<T, D: PartialEq + Debug> Case<'_, T, D> {
-    /// The bytes of an object that is ready for the operation.
+    /// Returns the bytes of an object that is ready for the operation.
     fn prepared(&self) -> Vec<u8> {
         let copy = Copy::new();
         let object = (self.open)(copy.open()).unwrap();
@@ -81,7 +81,7 @@ impl<T, D: PartialEq + Debug> Case<'_, T, D> {
         fs::read(&copy.0).unwrap()
     }
 
-    /// Writes the prepared object to a fresh file, for an operation that is stopped after `step` steps: whether it was.
+    /// Writes the prepared object to a fresh file, and stops the operation after `step` steps. Returns whether it got that far.
     fn stopped(&self, prepared: &[u8], copy: &Copy, step: u64) -> bool {
         fs::write(&copy.0, prepared).unwrap();
         let status = status_of_child(|| {
@@ -97,7 +97,7 @@ impl<T, D: PartialEq + Debug> Case<'_, T, D> {
         status == STOPPED
     }
 
-    /// The content before and after.
+    /// Returns the content before and after.
     fn both(&self, prepared: &[u8]) -> [D; 2] {
         let copy = Copy::new();
         fs::write(&copy.0, prepared).unwrap();
@@ -107,7 +107,7 @@ impl<T, D: PartialEq + Debug> Case<'_, T, D> {
         [before, (self.dump)(&object).unwrap()]
     }
 
-    /// What is found in an object whose writer died: 0 for the content before the operation, 1 for that after it.
+    /// Returns what is found in an object whose writer died: 0 for the content before the operation, 1 for that after it.
     #[track_caller]
     fn found(&self, copy: &Copy, both: &[D; 2], step: u64) -> usize {
         let object = (self.open)(copy.open()).unwrap_or_else(|error| panic!("{}, step {step}: {error}", self.name));

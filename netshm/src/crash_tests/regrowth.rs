@@ -10,7 +10,7 @@ use crate::{Array, Error, HashTable, Locking, Result, Shm, group};
 type Pairs = HashTable<u64, u64>;
 type Texts = HashTable<u64, String>;
 
-/// The error of groups that are to be undone.
+/// Returns the error that ends groups to be undone.
 fn undo<T>() -> Result<T> {
     Err(Error::Forked { object: "on purpose".into() })
 }
@@ -134,7 +134,7 @@ fn sorted<V: crate::DataManager + Ord>(table: &HashTable<u64, V>) -> Result<Vec<
     Ok(all)
 }
 
-/// Takes buckets back and splits others again, so that the same places are filled anew.
+/// Takes buckets back and splits others again, so that the same places are filled again.
 #[test]
 fn buckets_of_pairs() {
     let prepare = |table: &Pairs| {
@@ -352,7 +352,7 @@ fn arrays_of_texts() {
     .run();
 }
 
-/// A group that leaves one row of twenty, adds as many others as there were, and fails: as large as in life.
+/// A group that leaves one row of twenty, adds the same number of others, and fails: of realistic size.
 #[test]
 fn a_large_table() {
     const ROWS: u64 = 20_000;

@@ -14,7 +14,7 @@ fn open(shm: Shm, slots: u32) -> Result<Pairs> {
     Pairs::options().stripes(4).slots(slots).init(1).max_size(1 << 28).manage(shm)
 }
 
-/// A change of so many rows, for which the log needs about eight entries each. The content stays what it is.
+/// Changes that number of rows, with about eight log entries each. The content stays the same.
 fn change(table: &Pairs, rows: u64) -> Result<()> {
     table.group(|| {
         (0..rows).try_for_each(|key| table.remove(&key).map(drop))?;
@@ -22,7 +22,7 @@ fn change(table: &Pairs, rows: u64) -> Result<()> {
     })
 }
 
-/// The next owner of a slot needs fewer segments of the log than the dead one, but so many that it cuts the log.
+/// The next owner of a slot needs fewer segments of the log than the dead one, but enough to cut the log.
 #[test]
 fn a_longer_log() {
     let copy = Copy::new();

@@ -61,7 +61,7 @@ fn heights() {
     }
 }
 
-/// An object that is created anew with another type is the old one, or a new one that is empty.
+/// An object that is recreated with another type is the old one, or a new one that is empty.
 #[test]
 fn recreation() {
     for step in 0.. {

@@ -1,5 +1,5 @@
 //! Lock words, owners and process numbers that do not fit together, as a machine that stopped or damage leaves them: nobody
-//! waits for ever, and who has the object alone puts them in order.
+//! waits for ever, and a process that has the object alone resets them.
 
 use std::fs;
 use std::os::fd::AsFd;
@@ -22,7 +22,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// A number that another process has.
 const LIVING: u32 = 900;
 
-/// What `act` gives, if it ends.
+/// Returns what `act` gives, if it ends.
 #[track_caller]
 pub(super) fn ends<R: Send + 'static>(what: &str, act: impl FnOnce() -> R + Send + 'static) -> R {
     let (sender, receiver) = channel();

@@ -1,8 +1,7 @@
-//! How long an operation may wait for others, and what a wait ends in.
+//! Deadlines of operations, and the errors that waits end in.
 //!
-//! A [`Deadline`] is that of a whole operation: whatever it waits for, one after the other, counts together. A [`Wait`] is
-//! one of these waits. Some waits end after a while even if the operation has no limit: those that may be part of a ring
-//! of waiters that nothing can detect (see [`Bound`]).
+//! A [`Deadline`] limits all waits of an operation together. A [`Wait`] is one of them. Some waits end after a while even if
+//! the operation has no limit: those that may be part of a ring of waiters that nothing can detect (see [`Bound`]).
 
 use std::cell::Cell;
 use std::fmt;
@@ -20,7 +19,7 @@ const UNDETECTED: Duration = Duration::from_secs(1);
 const SPREAD: Duration = Duration::from_millis(500);
 /// Readers that cannot lock what they wait for give up after this time.
 const READ_ONLY: Duration = Duration::from_secs(10);
-/// So do those in whose way a shared lock of somebody else stands.
+/// So do waits for somebody else's shared lock.
 const SHARED_LOCK: Duration = if cfg!(test) { Duration::from_millis(300) } else { Duration::from_secs(10) };
 
 /// The limit of all waits of an operation together. The clock starts with the first wait, so that an operation that waits for
@@ -44,27 +43,27 @@ impl Deadline {
         Self::within(Some(limit))
     }
 
-    /// The same, if there is a limit.
+    /// Like [`after`](Self::after), if there is a limit.
     #[inline]
     pub(crate) fn within(limit: Option<Duration>) -> Self {
         Deadline { limit, bounded: Cell::new(false), started: Cell::new(None) }
     }
 
-    /// The same for an operation inside a group on another object, which may be waited for because of that one: no wait
-    /// lasts much longer than a second.
+    /// Bounds each wait to little more than a second, for an operation inside a group on another object, for which others may
+    /// be waiting.
     pub(crate) fn bounded(self) -> Self {
         self.bounded.set(true);
         self
     }
 
-    /// Begins anew, for the next operation of a group.
+    /// Restarts the clock, for the next operation of a group.
     #[inline]
     pub(crate) fn restart(&self, bounded: bool) {
         self.bounded.set(bounded);
         self.started.set(None);
     }
 
-    /// Whether waits have a limit, so that they must not be left to the kernel.
+    /// Returns whether waits have a limit, so that they must not be left to the kernel.
     pub(crate) fn is_limited(&self) -> bool {
         self.bounded.get() || self.limit.is_some()
     }
@@ -112,7 +111,7 @@ impl fmt::Display for Awaited {
     }
 }
 
-/// Why a wait ends although its operation has no limit, or a later one.
+/// Why a wait ends before its operation's limit, or without one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Bound {
     /// This thread has a group open on another object.
@@ -139,7 +138,7 @@ impl Bound {
         }
     }
 
-    /// Whether a deadlock may be the reason.
+    /// Returns whether a deadlock may be the reason.
     fn may_be_deadlock(self) -> bool {
         !matches!(self, Bound::ReadOnly { in_group: false } | Bound::OwnGroup | Bound::SharedLock)
     }
@@ -173,25 +172,25 @@ impl Bound {
 pub(crate) struct Wait<'a> {
     deadline: &'a Deadline,
     awaited: Awaited,
-    /// The begin of the operation's first wait, and of this one.
+    /// The begins of the operation's first wait and of this one.
     started: Instant,
     since: Instant,
     bound: Option<Bound>,
     spread: Duration,
-    /// Whose shared lock is in the way, if one is: the process, where the kernel tells; and what bounds the wait otherwise.
+    /// The holder of a shared lock that is in the way (its process, where the kernel tells), and what bounded the wait before.
     reader: Option<(Option<u32>, Option<Bound>)>,
     /// Whether it has been reported that the wait is long.
     reported: bool,
 }
 
 impl Wait<'_> {
-    /// The same, with an end of its own if the operation's is later.
+    /// Bounds the wait, if the operation's limit is later.
     pub(crate) fn bounded(mut self, bound: Bound) -> Self {
         self.bound = Some(bound);
         self
     }
 
-    /// What bounds the wait from now on.
+    /// Changes what bounds the wait.
     pub(crate) fn set_bound(&mut self, bound: Option<Bound>) {
         let bound = bound.or(self.deadline.bounded.get().then_some(Bound::OtherObjects));
         if self.bound != bound {
@@ -199,12 +198,12 @@ impl Wait<'_> {
         }
     }
 
-    /// Notes what became of the owner that is waited for: whether somebody's shared lock keeps a dead one from being recovered.
+    /// Records the state of the owner that is waited for, which may be dead but shielded by a shared lock.
     pub(crate) fn note(&mut self, fate: Fate) {
         self.note_reader(if let Fate::Shielded { reader } = fate { Some(reader) } else { None });
     }
 
-    /// Notes whose shared lock is in the way, if one is: then the wait has an end of its own.
+    /// Records the holder of a shared lock that is in the way, if there is one; it bounds the wait.
     pub(crate) fn note_reader(&mut self, reader: Option<Option<u32>>) {
         match (self.reader, reader) {
             (None, None) => {}
@@ -220,18 +219,18 @@ impl Wait<'_> {
         }
     }
 
-    /// At most that pause, if the limit comes later.
+    /// Returns the pause, cut to the time that is left.
     pub(crate) fn pause(&self, longest: Duration) -> Duration {
         let left = |limit: Duration| limit.saturating_sub(self.started.elapsed()).max(Duration::from_micros(20));
         self.deadline.limit.map_or(longest, |limit| longest.min(left(limit)))
     }
 
-    /// An error as soon as the limit is reached.
+    /// Returns an error as soon as the limit is reached.
     pub(crate) fn check(&mut self, owners: &impl Owners, holder: Option<u32>) -> Result<()> {
         self.check_for(|| owners.region().name(), || holder.and_then(|slot| owners.pid(slot)))
     }
 
-    /// As [`check`](Self::check), where there is no store yet.
+    /// Like [`check`](Self::check), where there is no store yet.
     pub(crate) fn check_for(&mut self, object: impl Fn() -> Arc<str>, holder: impl Fn() -> Option<u32>) -> Result<()> {
         let now = Instant::now();
         let (in_all, here) = (now - self.started, now - self.since);
@@ -250,7 +249,7 @@ impl Wait<'_> {
         }
     }
 
-    /// When a wait that has lasted as long as its bound ends.
+    /// Returns when a bounded wait ends.
     #[cold]
     fn end(&mut self, bound: Bound) -> Duration {
         if bound.may_be_deadlock() && self.spread.is_zero() {

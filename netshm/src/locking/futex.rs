@@ -1,8 +1,8 @@
 //! Locks in shared memory, with waits in the kernel only under contention.
 //!
-//! The stripe's lock word is the lock (after U. Drepper, "Futexes are tricky", 2011, with the owner in the word). Who has
-//! to wait notes in its slot what for, looks for a ring of waiters (see [`waits`](super::waits)), and sleeps until the
-//! word changes or a time-out makes it look again, also for a dead owner.
+//! The stripe's lock word is the lock (after U. Drepper, "Futexes are tricky", 2011, with the owner in the word). A waiter
+//! notes the stripe in its slot, looks for a ring of waiters (see [`waits`](super::waits)), and sleeps until the word changes,
+//! or until a time-out makes it look again and probe the owner.
 
 use std::hint::spin_loop;
 use std::time::{Duration, Instant};
@@ -13,12 +13,12 @@ use super::{Fate, Mode, Owners, Protocol, Request, owner_of, word_of};
 use crate::os::futex;
 use crate::{Error, Result};
 
-/// Looks at a lock that is likely to be freed soon.
+/// Spins on a lock that is likely to be freed soon.
 const SPINS: u32 = 120;
 /// The first sleep, and the longest.
 const FIRST_SLEEP: Duration = Duration::from_millis(10);
 const LONGEST_SLEEP: Duration = Duration::from_millis(100);
-/// How long a member of a ring is given to give way, before the next one does so as well: it may have been stopped.
+/// Time that a member of a ring has to give way before the next one does so as well: it may have been stopped.
 const GIVE_WAY: Duration = Duration::from_millis(500);
 
 /// The protocol of [`Locking::Futex`](crate::Locking::Futex).
@@ -103,8 +103,9 @@ impl FutexLocks {
         Ok(false)
     }
 
-    /// Ends the wait if it is this slot's turn to give way; otherwise wakes whose turn it is, who may be asleep since before
-    /// the ring closed. As long as the ring stands, which then has a stopped process for a victim, one member more gives way.
+    /// Ends the wait if it is this slot's turn to give way; otherwise wakes the member whose turn it is, which may have slept
+    /// since before the ring closed. As long as the ring stands, which then has a stopped process for a victim, one member more
+    /// gives way.
     fn give_way(
         &self,
         owners: &impl Owners,

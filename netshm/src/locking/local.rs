@@ -9,10 +9,10 @@ use std::time::Duration;
 use super::{Bound, Owners, Wait};
 use crate::{Error, Result};
 
-/// How long a thread sleeps between looks at its deadline.
+/// Longest sleep of a thread between checks of its deadline.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Some locks, each held by a slot.
+/// Locks of one process, each held by a slot.
 pub(crate) struct LocalLocks {
     state: Mutex<State>,
     released: Condvar,
@@ -32,7 +32,7 @@ enum Awaits {
     Kernel,
 }
 
-/// What a thread that begins to wait finds at the end of the chain of those that it waits for.
+/// The end of the chain of threads that a thread begins to wait for.
 enum Chain {
     /// Itself, after these slots and the locks that they hold.
     Ring(Vec<(u32, u32)>),
@@ -75,7 +75,7 @@ impl State {
     }
 }
 
-/// Notes that a thread waits in the kernel, as long as it lives.
+/// Records, while it lives, that a thread waits in the kernel.
 pub(crate) struct InKernel<'a>(&'a LocalLocks, u32);
 
 impl Drop for InKernel<'_> {
@@ -95,7 +95,7 @@ impl LocalLocks {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for a lock. Who has it already gets it again.
+    /// Waits for a lock. Its holder gets it again.
     pub(crate) fn lock<'a>(
         &self,
         owners: &impl Owners,
@@ -112,7 +112,7 @@ impl LocalLocks {
         let outcome = loop {
             let bound = match state.chain(slot, index) {
                 Chain::Ring(links) => break Err(Self::deadlock(owners, &links)),
-                // Who holds nothing is not waited for.
+                // Nobody waits for a slot that holds nothing.
                 Chain::Kernel if state.holds_a_stripe(slot, self.stripes) => Some(Bound::OwnThread),
                 Chain::Kernel | Chain::Running => None,
             };

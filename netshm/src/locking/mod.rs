@@ -1,4 +1,4 @@
-//! How writers keep out of each other's way: one protocol for each method, behind one trait.
+//! Locks between writers: one protocol for each method, behind one trait.
 
 mod deadline;
 mod futex;
@@ -18,7 +18,7 @@ use crate::Result;
 use crate::layout::method::Locking;
 use crate::region::Region;
 
-/// How a stripe is locked.
+/// The mode of a lock on a stripe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
     /// Against writers.
@@ -27,14 +27,14 @@ pub(crate) enum Mode {
     Exclusive,
 }
 
-/// What became of the owner of a lock word.
+/// The state of the owner of a lock word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
-    /// It lives, and is to be waited for.
+    /// It lives; the caller waits for it.
     Alive,
-    /// It has let go, or it is dead and has been recovered: try again.
+    /// It has released the lock, or it was dead and has been recovered; the caller tries again.
     Gone,
-    /// It is dead, but somebody's shared lock on its byte keeps it from being recovered.
+    /// It is dead, but a shared lock on its byte prevents its recovery.
     Shielded {
         /// The process that holds the lock, where the kernel tells.
         reader: Option<u32>,
@@ -43,30 +43,30 @@ pub(crate) enum Fate {
 
 /// What a protocol needs to know about other writers.
 pub(crate) trait Owners {
-    /// The object.
+    /// Returns the object.
     fn region(&self) -> &Region;
-    /// Looks whether the slot that owns the stripe has a dead owner, and recovers it then.
+    /// Probes the owner of the slot that owns the stripe, and recovers it if it is dead.
     fn take_over(&self, stripe: u32, slot: u32) -> Result<Fate>;
-    /// Frees a stripe whose lock word names the caller's slot, though the caller does not hold it: damage, or what a
-    /// machine that stopped has left of a former owner of the slot.
+    /// Frees a stripe whose lock word names the caller's slot, though the caller does not hold it: through damage, or left by a
+    /// former owner of the slot when the machine stopped.
     fn free_stale(&self, stripe: u32, slot: u32) -> Result<()>;
-    /// The process id that the owner of the slot noted down.
+    /// Returns the process id that the owner of the slot noted down.
     fn pid(&self, slot: u32) -> Option<u32>;
 }
 
-/// A wish for some stripes.
+/// A request for a range of stripes.
 #[derive(Debug, Clone)]
 pub(crate) struct Request<'a> {
-    /// The slot of who wishes.
+    /// Slot of the requester.
     pub(crate) slot: u32,
     /// The first stripe.
     pub(crate) stripe: u32,
-    /// How many stripes.
+    /// Number of stripes.
     pub(crate) count: u32,
     pub(crate) mode: Mode,
-    /// How it is held already.
+    /// The mode in which it is held already, if it is.
     pub(crate) held: Option<Mode>,
-    /// How long to wait at most.
+    /// The deadline of the operation.
     pub(crate) deadline: &'a Deadline,
 }
 
@@ -86,9 +86,9 @@ impl Request<'_> {
 pub(crate) trait Protocol {
     /// Waits for the stripes. On an error none of them is held (or, for an upgrade, the old mode still is).
     fn acquire(&self, owners: &impl Owners, request: &Request<'_>) -> Result<()>;
-    /// Lets the stripes go.
+    /// Releases the stripes.
     fn release(&self, owners: &impl Owners, request: &Request<'_>);
-    /// How a stripe is to be locked for reading in a group.
+    /// Returns the mode in which a group locks a stripe for reading.
     fn read_mode(&self) -> Mode;
 }
 
@@ -125,7 +125,7 @@ impl Locks {
 }
 
 impl Protocol for Locks {
-    // The copies are for calls that are not inlined: the request itself then needs no memory, and costs nothing.
+    // Calls that are not inlined get a copy, so that the request itself can stay in registers.
     #[inline(always)]
     fn acquire(&self, owners: &impl Owners, request: &Request<'_>) -> Result<()> {
         match self {
@@ -151,13 +151,13 @@ impl Protocol for Locks {
     }
 }
 
-/// The lock word of a stripe.
+/// Returns the lock word of a stripe.
 #[inline]
 pub(crate) fn word_of(region: &Region, stripe: u32) -> LockWord<'_> {
     LockWord(region.field32(region.geometry().stripe(stripe).lock()))
 }
 
-/// The owner that a lock word names, checked.
+/// Returns the owner that a lock word names, checked.
 fn owner_of(region: &Region, stripe: u32) -> Result<Option<u32>> {
     let place = region.geometry().stripe(stripe).lock();
     match word_of(region, stripe).load().owner() {
@@ -168,8 +168,8 @@ fn owner_of(region: &Region, stripe: u32) -> Result<Option<u32>> {
     }
 }
 
-/// Waits until nobody but the requester is marked as a writer of the stripe: a mark in the way of who has the kernel's lock is
-/// that of a dead writer, or of one who is about to clear it.
+/// Waits until nobody but the requester is marked as a writer of the stripe: where this process has the kernel's lock, a mark
+/// is that of a dead writer, or of one that is about to clear it.
 fn wait_for_mark(owners: &impl Owners, request: &Request<'_>, stripe: u32) -> Result<()> {
     let mut wait = request.wait_for(owners, stripe).bounded(Bound::Marks);
     let mut pause = Duration::ZERO;
@@ -177,7 +177,7 @@ fn wait_for_mark(owners: &impl Owners, request: &Request<'_>, stripe: u32) -> Re
         match owner_of(owners.region(), stripe)? {
             None => return Ok(()),
             Some(owner) if owner == request.slot => owners.free_stale(stripe, owner)?,
-            // That it is gone may be said again and again of words that do not fit together.
+            // Words that contradict each other may be reported as gone again and again.
             Some(owner) => {
                 let fate = owners.take_over(stripe, owner)?;
                 wait.note(fate);

@@ -1,4 +1,4 @@
-//! No locking: only the mark of a writer in flight, for who finds it dead.
+//! No locking: only the mark of a writer at work, so that a dead one is noticed.
 
 use super::word::Released;
 use super::{Mode, Owners, Protocol, Request, wait_for_mark, word_of};
@@ -34,7 +34,7 @@ impl Protocol for NoLocks {
     }
 }
 
-/// Waits until nobody is marked, and marks the stripe for who writes.
+/// Waits until no writer is marked, and marks the stripe for the requester.
 #[inline]
 fn take(owners: &impl Owners, request: &Request<'_>, stripe: u32) -> Result<()> {
     let word = word_of(owners.region(), stripe);

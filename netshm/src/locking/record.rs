@@ -18,8 +18,8 @@ pub(crate) struct RecordLocks {
     /// One for each stripe, one for the meta stripe, one for the group of this process.
     local: LocalLocks,
     group: u32,
-    /// Whose turn it is to wait in the kernel: in search of rings the kernel follows one wait of each process only, so that
-    /// a second one would hide the first.
+    /// The turn to wait in the kernel: the kernel's deadlock detection follows only one wait of each process, so a second one
+    /// would hide the first.
     turn: Mutex<()>,
 }
 
@@ -53,8 +53,8 @@ impl RecordLocks {
         }
     }
 
-    /// The kernel's part. Several stripes are taken by one call if they are all free. To wait in such a call would take until
-    /// nobody has any of them, which may be never; so they are waited for one after the other, and kept meanwhile.
+    /// Takes the kernel's locks. Several stripes are taken by one call if they are all free. Waiting in such a call would end
+    /// only when nobody has any of them, perhaps never; so they are waited for one after the other, and kept meanwhile.
     fn lock_in_kernel(&self, owners: &impl Owners, request: &Request<'_>) -> Result<()> {
         if self.try_in_kernel(owners, request, false)? == Outcome::Locked {
             return Ok(());

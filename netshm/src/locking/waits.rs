@@ -1,4 +1,4 @@
-//! Who waits for whom: rings of waiters found from the words in shared memory.
+//! Finding rings of waiters from the words in shared memory.
 //!
 //! A waiter notes the stripe in its slot before it sleeps. From a stripe, the lock word leads to its owner's slot, whose
 //! wait word leads to the next stripe. The words are read one after the other, so what looks like a ring may have been
@@ -49,7 +49,7 @@ pub(crate) struct Ring {
 }
 
 impl Ring {
-    /// The first `count` of those that have to give way, in their order: the largest slot first.
+    /// Returns the first `count` members that have to give way, the largest slot first.
     pub(crate) fn victims(&self, count: usize) -> Vec<u32> {
         let mut slots: Vec<_> = self.links.iter().map(|link| link.owner).collect();
         slots.sort_unstable_by(|a, b| b.cmp(a));
@@ -57,18 +57,18 @@ impl Ring {
         slots
     }
 
-    /// The stripes in the ring and the slots that own them.
+    /// Returns the stripes in the ring and the slots that own them.
     pub(crate) fn members(&self) -> impl Iterator<Item = (u32, u32)> {
         self.links.iter().map(|link| (link.stripe, link.owner))
     }
 
-    /// What a member waits for.
+    /// Returns what a member waits for.
     pub(crate) fn awaited_by(&self, slot: u32) -> Option<u32> {
         let link = self.links.iter().find(|link| link.owner == slot)?;
         (link.wait & STRIPE_MASK).checked_sub(1)
     }
 
-    /// The ring in words.
+    /// Describes the ring.
     pub(crate) fn describe(&self, pid: impl Fn(u32) -> Option<u32>) -> String {
         let member = |link: &Link| {
             let holder = pid(link.owner).map_or_else(|| "another writer".to_owned(), |pid| format!("process {pid}"));
@@ -79,7 +79,7 @@ impl Ring {
     }
 }
 
-/// The ring that closes when `slot` waits for `stripe`, if there is one.
+/// Returns the ring that closes when `slot` waits for `stripe`, if there is one.
 pub(crate) fn ring(region: &Region, slot: u32, stripe: u32) -> Result<Option<Ring>> {
     let Some(first) = walk(region, slot, stripe)? else { return Ok(None) };
     let second = walk(region, slot, stripe)?;

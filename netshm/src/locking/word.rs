@@ -18,19 +18,19 @@ const WAITERS: u32 = 1 << 31;
 pub(crate) struct Snapshot(u32);
 
 impl Snapshot {
-    /// The slot of the owner.
+    /// Returns the slot of the owner.
     pub(crate) fn owner(self) -> Option<u32> {
         (self.0 & !WAITERS).checked_sub(1)
     }
-    /// Whether the word is as it is while nobody has the lock or waits for it.
+    /// Returns whether the word is as it is while nobody has the lock or waits for it.
     pub(crate) fn is_free(self) -> bool {
         self.0 == 0
     }
-    /// Whether somebody sleeps.
+    /// Returns whether somebody sleeps.
     pub(crate) fn has_waiters(self) -> bool {
         self.0 & WAITERS != 0
     }
-    /// The word itself, for waiting on it.
+    /// Returns the word itself, for waiting on it.
     pub(crate) fn word(self) -> u32 {
         self.0
     }
@@ -64,8 +64,8 @@ impl LockWord<'_> {
         taken
     }
 
-    /// Takes a free lock for somebody who has slept, and so cannot know whether others sleep still. A word that names
-    /// nobody is free, though damage may have left it saying that somebody sleeps.
+    /// Takes a free lock after sleeping, when it is not known whether others still sleep. A word that names nobody is free,
+    /// though damage may have left it saying that somebody sleeps.
     pub(crate) fn try_take_after_sleep(self, slot: u32) -> bool {
         let seen = self.load();
         let taken =
@@ -74,7 +74,7 @@ impl LockWord<'_> {
         taken
     }
 
-    /// Says that somebody is going to sleep; `None` if the word has changed meanwhile.
+    /// Sets the bit for sleepers; `None` if the word has changed meanwhile.
     pub(crate) fn announce_sleeper(self, seen: Snapshot) -> Option<Snapshot> {
         if seen.has_waiters() {
             return Some(seen);
@@ -84,7 +84,7 @@ impl LockWord<'_> {
         told.then_some(Snapshot(seen.0 | WAITERS))
     }
 
-    /// Marks a writer in flight, for methods whose lock is elsewhere.
+    /// Marks a writer, for methods whose lock is elsewhere.
     #[inline]
     pub(crate) fn mark(self, slot: u32) {
         self.0.store(slot + 1, SeqCst);

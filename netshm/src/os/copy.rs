@@ -17,7 +17,7 @@ use bytemuck::AnyBitPattern;
 const BLOCK: usize = 64;
 const BLOCK_WORDS: usize = BLOCK / 8;
 
-/// Copies the first `len * size_of::<T>()` bytes of `words` out, as so many values.
+/// Copies the first `len * size_of::<T>()` bytes of `words` out, as `len` values.
 ///
 /// # Panics
 /// If `words` is too short.
@@ -28,7 +28,7 @@ pub(crate) fn load_vec<T: AnyBitPattern>(words: &[AtomicU64], len: usize) -> Vec
     // SAFETY: `words` is long enough, as asserted, and the memory of the vector is exclusively ours and has room for so
     // many values.
     unsafe { load(words, values.as_mut_ptr().cast(), len * size_of::<T>()) };
-    // SAFETY: all bytes of so many values have been written, and any bytes are a value.
+    // SAFETY: all bytes of `len` values have been written, and any bytes are a value.
     unsafe { values.set_len(len) };
     values
 }
@@ -36,7 +36,7 @@ pub(crate) fn load_vec<T: AnyBitPattern>(words: &[AtomicU64], len: usize) -> Vec
 /// Copies the first `len` bytes of `words` out.
 ///
 /// # Safety
-/// `words` must have so many bytes, and `to` be valid for writing them.
+/// `words` must have that number of bytes, and `to` must be valid for writing them.
 #[inline]
 unsafe fn load(words: &[AtomicU64], to: *mut u8, len: usize) {
     let bulk = bulk_words(len / 8);
@@ -114,7 +114,7 @@ pub(crate) fn store_words(words: &[AtomicU64], values: &[u64]) {
     }
 }
 
-/// How many of so many words can be moved in bulk.
+/// Returns how many of `words` words can be moved in bulk.
 #[inline]
 fn bulk_words(words: usize) -> usize {
     if cfg!(all(target_arch = "x86_64", not(miri))) { words / BLOCK_WORDS * BLOCK_WORDS } else { 0 }
@@ -189,7 +189,7 @@ mod tests {
 
     const LENGTHS: [usize; 14] = [0, 1, 7, 8, 9, 63, 64, 65, 72, 127, 128, 135, 1000, 70_001];
 
-    /// Words for that many bytes and one on either side, all bits set.
+    /// Returns the words for that many bytes and one on either side, all bits set.
     fn shared(bytes: usize) -> Vec<AtomicU64> {
         (0..bytes.div_ceil(8) + 2).map(|_| AtomicU64::new(u64::MAX)).collect()
     }

@@ -10,7 +10,7 @@ use rustix::fs::{self, FallocateFlags, IFlags};
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 
-/// What tells one file from every other, as long as it is open.
+/// The identity of a file, unique as long as the file is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Identity {
     /// The file system.
@@ -19,13 +19,13 @@ pub(crate) struct Identity {
     pub(crate) inode: u64,
 }
 
-/// Which file a descriptor is open on; `O_PATH` descriptors too.
+/// Returns the file that a descriptor is open on; works for `O_PATH` descriptors too.
 pub(crate) fn identity(fd: BorrowedFd<'_>) -> io::Result<Identity> {
     let stat = fs::fstat(fd)?;
     Ok(Identity { device: stat.st_dev, inode: stat.st_ino })
 }
 
-/// The same for a number that need not be open.
+/// Like [`identity`], for a number that need not be open.
 pub(crate) fn identity_of_number(fd: RawFd) -> io::Result<Identity> {
     let mut stat = MaybeUninit::<libc::stat>::uninit();
     // SAFETY: the call writes nothing but one `stat`, and answers with an error if the number is not open.
@@ -37,7 +37,7 @@ pub(crate) fn identity_of_number(fd: RawFd) -> io::Result<Identity> {
     Ok(Identity { device: stat.st_dev, inode: stat.st_ino })
 }
 
-/// Whether the descriptor still stands for that file, and has not been closed, or closed and used again, by the program.
+/// Returns whether the descriptor still stands for that file, and has not been closed, or closed and used again, by the program.
 pub(crate) fn is_intact(fd: &impl AsRawFd, file: Identity) -> bool {
     identity_of_number(fd.as_raw_fd()).is_ok_and(|is| is == file)
 }
@@ -49,18 +49,18 @@ pub(crate) fn close_intact(fd: OwnedFd, file: Identity) {
     }
 }
 
-/// The inode and the id of the file system (`f_fsid`), which, unlike the device, is the same after a reboot and in each
+/// Returns the inode and the id of the file system (`f_fsid`), which, unlike the device, is the same after a reboot and in each
 /// container; 0 where the file system has none.
 pub(crate) fn place(fd: BorrowedFd<'_>) -> io::Result<[u64; 2]> {
     Ok([fs::fstat(fd)?.st_ino, fs::fstatvfs(fd)?.f_fsid])
 }
 
-/// Whether no directory entry leads to the file any more.
+/// Returns whether no directory entry leads to the file any more.
 pub(crate) fn has_no_name(fd: BorrowedFd<'_>) -> io::Result<bool> {
     Ok(fs::fstat(fd)?.st_nlink == 0)
 }
 
-/// The file's size in bytes.
+/// Returns the file's size in bytes.
 pub(crate) fn size(fd: BorrowedFd<'_>) -> io::Result<u64> {
     Ok(u64::try_from(fs::fstat(fd)?.st_size).unwrap_or(0))
 }
@@ -70,7 +70,7 @@ pub(crate) fn truncate(fd: BorrowedFd<'_>, len: u64) -> io::Result<()> {
     Ok(rustix::io::retry_on_intr(|| fs::ftruncate(fd, len))?)
 }
 
-/// Waits until the file's data, and what is needed to find them, are on the disk.
+/// Waits until the file's data, and the metadata needed to find them, are on the disk.
 pub(crate) fn sync_data(fd: BorrowedFd<'_>) -> io::Result<()> {
     Ok(rustix::io::retry_on_intr(|| fs::fdatasync(fd))?)
 }
@@ -78,7 +78,7 @@ pub(crate) fn sync_data(fd: BorrowedFd<'_>) -> io::Result<()> {
 /// Pieces that an allocation is cut into when signals keep interrupting it: small enough to be done between two.
 const SMALL_PIECE: u64 = 1 << 20;
 
-/// Gives the file space for `len` bytes from `offset` on, and the size to match; what is there stays.
+/// Allocates space for `len` bytes from `offset` on and extends the size to match; existing data stay.
 ///
 /// After an error the file may have grown by a part of it. The resource limit on file sizes is an error as well
 /// (`EFBIG`), and no signal. On a file system without such a call, zero bytes are written beyond the current end: the
@@ -106,9 +106,9 @@ pub(crate) fn allocate(fd: BorrowedFd<'_>, offset: u64, len: u64) -> io::Result<
     Ok(())
 }
 
-/// Gives the file space of its own wherever the first `len` bytes have none, or share it with another file: a copy may have holes,
-/// and the system may have made one that is copied at the first write. Where there is no room for that, writing through a
-/// mapping raises SIGBUS. Nothing is done where the file system cannot.
+/// Allocates space wherever the first `len` bytes have none, or share it with another file: a copy may have holes, and the
+/// system may have made one that is copied at the first write. Where there is no room for that, writing through a mapping
+/// raises SIGBUS. Nothing is done where the file system cannot.
 pub(crate) fn own_space(fd: BorrowedFd<'_>, len: u64) -> io::Result<()> {
     let stat = fs::fstat(fd)?;
     if len == 0 {
@@ -127,7 +127,7 @@ pub(crate) fn own_space(fd: BorrowedFd<'_>, len: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Asks the file system, if it is one that copies what is written to another place, to write to this empty file where it is.
+/// Asks a copy-on-write file system to write to this empty file in place.
 pub(crate) fn write_in_place(fd: BorrowedFd<'_>) {
     const BTRFS: i64 = 0x9123_683E;
     if fs::fstatfs(fd).is_ok_and(|status| status.f_type == BTRFS)
@@ -150,7 +150,7 @@ fn extend_with_zeros(fd: BorrowedFd<'_>, end: u64) -> io::Result<()> {
     }
 }
 
-/// Reads from `offset` on until `bytes` is full or the file ends; says how many bytes were read.
+/// Reads from `offset` on until `bytes` is full or the file ends; returns the number of bytes read.
 pub(crate) fn read_at(fd: BorrowedFd<'_>, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut done = 0;
     while done < bytes.len() {
@@ -197,18 +197,18 @@ pub(crate) fn random_bytes(bytes: &mut [u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// A random number.
+/// Returns a random number.
 pub(crate) fn random() -> io::Result<u64> {
     let mut bytes = [0; 8];
     random_bytes(&mut bytes)?;
     Ok(u64::from_ne_bytes(bytes))
 }
 
-/// A number that another boot of the machine does not have; zeros if the system does not tell.
+/// Returns a number that another boot of the machine does not have; zeros if the system does not tell.
 pub(crate) fn boot_id() -> [u64; 2] {
     static KNOWN: AtomicBool = AtomicBool::new(false);
     static ID: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
-    // Not a `OnceLock`, for the reason given in `fork`. Who comes twice stores the same.
+    // Not a `OnceLock`, for the reason given in `fork`. Two threads store the same value.
     if !KNOWN.load(Ordering::Acquire) {
         let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         let id = parse_uuid(&text).unwrap_or_default();
@@ -236,7 +236,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::os::lock_fd::LockFd;
 
-    /// An empty file that is removed in the end.
+    /// An empty file that is removed at the end.
     pub(crate) struct Scratch(PathBuf);
 
     impl Scratch {

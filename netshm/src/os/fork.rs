@@ -1,4 +1,4 @@
-//! Noticing that this process is a forked child.
+//! Noticing forks: whether this process is a forked child.
 //!
 //! A page of our own bears the number of this process's *fork generation*. The kernel hands a forked child that page
 //! filled with zeros (`MADV_WIPEONFORK`), so a child is noticed even if it was made without the C library and ran no
@@ -31,13 +31,13 @@ static PAGE: AtomicPtr<AtomicU64> = AtomicPtr::new(ptr::null_mut());
 /// The last generation number given out. A child inherits it, so it never repeats a number of its ancestors.
 static LAST: AtomicU64 = AtomicU64::new(BEGINNING);
 
-/// Whether `generation` was begun in this very process: false in every forked child.
+/// Returns whether `generation` was begun in this very process: false in every forked child.
 #[inline]
 pub(crate) fn is_current(generation: u64) -> bool {
     page().is_some_and(|word| word.load(Ordering::Acquire) == generation)
 }
 
-/// A generation, with the word at hand that tells whether it is still that of the running process.
+/// A generation, with a reference to the word that tells whether it is still current.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Generation {
     word: &'static AtomicU64,
@@ -45,19 +45,19 @@ pub(crate) struct Generation {
 }
 
 impl Generation {
-    /// The generation of that number.
+    /// Returns the generation with that number.
     pub(crate) fn of(number: u64) -> Self {
         Generation { word: page().unwrap_or_else(create_page), number }
     }
 
-    /// As [`is_current`].
+    /// Like [`is_current`].
     #[inline(always)]
     pub(crate) fn is_current(self) -> bool {
         self.word.load(Ordering::Acquire) == self.number
     }
 }
 
-/// The fork generation of this process, never zero; the first call in a process begins one.
+/// Returns the fork generation of this process, never zero; the first call in a process begins one.
 ///
 /// # Panics
 /// If there is no memory for one page.
@@ -126,13 +126,13 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// Whether `body` is true in a forked child. The child must not panic, for it has no other threads to hold the
+    /// Returns whether `body` is true in a forked child. The child must not panic, for it has no other threads to hold the
     /// locks that printing takes.
     pub(crate) fn in_child(body: impl FnOnce() -> bool) -> bool {
         status_of_child(|| i32::from(!body())) == 0
     }
 
-    /// What a forked child ends with: the status that `body` gives, or that it ends the process with. A child that
+    /// Returns what a forked child ends with: the status that `body` gives, or that it ends the process with. A child that
     /// takes longer than 20 seconds ends by a signal, which is -1 here.
     pub(crate) fn status_of_child(body: impl FnOnce() -> i32) -> i32 {
         // SAFETY: the C library keeps its allocator usable in the child, and `body` needs no other lock.

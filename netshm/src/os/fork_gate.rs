@@ -1,4 +1,4 @@
-//! Keeps forks of this process waiting for a moment.
+//! Delays forks of this process for a moment.
 //!
 //! A lock descriptor that a child inherits before it stands in the table of [`lock_fd`](super::lock_fd) would never be
 //! closed there, and keep its parent's locks after the parent's death. So a fork waits while a thread is between the
@@ -11,14 +11,14 @@ use std::time::{Duration, Instant};
 
 use super::fork;
 
-/// How long a fork waits at most: its thread may hold, from other handlers, what the holder needs.
+/// Longest wait of a fork: its thread may hold, from other handlers, what the holder of the gate needs.
 const LIMIT: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_micros(50);
 
-/// The system's number of the thread that keeps others out; 0 if none does.
+/// Thread id of the holder; 0 if there is none.
 static HOLDER: AtomicU32 = AtomicU32::new(0);
 
-/// How many forks the holder has begun meanwhile, in signal handlers. Only the holder looks at it.
+/// Number of forks that the holder has begun meanwhile, in signal handlers. Only the holder reads it.
 static NESTED: AtomicU32 = AtomicU32::new(0);
 
 /// While it lives, no other thread forks.
@@ -27,7 +27,7 @@ pub(super) struct NoFork(());
 
 impl NoFork {
     pub(super) fn begin() -> NoFork {
-        // The handlers are there from now on, and a child made without them has opened the gate anew.
+        // The handlers are there from now on, and a child made without them has opened the gate again.
         fork::generation();
         while HOLDER.compare_exchange(0, thread_id(), AcqRel, Acquire).is_err() {
             thread::sleep(PAUSE);
@@ -42,7 +42,7 @@ impl Drop for NoFork {
     }
 }
 
-/// Before a fork, in the thread that forks.
+/// Runs before a fork, in the thread that forks.
 pub(super) fn before_fork() {
     let me = thread_id();
     let end = Instant::now() + LIMIT;
@@ -60,7 +60,7 @@ pub(super) fn before_fork() {
     }
 }
 
-/// After the fork, in the parent.
+/// Runs after the fork, in the parent.
 pub(super) fn after_fork() {
     if HOLDER.load(Acquire) != thread_id() {
         return;
@@ -72,7 +72,7 @@ pub(super) fn after_fork() {
     }
 }
 
-/// In the child, whose only thread has the gate for itself.
+/// Runs in the child, whose only thread has the gate for itself.
 pub(super) fn open_anew() {
     NESTED.store(0, Relaxed);
     HOLDER.store(0, Release);

@@ -14,24 +14,24 @@ use std::ptr;
 /// Where the lock bytes lie: far above any data, in ranges that never overlap.
 pub(crate) mod bytes {
     const BASE: u64 = 1 << 62;
-    /// OFD: shared by everybody who has the object mapped; exclusive for who empties it.
+    /// OFD: shared by all that have the object mapped; exclusive for emptying it.
     pub(crate) const USE: u64 = BASE;
     /// OFD: exclusive while the object is initialised.
     pub(crate) const INIT: u64 = BASE + 1;
-    /// OFD: shared by everybody who has the object open and knows that it has been sound since the system was started.
+    /// OFD: shared by all that have the object open and know that it has been sound since the system was started.
     pub(crate) const SOUND: u64 = BASE + 2;
     /// OFD: process number `n` is the byte `PROCESS + n`, held by the process that has the number.
     pub(crate) const PROCESS: u64 = BASE + (1 << 32);
     /// Record: stripe `s` is the byte `STRIPE + s`.
     pub(crate) const STRIPE: u64 = BASE + (1 << 40);
-    /// OFD: shared by everybody who has the object open as a certain type. There are so many that two types have different
+    /// OFD: shared by all that have the object open as a certain type. There are enough of them for two types to have different
     /// bytes, by their hashes.
     pub(crate) const TYPE: u64 = BASE + (1 << 50);
-    /// How many bytes there are for types.
+    /// Number of bytes for types.
     pub(crate) const TYPES: u64 = 1 << 48;
 }
 
-/// Whether a lock lets others in.
+/// The kind of a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// Excludes exclusive locks only. The descriptor must be readable.
@@ -49,7 +49,7 @@ impl Kind {
     }
 }
 
-/// What became of a wish to lock.
+/// Outcome of an attempt to lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub(crate) enum Outcome {
@@ -99,7 +99,7 @@ pub(crate) fn ofd_unlock_all(fd: BorrowedFd<'_>) -> io::Result<()> {
     control(fd, libc::F_OFD_SETLK, &mut range(libc::F_UNLCK, 0, 0))
 }
 
-/// A lock that stands against another one.
+/// A lock that conflicts with another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Conflict {
     pub(crate) kind: Kind,
@@ -120,12 +120,12 @@ pub(crate) fn ofd_conflict(fd: BorrowedFd<'_>, kind: Kind, start: u64) -> io::Re
     Ok(Some(Conflict { kind, pid }))
 }
 
-/// Whether anybody but this description holds a lock, of either kind, on the byte. Any descriptor may ask.
+/// Returns whether anybody but this description holds a lock, of either kind, on the byte. Any descriptor may ask.
 pub(crate) fn ofd_held_elsewhere(fd: BorrowedFd<'_>, start: u64) -> io::Result<bool> {
     ofd_any_held_elsewhere(fd, start, 1)
 }
 
-/// The same for any of `len` bytes.
+/// Like [`ofd_held_elsewhere`], for any of `len` bytes.
 pub(crate) fn ofd_any_held_elsewhere(fd: BorrowedFd<'_>, start: u64, len: u64) -> io::Result<bool> {
     let mut range = range(libc::F_WRLCK, start, len);
     control(fd, libc::F_OFD_GETLK, &mut range)?;

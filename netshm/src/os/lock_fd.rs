@@ -45,7 +45,7 @@ impl LockFd {
         let _ = lock::ofd_unlock_all(self.as_fd());
     }
 
-    /// Whether the descriptor still stands for the file.
+    /// Returns whether the descriptor still stands for the file.
     pub(crate) fn is_intact(&self, file: Identity) -> bool {
         self.fd.as_ref().is_some_and(|fd| file::is_intact(fd, file))
     }

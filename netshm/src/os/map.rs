@@ -29,7 +29,7 @@ impl Mapping {
         Ok(Mapping { raw })
     }
 
-    /// The first byte; valid for the length given at the beginning, in address space, and aligned to a memory page.
+    /// Returns the first byte; valid for the length given at the beginning, in address space, and aligned to a memory page.
     #[inline]
     pub(crate) fn as_ptr(&self) -> *mut u8 {
         self.raw.as_mut_ptr()

@@ -156,7 +156,7 @@ impl Place {
 
 const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
-/// `NONBLOCK`, lest a FIFO that took the file's place keeps us waiting; for regular files it means nothing.
+/// `NONBLOCK`, lest a FIFO that took the file's place keeps us waiting; for regular files it has no effect.
 const OPENING: OFlags = OFlags::CLOEXEC.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
 
 fn access(writable: bool) -> OFlags {
@@ -185,7 +185,7 @@ fn link_refused() -> io::Error {
     )
 }
 
-/// What is known about an open file; `O_PATH` descriptors too.
+/// Returns what is known about an open file; `O_PATH` descriptors too.
 pub(crate) fn status(fd: BorrowedFd<'_>) -> io::Result<Status> {
     let stat = fs::fstat(fd)?;
     Ok(Status {
@@ -208,7 +208,7 @@ pub(crate) fn reopen(fd: BorrowedFd<'_>, writable: bool) -> io::Result<Option<Ow
     }
 }
 
-/// An error unless the effective user may open the file that the descriptor stands for.
+/// Returns an error unless the effective user may open the file that the descriptor stands for.
 pub(crate) fn check_access(fd: BorrowedFd<'_>, writable: bool) -> io::Result<()> {
     let wanted = if writable { Access::READ_OK | Access::WRITE_OK } else { Access::READ_OK };
     match fs::accessat(CWD, through_proc(fd), wanted, AtFlags::EACCESS) {
@@ -222,7 +222,7 @@ fn through_proc(fd: BorrowedFd<'_>) -> String {
     format!("/proc/self/fd/{}", fd.as_raw_fd())
 }
 
-/// An error for a file system whose files can be mapped, but neither written to nor given space in the ordinary way.
+/// Returns an error for a file system whose files can be mapped, but neither written to nor given space in the ordinary way.
 pub(crate) fn check_mappable(fd: BorrowedFd<'_>) -> io::Result<()> {
     const HUGETLBFS: i64 = 0x958458f6;
     if fs::fstatfs(fd)?.f_type as i64 == HUGETLBFS {
@@ -233,7 +233,7 @@ pub(crate) fn check_mappable(fd: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// The user whose rights this process has.
+/// Returns the user whose rights this process has.
 pub(crate) fn effective_user() -> u32 {
     rustix::process::geteuid().as_raw()
 }
@@ -256,7 +256,7 @@ pub(crate) fn remove_beside(path: &Path, prefix: &str) {
     }
 }
 
-/// Gives a file another name, in place of what has that name now.
+/// Renames a file, replacing any file of that name.
 pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     Ok(fs::rename(from, to)?)
 }

@@ -61,7 +61,7 @@ fn count() {
     }
 }
 
-/// The process id that chooses the first slot to be tried: a fixed one where steps are to be counted, since the number of
+/// Returns the process id that chooses the first slot to be tried: a fixed one where steps are to be counted, since the number of
 /// steps may depend on it.
 #[inline(always)]
 pub(crate) fn process_id() -> u32 {

@@ -18,7 +18,7 @@ use crate::os::lock::{self, Kind, Outcome, bytes};
 pub(super) struct Claims {
     /// The process number; 0 if there is none.
     number: AtomicU32,
-    /// How many claims there are.
+    /// Number of claims.
     count: Mutex<usize>,
 }
 
@@ -60,7 +60,7 @@ impl Claim {
         self.object().lock_fd()
     }
 
-    /// Has the object alone from now on, unless another process uses it: then `false`.
+    /// Excludes other processes from the object and returns true, unless one uses it.
     pub(crate) fn exclude_others(&self) -> io::Result<bool> {
         let outcome = lock::ofd_lock(self.lock_fd(), Kind::Exclusive, bytes::USE, false)?;
         Ok(outcome == Outcome::Locked)
@@ -71,22 +71,22 @@ impl Claim {
         lock::ofd_lock(self.lock_fd(), Kind::Shared, bytes::USE, true).map(drop)
     }
 
-    /// Whether another process, or this one through another description, knows the object to be sound.
+    /// Returns whether another process, or this one through another description, knows the object to be sound.
     pub(crate) fn others_vouch(&self) -> io::Result<bool> {
         lock::ofd_held_elsewhere(self.lock_fd(), bytes::SOUND)
     }
 
-    /// Tells others, as long as the object is in use, that it is sound.
+    /// Tells other processes that the object is sound, as long as this one uses it.
     pub(crate) fn vouch(&self) -> io::Result<()> {
         lock::ofd_lock(self.lock_fd(), Kind::Shared, bytes::SOUND, true).map(drop)
     }
 
-    /// The process number, if the process has one.
+    /// Returns the process number, if the process has one.
     pub(crate) fn number(&self) -> Option<u32> {
         Some(self.object().claims.number.load(Acquire)).filter(|number| *number != 0)
     }
 
-    /// The process number; taken by `take`, which no other thread does meanwhile, if there is none.
+    /// Returns the process number; if there is none, takes one by `take`, which no other thread runs meanwhile.
     pub(crate) fn number_or_else<E>(&self, take: impl FnOnce() -> Result<u32, E>) -> Result<u32, E> {
         let claims = &self.object().claims;
         let _count = claims.count();
@@ -110,7 +110,7 @@ impl Claim {
         if *count > 0 {
             return;
         }
-        // What cannot be unlocked is unlocked when the descriptor is closed; until then the process looks alive.
+        // If unlocking fails, closing the descriptor unlocks; until then the process seems to be alive.
         let number = object.claims.number.load(Acquire);
         if number != 0 {
             retire(number);

@@ -14,16 +14,15 @@ use crate::os::{file, path};
 
 /// An open shared object: a shared memory descriptor, to be managed as a table or an array.
 ///
-/// An object may be opened several times in a process, by several threads, under several names: all handles share one
-/// set of descriptors and locks. Handles are `Send` and `Sync`. After a `fork`, a handle is of no use in the child and
-/// says so ([`Error::Forked`]); the child opens the object anew. So it needs the object's name and the right to open it: a
-/// child that gives up its rights opens the object before it does so, and one whose name has been deleted has no way in. A child made by the bare
-/// system call `clone`, without the C library, keeps the locks of its parent until it calls netshm or ends: until then, nobody notices
-/// if the parent dies. The object outlives its handles, until
-/// [its name is deleted](ShmName::unlink).
+/// An object may be opened several times in a process, by several threads, under several names: all handles share one set of
+/// descriptors and locks. Handles are `Send` and `Sync`. After a `fork`, a handle cannot be used in the child
+/// ([`Error::Forked`]); the child opens the object again. So it needs the object's name and the right to open it: a child that
+/// gives up its rights opens the object first, and an object whose name has been deleted cannot be opened. A child made by the
+/// bare system call `clone`, without the C library, keeps the locks of its parent until it calls netshm or ends: until then,
+/// nobody notices if the parent dies. The object outlives its handles, until [its name is deleted](ShmName::unlink).
 ///
-/// Do not close descriptors that the program has not opened itself, as some programs do when they become daemons, while objects are
-/// open: their locks go with them, and other processes take this one for dead. Where it is noticed, operations end with
+/// Do not close descriptors that the program has not opened itself, as some programs do when they become daemons, while objects
+/// are open: their locks go with them, and other processes take this one for dead. Where that is noticed, operations fail with
 /// [`Error::DescriptorLost`].
 ///
 /// With [`Locking::Record`](crate::Locking::Record), do not open an object's file by other means (such as
@@ -54,7 +53,7 @@ pub struct Shm {
     place: Arc<Place>,
 }
 
-/// How often an object is opened anew because it has been replaced while its locks were waited for.
+/// Attempts at opening an object that is replaced while its locks are waited for.
 const TRIES: usize = 100;
 
 impl Shm {
@@ -62,8 +61,8 @@ impl Shm {
         Shm { name: name.of_open(object.identity()), object, options, place }
     }
 
-    /// Returns what `take_up` makes of the object that the name stands for, and its handle. The object is opened anew as
-    /// often as `take_up` finds that it has been replaced.
+    /// Runs `take_up` on the object that the name stands for, and opens the object again as often as `take_up` finds that it
+    /// has been replaced. Returns the result and the handle.
     pub(crate) fn current<T>(mut self, take_up: impl Fn(&Shm) -> Result<T>) -> Result<(Shm, T)> {
         for _ in 0..TRIES {
             match take_up(&self) {
@@ -77,7 +76,7 @@ impl Shm {
         Err(self.replaced())
     }
 
-    /// An error if the name stands for another file by now. A name that has been deleted, or cannot be looked up any
+    /// Returns an error if the name stands for another file by now. A name that has been deleted, or cannot be looked up any
     /// more, says nothing.
     pub(crate) fn check_name(&self) -> Result<()> {
         match self.place.probe() {
@@ -102,25 +101,25 @@ impl Shm {
         Ok((new.object.identity() != self.object.identity()).then_some(new))
     }
 
-    /// What is behind the handle.
+    /// Returns the object of the handle.
     pub(crate) fn object(&self) -> &Arc<Object> {
         &self.object
     }
 
-    /// The name by which the object was opened.
+    /// Returns the name by which the object was opened.
     #[doc(alias = "name_of_shm")]
     #[must_use]
     pub fn name(&self) -> &ShmName {
         &self.name
     }
 
-    /// Whether the object can only be read through this handle.
+    /// Returns whether the object can only be read through this handle.
     #[must_use]
     pub fn is_read_only(&self) -> bool {
         self.object.read_only()
     }
 
-    /// The object's present size in bytes.
+    /// Returns the object's present size in bytes.
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::Forked`].
@@ -128,11 +127,11 @@ impl Shm {
         self.ask("asking for the size", |object| file::size(object.fd()))
     }
 
-    /// Changes the permission bits. Who has the object open keeps it.
+    /// Changes the permission bits. Processes that have the object open keep it.
     ///
     /// # Errors
-    /// [`Error::InvalidOption`] if there are other than permission bits; [`Error::Io`], for instance if the object
-    /// belongs to another user; [`Error::Forked`].
+    /// [`Error::InvalidOption`] if `mode` has other than permission bits; [`Error::Io`], for instance if the object belongs to
+    /// another user; [`Error::Forked`].
     #[doc(alias = "fchmod")]
     pub fn set_mode(&self, mode: u32) -> Result<()> {
         if mode & !0o777 != 0 {

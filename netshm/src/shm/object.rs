@@ -23,12 +23,12 @@ pub(super) struct Descriptors {
 }
 
 impl Descriptors {
-    /// Whether both still stand for the file.
+    /// Returns whether both still stand for the file.
     pub(super) fn are_intact(&self, file: Identity) -> bool {
         file::is_intact(&self.data, file) && self.lock.is_intact(file)
     }
 
-    /// Closes them, but for what stands for other files by now.
+    /// Closes them, except numbers that stand for other files by now.
     pub(super) fn close_intact(self, file: Identity) {
         file::close_intact(self.data, file);
         self.lock.close_intact(file);
@@ -88,12 +88,12 @@ impl Object {
         *self.created.lock().unwrap_or_else(PoisonError::into_inner) = Some(name.clone());
     }
 
-    /// The name under which this process has created the file, the first time that it is asked for.
+    /// Takes the name under which this process has created the file; `None` from the second call on.
     pub(crate) fn take_created(&self) -> Option<ShmName> {
         self.created.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// The text of the name by which the object was first opened; for messages.
+    /// Returns the text of the name by which the object was first opened; for messages.
     pub(crate) fn name(&self) -> &Arc<str> {
         &self.name
     }
@@ -102,12 +102,12 @@ impl Object {
         self.identity
     }
 
-    /// Whether the descriptors are open for reading only.
+    /// Returns whether the descriptors are open for reading only.
     pub(crate) fn read_only(&self) -> bool {
         self.access == Access::ReadOnly
     }
 
-    /// The fork generation of the process that opened it.
+    /// Returns the fork generation of the process that opened it.
     pub(crate) fn generation(&self) -> u64 {
         self.generation
     }
@@ -120,8 +120,8 @@ impl Object {
     }
 
     /// # Errors
-    /// [`Error::DescriptorLost`] if the program has closed a descriptor of the object. To be asked before locks are believed, and
-    /// before the file is made to grow.
+    /// [`Error::DescriptorLost`] if the program has closed a descriptor of the object. Called before locks are relied upon, and
+    /// before the file grows.
     #[cold]
     pub(crate) fn check_descriptors(&self) -> Result<()> {
         if self.descriptors().are_intact(self.identity) {
@@ -131,22 +131,25 @@ impl Object {
         }
     }
 
-    /// For `fstat`, space, mappings and record locks. In a forked child it still stands for the same file.
+    /// Returns the descriptor for `fstat`, allocation, mappings and record locks. In a forked child it still stands for the
+    /// same file.
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.descriptors().data.as_fd()
     }
 
-    /// For OFD locks; never to be mapped. Read-only objects can take shared locks. In a forked child it is closed.
+    /// Returns the descriptor for OFD locks, which is never mapped. Read-only objects can take shared locks. In a forked child
+    /// it is closed.
     pub(crate) fn lock_fd(&self) -> BorrowedFd<'_> {
         self.descriptors().lock.as_fd()
     }
 
-    /// The same file as this process has it open for writing.
+    /// Returns the object of the same file that this process has open for writing, if any.
     pub(crate) fn writable(&self) -> Option<Arc<Object>> {
         registry::writable(self.identity)
     }
 
-    /// Where the layer above keeps what it shares among the handles of this object.
+    /// Returns the place for what the layer above shares among the handles of this object (type-erased, since `shm` does not
+    /// know it).
     pub(crate) fn attachment(&self) -> &Mutex<Option<Weak<dyn Any + Send + Sync>>> {
         &self.attachment
     }
@@ -156,7 +159,7 @@ impl Object {
         self.manage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The same, unless another thread does so.
+    /// Like [`manage_guard`](Self::manage_guard), without waiting: `None` if another thread has it.
     pub(crate) fn try_manage_guard(&self) -> Option<MutexGuard<'_, ()>> {
         match self.manage.try_lock() {
             Ok(guard) => Some(guard),

@@ -1,4 +1,4 @@
-//! How an object is to be opened.
+//! Options for opening objects.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -54,7 +54,7 @@ impl Shm {
     }
 }
 
-/// How often the file behind the name may change while it is being opened.
+/// Attempts at opening the file, which may be replaced by another one meanwhile.
 const TRIES: usize = 100;
 
 /// Permission bits that let others than the owner write.
@@ -73,7 +73,7 @@ impl ShmOptions {
         }
     }
 
-    /// Opens the object for reading only. Every verb that would change it answers with [`Error::ReadOnly`].
+    /// Opens the object for reading only. Every operation that would change it fails with [`Error::ReadOnly`].
     #[doc(alias = "O_RDONLY")]
     pub fn read_only(&mut self, read_only: bool) -> &mut Self {
         self.read_only = read_only;
@@ -102,8 +102,8 @@ impl ShmOptions {
         self
     }
 
-    /// The permission bits of an object that is created; the process's umask takes bits away, as for any file. The
-    /// default is `0o600`: nobody but the owner.
+    /// Sets the permission bits of an object that is created; the process's umask takes bits away, as for any file. The default
+    /// is `0o600`: only the owner.
     pub fn mode(&mut self, mode: u32) -> &mut Self {
         self.mode = mode;
         self
@@ -129,11 +129,11 @@ impl ShmOptions {
     ///
     /// # Errors
     /// - [`Error::InvalidOption`]: two options contradict each other, or the mode has other than permission bits.
-    /// - [`Error::Io`]: the object does not exist, or exists although it is to be created anew; the permissions, or
+    /// - [`Error::Io`]: the object does not exist, or exists although `create_new` is set; the permissions, or
     ///   [`require_owner`](Self::require_owner), forbid it; a symbolic link is in the way (see
     ///   [`follow_symlinks`](Self::follow_symlinks)).
-    /// - [`Error::NotNetshm`]: it is no regular file.
-    /// - [`Error::InUse`]: it was to be emptied.
+    /// - [`Error::NotNetshm`]: it is not a regular file.
+    /// - [`Error::InUse`]: it was to be emptied, and a process uses it.
     pub fn open(&self, name: &ShmName) -> Result<Shm> {
         self.check()?;
         let failed = |doing| move |source| Error::Io { object: name.to_string().into(), doing, source };
@@ -156,7 +156,7 @@ impl ShmOptions {
             }
             let Some(probe) = place.probe().map_err(failed("opening"))? else {
                 if !self.creates() {
-                    let doing = "opening it without leave to create it";
+                    let doing = "opening it (option `create` is not set)";
                     return Err(failed(doing)(io::Error::from_raw_os_error(libc::ENOENT)));
                 }
                 // It vanished, or it is a symbolic link that leads nowhere.
@@ -172,10 +172,10 @@ impl ShmOptions {
                 return Ok(shm(object));
             }
         }
-        Err(failed("opening")(io::Error::other("the name stands for another file time and again")))
+        Err(failed("opening")(io::Error::other("the file behind the name keeps changing")))
     }
 
-    /// Whether the object that is opened is a new or empty one.
+    /// Returns whether the options make a new or empty object.
     pub(super) fn makes_empty(&self) -> bool {
         self.create_new || self.truncate
     }
@@ -214,7 +214,7 @@ impl ShmOptions {
         }
     }
 
-    /// Refuses what is no object, or not to be trusted.
+    /// Refuses a file that is not regular, or that `require_owner` forbids.
     fn inspect(&self, name: &ShmName, status: &Status) -> Result<()> {
         if status.file_type != FileType::RegularFile {
             return Err(Error::NotNetshm {
@@ -243,6 +243,6 @@ fn describe(file_type: FileType) -> &'static str {
         FileType::Socket => "a socket",
         FileType::CharacterDevice => "a character device",
         FileType::BlockDevice => "a block device",
-        _ => "something that is no regular file",
+        _ => "something that is not a regular file",
     }
 }

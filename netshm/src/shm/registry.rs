@@ -24,7 +24,7 @@ use crate::os::lock_fd::LockFd;
 use crate::os::path::{self, Place, Status};
 use crate::os::per_process::PerProcess;
 
-/// What a descriptor can be used for.
+/// The access that a descriptor gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Access {
     ReadOnly,
@@ -36,18 +36,18 @@ static REGISTRY: PerProcess<Mutex<HashMap<Identity, Inode>>> = PerProcess::new(M
 
 #[derive(Debug, Default)]
 pub(super) struct Inode {
-    /// How many `Object`s there are; one that is being dropped counts until its descriptors are back.
+    /// Number of `Object`s; one that is being dropped counts until its descriptors are back.
     live: usize,
     read_only: Shelf,
     read_write: Shelf,
     /// Opened by mistake while the name was changing.
     surplus: Vec<OwnedFd>,
-    /// A description of its own for emptying the object: one that shares a lock cannot find out whether others do.
+    /// An open file description for emptying the object: one that shares a lock cannot find out whether others do.
     emptying: Option<LockFd>,
     manage: Arc<Mutex<()>>,
 }
 
-/// What there is for one kind of access.
+/// The descriptors and the object of one kind of access.
 #[derive(Debug, Default)]
 struct Shelf {
     object: Weak<Object>,
@@ -67,7 +67,7 @@ pub(super) fn lock() -> MutexGuard<'static, HashMap<Identity, Inode>> {
     REGISTRY.get().lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The object that `probe`, found in `place`, stands for. `None` if the place has got another file meanwhile.
+/// Returns the object that `probe`, found in `place`, stands for. `None` if there is another file in that place by now.
 pub(super) fn open(
     place: &Place,
     probe: BorrowedFd<'_>,
@@ -101,12 +101,12 @@ pub(super) fn open(
     Ok(Some(enter(&mut inodes, identity, name, access, descriptors)))
 }
 
-/// Whether this process has the file open as an object.
+/// Returns whether this process has the file open as an object.
 pub(super) fn is_open(identity: Identity) -> bool {
     lock().contains_key(&identity)
 }
 
-/// The object in that file as it is open for writing, if it is.
+/// Returns the object in that file as it is open for writing, if it is.
 pub(super) fn writable(identity: Identity) -> Option<Arc<Object>> {
     let mut inodes = lock();
     inodes.get_mut(&identity).and_then(|inode| inode.shelf(Access::ReadWrite).object.upgrade())
@@ -178,7 +178,7 @@ fn enter(
     object
 }
 
-/// A new descriptor for the file that `probe` stands for; `None` if the place has got another one meanwhile.
+/// Returns a new descriptor for the file that `probe` stands for; `None` if there is another one in that place by now.
 fn open_same(
     inodes: &mut HashMap<Identity, Inode>,
     place: &Place,
@@ -246,7 +246,7 @@ pub(super) fn release(identity: Identity, access: Access, descriptors: Descripto
     }
 }
 
-/// Makes the object's file empty, unless somebody, in this process or another, has it mapped: then `false`.
+/// Empties the object's file and returns true, unless this process or another has it mapped.
 pub(super) fn empty(place: &Place, object: &Object) -> io::Result<bool> {
     let mut inodes = lock();
     let identity = object.identity();

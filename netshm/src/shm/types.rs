@@ -1,7 +1,7 @@
 //! The types as which an object is open: one lock byte for each, shared by all processes that have a handle of that type.
 //!
-//! So who is about to extend the stored type learns whether anybody would be left behind, and programs that know the same
-//! type do not stand in each other's way.
+//! So a process that is about to extend the stored type learns whether anybody has the object open as another type, and
+//! programs with the same type do not exclude each other.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -24,7 +24,7 @@ impl Types {
 #[derive(Debug)]
 pub(crate) struct TypeClaim {
     object: Arc<Object>,
-    /// Which of the bytes for types.
+    /// The lock byte of the type.
     byte: u64,
 }
 
@@ -51,7 +51,7 @@ impl TypeClaim {
         Ok(TypeClaim { object: object.clone(), byte })
     }
 
-    /// Whether anybody has the object open as another type. The caller keeps others from opening it meanwhile.
+    /// Returns whether anybody has the object open as another type. The caller keeps others from opening it meanwhile.
     pub(crate) fn has_company(&self) -> io::Result<bool> {
         if self.object.types.counts().keys().any(|byte| *byte != self.byte) {
             return Ok(true);
@@ -75,7 +75,7 @@ impl Drop for TypeClaim {
         *count -= 1;
         if *count == 0 {
             counts.remove(&self.byte);
-            // What cannot be unlocked is unlocked when the descriptor is closed.
+            // If unlocking fails, closing the descriptor unlocks.
             let _ = lock::ofd_unlock(self.object.lock_fd(), bytes::TYPE + self.byte);
         }
     }

@@ -57,27 +57,27 @@ mod active {
     struct Snapshot {
         /// Number of log entries then.
         entries: u64,
-        /// Whether it belongs to a part that can be undone by itself.
+        /// Whether it was taken at a savepoint.
         savepoint: bool,
         used: Ranges,
     }
 
     impl Audit {
-        /// Notes what a stripe has in use when the change begins with it.
+        /// Records what a stripe has in use when the change begins with it.
         pub(in crate::store) fn begin_stripe(&mut self, store: &Store, stripe: u32) {
             if *IS_ACTIVE {
                 self.0.push(Snapshot { entries: 0, savepoint: false, used: used_by_stripe(store, stripe) });
             }
         }
 
-        /// Notes which runs are in use.
+        /// Records which runs are in use.
         pub(in crate::store) fn begin_runs(&mut self, store: &Store) {
             if *IS_ACTIVE {
                 self.0.push(Snapshot { entries: 0, savepoint: false, used: used_runs(store) });
             }
         }
 
-        /// Notes what is in use where a part of the change begins.
+        /// Records what is in use at a savepoint.
         pub(in crate::store) fn savepoint(&mut self, store: &Store, journal: &Journal, held: &[Held]) {
             if *IS_ACTIVE {
                 for held in held.iter().filter(|held| held.changed) {
@@ -87,7 +87,7 @@ mod active {
             }
         }
 
-        /// The change has been undone as far as that entry: parts that began later are no more.
+        /// Forgets savepoints later than that entry, to which the change has been rolled back.
         pub(in crate::store) fn roll_back_to(&mut self, entries: u64) {
             self.0.retain(|snapshot| !snapshot.savepoint || snapshot.entries <= entries);
         }
@@ -106,7 +106,7 @@ mod active {
             }
         }
 
-        /// The change has ended.
+        /// Forgets everything, since the change has ended.
         pub(in crate::store) fn clear(&mut self) {
             self.0.clear();
         }
@@ -130,7 +130,7 @@ mod active {
             self
         }
 
-        /// The words between two places that lie in one of the ranges, none of which overlap.
+        /// Returns the words between two places that lie in one of the ranges, none of which overlap.
         fn words_in(&self, start: u64, end: u64) -> impl Iterator<Item = u64> {
             let first = self.0.partition_point(|range| range.1 <= start);
             let ranges = self.0[first..].iter().take_while(move |range| range.0 < end);
@@ -142,14 +142,14 @@ mod active {
         Some(region.word(place).ok()?.load(Relaxed))
     }
 
-    /// The run at a place: what it holds, and where it ends.
+    /// Returns the use and the end of the run at a place.
     fn run_at(region: &Region, run: RunAt) -> Option<(Use, u64)> {
         let pages = RunHead(load(region, run.head().0)?).pages();
         let (content, _) = Use::from_word(load(region, run.use_word().0)?)?;
         Some((content, run.0.checked_add(pages.checked_mul(region.geometry().pagesize)?)?))
     }
 
-    /// What a stripe has in use; nothing if it is damaged.
+    /// Returns what a stripe has in use; nothing if it is damaged.
     fn used_by_stripe(store: &Store, stripe: u32) -> Ranges {
         let mut used = Ranges::default();
         let at = store.geometry().stripe(stripe);
@@ -213,7 +213,7 @@ mod active {
         Some(if head.is_long() { Lengths::from_long_word(load(region, at + WORD)?) } else { head.lengths() })
     }
 
-    /// The buckets of an index, up to its end.
+    /// Adds the buckets of an index, up to its end.
     fn add_buckets(region: &Region, stripe: StripeAt, used: &mut Ranges) -> Option<()> {
         let form = region.geometry().form;
         let buckets = region.field(stripe.buckets()).load(Relaxed);
@@ -234,7 +234,7 @@ mod active {
         Some(())
     }
 
-    /// A bucket without its unused cells, if it is one of pairs.
+    /// Adds a bucket, without its unused cells if it is one of pairs.
     fn add_bucket(region: &Region, bucket: BucketAt, used: &mut Ranges) -> Option<()> {
         let form = region.geometry().form;
         match form {
@@ -249,7 +249,7 @@ mod active {
         Some(())
     }
 
-    /// The runs in use, and the words of free ones that tie them to their lists; nothing if the runs are damaged.
+    /// Returns the runs in use, and the words of free ones that tie them to their lists; nothing if the runs are damaged.
     fn used_runs(store: &Store) -> Ranges {
         let (region, geometry) = (store.region(), store.geometry());
         let end = region.field(geometry.stripe(geometry.meta()).top()).load(Relaxed);

@@ -35,7 +35,7 @@ impl<'a> Change<'a> {
         self.store
     }
 
-    /// The same change, for a call that is seldom made: so this value itself needs no memory and can stay in registers.
+    /// Reborrows `self` for a cold call; passing `self` itself would force it onto the stack.
     #[inline(always)]
     pub(crate) fn apart(&mut self) -> Change<'_> {
         Change { store: self.store, tx: self.tx, deadline: self.deadline }
@@ -50,7 +50,7 @@ impl<'a> Change<'a> {
         self.lock(stripe, self.store.locks.read_mode()).map(drop)
     }
 
-    /// Locks a stripe for writing, until the change ends, and tells readers.
+    /// Locks a stripe for writing until the change ends, and makes its sequence odd.
     #[inline]
     pub(crate) fn write_stripe(&mut self, stripe: u32) -> Result<()> {
         let store = self.store;
@@ -116,35 +116,35 @@ impl<'a> Change<'a> {
         Request { slot: self.tx.slot, stripe, count, mode, held, deadline: self.deadline }
     }
 
-    /// Log entries that can be made without growing the log.
+    /// Returns the number of log entries that can be made without growing the log.
     pub(crate) fn log_room(&self) -> u64 {
         self.tx.journal.capacity() - self.tx.journal.entries()
     }
 
-    /// Runs `look` while the run heap is locked too.
+    /// Runs `look` while the run heap is locked as well.
     pub(crate) fn with_meta<R>(&mut self, look: impl FnOnce() -> Result<R>) -> Result<R> {
         self.store.with_meta(self.tx.slot, self.deadline, look)
     }
 
-    /// The heap of a stripe.
+    /// Returns the heap of a stripe.
     pub(crate) fn records(&self, stripe: u32) -> Records {
         Records::of(self.store.geometry(), stripe)
     }
 
-    /// Reads a field that the object has in any case.
+    /// Reads a field in front of the data area.
     #[inline]
     pub(crate) fn field(&self, place: Place) -> u64 {
         self.store.field(place).load(Relaxed)
     }
 
-    /// Changes a field that the object has in any case, so that it can be undone.
+    /// Changes a field in front of the data area, with an entry in the log.
     #[inline]
     pub(crate) fn set_field(&mut self, place: Place, value: u64) -> Result<()> {
         debug_assert!(self.store.geometry().is_journalled(place.0));
         self.change_word(place, self.store.field(place), |_| value)
     }
 
-    /// Changes a word into what `new` makes of it, so that it can be undone.
+    /// Changes a word to `new(old)`, with an entry in the log.
     #[inline]
     pub(crate) fn alter(&mut self, place: Place, new: impl FnOnce(u64) -> u64) -> Result<()> {
         self.change_word(place, self.store.region().journalled(place.0)?, new)
@@ -162,8 +162,8 @@ impl<'a> Change<'a> {
         Ok(())
     }
 
-    /// Fills words that mean nothing: nothing needs to bring their content back, unless this very change made it so, and
-    /// then there is an entry in the log.
+    /// Writes an unused cell. Unlogged if the log is empty: then this change cannot have emptied the cell, so nothing would
+    /// have to be restored.
     #[inline]
     pub(crate) fn fill<const N: usize>(&mut self, place: Place, values: [u64; N]) -> Result<()> {
         let means_nothing = self.tx.journal.entries() == 0;
@@ -218,13 +218,13 @@ impl<'a> Change<'a> {
         self.tx.audit.store_unlogged(self.store, &self.tx.journal, place.0, words);
     }
 
-    /// Where the change stands.
+    /// Returns the present position, to roll back to.
     #[inline]
     pub(crate) fn position(&self) -> Position {
         self.tx.position()
     }
 
-    /// As [`Change::position`], where a group inside another begins.
+    /// Like [`Change::position`], for a nested group.
     pub(super) fn savepoint(&mut self) -> Position {
         self.tx.audit.savepoint(self.store, &self.tx.journal, self.tx.held.as_slice());
         self.position()
@@ -253,7 +253,7 @@ impl<'a> Change<'a> {
         Ok(())
     }
 
-    /// Runs a part of the change that undoes itself if it fails or panics.
+    /// Runs a part of the change from a savepoint, to which it is rolled back if it fails or panics.
     #[inline(always)]
     pub(crate) fn part<R>(&mut self, part: impl FnOnce(&mut Change<'_>) -> Result<R>) -> Result<R> {
         /// Undoes the part when a panic drops it: whoever catches that may go on with the change.
@@ -275,7 +275,7 @@ impl<'a> Change<'a> {
         outcome
     }
 
-    /// Whether a part could not be undone completely.
+    /// Returns whether a part could not be undone completely.
     pub(super) fn is_torn(&self) -> bool {
         self.tx.torn
     }
@@ -299,16 +299,16 @@ impl<'a> Change<'a> {
     pub(super) fn roll_back(mut self) {
         let start = Position { entries: 0, deferred: 0, transit: 0 };
         if self.roll_back_to(start).is_err() {
-            // The log is damaged, or runs could not be returned. What the log still holds cannot be undone by anybody
-            // else either; the damage will show, but nobody must wait for it for ever.
+            // The log is damaged, or runs could not be returned. No other process could undo the rest of the log either; the
+            // damage will show, but nobody must wait for ever.
             self.tx.journal.commit(self.store.region());
         }
         self.end(false);
     }
 
-    /// Frees what was to be freed at the end, as part of the change. Where the object is too full for so long a log, the
-    /// change is committed first, and each item is freed by itself: removing must work in a full object. Who is killed
-    /// meanwhile leaves used memory that nothing refers to, until the object is repaired.
+    /// Frees what was to be freed at the end, as part of the change. Where the object is too full for a log of that length, the
+    /// change is committed first and each item is freed by itself, since removing must work in a full object. A process that is
+    /// killed meanwhile leaves used memory that nothing refers to, until the object is repaired.
     fn free_or_postpone(mut self) -> Result<()> {
         let deferred = self.tx.take_deferred();
         let position = self.position();
@@ -347,7 +347,7 @@ impl<'a> Change<'a> {
         }
     }
 
-    /// Makes the runs taken those of their stripes.
+    /// Hands the runs taken over to their stripes.
     fn adopt(&mut self) -> Result<()> {
         if self.tx.transit > 0 {
             self.store(self.store.geometry().slot(self.tx.slot).adopted(), 1)?;
@@ -355,8 +355,8 @@ impl<'a> Change<'a> {
         Ok(())
     }
 
-    /// Lets readers in, frees the locks and the slot. A plain change has moved no runs, so that nothing is left in the slot
-    /// but a long log.
+    /// Makes sequences even, frees the locks and the slot. A plain change has moved no runs and leaves nothing in the slot but
+    /// perhaps a long log.
     #[inline]
     fn end(&mut self, is_plain: bool) {
         match self.tx.held.single() {
@@ -376,7 +376,7 @@ impl<'a> Change<'a> {
         self.tx.held.as_slice().chunk_by(in_a_row).for_each(|held| self.let_go(held));
     }
 
-    /// Frees stripes in a row, when readers may trust them.
+    /// Frees consecutive stripes, after their sequences have become even.
     #[inline(always)]
     fn let_go(&self, held: &[Held]) {
         for stripe in held.iter().filter(|held| held.changed) {
@@ -457,7 +457,7 @@ impl Supply for Change<'_> {
     }
 }
 
-/// An error for a change through a descriptor that cannot write.
+/// Returns an error for a change through a descriptor that cannot write.
 pub(crate) fn check_writable(store: &Store, wanted: &'static str) -> Result<()> {
     if store.region().object().read_only() {
         return Err(Error::ReadOnly { object: store.name(), wanted });

@@ -1,4 +1,4 @@
-//! From a descriptor to a store: creating, checking and taking up objects.
+//! From a descriptor to a store: creating, checking and opening objects.
 
 mod header;
 
@@ -22,7 +22,7 @@ use crate::region::{Region, no_space};
 use crate::shm::{Claim, Object, Shm, TypeClaim};
 use crate::{Error, Result};
 
-/// What the caller takes the object for.
+/// What the caller expects of the object.
 pub(crate) struct Spec<'a> {
     pub(crate) kind: Kind,
     /// Text of the schema.
@@ -33,13 +33,13 @@ pub(crate) struct Spec<'a> {
     pub(crate) default: Vec<u64>,
     /// Words of an array element that lies in its chunk, otherwise 0.
     pub(crate) element_words: u64,
-    /// What the buckets of a table are to look like.
+    /// Form of the buckets of a table.
     pub(crate) form: Form,
     /// Shows a default value to a person.
     pub(crate) show_default: &'a dyn Fn(&[u64]) -> String,
-    /// Tells where a stored schema text parts from the expected one.
+    /// Shows the first difference between a stored schema text and the expected one.
     pub(crate) difference: &'a dyn Fn(&str) -> String,
-    /// How a type with this text, which is not that of the type itself, relates to the type.
+    /// Returns how a stored type with this text, which differs, relates to the expected type.
     pub(crate) relation: Relate,
     pub(crate) shape: Shape,
 }
@@ -77,7 +77,7 @@ const SIZE_FACTOR: u64 = 32768;
 const LEAST_MAX_SIZE: u64 = 1 << 16;
 
 impl Shape {
-    /// The geometry of a fresh object, if all options are within their ranges.
+    /// Returns the geometry of a fresh object, if all options are within their ranges.
     fn geometry(&self, spec: &Spec<'_>) -> Result<Geometry> {
         fn range<T: PartialOrd + ToString + Copy>(
             option: &'static str,
@@ -127,7 +127,7 @@ impl Shape {
         Ok(geometry)
     }
 
-    /// Whether an existing object has the shape that is asked for, where something is asked for.
+    /// Returns whether an existing object has the shape that the given options ask for.
     fn agrees_with(&self, geometry: &Geometry) -> bool {
         self.pagesize.is_none_or(|value| value == geometry.pagesize)
             && self.init.is_none_or(|value| value == geometry.init)
@@ -140,10 +140,11 @@ impl Shape {
 /// Returns where a check of the whole object finds damage, if anywhere.
 pub(crate) type Damage<'a> = &'a dyn Fn(&Store) -> Result<Option<u64>>;
 
-/// The store of an object, the one that this process has already or a new one, how its type agrees, and what keeps that so.
+/// Returns the store of an object (the one that this process has already, or a new one), how its type agrees, and the claim
+/// that keeps it so.
 ///
 /// # Errors
-/// [`Error::Replaced`] if the name stands for another object, which is to be opened instead.
+/// [`Error::Replaced`] if the name stands for another object by now; the caller opens that one.
 pub(crate) fn open(
     shm: &Shm,
     spec: &Spec<'_>,
@@ -185,7 +186,7 @@ pub(crate) fn open(
     })
 }
 
-/// The first pause between attempts at what another process holds while it opens the object, and the longest.
+/// The first and the longest pause between attempts at a lock that another process holds while it opens the object.
 const FIRST_PAUSE: Duration = Duration::from_micros(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(5);
 
@@ -194,7 +195,7 @@ fn poll<R>(object: &Object, deadline: &Deadline, attempt: impl FnMut() -> Result
     poll_beside_readers(object, deadline, attempt, || Ok(None))
 }
 
-/// The same, where `reader` finds out whose shared lock is in the way, if one is.
+/// Like [`poll`]; `reader` finds the holder of a shared lock that is in the way, if there is one.
 fn poll_beside_readers<R>(
     object: &Object,
     deadline: &Deadline,
@@ -215,7 +216,7 @@ fn poll_beside_readers<R>(
     }
 }
 
-/// The right of this thread, among those of its process, to open the object.
+/// Waits until no other thread of this process opens the object.
 fn manage_guard<'a>(object: &'a Object, deadline: &Deadline) -> Result<MutexGuard<'a, ()>> {
     if !deadline.is_limited() {
         return Ok(object.manage_guard());
@@ -223,12 +224,12 @@ fn manage_guard<'a>(object: &'a Object, deadline: &Deadline) -> Result<MutexGuar
     poll(object, deadline, || Ok(object.try_manage_guard()))
 }
 
-/// Waits for whoever initialises the object, or looks whether that is done.
+/// Locks the byte for initialising the object: exclusively, or shared through a read-only descriptor.
 fn lock_init(object: &Object, deadline: &Deadline) -> Result<()> {
     object.check_descriptors()?;
     let failed = |source| Error::Io { object: object.name().clone(), doing: "wait for its initialisation", source };
     if object.read_only() && !deadline.is_limited() {
-        // Only who opens it for writing stands against it.
+        // Only openers for writing exclude it.
         return lock::ofd_lock(object.lock_fd(), lock::Kind::Shared, bytes::INIT, true).map(drop).map_err(failed);
     }
     let kind = if object.read_only() { lock::Kind::Shared } else { lock::Kind::Exclusive };
@@ -249,16 +250,16 @@ fn lock_init(object: &Object, deadline: &Deadline) -> Result<()> {
 struct Found {
     /// Nobody else uses it, and nobody can begin to.
     alone: bool,
-    /// Others say so.
+    /// Another process says so by its lock.
     known_to_be_sound: bool,
 }
 
-/// The error for a file that somebody has emptied while it was in use; no second object comes of it.
+/// Returns the error for a file that was emptied while in use; no second object is created in it.
 fn emptied(object: &Object) -> Error {
     Error::InUse { object: object.name().clone(), wanted: "initialise it, whose file has been emptied" }
 }
 
-/// The right to initialise the object: nobody else does so, or looks whether it is done, meanwhile.
+/// The lock for initialising or opening the object, held until dropped.
 struct Initialising<'a> {
     object: &'a Arc<Object>,
     deadline: Deadline,
@@ -276,7 +277,7 @@ impl<'a> Initialising<'a> {
 
     fn open(self, spec: &Spec<'_>, damage: Damage<'_>) -> Result<(Store, Agreement, TypeClaim)> {
         let object = self.object;
-        // Before the content is looked at: who truncates the object has it alone for that moment.
+        // Before the content is read: a process that truncates the object has it alone for that moment.
         let claim = self.share_use()?;
         let look = |source| self.io("look who uses it", source);
         let alone = !object.read_only() && claim.exclude_others().map_err(look)?;
@@ -296,14 +297,14 @@ impl<'a> Initialising<'a> {
             if alone {
                 self.create(spec)?;
             } else if !Header::read(object)?.is_like(object, spec)? {
-                // Otherwise whoever shares it sees it emptied by a change like any other.
+                // Otherwise it is emptied by a change like any other, which the others see.
                 return Err(Error::InUse { object: object.name().clone(), wanted });
             }
         }
         self.open_complete(spec, damage, claim, state)
     }
 
-    /// Leaves nothing behind of an object that could not be created.
+    /// Removes what is left of an object that could not be created.
     fn abandon(&self) {
         let object = self.object;
         if object.read_only() {
@@ -321,7 +322,7 @@ impl<'a> Initialising<'a> {
         }
     }
 
-    /// Makes sure that the object can be written to where it lies, however full the disk is.
+    /// Makes sure that the object can be written to in place, however full the disk is.
     fn own_space(&self, header: &Header) -> Result<()> {
         let object = self.object;
         let size = file::size(object.fd()).map_err(|source| self.io("look up the size", source))?;
@@ -436,12 +437,12 @@ impl<'a> Initialising<'a> {
             write(&file::boot_id(), at::BOOTS)?;
             write(&[mark::DURABLE], at::DIRTY)?;
             write(&[geometry.data_start()], geometry.stripe(geometry.meta()).top())?;
-            // Wherever storage has the object as complete, it has all of it, and its mark.
+            // If storage has the object as complete, it has all of it, and its mark.
             flush()?;
             write(&[at::READY], at::STATE_AT)
         };
         fill().inspect_err(|_| {
-            // Nothing was there before, and nothing useful is there now.
+            // There was nothing before, and there is nothing useful now.
             let _ = file::truncate(object.fd(), 0);
         })?;
         events::created(object.name(), size, locking);
@@ -449,7 +450,7 @@ impl<'a> Initialising<'a> {
     }
 }
 
-/// What an object says of itself.
+/// The stored description of an object.
 pub(crate) struct Stored {
     pub(crate) header: Header,
     /// Text of the schema.
@@ -458,7 +459,7 @@ pub(crate) struct Stored {
     pub(crate) default: Vec<u64>,
 }
 
-/// Reads what an object says of itself, while nobody initialises it or changes its type.
+/// Reads the description of an object while nobody initialises it or changes its type.
 pub(crate) fn stored(shm: &Shm) -> Result<Stored> {
     let object = shm.object();
     object.check_fork()?;
@@ -479,7 +480,7 @@ pub(crate) fn stored(shm: &Shm) -> Result<Stored> {
     Ok(Stored { header, schema, default })
 }
 
-/// An object that this process has for itself, taken up as it is, damaged or not.
+/// An object opened exclusively by this process, damaged or not.
 pub(crate) struct Alone<'a> {
     pub(crate) store: Store,
     pub(crate) header: Header,
@@ -489,7 +490,7 @@ pub(crate) struct Alone<'a> {
 }
 
 impl<'a> Alone<'a> {
-    /// Takes the object up if nobody else has it. What dead writers left is undone as far as their logs are sound.
+    /// Opens the object if nobody else has it open. What dead writers left is undone as far as their logs are sound.
     pub(crate) fn open(shm: &'a Shm, wanted: &'static str) -> Result<Self> {
         let object = shm.object();
         object.check_fork()?;
@@ -514,7 +515,7 @@ impl<'a> Alone<'a> {
         let _ = file::write_at(self.lock.object.fd(), &at::REPLACED.to_ne_bytes(), at::STATE_AT.0);
     }
 
-    /// Text of the schema, and words of the default value.
+    /// Returns the text of the schema and the words of the default value.
     pub(crate) fn type_of(&self) -> Result<(String, Vec<u64>)> {
         Ok((self.store.schema()?, self.header.default_value(self.lock.object)?))
     }
@@ -528,7 +529,7 @@ impl Drop for Initialising<'_> {
 }
 
 impl Store {
-    /// The store that the object has in this process.
+    /// Returns the store that the object has in this process.
     pub(super) fn attached(object: &Object) -> Option<Arc<Store>> {
         let attachment = object.attachment().lock().unwrap_or_else(PoisonError::into_inner);
         let store = attachment.as_ref().and_then(Weak::upgrade);
@@ -536,17 +537,17 @@ impl Store {
         store.and_then(|any| any.downcast().ok())
     }
 
-    /// Text of the stored schema.
+    /// Returns the text of the stored schema.
     pub(crate) fn schema(&self) -> Result<String> {
         header::schema(self.region().object(), self.geometry()).map(|(text, _)| text)
     }
 
     /// Replaces the stored schema by one that extends it, so that a handle of that type can write. Nobody may have the object
-    /// open as another type, which may not know what is written then. `None` if what is stored now is no older version.
+    /// open as another type, which may not know what is written then. `None` if the stored type is not an older version.
     pub(crate) fn upgrade_schema(&self, limits: Limits, relation: &Relate, claim: &TypeClaim) -> Result<Option<()>> {
         let deadline = limits.deadline();
         let io = |source| Error::Io { object: self.name(), doing: "look who uses it", source };
-        // The slot comes first: who has one may wait for others to open the object, but nobody who opens it waits for one.
+        // The slot comes first: the owner of a slot may wait for processes that open the object, but these never wait for a slot.
         group::with_slot(self, &deadline, |slot| {
             let object = self.region().object();
             let _alone = manage_guard(object, &deadline)?;

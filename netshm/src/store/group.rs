@@ -1,4 +1,4 @@
-//! Who a change belongs to: the open group of this thread on the object, or itself alone.
+//! Routes each change: into this thread's open group on the object, or into a transaction of its own.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::mem::ManuallyDrop;
@@ -13,22 +13,22 @@ use crate::layout::method::Locking;
 use crate::locking::Deadline;
 use crate::{Error, Result};
 
-/// Pause before an operation outside a group tries again where the kernel saw a ring that is none.
+/// Pause before an operation outside a group tries again after a false `EDEADLK` of the kernel.
 const RETRY: Duration = Duration::from_micros(200);
 
 thread_local! {
-    /// How many groups this thread has open.
+    /// Number of groups that this thread has open.
     static OPEN: Cell<usize> = const { Cell::new(0) };
     /// Those groups, each on another object. They end in the reverse order. Never dropped (nor is anything left in it), so that
     /// groups work in destructors of other thread-locals and at exit.
     static GROUPS: RefCell<ManuallyDrop<Groups>> = const { RefCell::new(ManuallyDrop::new(Groups::NONE)) };
-    /// Whether a group of this thread has ended in a deadlock since that was asked for last.
+    /// Whether a group of this thread has ended in a deadlock since the last call of [`take_deadlocked`].
     static DEADLOCKED: Cell<bool> = const { Cell::new(false) };
-    /// A closed one, whose memory serves the next.
+    /// A closed group, whose memory the next one uses.
     static SPARE: Cell<Option<Rc<Group>>> = const { Cell::new(None) };
 }
 
-/// The groups of a thread; mostly there is one.
+/// The groups of a thread; there is mostly one.
 struct Groups {
     first: Option<Rc<Group>>,
     /// Those begun later.
@@ -38,7 +38,7 @@ struct Groups {
 impl Groups {
     const NONE: Groups = Groups { first: None, further: Vec::new() };
 
-    /// The group on a store.
+    /// Returns the group on a store.
     #[inline]
     fn on(&self, store: u64) -> Option<Rc<Group>> {
         self.iter().find(|group| group.store == store).cloned()
@@ -66,28 +66,28 @@ impl Groups {
 struct Group {
     /// Number of its store, which outlives it.
     store: u64,
-    /// That of the part which is being run.
+    /// The deadline of the part that runs.
     deadline: Deadline,
     tx: RefCell<Tx>,
-    /// How many iterations are under way.
+    /// Number of iterations under way.
     iterating: Cell<u32>,
-    /// What has ended the group already.
+    /// Why the group has been rolled back already.
     doomed: OnceCell<Doom>,
 }
 
 /// Why a group is undone as a whole at once.
 #[derive(Debug)]
 enum Doom {
-    /// A deadlock: so that others can go on.
+    /// A deadlock; others go on.
     Deadlock(String),
-    /// A part of it could not be undone completely alone: memory could not be returned in time, ..
+    /// A part of it could not be rolled back by itself: memory could not be returned in time, ..
     Timeout { waited: Duration, awaited: String, holder: Option<u32> },
     /// .. or the log is damaged.
     Damage { offset: u64, what: &'static str },
 }
 
 impl Doom {
-    /// What an error that left a part half undone, or that is a deadlock, means for the group.
+    /// Returns the doom of the group after an error: a deadlock, or a part that could not be rolled back.
     fn of(error: &Error) -> Doom {
         match error {
             Error::Deadlock { detail, .. } => Doom::Deadlock(detail.clone()),
@@ -118,10 +118,10 @@ impl Doom {
 }
 
 impl Group {
-    /// A group on the store, with a slot of its own.
+    /// Begins a group on the store, with a slot of its own.
     fn begin(store: &Store, deadline: Deadline) -> Result<Rc<Group>> {
         let slot = store.take_slot(&deadline)?;
-        // There is none where thread-locals are gone already.
+        // None while thread-locals are being destroyed.
         let spare = SPARE.try_with(Cell::take).ok().flatten();
         let mut group = spare.unwrap_or_else(|| {
             let tx = RefCell::new(Tx::new(slot, store.geometry()));
@@ -178,12 +178,12 @@ impl Group {
     fn with<R>(&self, store: &Store, part: impl FnOnce(&mut Change<'_>) -> Result<R>) -> Result<R> {
         self.check_doomed(store)?;
         let Ok(mut tx) = self.tx.try_borrow_mut() else {
-            // A hand-written data manager uses the table that it is called by.
+            // A hand-written data manager uses the table that calls it.
             return Err(Error::Reentrant { object: store.name() });
         };
         self.deadline.restart(OPEN.get() > 1);
         let mut change = Change { store, tx: &mut tx, deadline: &self.deadline };
-        // Others may have undone it already: then its log must not grow again, lest it be undone twice.
+        // Others may have undone it already; then its log must not grow again, or it would be undone twice.
         if !store.owns_slot(change.slot()) {
             return Err(Error::DescriptorLost { object: store.name() });
         }
@@ -219,7 +219,7 @@ impl Drop for Unwound<'_, '_, '_> {
     }
 }
 
-/// The open group of this thread on the object.
+/// Returns the open group of this thread on the object.
 #[inline]
 fn current(store: &Store) -> Option<Rc<Group>> {
     if OPEN.get() == 0 {
@@ -228,13 +228,13 @@ fn current(store: &Store) -> Option<Rc<Group>> {
     GROUPS.with_borrow(|groups| groups.on(store.id))
 }
 
-/// Whether this thread has an open group on the object.
+/// Returns whether this thread has an open group on the object.
 #[inline]
 pub(crate) fn is_open(store: &Store) -> bool {
     current(store).is_some()
 }
 
-/// Whether a slot of an object that is open for reading only is that of a group of this thread, through another handle.
+/// Returns whether a slot of an object that is open for reading only is that of a group of this thread, through another handle.
 #[cold]
 pub(super) fn is_own_slot(store: &Store, slot: u32) -> bool {
     let writable = || store.region().object().writable().and_then(|object| Store::attached(&object));
@@ -264,31 +264,31 @@ pub(super) fn with_slot<R>(store: &Store, deadline: &Deadline, work: impl FnOnce
     work(slot)
 }
 
-/// Enters a group into those of the thread.
+/// Adds a group to those of the thread.
 fn push(group: Rc<Group>) {
     GROUPS.with_borrow_mut(|groups| groups.push(group));
     OPEN.set(OPEN.get() + 1);
 }
 
-/// Takes the group begun last from those of the thread.
+/// Removes the group begun last from those of the thread.
 fn pop() -> Option<Rc<Group>> {
     OPEN.set(OPEN.get() - 1);
     GROUPS.with_borrow_mut(|groups| groups.pop())
 }
 
-/// How many groups this thread has open, on any object.
+/// Returns the number of groups that this thread has open, on any object.
 #[inline]
 pub(crate) fn open() -> usize {
     OPEN.get()
 }
 
-/// Whether a group of this thread has ended in a deadlock since this was asked for last.
+/// Returns whether a group of this thread has ended in a deadlock since the last call.
 pub(crate) fn take_deadlocked() -> bool {
     DEADLOCKED.take()
 }
 
-/// As [`change`], in fewer steps where no group is open: there `make` is a direct call, which can be inlined, and `args` can
-/// stay in registers, since calls off that path get a copy.
+/// Like [`change`], with a shorter path where no group is open: there `make` is a direct call, which can be inlined, and `args`
+/// can stay in registers, since cold calls get a copy.
 #[inline(always)]
 pub(crate) fn change_at_once<A: Copy, R>(
     store: &Store,
@@ -311,7 +311,7 @@ pub(crate) fn change_at_once<A: Copy, R>(
     }
 }
 
-/// Makes a change: a part of the open group, or a whole of its own. It happens completely or not at all.
+/// Makes a change: from a savepoint of the open group, or as a transaction of its own. It happens completely or not at all.
 #[inline(never)]
 pub(crate) fn change<R>(
     store: &Store,
@@ -330,7 +330,7 @@ pub(crate) fn change<R>(
     alone(store, &own_deadline(limits), make)
 }
 
-/// Reads under locks: as part of the open group, or of an own change that ends with the reading.
+/// Reads under locks: in the open group, or in a transaction that ends with the read.
 pub(crate) fn read_locked<R>(
     store: &Store,
     limits: Limits,
@@ -344,7 +344,7 @@ pub(crate) fn read_locked<R>(
     }
 }
 
-/// The same for a reading outside a group that has waited already.
+/// Like [`read_locked`], for a read outside a group that has waited already.
 pub(super) fn read_locked_alone<R>(
     store: &Store,
     deadline: &Deadline,
@@ -354,13 +354,13 @@ pub(super) fn read_locked_alone<R>(
     alone(store, deadline, read)
 }
 
-/// The deadline of an operation that is no part of a group on its object.
+/// Returns the deadline of an operation that is not in a group on its object.
 pub(super) fn own_deadline(limits: Limits) -> Deadline {
     let deadline = limits.deadline();
     if OPEN.get() > 0 { deadline.bounded() } else { deadline }
 }
 
-/// Runs a change of its own, again as long as it ends in a ring that is none.
+/// Runs a transaction, retried after false deadlocks.
 fn alone<R>(store: &Store, deadline: &Deadline, mut make: impl FnMut(&mut Change<'_>) -> Result<R>) -> Result<R> {
     loop {
         match attempt(store, deadline, &mut make) {
@@ -370,8 +370,8 @@ fn alone<R>(store: &Store, deadline: &Deadline, mut make: impl FnMut(&mut Change
     }
 }
 
-/// Whether a change outside a group is to be tried again, after a pause: the kernel's word that there is a ring of record
-/// locks counts for groups only.
+/// Pauses and returns true if a change outside a group is worth a retry: outside groups, the kernel's `EDEADLK` on record locks
+/// is false.
 #[cold]
 fn is_worth_a_retry(store: &Store, error: &Error) -> bool {
     let is_no_ring = matches!(error, Error::Deadlock { .. }) && store.method() == Locking::Record && OPEN.get() == 0;
@@ -381,7 +381,7 @@ fn is_worth_a_retry(store: &Store, error: &Error) -> bool {
     is_no_ring
 }
 
-/// Runs a change of its own.
+/// Runs a transaction once.
 #[inline(always)]
 fn attempt<R>(store: &Store, deadline: &Deadline, make: impl FnOnce(&mut Change<'_>) -> Result<R>) -> Result<R> {
     let mut tx = Tx::new(store.take_slot(deadline)?, store.geometry());
@@ -414,7 +414,7 @@ impl<'a> Running<'a> {
         }
     }
 
-    /// Lets the change go on, with nobody to undo it.
+    /// Leaves the change open; dropping no longer undoes it.
     fn keep(mut self) {
         self.0 = None;
     }
@@ -534,7 +534,7 @@ fn outermost<R, E: From<Error>>(store: &Store, limits: Limits, body: impl FnOnce
             Ok(result)
         }
         Err(error) => {
-            // A deadlock noticed before counts more than what the body made of it; the error is the same kind then.
+            // The body's error counts; if the group was doomed by a deadlock, it is of that kind.
             let _ = close.end(false);
             Err(error)
         }

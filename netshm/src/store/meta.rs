@@ -24,7 +24,7 @@ const CLEAR_ENTRIES: u64 = 14;
 /// Entries beyond these, for removing several blocks or elements from a full object, if they take less than this part of it.
 const REMOVE_ENTRIES: u64 = 512;
 const RESERVE_PART: u64 = 64;
-/// Sizes of further log segments, in bytes.
+/// The least and the greatest size of further log segments, in bytes.
 const LEAST_SEGMENT: u64 = 4 << 10;
 const MOST_SEGMENT: u64 = 1 << 20;
 
@@ -54,7 +54,7 @@ impl Memory for MetaChange<'_> {
         Ok(())
     }
     fn preserve(&mut self, place: Place) -> Result<()> {
-        // Not when the change begins: it may be one that only looks.
+        // Not when the change begins, since it may only read.
         self.store.note_dirty()?;
         if !self.journal.has_room() {
             return Err(self.region().corrupt(place.0, "the log of the run heap is full"));
@@ -91,8 +91,8 @@ impl Store {
         outcome
     }
 
-    /// Runs a meta change that takes a run for `bytes` of content. Before the object grows for it, what dead writers have
-    /// left is used.
+    /// Runs a meta change that takes a run for `bytes` of content. Memory that dead writers have left is reclaimed before the
+    /// object grows.
     fn meta_with_room<R>(
         &self,
         slot: u32,
@@ -110,13 +110,13 @@ impl Store {
         self.meta(slot, deadline, change)
     }
 
-    /// Runs `look` while nobody changes the run heap.
+    /// Runs `look` while the run heap is locked.
     pub(super) fn with_meta<R>(&self, slot: u32, deadline: &Deadline, look: impl FnOnce() -> Result<R>) -> Result<R> {
         self.meta(slot, deadline, |_| look())
     }
 
-    /// The kernel may see a ring of record locks where threads of one process wait for different things; whoever holds
-    /// the meta lock waits for nothing, so a ring through it is none.
+    /// The kernel may see a ring of record locks where threads of one process wait for different things; whoever holds the meta
+    /// lock waits for nothing, so a ring through it is not a deadlock.
     fn acquire_meta(&self, request: &Request<'_>) -> Result<()> {
         loop {
             match self.locks.acquire(self, request) {
@@ -236,16 +236,16 @@ impl Store {
         })
     }
 
-    /// Sets a log segment apart for removing from a full object: with the first segment of a slot, it holds what clearing
-    /// every stripe takes, and some entries more.
+    /// Reserves a log segment for removals from a full object: together with the first segment of a slot it has room for
+    /// clearing every stripe, and some entries more.
     pub(super) fn reserve_log(&self, deadline: &Deadline) -> Result<()> {
         if self.field(RESERVE).load(std::sync::atomic::Ordering::Relaxed) != 0 {
             return Ok(());
         }
         let more = REMOVE_ENTRIES.min(self.geometry().max_size / RESERVE_PART / LogAt::ENTRY_BYTES);
         let entries = u64::from(self.geometry().stripes) * CLEAR_ENTRIES + more;
-        // Who opens the object waits for no slot: the groups that have them all may be waiting for it to be open. It is
-        // created by somebody who has it alone.
+        // A process that opens the object does not wait for a slot: the groups that have all slots may be waiting for it. A
+        // process that creates the object has it alone.
         let Some(slot) = self.try_slot(deadline)? else { return Ok(()) };
         let outcome = self.meta(slot, deadline, |meta| {
             let segment = self.take_segment(meta, LogAt::bytes_for(entries), RESERVED)?;
@@ -258,7 +258,7 @@ impl Store {
     /// Cuts a log back to its first segment if it has room for more than `kept` entries, the last segment first; the reserved
     /// one goes back to where it belongs in any case.
     ///
-    /// The chain is read anew: a former owner of the slot, who died, may have left more segments than this one knows.
+    /// The chain is read again: a former owner of the slot, who died, may have left more segments than this one knows.
     pub(super) fn trim_log(&self, slot: u32, deadline: &Deadline, kept: u64) -> Result<()> {
         let geometry = self.geometry();
         let mut journal = Journal::new(geometry.slot(slot).log_len(), geometry.log(slot));
@@ -281,7 +281,7 @@ impl Store {
         Ok(())
     }
 
-    /// Ends what a committed or undone change leaves in its slot: runs that stripes now have, or that they do not want.
+    /// Settles the runs that a committed or undone change has left in its slot.
     pub(super) fn settle(&self, slot: u32, deadline: &Deadline) -> Result<()> {
         use std::sync::atomic::Ordering::Relaxed;
         let at = self.geometry().slot(slot);

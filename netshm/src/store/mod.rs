@@ -55,7 +55,7 @@ pub(crate) struct Store {
     claim: Claim,
     recoveries: Recoveries,
     secrets: RapidSecrets,
-    /// Bits of a hash that choose the stripe: how many, and as a mask.
+    /// Number and mask of the bits of a hash that choose the stripe.
     stripe_bits: u32,
     stripe_mask: u32,
     /// The fork generation that the object was opened in.
@@ -107,7 +107,7 @@ impl Store {
         self.region.name()
     }
 
-    /// An error in a forked child.
+    /// Returns an error in a forked child.
     #[inline]
     pub(crate) fn check_fork(&self) -> Result<()> {
         if self.is_current() { Ok(()) } else { Err(self.forked()) }
@@ -118,26 +118,26 @@ impl Store {
         Error::Forked { object: self.name() }
     }
 
-    /// Whether several groups may read a stripe at once. Then one that is going to change what it reads must lock the stripe
-    /// for writing first: two of them, each waiting for the other to have read, would be a deadlock.
+    /// Returns whether several groups may read a stripe at once. Then a group that is going to change what it reads must lock
+    /// the stripe for writing first: two of them, each waiting for the other to stop reading, would be a deadlock.
     #[inline]
     pub(crate) fn shares_reads(&self) -> bool {
         self.locks.read_mode() == Mode::Shared
     }
 
-    /// Whether this is the process that opened the object, and no forked child of it.
+    /// Returns whether this is the process that opened the object, and no forked child of it.
     #[inline(always)]
     fn is_current(&self) -> bool {
         self.generation.is_current()
     }
 
-    /// The hash of an encoded key: rapidhash V3 with secrets made from the object's random seed.
+    /// Returns the hash of an encoded key: rapidhash V3 with secrets made from the object's random seed.
     #[inline]
     pub(crate) fn hash(&self, key: &[u64]) -> u64 {
         rapidhash_v3_inline::<true, false, false>(bytemuck::cast_slice(key), &self.secrets)
     }
 
-    /// The stripe that a hash belongs to: its top bits.
+    /// Returns the stripe that a hash belongs to: its top bits.
     #[inline]
     pub(crate) fn stripe_of(&self, hash: u64) -> u32 {
         hash.rotate_left(self.stripe_bits) as u32 & self.stripe_mask
@@ -148,7 +148,7 @@ impl Store {
         self.region.field(place)
     }
 
-    /// The sequence of a stripe.
+    /// Returns the sequence of a stripe.
     #[inline(always)]
     pub(crate) fn sequence(&self, stripe: u32) -> Sequence<'_> {
         Sequence(self.region.field(self.geometry().stripe(stripe).sequence()))
@@ -159,21 +159,21 @@ impl Store {
         self.region.field32(place)
     }
 
-    /// Length of an array.
+    /// Returns the length of an array.
     #[inline]
     pub(crate) fn array_len(&self) -> u64 {
         self.region.header(header::ARRAY_LEN).load(Acquire)
     }
 }
 
-/// What a handle knows beside its store: how long it waits.
+/// The limits of a handle's operations: how long they wait.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Limits {
     pub(crate) lock_timeout: Option<Duration>,
 }
 
 impl Limits {
-    /// For an operation that begins.
+    /// Returns the deadline of an operation that begins.
     #[inline]
     pub(crate) fn deadline(self) -> Deadline {
         Deadline::within(self.lock_timeout)

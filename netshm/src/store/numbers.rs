@@ -17,7 +17,7 @@ use crate::{Error, Result};
 /// The pauses between attempts at a number, while somebody opens the object, grow up to this.
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
-/// What came of an attempt at the byte of a number.
+/// Outcome of an attempt to lock the byte of a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Byte {
     Locked,
@@ -25,12 +25,12 @@ pub(super) enum Byte {
     Owned,
     /// Nobody has it, but somebody holds a shared lock, for which reading rights suffice.
     Shared {
-        /// The process that does, where the kernel tells.
+        /// Its process, where the kernel tells.
         reader: Option<u32>,
     },
 }
 
-/// This process's number in one object, kept at hand; 0 until it writes.
+/// This process's number in one object, cached; 0 until it writes.
 ///
 /// The number itself belongs to the open file description that its byte is locked through: see [`Claim`](crate::shm::Claim).
 #[derive(Default)]
@@ -39,7 +39,7 @@ pub(crate) struct Numbers {
 }
 
 impl Store {
-    /// The number of this process, taken before its first write.
+    /// Returns the number of this process, which is taken before its first write.
     #[inline]
     pub(super) fn number(&self, deadline: &Deadline) -> Result<u32> {
         match self.numbers.mine.load(Acquire) {
@@ -48,7 +48,7 @@ impl Store {
         }
     }
 
-    /// The number of this process, if it has one.
+    /// Returns the number of this process, if it has one.
     pub(super) fn known_number(&self) -> Option<u32> {
         self.claim.number()
     }
@@ -73,14 +73,14 @@ impl Store {
         }
     }
 
-    /// Takes a number if there is one; otherwise, what is to be waited for.
+    /// Takes a number if one is free; otherwise returns what to wait for.
     pub(super) fn take_number_now(&self) -> Result<Result<u32, Fate>> {
         match self.claim.number_or_else(|| self.try_numbers().map_err(Err)?.map_err(Ok)) {
             Ok(number) => {
                 self.numbers.mine.store(number, Release);
                 Ok(Ok(number))
             }
-            // Who opens the object may have all numbers for a moment, to look whether anybody else is there.
+            // A process that opens the object may lock all numbers for a moment, to find out whether any other has one.
             Err(Ok(Fate::Alive)) if !self.is_being_opened()? => {
                 Err(Error::TooManyWriters { object: self.name(), limit: PROCESSES })
             }
@@ -89,7 +89,7 @@ impl Store {
         }
     }
 
-    /// Takes a number if there is one.
+    /// Takes a number if one is free.
     fn try_numbers(&self) -> Result<Result<u32, Fate>> {
         let mut fate = Fate::Alive;
         // Numbers that look unused first: each attempt at a byte is a system call.
@@ -119,12 +119,13 @@ impl Store {
         Ok(Err(fate))
     }
 
-    /// Whether another process is opening the object for writing.
+    /// Returns whether another process is opening the object for writing.
     fn is_being_opened(&self) -> Result<bool> {
         self.is_owned(bytes::INIT, "look whether it is being opened")
     }
 
-    /// Whether another process holds a byte exclusively. A shared lock says nothing: whoever may read the file can have one.
+    /// Returns whether another process holds a byte exclusively. A shared lock proves nothing: any process that may read the
+    /// file can hold one.
     fn is_owned(&self, byte: u64, doing: &'static str) -> Result<bool> {
         self.region().object().check_descriptors()?;
         lock::ofd_conflict(self.region().object().lock_fd(), Kind::Shared, byte)
@@ -132,7 +133,7 @@ impl Store {
             .map_err(|source| Error::Io { object: self.name(), doing, source })
     }
 
-    /// Tries to take the bytes of all numbers, so that nobody has one, or takes one: whether nobody has.
+    /// Tries to lock the bytes of all numbers, so that no process has one or can take one. Returns whether that succeeded.
     pub(super) fn lock_all_numbers(&self) -> Result<bool> {
         self.region().object().check_descriptors()?;
         let (first, count) = (bytes::PROCESS + 1, u64::from(PROCESSES));
@@ -162,18 +163,19 @@ impl Store {
     }
 
     pub(super) fn unlock_number(&self, number: u32) {
-        // If the byte cannot be unlocked, it is when the descriptor is closed; until then the number looks alive.
+        // If unlocking fails, closing the descriptor unlocks; until then the process seems to be alive.
         let _ = lock::ofd_unlock(self.region().object().lock_fd(), bytes::PROCESS + u64::from(number));
     }
 
-    /// Whether the process with that number lives. Not to be asked about this process's own number.
+    /// Returns whether the process with that number lives. Must not be called for this process's own number.
     pub(super) fn lives(&self, number: u32) -> Result<bool> {
         self.is_owned(bytes::PROCESS + u64::from(number), "probe a process number")
     }
 }
 
 impl Drop for Store {
-    /// Gives the number back, unless the next store of this process has it already. A slot still owned, by a thread that lost it, leaves the number to be recovered.
+    /// Gives the number back, unless the next store of this process uses it already. If a slot is still owned (by a thread that
+    /// lost it), the number is left to be recovered.
     fn drop(&mut self) {
         pause::at("dropping a store");
         let region = &self.region;
@@ -199,7 +201,7 @@ mod tests {
     use crate::os::file::random;
     use crate::{HashTable, Shm, ShmName};
 
-    /// A name that is removed in the end.
+    /// A name that is removed at the end.
     struct Scratch(ShmName);
 
     impl Scratch {
@@ -211,7 +213,7 @@ mod tests {
             HashTable::options().manage(Shm::options().create(true).open(&self.0).unwrap()).unwrap()
         }
 
-        /// Who holds the byte, seen by a stranger.
+        /// Returns whether anybody holds the byte, asked through a descriptor of its own.
         fn is_held(&self, byte: u64) -> bool {
             let stranger = File::options().read(true).write(true).open(self.0.path()).unwrap();
             lock::ofd_held_elsewhere(stranger.as_fd(), byte).unwrap()

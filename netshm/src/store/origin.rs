@@ -1,7 +1,7 @@
-//! Whether an object is the one that was left here: in the same file, and under the same boot of the system.
+//! Noticing copies and reboots: whether an object is in the file that it was in, under the same boot of the system.
 //!
-//! While somebody else uses the object and knows it to be sound, it is neither a copy, nor has the system been started anew,
-//! whatever `/proc` shows in this container. So whoever has settled in vouches for the object, and the next one asks nothing.
+//! While another process uses the object and knows it to be sound, it is not a copy, and there was no reboot, whatever `/proc`
+//! shows in this container. So each process that has settled in vouches for the object, and later ones need not check.
 
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
@@ -19,11 +19,11 @@ const REBOOTED: &str = "the system went down after changes that no `sync` covere
                         sound)";
 
 impl Store {
-    /// Makes sure that the object is sound if it lies in another file than it was in, or was not synchronised before the
-    /// system went down; from then on it belongs to this file and this boot. `damage` returns where a check finds damage.
+    /// Checks the object if it lies in another file than it was in, or was not synchronised before the system went down; from
+    /// then on it belongs to this file and this boot. `damage` returns where a check finds damage.
     ///
-    /// The caller keeps others from opening the object meanwhile, so that nobody writes to it unless somebody knows it to
-    /// be sound; and what dead writers left has been undone, if it can be.
+    /// The caller keeps others from opening the object meanwhile, so that nobody writes to it unless some process knows it to
+    /// be sound; and what dead writers left has been undone as far as possible.
     pub(super) fn settle_in(&self, known_to_be_sound: bool, damage: Damage<'_>) -> Result<()> {
         let object = self.region.object();
         let vouch = || self.claim.vouch().map_err(|source| self.io("vouch for it", source));
@@ -62,7 +62,7 @@ impl Store {
         Error::Io { object: self.name(), doing, source }
     }
 
-    /// Returns the sequences of all stripes, unless somebody is at work or has died in the middle of a change.
+    /// Returns the sequences of all stripes, unless a writer is at work or has died in the middle of a change.
     pub(crate) fn quiet_sequences(&self) -> Option<Vec<u64>> {
         if self.is_unfinished() {
             return None;
@@ -71,7 +71,7 @@ impl Store {
         Some((0..geometry.stripes).map(|stripe| self.field(geometry.stripe(stripe).sequence()).load(Acquire)).collect())
     }
 
-    /// Whether somebody is at work, or has died in the middle of a change.
+    /// Returns whether a writer is at work or has died in the middle of a change.
     fn is_unfinished(&self) -> bool {
         let geometry = self.geometry();
         (0..geometry.slots).any(|slot| self.field32(geometry.slot(slot).owner()).load(Acquire) != 0)
@@ -86,14 +86,14 @@ impl Store {
         self.pair(Place(BOOTS.0 + index * 16))
     }
 
-    /// Whether the object has been open for writing since the system was started. Without a boot id, nothing can be said
-    /// of boots.
+    /// Returns whether the object has been open for writing since the system was started. Without a boot id, every boot counts
+    /// as known.
     fn knows_boot(&self) -> bool {
         let id = file::boot_id();
         id == [0, 0] || (0..BOOTS_KEPT).any(|index| self.boot(index).map(|word| word.load(Relaxed)) == id)
     }
 
-    /// Remembers this boot, and forgets the oldest one.
+    /// Records this boot in place of the oldest one.
     fn note_boot(&self) {
         if self.knows_boot() {
             return;

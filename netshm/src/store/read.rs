@@ -1,8 +1,8 @@
-//! Reading without a lock: copy or decode first, then look whether a writer was about.
+//! Optimistic reads: copy or decode without a lock, then validate that no writer was at work.
 //!
-//! The reader goes by the stripe's [`sequence`](crate::sequence). It stores nothing to shared memory and makes no system
-//! call, unless a writer is in flight in its stripe and stays there; then it waits for the writer, recovers it if it is
-//! dead, and at last takes the lock.
+//! They rely on the stripe's [`sequence`](crate::sequence), a seqlock. It stores nothing to shared memory and makes no system
+//! call, unless a writer is in flight in its stripe and stays there; then it waits for the writer, recovers it if it is dead,
+//! and at last takes the lock.
 
 use std::hint::spin_loop;
 use std::time::Duration;
@@ -42,7 +42,7 @@ impl<'a> View<'a> {
         self.store.region()
     }
 
-    /// Whether nothing has changed since the reading began.
+    /// Returns whether nothing has changed since the reading began.
     #[inline]
     pub(crate) fn holds(&self) -> bool {
         self.stamp.is_none_or(Stamp::holds)
@@ -82,7 +82,7 @@ impl<'a> Glance<'a> {
         (group::open() == 0 && store.is_current()).then_some(Glance(store))
     }
 
-    /// What `look` finds in a stripe.
+    /// Returns what `look` finds in a stripe.
     #[inline(always)]
     pub(crate) fn look<R>(
         self,

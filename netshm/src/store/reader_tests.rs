@@ -19,7 +19,7 @@ type Numbers = HashTable<u64, u64>;
 struct Scratch(PathBuf);
 
 impl Scratch {
-    /// An object that everybody may read.
+    /// Returns an object that everybody may read.
     fn new(locking: Locking) -> Scratch {
         let memory = PathBuf::from("/dev/shm");
         let directory = if memory.is_dir() { memory } else { std::env::temp_dir() };
@@ -79,7 +79,7 @@ fn open(name: &ShmName, limit: Option<Duration>) -> Result<Numbers> {
     .manage(Shm::open(name)?)
 }
 
-/// The outcome of what must not take for ever.
+/// Returns the outcome of what must not take for ever.
 #[track_caller]
 fn ends<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> R {
     let (done, is_done) = channel();

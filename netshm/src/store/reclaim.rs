@@ -1,6 +1,6 @@
-//! Getting memory back from writers that are no more, before the object grows.
+//! Reclaiming memory of dead writers before the object grows.
 //!
-//! Whoever recovers a dead writer only undoes its log. Runs on their way, and the segments of its log, stay noted in its slot
+//! Whoever recovers a dead writer only undoes its log. Runs in transit, and the segments of its log, stay noted in its slot
 //! until somebody takes that slot, which may be never: then each death could cost the object some memory for good.
 
 use std::sync::atomic::Ordering::Relaxed;
@@ -15,7 +15,7 @@ impl Store {
     pub(super) fn reclaim(&self, own: u32, deadline: &Deadline) {
         for slot in (0..self.geometry().slots).filter(|&slot| slot != own) {
             if self.has_remains(slot) {
-                // What is damaged does not come back, and shows elsewhere; it does not keep the object from growing.
+                // Damage is reported elsewhere; it must not prevent the object from growing.
                 let _ = self.reclaim_slot(slot, deadline);
             }
         }

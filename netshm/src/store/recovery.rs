@@ -1,8 +1,8 @@
 //! Undoing what a dead writer left behind.
 //!
-//! One process at a time recovers a number: who gets the number's byte. It takes no other lock and allocates nothing
-//! until the dead writer's stripes are free. An interrupted recovery is repeated by the next one, to the same end. Runs
-//! in transit stay noted in the slot; whoever takes the slot next settles them.
+//! One process at a time recovers a number: the one that locks the number's byte. It takes no other lock and allocates nothing
+//! until the dead writer's stripes are free. An interrupted recovery is repeated by the next one, with the same result. Runs in
+//! transit stay noted in the slot; whoever takes the slot next settles them.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
@@ -25,10 +25,10 @@ use crate::{Error, Result};
 pub(crate) struct Recoveries(Mutex<BTreeSet<u32>>);
 
 impl Recoveries {
-    /// A turn at the number, unless another thread has it.
+    /// Begins a turn at the number, unless another thread has it.
     pub(super) fn begin(&self, number: u32) -> Option<Turn<'_>> {
         let mut numbers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // Made only if it is one: a turn that is dropped takes the lock, and ends another thread's.
+        // Built lazily: dropping a turn takes the lock and would end another thread's turn.
         numbers.insert(number).then(|| Turn { recoveries: self, number })
     }
 }
@@ -45,7 +45,7 @@ impl Drop for Turn<'_> {
     }
 }
 
-/// How often a lock word must be seen to name a slot that nobody owns, before the slot is taken to find out why.
+/// Times that a lock word is seen to name a slot without an owner before the slot is taken to find out why.
 const STALE_LOOKS: u32 = 16;
 
 /// The pause between attempts to recover a number whose byte somebody else's shared lock keeps.
@@ -64,7 +64,7 @@ impl Store {
                 continue;
             }
             let mut wait = None;
-            // What is half done would be taken for damage, or for something else than it is to be.
+            // Words in the middle of a change would be taken for damage, or for values that were never committed.
             while let fate @ Fate::Shielded { .. } = self.recover_number(number)?
                 && has_slots
             {
@@ -99,7 +99,7 @@ impl Store {
             return Err(Error::NeedsRecovery { object: self.name() });
         }
         let Some(_turn) = self.recoveries.begin(number) else {
-            // Another thread of this process is at it.
+            // Another thread of this process recovers it.
             std::thread::sleep(Duration::from_millis(1));
             return Ok(Fate::Gone);
         };
@@ -120,7 +120,7 @@ impl Store {
 
     /// Recovers what a former owner of the number left; its byte is held by this process.
     ///
-    /// Its slots are looked for even if its word is 0, which proves nothing.
+    /// Its slots are searched even if its word is 0, which proves nothing.
     pub(super) fn recover_number_held(&self, number: u32) -> Result<()> {
         let word = self.field32(self.geometry().process(number));
         let mut writers = 0;
@@ -136,7 +136,7 @@ impl Store {
             word.store(0, SeqCst);
             steps::step();
         }
-        // A process that ended in peace leaves its number, but no slot.
+        // A process that ended normally may leave its number, but no slot.
         if writers > 0 {
             events::recovered(self.region().object().name(), number, writers);
         }
@@ -202,8 +202,8 @@ impl Owners for Store {
         if self.region.object().read_only() {
             return Err(Error::NeedsRecovery { object: self.name() });
         }
-        // A writer owns its slot as long as any lock word names it. So what names the slot while it is owned here is stale,
-        // and nobody else changes it; if the slot cannot be had, somebody has taken it, who is to be looked at.
+        // A writer owns its slot as long as any lock word names it. So what names the slot while it is owned here is stale, and
+        // nobody else changes it; if the slot cannot be taken, it has a new owner, which is probed next.
         let number = match self.known_number() {
             Some(number) => number,
             None => match self.take_number_now()? {
@@ -229,7 +229,7 @@ impl Owners for Store {
     }
 
     fn pid(&self, slot: u32) -> Option<u32> {
-        // A slot changes hands often, and its number may as well: the two are read as long as they belong together.
+        // A slot changes hands often, and so may its number: the pid counts only if the owner is still the same.
         let owner = self.field32(self.geometry().slot(slot).owner());
         let number = owner.load(SeqCst);
         if number == 0 || number > PROCESSES {

@@ -1,9 +1,9 @@
-//! Putting the words of writers in order when the object is opened and no writer lives.
+//! Resetting the words of writers when the object is opened and no writer lives.
 //!
 //! Locks, owners and process numbers are words in different pages. If the machine stopped, any of those pages may have reached
-//! the disk without the others, and damage may leave them as it likes; so no word tells reliably who has to be recovered. But
-//! where no process has a number, nobody owns anything: then all logs are undone, and all such words made what they are
-//! at rest.
+//! the disk without the others, and damage may change any of them; so no word tells reliably who has to be recovered. But where
+//! no process has a number, nobody owns anything: then all logs are undone, and all such words are set to what they are at
+//! rest.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU32;
@@ -17,7 +17,7 @@ use crate::locking::{Deadline, retract, word_of};
 use crate::os::steps;
 
 impl Store {
-    /// Undoes what dead writers left. For opening the object, while nobody else does so.
+    /// Undoes what dead writers left. The caller keeps others from opening the object meanwhile.
     pub(super) fn recover_or_reset(&self, deadline: &Deadline) -> Result<()> {
         // A number that this process has still, from a store that is being dropped, must not be given up here.
         if self.known_number().is_some() || !self.lock_all_numbers()? {
@@ -28,7 +28,7 @@ impl Store {
         outcome
     }
 
-    /// Nobody has a number, or takes one. Whoever dies in here is followed by the next one to open the object.
+    /// Resets everything; no process has a number or can take one. If this one dies, the next opener repeats it.
     fn reset(&self) -> Result<()> {
         let geometry = *self.geometry();
         // The run heap comes first, as where a single writer died in a meta change. A damaged log does not keep the others
@@ -63,7 +63,7 @@ impl Store {
     }
 }
 
-/// Makes a word 0: what it was. One that is 0 is not touched, so that its page stays as it is.
+/// Sets a word to 0 and returns its old value. A word that is 0 is not written, so that its page stays clean.
 fn clear(word: &AtomicU32) -> u32 {
     let old = word.load(Relaxed);
     if old != 0 {

@@ -41,7 +41,7 @@ impl Store {
         Ok(Some(slot))
     }
 
-    /// Whether nothing is left to be done for the slot.
+    /// Returns whether the slot is settled: nothing is left in it.
     #[inline]
     pub(super) fn is_settled(&self, slot: u32) -> bool {
         self.region().fields::<PENDING>(self.geometry().slot(slot).pending()).are_zero()
@@ -70,7 +70,7 @@ impl Store {
             }
             let wait = wait.get_or_insert_with(|| deadline.wait(Awaited::Slot));
             wait.check(self, None)?;
-            // Whoever lives gives its slot back some time; dead owners whom nobody may recover do not.
+            // Living owners give their slots back some time; dead ones that nobody may recover do not.
             let (mut shielded, mut hopeless) = (Fate::Gone, true);
             for slot in 0..slots {
                 match self.recover_slot_owner(slot)? {
@@ -84,7 +84,7 @@ impl Store {
         }
     }
 
-    /// Ends what a former owner of the slot left: its log, which a damaged object may hold, and runs on their way.
+    /// Undoes and settles what a former owner has left in the slot: a log, in a damaged object, and runs in transit.
     #[cold]
     pub(super) fn settle_foreign(&self, slot: u32, deadline: &Deadline) -> Result<()> {
         let outcome = self.undo_slot(slot).and_then(|()| self.settle(slot, deadline));
@@ -94,7 +94,7 @@ impl Store {
         outcome
     }
 
-    /// Whether the slot that this thread has taken is still its own: not if others have taken this process for dead.
+    /// Returns whether the slot that this thread has taken is still its own: not if others have taken this process for dead.
     #[inline]
     pub(super) fn owns_slot(&self, slot: u32) -> bool {
         Some(self.field32(self.geometry().slot(slot).owner()).load(Relaxed)) == self.known_number()
@@ -103,12 +103,12 @@ impl Store {
     /// Gives a slot back.
     #[inline]
     pub(super) fn give_slot_back(&self, slot: u32) {
-        // No order with other words is asked for but that all that the owner did comes before.
+        // Release: everything that the owner did comes before.
         self.field32(self.geometry().slot(slot).owner()).store(0, Release);
         steps::step();
     }
 
-    /// Lets this thread take that slot next, to settle what is left in it.
+    /// Makes this thread take that slot next, to settle what is left in it.
     pub(super) fn prefer_slot(&self, slot: u32) {
         LAST.set((self.id, slot));
     }

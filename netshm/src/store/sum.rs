@@ -1,8 +1,8 @@
-//! Sums over all stripes, as they were at one moment, without locks.
+//! Consistent sums over all stripes, without locks.
 //!
 //! First each stripe's number is read together with its sequence. If then a pass over all sequences finds none changed, all
-//! stripes had these numbers when the pass began. Else what has changed is read anew, and another pass follows; it is
-//! short, so that it fits between two changes of most writers.
+//! stripes had these numbers when the pass began. Otherwise stripes that have changed are read again, and another pass follows;
+//! it is short enough to fit between two changes of most writers.
 
 use super::{Limits, Store, group, read};
 use crate::Result;
@@ -10,11 +10,11 @@ use crate::layout::StripeAt;
 use crate::locking::Deadline;
 use crate::region::Region;
 
-/// Passes before the numbers are taken as they are: each that of its stripe at a moment of its own.
+/// Passes before the numbers are taken as they are, each from a moment of its own.
 const PASSES: u32 = 64;
 
-/// The sum of a number that each stripe has. If writers keep changing the object, so that in no pass all is as it was before,
-/// it is the sum of what each stripe had at some moment during the call.
+/// Returns the sum of a number that each stripe has. If writers change the object during every pass, it is the sum of what each
+/// stripe had at some moment during the call.
 pub(crate) fn sum(store: &Store, limits: Limits, number: fn(&Region, StripeAt) -> u64) -> Result<u64> {
     let deadline = group::own_deadline(limits);
     let stripes = 0..store.geometry().stripes;
@@ -34,7 +34,7 @@ pub(crate) fn sum(store: &Store, limits: Limits, number: fn(&Region, StripeAt) -
     Ok(seen.iter().fold(0, |sum, seen| sum.wrapping_add(seen.number)))
 }
 
-/// A stripe's number while nobody changed the stripe, and its sequence then.
+/// A stripe's number, and its sequence when the number was read.
 struct Settled {
     sequence: u64,
     number: u64,

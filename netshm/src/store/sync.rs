@@ -1,4 +1,4 @@
-//! What storage is known to hold: noting changes, and writing them back.
+//! The dirty mark of changes that storage may lack, and writing them back.
 
 use std::time::{Duration, Instant};
 
@@ -9,20 +9,20 @@ use crate::locking::{Awaited, Deadline, Mode};
 use crate::mark::Mark;
 use crate::{Error, Result};
 
-/// Rounds of writing back beside writers, at most.
+/// The greatest number of rounds of writing back without locks.
 const ROUNDS: u32 = 4;
 
 impl Store {
-    /// The mark of changes that storage may lack.
+    /// Returns the dirty mark.
     #[inline(always)]
     fn mark(&self) -> Mark<'_> {
         Mark(self.region().header(header::DIRTY))
     }
 
-    /// Notes, durably, that the object differs from its last synchronised state. Comes before the first store of every
-    /// change, under the lock of what changes. Cheap when that is known already.
+    /// Notes, durably, that the object differs from its last synchronised state. Called before the first store of every change,
+    /// under the lock of what changes. Cheap if the mark is set already.
     ///
-    /// Words that mean nothing to another boot need no mark: those of locks, and who owns a number or a slot.
+    /// Words of locks and owners need no mark, since they mean nothing to another boot.
     #[inline]
     pub(super) fn note_dirty(&self) -> Result<()> {
         if self.mark().is_durable() { Ok(()) } else { self.make_dirty() }
@@ -39,7 +39,7 @@ impl Store {
         if self.region().object().read_only() {
             return Err(Error::ReadOnly { object: self.name(), wanted: "write it back" });
         }
-        // Most of it beside writers, so that they wait only for what has changed again meanwhile.
+        // First without locks, so that writers wait only for what has changed again meanwhile.
         let begin = Instant::now();
         for _ in 0..ROUNDS {
             let round = Instant::now();
@@ -60,12 +60,12 @@ impl Store {
         self.region().flush_header()
     }
 
-    /// Whether nothing is left to be done for any slot.
+    /// Returns whether all slots are settled.
     fn are_settled(&self) -> bool {
         (0..self.geometry().slots).all(|slot| self.is_settled(slot))
     }
 
-    /// Settles what ended changes have left in their slots, or waits until their owners have. All stripes are held.
+    /// Settles all slots, or waits until their owners have. All stripes are held.
     fn settle_all(&self, deadline: &Deadline) -> Result<()> {
         for slot in 0..self.geometry().slots {
             let mut wait = None;
@@ -92,7 +92,7 @@ impl Change<'_> {
     /// Locks all stripes against changes.
     fn exclude_writers(&mut self) -> Result<()> {
         match self.store.method() {
-            // Who only reads is not noticed by writers there.
+            // There, writers do not notice a reader.
             Locking::None => self.lock_all(Mode::Exclusive),
             Locking::Record | Locking::Futex => self.read_all(),
         }

@@ -31,13 +31,13 @@ impl HeldStripes {
         if self.several.is_empty() { self.single.as_slice() } else { &self.several }
     }
 
-    /// Whether that stripe is the only one, and held as much as is asked for.
+    /// Returns whether only that stripe is held, in that mode or exclusively.
     #[inline]
     pub(super) fn is_only(&self, stripe: u32, mode: Mode) -> bool {
         self.single.is_some_and(|held| held.stripe == stripe && (held.mode == Mode::Exclusive || held.mode == mode))
     }
 
-    /// The stripe that is held, if there is but one.
+    /// Returns the stripe that is held, if there is only one.
     #[inline]
     pub(super) fn single(&self) -> Option<Held> {
         // Taken out as soon as there are several.
@@ -49,13 +49,13 @@ impl HeldStripes {
         self.single.is_none() && self.several.is_empty()
     }
 
-    /// How a stripe is held.
+    /// Returns the mode in which a stripe is held.
     #[inline]
     pub(super) fn mode_of(&self, stripe: u32) -> Option<Mode> {
         self.as_slice().binary_search_by_key(&stripe, |held| held.stripe).ok().map(|index| self.as_slice()[index].mode)
     }
 
-    /// A stripe that is held, from now on as much as is asked for.
+    /// Returns a stripe that is held, and raises its mode if necessary.
     pub(super) fn raise(&mut self, stripe: u32, mode: Mode) -> &mut Held {
         let all = if self.several.is_empty() { self.single.as_mut_slice() } else { &mut self.several };
         let index = all.partition_point(|held| held.stripe < stripe);
@@ -113,9 +113,9 @@ pub(crate) struct Tx {
     pub(super) deferred: SmallVec<[Deferred; 4]>,
     /// Runs taken from the run heap so far.
     pub(super) transit: u32,
-    /// Whether the change has shortened an area: then what lies behind the end of one may have been in use when it began.
+    /// Whether the change has shortened an area: then memory behind its end may have been in use when the change began.
     pub(super) vacated: bool,
-    /// Whether a part of the change could not be undone completely, so that all of it has to be.
+    /// Whether a part of the change could not be rolled back completely, so that all of it has to be.
     pub(super) torn: bool,
     pub(super) audit: Audit,
 }
@@ -129,7 +129,7 @@ pub(crate) struct Position {
 }
 
 impl Tx {
-    /// A change that has taken a slot.
+    /// Returns a change that has taken a slot.
     #[inline]
     pub(super) fn new(slot: u32, geometry: &Geometry) -> Self {
         Tx {
@@ -144,7 +144,7 @@ impl Tx {
         }
     }
 
-    /// Makes a change that has ended one that begins, in the same memory.
+    /// Reuses the memory of a change that has ended for one that begins.
     pub(super) fn renew(&mut self, slot: u32, geometry: &Geometry) {
         self.held.clear();
         self.deferred.clear();
@@ -159,7 +159,7 @@ impl Tx {
         Position { entries: self.journal.entries(), deferred: self.deferred.len(), transit: self.transit }
     }
 
-    /// The frees that still mean something: what a stripe had before it was cleared goes with its chain of runs.
+    /// Takes the deferred frees, without those of records that a later `clear` of their stripe frees anyway.
     pub(super) fn take_deferred(&mut self) -> SmallVec<[Deferred; 4]> {
         let mut deferred = std::mem::take(&mut self.deferred);
         if deferred.iter().any(|item| matches!(item, Deferred::All { .. })) {

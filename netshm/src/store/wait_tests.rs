@@ -14,7 +14,7 @@ use crate::{Error, HashTable, Locking, Result, Shm, ShmName, group};
 
 type Texts = HashTable<u64, String>;
 
-/// A file that goes away at the end.
+/// A file that is removed at the end.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -62,7 +62,7 @@ fn within<R: Send + 'static>(limit: Duration, test: impl FnOnce() -> R + Send + 
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// What a program does with an object, each operation by itself.
+/// Returns what a program does with an object, each operation by itself.
 fn use_it(table: &Texts, key: u64) -> Vec<Result<()>> {
     vec![
         table.find(&key).map(drop),

@@ -53,7 +53,7 @@ pub(crate) enum Step {
     Whole(u64),
 }
 
-/// What is bound to the keys of a lane after so many steps.
+/// What is bound to the keys of a lane after a number of steps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Lane {
     pub(crate) number: u32,
@@ -71,7 +71,7 @@ impl Lane {
         Lane { number, steps: 0, stacks: vec![Vec::new(); KEYS as usize], seed, deep }
     }
 
-    /// The next step.
+    /// Returns the next step.
     pub(crate) fn plan(&self) -> Step {
         let lane = self.seed.wrapping_add(u64::from(self.number) << 48);
         let mut random = Random::new(lane.wrapping_add(self.steps.wrapping_mul(0xD6E8_FEB8_6659_FD93)));
@@ -85,7 +85,7 @@ impl Lane {
         }
     }
 
-    /// A verb that is unlikely to let a stack grow beyond the limit. (In a group it may: the plan is made before.)
+    /// Returns a verb that is unlikely to let a stack grow beyond the limit. (In a group it may: the plan is made before.)
     fn verb(&self, random: &mut Random) -> Verb {
         let key = random.below(u64::from(KEYS)) as u32;
         let value = if self.deep && random.once_in(12) { 0 } else { random.number() >> 2 | 1 };
@@ -143,7 +143,7 @@ fn transfer(random: &mut Random) -> Transfer {
     Transfer { from, to, amount: random.below(1000) as i64, padding: random.number() }
 }
 
-/// How many bytes the value of that number has: none, few, or several pages.
+/// Returns the number of bytes the value of that number has: none, few, or several pages.
 pub(crate) fn length(number: u64) -> usize {
     if number == 0 {
         return 0;
@@ -157,12 +157,12 @@ pub(crate) fn length(number: u64) -> usize {
     } as usize
 }
 
-/// The bytes of the value of that number.
+/// Returns the bytes of the value of that number.
 pub(crate) fn bytes(number: u64) -> Vec<u8> {
     number.to_ne_bytes().into_iter().cycle().zip(0..length(number)).map(|(byte, at)| byte ^ (at / 8) as u8).collect()
 }
 
-/// The number of a value whose bytes must be those of [`bytes`].
+/// Returns the number of a value whose bytes must be those of [`bytes`].
 pub(crate) fn number(found: &[u8]) -> u64 {
     let Some(start) = found.first_chunk() else { return 0 };
     let number = u64::from_ne_bytes(*start);

@@ -13,7 +13,7 @@ pub(crate) trait Subject: Sized {
     fn open(shm: Shm, locking: Locking) -> Result<Self>;
     /// Makes a verb; `before` is what is bound to its key.
     fn verb(&self, base: u32, verb: Verb, before: &[u64]) -> Result<()>;
-    /// The numbers of the values bound to a key, the newest last.
+    /// Returns the numbers of the values bound to a key, the newest last.
     fn stack(&self, key: u32) -> Result<Vec<u64>>;
     fn balance(&self, account: u32) -> Result<i64>;
     /// Stores a balance, in a value whose length `padding` tells.
@@ -29,7 +29,7 @@ pub(crate) trait Subject: Sized {
     }
 }
 
-/// The number of a lane's first key.
+/// Returns the number of a lane's first key.
 pub(crate) fn base(lane: u32) -> u32 {
     ACCOUNTS + lane * KEYS
 }
@@ -216,7 +216,7 @@ table_subject!(HashTable<String, Vec<u8>>, std::convert::identity);
 table_subject!(HashTable<u64, u64>, std::convert::identity);
 table_subject!(Table, |key: &i32| *key);
 
-/// Where the elements of an array are: far apart, so that each few of them have a chunk of their own.
+/// Returns where the elements of an array are: far apart, so that each few of them have a chunk of their own.
 fn index(key: u32) -> usize {
     key as usize * 61
 }
@@ -305,12 +305,12 @@ array_subject!(
     |value: &String| value.trim_end().parse().expect("a balance")
 );
 
-/// The sum of all accounts, read within a group.
+/// Returns the sum of all accounts, read within a group.
 pub(crate) fn total(subject: &impl Subject) -> Result<i64> {
     subject.group(|| (0..ACCOUNTS).map(|account| subject.balance(account)).sum())
 }
 
-/// The error that ends a group on purpose.
+/// Returns the error that ends a group on purpose.
 pub(crate) fn on_purpose() -> Error {
     "no name".parse::<ShmName>().expect_err("it has no kind")
 }

@@ -67,7 +67,7 @@ pub(crate) fn work<S: Subject + Sync>(object: &ShmName, locking: Locking, notes:
     });
 }
 
-/// What is bound to the keys of a lane.
+/// Returns what is bound to the keys of a lane.
 pub(crate) fn stacks(subject: &impl Subject, lane: u32) -> Result<Vec<Vec<u64>>> {
     (0..KEYS).map(|key| subject.stack(base(lane) + key)).collect()
 }
@@ -115,7 +115,7 @@ fn inner(subject: &impl Subject, transfer: Transfer) -> Result<()> {
     }
 }
 
-/// The verbs of a group, with the two halves of the transfer in their midst.
+/// Returns the verbs of a group, with the two halves of the transfer in their midst.
 fn all(subject: &impl Subject, lane: &Lane, some: &[Verb], transfer: Transfer) -> Result<()> {
     let Transfer { from, to, amount, padding } = transfer;
     let mut lane = lane.clone();

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 
-/// A name that no other test uses.
+/// Returns a name that no other test uses.
 pub(crate) fn unique(subject: &str) -> String {
     format!("netshm-test-{subject}-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
@@ -26,12 +26,12 @@ impl Directory {
         Directory(path)
     }
 
-    /// Where it is.
+    /// Returns where it is.
     pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 
-    /// The names of its files, in the order of the alphabet.
+    /// Returns the names of its files, in the order of the alphabet.
     ///
     /// # Panics
     /// If it cannot be read.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The path of an example program. `cargo test` in the root directory has built it; `cargo test -p netshm-tests`, which
+/// Returns the path of an example program. `cargo test` in the root directory has built it; `cargo test -p netshm-tests`, which
 /// builds this package alone, may not have, so it is built here if it is missing.
 pub(crate) fn program(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();

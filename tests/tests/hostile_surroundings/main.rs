@@ -13,7 +13,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 type Table = HashTable<u64, Vec<u8>>;
 
-/// A directory that is removed in the end.
+/// A directory that is removed at the end.
 struct Directory(PathBuf);
 
 impl Directory {
@@ -215,7 +215,7 @@ fn small_files_only(directory: &str) {
     made.add(&1_000_000, &vec![3; 100_000]).unwrap();
 }
 
-/// Whether a command can be run in a mount namespace of its own, where nothing that is mounted is seen by others.
+/// Returns whether a command can be run in a mount namespace of its own, where nothing that is mounted is seen by others.
 fn may_mount() -> bool {
     let may = Command::new("unshare").args(["-m", "true"]).status().is_ok_and(|status| status.success());
     if !may {
@@ -365,7 +365,7 @@ fn closing_everything(directory: &str) {
     for other in &others {
         assert_eq!(other.metadata().unwrap().len(), 8 << 20);
     }
-    // What is opened anew works.
+    // An object that is opened again works.
     assert_eq!(table(&file(directory, "a")).find(&1).unwrap(), Some(vec![77]));
 }
 

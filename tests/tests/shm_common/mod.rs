@@ -41,12 +41,12 @@ impl Drop for Directory {
     }
 }
 
-/// A name in shared memory that nobody else uses; the test deletes it.
+/// Returns a name in shared memory that nobody else uses; the test deletes it.
 pub(crate) fn posix_name(subject: &str) -> ShmName {
     ShmName::posix(format!("/{}-{subject}", unique())).unwrap()
 }
 
-/// The system's error in an [`Error::Io`].
+/// Returns the system's error in an [`Error::Io`].
 #[track_caller]
 pub(crate) fn io_error<T>(result: Result<T, Error>) -> io::Error {
     match result {
@@ -56,7 +56,7 @@ pub(crate) fn io_error<T>(result: Result<T, Error>) -> io::Error {
     }
 }
 
-/// The permission bits of a file.
+/// Returns the permission bits of a file.
 pub(crate) fn mode_of(path: impl AsRef<Path>) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o7777
 }

@@ -53,7 +53,7 @@ pub(crate) struct Kind {
     pub(crate) scope: Scope,
     pub(crate) sharing: Sharing,
     pub(crate) memory: Memory,
-    /// One operation of so many is made, by the first run only, where more would take minutes. Filling is always whole.
+    /// Divisor of the number of operations, made by the first run only, where more would take minutes. Filling is always complete.
     pub(crate) thinned: u64,
 }
 
@@ -106,7 +106,7 @@ pub(crate) const KINDS: [Kind; 19] = [
     cells("array-plain", "mapped atomics"),
 ];
 
-/// What a worker does: opens the peer's store in the directory and serves requests.
+/// Returns what a worker does: opens the peer's store in the directory and serves requests.
 pub(crate) fn serve(name: &str, directory: &Path, entries: u64) -> Result<()> {
     match name {
         BASELINE => serve_tables(&netshm::Netshm::open(directory, Locking::Futex)?, entries),

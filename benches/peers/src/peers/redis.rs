@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::worker::{Peer, Table};
 use crate::workload::{Data, Failure, Numbers, Result, Texts};
 
-/// So many commands are sent before their replies are read, when filling and iterating.
+/// Number of commands sent before their replies are read, when filling and iterating.
 const BATCH: usize = 1000;
 
 /// Databases of the server: one for numbers, one for texts.

@@ -14,10 +14,10 @@ use crate::{Error, Result};
 
 /// The longest schema text that is read, in bytes.
 const MOST_SCHEMA: u64 = 1 << 24;
-/// How often it is read while others undo a change to it.
+/// Attempts at reading it while others undo a change to it.
 const READINGS: u32 = 100;
 
-/// What to do with objects of formats that are no longer read.
+/// Advice for objects of formats that are no longer read.
 const CARRY_OVER: &str = "no release wrote that format: write the data out with the program that made the object, and add them to a \
                           new one";
 const NEWER: &str = "use a newer version of netshm";
@@ -40,7 +40,7 @@ pub(super) fn checksum(fields: &[u64]) -> u64 {
     rapidhash::v3::rapidhash_v3(bytemuck::cast_slice(fields))
 }
 
-/// Words of the object, in front of the data area.
+/// Returns the words of the object, in front of the data area.
 fn words<const N: usize>(object: &Arc<Object>, place: Place) -> Result<[u64; N]> {
     let mut words = [0; N];
     let read = file::read_at(object.fd(), bytemuck::cast_slice_mut(&mut words), place.0)
@@ -64,10 +64,10 @@ fn size(object: &Arc<Object>) -> Result<u64> {
     })
 }
 
-/// Words that the log of the run heap tells of: where they are, and what they held before.
+/// Entries of the log of the run heap: places and old words.
 type Undone = Vec<[u64; 2]>;
 
-/// The words that a meta change under way has changed: by a process that is dead, or in between.
+/// Returns the log of the meta change under way, if there is one: of a process that runs or has died.
 fn undone(object: &Arc<Object>, geometry: &Geometry) -> Result<Undone> {
     const FIRST: usize = LogAt::FIRST_CAPACITY as usize;
     let [entries] = words(object, geometry.stripe(geometry.meta()).top_end())?;
@@ -75,7 +75,7 @@ fn undone(object: &Arc<Object>, geometry: &Geometry) -> Result<Undone> {
     Ok(log.as_chunks().0[..FIRST.min(entries as usize)].to_vec())
 }
 
-/// Makes bytes read from `place` what they were before the change. The oldest entry for a word counts.
+/// Undoes the change in bytes read from `place`. The oldest entry for a word counts.
 fn undo(undone: &Undone, place: u64, bytes: &mut [u8]) {
     for [word, old] in undone.iter().rev() {
         let Some(start) = word.checked_sub(place).filter(|start| *start < bytes.len() as u64) else { continue };
@@ -85,8 +85,8 @@ fn undo(undone: &Undone, place: u64, bytes: &mut [u8]) {
     }
 }
 
-/// The text of the schema and its hash, as they were last committed. Nobody but a dead process, or one that recovers it, may
-/// be changing them.
+/// Returns the text of the schema and its hash, as they were last committed. Nobody but a dead process, or one that recovers
+/// it, may be changing them.
 pub(super) fn schema(object: &Arc<Object>, geometry: &Geometry) -> Result<(String, u64)> {
     for _ in 0..READINGS {
         let before = undone(object, geometry)?;
@@ -104,7 +104,7 @@ pub(super) fn schema(object: &Arc<Object>, geometry: &Geometry) -> Result<(Strin
             return Ok((text?, hash));
         }
     }
-    Err(corrupt(object, at::SCHEMA_AT.0, "the schema changes all the time"))
+    Err(corrupt(object, at::SCHEMA_AT.0, "the schema keeps changing"))
 }
 
 /// Reads the text of a schema.
@@ -120,12 +120,12 @@ fn schema_text(object: &Arc<Object>, undone: &Undone, place: u64, length: u64) -
     })?;
     text.truncate(read);
     undo(undone, place, &mut text);
-    String::from_utf8(text).map_err(|_| corrupt(object, place, "the schema is no text"))
+    String::from_utf8(text).map_err(|_| corrupt(object, place, "the schema is not UTF-8"))
 }
 
 impl Header {
-    /// Whether nothing has been written yet, or only the mark of an unfinished creation. Anything else is an object, or
-    /// a foreign file, which is never overwritten.
+    /// Returns whether the file is empty or holds an unfinished creation. Anything else is an object, or a foreign file, which
+    /// is never overwritten.
     pub(super) fn is_unwritten(object: &Arc<Object>) -> Result<bool> {
         let size = size(object)?;
         if size == 0 {
@@ -136,7 +136,7 @@ impl Header {
             Error::NotNetshm { object: object.name().clone(), found }
         };
         if size == at::ABANDONED_BYTES && file::has_no_name(object.fd()).unwrap_or(false) {
-            let text = "the process that created it could not complete it and has deleted its name; open it anew";
+            let text = "the process that created it could not complete it and has deleted its name; open it again";
             let source = std::io::Error::new(std::io::ErrorKind::NotFound, text);
             return Err(Error::Io { object: object.name().clone(), doing: "read the header", source });
         }
@@ -161,7 +161,7 @@ impl Header {
             return Err(Error::Replaced { object: object.name().clone(), what });
         }
         if state != at::READY {
-            return Err(corrupt(object, at::STATE_AT.0, "the object's state is none that there is"));
+            return Err(corrupt(object, at::STATE_AT.0, "the object's state is unknown"));
         }
         Self::check_version(object)?;
         let fields: [u64; at::FIELDS] = words(object, at::FIELDS_AT)?;
@@ -212,7 +212,7 @@ impl Header {
         Ok(())
     }
 
-    /// The fixed fields, in their order.
+    /// Returns the fixed fields, in their order.
     pub(super) fn fields(&self) -> [u64; at::FIELDS] {
         let g = &self.geometry;
         [
@@ -279,7 +279,7 @@ impl Header {
         Some(Header { geometry: dimensions.geometry(), locking, kind, seed, element_words })
     }
 
-    /// Whether the object is of the type asked for.
+    /// Returns whether the object is of the type asked for.
     pub(super) fn check(&self, object: &Arc<Object>, spec: &Spec<'_>) -> Result<Agreement> {
         let requested = spec.shape.locking.unwrap_or(self.locking);
         if requested != self.locking && !object.read_only() {
@@ -319,12 +319,12 @@ impl Header {
         Ok(agreement)
     }
 
-    /// Text of the stored schema.
+    /// Returns the text of the stored schema.
     pub(super) fn schema(&self, object: &Arc<Object>) -> Result<String> {
         schema(object, &self.geometry).map(|(text, _)| text)
     }
 
-    /// Words of the stored default value.
+    /// Returns the words of the stored default value.
     pub(super) fn default_value(&self, object: &Arc<Object>) -> Result<Vec<u64>> {
         let count = self.geometry.default_words;
         let mut default = vec![0; count as usize];
@@ -337,7 +337,7 @@ impl Header {
         Ok(default)
     }
 
-    /// Whether recreating the object for `spec` would leave its layout as it is, so that emptying it suffices.
+    /// Returns whether recreating the object for `spec` would leave its layout as it is, so that emptying it suffices.
     pub(super) fn is_like(&self, object: &Arc<Object>, spec: &Spec<'_>) -> Result<bool> {
         Ok(spec.shape.agrees_with(&self.geometry)
             && self.check(object, spec).is_ok_and(|agreement| agreement == Agreement::Same))
