@@ -113,7 +113,7 @@ fn arrays(criterion: &mut Criterion) {
     }
 }
 
-/// A mebibyte in and out, beside a copy of it.
+/// Stores and reads a mebibyte, compared with a copy of it.
 fn big_values(criterion: &mut Criterion) {
     let bytes: Vec<u8> = (0..MEBIBYTE).map(|place| place as u8).collect();
     let mut group = criterion.benchmark_group("1 MiB");
@@ -131,7 +131,7 @@ fn big_values(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Filling from empty, growth included.
+/// Measures filling from empty, growth included.
 fn filling(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("fill 10,000");
     group.throughput(Throughput::Elements(10_000));

@@ -67,7 +67,7 @@ impl Spoiler<'_> {
         load(self.bytes, place.0).unwrap_or(0)
     }
 
-    /// Any word of the data area.
+    /// Returns any word of the data area.
     fn anywhere(&mut self) -> Place {
         let (start, end) = (self.geometry.data_start(), self.bytes.len() as u64);
         Place(start + self.below((end - start) / 8) * 8)
@@ -148,7 +148,7 @@ impl Spoiler<'_> {
         }
     }
 
-    /// Another number.
+    /// Changes a number.
     fn count(&mut self, place: Place) {
         let old = self.get(place);
         let new = match self.below(5) {

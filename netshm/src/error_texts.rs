@@ -43,7 +43,7 @@ impl Scratch {
         error.to_string().replace(&self.name().to_string(), "posix:/x")
     }
 
-    /// The same in a forked child, after `before`.
+    /// Returns the error's text in a forked child.
     fn text_in_child<T>(&self, outcome: impl FnOnce() -> Result<T>) -> String {
         let answer = Scratch::new();
         assert_eq!(

@@ -21,32 +21,32 @@ macro_rules! event {
     }};
 }
 
-/// An object has been created.
+/// Reports that an object has been created.
 pub(crate) fn created(object: &str, bytes: u64, locking: Locking) {
     event!(INFO, "object created", object = object, bytes = bytes, locking = tracing_display(&locking));
 }
 
-/// An object has been opened for a type, for the first time in this process.
+/// Reports that an object has been opened for a type, for the first time in this process.
 pub(crate) fn opened(object: &str, locking: Locking, read_only: bool) {
     event!(DEBUG, "object opened", object = object, locking = tracing_display(&locking), read_only = read_only);
 }
 
-/// An object has grown.
+/// Reports that an object has grown.
 pub(crate) fn grown(object: &str, from: u64, to: u64) {
     event!(DEBUG, "object grown", object = object, from = from, to = to);
 }
 
-/// What a dead process left half done has been undone.
+/// Reports that the interrupted changes of a dead process have been undone.
 pub(crate) fn recovered(object: &str, process_number: u32, writers: u32) {
     event!(WARN, "dead writer recovered", object = object, process_number = process_number, writers = writers);
 }
 
-/// A group of this process has been rolled back because of a deadlock.
+/// Reports that a group of this process has been rolled back because of a deadlock.
 pub(crate) fn deadlock(object: &str, detail: &str) {
     event!(INFO, "deadlock", object = object, detail = detail);
 }
 
-/// A lock has been waited for for a long time; `holder` is the process id that its holder noted down.
+/// Reports a long wait for a lock; `holder` is the process id that its holder noted down.
 pub(crate) fn long_wait(object: &str, stripe: Option<u32>, waited: Duration, holder: Option<u32>) {
     let waited = waited.as_millis() as u64;
     event!(WARN, "long wait for a lock", object = object, stripe = stripe, milliseconds = waited, holder = holder);

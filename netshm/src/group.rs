@@ -46,7 +46,7 @@ pub trait GroupError: From<Error> {
 }
 
 impl GroupError for Error {
-    /// True for [`Error::Deadlock`], and for an [`Error::LockTimeout`] whose `may_be_deadlock` is set.
+    /// Returns true for [`Error::Deadlock`], and for an [`Error::LockTimeout`] whose `may_be_deadlock` is set.
     fn is_deadlock(&self) -> bool {
         matches!(self, Error::Deadlock { .. } | Error::LockTimeout { may_be_deadlock: true, .. })
     }

@@ -83,7 +83,7 @@ impl<T> ManageOptions<T> {
         self
     }
 
-    /// How many threads, of all processes together, can be inside a changing operation or a group at the same time:
+    /// Sets the number of threads, of all processes together, that can be in a changing operation or a group at the same time:
     /// 128 by default, 32768 at most. Further ones wait.
     pub fn slots(mut self, slots: u32) -> Self {
         self.shape.slots = Some(slots);

@@ -11,7 +11,7 @@ static NEXT: AtomicUsize = AtomicUsize::new(0);
 pub struct Scratch(ShmName);
 
 impl Scratch {
-    /// In POSIX shared memory; `subject` is part of the name.
+    /// Makes a name in POSIX shared memory; `subject` is part of it.
     ///
     /// # Panics
     /// If `subject` may not stand in a name.

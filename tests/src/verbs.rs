@@ -113,7 +113,7 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// Each method with each page size and stripe count that tests are run with.
+    /// Returns each method with each page size and stripe count that tests are run with.
     pub fn all() -> Vec<Shape> {
         let mut shapes = Vec::new();
         for locking in [Locking::None, Locking::Record, Locking::Futex] {

@@ -78,7 +78,7 @@ impl<T: AnyValue> Trace<T> {
         }
     }
 
-    /// An access to these elements succeeds if all of them exist; else the error names the first one that does not.
+    /// Checks that an access to these elements succeeds if all of them exist, and that the error names the first one that does not.
     fn outcome<R>(&self, result: Result<R>, indices: &[usize]) -> Result<Option<R>> {
         match (result, indices.iter().find(|index| **index >= self.model.len)) {
             (Ok(result), None) => Ok(Some(result)),
@@ -287,7 +287,7 @@ fn what_was_beyond_the_end_shows_the_default_again() {
     }
 }
 
-/// Adjacent elements, of that number of words each.
+/// Checks that adjacent elements of that number of words do not touch each other.
 fn keep_to_themselves<const WORDS: usize>(shape: Shape) {
     let scratch = Scratch::posix("words");
     let options = Array::options().locking(shape.locking).pagesize(shape.pagesize).stripes(shape.stripes);

@@ -12,7 +12,7 @@ use netshm_tests::Scratch;
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
-/// A typed value becomes this JSON, and the JSON, as text, becomes the value again.
+/// Converts a typed value to JSON and back; returns the JSON.
 #[track_caller]
 fn through<T: ShmData + PartialEq + Debug>(value: &T) -> Json {
     let object = Scratch::posix("json");

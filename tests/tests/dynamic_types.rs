@@ -16,7 +16,7 @@ use netshm::{Array, HashTable, Locking, ShmData, ShmKey};
 use netshm_tests::Scratch;
 use proptest::prelude::*;
 
-/// What is written typed is read dynamically, and what was read is written back and read typed. Gives what was read.
+/// Writes values typed, reads them dynamically, writes those back and reads them typed. Returns the values read dynamically.
 #[track_caller]
 fn through<T: ShmData + PartialEq + Debug>(values: &[T]) -> Vec<Value> {
     let object = Scratch::posix("dynamic");
@@ -56,7 +56,7 @@ fn through<T: ShmData + PartialEq + Debug>(values: &[T]) -> Vec<Value> {
     read
 }
 
-/// The same as keys: equal values have to have the same words, or they are not found.
+/// Does the same with keys: equal values must have the same words, or they are not found.
 #[track_caller]
 fn as_keys<T: ShmKey + Debug>(values: &[T]) -> Vec<Value> {
     let read = through(values);

@@ -50,7 +50,7 @@ fn assert_as_at_start(table: &Counts) {
     assert!(report.is_clean(), "{report}");
 }
 
-/// Every kind of change, so that there is something to roll back.
+/// Makes every kind of change, so that there is something to roll back.
 fn turn_upside_down(table: &Counts) -> Result<()> {
     table.add("a", &10)?;
     table.remove_all("b")?;

@@ -62,7 +62,7 @@ fn damaged(mut words: Vec<u64>, Damage(changes): &Damage) -> Vec<u64> {
     words
 }
 
-/// Decodes, and what it gives can be stored and read again.
+/// Decodes words; the value, if there is one, can be stored and read again.
 #[track_caller]
 fn survives<T: DataManager>(words: &[u64]) {
     let mut decoded = None;
@@ -93,7 +93,7 @@ macro_rules! tests {
 
 each_manager!(tests);
 
-/// `depth` boxes, each in the next, around a leaf.
+/// Returns `depth` nested boxes around a leaf.
 fn nested(depth: usize) -> of::Tree {
     (0..depth).fold(of::Tree::default(), |inner, _| of::Tree { left: Some(Box::new(inner)), ..of::Tree::default() })
 }
@@ -149,7 +149,7 @@ struct Around {
 /// Such elements are counted by their bytes in memory: 65,536, and 16 for each word.
 const MOST_EMPTY: usize = 65_536 + 16;
 
-/// A sequence may have `most` elements, and not one more; whether it is read or written.
+/// Checks that a sequence may have `most` elements and not one more, when read and when written.
 #[track_caller]
 fn at_most<T: DataManager>(most: usize, sequence: impl Fn(usize) -> T) {
     let decode = |len: usize| {

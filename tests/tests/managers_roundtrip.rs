@@ -25,7 +25,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use uuid::Uuid;
 
-/// What holds of the words of every type.
+/// Checks what holds for the words of every type.
 #[track_caller]
 fn whole_or_nothing<T: DataManager>(words: &[u64]) {
     let fixed = T::FIXED.map(|fixed| fixed as u64);

@@ -103,7 +103,7 @@ impl Stripe {
         LockWord(&self.lock)
     }
 
-    /// A change of both words: as the store makes it.
+    /// Changes both words as the store does.
     fn change(&self, new: u64) {
         Sequence(&self.sequence).begin_change();
         for (at, word) in self.words.iter().enumerate() {
@@ -124,7 +124,7 @@ impl Stripe {
         let (Released::Quiet | Released::Sleepers) = self.word().release();
     }
 
-    /// What a process does that meets a dead owner's mark.
+    /// Does what a process does that meets a dead owner's mark.
     fn recover(&self) {
         let _turn = self.recovering.lock().unwrap();
         if self.word().load().owner() != Some(MORTAL) {
@@ -266,7 +266,7 @@ fn a_stale_word_is_freed_by_the_owner_of_its_slot() {
             LockWord(&self.lock)
         }
 
-        /// What a process does that meets a stale word.
+        /// Does what a process does that meets a stale word.
         fn free(&self, process: u32) {
             if self.owner.compare_exchange(0, process, SeqCst, Relaxed).is_err() {
                 return;

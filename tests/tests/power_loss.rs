@@ -81,7 +81,7 @@ impl Subject for Pairs {
     same_in_all!();
 }
 
-/// Of a length that depends on the version, and readable as a whole only.
+/// Returns a text whose length depends on the version, readable only as a whole.
 fn text_of(version: u64) -> String {
     let times = if version.is_multiple_of(29) { 900 } else { version * 7 % 60 };
     format!("{version};").repeat(1 + times as usize)
@@ -398,7 +398,7 @@ fn lose_power<S: Subject>() {
     assert!(refused > 0 && exact + old > 0, "the images are all alike");
 }
 
-/// After a `sync`, with nothing but readers since, everything is there, whatever pages they touched.
+/// Checks that everything is there after a `sync` with only readers since, whatever pages they touched.
 fn keep_what_is_synced<S: Subject>() {
     let mut random = Random::new(5);
     let trace = changes::<S>(&mut random);

@@ -128,7 +128,7 @@ fn cross(name: &ShmName, flags: &Path, first: &str, second: &str) {
     println!("> {deadlocks}");
 }
 
-/// The case of the tutorial: both processes read a key, then both replace it.
+/// Runs the case of the tutorial: both processes read a key, then both replace it.
 fn upgrade(name: &ShmName, flags: &Path, own: &str, other: &str) {
     let table = Counts::options().manage(Shm::open(name).unwrap()).unwrap();
     let shares_reads = table.stats().unwrap().locking == Locking::Record;

@@ -20,7 +20,7 @@ trait Subject: Sized + Sync {
     type Content: PartialEq + Debug;
 
     fn open(shm: Shm, locking: Locking) -> Result<Self>;
-    /// One of many changes.
+    /// Makes one of many changes.
     fn change(&self, random: &mut Random) -> Result<()>;
     /// Returns a change of one key only.
     fn touch(&self, key: u64) -> Result<()>;
@@ -261,7 +261,7 @@ fn deadlock<S: Subject>() {
 /// This number of groups of two processes end in deadlocks, behind several changes.
 const DEADLOCKS: u64 = 20;
 
-/// Two processes get in each other's way, and all of their groups fail.
+/// Makes groups of two processes collide; all of them fail.
 fn deadlock_of_processes<S: Subject>(kind: &str) {
     for locking in [Locking::Record, Locking::Futex] {
         let [object, counter] = [Scratch::posix("rollback-processes"), Scratch::posix("rollback-counter")];
@@ -284,7 +284,7 @@ fn deadlock_of_processes<S: Subject>(kind: &str) {
     }
 }
 
-/// The part of each of the two.
+/// Plays the part of each of the two.
 fn collide<S: Subject>(arguments: &[String]) {
     let [locking, object, counter, seed] = arguments else { panic!("four arguments") };
     let locking = METHODS.into_iter().find(|method| method.to_string() == *locking).unwrap();

@@ -107,7 +107,7 @@ fn length(mut len: usize) -> Vec<u8> {
     bytes
 }
 
-/// That number of elements can be stored and read, and no more.
+/// Checks that `most` elements can be stored and read, and no more.
 #[track_caller]
 fn elements<T: Serialize + DeserializeOwned>(most: usize, sequence: impl Fn(usize) -> T) {
     let read = |len: usize| {

@@ -104,7 +104,7 @@ fn a_file_that_is_moved_is_no_copy() {
     manage(moved.open()).unwrap();
 }
 
-/// Where the boot ids stand in the header: the newest one, and the one before it.
+/// Sets the boot ids in the header: the newest one, and the one before it.
 fn set_boots(object: &Scratch, newest: Option<[u8; 16]>, before: Option<[u8; 16]>) {
     const BOOTS: u64 = 1152;
     let file = fs::OpenOptions::new().read(true).write(true).open(path(object)).unwrap();

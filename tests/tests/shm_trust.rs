@@ -168,7 +168,7 @@ fn child_without_privileges() {
     fs::write(path.join("own/reached"), "").unwrap();
 }
 
-/// In a directory of the effective user, which is not the superuser.
+/// Runs in a directory of the effective user, which is not the superuser.
 fn without_privileges(directory: &Path) {
     let name = ShmName::file(directory.join("mine")).unwrap();
     for mode in [0o000, 0o200, 0o400] {

@@ -28,7 +28,7 @@ fn random_flows(random: &mut Random) -> Vec<Flow> {
     (0..1 + random.below(5)).map(|_| flows[random.below(5) as usize]).collect()
 }
 
-/// One operation; `depth` groups are around it.
+/// Returns an operation inside `depth` groups.
 fn random_op(random: &mut Random, depth: u32) -> Op {
     let key = random.below(KEYS) as u16;
     let size = random_size(random);
@@ -101,7 +101,7 @@ fn flows() -> impl Strategy<Value = Vec<Flow>> {
     prop::collection::vec(flow, 1..4)
 }
 
-/// Operations, small ones first, so that what fails is shown small.
+/// Generates operations, small ones first, so that failures shrink well.
 fn op() -> impl Strategy<Value = Op> {
     let key = 0..8_u16;
     let size = prop_oneof![0..20_usize, 0..300_usize, 0..=LARGEST as usize];

@@ -266,7 +266,7 @@ fn code_that_uses_the_table_that_calls_it_does_not_wait_for_itself() {
     });
 }
 
-/// Another object, beside that of the test.
+/// Opens another object, beside that of the test.
 fn other(object: &Scratch) -> Shm {
     let name = format!("{}-other", object.name()).parse().unwrap();
     let shm = Shm::options().create(true).open(&name).unwrap();

@@ -84,7 +84,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// All runs over all peers, then the table and the picture.
+/// Makes all runs over all peers, then the table and the picture.
 fn compare(options: &Options) -> Result<()> {
     // In memory, as shared memory is; removed at the end whatever the outcome.
     let scratch = tempfile::Builder::new().prefix("netshm-peers.").tempdir_in("/dev/shm")?;

@@ -96,7 +96,7 @@ impl<'r> Round<'r> {
         Ok(())
     }
 
-    /// Grouped read-modify-write, by several; not one increment may be lost.
+    /// Measures grouped read-modify-write by several; no increment may be lost.
     fn increments(&mut self, crowd: u64, figures: &mut Figures) -> Result<()> {
         let before = self.hot_sum()?;
         let operations = self.operations(4);
@@ -137,7 +137,7 @@ impl<'r> Round<'r> {
         Ok((time, answers))
     }
 
-    /// Time from the common start to the last end, for each operation of all.
+    /// Records the time from the common start to the last end, per operation of all.
     fn take(&self, row: Row, time: Duration, answers: &[Answer], figures: &mut Figures) {
         let done: u64 = answers.iter().map(|answer| answer.check).sum();
         figures.add(self.kind.name, row, time.as_nanos() as f64 / done as f64);
@@ -148,7 +148,7 @@ impl<'r> Round<'r> {
         Request { workload, texts, operations, seed: self.seed, threads: 1 }
     }
 
-    /// How many operations are made where one for each entry is divided by `divisor`.
+    /// Returns the number of operations: one for each entry, divided by `divisor`.
     fn operations(&self, divisor: u64) -> u64 {
         (self.entries / (divisor * self.kind.thinned)).max(self.entries.min(1000))
     }

@@ -88,7 +88,7 @@ impl Worker {
 }
 
 impl Drop for Worker {
-    /// A worker ends when there are no more requests.
+    /// Closes the requests, which ends the worker.
     fn drop(&mut self) {
         self.requests = None;
         if thread::panicking() {

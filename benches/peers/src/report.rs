@@ -67,7 +67,7 @@ impl Figures {
         self.0.keys().any(|(peer, _)| *peer == kind.name)
     }
 
-    /// Both tables, as markdown.
+    /// Returns both tables as markdown.
     pub(crate) fn markdown(&self, entries: u64, runs: u32) -> String {
         let mut text = format!(
             "{entries} entries, median of {runs} runs. Nanoseconds an operation (of all workers together where there are \
@@ -123,7 +123,7 @@ fn cell(value: Option<f64>, ours: Option<f64>, is_baseline: bool) -> String {
     }
 }
 
-/// Two digits at least, and no more after the point than are worth something.
+/// Rounds to at least two digits, and to no more after the point than are significant.
 pub(crate) fn rounded(value: f64) -> String {
     if value < 0.1 {
         format!("{value:.2}")

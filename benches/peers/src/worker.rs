@@ -177,7 +177,7 @@ fn table<D: Data, T: Table<D> + Sync>(
     }
 }
 
-/// One thread's part of the mix; the latencies of its operations if they are wanted.
+/// Runs one thread's part of the mix; returns the latencies of its operations if they are wanted.
 fn mix<D: Data, T: Table<D>>(table: &T, keys: &D::Keys, request: Request) -> Result<(u64, Vec<u64>)> {
     let with_clock = request.workload == Workload::Latency;
     let mut latencies = Vec::with_capacity(if with_clock { request.operations as usize } else { 0 });

@@ -108,7 +108,7 @@ impl<T, D: PartialEq + Debug> Subject<'_, T, D> {
         }
     }
 
-    /// A part is undone, the group around it is not.
+    /// Undoes a part, but not the group around it.
     fn part_undone(&self) {
         let (_copy, object) = self.object(Locking::Futex);
         let expected = RefCell::new(None);

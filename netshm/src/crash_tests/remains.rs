@@ -9,7 +9,7 @@ use crate::{HashTable, Result, Shm};
 
 type Pairs = HashTable<u64, u64>;
 
-/// Few slots, so that the next writer has the slot of the dead one.
+/// Opens with few slots, so that the next writer has the slot of the dead one.
 fn open(shm: Shm, slots: u32) -> Result<Pairs> {
     Pairs::options().stripes(4).slots(slots).init(1).max_size(1 << 28).manage(shm)
 }

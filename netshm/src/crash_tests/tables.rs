@@ -6,7 +6,7 @@ use crate::{Error, Flow, HashTable, Locking, Result, Shm, Table, group};
 type Texts = HashTable<String, String>;
 type Content = Vec<(String, String)>;
 
-/// Small, so that little memory is copied, and pages, segments and logs run out soon.
+/// Opens a small table, so that little memory is copied, and pages, segments and logs run out soon.
 fn open(locking: Locking, stripes: u32) -> impl Fn(Shm) -> Result<Texts> {
     move |shm| Texts::options().locking(locking).stripes(stripes).slots(2).init(1).max_size(1 << 26).manage(shm)
 }

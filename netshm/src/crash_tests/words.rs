@@ -47,7 +47,7 @@ fn make_odd(store: &Store, stripe: u32) {
     word.store(word.load(Relaxed) | 1, Relaxed);
 }
 
-/// A stripe named by a slot, and that slot owned by a number, whose own word stays as it is.
+/// Makes a slot the owner of a stripe, and a number that of the slot; the number's own word stays as it is.
 fn own(store: &Store, stripe: u32, slot: u32, number: u32) {
     let geometry = store.geometry();
     set(store, geometry.stripe(stripe).lock(), slot + 1);

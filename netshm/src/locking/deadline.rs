@@ -32,7 +32,7 @@ pub(crate) struct Deadline {
 }
 
 impl Deadline {
-    /// Without a limit.
+    /// Returns a deadline without a limit.
     pub(crate) fn none() -> Self {
         Self::within(None)
     }

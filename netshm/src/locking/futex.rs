@@ -92,8 +92,8 @@ impl FutexLocks {
         }
     }
 
-    /// A dead member is recovered, since it will never give way; and if somebody else did, and tried again, they would
-    /// find the same ring once more, without ever waiting long enough to notice the dead.
+    /// Recovers a dead member, which would never give way; if another member did, and tried again, it would find the same ring
+    /// once more, without ever waiting long enough to notice the dead one.
     fn recover_dead(owners: &impl Owners, slot: u32, ring: &Ring) -> Result<bool> {
         for (stripe, owner) in ring.members().filter(|&(_, owner)| owner != slot) {
             if owners.take_over(stripe, owner)? == Fate::Gone {

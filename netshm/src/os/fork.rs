@@ -144,8 +144,8 @@ pub(crate) mod tests {
         })
     }
 
-    /// The same with a system call that the C library does not notice, hence without handlers. `body` must not even
-    /// allocate.
+    /// Runs `body` in a child made by a system call that the C library does not notice, hence without handlers. `body` must not
+    /// even allocate.
     fn in_unnoticed_child(body: impl FnOnce() -> bool) -> bool {
         // SAFETY: without flags, `clone` is a plain fork.
         let pid = unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) };

@@ -91,8 +91,8 @@ impl Place {
         Ok(Place { directory: Kept::new(directory)?, _standard: standard, name, follow })
     }
 
-    /// Looks, without opening anything: a descriptor that can do nothing but be asked about. `None` if there is no
-    /// file. A symbolic link that may not be followed is an error.
+    /// Looks up the file without opening it: returns a descriptor that can only be asked about. `None` if there is no file. A
+    /// symbolic link that may not be followed is an error.
     pub(crate) fn probe(&self) -> io::Result<Option<OwnedFd>> {
         match fs::openat(&self.directory, &self.name, OFlags::PATH | OFlags::CLOEXEC | self.nofollow(), Mode::empty()) {
             Ok(fd) if status(fd.as_fd())?.file_type == FileType::Symlink => Err(link_refused()),

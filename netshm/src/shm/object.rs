@@ -112,6 +112,8 @@ impl Object {
         self.generation
     }
 
+    /// Checks that this is the process that opened the object.
+    ///
     /// # Errors
     /// [`Error::Forked`] in a child that was forked after the object had been opened.
     #[inline]
@@ -119,6 +121,8 @@ impl Object {
         if fork::is_current(self.generation) { Ok(()) } else { Err(Error::Forked { object: self.name.clone() }) }
     }
 
+    /// Checks that the descriptors still stand for the file.
+    ///
     /// # Errors
     /// [`Error::DescriptorLost`] if the program has closed a descriptor of the object. Called before locks are relied upon, and
     /// before the file grows.

@@ -214,7 +214,7 @@ fn stash(inodes: &mut HashMap<Identity, Inode>, fd: OwnedFd) -> io::Result<()> {
     Ok(())
 }
 
-/// [`stash`] for a descriptor that came from elsewhere.
+/// Runs [`stash`] for a descriptor that came from elsewhere.
 pub(super) fn discard(fd: OwnedFd) -> io::Result<()> {
     stash(&mut lock(), fd)
 }

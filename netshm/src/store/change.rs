@@ -386,7 +386,8 @@ impl<'a> Change<'a> {
         self.store.locks.release(self.store, &request);
     }
 
-    /// The change itself is over. What cannot be settled now is left noted in the slot, for its next owner.
+    /// Settles the slot after the change itself has ended. Runs that cannot be settled now stay noted in the slot, for its next
+    /// owner.
     #[inline(never)]
     fn settle(&mut self) {
         if self.tx.journal.is_short() && self.store.is_settled(self.tx.slot) {

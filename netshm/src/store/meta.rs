@@ -115,8 +115,8 @@ impl Store {
         self.meta(slot, deadline, |_| look())
     }
 
-    /// The kernel may see a ring of record locks where threads of one process wait for different things; whoever holds the meta
-    /// lock waits for nothing, so a ring through it is not a deadlock.
+    /// Locks the run heap. The kernel may see a ring of record locks where threads of one process wait for different things;
+    /// whoever holds the meta lock waits for nothing, so a ring through it is not a deadlock.
     fn acquire_meta(&self, request: &Request<'_>) -> Result<()> {
         loop {
             match self.locks.acquire(self, request) {

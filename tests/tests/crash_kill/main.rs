@@ -95,7 +95,7 @@ impl<S: Subject> Supervisor<'_, S> {
         }
     }
 
-    /// What a dead lane acknowledged is there; the step that it was in is there, too, or not at all.
+    /// Checks that the acknowledged steps of a dead lane are there, and the interrupted one completely or not at all.
     fn compare(&mut self, number: u32) {
         let note = self.note(number);
         self.longest_step = self.longest_step.max(note.longest);

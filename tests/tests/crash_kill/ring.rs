@@ -12,7 +12,7 @@ fn open(shm: Shm) -> Counts {
     Counts::options().locking(Locking::Futex).stripes(64).slots(16).manage(shm).expect("a table")
 }
 
-/// Two keys of different stripes.
+/// Returns two keys of different stripes.
 fn keys(table: &Counts) -> [u64; 2] {
     // A key is alone in its stripe if it can be added while a group of another thread holds the other one.
     for other in 1..100 {

@@ -103,7 +103,7 @@ impl Tabled for Table {
     fn key(number: u32) -> i32 {
         number as i32 - 100
     }
-    /// One byte an element, since the length has to come back.
+    /// Stores one byte per element, since the length has to come back.
     fn value(bytes: &[u8]) -> Vec<i32> {
         bytes.iter().map(|&byte| i32::from(byte)).collect()
     }

@@ -16,7 +16,7 @@ pub(crate) fn unique(subject: &str) -> String {
 pub(crate) struct Directory(PathBuf);
 
 impl Directory {
-    /// In the directory for temporary files; `subject` is part of its name.
+    /// Makes a directory for temporary files; `subject` is part of its name.
     ///
     /// # Panics
     /// If it cannot be created.

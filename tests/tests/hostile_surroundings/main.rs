@@ -247,7 +247,7 @@ fn neither_proc_nor_the_boot_id_is_needed() {
     }
 }
 
-/// Ordinary work, on the object that the process before may have left.
+/// Does ordinary work on the object that an earlier process may have left.
 fn at_work(directory: &str) {
     let made = table(&file(directory, "a"));
     made.clear().unwrap();

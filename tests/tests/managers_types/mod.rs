@@ -127,7 +127,7 @@ pub(crate) fn path() -> impl Strategy<Value = PathBuf> {
     os_string().prop_map(PathBuf::from)
 }
 
-/// Some go around the end of their memory.
+/// Generates deques, some of which wrap around the end of their memory.
 pub(crate) fn deque() -> impl Strategy<Value = std::collections::VecDeque<u8>> {
     any::<(Vec<u8>, Vec<u8>)>().prop_map(|(front, back)| {
         let mut deque = std::collections::VecDeque::from(back);
@@ -140,7 +140,7 @@ pub(crate) fn naive_date() -> impl Strategy<Value = NaiveDate> {
     (0..=(NaiveDate::MAX - NaiveDate::MIN).num_days()).prop_map(|days| NaiveDate::MIN + TimeDelta::days(days))
 }
 
-/// Leap seconds too, at places where only an offset moves them.
+/// Generates times, with leap seconds too, at places where only an offset moves them.
 pub(crate) fn naive_time() -> impl Strategy<Value = NaiveTime> {
     (0..1440u32, 0..60u32, 0..2_000_000_000u32).prop_filter_map("no such second", |(minute, second, nanos)| {
         use chrono::Timelike;

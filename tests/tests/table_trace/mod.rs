@@ -261,7 +261,7 @@ impl<T: Verbs> Trace<T> {
     }
 }
 
-/// The bindings of a key come together, the newest first.
+/// Checks that the bindings of a key come together, the newest first.
 fn compare<K: AnyKey, V: AnyValue>(visited: Vec<(K, V)>, model: &BTreeMap<K, Vec<V>>) {
     let mut seen: BTreeMap<K, Vec<V>> = BTreeMap::new();
     let mut last = None;
@@ -305,7 +305,7 @@ impl<'a, V: AnyValue> Cursor<'a, V> {
         self.stack[self.left - 1].elements().expect("a value of the primitive table")
     }
 
-    /// The next block has this content.
+    /// Checks the content of the next block.
     fn block(&mut self, content: &[i32], ends_binding: bool) {
         assert!(!self.broken && self.left > 0, "a block after the last one");
         (self.start, self.end, self.ends_binding) = (self.end, self.end + content.len(), ends_binding);
@@ -317,13 +317,13 @@ impl<'a, V: AnyValue> Cursor<'a, V> {
         assert!(!content.is_empty() || binding.is_empty());
     }
 
-    /// An element of the block is changed.
+    /// Changes an element of the block.
     fn set(&mut self, element: usize, value: i32) {
         let at = self.start + element;
         self.binding()[at] = value;
     }
 
-    /// How to go on, from the list.
+    /// Returns how to go on, from the list.
     fn flow(&mut self, writing: bool) -> Flow {
         let flow = *self.flows.next().unwrap_or(&Flow::Next);
         match flow {
@@ -340,7 +340,7 @@ impl<'a, V: AnyValue> Cursor<'a, V> {
         flow
     }
 
-    /// There are no more blocks.
+    /// Checks that there are no more blocks.
     fn end(&self) {
         assert!(self.broken || self.left == 0, "{} bindings were not shown", self.left);
     }

@@ -56,7 +56,7 @@ macro_rules! table {
                 table.iter()?.try_fold(0, |sum, pair| Ok(sum + part($take(&pair?.1.value()))))
             }
 
-            /// In one transaction: one for each entry would take minutes.
+            /// Fills in one transaction: one for each entry would take minutes.
             fn fill(&self, keys: &<$data as Data>::Keys, count: usize) -> Result<()> {
                 self.write(|txn| {
                     let mut table = txn.open_table($definition)?;

@@ -120,7 +120,7 @@ impl Table<Texts> for Sqlite {
 }
 
 impl Sqlite {
-    /// For filling only: a transaction for each row would take minutes.
+    /// Runs `body` in one transaction, for filling only: one for each row would take minutes.
     fn in_one_transaction(&self, body: impl FnOnce() -> Result<()>) -> Result<()> {
         self.connection().execute_batch("begin immediate")?;
         body()?;

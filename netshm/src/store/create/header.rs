@@ -35,7 +35,7 @@ pub(crate) struct Header {
     pub(crate) element_words: u64,
 }
 
-/// Checksum of the fixed fields.
+/// Returns the checksum of the fixed fields.
 pub(super) fn checksum(fields: &[u64]) -> u64 {
     rapidhash::v3::rapidhash_v3(bytemuck::cast_slice(fields))
 }
