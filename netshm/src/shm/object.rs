@@ -20,6 +20,8 @@ pub(super) struct Descriptors {
     pub(super) data: OwnedFd,
     /// For OFD locks, which live as long as its open file description.
     pub(super) lock: LockFd,
+    /// Whether they may stand for another file than writers change: see [`registry`].
+    pub(super) may_be_stale: bool,
 }
 
 impl Descriptors {

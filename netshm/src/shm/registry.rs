@@ -7,6 +7,9 @@
 //!    does not have it open for that kind of access yet.
 //! 2. A descriptor of an inode is closed only when the last handle of the inode, of whatever kind, is gone. Until then
 //!    it is kept idle, and reused by the next handle.
+//!    On an overlay file system, what was opened for reading before anybody opened the file for writing stands for the file in
+//!    the lower layer, under the same identity. That is never reused, and closed at once unless the process has the file open
+//!    for writing, too: only then can it hold record locks.
 //! 3. Descriptors are opened and closed under the registry's mutex, so that nobody finds an entry that is being closed.
 //!
 //! A forked child starts with an empty registry: its parent's may have been locked by another thread.
@@ -42,6 +45,8 @@ pub(super) struct Inode {
     read_write: Shelf,
     /// Opened by mistake while the name was changing.
     surplus: Vec<OwnedFd>,
+    /// Of a file in a lower layer.
+    stale: Vec<Descriptors>,
     /// An open file description for emptying the object: one that shares a lock cannot find out whether others do.
     emptying: Option<LockFd>,
     manage: Arc<Mutex<()>>,
@@ -61,6 +66,11 @@ impl Inode {
             Access::ReadWrite => &mut self.read_write,
         }
     }
+
+    /// Whether this process has the file open for writing, so that it lies in the upper layer.
+    fn is_open_for_writing(&self) -> bool {
+        self.read_write.object.strong_count() > 0 || !self.read_write.idle.is_empty()
+    }
 }
 
 pub(super) fn lock() -> MutexGuard<'static, HashMap<Identity, Inode>> {
@@ -77,7 +87,9 @@ pub(super) fn open(
     let identity = file::identity(probe)?;
     // The mode may have changed since the object was opened, and the user may have: an open descriptor says nothing.
     path::check_access(probe, access == Access::ReadWrite)?;
+    let is_overlaid = access == Access::ReadOnly && path::is_overlaid(probe)?;
     let mut inodes = lock();
+    let may_be_stale = is_overlaid && !inodes.get(&identity).is_some_and(Inode::is_open_for_writing);
     if let Some(object) = inodes.get_mut(&identity).and_then(|inode| inode.shelf(access).object.upgrade()) {
         return Ok(Some(object));
     }
@@ -90,7 +102,7 @@ pub(super) fn open(
 
             let Some(data) = open_same(&mut inodes, place, probe, access)? else { return Ok(None) };
             match LockFd::open(identity, || open_same(&mut inodes, place, probe, access)) {
-                Ok(Some(lock)) => Descriptors { data, lock },
+                Ok(Some(lock)) => Descriptors { data, lock, may_be_stale },
                 other => {
                     stash(&mut inodes, data)?;
                     return other.map(|_| None);
@@ -161,7 +173,7 @@ fn complete(
     if status.mode | OWNER != wanted {
         path::set_mode(data.as_fd(), wanted)?;
     }
-    Ok(Some(Descriptors { data, lock }))
+    Ok(Some(Descriptors { data, lock, may_be_stale: false }))
 }
 
 fn enter(
@@ -172,9 +184,12 @@ fn enter(
     descriptors: Descriptors,
 ) -> Arc<Object> {
     let inode = inodes.entry(identity).or_default();
+    let may_be_stale = descriptors.may_be_stale;
     let object = Arc::new(Object::new(name, identity, access, descriptors, inode.manage.clone()));
     inode.live += 1;
-    inode.shelf(access).object = Arc::downgrade(&object);
+    if !may_be_stale {
+        inode.shelf(access).object = Arc::downgrade(&object);
+    }
     object
 }
 
@@ -227,18 +242,20 @@ pub(super) fn release(identity: Identity, access: Access, descriptors: Descripto
         descriptors.lock.unlock_all();
     }
     let Some(inode) = inodes.get_mut(&identity) else { return };
-    if intact {
-        inode.shelf(access).idle.push(descriptors);
-    } else {
+    if !intact || (descriptors.may_be_stale && !inode.is_open_for_writing()) {
         descriptors.close_intact(identity);
+    } else if descriptors.may_be_stale {
+        inode.stale.push(descriptors);
+    } else {
+        inode.shelf(access).idle.push(descriptors);
     }
     inode.live -= 1;
     if inode.live == 0
         && let Some(inode) = inodes.remove(&identity)
     {
         // The mutex is still held.
-        let Inode { read_only, read_write, surplus, emptying, .. } = inode;
-        read_only.idle.into_iter().chain(read_write.idle).for_each(|idle| idle.close_intact(identity));
+        let Inode { read_only, read_write, surplus, stale, emptying, .. } = inode;
+        read_only.idle.into_iter().chain(read_write.idle).chain(stale).for_each(|idle| idle.close_intact(identity));
         surplus.into_iter().for_each(|fd| file::close_intact(fd, identity));
         if let Some(lock) = emptying {
             lock.close_intact(identity);

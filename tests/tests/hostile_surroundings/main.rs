@@ -61,6 +61,8 @@ fn child() {
         "closing everything" => closing_everything(directory),
         "full disk" => full_disk(directory, &arguments[1]),
         "bystander" => bystander(directory),
+        "reader on an overlay" => reader_on_an_overlay(directory),
+        "writer on an overlay" => drop(table(&file(directory, "a")).replace(&1, &vec![2])),
         other => panic!("no such part: {other}"),
     }
 }
@@ -245,6 +247,56 @@ fn neither_proc_nor_the_boot_id_is_needed() {
     for script in ["mount -t tmpfs none /proc", &other_boot, "mount -t proc -o subset=pid proc /proc", "true"] {
         play_after(script, "at work", &[directory.path()]);
     }
+}
+
+/// What is opened for reading before the first writer stands for the file in the lower layer; opened anew, for what is written.
+#[test]
+fn a_reader_on_an_overlay_that_opens_anew_sees_what_is_written() {
+    if !may_mount() {
+        return;
+    }
+    let directory = Directory::new("overlay");
+    let path = directory.path();
+    for layer in ["lower", "upper", "over"] {
+        fs::create_dir(directory.0.join(layer)).unwrap();
+    }
+    table(&file(&format!("{path}/lower"), "a")).add(&1, &vec![1]).unwrap();
+    let mut command = Command::new("unshare");
+    let script = format!(
+        "{{ mount -t tmpfs none {path}/upper && mkdir {path}/upper/u {path}/upper/w && mount -t overlay overlay -o \
+         lowerdir={path}/lower,upperdir={path}/upper/u,workdir={path}/upper/w {path}/over; }} >&2 || exit 77; exec \"$@\""
+    );
+    command.args(["-m", "sh", "-c", &script, "sh"]).arg(std::env::current_exe().unwrap());
+    let status = Child::start_under(command, "reader on an overlay", &[&format!("{path}/over")]).wait();
+    if status.code() == Some(77) {
+        println!("skipped: no overlay can be mounted here");
+        return;
+    }
+    assert!(status.success(), "{status}");
+}
+
+fn reader_on_an_overlay(directory: &str) {
+    let name = file(directory, "a");
+    let open = || Table::options().manage(Shm::options().read_only(true).open(&name).unwrap()).unwrap();
+    let before = open();
+    assert_eq!(before.find(&1).unwrap(), Some(vec![1]));
+    let descriptors = || fs::read_dir("/proc/self/fd").unwrap().count();
+    let (first, once) = (descriptors(), open());
+    drop(once);
+    assert_eq!(descriptors(), first, "what cannot be used again is closed");
+    play("writer on an overlay", &[directory]);
+    // While the old handle lives, and after it has been dropped while the object is open for writing.
+    assert_eq!(open().find(&1).unwrap(), Some(vec![2]));
+    let writer = table(&name);
+    drop(before);
+    let reader = open();
+    assert_eq!(reader.find(&1).unwrap(), Some(vec![2]));
+    writer.replace(&1, &vec![3]).unwrap();
+    assert_eq!(reader.find(&1).unwrap(), Some(vec![3]));
+    // Now readers share their descriptors again.
+    let (first, again) = (descriptors(), open());
+    assert!(descriptors() - first <= 1, "only the directory is opened for each handle");
+    assert_eq!(again.find(&1).unwrap(), Some(vec![3]));
 }
 
 /// Does ordinary work on the object that an earlier process may have left.
