@@ -40,4 +40,4 @@ peers *arguments:
 
 # Look for input that breaks decoding (`decode`) or the use of damaged objects (`object_bytes`).
 fuzz target *arguments:
-    cargo +nightly fuzz run {{target}} -- -timeout=5 -rss_limit_mb=1024 -malloc_limit_mb=256 {{arguments}}
+    cargo +nightly fuzz run -s none {{target}} -- -entropic=0 -timeout=5 -rss_limit_mb=1024 {{arguments}}

@@ -1,7 +1,8 @@
 //! Scribbles over a valid object and uses it: every verb must end in a value or an error.
 //!
-//! The first byte of the input chooses the object, each seven more are a change: what to do (1), where (2), and with what (4).
-//! Half of the changes are made by somebody who knows the layout ([`netshm::damage`]); the others change any word.
+//! The first byte of the input chooses the object, and whether it is repaired in the end; the second one which verbs are used, so
+//! that a run is short. Each seven more are a change: what to do (1), where (2), and with what (4). Half of the changes are made
+//! by somebody who knows the layout ([`netshm::damage`]); the others change any word.
 //!
 //! Waits have a limit, as a run has; `cargo fuzz` limits its memory: see `just fuzz`.
 #![no_main]
@@ -13,7 +14,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use libfuzzer_sys::fuzz_target;
-use netshm::damage::spoil;
+use netshm::damage::{settle, spoil};
 use netshm::{Array, Flow, HashTable, Locking, Result, Shm, ShmName, Table, repair};
 
 /// How long a verb may wait for a lock that only damage holds.
@@ -26,7 +27,17 @@ type Texts = HashTable<u64, String>;
 
 struct Kind {
     make: fn(Shm) -> Result<()>,
-    torment: fn(Shm) -> Result<()>,
+    torment: fn(Shm, Verbs) -> Result<()>,
+}
+
+/// Which verbs are used.
+#[derive(Clone, Copy)]
+struct Verbs(u8);
+
+impl Verbs {
+    fn has(self, number: u8) -> bool {
+        self.0 >> number & 1 == 1
+    }
 }
 
 const KINDS: [Kind; 5] = [
@@ -39,37 +50,48 @@ const KINDS: [Kind; 5] = [
 
 fn make_texts(shm: Shm, locking: Locking) -> Result<()> {
     let table = Texts::options().locking(locking).stripes(1).slots(1).init(1).manage(shm)?;
-    for number in 0..40 {
-        table.add(&(number % 13), &"x".repeat((number * number % 97) as usize))?;
+    for number in 0..30 {
+        table.add(&(number % 9), &"x".repeat((number * number % 97) as usize))?;
     }
-    table.add(&3, &"large".repeat(2000))?;
+    table.add(&6, &"large".repeat(2000))?;
     (0..5).try_for_each(|key| table.remove(&key).map(drop))
 }
 
-fn torment_texts(shm: Shm) -> Result<()> {
+fn torment_texts(shm: Shm, verbs: Verbs) -> Result<()> {
     let began = Instant::now();
     let table = Texts::options().lock_timeout(TIMEOUT).manage(shm)?;
-    drop(table.check().map(|report| report.to_string()));
-    for key in 0..14 {
-        if is_over(began) {
-            return Ok(());
-        }
-        drop((table.find(&key), table.find_all(&key), table.contains(&key)));
+    if verbs.has(0) {
+        drop(table.check().map(|report| report.to_string()));
     }
-    drop((table.for_each(|_, _| ()), table.scan().take(1000).last(), table.len(), table.stats()));
-    for key in 0..16 {
-        if is_over(began) {
-            return Ok(());
+    for key in 0..10 {
+        if verbs.has(1) && !is_over(began) {
+            drop((table.find(&key), table.find_all(&key), table.contains(&key)));
         }
-        drop((table.replace(&key, "other"), table.add(&key, &"long ".repeat(key as usize * 9))));
-        drop((table.pop(&(key + 3)), table.remove_all(&(key + 5))));
     }
-    drop(table.group(|| -> Result<()> {
-        table.find(&3)?;
-        table.add(&3, &"in a group".repeat(300))?;
-        table.remove_all(&4).map(drop)
-    }));
-    drop((table.clear(), table.check()));
+    if verbs.has(2) {
+        drop((table.for_each(|_, _| ()), table.scan().take(1000).last(), table.len(), table.stats()));
+    }
+    for key in 0..12 {
+        if verbs.has(3) && !is_over(began) {
+            drop((table.replace(&key, "other"), table.add(&key, &"long ".repeat(key as usize * 9))));
+        }
+        if verbs.has(4) && !is_over(began) {
+            drop((table.pop(&(key + 3)), table.remove_all(&(key + 5))));
+        }
+    }
+    if verbs.has(5) {
+        drop(table.group(|| -> Result<()> {
+            table.find(&3)?;
+            table.add(&3, &"in a group".repeat(300))?;
+            table.remove_all(&4).map(drop)
+        }));
+    }
+    if verbs.has(6) {
+        drop(table.clear());
+    }
+    if verbs.has(7) {
+        drop(table.check());
+    }
     Ok(())
 }
 
@@ -81,27 +103,38 @@ fn is_over(began: Instant) -> bool {
 fn make_array(shm: Shm) -> Result<()> {
     let options = Array::<String>::options().locking(Locking::Futex).stripes(1).slots(1);
     let array = options.manage(shm, "default".to_owned())?;
-    array.resize(70_000)?;
-    (0..30).try_for_each(|at| array.set(at * at * 77, &"y".repeat(at)))
+    array.resize(30_000)?;
+    (0..19).try_for_each(|at| array.set(at * at * 77, &"y".repeat(at)))
 }
 
-fn torment_array(shm: Shm) -> Result<()> {
+fn torment_array(shm: Shm, verbs: Verbs) -> Result<()> {
     let began = Instant::now();
     let array = Array::<String>::options().lock_timeout(TIMEOUT).manage(shm, "default".to_owned())?;
-    drop(array.check());
-    for at in 0..30 {
+    if verbs.has(0) {
+        drop(array.check());
+    }
+    for at in 0..20 {
         if is_over(began) {
             return Ok(());
         }
-        drop((array.get(at * at * 77), array.set(at * 991, &"z".repeat(at)), array.swap(at, at * 2)));
-    }
-    for length in [60_000, 3000, 77, 100_000, 0] {
-        if is_over(began) {
-            return Ok(());
+        if verbs.has(1) {
+            drop(array.get(at * at * 77));
         }
-        drop(array.resize(length));
+        if verbs.has(2) {
+            drop(array.set(at * 991, &"z".repeat(at)));
+        }
+        if verbs.has(3) {
+            drop(array.swap(at, at * 2));
+        }
     }
-    drop(array.check());
+    for (number, length) in [20_000, 3000, 77, 50_000, 0].into_iter().enumerate() {
+        if verbs.has(4 + number as u8 % 3) && !is_over(began) {
+            drop(array.resize(length));
+        }
+    }
+    if verbs.has(7) {
+        drop(array.check());
+    }
     Ok(())
 }
 
@@ -110,61 +143,95 @@ fn make_table(shm: Shm) -> Result<()> {
     (0..30).try_for_each(|number| table.add(number % 7 - 2, &vec![number; (number * number % 83) as usize]))
 }
 
-fn torment_table(shm: Shm) -> Result<()> {
+fn torment_table(shm: Shm, verbs: Verbs) -> Result<()> {
     let began = Instant::now();
     let table = Table::options().lock_timeout(TIMEOUT).manage(shm)?;
     for key in -2..6 {
         if is_over(began) {
             return Ok(());
         }
-        drop(table.find(key));
-        drop(table.read_blocks(key, |block| if block.len() > 1000 { Flow::Break } else { Flow::Next }));
-        let mut turn = 0;
-        drop(table.write_blocks(key, |block| {
-            turn += 1;
-            if !block.is_empty() {
-                block.set(0, turn);
-            }
-            if turn % 3 == 0 { Flow::Remove } else { Flow::Next }
-        }));
+        if verbs.has(0) {
+            drop(table.find(key));
+        }
+        if verbs.has(1) {
+            drop(table.read_blocks(key, |block| if block.len() > 1000 { Flow::Break } else { Flow::Next }));
+        }
+        if verbs.has(2) {
+            let mut turn = 0;
+            drop(table.write_blocks(key, |block| {
+                turn += 1;
+                if !block.is_empty() {
+                    let _ = block.set(0, turn);
+                }
+                if turn % 3 == 0 { Flow::Remove } else { Flow::Next }
+            }));
+        }
+        if verbs.has(3) {
+            drop((table.add(key, &vec![key; 90]), table.remove(key + 1)));
+        }
     }
-    drop(table.check());
+    if verbs.has(7) {
+        drop(table.check());
+    }
     Ok(())
 }
 
 fn make_pairs(shm: Shm) -> Result<()> {
     let table = HashTable::<u64, u64>::options().locking(Locking::Futex).stripes(1).slots(1).init(1).manage(shm)?;
-    (0..70).try_for_each(|number| table.add(&(number % 60), &!number))
+    (0..50).try_for_each(|number| table.add(&(number % 42), &!number))
 }
 
-fn torment_pairs(shm: Shm) -> Result<()> {
+fn torment_pairs(shm: Shm, verbs: Verbs) -> Result<()> {
     let began = Instant::now();
     let table = HashTable::<u64, u64>::options().lock_timeout(TIMEOUT).manage(shm)?;
-    drop(table.check().map(|report| report.to_string()));
-    for key in 0..65 {
+    if verbs.has(0) {
+        drop(table.check().map(|report| report.to_string()));
+    }
+    for key in 0..45 {
+        if verbs.has(1) && !is_over(began) {
+            drop((table.find(&key), table.find_all(&key)));
+        }
+    }
+    if verbs.has(2) {
+        drop((table.for_each(|_, _| ()), table.scan().take(1000).last(), table.len()));
+    }
+    for key in 0..45 {
         if is_over(began) {
             return Ok(());
         }
-        drop((table.find(&key), table.find_all(&key)));
-    }
-    drop((table.for_each(|_, _| ()), table.scan().take(1000).last(), table.len()));
-    for key in 0..65 {
-        if is_over(began) {
-            return Ok(());
+        if verbs.has(3) {
+            drop((table.replace(&key, &1), table.add(&(key + 3), &2)));
         }
-        drop((table.replace(&key, &1), table.add(&(key + 3), &2), table.pop(&(key / 2)), table.remove_all(&(key / 3))));
+        if verbs.has(4) {
+            drop(table.pop(&(key / 2)));
+        }
+        if verbs.has(5) {
+            drop(table.remove_all(&(key / 3)));
+        }
     }
-    drop((table.clear(), table.check()));
+    if verbs.has(6) {
+        drop(table.clear());
+    }
+    if verbs.has(7) {
+        drop(table.check());
+    }
     Ok(())
 }
 
+/// An object in a directory of its own: `repair` looks through the directory.
 struct Scratch(PathBuf);
 
 impl Scratch {
     fn new() -> Scratch {
-        let memory = PathBuf::from("/dev/shm");
-        let directory = if memory.is_dir() { memory } else { std::env::temp_dir() };
-        Scratch(directory.join(format!("netshm-fuzz-{}", std::process::id())))
+        static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
+        let directory = DIRECTORY.get_or_init(|| {
+            let memory = PathBuf::from("/dev/shm");
+            let parent = if memory.is_dir() { memory } else { std::env::temp_dir() };
+            let directory = parent.join(format!("netshm-fuzz-{}", std::process::id()));
+            fs::create_dir_all(&directory).unwrap();
+            directory
+        });
+        Scratch(directory.join("object"))
     }
 
     fn open(&self) -> Result<Shm> {
@@ -214,8 +281,11 @@ fn scribble(bytes: &mut [u8], what: u8, place: u16, with: u32) {
     bytes[at * 8..at * 8 + 8].copy_from_slice(&new.to_ne_bytes());
 }
 
+/// Of so many objects one is repaired.
+const REPAIRED: u8 = 8;
+
 fuzz_target!(|input: &[u8]| {
-    let Some((first, changes)) = input.split_first() else { return };
+    let [first, verbs, changes @ ..] = input else { return };
     let kind = usize::from(first % KINDS.len() as u8);
     let mut bytes = sound()[kind].clone();
     for change in changes.chunks_exact(7).take(40) {
@@ -227,16 +297,15 @@ fuzz_target!(|input: &[u8]| {
         bytes.truncate(bytes.len() * usize::from(*cut) / 256);
     }
     let scratch = Scratch::new();
-    // Lest it be taken for a copy, checked when it is opened, and refused.
     let file = fs::File::create(&scratch.0).unwrap();
-    if let Some(inode) = bytes.get_mut(272..280) {
-        inode.copy_from_slice(&file.metadata().unwrap().ino().to_ne_bytes());
-    }
+    settle(&mut bytes, file.metadata().unwrap().ino());
     file.write_all_at(&bytes, 0).unwrap();
     let began = Instant::now();
     if let Ok(shm) = scratch.open() {
-        let _ = (KINDS[kind].torment)(shm);
+        let _ = (KINDS[kind].torment)(shm, Verbs(*verbs));
     }
-    let _ = repair(&ShmName::file(&scratch.0).unwrap());
+    if first / KINDS.len() as u8 % REPAIRED == 0 {
+        let _ = repair(&ShmName::file(&scratch.0).unwrap());
+    }
     assert!(began.elapsed() < TOO_LONG, "it takes {:?}", began.elapsed());
 });

@@ -22,6 +22,8 @@ const TIMEOUT: Duration = Duration::from_millis(2);
 const ROUND: Duration = Duration::from_secs(20);
 /// How many bytes the process may have for its own data. (What is mapped of objects is not counted.)
 const MEMORY: u64 = 1 << 30;
+/// Of so many objects one is repaired in the end, which takes as long as all else.
+const REPAIRED: u64 = 4;
 
 struct Random(u64);
 
@@ -118,13 +120,15 @@ fn torment(subject: &str, make: impl Fn(&Scratch), verbs: impl Fn(&Scratch) -> R
         let object = Scratch::posix(subject);
         // A copy is checked when it is opened, and most would be refused; so most are given the inode of their file.
         let file = fs::File::create(file_of(&object)).unwrap();
-        if let Some(inode) = bytes.get_mut(272..280).filter(|_| seed % 8 > 0) {
-            inode.copy_from_slice(&file.metadata().unwrap().ino().to_ne_bytes());
+        if seed % 8 > 0 {
+            netshm::damage::settle(&mut bytes, file.metadata().unwrap().ino());
         }
         file.write_all_at(&bytes, 0).unwrap();
         // Which error it is does not matter here, only that it is one.
         used += u64::from(verbs(&object).is_ok());
-        let _ = repair(object.name());
+        if seed % REPAIRED == 0 {
+            let _ = repair(object.name());
+        }
         drop(object);
     }
     // If nothing could be opened any more, the damage was too great to test anything behind the header.
