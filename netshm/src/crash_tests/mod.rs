@@ -6,6 +6,7 @@
 
 mod arrays;
 mod circles;
+mod half_written;
 mod marks;
 mod pairs;
 mod recovery;
