@@ -16,18 +16,22 @@ use crate::os::{copy, file};
 use crate::shm::Object;
 use crate::{Error, Result};
 
-/// What a function gives that meets damage.
-pub(crate) trait Fault: Sized {
-    /// Whether it is given for what is sound but unusual, too.
+/// Error type of functions that may meet damaged or changing memory.
+///
+/// # Safety
+/// `look_again` must not return `Ok` unless [`Region::is_inside`] holds for the same words.
+pub(crate) unsafe trait Fault: Sized {
+    /// Whether the caller retries on the slow path, so that rare but valid cases may fail as well.
     const HASTY: bool;
-    /// For damage found at `offset`.
+    /// Returns the error for damage found at `offset`.
     fn corrupt(region: &Region, offset: u64, what: &'static str) -> Self;
-    /// Words have been asked for that are not known to be there: whether they are, or the fault.
+    /// Called when `count` words at `offset` lie beyond the known end; may look up the size of the file and check again.
     fn look_again(region: &Region, offset: u64, count: u64) -> Result<(), Self>;
 }
 
-/// An error that tells where and what.
-impl Fault for Error {
+/// Says where and what.
+// SAFETY: `Region::look_again` ends with that check.
+unsafe impl Fault for Error {
     const HASTY: bool = false;
     #[cold]
     fn corrupt(region: &Region, offset: u64, what: &'static str) -> Self {
@@ -39,11 +43,12 @@ impl Fault for Error {
     }
 }
 
-/// A fault that tells nothing, and costs nothing: for a first glance, after which all is looked at again with care.
+/// Carries nothing: the optimistic attempt failed, and the slow path must decide why.
 #[derive(Debug)]
 pub(crate) struct Doubt;
 
-impl Fault for Doubt {
+// SAFETY: it never returns `Ok`.
+unsafe impl Fault for Doubt {
     const HASTY: bool = true;
     fn corrupt(_: &Region, _: u64, _: &'static str) -> Self {
         Doubt
@@ -57,9 +62,13 @@ impl Fault for Doubt {
 ///
 /// Invariants:
 /// 1. `map` covers `geometry.max_size` bytes, aligned to a page, for as long as the region lives.
-/// 2. `geometry.data_start() + known * WORD <= geometry.max_size`, and the file had at least so many bytes when `known`
-///    was set.
-/// 3. `geometry.data_start() >= HEADER_BYTES`.
+/// 2. `geometry.data_start() + known * WORD <= geometry.max_size`, and the file had at least that many bytes when `known`
+///    was set. `known` never sinks.
+/// 3. `geometry.data_start() >= HEADER_BYTES`, and it is a multiple of [`WORD`].
+/// 4. Nobody accesses the mapping except through this module and `os::copy`: in words, as 64-bit atomics, or at places that
+///    the layout declares as 32 bits, as 32-bit atomics. Other processes do the same, as far as this one can be concerned:
+///    what they store is no access of this program.
+/// 5. Through a read-only mapping nothing is stored.
 pub(crate) struct Region {
     map: Mapping,
     object: Arc<Object>,
@@ -73,7 +82,7 @@ pub(crate) struct Region {
 impl Region {
     /// Maps the object for its maximum size; the file must reach up to the data area already.
     pub(crate) fn map(object: Arc<Object>, geometry: Geometry) -> Result<Region> {
-        assert!(geometry.data_start() >= HEADER_BYTES);
+        assert!(geometry.data_start() >= HEADER_BYTES && geometry.data_start().is_multiple_of(WORD));
         let map = Self::mapping(&object, &geometry)?;
         let mut region = Region { map, object, geometry, id: [0; 2], known: AtomicU64::new(0) };
         region.id = region.present_id();
@@ -81,7 +90,7 @@ impl Region {
         Ok(region)
     }
 
-    /// An error if there is no room to map an object of that shape.
+    /// Fails if there is no room to map an object of that shape.
     pub(crate) fn try_map(object: &Object, geometry: &Geometry) -> Result<()> {
         Self::mapping(object, geometry).map(drop)
     }
@@ -107,65 +116,63 @@ impl Region {
         })
     }
 
-    /// The object's shape.
+    /// Returns the object's shape.
     #[inline]
     pub(crate) fn geometry(&self) -> &Geometry {
         &self.geometry
     }
 
-    /// The object that is mapped.
+    /// Returns the object that is mapped.
     #[inline]
     pub(crate) fn object(&self) -> &Arc<Object> {
         &self.object
     }
 
-    /// The object's name, for errors.
+    /// Returns the object's name, for errors.
     pub(crate) fn name(&self) -> Arc<str> {
         self.object.name().clone()
     }
 
-    /// The error for damage found at `offset`.
+    /// Returns the error for damage found at `offset`.
     #[cold]
     pub(crate) fn corrupt(&self, offset: u64, what: &'static str) -> Error {
         Error::Corrupt { object: self.name(), offset, what }
     }
 
-    /// A field at a place that the layout names, in front of the data area.
+    /// Returns a field at a place that the layout names, in front of the data area.
     #[inline(always)]
     pub(crate) fn field(&self, place: Place) -> &AtomicU64 {
-        // The layout gives aligned places only.
-        debug_assert!(place.0.is_multiple_of(WORD));
-        assert!(place.0 < self.geometry.data_start());
-        self.at(place.0)
+        let offset = aligned(place);
+        assert!(offset < self.geometry.data_start());
+        // SAFETY: the offset is a multiple of a word, and so is the start of the data area, so the word ends there at most.
+        unsafe { self.at(offset) }
     }
 
-    /// A field of the header. For a constant place, nothing is left to be checked when the program runs.
+    /// Returns a field of the header. For a constant place, nothing is left to be checked when the program runs.
     #[inline(always)]
     pub(crate) fn header(&self, place: Place) -> &AtomicU64 {
-        debug_assert!(place.0.is_multiple_of(WORD));
-        // So it lies in front of the data area as well (invariant 3).
-        assert!(place.0 < HEADER_BYTES);
-        self.at(place.0)
+        let offset = aligned(place);
+        assert!(offset < HEADER_BYTES);
+        // SAFETY: the offset is a multiple of a word, and the header lies in front of the data area (invariant 3).
+        unsafe { self.at(offset) }
     }
 
-    /// Fields in a row, with one check for all of them.
+    /// Returns `N` consecutive fields, with one check for all of them.
     #[inline(always)]
     pub(crate) fn fields<const N: usize>(&self, first: Place) -> Fields<'_, N> {
-        debug_assert!(first.0.is_multiple_of(WORD));
+        let first = Place(aligned(first));
         assert!(self.are_fields::<N>(first));
-        // SAFETY: so the words lie inside the mapping.
-        let pointer = unsafe { self.start().add(first.0 as usize) };
-        // SAFETY: the words are mapped, aligned, live as long as `self`, and are accessed as 64-bit atomics only.
-        Fields { first, words: unsafe { &*pointer.cast() } }
+        // SAFETY: the offset is a multiple of a word, and the words end at the start of the data area at most.
+        Fields { first, words: unsafe { self.array(first.0) } }
     }
 
-    /// All fields of a stripe but its lock word.
+    /// Returns all fields of a stripe but its lock word.
     #[inline(always)]
     pub(crate) fn stripe(&self, stripe: StripeAt) -> StripeFields<'_> {
         StripeFields { at: stripe, fields: self.fields(stripe.sequence()) }
     }
 
-    /// Whether so many words from a place on lie in front of the data area.
+    /// Returns whether `N` words from a place on lie in front of the data area.
     #[inline(always)]
     pub(crate) fn are_fields<const N: usize>(&self, first: Place) -> bool {
         const { assert!(N as u64 * WORD <= HEADER_BYTES) };
@@ -173,76 +180,79 @@ impl Region {
         first.0 <= self.geometry.data_start() - N as u64 * WORD
     }
 
-    /// A 32-bit field.
+    /// Returns a 32-bit field.
     #[inline]
     pub(crate) fn field32(&self, place: Place32) -> &AtomicU32 {
         debug_assert!(place.0.is_multiple_of(4));
-        assert!(place.0 < self.geometry.data_start());
-        // SAFETY: the assertion puts the offset inside the mapping (invariants 1 and 2).
-        let pointer = unsafe { self.start().add(place.0 as usize) };
-        // SAFETY: the place is mapped, aligned, lives as long as `self`, and is accessed as 32-bit atomic only.
-        unsafe { AtomicU32::from_ptr(pointer.cast()) }
+        let offset = place.0;
+        assert!(offset < self.geometry.data_start());
+        // SAFETY: `add` wants the offset inside the allocation, which it is, with 4 bytes (invariants 1 to 3).
+        let pointer = unsafe { self.map.start().add(offset as usize) };
+        // SAFETY: as in `at`, for 4 bytes at a multiple of 4 (the layout has no other `Place32`); the place is accessed as a 32-bit atomic only (invariant 4).
+        unsafe { AtomicU32::from_ptr(pointer.as_ptr().cast()) }
     }
 
-    /// A word of the data area.
+    /// Returns a word of the data area.
     #[inline(always)]
     pub(crate) fn word(&self, offset: u64) -> Result<&AtomicU64> {
         self.word_or(offset)
     }
 
-    /// A word of the data area.
+    /// As [`word`](Self::word), with any error type.
     #[inline(always)]
     pub(crate) fn word_or<E: Fault>(&self, offset: u64) -> Result<&AtomicU64, E> {
         if self.index_of(offset) >= self.known.load(Ordering::Relaxed) {
             E::look_again(self, offset, 1)?;
         }
-        Ok(self.at(offset))
+        // SAFETY: the word's index is below `known`, or `is_inside` has held for it; the bound never sinks.
+        Ok(unsafe { self.at(offset) })
     }
 
-    /// Words of the data area in a row.
+    /// Returns consecutive words of the data area.
     #[inline(always)]
     pub(crate) fn words(&self, offset: u64, count: u64) -> Result<&[AtomicU64]> {
         self.words_or(offset, count)
     }
 
-    /// Words of the data area in a row.
+    /// As [`words`](Self::words), with any error type.
     #[inline(always)]
     pub(crate) fn words_or<E: Fault>(&self, offset: u64, count: u64) -> Result<&[AtomicU64], E> {
         if !self.is_inside(offset, count) {
             E::look_again(self, offset, count)?;
         }
-        Ok(self.slice(offset, count))
+        // SAFETY: `is_inside` has held for the words.
+        Ok(unsafe { self.slice(offset, count) })
     }
 
-    /// So many words of the data area in a row.
+    /// Returns `N` consecutive words of the data area.
     #[inline(always)]
     pub(crate) fn array_or<const N: usize, E: Fault>(&self, offset: u64) -> Result<&[AtomicU64; N], E> {
         if !self.is_inside(offset, N as u64) {
             E::look_again(self, offset, N as u64)?;
         }
-        // SAFETY: the words have been checked to lie inside the mapping.
-        let pointer = unsafe { self.start().add(offset as usize) };
-        // SAFETY: the words are mapped, aligned, live as long as `self`, and are accessed as 64-bit atomics only.
-        Ok(unsafe { &*pointer.cast() })
+        // SAFETY: `is_inside` has held for the words.
+        Ok(unsafe { self.array(offset) })
     }
 
-    /// The word at an offset, and all that follow it in the part of the object that is known to be there.
+    /// Returns the word at an offset, and all from it on in the part of the object that is known to be there.
     #[inline(always)]
     pub(crate) fn words_from<E: Fault>(&self, offset: u64) -> Result<(&AtomicU64, &[AtomicU64]), E> {
         let first = self.word_or(offset)?;
         let following = self.known.load(Ordering::Relaxed) - self.index_of(offset);
-        Ok((first, self.slice(offset, following)))
+        // SAFETY: `word_or` has found the word inside, so `following` is what is known from there on.
+        Ok((first, unsafe { self.slice(offset, following) }))
     }
 
-    /// Asks for the memory around a word of the data area, which is going to be read; an offset outside is nothing.
+    /// Prefetches a word of the data area; does nothing for an offset outside.
     #[inline]
     pub(crate) fn prefetch(&self, offset: u64) {
         if self.is_inside(offset, 1) {
-            copy::prefetch(self.at(offset));
+            // SAFETY: `is_inside` holds for the word.
+            copy::prefetch(unsafe { self.at(offset) });
         }
     }
 
-    /// Any word that a journal may name.
+    /// Returns any word that a journal may name.
     #[inline]
     pub(crate) fn journalled(&self, offset: u64) -> Result<&AtomicU64> {
         if offset >= self.geometry.data_start() {
@@ -251,61 +261,78 @@ impl Region {
         if !self.geometry.is_journalled(offset) {
             return Err(self.corrupt(offset, "a log names a place that is not subject to logging"));
         }
-        Ok(self.at(offset))
+        // SAFETY: the offset is a multiple of a word (`is_journalled`) in front of the data area, which begins at another.
+        Ok(unsafe { self.at(offset) })
     }
 
-    /// Where the mapping starts.
+    /// Returns the word at an offset.
+    ///
+    /// # Safety
+    /// `offset` is a multiple of [`WORD`], and the word ends at [`known_end`](Self::known_end) at most.
     #[inline(always)]
-    fn start(&self) -> *mut u8 {
-        let start = self.map.as_ptr();
-        // SAFETY: nothing is mapped at address 0; told to the compiler, lest it look for that in each reference.
-        unsafe { std::hint::assert_unchecked(!start.is_null()) };
-        start
+    unsafe fn at(&self, offset: u64) -> &AtomicU64 {
+        // SAFETY: `add` wants the offset inside the allocation, which it is, since the mapping reaches beyond `known_end`
+        // (invariants 1 and 2).
+        let pointer = unsafe { self.map.start().add(offset as usize) };
+        // SAFETY: `from_ptr` wants a pointer that is aligned, being a page plus a multiple of 8; valid for reads and writes
+        // as long as the reference, which borrows `self` and so the mapping; and accessed by nobody otherwise than
+        // atomically in the same width (invariant 4). Read-only memory is only loaded from (invariant 5), which the
+        // documentation of `std::sync::atomic` allows for 8 bytes.
+        unsafe { AtomicU64::from_ptr(pointer.as_ptr().cast()) }
     }
 
-    /// An offset that has been checked.
+    /// Returns words in a row.
+    ///
+    /// # Safety
+    /// `offset` is a multiple of [`WORD`], and the words end at [`known_end`](Self::known_end) at most.
     #[inline(always)]
-    fn at(&self, offset: u64) -> &AtomicU64 {
-        // SAFETY: all callers have checked that the word lies inside the mapping.
-        let pointer = unsafe { self.start().add(offset as usize) };
-        // SAFETY: the word is mapped, aligned, lives as long as `self`, and is accessed as 64-bit atomic only.
-        unsafe { AtomicU64::from_ptr(pointer.cast()) }
+    unsafe fn slice(&self, offset: u64, count: u64) -> &[AtomicU64] {
+        // SAFETY: as in `at`.
+        let pointer = unsafe { self.map.start().add(offset as usize) };
+        // SAFETY: `from_raw_parts` wants a pointer that is not null, aligned and valid for all the words, in one
+        // allocation, as long as the reference; `AtomicU64` has the size of its word, and any bytes are one. They may
+        // change meanwhile, being inside an `UnsafeCell`. For the rest as in `at`.
+        unsafe { std::slice::from_raw_parts(pointer.as_ptr().cast::<AtomicU64>(), count as usize) }
     }
 
-    /// Words that have been checked.
+    /// Returns `N` words in a row.
+    ///
+    /// # Safety
+    /// `offset` is a multiple of [`WORD`], and the words end at [`known_end`](Self::known_end) at most.
     #[inline(always)]
-    fn slice(&self, offset: u64, count: u64) -> &[AtomicU64] {
-        // SAFETY: all callers have checked that the words lie inside the mapping.
-        let pointer = unsafe { self.start().add(offset as usize) };
-        // SAFETY: the words are mapped, aligned, live as long as `self`, and are accessed as 64-bit atomics only.
-        unsafe { std::slice::from_raw_parts(pointer.cast::<AtomicU64>(), count as usize) }
+    unsafe fn array<const N: usize>(&self, offset: u64) -> &[AtomicU64; N] {
+        // SAFETY: as in `at`.
+        let pointer = unsafe { self.map.start().add(offset as usize) };
+        // SAFETY: `as_ref` wants what `slice` explains; an array has the alignment and layout of its elements in a row.
+        unsafe { pointer.cast().as_ref() }
     }
 
-    /// The number of a word in the data area; too large for an offset that is in front of it or between two words.
+    /// Returns the number of a word in the data area; too large for an offset in front of it or between two words.
     #[inline(always)]
     fn index_of(&self, offset: u64) -> u64 {
         // The data area begins with a page, so bits that are no multiple of a word come to the top.
         offset.wrapping_sub(self.geometry.data_start()).rotate_right(WORD.trailing_zeros())
     }
 
-    /// Whether so many words from `offset` on lie in the data area, as far as it is known to reach.
+    /// Returns whether `offset` is a multiple of [`WORD`], and `count` words from it on lie in the data area, as far as that is
+    /// known to reach.
     #[inline(always)]
     fn is_inside(&self, offset: u64, count: u64) -> bool {
         self.known.load(Ordering::Relaxed).checked_sub(self.index_of(offset)).is_some_and(|rest| count <= rest)
     }
 
-    /// Words that the data area is known to have.
+    /// Returns the number of words that the data area is known to have.
     #[inline]
     pub(crate) fn known_words(&self) -> u64 {
         self.known.load(Ordering::Relaxed)
     }
 
-    /// How far the object is known to reach.
+    /// Returns how far the object is known to reach.
     fn known_end(&self) -> u64 {
         self.geometry.data_start() + self.known.load(Ordering::Relaxed) * WORD
     }
 
-    /// The object may have grown since the end was looked up.
+    /// Looks up the size of the file, which may have grown, if the words can be inside at all; then checks again.
     #[cold]
     fn look_again(&self, offset: u64, count: u64) -> Result<()> {
         if count <= self.geometry.max_size / WORD && offset <= self.geometry.max_size {
@@ -322,7 +349,7 @@ impl Region {
         [ID, Place(ID.0 + WORD)].map(|place| self.header(place).load(Ordering::Relaxed))
     }
 
-    /// Looks up how far the file reaches. A file that has become shorter is reported, not believed.
+    /// Looks up how far the file reaches. A file that has become shorter is an error.
     fn refresh_end(&self) -> Result<u64> {
         self.object.check_descriptors()?;
         let size = file::size(self.object.fd()).map_err(|source| Error::Io {
@@ -341,7 +368,7 @@ impl Region {
         Ok(end)
     }
 
-    /// Bytes of the file, as the system says.
+    /// Returns the bytes of the file, as the system says.
     pub(crate) fn file_size(&self) -> Result<u64> {
         self.refresh_end()
     }
@@ -379,7 +406,14 @@ impl Region {
     }
 }
 
-/// Fields in a row, in front of the data area.
+/// Returns the offset of a field in front of the data area, a multiple of a word by the invariant of [`Place`].
+#[inline(always)]
+fn aligned(place: Place) -> u64 {
+    debug_assert!(place.0.is_multiple_of(WORD));
+    place.0
+}
+
+/// Consecutive fields in front of the data area.
 #[derive(Clone, Copy)]
 pub(crate) struct Fields<'a, const N: usize> {
     first: Place,
@@ -387,19 +421,19 @@ pub(crate) struct Fields<'a, const N: usize> {
 }
 
 impl<'a, const N: usize> Fields<'a, N> {
-    /// One of them.
+    /// Returns one of them.
     #[inline(always)]
     pub(crate) fn at(self, place: Place) -> &'a AtomicU64 {
         &self.words[(place.0.wrapping_sub(self.first.0) / WORD) as usize]
     }
 
-    /// All of them.
+    /// Returns all of them.
     #[inline(always)]
     pub(crate) fn words(self) -> &'a [AtomicU64; N] {
         self.words
     }
 
-    /// Whether all of them are 0.
+    /// Returns whether all of them are 0.
     #[inline(always)]
     pub(crate) fn are_zero(self) -> bool {
         self.words.iter().fold(0, |bits, word| bits | word.load(Ordering::Relaxed)) == 0
@@ -414,20 +448,20 @@ pub(crate) struct StripeFields<'a> {
 }
 
 impl<'a> StripeFields<'a> {
-    /// Where the stripe lies.
+    /// Returns where the stripe lies.
     #[inline(always)]
     pub(crate) fn at(self) -> StripeAt {
         self.at
     }
 
-    /// One of its fields.
+    /// Returns one of its fields.
     #[inline(always)]
     pub(crate) fn field(self, place: Place) -> &'a AtomicU64 {
         self.fields.at(place)
     }
 }
 
-/// Growth that failed: for lack of room, or for another reason.
+/// Returns the error for growth that failed: for lack of room, or for another reason.
 pub(crate) fn no_space(object: &Arc<str>, needed: u64, source: std::io::Error) -> Error {
     match source.raw_os_error() {
         Some(libc::ENOSPC | libc::EFBIG | libc::EDQUOT | libc::ENOMEM) => {

@@ -1,7 +1,7 @@
 //! The sequence of a stripe: how readers without a lock notice writers.
 //!
 //! A sequence lock, after H.-J. Boehm, "Can seqlocks get along with programming language memory models?", 2012. The
-//! number is odd while a writer changes the stripe. A reader looks at it before and after: if it is even and has not
+//! number is odd while a writer changes the stripe. A reader loads it before and after: if it is even and has not
 //! changed, no store of any change came in between.
 
 use crate::os::atomic::{AtomicU64, Ordering::*, fence};
@@ -11,7 +11,7 @@ use crate::os::steps;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sequence<'a>(pub(crate) &'a AtomicU64);
 
-/// The sequence as it was when a reader began.
+/// The number that a reader found at its beginning.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Stamp<'a> {
     sequence: &'a AtomicU64,
@@ -19,22 +19,26 @@ pub(crate) struct Stamp<'a> {
 }
 
 impl<'a> Sequence<'a> {
-    /// Begins a reading; `None` while a writer is at work.
+    /// Begins an optimistic read; returns `None` while a writer is at work.
     #[inline(always)]
     pub(crate) fn begin_reading(self) -> Option<Stamp<'a>> {
-        // SYNC POINT: sequence. Pairs with the store in `end_change`.
-        let value = self.0.load(Acquire);
+        let value = self.0.load(Relaxed);
+        // SYNC POINT: sequence. Pairs with the store in `end_change`. A fence, since std allows only relaxed loads from
+        // read-only memory.
+        fence(Acquire);
         (value & 1 == 0).then_some(Stamp { sequence: self.0, value })
     }
 
-    /// Returns the sequence as it is.
+    /// Returns the present number.
     pub(crate) fn value(self) -> u64 {
-        self.0.load(Acquire)
+        let value = self.0.load(Relaxed);
+        fence(Acquire);
+        value
     }
 
-    /// Tells readers that a change begins. The caller has locked the stripe.
+    /// Marks the beginning of a change. The caller has locked the stripe.
     ///
-    /// Each change has an odd number of its own, even where the last one has been left odd.
+    /// Each change has an odd number of its own, even if the last one was left odd.
     #[inline]
     pub(crate) fn begin_change(self) {
         self.0.store(self.0.load(Relaxed).wrapping_add(1) | 1, Release);
@@ -43,7 +47,7 @@ impl<'a> Sequence<'a> {
         fence(Release);
     }
 
-    /// Ends a change, if one is under way: readers may trust the stripe again.
+    /// Marks the end of a change, if one is under way: readers may trust the stripe again.
     #[inline]
     pub(crate) fn end_change(self) {
         let value = self.0.load(Relaxed);
@@ -56,15 +60,15 @@ impl<'a> Sequence<'a> {
 }
 
 impl Stamp<'_> {
-    /// Returns the sequence as it was.
+    /// Returns the number that the reader found.
     pub(crate) fn value(self) -> u64 {
         self.value
     }
 
-    /// Returns whether nothing has changed since the reading began.
+    /// Returns whether nothing has changed since the read began.
     #[inline(always)]
     pub(crate) fn holds(self) -> bool {
-        // SYNC POINT: sequence. What was read came before this look at it; pairs with the fence in `begin_change`.
+        // SYNC POINT: sequence. What was read came before this load; pairs with the fence in `begin_change`.
         fence(Acquire);
         self.sequence.load(Relaxed) == self.value
     }

@@ -38,6 +38,9 @@ pub(crate) const DENSE: usize = 64;
 pub(crate) const PROCESSES: u32 = 1024;
 
 /// A shared 64-bit field, as its offset from the object's start.
+///
+/// Invariant: in front of the data area it is a multiple of [`WORD`], being computed from constants and checked dimensions.
+/// Places computed from pointers that are stored in the object may be anything, and are used only where that is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place(pub(crate) u64);
 

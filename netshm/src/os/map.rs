@@ -1,7 +1,9 @@
 //! Shared mappings.
+#![allow(unsafe_code)]
 
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::ptr::NonNull;
 
 use memmap2::{MmapOptions, MmapRaw};
 
@@ -13,7 +15,14 @@ use memmap2::{MmapOptions, MmapRaw};
 pub(crate) struct Mapping {
     /// As long as asked for, not shorter.
     raw: MmapRaw,
+    /// Where `raw` starts.
+    start: NonNull<u8>,
 }
+
+// SAFETY: `start` is the address that `raw` has, which is `Send` itself; it is not tied to a thread, and only handed out.
+unsafe impl Send for Mapping {}
+// SAFETY: as above, `raw` being `Sync`; nothing changes `start`.
+unsafe impl Sync for Mapping {}
 
 impl Mapping {
     /// Maps `len` bytes. `ENOMEM` means that the address space has no room, or that the resource limit on it
@@ -26,13 +35,15 @@ impl Mapping {
         let mut options = MmapOptions::new();
         options.len(len);
         let raw = if writable { options.map_raw(&fd)? } else { options.map_raw_read_only(&fd)? };
-        Ok(Mapping { raw })
+        // The system maps nothing at address 0 unless told to.
+        let start = NonNull::new(raw.as_mut_ptr()).ok_or_else(|| io::Error::from_raw_os_error(libc::EFAULT))?;
+        Ok(Mapping { raw, start })
     }
 
-    /// Returns the first byte; valid for the length given at the beginning, in address space, and aligned to a memory page.
+    /// Returns the first byte: one allocation of the length given at the beginning, aligned to a memory page.
     #[inline]
-    pub(crate) fn as_ptr(&self) -> *mut u8 {
-        self.raw.as_mut_ptr()
+    pub(crate) fn start(&self) -> NonNull<u8> {
+        self.start
     }
 
     /// Writes the pages that hold these bytes to the file and waits for it.
@@ -61,7 +72,7 @@ pub(crate) mod tests {
         let scratch = Scratch::new();
         let file = scratch.open();
         let map = Mapping::new(file.as_fd(), 1 << 30, true).unwrap();
-        assert_eq!(map.as_ptr() as usize % 4096, 0);
+        assert_eq!(map.start().addr().get() % 4096, 0);
         file::allocate(file.as_fd(), 0, 8192).unwrap();
         map.flush(4096, 4096).unwrap();
         assert!(Mapping::new(file.as_fd(), 1 << 30, false).is_ok());
