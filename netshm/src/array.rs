@@ -54,7 +54,7 @@ pub struct Array<T> {
 
 /// How the elements of an array are stored.
 pub(crate) struct Element<'a> {
-    /// The words that all of them take, if they take as many.
+    /// The number of words of each, if it is the same for all.
     pub(crate) fixed: Option<usize>,
     pub(crate) decodes: Decodes<'a>,
 }
@@ -87,8 +87,7 @@ impl<T: DataManager> Array<T> {
         ObjectSchema::Array { element: Schema::of_part::<T>() }
     }
 
-    /// Takes an object up. The type of its elements need not be that which the Rust type stands for, as long as the words
-    /// are left to the caller.
+    /// Opens an object under an explicit schema, which may differ from that of `T` (dynamic arrays use raw rows).
     pub(crate) fn open(
         shm: Shm,
         schema: &ObjectSchema,
@@ -128,7 +127,7 @@ impl<T: DataManager> Array<T> {
         Ok(array)
     }
 
-    /// How many elements the array has. In a group the length stays as it is until the group ends.
+    /// Returns the number of elements. In a group the length stays as it is until the group ends.
     ///
     /// # Errors
     /// Those of [`get`](Self::get).
@@ -139,7 +138,7 @@ impl<T: DataManager> Array<T> {
         Ok(length as usize)
     }
 
-    /// Whether the array has no elements.
+    /// Returns whether the array has no elements.
     ///
     /// # Errors
     /// Those of [`get`](Self::get).
@@ -147,7 +146,7 @@ impl<T: DataManager> Array<T> {
         Ok(self.len()? == 0)
     }
 
-    /// The value that elements have until they are set.
+    /// Returns the value that elements have until they are set.
     pub fn default_value(&self) -> &T {
         &self.default
     }
@@ -255,7 +254,7 @@ impl<T: DataManager> Array<T> {
         }
     }
 
-    /// Locks an element's stripe for writing, if the array reaches that far: where the element belongs.
+    /// Locks an element's stripe for writing, and returns where the element belongs; fails if it is out of bounds.
     #[inline(always)]
     fn lock_inside(&self, change: &mut Change<'_>, index: u64) -> Result<Spot> {
         let spot = self.spot(index);
@@ -291,7 +290,7 @@ impl<T: DataManager> Array<T> {
         })
     }
 
-    /// Makes ready for the open group to read an element and set it then, which cannot end in a deadlock.
+    /// Locks an element for writing if reads are shared, so that reading and then setting it in a group cannot deadlock.
     pub(crate) fn lock(&self, index: usize) -> Result<()> {
         if !self.handle.store.shares_reads() {
             return Ok(());
@@ -357,7 +356,7 @@ impl<T: DataManager> Array<T> {
         check::check(&self.handle, Contents::Directory { elements: self.elements, element })
     }
 
-    /// Figures about the object.
+    /// Returns figures about the object.
     ///
     /// # Errors
     /// [`Error::Forked`], [`Error::Io`].
@@ -365,7 +364,7 @@ impl<T: DataManager> Array<T> {
         stats::stats(&self.handle)
     }
 
-    /// The descriptor that the array was managed through.
+    /// Returns the descriptor that the array was managed through.
     pub fn shm(&self) -> &Shm {
         &self.handle.shm
     }

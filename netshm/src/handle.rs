@@ -21,9 +21,9 @@ use crate::store::read::View;
 use crate::store::{Change, Limits, Store};
 use crate::{Error, Result, Shm};
 
-/// Encoded keys and values of up to so many words are built on the stack.
+/// Encoded keys and values of up to this number of words are built on the stack.
 const SMALL: usize = 4;
-/// At least as many as an array's elements in chunks have: those are never filled in place.
+/// At least `DENSE`: an inline array element is always encoded on the stack, never written in place.
 const STACK: usize = DENSE;
 /// Larger copies are made only of words that are known to be consistent.
 const TRUSTED_WORDS: usize = 512;
@@ -38,7 +38,7 @@ pub(crate) struct Handle {
     claim: TypeClaim,
 }
 
-/// Whether the stored schema is older than the type of the handle, and what it becomes before the first change.
+/// A pending schema upgrade: the schema to store before the first change, if the stored one is older.
 struct Outdated {
     is: AtomicBool,
     schema: String,
@@ -54,7 +54,7 @@ impl Handle {
         Ok(Handle { store, shm, limits, outdated, claim })
     }
 
-    /// A change: part of this thread's group on the object, or a whole of its own.
+    /// Makes a change: as part of this thread's group on the object, or as a transaction of its own.
     #[inline]
     pub(crate) fn change<R>(
         &self,
@@ -142,7 +142,7 @@ impl Handle {
         self.store.sync(self.limits)
     }
 
-    /// The error for a value that does not fit its words.
+    /// Returns the error for a value that does not fit its words.
     #[cold]
     pub(crate) fn data_error(&self, error: DataError) -> Error {
         data_error(&self.store, error)
@@ -227,7 +227,7 @@ impl Handle {
         self.check_written(&encoder, announced)
     }
 
-    /// Words that the encoding takes.
+    /// Returns the number of words of the encoding.
     #[inline]
     fn count<W: Encode + ?Sized>(&self, value: &W) -> Result<usize> {
         let mut encoder = Encoder::counting();
@@ -264,7 +264,7 @@ impl Handle {
     }
 }
 
-/// The words that an encoding takes, unless they are too many for a key or a value.
+/// Returns the number of words of an encoding; fails if they are too many for a key or a value.
 #[inline]
 fn check_size(counted: &Encoder<'_>) -> Result<usize> {
     let words = counted.written();
@@ -275,7 +275,7 @@ fn check_size(counted: &Encoder<'_>) -> Result<usize> {
     Ok(words)
 }
 
-/// The error for a value that does not fit its words, or the reverse.
+/// Returns the error for a value that does not fit its words, or the reverse.
 #[cold]
 fn data_error(store: &Store, error: DataError) -> Error {
     Error::Decode { object: store.name(), type_name: error.type_name, what: error.what }
@@ -304,7 +304,7 @@ pub(crate) fn take_out<V: DataManager>(view: View<'_>, words: &[AtomicU64]) -> R
     copy_out(view, words)
 }
 
-/// Decodes words of shared memory, if that is all there is to do.
+/// Decodes directly from shared memory; fails with `Doubt` if a copy would be needed.
 #[inline(always)]
 pub(crate) fn glance_at<V: DataManager>(view: View<'_>, words: &[AtomicU64]) -> Result<V, Doubt> {
     let mut decoder = Decoder::new(words, view.stamp);

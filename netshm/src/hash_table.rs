@@ -90,8 +90,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         ObjectSchema::HashTable { key: Schema::of::<K>(), value: Schema::of::<V>() }
     }
 
-    /// Takes an object up. The types of its contents need not be those that the Rust types stand for, as long as the words
-    /// are left to the caller.
+    /// Opens an object under an explicit schema, which may differ from that of `K` and `V` (dynamic tables use raw rows).
     pub(crate) fn open(
         shm: Shm,
         kind: Kind,
@@ -186,7 +185,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         })
     }
 
-    /// Adds a binding if the key has none: whether it did.
+    /// Adds a binding if the key has none. Returns whether it did.
     ///
     /// # Errors
     /// Those of [`add`](Self::add).
@@ -229,7 +228,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         })
     }
 
-    /// Looks a key up at a glance: what `then` makes of it, if nothing stands against that.
+    /// Looks a key up optimistically. Returns the result of `then` for what was found, or `None` if the slow path must decide.
     #[inline(always)]
     fn glance<R>(
         &self,
@@ -290,7 +289,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         raws.into_iter().map(|raw| self.handle.finish(raw)).collect()
     }
 
-    /// Whether the key has a binding.
+    /// Returns whether the key has a binding.
     ///
     /// # Errors
     /// Those of [`find`](Self::find).
@@ -317,7 +316,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         })
     }
 
-    /// Pops the newest binding of the key, which uncovers the next older one: whether there was one.
+    /// Pops the newest binding of the key, which uncovers the next older one. Returns whether there was one.
     ///
     /// # Errors
     /// Those of [`add`](Self::add). A full object or file system does not stop a removal.
@@ -375,7 +374,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         })
     }
 
-    /// Removes all bindings of the key: how many there were.
+    /// Removes all bindings of the key. Returns their number.
     ///
     /// # Errors
     /// Those of [`remove`](Self::remove).
@@ -456,7 +455,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         })
     }
 
-    /// How many bindings the table has, hidden ones included.
+    /// Returns the number of bindings, hidden ones included.
     ///
     /// Nothing is locked for it, except by a group on the table, which then keeps the whole table locked until it ends. The
     /// number is that of one moment, unless others change the table so often that it is never found unchanged: then it is the
@@ -469,7 +468,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         bulk::count_bindings(&self.handle)
     }
 
-    /// Whether the table has no binding.
+    /// Returns whether the table has no binding.
     ///
     /// # Errors
     /// Those of [`find`](Self::find).
@@ -511,7 +510,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         check::check(&self.handle, Contents::table::<K, V>())
     }
 
-    /// Figures about the object.
+    /// Returns figures about the object.
     ///
     /// # Errors
     /// [`Error::Forked`], [`Error::Io`].
@@ -519,7 +518,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         stats::stats(&self.handle)
     }
 
-    /// The descriptor that the table was managed through.
+    /// Returns the descriptor that the table was managed through.
     #[doc(alias = "shm_table")]
     pub fn shm(&self) -> &Shm {
         &self.handle.shm

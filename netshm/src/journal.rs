@@ -50,7 +50,7 @@ impl Journal {
         }
     }
 
-    /// Takes up the log as it was left, for rolling it back.
+    /// Opens the log as it was left, to roll it back.
     pub(crate) fn reopen(length: Place, first: LogAt, region: &Region) -> Result<Self> {
         let mut journal = Journal::new(length, first);
         let entries = region.field(length).load(Acquire);
@@ -64,24 +64,24 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Number of entries so far: a position to roll back to.
+    /// Returns the number of entries so far: a savepoint to roll back to.
     #[inline]
     pub(crate) fn entries(&self) -> u64 {
         self.entries
     }
 
-    /// Entries that the log can hold.
+    /// Returns the number of entries that the log can hold.
     pub(crate) fn capacity(&self) -> u64 {
         let last = self.segment(self.more.len());
         last.first + last.capacity
     }
 
-    /// Place where the link to a further segment belongs.
+    /// Returns where the link to a further segment belongs.
     pub(crate) fn last_link(&self) -> Place {
         self.segment(self.more.len()).at.link()
     }
 
-    /// Whether only the first segment has been in use.
+    /// Returns whether only the first segment has been in use.
     #[inline]
     pub(crate) fn is_short(&self) -> bool {
         self.more.is_empty()
@@ -92,7 +92,7 @@ impl Journal {
         (1..=self.more.len()).rev().map(|index| (self.segment(index - 1).at, self.segment(index).at))
     }
 
-    /// Takes in the next segment, if one is linked to the last.
+    /// Adds the next segment, if one is linked to the last. Returns whether there was one.
     pub(crate) fn extend(&mut self, region: &Region) -> Result<bool> {
         let next = region.journalled(self.last_link().0)?.load(Relaxed);
         if next == 0 {
@@ -116,13 +116,13 @@ impl Journal {
         Ok(true)
     }
 
-    /// Whether another entry finds room.
+    /// Returns whether there is room for another entry.
     #[inline]
     pub(crate) fn has_room(&self) -> bool {
         self.left > 0 || self.entries < self.capacity()
     }
 
-    /// The segment that an entry belongs to.
+    /// Returns the segment that an entry belongs to.
     fn segment_of(&self, entry: u64) -> Segment {
         self.segment(self.more.partition_point(|segment| segment.first <= entry))
     }
@@ -195,7 +195,7 @@ impl Journal {
         (self.entries, self.left) = (0, 0);
     }
 
-    /// The two words of an entry: in the log table, or in a segment of the data area.
+    /// Returns the two words of an entry: in the log table, or in a segment of the data area.
     #[inline(always)]
     fn pair(region: &Region, entry: Place) -> Result<&[AtomicU64; 2]> {
         if region.are_fields::<2>(entry) { Ok(region.fields(entry).words()) } else { Self::far_pair(region, entry) }

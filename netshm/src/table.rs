@@ -85,7 +85,7 @@ impl Table {
         self.inner.replace(&key, value)
     }
 
-    /// Adds a binding if the key has none: whether it did.
+    /// Adds a binding if the key has none. Returns whether it did.
     ///
     /// # Errors
     /// Those of [`HashTable::add`].
@@ -109,7 +109,7 @@ impl Table {
         self.inner.find_all(&key)
     }
 
-    /// Whether the key has a binding.
+    /// Returns whether the key has a binding.
     ///
     /// # Errors
     /// Those of [`HashTable::find`].
@@ -118,7 +118,7 @@ impl Table {
         self.inner.contains(&key)
     }
 
-    /// Pops the newest binding of the key: whether there was one.
+    /// Pops the newest binding of the key. Returns whether there was one.
     ///
     /// # Errors
     /// Those of [`HashTable::remove`].
@@ -134,7 +134,7 @@ impl Table {
         self.inner.pop(&key)
     }
 
-    /// Removes all bindings of the key: how many there were.
+    /// Removes all bindings of the key. Returns their number.
     ///
     /// # Errors
     /// Those of [`HashTable::remove`].
@@ -211,7 +211,7 @@ impl Table {
         self.inner.values()
     }
 
-    /// How many bindings the table has, hidden ones included.
+    /// Returns the number of bindings, hidden ones included.
     ///
     /// # Errors
     /// Those of [`HashTable::len`].
@@ -220,7 +220,7 @@ impl Table {
         self.inner.len()
     }
 
-    /// Whether the table has no binding.
+    /// Returns whether the table has no binding.
     ///
     /// # Errors
     /// Those of [`HashTable::len`].

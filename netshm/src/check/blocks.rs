@@ -30,7 +30,7 @@ impl Chunk {
     }
 }
 
-/// Takes a bit away: whether it was there.
+/// Clears a bit. Returns whether it was set.
 fn take(bits: &mut [u64], (word, bit): (usize, u64)) -> bool {
     let there = bits[word] & bit != 0;
     bits[word] &= !bit;
@@ -125,7 +125,7 @@ impl<'a> Blocks<'a> {
         chunk
     }
 
-    /// Words of a used block.
+    /// Returns the words of a used block.
     fn block_words(&self, at: u64, head: Head) -> Option<u64> {
         let lengths = if head.is_long() {
             Lengths::from_long_word(self.region.word(at + WORD).ok()?.load(Relaxed))
@@ -135,7 +135,7 @@ impl<'a> Blocks<'a> {
         Some(lengths.words() + head.pad())
     }
 
-    /// The lists of free blocks.
+    /// Checks the lists of free blocks.
     fn read_lists(&mut self, report: &mut Report) {
         let at = self.region.geometry().stripe(self.stripe);
         let bits = self.region.field(at.classes()).load(Relaxed);
@@ -171,7 +171,7 @@ impl<'a> Blocks<'a> {
         Some(&mut self.chunks[index]).filter(|chunk| at < chunk.end && at.is_multiple_of(WORD))
     }
 
-    /// Something refers to a block: its bytes, if it is a used one that nothing referred to before.
+    /// Notes a reference to a block. Returns its bytes, if it is a used one that nothing referred to before.
     pub(super) fn refer(&mut self, at: u64) -> Option<u64> {
         let chunk = self.chunk(at)?;
         let bit = chunk.bit(at);
@@ -181,7 +181,7 @@ impl<'a> Blocks<'a> {
         fresh.then_some(words * WORD)
     }
 
-    /// Used blocks that nothing has referred to.
+    /// Returns the used blocks that nothing has referred to.
     pub(super) fn used(&self) -> impl Iterator<Item = u64> {
         self.chunks.iter().flat_map(|chunk| {
             let words = chunk.used.iter().zip((chunk.start..).step_by(64 * WORD as usize));
@@ -189,7 +189,7 @@ impl<'a> Blocks<'a> {
         })
     }
 
-    /// Reports them.
+    /// Reports these as lost.
     pub(super) fn report_lost(&self, report: &mut Report) {
         for at in self.used() {
             let head = Head(self.region.word(at).map_or(0, |word| word.load(Relaxed)));

@@ -21,12 +21,12 @@ impl<'a> UsedBlocks<'a> {
         Ok(UsedBlocks { store, runs: RunMap::read(store.region(), &mut Report::default())? })
     }
 
-    /// Addresses of the used blocks of a stripe.
+    /// Returns the addresses of the used blocks of a stripe.
     pub(crate) fn blocks(&mut self, stripe: u32) -> Vec<u64> {
         Blocks::read(self.store.region(), stripe, &mut self.runs, &mut Report::default()).used().collect()
     }
 
-    /// Where the segments of a stripe's index lie, and how many buckets they have room for.
+    /// Returns the addresses of the segments of a stripe's index, and the number of buckets they have room for.
     pub(crate) fn segments(&self, stripe: u32) -> Vec<(u64, u64)> {
         let form = self.store.geometry().form;
         let segments = self.runs.contents(Use::Segment, stripe).filter_map(|content| {

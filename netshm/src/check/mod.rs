@@ -29,10 +29,10 @@ use crate::os::copy;
 use crate::store::{Change, Store, group};
 use crate::{Error, Result};
 
-/// How often a check without locks is made in the hope that nobody writes meanwhile.
+/// Attempts of a check without locks, in the hope that nobody writes meanwhile.
 const QUIET_TRIES: u32 = 8;
 
-/// Whether words are those of a value of the type.
+/// Tests whether words are a value of a type.
 pub(crate) type Decodes<'a> = &'a dyn Fn(&[AtomicU64]) -> Result<(), DataError>;
 
 /// What the stripes of an object hold.
@@ -51,7 +51,7 @@ impl<'a> Contents<'a> {
     }
 }
 
-/// Whether words are those of a `T`.
+/// Fails if words are not a `T`.
 pub(crate) fn decodes<T: DataManager>(words: &[AtomicU64]) -> Result<(), DataError> {
     let copied = copied(words);
     let mut decoder = Decoder::from_words(&copied);
@@ -129,7 +129,7 @@ impl Auditor<'_, '_> {
     }
 }
 
-/// Looks at everything; with a change that holds all locks, if there is one.
+/// Checks everything, with a change that holds all locks if there is one.
 pub(crate) fn inspect(store: &Store, change: Option<&mut Change<'_>>, contents: Contents<'_>) -> Result<Report> {
     let mut report = Report::default();
     let region = store.region();
@@ -157,7 +157,7 @@ pub(crate) fn inspect(store: &Store, change: Option<&mut Change<'_>>, contents: 
     Ok(report)
 }
 
-/// What a run that nobody refers to was used for, in words.
+/// Describes what a lost run was used for.
 fn use_name(content: Option<(Use, u32)>) -> String {
     match content {
         Some((Use::Chunk, stripe)) => format!("a chunk of stripe {stripe}"),

@@ -63,7 +63,7 @@ pub struct Finding {
 }
 
 impl Report {
-    /// Whether nothing is wrong and nothing is lost.
+    /// Returns whether nothing is wrong and nothing is lost.
     pub fn is_clean(&self) -> bool {
         self.findings.is_empty() && self.lost == 0
     }

@@ -90,7 +90,7 @@ impl<'a> RunMap<'a> {
         Some(&mut self.runs[index])
     }
 
-    /// The lists of free runs.
+    /// Checks the lists of free runs.
     fn read_lists(&mut self, report: &mut Report) -> Result<()> {
         let region = self.region;
         let geometry = region.geometry();
@@ -122,7 +122,7 @@ impl<'a> RunMap<'a> {
         Ok(())
     }
 
-    /// What slots have: log segments, and runs on their way.
+    /// Checks what slots have: log segments, and runs on their way.
     fn read_slots(&mut self, report: &mut Report) -> Result<()> {
         let region = self.region;
         let geometry = region.geometry();
@@ -193,7 +193,7 @@ impl<'a> RunMap<'a> {
         }
     }
 
-    /// The runs of a stripe, by its chain: where the chunks lie, and how long they are.
+    /// Checks the chain of a stripe's runs. Returns its chunks, with their lengths in bytes.
     pub(super) fn take_chain(&mut self, stripe: u32, report: &mut Report) -> Vec<(RunAt, u64)> {
         let region = self.region;
         let mut chunks = Vec::new();
@@ -222,7 +222,7 @@ impl<'a> RunMap<'a> {
         chunks
     }
 
-    /// Something refers to the content of a run: how many bytes the run has, if that is as it should be.
+    /// Notes a reference to the content of a run. Returns the bytes of the run, if it may be referred to.
     pub(super) fn refer(&mut self, content_at: u64, content: Use, stripe: u32) -> Option<u64> {
         let run = self.find(content_at.wrapping_sub(RUN_HEADER))?;
         let sound = run.content == Some((content, stripe)) && run.listed && !run.referenced;
@@ -230,7 +230,7 @@ impl<'a> RunMap<'a> {
         sound.then_some(run.bytes)
     }
 
-    /// Where the contents of the runs lie that a stripe uses for this.
+    /// Returns where the contents of the runs lie that a stripe uses for `content`.
     pub(super) fn contents(&self, content: Use, stripe: u32) -> impl Iterator<Item = Range<u64>> {
         let runs = self.runs.iter().filter(move |run| run.content == Some((content, stripe)));
         runs.map(|run| run.at + RUN_HEADER..run.at + run.bytes)

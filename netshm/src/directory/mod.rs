@@ -66,7 +66,7 @@ impl Elements {
         }
     }
 
-    /// The layout for elements of so many words each in their chunk; 0 for elements in records.
+    /// The layout for elements of `words` words each in their chunk; 0 for elements in records.
     pub(crate) const fn dense_or_not(words: u64) -> Self {
         match words {
             0 => Elements { dense: None, bits: CHUNK_WORDS.ilog2() },
@@ -107,7 +107,7 @@ impl Elements {
     }
 }
 
-/// The stored words of an element; `None` if it has never been written.
+/// Returns the stored words of an element; `None` if it has never been written.
 #[inline]
 pub(crate) fn find(region: &Region, elements: Elements, spot: Spot) -> Result<Option<&[AtomicU64]>> {
     find_in(region, region.stripe(spot.at), elements, spot)
@@ -137,7 +137,7 @@ pub(crate) fn find_in<'a, E: Fault>(
     }
 }
 
-/// Asks for the memory of an element, or of what leads to it.
+/// Prefetches an element, or the chunk pointer that leads to it.
 #[inline]
 pub(crate) fn prefetch(region: &Region, spot: Spot) {
     if let Ok::<_, Doubt>(Some(chunk)) = find_chunk(region, region.stripe(spot.at), spot.chunk) {
@@ -145,7 +145,7 @@ pub(crate) fn prefetch(region: &Region, spot: Spot) {
     }
 }
 
-/// Address of the record that holds a chunk.
+/// Returns the address of the record that holds a chunk.
 #[inline]
 fn find_chunk<E: Fault>(region: &Region, stripe: StripeFields<'_>, chunk: u64) -> Result<Option<u64>, E> {
     let at = stripe.at();
@@ -165,7 +165,7 @@ fn find_chunk<E: Fault>(region: &Region, stripe: StripeFields<'_>, chunk: u64) -
     Ok((node != 0).then_some(node))
 }
 
-/// Whether a tree of that height has a place for the chunk.
+/// Returns whether a tree of that height has a place for the chunk.
 #[inline]
 fn reaches<E: Fault>(region: &Region, at: StripeAt, height: u64, chunk: u64) -> Result<bool, E> {
     match height {
@@ -175,8 +175,8 @@ fn reaches<E: Fault>(region: &Region, at: StripeAt, height: u64, chunk: u64) -> 
     }
 }
 
-/// Where a node keeps the pointer to a child, of whose number the low bits count. The words of a node follow the head of
-/// its record.
+/// Returns where a node keeps the pointer to a child, which the low bits of its number select. The words of a node follow the
+/// head of its record.
 #[inline]
 fn child_at(node: u64, child: u64) -> u64 {
     node.wrapping_add(8 + (child & (FANOUT - 1)) * 8)
@@ -237,7 +237,7 @@ pub(crate) fn set_record(
     Ok(())
 }
 
-/// Address of the record that holds the chunk of an element, which is added if it is not there.
+/// Returns the address of the record that holds the chunk of an element, which is added if it is not there.
 #[inline(always)]
 fn chunk_of(change: &mut Change<'_>, elements: Elements, spot: Spot, default: &[u64]) -> Result<u64> {
     let region = change.target().region();
@@ -255,7 +255,7 @@ fn store_words(change: &mut Change<'_>, place: u64, words: &[u64]) -> Result<()>
     words.iter().enumerate().try_for_each(|(i, word)| change.store(Place(place + i as u64 * 8), *word))
 }
 
-/// Adds a chunk of so many words, filled with a pattern, and the nodes on the way to it: the address of its record.
+/// Adds a chunk of `words` words, filled with a pattern, and the nodes on the way to it. Returns the address of its record.
 #[cold]
 fn add_chunk(change: &mut Change<'_>, stripe: u32, chunk: u64, words: u64, pattern: &[u64]) -> Result<u64> {
     let region = change.target().region();

@@ -54,12 +54,12 @@ struct Pruning {
     stripe: u32,
     keep: u64,
     dropped: u64,
-    /// How many nodes and chunks may still be dropped.
+    /// The number of nodes and chunks that may still be dropped.
     nodes: u64,
 }
 
 impl Pruning {
-    /// Prunes what hangs at `link`: a subtree of that height, whose first chunk is `first`.
+    /// Prunes the subtree at `link`, of that height, whose first chunk is `first`.
     fn prune(&mut self, change: &mut Change<'_>, link: Place, height: u32, first: u64) -> Result<()> {
         let node = change.load(link)?;
         if node == 0 {

@@ -8,7 +8,7 @@ use super::HashTable;
 use crate::data::{DataManager, Encode, ShmKey};
 use crate::{Result, index};
 
-/// Keys whose memory is asked for before the first of them is looked at: about as many as a processor waits for at once.
+/// Keys that are prefetched before the first of them is looked up: about as many as a processor can wait for at once.
 const BATCH: usize = 16;
 
 impl<K: ShmKey, V: DataManager> HashTable<K, V> {

@@ -21,7 +21,7 @@ use crate::{Error, Result};
 /// Bindings decoded in one go while everything is locked.
 const BATCH: usize = 128;
 
-/// What pointers that lead astray look like.
+/// Signs of damaged pointers.
 const MORE: &str = "a stripe has more bindings than it counts";
 const CIRCLE: &str = "the bindings of a key lead in a circle";
 
@@ -40,12 +40,12 @@ pub(crate) trait Pick {
     type Item;
     /// The same on its way out of shared memory.
     type Raw;
-    /// Whether records may be decoded where they lie.
+    /// Whether records may be decoded in place.
     const DIRECT: bool;
     /// Whether key and value are known to take one word each, so that they are to be found in their buckets.
     const PAIRS: bool;
 
-    /// Decodes a record where it lies, if that is all there is to do.
+    /// Decodes a record in place; fails with `Doubt` if a copy would be needed.
     fn glance(view: View<'_>, record: &Record<'_>) -> Result<Self::Item, Doubt>;
     fn take(view: View<'_>, record: &Record<'_>) -> Result<Self::Raw>;
     fn finish(handle: &Handle, raw: Self::Raw) -> Result<Self::Item>;
@@ -122,7 +122,7 @@ enum Batch<P: Pick> {
 }
 
 impl<P: Pick> Batch<P> {
-    /// Items picked at a glance, or with care if something stands against that.
+    /// Reads items optimistically, or on the slow path if that fails.
     #[inline]
     fn picked(
         region: &Region,
@@ -193,7 +193,7 @@ pub(crate) fn for_each<P: Pick, E: From<Error>>(
     })
 }
 
-/// Everything in one stripe at one moment.
+/// Returns everything in one stripe at one moment.
 fn snapshot<P: Pick>(handle: &Handle, stripe: u32, which: Which) -> Result<Batch<P>> {
     read::read(&handle.store, handle.limits, stripe, |view| {
         Batch::picked(
@@ -204,7 +204,7 @@ fn snapshot<P: Pick>(handle: &Handle, stripe: u32, which: Which) -> Result<Batch
     })
 }
 
-/// Everything in a stripe, or a part of it if a writer has spoiled the reading.
+/// Returns everything in a stripe, or a part of it if a writer has spoiled the read.
 fn all_in<T, E: Fault>(
     view: View<'_>,
     form: Form,
@@ -269,7 +269,7 @@ struct Walker {
     older: u64,
     /// What is remembered of that key's bindings.
     ring: Ring,
-    /// Bindings met in this stripe; more than it has would mean a circle.
+    /// Bindings met in this stripe; more than it has would mean a cycle.
     met: u64,
 }
 

@@ -56,7 +56,7 @@ pub(crate) trait Shape: Copy {
     fn set_free(self, memory: &mut impl Memory, at: u64, units: u64, next: u64) -> Result<()>;
     /// Where the link to the previous free block of the class lies.
     fn previous(self, at: u64) -> Place;
-    /// Whether `at` is behind the last block, so that no head lies there.
+    /// Returns whether `at` is behind the last block, so that no head lies there.
     fn is_end(self, memory: &impl Memory, at: u64) -> Result<bool>;
 }
 
@@ -65,7 +65,7 @@ const TRIES: usize = 8;
 /// The same in the last class, which is open towards large blocks.
 const LAST_TRIES: usize = 256;
 
-/// The class of blocks of so many units: exact below 8 units, then four classes for each doubling.
+/// Returns the class of blocks of `units` units: exact below 8 units, then four classes for each doubling.
 pub(crate) fn class_of(units: u64) -> u32 {
     if units < 4 {
         return units as u32;

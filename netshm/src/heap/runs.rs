@@ -29,7 +29,7 @@ impl Runs {
         self.meta.top()
     }
 
-    /// Whether there is a run for `bytes` of content without growing.
+    /// Returns whether there is a run for `bytes` of content without growing.
     pub(crate) fn fits(self, memory: &impl Memory, bytes: u64) -> Result<bool> {
         Ok(find(memory, self, self.pages(bytes))?.is_some())
     }
@@ -79,7 +79,7 @@ impl Runs {
         Ok((pages * self.pagesize).saturating_sub(RUN_HEADER))
     }
 
-    /// Appends free pages to the managed area: as many as is thrifty, or just what is needed where there is no more.
+    /// Appends free pages to the managed area: a share of its size, or just what is needed if there is no room for more.
     fn grow(self, memory: &mut impl Memory, pages: u64) -> Result<()> {
         let end = memory.load(self.end())?;
         // Behind the last run lies the head of an empty one, which notes whether that last run is free.

@@ -38,7 +38,7 @@ pub(crate) fn replace(change: &mut Change<'_>, key: Key<'_>, value: Payload<'_>)
     }
 }
 
-/// Adds a binding if the key has none: whether it did.
+/// Adds a binding if the key has none. Returns whether it did.
 pub(crate) fn add_if_absent(change: &mut Change<'_>, key: Key<'_>, value: Payload<'_>) -> Result<bool> {
     change.write_stripe(key.stripe)?;
     match seek(change.target().region(), key.at, key.hash, key.words)? {
@@ -47,7 +47,7 @@ pub(crate) fn add_if_absent(change: &mut Change<'_>, key: Key<'_>, value: Payloa
     }
 }
 
-/// Pops the newest binding: whether there was one.
+/// Pops the newest binding. Returns whether there was one.
 pub(crate) fn remove(change: &mut Change<'_>, key: Key<'_>) -> Result<bool> {
     change.write_stripe(key.stripe)?;
     match find(change.target().region(), key.at, key.hash, key.words)? {
@@ -56,7 +56,7 @@ pub(crate) fn remove(change: &mut Change<'_>, key: Key<'_>) -> Result<bool> {
     }
 }
 
-/// Removes all bindings of a key: how many there were.
+/// Removes all bindings of a key. Returns their number.
 pub(crate) fn remove_all(change: &mut Change<'_>, key: Key<'_>) -> Result<u64> {
     change.write_stripe(key.stripe)?;
     let Some(found) = find(change.target().region(), key.at, key.hash, key.words)? else { return Ok(0) };
@@ -123,7 +123,7 @@ fn add_key(change: &mut Change<'_>, key: Key<'_>, value: Payload<'_>, bucket: Op
     super::resize::grow(change, key.stripe, key.at, buckets, keys)
 }
 
-/// What the cell of a new key holds.
+/// Returns the content of the cell of a new key, writing a record if it needs one.
 fn content(change: &mut Change<'_>, key: Key<'_>, value: Payload<'_>) -> Result<Content> {
     match (change.target().geometry().form, key.words, value) {
         (Form::Pairs, [key_word], Payload::Words([word])) => {
@@ -230,7 +230,7 @@ fn pop(change: &mut Change<'_>, key: Key<'_>, found: &Found<'_>) -> Result<()> {
     lead_to(change, found, key.hash, older)
 }
 
-/// Counts hidden bindings that are no longer.
+/// Subtracts bindings that are no longer hidden from the count.
 fn uncover(change: &mut Change<'_>, at: StripeAt, count: u64) -> Result<()> {
     if count == 0 {
         return Ok(());

@@ -17,14 +17,14 @@ use super::ring::Ring;
 
 /// Buckets in each of the first four segments; then four segments of each size follow.
 const FIRST: u64 = 4;
-/// The most buckets that a stripe can have: cells keep hash bits for so many.
+/// The largest number of buckets in a stripe: cells keep hash bits for no more.
 pub(crate) const MOST_BUCKETS: u64 = 1 << Cell::HASH_BITS;
 /// Cells that a bucket has beside a link.
 pub(super) const CELLS: usize = 7;
-/// The longest chain; hash values that agree in so many keys do not happen by themselves.
+/// The longest chain; that many keys do not share a hash by chance.
 const LONGEST_CHAIN: u64 = 1 << 20;
 
-/// The bucket of a hash, among so many.
+/// Returns the bucket of a hash among `buckets` buckets.
 #[inline]
 pub(crate) fn bucket_of(hash: u64, buckets: u64) -> u64 {
     let half = 1 << buckets.ilog2();
@@ -33,10 +33,10 @@ pub(crate) fn bucket_of(hash: u64, buckets: u64) -> u64 {
     if bucket < buckets { bucket } else { low }
 }
 
-/// The segment that a bucket lies in, its place there, and how many buckets the segment has.
+/// Returns the segment of a bucket, its place there, and the number of buckets in the segment.
 #[inline(always)]
 pub(crate) fn segment_of(bucket: u64) -> (u32, u64, u64) {
-    // As if so many buckets came before: then the topmost bit tells the size, and the two bits after it, which of four.
+    // As if that number of buckets came before: then the topmost bit tells the size, and the two bits after it, which of four.
     let number = bucket + 4 * FIRST;
     let shift = number.ilog2() - 2;
     let segment = 4 * shift + (number >> shift) as u32 - (4 * FIRST.ilog2() + 4);
@@ -83,13 +83,13 @@ impl<'a> Chain<'a> {
         self.region
     }
 
-    /// Where the present bucket lies.
+    /// Returns where the present bucket lies.
     #[inline(always)]
     pub(crate) fn at(&self) -> BucketAt {
         self.at
     }
 
-    /// The bucket that leads to the present one.
+    /// Returns the bucket that links to the present one.
     #[inline(always)]
     pub(crate) fn before(&self) -> Option<BucketAt> {
         self.before
@@ -120,12 +120,12 @@ impl<'a> Chain<'a> {
         Ok(words.as_chunks().0)
     }
 
-    /// A copy of the present bucket.
+    /// Returns a copy of the present bucket.
     pub(crate) fn image(&self) -> Result<Image> {
         Image::of(self.region, self.at)
     }
 
-    /// Address of the overflow record behind the present bucket, or 0.
+    /// Returns the address of the overflow record behind the present bucket, or 0.
     #[inline(always)]
     pub(crate) fn link<E: Fault>(&self) -> Result<u64, E> {
         if self.form == Form::Pairs && !self.tags()?.has_link() {
@@ -169,7 +169,7 @@ fn tags<E: Fault>(region: &Region, bucket: BucketAt) -> Result<Tags, E> {
     Ok(Tags(region.word_or(bucket.tags)?.load(Relaxed)))
 }
 
-/// Where a bucket lies, as the stripe's segments say. There are at most [`MOST_BUCKETS`].
+/// Returns where a bucket lies, by the stripe's segments. There are at most [`MOST_BUCKETS`].
 #[inline(always)]
 pub(super) fn bucket_at(form: Form, stripe: StripeFields<'_>, bucket: u64) -> BucketAt {
     let (segment, place, size) = segment_of(bucket);
@@ -181,7 +181,7 @@ fn link_of(form: Form, bucket: BucketAt) -> Place {
     bucket.cell(form.link())
 }
 
-/// Makes a bucket lead to an overflow bucket, or to none if it is 0. In one of pairs this takes up the last cell.
+/// Sets the link of a bucket to an overflow bucket, or to none if it is 0. In one of pairs it occupies the last cell.
 pub(super) fn set_link(change: &mut Change<'_>, bucket: BucketAt, link: u64) -> Result<()> {
     let form = change.target().geometry().form;
     if form == Form::Pairs {
@@ -215,7 +215,7 @@ impl Content {
         }
     }
 
-    /// Whether the bits of the hash that the cell keeps agree with `hash`.
+    /// Returns whether the bits of the hash in the cell agree with `hash`.
     pub(crate) fn agrees(self, hash: u64) -> bool {
         match self {
             Content::Record(cell) => cell.agrees(hash),
@@ -232,7 +232,7 @@ impl Content {
         }
     }
 
-    /// An unused cell of a bucket for it.
+    /// Returns an unused cell of a bucket for it.
     #[inline(always)]
     pub(super) fn room(self, region: &Region, bucket: BucketAt) -> Result<Option<usize>> {
         match self {
@@ -346,17 +346,17 @@ impl Image {
         self.used().map(|cell| (cell, self.content(cell)))
     }
 
-    /// How many cells are used.
+    /// Returns the number of used cells.
     pub(crate) fn count(&self) -> usize {
         self.used().count()
     }
 
-    /// Whether no cell is used, though bits of it may be set.
+    /// Returns whether no cell is used; bits may still be set.
     pub(crate) fn is_empty(&self) -> bool {
         self.count() == 0
     }
 
-    /// Whether an unused cell has bits set that should be clear.
+    /// Returns whether an unused cell has bits set that should be clear.
     pub(crate) fn has_stray_bits(&self) -> bool {
         match self.form {
             Form::Records => self.words[..self.form.cells()].iter().any(|word| Cell(*word).is_empty() && *word != 0),
@@ -379,7 +379,7 @@ impl Image {
         }
     }
 
-    /// Makes it lead there. This takes up the last cell of a bucket of pairs.
+    /// Sets the link. It occupies the last cell of a bucket of pairs.
     pub(super) fn set_link(&mut self, link: u64) {
         if self.form == Form::Pairs {
             self.words[0] = if link == 0 { self.tags().without_link().0 } else { self.tags().with_link().0 };
@@ -390,7 +390,7 @@ impl Image {
         self.words[self.form.tag_words() + self.form.link()] = link;
     }
 
-    /// Puts something into an unused cell: whether there was one.
+    /// Puts something into an unused cell. Returns whether there was one.
     #[inline]
     pub(super) fn put(&mut self, content: Content) -> bool {
         let cell = match content {
@@ -416,7 +416,7 @@ impl Image {
         tags.chain(cells.iter().enumerate().map(move |(i, word)| (bucket.cell(i), *word)))
     }
 
-    /// Makes a bucket what the copy is.
+    /// Writes the copy back to a bucket.
     pub(super) fn store(&self, change: &mut Change<'_>, bucket: BucketAt) -> Result<()> {
         for (place, word) in self.placed(bucket) {
             if change.load(place)? != word {

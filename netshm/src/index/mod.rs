@@ -74,7 +74,7 @@ pub(crate) fn seek<'a>(region: &'a Region, stripe: StripeAt, hash: u64, key: &[u
     }
 }
 
-/// Looks a key up, in an index with buckets of that form: what `then` makes of it.
+/// Looks a key up in an index with buckets of form `form`, and returns the result of `then` for what was found.
 #[inline(always)]
 pub(crate) fn find_and<'a, R, E: Fault>(
     region: &'a Region,
@@ -93,7 +93,7 @@ pub(crate) fn find_and<'a, R, E: Fault>(
     }
 }
 
-/// Looks a key up in the overflow buckets of its chain. Apart, since few lookups come here.
+/// Looks a key up in the overflow buckets of its chain. Out of line, since few lookups need it.
 #[inline(never)]
 fn find_behind<'a, R, E: Fault>(
     region: &'a Region,
@@ -111,7 +111,7 @@ fn find_behind<'a, R, E: Fault>(
     Ok(None)
 }
 
-/// Looks a key up in one bucket: where it is, or else, whether it may be in an overflow bucket.
+/// Looks a key up in one bucket. Returns where it is, or else whether it may be in an overflow bucket.
 #[inline(always)]
 fn find_here<'a, E: Fault>(chain: &Chain<'a>, hash: u64, key: &[u64]) -> Result<(Option<Found<'a>>, bool), E> {
     let (found, link) = match (chain.form(), key) {
@@ -161,7 +161,7 @@ fn find_pair<'a, E: Fault>(chain: &Chain<'a>, hash: u64, key: u64) -> Result<Loo
     Ok((None, tags.has_link()))
 }
 
-/// The newest binding of the key in a cell of the form [`Form::Pairs`].
+/// Returns the newest binding of the key in a cell of the form [`Form::Pairs`].
 #[inline(always)]
 fn stored_pair<'a, E: Fault>(
     chain: &Chain<'a>,
@@ -178,7 +178,7 @@ fn stored_pair<'a, E: Fault>(
     Ok(Record::pair(pair_at(chain.at(), cell), pair))
 }
 
-/// The bucket that a key belongs to, if there is one.
+/// Returns the bucket that a key belongs to, or `None` if there are no buckets.
 #[inline(always)]
 fn home<'a, E: Fault>(
     region: &'a Region,
@@ -193,13 +193,13 @@ fn home<'a, E: Fault>(
     Chain::of_or(region, form, stripe, buckets, bucket_of(hash, buckets)).map(Some)
 }
 
-/// As [`home`], if nothing speaks against it.
+/// As [`home`], or `None` on any error: for prefetching only.
 #[inline(always)]
 fn probable_home(region: &Region, stripe: StripeAt, hash: u64) -> Option<Chain<'_>> {
     home::<Doubt>(region, region.geometry().form, region.stripe(stripe), hash).ok().flatten()
 }
 
-/// Asks for the memory of the bucket that a key belongs to.
+/// Prefetches the bucket of a key.
 #[inline]
 pub(crate) fn prefetch_bucket(region: &Region, stripe: StripeAt, hash: u64) {
     let Some(chain) = probable_home(region, stripe, hash) else { return };
@@ -213,7 +213,7 @@ pub(crate) fn prefetch_bucket(region: &Region, stripe: StripeAt, hash: u64) {
     }
 }
 
-/// Asks for the memory of the newest binding of a key, as its bucket tells; pairs are in the bucket.
+/// Prefetches the newest binding of a key, as its bucket points to it; pairs are in the bucket.
 #[inline]
 pub(crate) fn prefetch_record(region: &Region, stripe: StripeAt, hash: u64) {
     let Some(chain) = probable_home(region, stripe, hash) else { return };
@@ -227,13 +227,13 @@ pub(crate) fn prefetch_record(region: &Region, stripe: StripeAt, hash: u64) {
     }
 }
 
-/// Bindings in a stripe, as it counts them.
+/// Returns the number of bindings in a stripe, as counted there.
 pub(crate) fn bindings_in(region: &Region, stripe: StripeAt) -> u64 {
     let [keys, hidden] = [stripe.keys(), stripe.hidden()].map(|place| region.field(place).load(Relaxed));
     keys.saturating_add(hidden)
 }
 
-/// More bindings than this are not visited in a stripe: as many as it counts, or as the object has room for.
+/// Returns the largest number of bindings to visit in a stripe: its count, but no more than the object has room for.
 #[inline]
 pub(crate) fn most_bindings_in(region: &Region, stripe: StripeAt) -> u64 {
     bindings_in(region, stripe).min(region.known_words() / LEAST_BINDING)
@@ -243,7 +243,7 @@ pub(crate) fn most_bindings_in(region: &Region, stripe: StripeAt) -> u64 {
 pub(crate) struct Bindings<'a> {
     region: &'a Region,
     next: u64,
-    /// Bindings that may still come; a longer chain leads astray.
+    /// The number of bindings that may still come; a longer chain is damaged.
     left: u64,
     ring: Ring,
 }

@@ -48,7 +48,7 @@ pub(crate) struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// The record at an address.
+    /// Returns the record at an address.
     #[inline(always)]
     pub(crate) fn at(region: &'a Region, at: u64) -> Result<Record<'a>> {
         Self::at_or(region, at)
@@ -80,50 +80,50 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// A pair: its key and its value.
+    /// Returns a pair as a binding: its key and its value.
     #[inline(always)]
     pub(super) fn pair(at: u64, words: &'a [AtomicU64; PAIR_WORDS]) -> Record<'a> {
         const LENGTHS: Lengths = Lengths { key: 1, value: 1 };
         Record { at, head: Head::record(LENGTHS, 0, 0), lengths: LENGTHS, words, value: 1 }
     }
 
-    /// The binding at an address, which may be marked as that of a pair.
+    /// Returns the binding at an address, which may be marked as that of a pair.
     #[inline]
     pub(crate) fn binding(region: &'a Region, at: u64) -> Result<Record<'a>> {
         if at & PAIR == 0 { Self::at(region, at) } else { Ok(Self::pair(at, region.array_or(at & !PAIR)?)) }
     }
 
-    /// Whether it is a pair in its bucket.
+    /// Returns whether it is a pair in its bucket.
     #[inline]
     pub(crate) fn is_pair(&self) -> bool {
         self.at & PAIR != 0
     }
 
-    /// Words of the key.
+    /// Returns the words of the key.
     #[inline]
     pub(crate) fn key(&self) -> &'a [AtomicU64] {
         &self.words[self.value - self.lengths.key as usize..self.value]
     }
 
-    /// Words of the value.
+    /// Returns the words of the value.
     #[inline]
     pub(crate) fn value(&self) -> &'a [AtomicU64] {
         &self.words[self.value..]
     }
 
-    /// Address of the first word of the value.
+    /// Returns the address of the first word of the value.
     #[inline]
     pub(crate) fn value_at(&self) -> u64 {
         (self.at & !PAIR) + self.value as u64 * 8
     }
 
-    /// Address of the next older binding, or 0.
+    /// Returns the address of the next older binding, or 0.
     #[inline]
     pub(crate) fn older(&self) -> u64 {
         self.head.pointer()
     }
 
-    /// Whether it is a binding of the key.
+    /// Returns whether it is a binding of the key.
     #[inline(always)]
     pub(crate) fn has_key(&self, key: &[u64]) -> bool {
         self.lengths.key == key.len() as u64

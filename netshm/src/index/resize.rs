@@ -12,14 +12,14 @@ use crate::{Error, Result};
 const GROW_AT: u64 = 16;
 /// And at which it shrinks.
 const SHRINK_AT: u64 = 6;
-/// A stripe that has so few buckets does not shrink.
+/// A stripe with this number of buckets or fewer does not shrink.
 const FEW: u64 = 16;
 /// Chains longer than this are not split: it would not make them shorter.
 const LONGEST_SPLIT: usize = 64;
 /// Log entries that shrinking needs at most.
 const SHRINK_ROOM: u64 = 48;
 
-/// Adds a bucket, if so many buckets are full enough of so many keys.
+/// Splits the next bucket if `keys` exceed the load factor of `buckets`.
 #[inline]
 pub(super) fn grow(change: &mut Change<'_>, stripe: u32, at: StripeAt, buckets: u64, keys: u64) -> Result<()> {
     if buckets >= MOST_BUCKETS || keys.saturating_mul(4) <= buckets * GROW_AT {
@@ -32,7 +32,7 @@ pub(super) fn grow(change: &mut Change<'_>, stripe: u32, at: StripeAt, buckets: 
     }
 }
 
-/// The first buckets of a stripe: as many as the expected number of keys asks for.
+/// Makes the first buckets of a stripe, enough for the expected number of keys.
 #[cold]
 pub(super) fn start(change: &mut Change<'_>, stripe: u32, at: StripeAt) -> Result<()> {
     let geometry = *change.target().geometry();
@@ -56,7 +56,7 @@ fn fill_segments(change: &mut Change<'_>, stripe: u32, at: StripeAt, buckets: u6
     change.store(at.buckets(), buckets)
 }
 
-/// Takes the segment that starts with that bucket: its address.
+/// Takes a run for the segment that starts with bucket `bucket`, and returns the address of its buckets.
 fn take_segment(change: &mut Change<'_>, stripe: u32, at: StripeAt, bucket: u64) -> Result<u64> {
     let (segment, _, size) = segment_of(bucket);
     let bytes = change.target().geometry().form.segment_bytes(size);
@@ -81,8 +81,8 @@ fn split(change: &mut Change<'_>, stripe: u32, at: StripeAt, buckets: u64) -> Re
     set_buckets(change, at, buckets + 1)
 }
 
-/// Ends a splitting, and asks for the memory that the next one of the stripe will touch: until then, which takes as many
-/// additions as there are stripes and more, the caches will have it.
+/// Ends a split, and prefetches what the next one of the stripe will touch: it comes only after more additions than there
+/// are stripes, so the caches will have the memory by then.
 fn set_buckets(change: &mut Change<'_>, at: StripeAt, buckets: u64) -> Result<()> {
     let region = change.target().region();
     let form = region.geometry().form;
@@ -114,7 +114,7 @@ fn split_chain(change: &mut Change<'_>, stripe: u32, at: StripeAt, buckets: u64,
     set_buckets(change, at, buckets + 1)
 }
 
-/// Where the bucket with that number belongs, which is the next one.
+/// Returns where the next bucket, number `bucket`, belongs; takes a segment if it starts one.
 fn new_bucket(change: &mut Change<'_>, stripe: u32, at: StripeAt, bucket: u64) -> Result<BucketAt> {
     let (segment, place, size) = segment_of(bucket);
     let start = if place == 0 { take_segment(change, stripe, at, bucket)? } else { change.field(at.segment(segment)) };
@@ -126,7 +126,7 @@ struct Packed {
     first: Image,
     /// What the first bucket has no room for.
     more: Vec<Image>,
-    /// How many the last one has.
+    /// The number of contents in the last one.
     last: usize,
 }
 
@@ -139,7 +139,7 @@ impl Packed {
         self.last == 0
     }
 
-    /// Takes the contents of a bucket with that bit set in their hashes: the cells that they are in.
+    /// Takes the contents of a bucket with that bit set in their hashes. Returns the cells they were in.
     #[inline]
     fn take_from(&mut self, store: &Store, bucket: &Image, bit: u64) -> Cells {
         let mut taken = Cells::NONE;
@@ -191,7 +191,7 @@ fn pack(change: &mut Change<'_>, stripe: u32, chain: &mut [(BucketAt, Image)]) -
     Ok(())
 }
 
-/// Takes the last bucket back into the one it came from, if the index is empty enough, both are short and the log has
+/// Merges the last bucket into the one it came from, if the index is empty enough, both are short and the log has
 /// room: a removal must succeed in a full object.
 pub(super) fn shrink(change: &mut Change<'_>, stripe: u32, at: StripeAt) -> Result<()> {
     let buckets = change.load(at.buckets())?;

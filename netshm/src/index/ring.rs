@@ -1,4 +1,4 @@
-//! Noticing that a chain of pointers leads in a circle, whatever the counts in the object say.
+//! Detects cycles in chains of pointers, whatever the counts in the object say.
 
 /// What is remembered of a chain: a step of it, moved on each time as many more have been made as before (R. P. Brent, "An
 /// improved Monte Carlo factorization algorithm", 1980). A circle comes back to it before three times its length has been gone.
@@ -9,7 +9,7 @@ pub(crate) struct Ring {
 }
 
 impl Ring {
-    /// Whether going on to `next`, which is not 0, closes a circle.
+    /// Returns whether going on to `next`, which is not 0, closes a cycle.
     #[inline]
     pub(crate) fn closes(&mut self, next: u64) -> bool {
         if next == self.remembered {

@@ -11,11 +11,11 @@ use crate::layout::StripeAt;
 use crate::layout::bucket::{Cell, Cells, Form, Tags};
 use crate::region::{Doubt, Fault, Region, StripeFields};
 
-/// How many buckets ahead of the visitor memory is asked for: for the bucket itself, then for the records it leads to.
+/// Distance of prefetching in buckets: for the bucket itself, then for the records it points to.
 const AHEAD: [u64; 2] = [8, 4];
 
 /// Visits the newest bindings of the keys in a bucket's chain, in an index with buckets of that form, until `visit` breaks.
-/// Buckets are visited in order, so the records that come next are asked for.
+/// Buckets are visited in order, so the records that come next are prefetched.
 #[inline(always)]
 pub(crate) fn newest_in<'a, E: Fault>(
     region: &'a Region,

@@ -35,7 +35,7 @@ pub(crate) enum Form {
 }
 
 impl Form {
-    /// The form for keys and values of so many words; `None` where they vary.
+    /// Returns the form for keys and values of these numbers of words; `None` where they vary.
     pub(crate) const fn of(key: Option<usize>, value: Option<usize>) -> Form {
         match (key, value) {
             (Some(1), Some(1)) => Form::Pairs,
@@ -88,21 +88,21 @@ impl Form {
     pub(crate) const fn overflow(self) -> Lengths {
         Lengths { key: 0, value: self.words() as u64 }
     }
-    /// Bytes of the cells of so many buckets: whole cache lines.
+    /// Returns the bytes of the cells of `buckets` buckets: whole cache lines.
     #[inline(always)]
     const fn cell_bytes(self, buckets: u64) -> u64 {
         buckets * (self.cell_words() as u64 * WORD)
     }
-    /// Bytes of the tags of so many buckets.
+    /// Returns the bytes of the tags of `buckets` buckets.
     #[inline(always)]
     const fn tag_bytes(self, buckets: u64) -> u64 {
         buckets * (self.tag_words() as u64 * WORD)
     }
-    /// Bytes of a segment of so many buckets: the cells of all of them, then the tags of all.
+    /// Returns the bytes of a segment of `buckets` buckets: the cells of all of them, then the tags of all.
     pub(crate) const fn segment_bytes(self, buckets: u64) -> u64 {
         self.cell_bytes(buckets) + self.tag_bytes(buckets)
     }
-    /// Where the bucket at a place of a segment of so many buckets lies.
+    /// Returns where the bucket at a place of a segment of `buckets` buckets lies.
     #[inline(always)]
     pub(crate) const fn bucket(self, segment: u64, buckets: u64, place: u64) -> BucketAt {
         BucketAt {
@@ -174,7 +174,7 @@ impl Cell {
     pub(crate) const fn is_empty(self) -> bool {
         self.0 >> LOW_BITS == 0
     }
-    /// Whether the kept bits agree with `hash`; an empty cell may agree with anything.
+    /// Returns whether the kept bits agree with `hash`; an empty cell may agree with anything.
     #[inline]
     pub(crate) const fn agrees(self, hash: u64) -> bool {
         (self.0 ^ hash) & LOW == 0
@@ -207,18 +207,17 @@ impl Tag {
     const fn is_used(self) -> bool {
         self.0 & Self::USED != 0
     }
-    /// Whether the value word is a pointer to the newest of several bindings, or of one whose value is not one word.
+    /// Returns whether the value word is a pointer to the newest of several bindings, or of one whose value is not one word.
     #[inline]
     pub(crate) const fn is_stack(self) -> bool {
         self.0 & Self::STACK != 0
     }
-    /// The first of the cells that its key is put into as long as there is room: those of one half of the bucket, which is a
-    /// cache line.
+    /// Returns the first cell of the key's preferred half of the bucket (one cache line).
     #[inline]
     pub(crate) const fn nearest(self) -> usize {
         if self.0 & Self::SECOND_HALF == 0 { 0 } else { PAIR_CELLS / 2 }
     }
-    /// Whether the kept bits of the hash agree with `hash`.
+    /// Returns whether the kept bits of the hash agree with `hash`.
     pub(crate) const fn agrees(self, hash: u64) -> bool {
         self.0 & !Self::STACK == Tag::new(hash, false).0
     }
@@ -256,7 +255,7 @@ impl Tags {
             free => Some(free.trailing_zeros() as usize / 8),
         }
     }
-    /// Whether the last cell leads to an overflow bucket.
+    /// Returns whether the last cell links to an overflow bucket.
     #[inline]
     pub(crate) const fn has_link(self) -> bool {
         self.0 >> (8 * (PAIR_CELLS - 1)) == Tag::LINK.0 as u64
@@ -292,7 +291,7 @@ impl Cells {
     pub(crate) const NONE: Cells = Cells(0);
     const ALL: u64 = Tags::EACH * 0x80;
 
-    /// The cells for which that is true.
+    /// Returns the cells for which `is` is true.
     #[inline]
     pub(crate) fn of(cells: usize, is: impl Fn(usize) -> bool) -> Self {
         Cells((0..cells).fold(0, |bits, cell| bits | u64::from(is(cell)) << (cell * 8 + 7)))

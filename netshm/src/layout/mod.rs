@@ -53,9 +53,9 @@ pub(crate) struct Place32(pub(crate) u64);
 pub(crate) struct Dimensions {
     /// Bytes in a page: the unit of the run heap.
     pub(crate) pagesize: u64,
-    /// How many stripes, a power of two.
+    /// The number of stripes, a power of two.
     pub(crate) stripes: u32,
-    /// How many slots.
+    /// The number of slots.
     pub(crate) slots: u32,
     /// The expected number of keys.
     pub(crate) init: u64,
@@ -151,7 +151,7 @@ impl Geometry {
     pub(crate) const fn log(&self, slot: u32) -> LogAt {
         LogAt(self.log_table + slot as u64 * LOG_BYTES)
     }
-    /// Whether `place` is a 64-bit field outside the data area that a journal may name.
+    /// Returns whether `place` is a 64-bit field outside the data area that a journal may name.
     pub(crate) fn is_journalled(&self, place: u64) -> bool {
         if !place.is_multiple_of(WORD) {
             return false;
@@ -207,7 +207,7 @@ impl SlotAt {
     }
 }
 
-/// How many fields of a slot are 0 while nothing is left to be done for it.
+/// The number of fields of a slot that are 0 while nothing is left to be done for it.
 pub(crate) const PENDING: usize = 4;
 
 /// The fields of a stripe. The 32 bits behind the lock word, and the words behind the last field, are spare, and 0.
@@ -247,7 +247,7 @@ impl StripeAt {
     pub(crate) const fn classes(self) -> Place {
         Place(self.0 + 56)
     }
-    /// Address of an index segment's buckets, counted as if its first bucket were bucket 0 of the segment.
+    /// Address of the first bucket of index segment `segment`.
     /// Segment 0 of an array's stripe is the root of its directory.
     pub(crate) const fn segment(self, segment: u32) -> Place {
         Place(self.0 + 64 + segment as u64 * WORD)
@@ -292,11 +292,11 @@ impl LogAt {
     pub(crate) const fn entry(self, index: u64) -> Place {
         Place(self.0.wrapping_add(16 + index * Self::ENTRY_BYTES))
     }
-    /// Bytes of content for so many entries.
+    /// Returns the bytes of content for `entries` entries.
     pub(crate) const fn bytes_for(entries: u64) -> u64 {
         16 + entries * Self::ENTRY_BYTES
     }
-    /// Entries that fit into so many bytes.
+    /// Returns the number of entries that fit into `bytes` bytes.
     pub(crate) const fn capacity_of(bytes: u64) -> u64 {
         (bytes - 16) / Self::ENTRY_BYTES
     }

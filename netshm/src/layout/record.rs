@@ -19,7 +19,7 @@ const KEY_SHIFT: u32 = 11;
 const KEY_LONG: u64 = 127;
 const VALUE_MASK: u64 = (1 << 11) - 1;
 const SIZE_MASK: u64 = FREE - 1;
-/// So much padding marks the end of a chunk: real blocks have four words at most, two to reach the smallest block and
+/// This padding marks the end of a chunk: real blocks have four words at most, two to reach the smallest block and
 /// two that are too few for a free block.
 const END_PAD: u64 = 7;
 
@@ -44,7 +44,7 @@ pub(crate) struct Lengths {
 }
 
 impl Lengths {
-    /// Whether a second head word is needed.
+    /// Returns whether a second head word is needed.
     pub(crate) const fn is_long(self) -> bool {
         self.key >= KEY_LONG || self.value > VALUE_MASK
     }
@@ -56,7 +56,7 @@ impl Lengths {
     pub(crate) const fn words(self) -> u64 {
         self.head_words() + self.key + self.value
     }
-    /// Whether the record has a run of its own.
+    /// Returns whether the record has a run of its own.
     pub(crate) const fn is_large(self) -> bool {
         self.words() > LARGE
     }
@@ -64,7 +64,7 @@ impl Lengths {
     pub(crate) const fn long_word(self) -> u64 {
         self.key << 32 | self.value
     }
-    /// Takes the second head word apart.
+    /// Decodes the second head word.
     pub(crate) const fn from_long_word(word: u64) -> Self {
         Lengths { key: word >> 32, value: word & 0xffff_ffff }
     }
@@ -103,7 +103,7 @@ impl Head {
     pub(crate) const fn with_previous_free(self, free: bool) -> Self {
         Head(self.0 & !PREVIOUS_FREE | (free as u64 * PREVIOUS_FREE))
     }
-    /// Whether it ends a chunk.
+    /// Returns whether it ends a chunk.
     pub(crate) const fn is_end(self) -> bool {
         !self.is_free() && self.pad() == END_PAD
     }

@@ -63,7 +63,7 @@ impl Use {
         let number = Self::ALL.iter().position(|u| *u == self).unwrap_or(0) as u64 + 1;
         number << 32 | owner as u64
     }
-    /// Takes that word apart.
+    /// Decodes that word.
     pub(crate) fn from_word(word: u64) -> Option<(Use, u32)> {
         let number = (word >> 32).checked_sub(1)?;
         Some((*Self::ALL.get(usize::try_from(number).ok()?)?, word as u32))

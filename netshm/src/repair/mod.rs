@@ -21,7 +21,7 @@ use crate::store::Limits;
 use crate::store::create::{self, Alone, Shape, Spec};
 use crate::{Error, Result, ShmName};
 
-/// What a [`repair`] found and saved.
+/// The outcome of a [`repair`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Repair {
@@ -153,7 +153,7 @@ impl Target {
         Ok(Target { name: ShmName::file(real)?, status })
     }
 
-    /// What the names of unfinished objects in place of this one begin with.
+    /// Returns the prefix of the names of unfinished replacements of this object.
     fn prefix(&self) -> String {
         format!(".netshm-repair-{:016x}-", hash_text(&self.name.last_part().to_string_lossy()))
     }

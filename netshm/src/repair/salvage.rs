@@ -24,7 +24,7 @@ pub(super) enum Types {
 }
 
 impl Types {
-    /// `None` if the schema is damaged.
+    /// Prepares the types of a schema; returns `None` if it is damaged.
     pub(super) fn new(schema: &ObjectSchema) -> Option<Self> {
         let plan = |schema| Plan::new(schema).ok();
         Some(match schema {
@@ -73,7 +73,7 @@ impl<'a> Salvage<'a> {
         Ok(())
     }
 
-    /// Bindings that the index of a stripe does not lead to.
+    /// Returns the bindings that the index of a stripe does not lead to.
     fn lost(&mut self, stripe: u32, stacks: &[Vec<u64>], used: &mut UsedBlocks<'_>) -> Vec<u64> {
         let region = self.from.region();
         let form = region.geometry().form;
@@ -109,7 +109,7 @@ impl<'a> Salvage<'a> {
         lost
     }
 
-    /// The stacks of bindings that the index of a stripe leads to, each with its newest binding first.
+    /// Returns the stacks of bindings that the index of a stripe leads to, each with its newest binding first.
     fn stacks(&mut self, stripe: u32) -> Vec<Vec<u64>> {
         let region = self.from.region();
         let at = region.geometry().stripe(stripe);
@@ -161,7 +161,7 @@ impl<'a> Salvage<'a> {
         stacks
     }
 
-    /// The bindings from one of them to the oldest, as far as they are sound.
+    /// Returns the bindings from one of them to the oldest, as far as they are sound.
     fn stack(&mut self, newest: u64, stripe: u32) -> Vec<u64> {
         let region = self.from.region();
         let (mut stack, mut next) = (Vec::new(), newest);
@@ -185,7 +185,7 @@ impl<'a> Salvage<'a> {
         stack
     }
 
-    /// Whether a record is a binding of the stripe: its key leads there, and key and value are of their types.
+    /// Returns whether a record is a binding of the stripe: its key leads there, and key and value are of their types.
     fn belongs(&self, record: &Record<'_>, stripe: u32) -> bool {
         let key = copied(record.key());
         let typed = match self.types {
@@ -237,7 +237,7 @@ impl<'a> Salvage<'a> {
         Ok(())
     }
 
-    /// The chunks under a node, with their numbers in the stripe.
+    /// Collects the chunks under a node, with their numbers in the stripe.
     fn chunks(&mut self, node: u64, height: u32, first: u64, elements: Elements, chunks: &mut Vec<(u64, u64)>) {
         if node == 0 {
             return;
@@ -293,7 +293,7 @@ impl<'a> Salvage<'a> {
     }
 }
 
-/// The pairs in a bucket, with their addresses.
+/// Returns the pairs in a bucket, with their addresses.
 fn pairs(region: &Region, bucket: BucketAt) -> Vec<(u64, Content)> {
     let image = Image::of(region, bucket).into_iter();
     let contents = image.flat_map(|image| image.contents().collect::<Vec<_>>());

@@ -63,7 +63,7 @@ impl Block<'_> {
         self.len
     }
 
-    /// Whether the value is empty.
+    /// Returns whether the value is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
@@ -76,7 +76,7 @@ impl Block<'_> {
         (index < self.len).then(|| half(self.words[at / 2].load(Relaxed), at))
     }
 
-    /// Copies the block's elements to the start of `out`, as many as fit: how many.
+    /// Copies the block's elements to the start of `out`, up to its length. Returns the number copied.
     pub fn copy_to(&self, out: &mut [i32]) -> usize {
         let count = self.len.min(out.len());
         for (index, element) in out[..count].iter_mut().enumerate() {
@@ -86,7 +86,7 @@ impl Block<'_> {
         count
     }
 
-    /// Whether the binding ends with this block.
+    /// Returns whether the binding ends with this block.
     #[must_use]
     pub fn ends_binding(&self) -> bool {
         self.last
@@ -119,7 +119,8 @@ impl BlockMut<'_> {
         }
     }
 
-    /// Copies the block's elements, with the changes made so far, to the start of `out`, as many as fit: how many.
+    /// Copies the block's elements, with the changes made so far, to the start of `out`, up to its length. Returns the number
+    /// copied.
     pub fn copy_to(&self, out: &mut [i32]) -> usize {
         let count = self.block.copy_to(out);
         for (index, value) in &self.changes {
@@ -130,7 +131,7 @@ impl BlockMut<'_> {
         count
     }
 
-    /// Changes an element: whether there is one with that index.
+    /// Changes an element. Returns whether there is one with that index.
     pub fn set(&mut self, index: usize, value: i32) -> bool {
         let inside = index < self.block.len;
         if inside {
