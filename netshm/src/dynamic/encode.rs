@@ -1,5 +1,6 @@
 //! From values to words, by a plan: the same words as the typed managers write.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use crate::layout::MAX_VALUE;
 const MOST_WORDS: usize = (MAX_VALUE / 8) as usize;
 
 impl Value {
-    /// Whether this is a value of the type: it could be stored where that is asked for. (A hand-written manager may be
+    /// Checks whether this is a value of the type, which could be stored as one. (A hand-written manager may be
     /// stricter than the type that it describes itself as.)
     ///
     /// # Errors
@@ -93,7 +94,7 @@ impl Writer<'_> {
         outcome
     }
 
-    /// Each kind has a function of its own, and loops are plain ones, to keep what a step takes of the stack small.
+    /// Handles a node. Each kind has a function of its own, with plain loops, to keep the stack frames small.
     fn node(&mut self, id: Id, value: &Value) -> Result<(), Unfit> {
         match (self.plan.node(id), value) {
             (Node::Scalar(scalar), _) => self.number(*scalar, value),
@@ -144,7 +145,7 @@ impl Writer<'_> {
         if self.plan.scalar(element).is_some() {
             return Ok(());
         }
-        // What the elements take in the memory of a program that has their type, is not known here.
+        // The size of the elements in the memory of typed programs is unknown here.
         let words = self.out.len() - start;
         let counted = self.unbacked.count(len.saturating_sub(words), 1, self.out.len());
         counted.map_err(|error| Unfit::new(error.what))
@@ -238,7 +239,7 @@ impl Writer<'_> {
         }
     }
 
-    /// The elements of a sequence or an array.
+    /// Writes the elements of a sequence or an array.
     fn elements(&mut self, element: Id, value: &Value) -> Result<(), Unfit> {
         match (value, self.plan.scalar(element)) {
             (Value::Bytes(bytes), Some(Scalar::U8)) => self.packed(bytes),
@@ -271,8 +272,9 @@ impl Writer<'_> {
             Value::Bytes(bytes) => &one_by_one(bytes),
             _ => return Err(Unfit::expected("the elements of a set", value.kind())),
         };
-        let mut values: Vec<(usize, &Value)> = values.iter().enumerate().collect();
+        let mut values: Vec<(usize, Cow<'_, Value>)> = values.iter().map(Cow::Borrowed).enumerate().collect();
         if is_ordered {
+            values.iter_mut().for_each(|(_, value)| self.sort_inside(element, value));
             self.order(&mut values, |(_, value)| value)?;
         }
         self.put(&(values.len() as u64))?;
@@ -280,7 +282,7 @@ impl Writer<'_> {
         let mut keys = Vec::new();
         for (i, value) in values {
             let start = self.out.len();
-            self.value(element, value).map_err(|unfit| unfit.inside(format!("[{i}]")))?;
+            self.value(element, &value).map_err(|unfit| unfit.inside(format!("[{i}]")))?;
             keys.push(start..self.out.len());
         }
         self.leave();
@@ -288,21 +290,65 @@ impl Writer<'_> {
     }
 
     fn map(&mut self, key: Id, value: Id, is_ordered: bool, entries: &[(Value, Value)]) -> Result<(), Unfit> {
-        let mut entries: Vec<(usize, &(Value, Value))> = entries.iter().enumerate().collect();
+        let pairs = entries.iter().map(|(of, to)| (Cow::Borrowed(of), to));
+        let mut entries: Vec<(usize, (Cow<'_, Value>, &Value))> = pairs.enumerate().collect();
         if is_ordered {
-            self.order(&mut entries, |(_, (key, _))| key)?;
+            entries.iter_mut().for_each(|(_, (of, _))| self.sort_inside(key, of));
+            self.order(&mut entries, |(_, (of, _))| of)?;
         }
         self.put(&(entries.len() as u64))?;
         self.enter()?;
         let mut keys = Vec::new();
         for (i, (of, to)) in entries {
             let start = self.out.len();
-            self.value(key, of).map_err(|unfit| unfit.inside(format!(" in key {i}")))?;
+            self.value(key, &of).map_err(|unfit| unfit.inside(format!(" in key {i}")))?;
             keys.push(start..self.out.len());
             self.value(value, to).map_err(|unfit| unfit.inside(format!(" in the value of key {i}")))?;
         }
         self.leave();
         self.finish_keys(is_ordered, &keys)
+    }
+
+    /// Sorts the maps and sets within a key, without which keys cannot be compared.
+    fn sort_inside(&self, key: Id, value: &mut Cow<'_, Value>) {
+        if !matches!(self.plan.node(key), Node::Scalar(_) | Node::Text) {
+            *value = Cow::Owned(self.sorted(key, value, MOST_STEPS - self.steps));
+        }
+    }
+
+    /// Copies a value with its maps and sets sorted, `depth` types deep. (Structs and enums are not compared.)
+    fn sorted(&self, id: Id, value: &Value, depth: u32) -> Value {
+        let Some(depth) = depth.checked_sub(1) else { return value.clone() };
+        let boxed = |id: &Id, value: &Value| Box::new(self.sorted(*id, value, depth));
+        let each =
+            |id: &Id, values: &[Value]| values.iter().map(|value| self.sorted(*id, value, depth)).collect::<Vec<_>>();
+        match (self.plan.node(id), value) {
+            (Node::Box(content) | Node::Back { target: content, .. }, _) => self.sorted(*content, value, depth),
+            (Node::Option { content, .. }, Value::Some(value)) => Value::Some(boxed(content, value)),
+            (Node::Result { ok, .. }, Value::Ok(value)) => Value::Ok(boxed(ok, value)),
+            (Node::Result { err, .. }, Value::Err(value)) => Value::Err(boxed(err, value)),
+            (Node::Vec(element) | Node::Array(element, _), Value::Seq(values)) => Value::Seq(each(element, values)),
+            (Node::Tuple(items), Value::Tuple(values)) if items.len() == values.len() => {
+                Value::Tuple(items.iter().zip(values).map(|(id, value)| self.sorted(*id, value, depth)).collect())
+            }
+            (Node::Set { element, .. }, Value::Seq(values)) => {
+                let mut values = each(element, values);
+                order::sort(&mut values, |value| value);
+                Value::Seq(values)
+            }
+            (Node::Set { .. }, Value::Bytes(bytes)) => {
+                let mut bytes = bytes.clone();
+                bytes.sort_unstable();
+                Value::Bytes(bytes)
+            }
+            (Node::Map { key, value, .. }, Value::Map(entries)) => {
+                let sorted = |(of, to)| (self.sorted(*key, of, depth), self.sorted(*value, to, depth));
+                let mut entries: Vec<(Value, Value)> = entries.iter().map(|(of, to)| sorted((of, to))).collect();
+                order::sort(&mut entries, |(of, _)| of);
+                Value::Map(entries)
+            }
+            _ => value.clone(),
+        }
     }
 
     /// Brings the entries of an ordered map or set into their order. Where only programs know it, values keep the order that they
@@ -332,7 +378,7 @@ impl Writer<'_> {
         self.out[first.start..].copy_from_slice(&sorted);
     }
 
-    /// The words of the keys of a map or set have to differ.
+    /// Checks that the keys of a map or set differ.
     fn all_differ(&self, keys: &[Range<usize>]) -> Result<(), Unfit> {
         let mut met = HashSet::new();
         match keys.iter().position(|words| !met.insert(&self.out[words.clone()])) {
@@ -385,7 +431,7 @@ fn same_names(fields: &[(Arc<str>, Id)], values: &[(Arc<str>, Value)]) -> Result
     pairs.try_for_each(|((expected, _), (found, _))| same_name("field", expected, found))
 }
 
-/// What a scalar is made of.
+/// Types of scalars, with their conversion from a value.
 pub(super) trait Number: DataManager {
     fn of(value: &Value) -> Result<Self, Unfit>;
 }

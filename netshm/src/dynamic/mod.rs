@@ -60,6 +60,8 @@ mod encode;
 mod json;
 mod order;
 mod plan;
+#[cfg(test)]
+mod random_tests;
 mod row;
 mod table;
 #[cfg(test)]

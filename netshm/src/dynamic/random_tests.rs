@@ -1,0 +1,230 @@
+//! Random types and values: what is written without the type, whoever knows the type can read, as a key or as a value.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use super::plan::Plan;
+use super::value::{Enum, FieldValues, Value};
+use crate::data::{Container, DataManager, Decoder, Field, Fields, Scalar, Schema, Variant, from_words};
+
+/// Random numbers (xorshift).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) % bound
+    }
+
+    fn schema(&mut self, depth: u64) -> Schema {
+        const SCALARS: [Scalar; 8] =
+            [Scalar::U8, Scalar::I16, Scalar::U32, Scalar::I64, Scalar::U128, Scalar::Bool, Scalar::Char, Scalar::F64];
+        let container = |container, of| Schema::Container(container, of);
+        match self.below(if depth == 0 { 2 } else { 13 }) {
+            0 => Schema::Scalar(SCALARS[self.below(8) as usize]),
+            1 => Schema::Text,
+            2 => container(Container::Option, vec![self.schema(depth - 1)]),
+            3 => container(Container::Result, vec![self.schema(depth - 1), self.schema(depth - 1)]),
+            4 => container(Container::Vec, vec![self.schema(depth - 1)]),
+            5 => container(Container::BTreeSet, vec![self.schema(depth - 1)]),
+            6 => container(Container::HashSet, vec![self.schema(depth - 1)]),
+            7 => container(Container::BTreeMap, vec![self.schema(depth - 1), self.schema(depth - 1)]),
+            8 => container(Container::HashMap, vec![self.schema(depth - 1), self.schema(depth - 1)]),
+            9 => Schema::Array(Box::new(self.schema(depth - 1)), self.below(4)),
+            10 => Schema::Tuple((0..self.below(3)).map(|_| self.schema(depth - 1)).collect()),
+            11 => Schema::Struct("S".to_owned(), self.fields(depth - 1)),
+            _ => Schema::Enum(
+                "E".to_owned(),
+                (0..1 + self.below(3))
+                    .map(|index| Variant {
+                        index: index * 2,
+                        name: format!("V{index}"),
+                        fields: self.fields(depth - 1),
+                    })
+                    .collect(),
+            ),
+        }
+    }
+
+    fn fields(&mut self, depth: u64) -> Fields {
+        match self.below(3) {
+            0 => Fields::Unit,
+            1 => Fields::Tuple((0..1 + self.below(2)).map(|_| self.schema(depth)).collect()),
+            _ => Fields::Named(
+                (0..1 + self.below(2))
+                    .map(|i| Field {
+                        name: format!("f{i}"),
+                        schema: self.schema(depth),
+                        has_default: false,
+                        is_added: false,
+                    })
+                    .collect(),
+            ),
+        }
+    }
+
+    /// Returns a value of the type, with the entries of maps and sets in any order, and seldom one twice.
+    fn value(&mut self, schema: &Schema) -> Value {
+        let several = |random: &mut Random, schema: &Schema| -> Vec<Value> {
+            (0..random.below(4)).map(|_| random.value(schema)).collect()
+        };
+        match schema {
+            Schema::Scalar(Scalar::Bool) => Value::Bool(self.below(2) == 0),
+            Schema::Scalar(Scalar::Char) => Value::Char(char::from(b'a' + self.below(26) as u8)),
+            Schema::Scalar(Scalar::F64) => Value::F64(self.below(9) as f64 - 4.0),
+            Schema::Scalar(Scalar::I16 | Scalar::I64) => Value::Int(i128::from(self.below(2000)) - 1000),
+            Schema::Scalar(_) => Value::UInt(u128::from(self.below(256))),
+            Schema::Text => Value::Text("z".repeat(self.below(10) as usize)),
+            Schema::Container(container, of) => match (container, of.as_slice()) {
+                (Container::Option, [content]) => match self.below(3) {
+                    0 => Value::None,
+                    _ => Value::Some(Box::new(self.value(content))),
+                },
+                (Container::Result, [ok, err]) => match self.below(2) {
+                    0 => Value::Ok(Box::new(self.value(ok))),
+                    _ => Value::Err(Box::new(self.value(err))),
+                },
+                (_, [element]) => Value::Seq(several(self, element)),
+                (_, [key, value]) => {
+                    Value::Map(several(self, key).into_iter().map(|key| (key, self.value(value))).collect())
+                }
+                _ => unreachable!("containers have one type or two"),
+            },
+            Schema::Array(element, len) => Value::Seq((0..*len).map(|_| self.value(element)).collect()),
+            Schema::Tuple(items) if items.is_empty() => Value::Unit,
+            Schema::Tuple(items) => Value::Tuple(items.iter().map(|item| self.value(item)).collect()),
+            Schema::Struct(name, fields) => {
+                let fields = self.field_values(fields);
+                Value::Struct(Box::new(super::Struct { name: name.as_str().into(), fields }))
+            }
+            Schema::Enum(name, variants) => {
+                let variant = &variants[self.below(variants.len() as u64) as usize];
+                let fields = self.field_values(&variant.fields);
+                let (name, variant) = (name.as_str().into(), variant.name.as_str().into());
+                Value::Enum(Box::new(Enum { name, variant, fields }))
+            }
+            Schema::Back(..) => unreachable!("none is made"),
+        }
+    }
+
+    fn field_values(&mut self, fields: &Fields) -> FieldValues {
+        match fields {
+            Fields::Unit => FieldValues::Unit,
+            Fields::Tuple(items) => FieldValues::Tuple(items.iter().map(|item| self.value(item)).collect()),
+            Fields::Named(fields) => FieldValues::Named(
+                fields.iter().map(|field| (field.name.as_str().into(), self.value(&field.schema))).collect(),
+            ),
+        }
+    }
+
+    /// Puts the entries of maps and sets into another order, which is the same value.
+    fn shuffle(&mut self, value: &mut Value, schema: &Schema) {
+        match (value, schema) {
+            (Value::Seq(items), Schema::Container(container, of)) => {
+                items.iter_mut().for_each(|item| self.shuffle(item, &of[0]));
+                if *container != Container::Vec && items.len() > 1 {
+                    let by = self.below(items.len() as u64) as usize;
+                    items.rotate_left(by);
+                }
+            }
+            (Value::Map(entries), Schema::Container(_, of)) => {
+                for (key, value) in entries.iter_mut() {
+                    self.shuffle(key, &of[0]);
+                    self.shuffle(value, &of[1]);
+                }
+                entries.reverse();
+            }
+            (Value::Some(content) | Value::Ok(content), Schema::Container(_, of)) => self.shuffle(content, &of[0]),
+            (Value::Tuple(items), Schema::Tuple(of)) => {
+                items.iter_mut().zip(of).for_each(|(item, of)| self.shuffle(item, of));
+            }
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn what_is_written_of_random_types_is_read() {
+    let (mut values, mut keys, mut refused) = (0, 0, 0);
+    for seed in 1..=3000 {
+        let mut random = Random(u64::wrapping_mul(seed, 0x9e37_79b9_7f4a_7c15));
+        let schema = random.schema(3);
+        // What is stored is the text.
+        let plan = Plan::new(&schema.to_string().parse().unwrap()).unwrap();
+        for _ in 0..4 {
+            let value = random.value(&schema);
+            let Ok(words) = plan.encode(&value) else {
+                refused += 1;
+                continue;
+            };
+            values += 1;
+            let read = plan.decode(&words).unwrap_or_else(|error| panic!("{schema}: {value:?}: {error:?}"));
+            assert_eq!(plan.encode(&read).unwrap(), words, "{schema}: {value:?}");
+            assert_eq!(plan.encode_row(&value).unwrap(), words, "{schema}: {value:?}");
+            let mut other = value.clone();
+            random.shuffle(&mut other, &schema);
+            if let Ok(key) = plan.encode_key(&value) {
+                keys += 1;
+                assert_eq!(plan.encode_key(&other).unwrap(), key, "{schema}: {value:?}, {other:?}");
+            }
+        }
+    }
+    assert!(values > 6000 && keys > 4000 && refused > 100, "{values} values, {keys} keys, {refused} refused");
+}
+
+/// A key with an order of its own.
+#[derive(netshm_derive::ShmData, Debug, PartialEq, Eq, Hash, Clone)]
+#[shm(crate = crate)]
+struct Backwards {
+    number: i16,
+}
+
+impl PartialOrd for Backwards {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Backwards {
+    fn cmp(&self, other: &Self) -> Ordering {
+        other.number.cmp(&self.number)
+    }
+}
+
+#[test]
+fn typed_programs_read_what_was_written_without_their_type() {
+    #[track_caller]
+    fn check<T: DataManager>() {
+        let schema = Schema::of::<T>();
+        let plan = Plan::new(&schema).unwrap();
+        let mut random = Random(0x2545_f491_4f6c_dd1d);
+        let mut written = 0;
+        for _ in 0..500 {
+            let value = random.value(&schema);
+            for words in [plan.encode(&value), plan.encode_row(&value), plan.encode_key(&value)].into_iter().flatten() {
+                written += 1;
+                let read = from_words::<T>(&words).map(drop);
+                assert!(read.is_ok(), "{schema}: {value:?}: {read:?}");
+                let mut input = Decoder::from_words(&words);
+                assert!(input.take::<T>().is_ok() && input.remaining() == 0);
+            }
+        }
+        assert!(written > 300, "{schema}: {written}");
+    }
+    check::<(u8, i16, char, bool, String)>();
+    check::<BTreeSet<i16>>();
+    check::<BTreeSet<(u8, Option<String>)>>();
+    check::<BTreeSet<Result<i16, String>>>();
+    check::<BTreeSet<Vec<u8>>>();
+    check::<BTreeSet<[i16; 2]>>();
+    check::<BTreeSet<BTreeSet<u8>>>();
+    check::<BTreeMap<BTreeMap<u8, i16>, Vec<bool>>>();
+    check::<BTreeMap<Backwards, u8>>();
+    check::<BTreeSet<Vec<Backwards>>>();
+    check::<HashMap<String, HashSet<i16>>>();
+    check::<HashSet<(bool, u32)>>();
+    check::<Vec<Option<Box<[u8; 3]>>>>();
+    check::<Option<Result<u128, (u8, u8)>>>();
+}
