@@ -23,13 +23,13 @@ use netshm::{Array, HashTable, Locking, Shm, ShmName, group};
 use options::Role;
 use sample::{BATCH, BINS, Tally};
 
-/// What all processes share.
+/// The state that all processes share.
 struct Shared {
     /// One element: the number of the next batch.
     next: Array<u64>,
-    /// How many values fell into each bin.
+    /// The number of values in each bin.
     bins: Array<u64>,
-    /// What each worker has done.
+    /// The result of each worker.
     workers: HashTable<u32, Tally>,
 }
 
@@ -54,7 +54,7 @@ impl Shared {
         Shared::names(base)?.iter().try_for_each(ShmName::unlink)
     }
 
-    /// The sum of what the workers have done.
+    /// Returns the sum of the workers' results.
     fn total(&self) -> netshm::Result<Tally> {
         let mut total = Tally::default();
         for tally in self.workers.values() {
@@ -71,7 +71,7 @@ fn main() -> Result<()> {
     }
 }
 
-/// A worker process: draws batches until none is left.
+/// Runs a worker process, which draws batches until none is left.
 fn work(shared: &Shared, number: u32, batches: u64) -> Result<()> {
     println!("ready");
     io::stdout().flush()?;
@@ -85,7 +85,7 @@ fn work(shared: &Shared, number: u32, batches: u64) -> Result<()> {
         }
         let mut counts = [0; BINS];
         done.add(&sample::draw(batch, &mut counts));
-        // All bins change together: whoever looks sees whole batches.
+        // All bins change together: readers see whole batches.
         group!(retry bins => {
             for (bin, count) in counts.iter().enumerate() {
                 bins.update(bin, |before| before + count)?;
@@ -95,7 +95,7 @@ fn work(shared: &Shared, number: u32, batches: u64) -> Result<()> {
     }
 }
 
-/// The main process: starts the workers, waits, and shows and checks the result.
+/// Runs the main process: starts the workers, waits, and shows and checks the result.
 fn compute(workers: u32, batches: u64) -> Result<()> {
     println!("drawing {} points with {workers} processes", HumanCount(batches * BATCH));
     let start = Instant::now();

@@ -13,7 +13,7 @@ usage: histogram [OPTIONS]
   --workers N  processes (default: one for each CPU, at least 2)
   --points N   random points, rounded up to whole batches of 20,000 (default: 20,000,000)";
 
-/// What this process is to do.
+/// The task of this process.
 pub(crate) enum Role {
     Main {
         workers: u32,

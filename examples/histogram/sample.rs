@@ -1,4 +1,4 @@
-//! What is computed: random points, drawn in batches that come out the same whichever process draws them.
+//! The computation: random points, drawn in batches that are the same whichever process draws them.
 
 use fastrand::Rng;
 use netshm::ShmData;
@@ -10,7 +10,7 @@ pub(crate) const BATCH: u64 = 20_000;
 pub(crate) const BINS: usize = 25;
 const RANGE: f64 = 4.0;
 
-/// How many points have been drawn, and how many of them lie in the unit circle.
+/// The number of points drawn, and of those in the unit circle.
 #[derive(ShmData, Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
     pub(crate) points: u64,
@@ -23,13 +23,13 @@ impl Tally {
         self.inside += other.inside;
     }
 
-    /// The circle takes up pi/4 of the square in which the points lie.
+    /// Estimates pi: the circle covers pi/4 of the square in which the points lie.
     pub(crate) fn pi(&self) -> f64 {
         4.0 * self.inside as f64 / self.points as f64
     }
 }
 
-/// The bounds of a bin.
+/// Returns the bounds of a bin.
 pub(crate) fn bounds(bin: usize) -> (f64, f64) {
     let width = 2.0 * RANGE / BINS as f64;
     let low = -RANGE + bin as f64 * width;
@@ -55,7 +55,7 @@ pub(crate) fn draw(batch: u64, bins: &mut [u64; BINS]) -> Tally {
     tally
 }
 
-/// The bin of a value. (The conversion to an integer saturates, and makes 0 of what is no number.)
+/// Returns the bin of a value. (The conversion to an integer saturates, and turns NaN into 0.)
 fn bin(value: f64) -> usize {
     let bin = ((value + RANGE) / (2.0 * RANGE) * BINS as f64) as usize;
     bin.min(BINS - 1)

@@ -143,7 +143,7 @@ fn await_lines(outputs: &mut [Lines<BufReader<ChildStdout>>]) -> Result<()> {
     Ok(())
 }
 
-/// A worker process: looks up keys in random order, one in eight of them unknown, and compares the answers.
+/// Runs a worker process, which looks up keys in random order, one in eight of them unknown, and compares the answers.
 fn work(number: u64, table: &Path, csv: &Path, lookups: usize) -> Result<()> {
     let expected: HashMap<String, Vec<String>> = rows::read(csv)?.collect::<Result<_>>()?;
     ensure!(!expected.is_empty(), "{} has no rows", csv.display());

@@ -18,7 +18,7 @@ The first column of the CSV file is the key; of several rows with one key the la
   --workers N   processes that look up (default: 4)
   --lookups N   by each process (default: 100,000)";
 
-/// What this process is to do.
+/// The task of this process.
 pub(crate) enum Role {
     Build(Options),
     /// Show what a table says about these keys.
@@ -35,7 +35,7 @@ pub(crate) enum Role {
     },
 }
 
-/// What the user wants.
+/// The options of the user.
 pub(crate) struct Options {
     pub(crate) csv: Option<PathBuf>,
     pub(crate) table: Option<PathBuf>,

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use fastrand::Rng;
 
-/// The rows of a file without its headings: the key, then the other columns.
+/// Returns the rows of a file without its headings: the key, then the other columns.
 pub(crate) fn read(path: &Path) -> Result<impl Iterator<Item = Result<(String, Vec<String>)>>> {
     let reader = csv::Reader::from_path(path).with_context(|| format!("opening {}", path.display()))?;
     Ok(reader.into_records().map(|record| {

@@ -19,7 +19,7 @@ usage: sessions [OPTIONS]
                   for a directory (default: in shared memory, removed at the end)
   --self-test     serve on any free port, make a few requests, kill a worker, check the answers, and end";
 
-/// What this process is to do.
+/// The task of this process.
 pub(crate) enum Role {
     Supervisor(Options),
     /// Answer requests; the supervisor, whose process id is given, started us.
@@ -29,7 +29,7 @@ pub(crate) enum Role {
     },
 }
 
-/// What the user wants.
+/// The options of the user.
 pub(crate) struct Options {
     pub(crate) port: u16,
     pub(crate) workers: usize,

@@ -1,4 +1,4 @@
-//! What the browser shows.
+//! The pages that the browser shows.
 
 use html_escape::encode_text;
 
@@ -33,7 +33,7 @@ pub(crate) fn message(title: &str, text: &str) -> String {
     page(title, &format!("<p>{}</p>\n<p><a href=\"/\">Back</a></p>", encode_text(text)))
 }
 
-/// A page around `body`, which is HTML already; the title is escaped here.
+/// Returns a page around `body`, which is HTML already; the title is escaped here.
 fn page(title: &str, body: &str) -> String {
     let title = encode_text(title);
     format!(

@@ -15,7 +15,7 @@ pub(crate) struct Session {
 
 impl Session {
     fn is_older_than(&self, age: Duration) -> bool {
-        // A clock that was set back makes nobody old.
+        // No session expires because the clock was set back.
         self.last_visit.elapsed().is_ok_and(|elapsed| elapsed > age)
     }
 }
@@ -30,7 +30,7 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// Begins a session; gives its id.
+    /// Begins a session and returns its id.
     pub(crate) fn sign_in(&self, name: &str) -> Result<String> {
         let mut random = [0; 16];
         getrandom::fill(&mut random)?;
@@ -52,7 +52,7 @@ impl Store {
         Ok(())
     }
 
-    /// Removes the sessions that nobody has used for that long: how many there were.
+    /// Removes the sessions that have been idle for that long, and returns their number.
     pub(crate) fn sweep(&self, age: Duration) -> Result<usize> {
         let mut swept = 0;
         for item in self.sessions.scan() {

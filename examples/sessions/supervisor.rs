@@ -1,4 +1,4 @@
-//! The supervisor: keeps the workers running, and sweeps the sessions that nobody uses.
+//! The supervisor: keeps the workers running, and removes idle sessions.
 
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
@@ -17,7 +17,7 @@ use crate::store::Store;
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 pub(crate) struct Supervisor {
-    /// Stays open here, so that nobody is refused while a worker is replaced.
+    /// Stays open here, so that no connection is refused while a worker is replaced.
     listener: TcpListener,
     workers: Vec<Child>,
     store: Store,
@@ -52,7 +52,7 @@ impl Supervisor {
         Ok(self.listener.local_addr()?)
     }
 
-    /// What is to be done every now and then.
+    /// Does the periodic work.
     pub(crate) fn tend(&mut self) -> Result<()> {
         self.replace_the_dead()?;
         if self.swept.elapsed() >= SWEEP_EVERY {

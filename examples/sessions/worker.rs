@@ -43,7 +43,7 @@ fn respond(store: &Store, mut request: Request) {
         eprintln!("{} {}: {error:#}", request.method(), request.url());
         html(pages::message("Something went wrong", "Please try again.")).with_status_code(500)
     });
-    // Whoever no longer waits for the answer does without it.
+    // The client may have hung up.
     let _ = request.respond(page);
 }
 
@@ -73,7 +73,7 @@ fn answer(store: &Store, request: &mut Request) -> Result<Page> {
     })
 }
 
-/// The session id that the browser sent, or nothing, which is nobody's id.
+/// Returns the session id that the browser sent, or the empty string, which is no valid id.
 fn session_id(request: &Request) -> String {
     let cookies = request.headers().iter().filter(|header| header.field.equiv("Cookie"));
     let mut cookies = cookies.flat_map(|header| header.value.as_str().split(';'));

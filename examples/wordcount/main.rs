@@ -27,9 +27,9 @@ use text::Piece;
 /// The key whose bindings are the pieces of text that are still to be counted.
 const QUEUE: u32 = 0;
 
-/// What all processes share.
+/// The state that all processes share.
 struct Shared {
-    /// How often each word has been seen.
+    /// The number of times that each word has been seen.
     counts: HashTable<String, u64>,
     /// A stack of work: each process pops a piece, no two get the same.
     pieces: HashTable<u32, Piece>,
@@ -58,7 +58,7 @@ impl Shared {
         Shared::names(base)?.iter().try_for_each(ShmName::unlink)
     }
 
-    /// The sums of what the workers have read: bytes and words.
+    /// Returns how much the workers have read: bytes and words.
     fn read_so_far(&self) -> netshm::Result<(u64, u64)> {
         let mut sum = (0, 0);
         for worker in 0..self.progress.len()? {
@@ -76,7 +76,7 @@ fn main() -> Result<()> {
     }
 }
 
-/// A worker process: counts pieces until none is left.
+/// Runs a worker process, which counts pieces until none is left.
 fn work(shared: &Shared, index: usize) -> Result<()> {
     println!("ready");
     io::stdout().flush()?;
@@ -107,7 +107,7 @@ fn work(shared: &Shared, index: usize) -> Result<()> {
 /// Bytes to be counted if no files are named.
 const ENOUGH: u64 = 32 << 20;
 
-/// The main process: counts with one worker and with all of them, and shows, compares and checks the results.
+/// Runs the main process: counts with one worker and with all of them, and shows, compares and checks the results.
 fn count(options: &Options) -> Result<()> {
     let files = text::pieces(&options.paths)?;
     let size: u64 = files.iter().map(text::length).sum();
@@ -142,7 +142,7 @@ fn count(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// What some workers have counted.
+/// The counts of some workers.
 struct Round {
     elapsed: Duration,
     /// The most frequent ones first.

@@ -19,7 +19,7 @@ Without files, the text files of this repository are counted, several times over
   --locking METHOD  futex (default), record, or none, which allows one worker only
   --top N           words to show (default: 10)";
 
-/// What this process is to do.
+/// The task of this process.
 pub(crate) enum Role {
     Main(Options),
     /// Count with others; the main process started us.
@@ -30,13 +30,13 @@ pub(crate) enum Role {
     },
 }
 
-/// What the user wants.
+/// The options of the user.
 pub(crate) struct Options {
     pub(crate) workers: usize,
     pub(crate) locking: Locking,
     pub(crate) top: usize,
     pub(crate) paths: Vec<PathBuf>,
-    /// `None`: as many as make the input large enough to be worth several processes.
+    /// `None`: enough to make the input worth several processes.
     pub(crate) passes: Option<u64>,
 }
 

@@ -30,12 +30,12 @@ pub(crate) fn read(piece: &Piece) -> impl Iterator<Item = Result<String>> {
     })
 }
 
-/// The words of a text, in lower case.
+/// Returns the words of a text, in lower case.
 pub(crate) fn words(text: &str) -> impl Iterator<Item = String> {
     text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase)
 }
 
-/// The pieces of all text files under the paths.
+/// Returns the pieces of all text files under the paths.
 pub(crate) fn pieces(paths: &[PathBuf]) -> Result<Vec<Piece>> {
     let mut pieces = Vec::new();
     for path in paths {

@@ -80,7 +80,7 @@ impl Input {
         Some(Input { original: original.clone(), attrs, data })
     }
 
-    /// The name in the schema.
+    /// Returns the name in the schema.
     pub(crate) fn name(&self) -> String {
         self.attrs
             .rename
@@ -88,7 +88,7 @@ impl Input {
             .map_or_else(|| self.original.ident.unraw().to_string(), |rename| rename.value.clone())
     }
 
-    /// All fields, those of variants included.
+    /// Returns all fields, including those of variants.
     pub(crate) fn fields(&self) -> impl Iterator<Item = &Field> {
         let lists: Vec<&Fields> = match &self.data {
             Data::Struct(fields) => vec![fields],
@@ -114,14 +114,14 @@ impl Fields {
         Fields { style, fields: fields.members().zip(fields).map(read).collect() }
     }
 
-    /// The fields that are stored.
+    /// Returns the fields that are stored.
     pub(crate) fn stored(&self) -> impl Iterator<Item = &Field> {
         self.fields.iter().filter(|field| field.attrs.skip.is_none())
     }
 }
 
 impl Field {
-    /// The name in the schema.
+    /// Returns the name in the schema.
     pub(crate) fn name(&self) -> String {
         match (&self.attrs.rename, &self.member) {
             (Some(rename), _) => rename.value.clone(),
@@ -130,14 +130,14 @@ impl Field {
         }
     }
 
-    /// The type that is stored, unless a hand-written manager stores the field.
+    /// Returns the type that is stored, unless a hand-written manager stores the field.
     pub(crate) fn stored_type(&self) -> &Type {
         self.attrs.as_type.as_ref().map_or(&self.ty, |as_type| &as_type.value)
     }
 }
 
 impl Variant {
-    /// The name in the schema.
+    /// Returns the name in the schema.
     pub(crate) fn name(&self) -> String {
         self.attrs.rename.as_ref().map_or_else(|| self.ident.unraw().to_string(), |rename| rename.value.clone())
     }

@@ -42,7 +42,7 @@ pub(crate) struct Given<T> {
 /// `default`, or `default = expression`.
 pub(crate) type Default = Option<Expr>;
 
-/// What stands on a struct or an enum.
+/// Attributes of a struct or an enum.
 #[derive(Default)]
 pub(crate) struct ContainerAttrs {
     pub(crate) krate: Option<Given<Path>>,
@@ -51,14 +51,14 @@ pub(crate) struct ContainerAttrs {
     pub(crate) rename: Option<Given<String>>,
 }
 
-/// What stands on a variant.
+/// Attributes of a variant.
 #[derive(Default)]
 pub(crate) struct VariantAttrs {
     pub(crate) index: Option<Given<u64>>,
     pub(crate) rename: Option<Given<String>>,
 }
 
-/// What stands on a field.
+/// Attributes of a field.
 #[derive(Default)]
 pub(crate) struct FieldAttrs {
     pub(crate) with: Option<Given<Path>>,
@@ -148,7 +148,7 @@ impl Known {
     }
 }
 
-/// The name that was meant, if one looks much like it.
+/// Returns the known name that is most like it, if one is.
 fn similar<'a>(name: &str, names: &[&'a str]) -> Option<&'a str> {
     let plain = |name: &str| name.replace(['_', '-'], "").to_lowercase();
     let distance = |known: &&&str| edits(&plain(name), &plain(known));
@@ -203,7 +203,7 @@ pub(crate) fn read(
     }
 }
 
-/// After an attribute there is a comma or nothing.
+/// Parses what follows an attribute: a comma, or nothing.
 fn end(name: &str, meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
     if meta.input.is_empty() || meta.input.peek(Token![,]) {
         return Ok(());
@@ -217,7 +217,7 @@ fn end(name: &str, meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
     Err(meta.input.error(message))
 }
 
-/// What the parser says in words of its own.
+/// Rewords a message of the parser.
 fn plainer(error: syn::Error) -> syn::Error {
     match error.to_string().as_str() {
         "unexpected literal in nested attribute, expected ident" => syn::Error::new(
@@ -228,7 +228,7 @@ fn plainer(error: syn::Error) -> syn::Error {
     }
 }
 
-/// The `=` before the value of an attribute; `example` is how it is written.
+/// Parses the `=` before the value of an attribute; `example` shows how to write it.
 pub(crate) fn equals<'a>(meta: &ParseNestedMeta<'a>, example: &str) -> syn::Result<ParseStream<'a>> {
     if meta.input.peek(Token![=]) {
         return meta.value();
@@ -237,7 +237,7 @@ pub(crate) fn equals<'a>(meta: &ParseNestedMeta<'a>, example: &str) -> syn::Resu
     Err(syn::Error::new(meta.path.span(), format!("`{name}` needs a value; write `#[shm({name} = {example})]`")))
 }
 
-/// The index of a variant.
+/// Parses the index of a variant.
 fn index(meta: &ParseNestedMeta<'_>) -> syn::Result<u64> {
     let mut value: Expr = equals(meta, "7")?.parse()?;
     while let Expr::Group(group) = value {
@@ -292,7 +292,7 @@ pub(crate) fn text(meta: &ParseNestedMeta<'_>) -> syn::Result<String> {
     value.parse::<LitStr>().map(|text| text.value())
 }
 
-/// The name of something in a schema.
+/// Parses a name in a schema.
 fn new_name(meta: &ParseNestedMeta<'_>) -> syn::Result<String> {
     let name = text(meta)?;
     if name.is_empty() {
@@ -302,7 +302,7 @@ fn new_name(meta: &ParseNestedMeta<'_>) -> syn::Result<String> {
     }
 }
 
-/// A path or type, as it is or in quotes.
+/// Parses a path or type, with or without quotes.
 pub(crate) fn value_or_text<T: Parse>(meta: &ParseNestedMeta<'_>) -> syn::Result<T> {
     let value = equals(meta, "path")?;
     if value.peek(LitStr) { value.parse::<LitStr>()?.parse() } else { value.parse() }

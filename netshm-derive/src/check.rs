@@ -1,4 +1,4 @@
-//! What the attributes may not say, one function each.
+//! Checks of attributes, one function each.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use crate::ast::{Data, Fields, Input, Style};
 use crate::attr::Errors;
 use crate::expand::ask::contains_itself;
 
-/// All checks for `ShmData`.
+/// Runs all checks for `ShmData`.
 pub(crate) fn check(input: &Input, errors: &mut Errors) {
     transparent(input, errors);
     field_attributes(input, errors);
@@ -20,13 +20,13 @@ pub(crate) fn check(input: &Input, errors: &mut Errors) {
     unsized_fields(input, errors);
 }
 
-/// Whether the type has a size, as far as can be seen. That it contains itself without end, the compiler tells.
+/// Returns whether the type has a size, as far as can be seen. The compiler reports types of infinite size.
 pub(crate) fn has_size(input: &Input) -> bool {
     let own = &input.original.ident;
     input.fields().all(|field| !contains_itself(&field.ty, own) && instead_of_unsized(&field.ty).is_none())
 }
 
-/// The checks that `ShmKey` adds.
+/// Runs the checks that `ShmKey` adds.
 pub(crate) fn check_key(input: &Input, errors: &mut Errors) {
     for field in input.fields() {
         if let Some(skip) = &field.attrs.skip {
@@ -202,7 +202,7 @@ fn packed(input: &Input, errors: &mut Errors) {
     }
 }
 
-/// Whether a type is aligned wherever it lies, as far as can be seen.
+/// Returns whether a type is aligned at any address, as far as can be seen.
 fn is_byte(ty: &Type) -> bool {
     match ty {
         Type::Array(array) => is_byte(&array.elem),
@@ -220,7 +220,7 @@ fn unsized_fields(input: &Input, errors: &mut Errors) {
     }
 }
 
-/// What to use in place of a type without a size.
+/// Returns what to use instead of an unsized type.
 fn instead_of_unsized(ty: &Type) -> Option<&'static str> {
     match ty {
         Type::Slice(_) => Some("`Vec<T>` or `Box<[T]>`"),

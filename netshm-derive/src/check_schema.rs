@@ -1,4 +1,4 @@
-//! What a schema of tables and arrays may not say, one function each.
+//! Checks of a schema of tables and arrays, one function each.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use crate::schema::{Name, Object, SchemaInput};
 /// The longest name of a POSIX object or a file, in bytes.
 const LONGEST: usize = 255;
 
-/// All checks for `ShmSchema`.
+/// Runs all checks for `ShmSchema`.
 pub(crate) fn check(input: &SchemaInput, errors: &mut Errors) {
     place(input, errors);
     let attrs = &input.attrs;
@@ -123,7 +123,7 @@ fn name(input: &SchemaInput, object: &Object, errors: &mut Errors) {
     }
 }
 
-/// Two fields with one name would be one object.
+/// Refuses two fields with one name, which would be one object.
 fn names(input: &SchemaInput, errors: &mut Errors) {
     let mut known = HashMap::new();
     for object in &input.fields {
@@ -145,7 +145,7 @@ fn names(input: &SchemaInput, errors: &mut Errors) {
     }
 }
 
-/// What can be said of a value when the program is compiled: nothing of constants and calls.
+/// Checks values that are known at compile time: literals, but not constants and calls.
 fn value(name: &str, given: &Expr, errors: &mut Errors) {
     if let Some(fault) = value_fault(name, given) {
         errors.push(syn::Error::new_spanned(given, fault));
@@ -191,7 +191,7 @@ fn value_fault(name: &str, given: &Expr) -> Option<String> {
     (!fits).then(|| format!("`{name}` must be {kind} from {least} to {most}"))
 }
 
-/// Permission bits are written in octal, or they are others than they look like.
+/// Requires that permission bits are written in octal: in decimal they would mean something else.
 fn mode_fault(given: &Expr) -> Option<String> {
     let Expr::Lit(ExprLit { lit, .. }) = given else {
         return is_negative(given).then(|| "permission bits are not negative, as in `0o600`".to_owned());
@@ -219,7 +219,7 @@ fn is_negative(given: &Expr) -> bool {
     matches!(given, Expr::Unary(syn::ExprUnary { op: syn::UnOp::Neg(_), .. }))
 }
 
-/// The number that an expression of literals is.
+/// Evaluates an expression of literals.
 fn number(given: &Expr) -> Option<u128> {
     match given {
         Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) => number.base10_parse().ok(),
@@ -251,7 +251,7 @@ fn posix_fault(name: &str) -> Option<&'static str> {
     }
 }
 
-/// Of a name's part behind so many bytes.
+/// Checks the part of a name that follows the `before` bytes of a prefix.
 fn part_fault(part: &str, before: usize) -> Option<&'static str> {
     match part {
         "" => Some("it is empty"),

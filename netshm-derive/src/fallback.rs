@@ -5,7 +5,7 @@ use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{DeriveInput, Path};
 
-/// An implementation that compiles and says nothing.
+/// Generates an implementation that compiles and does nothing.
 pub(crate) fn data(input: &DeriveInput, library: &Path) -> TokenStream {
     let ident = &input.ident;
     let (impl_generics, ty_generics, where_clause) = input.generics.split_for_impl();

@@ -37,19 +37,19 @@ use schema::SchemaInput;
 /// - `#[shm(with = path)]`: the functions `path::encode`, `path::decode` and `path::schema`, of a module or a type, store
 ///   the field. They look like those of `ShmData`, with a reference to the field in place of `self`.
 /// - `#[shm(as = Type)]`: the field is stored as a `Type`. It must be `Clone` and `Into<Type>`, and `TryFrom<Type>`.
-/// - `#[shm(skip)]`: the field is not stored; reading gives its default.
-/// - `#[shm(rename = "name")]`: the name in the schema, so that the field can have another one in the program.
+/// - `#[shm(skip)]`: the field is not stored; decoding sets it to its default.
+/// - `#[shm(rename = "name")]`: the name in the schema, if it is to differ from the one in the program.
 /// - `#[shm(default)]`, `#[shm(default = expression)]`: rows that an older program wrote, without this field, are read
-///   with the default, if the struct is the value type of a table. Only for the last fields of a struct. A field added so
-///   keeps its default for ever, and a struct that stands inside itself (as in a `Vec`) cannot gain fields.
+///   with the default, if the struct is the value type of a table. Only for the last fields of a struct. Such a field needs
+///   its default for ever, and a struct that contains itself (as in a `Vec`) cannot gain fields.
 ///
 /// # Attributes of variants
-/// - `#[shm(index = n)]`: the number that is stored, in place of the one after the variant before.
+/// - `#[shm(index = n)]`: the stored number; by default one more than that of the previous variant.
 /// - `#[shm(rename = "name")]`: the name in the schema.
 ///
 /// # Attributes of structs and enums
 /// - `#[shm(crate = path)]`: where the library is, if its name is not `netshm`.
-/// - `#[shm(bound = "T: Trait")]`: what generic parameters must be able to do, in place of what follows from the fields.
+/// - `#[shm(bound = "T: Trait")]`: the bounds of generic parameters, instead of those derived from the fields.
 /// - `#[shm(transparent)]`: a struct with one field is stored, and described, as that field.
 /// - `#[shm(rename = "Name")]`: the name in the schema.
 #[proc_macro_derive(ShmData, attributes(shm))]
@@ -65,7 +65,7 @@ pub fn shm_data(input: TokenStream) -> TokenStream {
         (input, error) => {
             let messages = error.map(|error| error.to_compile_error());
             let library = input.as_ref().map_or_else(|| syn::parse_quote!(::netshm), expand::library);
-            // Of a type without a size there is not even a `Result`.
+            // A type without a size cannot be in a `Result`.
             let has_size = input.as_ref().is_none_or(check::has_size);
             let fallback = has_size.then(|| fallback::data(&original, &library));
             quote::quote! { #messages #fallback }.into()
@@ -88,7 +88,7 @@ pub fn shm_data(input: TokenStream) -> TokenStream {
 #[proc_macro_derive(ShmKey, attributes(shm))]
 pub fn shm_key(input: TokenStream) -> TokenStream {
     let original = parse_macro_input!(input as DeriveInput);
-    // What is wrong with the attributes as such, `ShmData` reports.
+    // `ShmData` reports errors in the attributes themselves.
     let Some(input) = Input::read(&original, &mut Errors::default()) else { return TokenStream::new() };
     let mut errors = Errors::default();
     check::check_key(&input, &mut errors);
@@ -123,19 +123,19 @@ pub fn shm_key(input: TokenStream) -> TokenStream {
 /// - `#[shm(prefix = "/myapp")]`: the objects are in POSIX shared memory; that of the field `rows` is called
 ///   `/myapp.rows`.
 /// - `#[shm(dir = "path")]`: the objects are files in this directory; that of the field `rows` is called `rows`.
-/// - `#[shm(locking = ..)]`, `#[shm(mode = ..)]`, `#[shm(lock_timeout = ..)]`: for all fields that say nothing else.
+/// - `#[shm(locking = ..)]`, `#[shm(mode = ..)]`, `#[shm(lock_timeout = ..)]`: the defaults of all fields.
 /// - `#[shm(require_owner)]`: objects that belong to another user, or that others may write to, are refused.
 /// - `#[shm(crate = path)]`: where the library is, if its name is not `netshm`.
 ///
 /// # Attributes of fields
-/// - `#[shm(name = "..")]`: in place of the field's name; or, if it begins with `/`, `posix:` or `file:`, the whole name,
+/// - `#[shm(name = "..")]`: the name to use instead of the field's; or, if it begins with `/`, `posix:` or `file:`, the whole name,
 ///   wherever the schema is.
 /// - `#[shm(file = "path")]`: the object is this file. A relative path begins in the directory that the schema is in, and
 ///   in the current directory if the schema is in POSIX shared memory.
 /// - `#[shm(read_only)]`: the object must exist, is opened for reading only, and never removed.
-/// - `#[shm(len = ..)]`: the length that an array has at least.
-/// - `#[shm(default)]`, `#[shm(default = expression)]`: what an array's elements are before they are set. Without it, the
-///   default of their type.
+/// - `#[shm(len = ..)]`: the minimum length of an array.
+/// - `#[shm(default)]`, `#[shm(default = expression)]`: the value of an array's elements before they are set; by
+///   default the `Default` of their type.
 /// - `#[shm(init = ..)]`, `pagesize`, `max_size`, `stripes`, `slots`, `locking`, `lock_timeout`: as in
 ///   `netshm::ManageOptions`; `mode`: as in `netshm::ShmOptions`.
 #[proc_macro_derive(ShmSchema, attributes(shm))]

@@ -6,7 +6,7 @@ use syn::{Attribute, DeriveInput, Expr, Ident, Lit, LitStr, Meta, Path, Type};
 
 use crate::attr::{self, Default, Errors, Given, Known};
 
-/// What all objects share.
+/// Attributes that all objects share.
 #[derive(Default)]
 pub(crate) struct SchemaAttrs {
     pub(crate) krate: Option<Given<Path>>,
@@ -19,7 +19,7 @@ pub(crate) struct SchemaAttrs {
     pub(crate) require_owner: Option<Given<()>>,
 }
 
-/// What stands on a field.
+/// Attributes of a field.
 #[derive(Default)]
 pub(crate) struct ObjectAttrs {
     pub(crate) name: Option<Given<String>>,
@@ -71,7 +71,7 @@ pub(crate) struct Object {
     pub(crate) attrs: ObjectAttrs,
 }
 
-/// How an object is called, as `netshm::declare::Entry` reads it.
+/// The name of an object, as `netshm::declare::Entry` reads it.
 pub(crate) enum Name {
     /// A part of a name, behind the prefix or in the directory.
     Part(String),
@@ -133,7 +133,7 @@ impl ObjectAttrs {
     }
 }
 
-/// The text of a place, which must be known to the macro: it looks whether names can be made with it.
+/// Parses the text of a place, a literal, so that the macro can check the names made with it.
 fn place(meta: &syn::meta::ParseNestedMeta<'_>) -> syn::Result<String> {
     let value = attr::equals(meta, "\"/name\"")?;
     if value.peek(LitStr) {
@@ -184,12 +184,12 @@ impl SchemaInput {
 }
 
 impl Object {
-    /// The field's name.
+    /// Returns the field's name.
     pub(crate) fn field(&self) -> String {
         self.ident.unraw().to_string()
     }
 
-    /// The name, and where it is given.
+    /// Returns the name and the span that gives it.
     pub(crate) fn name(&self) -> (Name, Span) {
         match (&self.attrs.file, &self.attrs.name) {
             (Some(file), _) => (Name::File(file.value.clone()), file.span),
@@ -208,7 +208,7 @@ impl Object {
     }
 }
 
-/// The text of documentation comments, without the space that each line begins with.
+/// Returns the text of doc comments, without the space at the start of each line.
 fn docs(attributes: &[Attribute]) -> String {
     let lines = attributes.iter().filter(|attribute| attribute.path().is_ident("doc")).filter_map(|attribute| {
         let Meta::NameValue(meta) = &attribute.meta else { return None };

@@ -2,14 +2,14 @@
 
 use proc_macro2::{Delimiter, Spacing, TokenStream, TokenTree};
 
-/// The expression on one line.
+/// Returns the expression on one line.
 pub(crate) fn spell(tokens: TokenStream) -> String {
     let mut speller = Speller::default();
     speller.tokens(tokens);
     speller.out
 }
 
-/// What was written last, as far as the space behind it depends on it.
+/// The kind of the last token, as far as spacing depends on it.
 #[derive(Default, Clone, Copy, PartialEq)]
 enum Last {
     /// The beginning, or something that what follows belongs to: `.`, `::`, a sign.

@@ -8,7 +8,7 @@ use syn::{GenericArgument, Path, PathArguments, Type};
 use super::{allowances, at, library};
 use crate::ast::{Field, Input};
 
-/// What is asked of the types of all fields.
+/// The trait that is required of the types of all fields.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wanted {
     Data,
@@ -31,7 +31,7 @@ const CONTAINERS: [(&str, usize); 11] = [
     ("HashSet", 1),
 ];
 
-/// A function that asks about all fields. It is never called. `bounds` are those of the implementation.
+/// Returns a function, never called, that requires the trait of all fields. `bounds` are those of the implementation.
 pub(super) fn ask(input: &Input, wanted: Wanted, bounds: &syn::WhereClause) -> TokenStream {
     let library = library(input);
     let questions = input.fields().map(|field| field_questions(&library, field, wanted));
@@ -85,7 +85,7 @@ fn field_questions(library: &Path, field: &Field, wanted: Wanted) -> TokenStream
 fn type_questions(library: &Path, ty: &Type, wanted: Wanted) -> TokenStream {
     let parts = contents(ty, wanted);
     if wanted == Wanted::Key {
-        // What cannot be stored, the other derive tells.
+        // The other derive reports types that cannot be stored.
         let questions = parts.iter().map(|part| {
             let function = key_question(part);
             quote_spanned! {at(*part)=> <#library::__private::check::Stored<#part>>::#function::<#part>(); }
@@ -115,13 +115,13 @@ fn type_questions(library: &Path, ty: &Type, wanted: Wanted) -> TokenStream {
     }
 }
 
-/// Whether a part of a field is known to be no key: then what else the type lacks is not worth telling.
+/// Returns whether a part of a field is known not to be a key: then what else the type lacks is not reported.
 pub(super) fn is_hopeless_key(field: &Field) -> bool {
     let is_hopeless = |part: &&Type| key_question(part) != "key";
     field.attrs.with.is_none() && contents(field.stored_type(), Wanted::Key).iter().any(is_hopeless)
 }
 
-/// The innermost types that must be storable, or keys, for the type to be.
+/// Returns the innermost types that must be storable, or keys, for the type to be.
 fn contents(ty: &Type, wanted: Wanted) -> Vec<&Type> {
     let mut parts = Vec::new();
     collect_contents(ty, wanted, &mut parts);
@@ -144,7 +144,7 @@ fn collect_contents<'a>(ty: &'a Type, wanted: Wanted, parts: &mut Vec<&'a Type>)
     }
 }
 
-/// What a container of the standard library contains; `None` if it is none, or contains something without a size.
+/// Returns the types in a container of the standard library; `None` for other types, and if a content is unsized.
 fn container(path: &Path) -> Option<Vec<&Type>> {
     let last = path.segments.last()?;
     let (_, count) = CONTAINERS.into_iter().find(|(name, _)| last.ident == name)?;
@@ -165,7 +165,7 @@ fn container(path: &Path) -> Option<Vec<&Type>> {
     (!types.is_empty() && types.iter().all(is_sized)).then_some(types)
 }
 
-/// The last name of a path.
+/// Returns the last segment of a path.
 fn last_name(ty: &Type) -> String {
     match ty {
         Type::Path(path) => path.path.segments.last().map(|last| last.ident.to_string()).unwrap_or_default(),
@@ -173,7 +173,7 @@ fn last_name(ty: &Type) -> String {
     }
 }
 
-/// The function that asks whether a type is a key. It is chosen by how the type looks; what differs is the message only.
+/// Returns the function that requires a key. It is chosen by the look of the type; only the message differs.
 fn key_question(ty: &Type) -> Ident {
     let function = match last_name(ty).as_str() {
         "f32" | "f64" => "float",
@@ -183,7 +183,7 @@ fn key_question(ty: &Type) -> Ident {
     Ident::new(function, Span::call_site())
 }
 
-/// The function and the trait that ask whether a type can be stored.
+/// Returns the function and the trait that require a storable type.
 fn data_question(ty: &Type) -> (&'static str, &'static str) {
     match (ty, last_name(ty).as_str()) {
         (Type::Reference(_), _) => ("reference", "SharedReference"),
@@ -200,7 +200,7 @@ fn data_question(ty: &Type) -> (&'static str, &'static str) {
     }
 }
 
-/// Whether a struct with this field has no end: it contains itself, and not through a `Box` or a sequence.
+/// Returns whether a struct with this field has infinite size: it contains itself, and not through a `Box` or a sequence.
 pub(crate) fn contains_itself(ty: &Type, own: &Ident) -> bool {
     match ty {
         Type::Paren(inner) => contains_itself(&inner.elem, own),
@@ -218,7 +218,7 @@ pub(crate) fn contains_itself(ty: &Type, own: &Ident) -> bool {
     }
 }
 
-/// The same tokens in another place, for messages that point there.
+/// Returns the same tokens with another span, for messages that point there.
 fn located_at(tokens: TokenStream, span: Span) -> TokenStream {
     let tokens = tokens.into_iter().map(|mut token| {
         if let TokenTree::Group(group) = &token {

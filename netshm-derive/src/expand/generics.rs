@@ -1,4 +1,4 @@
-//! What generic parameters must be able to do.
+//! Bounds of generic parameters.
 
 use std::collections::HashSet;
 
@@ -8,7 +8,7 @@ use syn::{Path, WhereClause, parse_quote};
 
 use crate::ast::Input;
 
-/// The where clause: that of the type itself, and for each stored field whose type mentions a parameter that this type
+/// Returns the where clause: that of the type itself, and for each stored field whose type mentions a parameter that this type
 /// implements the trait. (A bound on the parameter would ask too much of `PhantomData<T>`, and too little of
 /// `T::Item`.) A field that contains the type itself would make the compiler run in circles; there the parameters are
 /// bound.
@@ -55,7 +55,7 @@ pub(super) fn bounds(input: &Input, library: &Path, name: &str) -> WhereClause {
     clause
 }
 
-/// Whether a type has an identifier in it for which `wanted` holds.
+/// Returns whether a type contains an identifier for which `wanted` holds.
 fn mentions(tokens: &TokenStream, wanted: &dyn Fn(&Ident) -> bool) -> bool {
     tokens.clone().into_iter().any(|token| match token {
         TokenTree::Ident(ident) => wanted(&ident),

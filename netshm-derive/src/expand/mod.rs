@@ -32,7 +32,7 @@ struct Parts {
     schema: TokenStream,
 }
 
-/// The path of the library.
+/// Returns the path of the library.
 pub(crate) fn library(input: &Input) -> Path {
     input.attrs.krate.as_ref().map_or_else(|| parse_quote!(::netshm), |krate| krate.value.clone())
 }
@@ -44,13 +44,13 @@ fn allowances() -> TokenStream {
     }
 }
 
-/// Where something stands, for messages; the names in generated code are resolved as if all of it stood at the derive. (They
+/// Returns the span of a part, for messages; names in generated code are resolved as if all of it stood at the derive. (They
 /// would not be known where a part of the input comes from another macro.)
 fn at(part: &impl Spanned) -> Span {
     Span::call_site().located_at(part.span())
 }
 
-/// A name for the contents of a field.
+/// Returns a name for the contents of a field.
 fn binding(index: usize) -> Ident {
     format_ident!("__field{index}")
 }
@@ -78,7 +78,7 @@ fn encode_field(library: &Path, field: &Field, value: &TokenStream) -> TokenStre
     }
 }
 
-/// The default of the field's type: an expression.
+/// Returns an expression for the default of the field's type.
 fn default_of(library: &Path, field: &Field) -> TokenStream {
     let ty = &field.ty;
     quote!(<#library::__private::Made<#ty>>::make())
@@ -127,7 +127,7 @@ fn decode_field(library: &Path, field: &Field) -> TokenStream {
     }
 }
 
-/// Words of the fields together, if each takes as many in all values: an expression.
+/// Returns an expression for the total number of words of the fields, if each has a fixed size.
 fn fixed_words(library: &Path, fields: &Fields) -> TokenStream {
     let parts = fields.stored().map(|field| {
         if field.attrs.with.is_some() {
@@ -140,7 +140,7 @@ fn fixed_words(library: &Path, fields: &Fields) -> TokenStream {
     quote! { #library::__private::all_fixed(&[#(#parts),*]) }
 }
 
-/// Whether reading fields runs no code that is not known: an expression.
+/// Returns an expression: whether decoding the fields runs known code only.
 fn direct(library: &Path, fields: &Fields) -> TokenStream {
     let parts = fields.fields.iter().map(|field| {
         let attrs = &field.attrs;
@@ -156,7 +156,7 @@ fn direct(library: &Path, fields: &Fields) -> TokenStream {
     quote! { true #(&& #parts)* }
 }
 
-/// Whether a type is `PhantomData`, the value of which is known.
+/// Returns whether a type is `PhantomData`, which has only one value.
 fn is_phantom(ty: &syn::Type) -> bool {
     match ty {
         syn::Type::Path(path) => path.path.segments.last().is_some_and(|last| last.ident == "PhantomData"),

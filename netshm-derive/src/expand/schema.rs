@@ -1,4 +1,4 @@
-//! `impl ShmSchema`, and the methods that stand for those of the trait.
+//! `impl ShmSchema`, and inherent methods that forward to those of the trait.
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
@@ -8,7 +8,7 @@ use super::allowances;
 use crate::schema::{Object, SchemaInput};
 use crate::spelling::spell;
 
-/// The implementation. If something is `wrong`, it compiles and says nothing: one mistake is one message.
+/// Generates the implementation. If something is `wrong`, it compiles and does nothing: one mistake, one message.
 pub(crate) fn expand(input: &SchemaInput, wrong: bool) -> TokenStream {
     let library: Path = input.attrs.krate.as_ref().map_or_else(|| parse_quote!(::netshm), |krate| krate.value.clone());
     let (declaration, open, objects) = if wrong {
@@ -94,12 +94,12 @@ fn entry(library: &Path, object: &Object) -> TokenStream {
     quote! { #entry #docs #name #file #read_only #len #default #(#options)* }
 }
 
-/// `.docs("..")`, if there are any.
+/// Generates `.docs("..")`, if there are any.
 fn docs(docs: &str) -> Option<TokenStream> {
     (!docs.is_empty()).then(|| quote!(.docs(#docs)))
 }
 
-/// A call of the method of that name, which stands where the attribute does.
+/// Generates a call of the method of that name, with the span of the attribute.
 fn call(name: &str, given: &crate::attr::Given<syn::Expr>) -> TokenStream {
     let (method, value) = (format_ident!("{name}", span = given.span), &given.value);
     quote!(.#method(#value))
@@ -134,13 +134,13 @@ fn objects(library: &Path, input: &SchemaInput) -> TokenStream {
     quote! { <::std::vec::Vec<_> as ::core::convert::From<_>>::from([#(#objects),*]) }
 }
 
-/// The path of a function of the field's type.
+/// Returns the path of a function of the field's type.
 fn field_method(library: &Path, object: &Object, method: &str, span: Span) -> TokenStream {
     let (ty, method) = (&object.ty, Ident::new(method, span));
     quote_spanned!(span=> <#ty as #library::declare::Field>::#method)
 }
 
-/// A call that begins where the field's type does and ends with it. The compiler tells the same thing about the same place
+/// Generates a call with the span of the field's type. The compiler reports the same thing about the same place
 /// once only, and points at the type when it is no table.
 fn at_type(object: &Object, function: impl FnOnce(Span) -> TokenStream, arguments: &TokenStream) -> TokenStream {
     let mut spans = object.ty.to_token_stream().into_iter().map(|token| token.span());
@@ -149,7 +149,7 @@ fn at_type(object: &Object, function: impl FnOnce(Span) -> TokenStream, argument
     quote_spanned!(spans.last().unwrap_or(first)=> #function(#arguments))
 }
 
-/// The methods of the trait as methods of the struct, for programs that do not import the trait.
+/// Generates the methods of the trait as methods of the struct, for programs that do not import the trait.
 fn methods(library: &Path, input: &SchemaInput) -> TokenStream {
     let vis = &input.original.vis;
     let schema = quote!(<Self as #library::declare::ShmSchema>);
@@ -172,12 +172,12 @@ fn methods(library: &Path, input: &SchemaInput) -> TokenStream {
             #schema::open_or_create()
         }
 
-        /// As `open_or_create`, below another prefix or in a directory. See `netshm::ShmSchema::open_in`.
+        /// Opens or creates all objects below another prefix or in a directory. See `netshm::ShmSchema::open_in`.
         #vis fn open_in(place: #place) -> #library::Result<Self> {
             #schema::open_in(place)
         }
 
-        /// The schema below another prefix or in a directory. See `netshm::ShmSchema::at`.
+        /// Returns the schema below another prefix or in a directory. See `netshm::ShmSchema::at`.
         #vis fn at(place: #place) -> #library::declare::At<Self> {
             #schema::at(place)
         }
@@ -187,7 +187,7 @@ fn methods(library: &Path, input: &SchemaInput) -> TokenStream {
             #schema::unlink()
         }
 
-        /// The fields and the names of their objects. See `netshm::ShmSchema::names`.
+        /// Returns the fields and the names of their objects. See `netshm::ShmSchema::names`.
         #vis fn names() -> #names {
             #schema::names()
         }
@@ -197,7 +197,7 @@ fn methods(library: &Path, input: &SchemaInput) -> TokenStream {
             #schema::check(self)
         }
 
-        /// The whole schema for a person to read. See `netshm::ShmSchema::describe`.
+        /// Describes the whole schema for a person to read. See `netshm::ShmSchema::describe`.
         #vis fn describe() -> ::std::string::String {
             #schema::describe()
         }

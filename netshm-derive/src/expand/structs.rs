@@ -41,7 +41,7 @@ pub(super) fn plain(library: &Path, name: &str, fields: &Fields) -> Parts {
     }
 }
 
-/// A struct that is stored, in every respect, as its only field.
+/// Expands a struct that is stored, in every respect, as its only field.
 pub(super) fn transparent(library: &Path, name: &str, fields: &Fields) -> Parts {
     let plain = plain(library, "", fields);
     let Some(field) = fields.stored().next() else { return plain };
@@ -89,7 +89,7 @@ pub(super) fn transparent(library: &Path, name: &str, fields: &Fields) -> Parts 
     Parts { items, schema: quote!(__types.transparent::<Self>(#name, |__types| #part::schema(__types))), ..plain }
 }
 
-/// The struct around `__inner`: an expression.
+/// Returns an expression for the struct around `__inner`.
 fn make(library: &Path, fields: &Fields) -> TokenStream {
     let members = fields.fields.iter().map(|field| {
         let member = &field.member;

@@ -23,7 +23,7 @@ enum Source<'a> {
     Private(&'a [u64]),
 }
 
-/// Gives the words of a value, one after the other.
+/// Reads the words of a value, one after the other.
 ///
 /// The words may be anything: a damaged object, or a change that another process is in the middle of. (The latter only
 /// for managers that declare themselves [`DIRECT`](DataManager::DIRECT); the result is then thrown away.)
@@ -71,7 +71,7 @@ impl<'a> Decoder<'a> {
         self.get().map(|len| len as usize)
     }
 
-    /// Words that are left.
+    /// Returns the number of words that are left.
     #[inline]
     pub fn remaining(&self) -> usize {
         match self.words {
@@ -80,16 +80,16 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    /// Reads so many bytes, which [`put_bytes`](super::Encoder::put_bytes) wrote. Memory is allocated only if the words are there.
+    /// Reads `len` bytes, which [`put_bytes`](super::Encoder::put_bytes) wrote. Memory is allocated only if the words are there.
     ///
     /// # Errors
-    /// If there are not as many.
+    /// If there are fewer.
     #[inline]
     pub fn bytes(&mut self, len: usize) -> Result<Vec<u8>, DataError> {
         self.packed(len)
     }
 
-    /// Reads so many elements that were written as bytes.
+    /// Reads `len` elements that were written as bytes.
     #[inline]
     pub(crate) fn packed<T: AnyBitPattern>(&mut self, len: usize) -> Result<Vec<T>, DataError> {
         let words = len.checked_mul(size_of::<T>()).ok_or(SHORT)?.div_ceil(8);
@@ -118,10 +118,10 @@ impl<'a> Decoder<'a> {
         Ok(array)
     }
 
-    /// Skips what fills a value of fixed length up.
+    /// Skips the padding of a value of fixed size.
     ///
     /// # Errors
-    /// If there are not so many words.
+    /// If there are fewer words.
     #[inline]
     pub fn skip(&mut self, words: usize) -> Result<(), DataError> {
         if words > self.remaining() {
@@ -131,7 +131,7 @@ impl<'a> Decoder<'a> {
         Ok(())
     }
 
-    /// Makes sure that so many words are there before memory is allocated for them: where they end.
+    /// Checks that `words` words are there, before memory is allocated for them, and returns where they end.
     #[inline]
     pub(crate) fn claim(&self, words: usize) -> Result<usize, DataError> {
         if words > self.remaining() {
@@ -155,7 +155,7 @@ impl<'a> Decoder<'a> {
         T::decode(self)
     }
 
-    /// Asks for words that nobody can change any more; the reader then comes again with a copy.
+    /// Requires words that cannot change any more: fails on shared words, and the reader comes again with a copy.
     ///
     /// # Errors
     /// If others may change the words.
@@ -175,7 +175,7 @@ impl<'a> Decoder<'a> {
         size: usize,
         decode: impl FnOnce(&mut Self) -> Result<T, DataError>,
     ) -> Result<T, DataError> {
-        // At least so many will have been beyond the words: before memory is allocated for them.
+        // A lower bound, checked before memory is allocated.
         let (start, remaining) = (self.at, self.remaining());
         let mut at_least = self.unbacked;
         at_least.count(len.saturating_sub(remaining), size, start + remaining)?;
@@ -196,7 +196,7 @@ impl<'a> Decoder<'a> {
         result
     }
 
-    /// Begins with what is inside a box or a sequence.
+    /// Enters a box or a sequence.
     #[inline]
     pub(crate) fn enter(&mut self) -> Result<(), DataError> {
         if self.depth == MAX_DEPTH {
@@ -206,13 +206,13 @@ impl<'a> Decoder<'a> {
         Ok(())
     }
 
-    /// Ends it.
+    /// Leaves it.
     #[inline]
     pub(crate) fn leave(&mut self) {
         self.depth -= 1;
     }
 
-    /// The value has been read: nothing may be left.
+    /// Checks that the whole value has been read.
     #[inline]
     pub(crate) fn finish(&self) -> Result<(), DataError> {
         if self.remaining() == 0 { Ok(()) } else { Err(LONG) }

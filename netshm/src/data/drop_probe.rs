@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 #[derive(Debug)]
 pub struct DropProbe<T: ?Sized>(PhantomData<T>);
 
-/// What is true of all other types.
+/// Holds for all other types.
 #[doc(hidden)]
 pub trait NoDrop {
     /// See [`DropProbe`].

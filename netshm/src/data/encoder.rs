@@ -63,7 +63,7 @@ impl<'a> Encoder<'a> {
         Encoder { is_ordered: true, ..Self::private(words) }
     }
 
-    /// Whether what has no order is to be put into one.
+    /// Whether entries of hash maps and sets are sorted.
     #[inline]
     pub(crate) fn is_ordered(&self) -> bool {
         self.is_ordered
@@ -78,13 +78,13 @@ impl<'a> Encoder<'a> {
         }
     }
 
-    /// Whether a part was written by code that is not known.
+    /// Returns whether a part was written by unknown code.
     #[inline]
     pub(crate) fn has_foreign(&self) -> bool {
         self.has_foreign
     }
 
-    /// Whether nothing is written, but only counted.
+    /// Returns whether words are only counted, not written.
     #[inline]
     #[cfg_attr(not(feature = "serde"), allow(dead_code))]
     pub(crate) fn is_counting(&self) -> bool {
@@ -112,7 +112,7 @@ impl<'a> Encoder<'a> {
         Ok(())
     }
 
-    /// Writes the length of what follows, as one word.
+    /// Writes a length, as one word.
     ///
     /// # Errors
     /// Those of [`put`](Self::put).
@@ -143,7 +143,7 @@ impl<'a> Encoder<'a> {
         Ok(())
     }
 
-    /// Skips to the end of a value of fixed length by writing so many zeros.
+    /// Pads a value of fixed size with zeros.
     ///
     /// # Errors
     /// Those of [`put`](Self::put).

@@ -1,4 +1,4 @@
-//! What can be wrong with the words of a value.
+//! The error of managers.
 
 use std::error::Error;
 use std::fmt;
@@ -19,7 +19,7 @@ pub struct DataError {
 }
 
 impl DataError {
-    /// The words of a `type_name` have `what` in them, or a value of it has.
+    /// Creates an error: the words of a `type_name`, or a value of it, have the defect `what`.
     pub const fn new(type_name: &'static str, what: &'static str) -> Self {
         DataError { type_name, what }
     }

@@ -1,6 +1,6 @@
-//! How values become 64-bit words and back: data managers.
+//! Data managers: how values are encoded as 64-bit words and decoded.
 //!
-//! A [`DataManager`] tells how a type is stored. Managers exist for the usual types of `std`, are derived with
+//! A [`DataManager`] defines how a type is stored. Managers exist for the usual types of `std`, are derived with
 //! `#[derive(ShmData)]` for structs and enums by composing those of their fields, and can be written by hand:
 //!
 //! ```
@@ -32,12 +32,12 @@
 //!
 //! # The words
 //! Numbers, `bool` and `char` take a word each (128-bit numbers two). A sequence is its length and its elements; numbers
-//! in a sequence or an array lie packed, eight bytes to a word (`Vec<i32>`: two in a word). Structs, tuples and arrays
-//! are their fields one after the other, without headers. `Option` and `Result` are a word and the contents, filled up
-//! if the contents have a fixed length; an enum is the index of the variant and its fields.
+//! in a sequence or an array are packed, eight bytes to a word (`Vec<i32>`: two in a word). Structs, tuples and arrays
+//! are their fields one after the other, without headers. `Option` and `Result` are a discriminant word and the contents, padded
+//! if the contents have a fixed size; an enum is the index of the variant and its fields.
 //!
-//! Elements of sequences that take no words at all, as `()`, are bounded, since a damaged length could promise any number
-//! of them: a value has 65,536 at most, or as many bytes of them in memory, and 16 more for each of its words.
+//! The number of elements that take no words, such as `()`, is limited, since a damaged length could claim any number
+//! of them: 65,536 in a value (or that number of bytes of them in memory), and 16 more for each of its words.
 //!
 //! A value is decoded on the stack, as any value that a function returns, and a stack is 2 MiB in most threads. Large arrays
 //! belong into boxes: `Box<[T; N]>` and `Box<[T]>` are decoded on the heap. A box around another type, such as a struct with a
@@ -101,19 +101,19 @@ pub use words::{from_words, to_words};
     note = "references, pointers, functions, locks and `Instant` mean nothing to another process: store the value itself, `T` instead of `Rc<T>`, `Arc<T>`, `&T` or `Mutex<T>`"
 )]
 pub trait ShmData: Sized {
-    /// The number of words, if all values take as many. It makes look-ups of the type free of allocation, and array
+    /// The number of words, if it is the same for all values. Lookups by such keys allocate nothing, and array
     /// elements lie side by side.
     const FIXED: Option<usize> = None;
 
-    /// Whether [`decode`](Self::decode) may be shown words in the middle of a change by another process. It must then
-    /// return quickly, without a panic or large allocations, whatever the words are; what it returns counts only if
-    /// nothing has changed meanwhile, and is dropped otherwise. [`encode`](Self::encode) may then be called while locks are
-    /// held. The managers of this library are so, and derived ones unless the type implements `Drop` or has a field with
-    /// `#[shm(with = ..)]`, `#[shm(as = ..)]`, `#[shm(skip)]`, or of a type that is not. All others get a consistent copy.
+    /// Whether [`decode`](Self::decode) may run on words that another process is changing (an optimistic read). It must then
+    /// return quickly, without a panic or large allocations, whatever the words are; its result is dropped unless
+    /// nothing has changed meanwhile. [`encode`](Self::encode) may then be called while locks are
+    /// held. This is true of the managers of this library, and of derived ones unless the type implements `Drop` or has a field
+    /// with `#[shm(with = ..)]`, `#[shm(as = ..)]`, `#[shm(skip)]`, or of a type that is not direct. All others get a consistent copy.
     const DIRECT: bool = false;
 
-    /// Whether what `Default`, `Eq`, `Ord` and `Hash` of the type do is known, since it is a type of a library that is known
-    /// here. Code that is not known is never shown values that nobody has written.
+    /// Whether `Default`, `Eq`, `Ord` and `Hash` of the type are known code, of a known library. Unknown code never runs on torn
+    /// values.
     #[doc(hidden)]
     const KNOWN: bool = false;
 
@@ -147,7 +147,7 @@ pub trait ShmData: Sized {
         managers::sequences::encode_each(items, out)
     }
 
-    /// Reads so many elements of a sequence.
+    /// Reads `len` elements of a sequence.
     #[doc(hidden)]
     #[inline]
     fn decode_vec(len: usize, input: &mut Decoder<'_>) -> Result<Vec<Self>, DataError> {
@@ -183,7 +183,7 @@ pub trait ShmKey: ShmData + Eq {}
 
 pub use self::ShmData as DataManager;
 
-/// What can be handed to a verb in place of a key or value: the value itself, or a borrowed form with the same words,
+/// Types that can be passed as a key or value: the type itself, or a borrowed form with the same words,
 /// as `str` for `String` and `[T]` for `Vec<T>`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be handed to a table",
@@ -202,7 +202,7 @@ pub trait Encode {
     #[doc(hidden)]
     const SLICE: bool = false;
 
-    /// As [`DataManager::encode`].
+    /// Writes the words, as [`DataManager::encode`] does.
     ///
     /// # Errors
     /// Those of [`DataManager::encode`].

@@ -26,12 +26,12 @@ impl Unfit {
         Unfit { path: Vec::new(), what: what.into() }
     }
 
-    /// One kind of thing where another one has to be.
+    /// Creates the error for one kind of thing where another was expected.
     pub(crate) fn expected(expected: impl fmt::Display, found: impl fmt::Display) -> Self {
         Self::new(format!("{expected} expected, found {found}"))
     }
 
-    /// The same, seen from further out.
+    /// Prefixes the path of the part with that of an enclosing one.
     pub(crate) fn inside(mut self, part: impl fmt::Display) -> Self {
         self.path.push(part.to_string());
         self

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicU64;
 
 use super::{DataError, DataManager, Decoder, Encoder, Schema, Types};
 
-/// What reading `words` says where others may change them.
+/// Returns the outcome of decoding `words` where others may change them.
 fn read_shared<T: DataManager>(words: &[u64]) -> Result<(), DataError> {
     let shared: Vec<AtomicU64> = words.iter().copied().map(AtomicU64::new).collect();
     Decoder::new(&shared, None).take::<T>().map(drop)

@@ -2,7 +2,7 @@
 
 use super::{DataError, DataManager, Decoder, Encode, Encoder};
 
-/// The words of a value, as they are stored. Useful to test a manager. (Hash maps and sets are stored in any order; here
+/// Returns the words of a value, as they are stored. Useful to test a manager. (Hash maps and sets are stored in any order; here
 /// their entries are sorted, so that equal values have equal words.)
 ///
 /// ```
@@ -30,7 +30,7 @@ pub fn to_words<E: Encode + ?Sized>(value: &E) -> Result<Vec<u64>, DataError> {
     Ok(words)
 }
 
-/// The value of words, all of which must belong to it. Useful to test a manager.
+/// Decodes a value from words, all of which must belong to it. Useful to test a manager.
 ///
 /// # Errors
 /// If these are not the words of a value.

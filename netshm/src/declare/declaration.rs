@@ -1,4 +1,4 @@
-//! What a schema declares.
+//! The contents of a declared schema.
 
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -10,10 +10,10 @@ use crate::store::Limits;
 use crate::store::create::Shape;
 use crate::{Locking, ManageOptions, Result, ShmName};
 
-/// The permission bits of objects for which none are given: nobody but the owner.
+/// The default permission bits of objects: only the owner has access.
 const DEFAULT_MODE: u32 = 0o600;
 
-/// What a schema declares: where its objects are, and an [`Entry`] for each.
+/// The contents of a declared schema: where its objects are, and an [`Entry`] for each.
 ///
 /// `#[derive(ShmSchema)]` writes it, see [`ShmSchema::declaration`](super::ShmSchema::declaration); this is what it looks
 /// like:
@@ -57,7 +57,7 @@ pub(super) struct Declared {
     pub(super) default: Option<&'static str>,
 }
 
-/// How an entry's object is called.
+/// The name of an entry's object.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Name {
     /// This, behind the prefix or in the directory.
@@ -69,7 +69,7 @@ pub(super) enum Name {
 }
 
 impl Declaration {
-    /// A schema of that name without any object.
+    /// Creates a schema of that name without any object.
     pub fn new(name: &'static str, place: Place) -> Declaration {
         Declaration {
             name,
@@ -83,25 +83,25 @@ impl Declaration {
         }
     }
 
-    /// What a person should know about it.
+    /// Sets the documentation.
     pub fn docs(mut self, docs: &'static str) -> Self {
         self.docs = docs;
         self
     }
 
-    /// The locking method of all entries that follow and name none.
+    /// Sets the locking method of all following entries that name none.
     pub fn locking(mut self, locking: Locking) -> Self {
         self.locking = Some(locking);
         self
     }
 
-    /// The permission bits of all entries that follow and name none; see [`ShmOptions::mode`](crate::ShmOptions::mode).
+    /// Sets the permission bits of all following entries that name none; see [`ShmOptions::mode`](crate::ShmOptions::mode).
     pub fn mode(mut self, mode: u32) -> Self {
         self.mode = Some(mode);
         self
     }
 
-    /// The limit for waits of all entries that follow and name none; see [`ManageOptions::lock_timeout`].
+    /// Sets the lock timeout of all following entries that name none; see [`ManageOptions::lock_timeout`].
     pub fn lock_timeout(mut self, timeout: Duration) -> Self {
         self.lock_timeout = Some(timeout);
         self
@@ -125,7 +125,7 @@ impl Declaration {
         self
     }
 
-    /// The fields and the names of their objects, if the schema is in that place.
+    /// Returns the fields and the names of their objects, if the schema is in that place.
     ///
     /// # Errors
     /// [`Error::InvalidName`](crate::Error::InvalidName), if the place does not fit.
@@ -144,12 +144,12 @@ impl Declared {
         }
     }
 
-    /// The permission bits of the object, if it is created.
+    /// Returns the permission bits of the object, if it is created.
     pub(super) fn permissions(&self) -> u32 {
         self.mode.unwrap_or(DEFAULT_MODE)
     }
 
-    /// The options to manage the object with.
+    /// Returns the options to manage the object with.
     pub(super) fn options<F>(&self) -> ManageOptions<F> {
         let mut options = ManageOptions::default();
         options.shape = self.shape.clone();
@@ -167,7 +167,7 @@ pub struct Entry<F> {
 }
 
 impl<F> Entry<F> {
-    /// An object that is called after its field.
+    /// Declares an object that is named after its field.
     pub(super) fn new(field: &'static str) -> Self
     where
         F: Field,
@@ -188,13 +188,13 @@ impl<F> Entry<F> {
         Entry { declared, of: PhantomData }
     }
 
-    /// What a person should know about it.
+    /// Sets the documentation.
     pub fn docs(mut self, docs: &'static str) -> Self {
         self.declared.docs = docs;
         self
     }
 
-    /// Another name: `posix:/name` or `file:path` is the whole name, which is the same wherever the schema is; so is
+    /// Sets another name: `posix:/name` or `file:path` is the whole name, which is the same wherever the schema is; so is
     /// `/name`, which stands for `posix:/name`. Anything else takes the place of the field's name behind the prefix, or
     /// in the directory.
     pub fn name(mut self, name: &'static str) -> Self {
@@ -203,68 +203,68 @@ impl<F> Entry<F> {
         self
     }
 
-    /// The object is a file. A relative path begins in the directory that the schema is in, and in the current directory if
+    /// Puts the object into a file. A relative path begins in the directory that the schema is in, and in the current directory if
     /// the schema is in POSIX shared memory.
     pub fn file(mut self, path: &'static str) -> Self {
         self.declared.name = Name::File(path);
         self
     }
 
-    /// The object must exist, and is opened for reading only.
+    /// Requires that the object exists, and opens it for reading only.
     pub fn read_only(mut self) -> Self {
         self.declared.read_only = true;
         self
     }
 
-    /// The permission bits; see [`ShmOptions::mode`](crate::ShmOptions::mode).
+    /// Sets the permission bits; see [`ShmOptions::mode`](crate::ShmOptions::mode).
     pub fn mode(mut self, mode: u32) -> Self {
         self.declared.mode = Some(mode);
         self
     }
 
-    /// See [`ManageOptions::locking`].
+    /// Sets the locking method; see [`ManageOptions::locking`].
     pub fn locking(mut self, locking: Locking) -> Self {
         self.declared.shape.locking = Some(locking);
         self
     }
 
-    /// See [`ManageOptions::init`].
+    /// Sets the expected number of keys; see [`ManageOptions::init`].
     pub fn init(mut self, keys: u64) -> Self {
         self.declared.shape.init = Some(keys);
         self
     }
 
-    /// See [`ManageOptions::pagesize`].
+    /// Sets the page size; see [`ManageOptions::pagesize`].
     pub fn pagesize(mut self, bytes: u64) -> Self {
         self.declared.shape.pagesize = Some(bytes);
         self
     }
 
-    /// See [`ManageOptions::max_size`].
+    /// Sets the maximum size; see [`ManageOptions::max_size`].
     pub fn max_size(mut self, bytes: u64) -> Self {
         self.declared.shape.max_size = Some(bytes);
         self
     }
 
-    /// See [`ManageOptions::stripes`].
+    /// Sets the number of stripes; see [`ManageOptions::stripes`].
     pub fn stripes(mut self, stripes: u32) -> Self {
         self.declared.shape.stripes = Some(stripes);
         self
     }
 
-    /// See [`ManageOptions::slots`].
+    /// Sets the number of slots; see [`ManageOptions::slots`].
     pub fn slots(mut self, slots: u32) -> Self {
         self.declared.shape.slots = Some(slots);
         self
     }
 
-    /// See [`ManageOptions::lock_timeout`].
+    /// Sets the lock timeout; see [`ManageOptions::lock_timeout`].
     pub fn lock_timeout(mut self, timeout: Duration) -> Self {
         self.declared.limits.lock_timeout = Some(timeout);
         self
     }
 
-    /// The length that the array has at least. A longer one stays as it is.
+    /// Sets the minimum length of the array. A longer one stays as it is.
     pub fn len(mut self, length: usize) -> Self
     where
         F: Elements,
@@ -273,7 +273,7 @@ impl<F> Entry<F> {
         self
     }
 
-    /// How the default of the elements is written in a description; the default itself is given when the field is opened.
+    /// Sets the text of the default element in descriptions; the default itself is passed when the field is opened.
     pub fn default_text(mut self, default: &'static str) -> Self {
         self.declared.default = Some(default);
         self

@@ -13,7 +13,7 @@ const INDENT: &str = "    ";
 const PROPERTY: usize = 13;
 
 impl Declaration {
-    /// The schema for a person to read, if it is in that place.
+    /// Describes the schema for a person to read, if it is in that place.
     #[must_use]
     pub fn describe(&self, place: &Place) -> String {
         Described { declaration: self, place }.to_string()
@@ -93,7 +93,7 @@ impl Declared {
     }
 }
 
-/// Writes the lines of a text, so many steps to the right.
+/// Writes the lines of a text, indented.
 fn indented(out: &mut Formatter<'_>, text: &str, steps: usize) -> fmt::Result {
     for line in text.lines() {
         if line.is_empty() {

@@ -1,4 +1,4 @@
-//! What the fields of a schema have in common: tables and arrays.
+//! The traits of the fields of a schema: tables and arrays.
 
 use super::declaration::Entry;
 use super::open::Opener;
@@ -27,7 +27,7 @@ use sealed::Sealed;
 /// # Ok::<(), netshm::Error>(())
 /// ```
 pub trait Object: Sealed {
-    /// The descriptor that it was managed through, which knows its name.
+    /// Returns the descriptor that it was managed through, which knows its name.
     fn shm(&self) -> &Shm;
 
     /// Checks the whole object.
@@ -36,7 +36,7 @@ pub trait Object: Sealed {
     /// Those of [`HashTable::check`].
     fn check(&self) -> Result<Report>;
 
-    /// Figures about the object.
+    /// Returns statistics about the object.
     ///
     /// # Errors
     /// Those of [`HashTable::stats`].
@@ -49,7 +49,7 @@ pub trait Object: Sealed {
     fn sync(&self) -> Result<()>;
 }
 
-/// What can be a field of a schema: [`HashTable`], [`Array`] and [`Table`].
+/// Types of fields of a schema: [`HashTable`], [`Array`] and [`Table`].
 ///
 /// ```
 /// use netshm::HashTable;
@@ -63,13 +63,12 @@ pub trait Object: Sealed {
     note = "the fields of `#[derive(ShmSchema)]` are `HashTable<K, V>`, `Array<T>` and `Table`",
     note = "a single value is a `HashTable` with one row, or an `Array` with one element; what is not shared belongs in another struct"
 )]
-// The traits of `Object` are no supertraits: their bounds would be told of beside those of this trait, in messages of the
-// compiler.
+// `Object` is not a supertrait: the compiler would list its bounds in error messages as well.
 pub trait Field: Sized + Sealed {
-    /// What is needed to open one beside its declaration: the default of an array's elements; nothing, `()`, of a table.
+    /// The argument for opening one: the default element of an array; `()` for a table.
     type Default;
 
-    /// The type as it is written in the object.
+    /// Returns the type as it is written in the object.
     fn schema() -> ObjectSchema;
 
     /// Begins the declaration of a field of this type.
@@ -88,7 +87,7 @@ pub trait Field: Sized + Sealed {
         opener.next(default)
     }
 
-    /// The table or array, without its type.
+    /// Returns the table or array, without its type.
     fn as_object(&self) -> &dyn Object;
 
     #[doc(hidden)]
@@ -127,7 +126,7 @@ pub trait Elements: Field {}
     note = "say what an element shows before it is set: `#[shm(default = expression)]`, or implement `Default` for `{Self}`"
 )]
 pub trait ElementDefault {
-    /// The default.
+    /// Returns the default.
     fn element_default() -> Self;
 }
 

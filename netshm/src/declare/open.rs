@@ -48,7 +48,7 @@ impl<S> fmt::Debug for At<S> {
     }
 }
 
-/// What is to be done about objects that exist, or do not.
+/// Which objects may or must exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum How {
     Open,
@@ -61,7 +61,7 @@ impl<S: ShmSchema> At<S> {
         At { place, schema: PhantomData }
     }
 
-    /// The place.
+    /// Returns the place.
     pub fn place(&self) -> &Place {
         &self.place
     }
@@ -90,7 +90,7 @@ impl<S: ShmSchema> At<S> {
         self.run(How::OpenOrCreate)
     }
 
-    /// The fields and the names of their objects.
+    /// Returns the fields and the names of their objects.
     ///
     /// # Errors
     /// [`Error::InvalidName`] if the place does not fit.
@@ -113,7 +113,7 @@ impl<S: ShmSchema> At<S> {
         outcome
     }
 
-    /// The whole schema in words; see [`ShmSchema::describe`].
+    /// Describes the whole schema; see [`ShmSchema::describe`].
     #[must_use]
     pub fn describe(&self) -> String {
         S::declaration().describe(&self.place)

@@ -43,9 +43,9 @@ const POSIX: &str = "posix:";
 const FILE: &str = "file:";
 
 impl Place {
-    /// POSIX shared memory: the object of the field `rows` is called `/myapp.rows` if the prefix is `/myapp`.
+    /// Creates a place in POSIX shared memory: with the prefix `/myapp`, the object of the field `rows` is `/myapp.rows`.
     ///
-    /// A prefix that is none (it begins with a slash and has no other) is an error when names are made with it.
+    /// An invalid prefix (it must begin with a slash and have no other) is an error when names are made with it.
     ///
     /// ```
     /// let place = netshm::declare::Place::posix("/myapp");
@@ -56,7 +56,7 @@ impl Place {
         Place(Kind::Posix(prefix.into()))
     }
 
-    /// A directory: the object of the field `rows` is its file `rows`.
+    /// Creates a place in a directory: the object of the field `rows` is its file `rows`.
     ///
     /// ```
     /// let place = netshm::declare::Place::directory("data");
@@ -67,7 +67,7 @@ impl Place {
         Place(Kind::Directory(path.into()))
     }
 
-    /// The name of the object with that part of the name.
+    /// Returns the name of the object with that part of the name.
     pub(super) fn name(&self, part: &str) -> Result<ShmName> {
         match &self.0 {
             Kind::Posix(prefix) => ShmName::posix(format!("{prefix}.{part}")),
@@ -75,7 +75,7 @@ impl Place {
         }
     }
 
-    /// The name of the object in a file of its own: a relative path begins in the place, if that is a directory.
+    /// Returns the name of the object in a file of its own: a relative path begins in the place, if that is a directory.
     pub(super) fn file(&self, path: &str) -> Result<ShmName> {
         match &self.0 {
             Kind::Posix(_) => ShmName::file(path),

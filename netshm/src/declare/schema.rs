@@ -48,7 +48,7 @@ use crate::{Report, Result, ShmName};
     note = "consider adding `#[derive(ShmSchema)]` and `#[shm(prefix = \"/name\")]` to `{Self}`"
 )]
 pub trait ShmSchema: Sized {
-    /// What was declared.
+    /// Returns the declaration.
     fn declaration() -> Declaration;
 
     /// Opens the fields one after the other, in the order in which they were declared.
@@ -57,10 +57,10 @@ pub trait ShmSchema: Sized {
     /// Those of the fields.
     fn open_fields(opener: &mut Opener) -> Result<Self>;
 
-    /// The objects with the names of their fields.
+    /// Returns the objects with the names of their fields.
     fn objects(&self) -> Vec<(&'static str, &dyn Object)>;
 
-    /// The schema in another place: below another prefix of POSIX shared memory, or in another directory. What
+    /// Returns the schema in another place: below another prefix of POSIX shared memory, or in another directory. What
     /// texts mean, [`Place`] says.
     fn at(place: impl Into<Place>) -> At<Self> {
         At::new(place.into())
@@ -95,7 +95,7 @@ pub trait ShmSchema: Sized {
         At::new(Self::declaration().place).open_or_create()
     }
 
-    /// As [`open_or_create`](Self::open_or_create), in another place: `at(place).open_or_create()`.
+    /// Opens or creates all objects in another place: `at(place).open_or_create()`.
     ///
     /// # Errors
     /// Those of [`open_or_create`](Self::open_or_create), and [`Error::InvalidName`](crate::Error::InvalidName) if the
@@ -104,7 +104,7 @@ pub trait ShmSchema: Sized {
         Self::at(place).open_or_create()
     }
 
-    /// The fields and the names of their objects.
+    /// Returns the fields and the names of their objects.
     ///
     /// # Panics
     /// If the declaration was written by hand and has an impossible name.
@@ -122,15 +122,15 @@ pub trait ShmSchema: Sized {
         At::<Self>::new(Self::declaration().place).unlink()
     }
 
-    /// Checks all objects; gives a report for each field.
+    /// Checks all objects and returns a report for each field.
     ///
     /// # Errors
-    /// Those of [`HashTable::check`](crate::HashTable::check). What is wrong in an object is in its report.
+    /// Those of [`HashTable::check`](crate::HashTable::check). Damage is listed in the reports.
     fn check(&self) -> Result<Vec<(&'static str, Report)>> {
         self.objects().into_iter().map(|(field, object)| Ok((field, object.check()?))).collect()
     }
 
-    /// The whole schema for a person to read: each object with its type, its name and its options, and what the comments in
+    /// Describes the whole schema for a person to read: each object with its type, its name and its options, and what the comments in
     /// the program say about it.
     fn describe() -> String {
         let declaration = Self::declaration();

@@ -60,7 +60,7 @@ impl DynArray {
         ManageOptions::default()
     }
 
-    /// The type of the elements.
+    /// Returns the type of the elements.
     pub fn schema(&self) -> &ObjectSchema {
         &self.schema
     }
@@ -69,7 +69,7 @@ impl DynArray {
         row::decode(self.shm(), &self.element, row)
     }
 
-    /// How many elements the array has.
+    /// Returns the number of elements.
     ///
     /// # Errors
     /// Those of [`Array::len`].
@@ -77,7 +77,7 @@ impl DynArray {
         self.inner.len()
     }
 
-    /// Whether the array has no elements.
+    /// Returns whether the array has no elements.
     ///
     /// # Errors
     /// Those of [`Array::len`].
@@ -85,7 +85,7 @@ impl DynArray {
         self.inner.is_empty()
     }
 
-    /// The value that elements have until they are set.
+    /// Returns the value that elements have until they are set.
     ///
     /// # Errors
     /// [`Error::Decode`](crate::Error::Decode) if the stored words are not of their type.
@@ -93,7 +93,7 @@ impl DynArray {
         self.value_of(self.inner.default_value())
     }
 
-    /// An element.
+    /// Returns an element.
     ///
     /// # Errors
     /// [`Error::Decode`](crate::Error::Decode) if the stored words are not of their type, and those of [`Array::get`].
@@ -109,7 +109,7 @@ impl DynArray {
         self.inner.set(index, &row::encode(self.shm(), &self.element, value)?)
     }
 
-    /// Replaces an element by what `change` makes of it, as one step; gives the new element.
+    /// Replaces an element by what `change` makes of it, atomically, and returns the new one.
     ///
     /// # Errors
     /// Those of [`get`](Self::get) and [`set`](Self::set).
@@ -122,7 +122,7 @@ impl DynArray {
         })
     }
 
-    /// Exchanges two elements, as one step.
+    /// Swaps two elements atomically.
     ///
     /// # Errors
     /// Those of [`Array::swap`].
@@ -154,7 +154,7 @@ impl DynArray {
         self.inner.check_elements(&|words| self.element.decode(&row::copied(words)).map(drop))
     }
 
-    /// Figures about the object.
+    /// Returns statistics about the object.
     ///
     /// # Errors
     /// Those of [`Array::stats`].
@@ -162,7 +162,7 @@ impl DynArray {
         self.inner.stats()
     }
 
-    /// The descriptor that the array was opened through.
+    /// Returns the descriptor that the array was opened through.
     pub fn shm(&self) -> &Shm {
         self.inner.shm()
     }
@@ -170,7 +170,7 @@ impl DynArray {
     /// Runs a group: what [`group!`](crate::group!) stands for.
     ///
     /// # Errors
-    /// What `body` gives, which rolls everything back, and the errors of locking.
+    /// Any error of `body`, which rolls everything back, and the errors of locking.
     pub fn group<R, E: From<crate::Error>>(&self, body: impl FnOnce() -> Result<R, E>) -> Result<R, E> {
         self.inner.group(body)
     }
@@ -178,12 +178,12 @@ impl DynArray {
     /// Runs a group, again and again as long as it ends in a deadlock; see [`Array::group_retry`].
     ///
     /// # Errors
-    /// What `body` gives, which rolls everything back, and the errors of locking.
+    /// Any error of `body`, which rolls everything back, and the errors of locking.
     pub fn group_retry<R, E: GroupError>(&self, body: impl FnMut() -> Result<R, E>) -> Result<R, E> {
         self.inner.group_retry(body)
     }
 
-    /// As [`group_retry`](Self::group_retry), but at most `retries` times after the first: what `group!(retry(n) ..)` stands
+    /// Runs a group as [`group_retry`](Self::group_retry) does, with at most `retries` repetitions: what `group!(retry(n) ..)` stands
     /// for.
     ///
     /// # Errors

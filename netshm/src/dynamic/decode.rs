@@ -7,17 +7,17 @@ use super::plan::{Id, Node, Parts, Plan, VariantPlan};
 use super::value::{Enum, FieldValues, Struct, Value};
 use crate::data::{DataError, DataManager, Decoder, Scalar};
 
-/// Types within types, on the way from the outermost value to the innermost: so that no value exhausts the stack.
+/// The deepest nesting of types, so that no value exhausts the stack.
 pub(super) const MOST_STEPS: u32 = 1024;
 pub(super) const TOO_MANY_STEPS: DataError = DataError::new("a value", "types nested too deep");
 
-/// Values that take no words may be so many, and so many more for each word, since nothing else bounds the memory that
+/// Values without words that are allowed, and further ones for each word, since nothing else bounds the memory that
 /// they take.
 const MOST_EMPTY: usize = 1 << 16;
 const EMPTY_EACH: usize = 16;
 const TOO_MANY_EMPTY: DataError = DataError::new("a value", "too many parts that take no words");
 
-/// Values that are set apart before the words have been seen.
+/// Values that memory is reserved for before the words have been read.
 const SET_APART: usize = 128;
 
 const NO_VARIANT: DataError = DataError::new("an enum", "no variant has the stored index");
@@ -45,7 +45,7 @@ impl Plan {
         })
     }
 
-    /// Whether the words are those of a value in a row, or of a key or an element.
+    /// Returns whether the words are those of a value in a row, or of a key or an element.
     pub(crate) fn accepts(&self, words: &[u64]) -> bool {
         self.decode_row(words).is_ok()
     }
@@ -61,7 +61,7 @@ impl Plan {
         Ok(value)
     }
 
-    /// Whether values of the type take no words.
+    /// Returns whether values of the type take no words.
     pub(super) fn is_empty(&self, id: Id) -> bool {
         match self.node(id) {
             Node::Tuple(items) => items.iter().all(|item| self.is_empty(*item)),
@@ -104,7 +104,7 @@ impl<'a> Reader<'a> {
         value
     }
 
-    /// Each kind has a function of its own, and loops are plain ones, to keep what a step takes of the stack small.
+    /// Handles a node. Each kind has a function of its own, with plain loops, to keep the stack frames small.
     fn node(&mut self, id: Id) -> Result<Value, DataError> {
         match self.plan.node(id) {
             Node::Scalar(scalar) => self.number(*scalar),
@@ -236,7 +236,7 @@ impl<'a> Reader<'a> {
         Ok(Value::Map(entries))
     }
 
-    /// A key that differs from all others. There are no more of them than words, for only one can have none.
+    /// Checks that a key differs from all others. There are no more keys than words, since only one can be empty.
     fn key(&mut self, id: Id, keys: &mut HashSet<&'a [u64]>) -> Result<Value, DataError> {
         let start = self.all.len() - self.input.remaining();
         let value = self.value(id)?;

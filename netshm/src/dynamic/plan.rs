@@ -1,4 +1,4 @@
-//! Schemas made ready for decoding and encoding: references resolved, lengths worked out, names shared.
+//! Schemas compiled for decoding and encoding: references resolved, sizes computed, names shared.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::data::unfit::Unfit;
 use crate::data::{Container, Fields, Scalar, Schema};
 
-/// A schema made ready.
+/// A compiled schema.
 #[derive(Debug)]
 pub(crate) struct Plan {
     nodes: Vec<Node>,
@@ -19,7 +19,7 @@ pub(crate) struct Plan {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Id(usize);
 
-/// What a node stands for. Whether maps and sets are ordered matters to who writes them and to JSON, whose arrays and
+/// The type of a node. Whether maps and sets are ordered matters to encoding and to JSON, whose arrays and
 /// objects may have any order.
 #[derive(Debug)]
 pub(super) enum Node {
@@ -27,12 +27,12 @@ pub(super) enum Node {
     Text,
     /// As another one, but of variable length.
     Box(Id),
-    /// The words that fill `None` up.
+    /// The padding of `None`, in words.
     Option {
         content: Id,
         filling: usize,
     },
-    /// What is filled up behind each.
+    /// The padding behind each.
     Result {
         ok: Id,
         err: Id,
@@ -87,7 +87,7 @@ pub(super) struct VariantPlan {
 pub(crate) struct NoTarget;
 
 impl Plan {
-    /// Makes a schema ready.
+    /// Compiles a schema.
     pub(crate) fn new(schema: &Schema) -> Result<Plan, NoTarget> {
         let mut maker = Maker { nodes: Vec::new(), around: Vec::new(), sequences: 0 };
         let root = maker.node(schema)?;
@@ -112,7 +112,7 @@ impl Plan {
         &self.nodes[id.0]
     }
 
-    /// Tells whether two nodes stand for one type. Types that contain themselves are never the same here.
+    /// Returns whether two nodes are of the same type. Recursive types are never the same here.
     #[cfg(feature = "json")]
     pub(super) fn is_same(&self, id: Id, other: &Plan, other_id: Id) -> bool {
         let all = |a: &[Id], b: &[Id]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| self.is_same(*a, other, *b));
@@ -138,7 +138,7 @@ impl Plan {
         }
     }
 
-    /// The numbers, if the node is for some.
+    /// Returns the scalar type, if the node is one.
     pub(super) fn scalar(&self, id: Id) -> Option<Scalar> {
         match self.node(id) {
             Node::Scalar(scalar) => Some(*scalar),
@@ -210,7 +210,7 @@ impl<'a> Maker<'a> {
         })
     }
 
-    /// What a sequence contains.
+    /// Makes the node for the content of a sequence.
     fn inside(&mut self, schema: &'a Schema) -> Result<Id, NoTarget> {
         self.sequences += 1;
         let id = self.node(schema);
@@ -246,7 +246,7 @@ impl<'a> Maker<'a> {
     }
 }
 
-/// What is expected, for messages.
+/// Writes the expected kind of value, for messages.
 impl fmt::Display for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

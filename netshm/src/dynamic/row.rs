@@ -34,24 +34,24 @@ impl DataManager for Row {
 
 impl ShmKey for Row {}
 
-/// What the object says of itself, with its schema as a tree.
+/// Returns the stored description of the object, and its schema as a tree.
 pub(super) fn stored(shm: &Shm) -> Result<(Stored, crate::data::ObjectSchema)> {
     let stored = create::stored(shm)?;
     let schema = object_schema(shm, &stored)?;
     Ok((stored, schema))
 }
 
-/// A schema made ready.
+/// A compiled schema.
 pub(super) fn plan(shm: &Shm, schema: &Schema) -> Result<Plan> {
     Plan::new(schema).map_err(|unfit| unfit_of(shm, unfit.into()))
 }
 
-/// A key as words.
+/// Encodes a key.
 pub(super) fn encode(shm: &Shm, plan: &Plan, value: &Value) -> Result<Row> {
     plan.encode_key(value).map(Row).map_err(|unfit| unfit_of(shm, unfit))
 }
 
-/// A value as words.
+/// Encodes a value.
 pub(super) fn encode_row(shm: &Shm, plan: &Plan, value: &Value) -> Result<Row> {
     plan.encode_row(value).map(Row).map_err(|unfit| unfit_of(shm, unfit))
 }
@@ -64,7 +64,7 @@ pub(super) fn decode_row(shm: &Shm, plan: &Plan, row: &Row) -> Result<Value> {
     plan.decode_row(&row.0).map_err(|error| undecodable(shm, error))
 }
 
-/// A copy of words that are locked.
+/// Copies locked words.
 pub(super) fn copied(words: &[AtomicU64]) -> Vec<u64> {
     copy::load_vec(words, words.len())
 }
@@ -80,7 +80,7 @@ fn undecodable(shm: &Shm, error: DataError) -> Error {
     Error::Decode { object: shm.object().name().clone(), type_name: error.type_name, what: error.what }
 }
 
-/// The error for an object of another kind.
+/// Returns the error for an object of another kind.
 pub(super) fn other_kind(shm: &Shm, stored: String, expected: &str) -> Error {
     Error::SchemaMismatch {
         object: shm.object().name().clone(),

@@ -72,7 +72,7 @@ impl DynTable {
         ManageOptions::default()
     }
 
-    /// The types of the keys and values.
+    /// Returns the types of the keys and values.
     pub fn schema(&self) -> &ObjectSchema {
         &self.schema
     }
@@ -112,7 +112,7 @@ impl DynTable {
         self.inner.replace(&self.key_row(key)?, &self.value_row(value)?)
     }
 
-    /// Adds a binding if the key has none: whether it did.
+    /// Adds a binding if the key has none, and returns whether it did.
     ///
     /// # Errors
     /// Those of [`add`](Self::add).
@@ -120,7 +120,7 @@ impl DynTable {
         self.inner.add_if_absent(&self.key_row(key)?, &self.value_row(value)?)
     }
 
-    /// The newest binding of the key.
+    /// Returns the value of the newest binding of the key.
     ///
     /// # Errors
     /// [`Error::Unfit`](crate::Error::Unfit) if the key is not of its type, [`Error::Decode`](crate::Error::Decode) if
@@ -129,7 +129,7 @@ impl DynTable {
         self.inner.find(&self.key_row(key)?)?.map(|row| self.value_of(&row)).transpose()
     }
 
-    /// All bindings of the key, the newest first.
+    /// Returns the values of all bindings of the key, the newest first.
     ///
     /// # Errors
     /// Those of [`find`](Self::find).
@@ -137,7 +137,7 @@ impl DynTable {
         self.inner.find_all(&self.key_row(key)?)?.iter().map(|row| self.value_of(row)).collect()
     }
 
-    /// Whether the key has a binding.
+    /// Returns whether the key has a binding.
     ///
     /// # Errors
     /// Those of [`find`](Self::find).
@@ -145,7 +145,7 @@ impl DynTable {
         self.inner.contains(&self.key_row(key)?)
     }
 
-    /// Pops the newest binding of the key: whether there was one.
+    /// Removes the newest binding of the key, and returns whether there was one.
     ///
     /// # Errors
     /// [`Error::Unfit`](crate::Error::Unfit) if the key is not of its type, and those of [`HashTable::remove`].
@@ -153,7 +153,7 @@ impl DynTable {
         self.inner.remove(&self.key_row(key)?)
     }
 
-    /// Pops the newest binding of the key and gives it. A value that cannot be decoded stays where it is.
+    /// Removes the newest binding of the key and returns its value. A value that cannot be decoded stays where it is.
     ///
     /// # Errors
     /// Those of [`remove`](Self::remove) and [`find`](Self::find).
@@ -161,7 +161,7 @@ impl DynTable {
         self.inner.pop_with(&self.key_row(key)?, |row| self.value_of(&row))
     }
 
-    /// Removes all bindings of the key: how many there were.
+    /// Removes all bindings of the key, and returns their number.
     ///
     /// # Errors
     /// Those of [`remove`](Self::remove).
@@ -195,7 +195,7 @@ impl DynTable {
         })
     }
 
-    /// As [`for_each`](Self::for_each), until `visit` gives an error, which is passed on.
+    /// Calls `visit` with each binding, as [`for_each`](Self::for_each) does, until it returns an error, which is passed on.
     ///
     /// # Errors
     /// Those of [`find`](Self::find), and what `visit` gives.
@@ -206,7 +206,7 @@ impl DynTable {
         self.inner.try_for_each(|key, value| visit(self.key_of(&key)?, self.value_of(&value)?))
     }
 
-    /// All bindings, without a lock on the whole table; see [`HashTable::scan`]. After a row that cannot be decoded the
+    /// Iterates over all bindings, without a lock on the whole table; see [`HashTable::scan`]. After a row that cannot be decoded the
     /// others follow.
     pub fn scan(&self) -> impl Iterator<Item = Result<(Value, Value)>> + '_ {
         self.inner.scan().map(|item| {
@@ -215,12 +215,12 @@ impl DynTable {
         })
     }
 
-    /// The keys, each once; see [`HashTable::keys`].
+    /// Iterates over the keys, each once; see [`HashTable::keys`].
     pub fn keys(&self) -> impl Iterator<Item = Result<Value>> + '_ {
         self.inner.keys().map(|key| self.key_of(&key?))
     }
 
-    /// How many bindings the table has, hidden ones included.
+    /// Returns the number of bindings, hidden ones included.
     ///
     /// # Errors
     /// Those of [`HashTable::len`].
@@ -228,7 +228,7 @@ impl DynTable {
         self.inner.len()
     }
 
-    /// Whether the table has no binding.
+    /// Returns whether the table has no binding.
     ///
     /// # Errors
     /// Those of [`HashTable::len`].
@@ -236,7 +236,7 @@ impl DynTable {
         self.inner.is_empty()
     }
 
-    /// Removes all bindings, as one step.
+    /// Removes all bindings atomically.
     ///
     /// # Errors
     /// Those of [`HashTable::clear`].
@@ -260,7 +260,7 @@ impl DynTable {
         with_contents(&self.key, &self.value, |contents| check::check(self.inner.handle(), contents))
     }
 
-    /// Figures about the object.
+    /// Returns statistics about the object.
     ///
     /// # Errors
     /// Those of [`HashTable::stats`].
@@ -268,7 +268,7 @@ impl DynTable {
         self.inner.stats()
     }
 
-    /// The descriptor that the table was opened through.
+    /// Returns the descriptor that the table was opened through.
     pub fn shm(&self) -> &Shm {
         self.inner.shm()
     }
@@ -276,7 +276,7 @@ impl DynTable {
     /// Runs a group: what [`group!`](crate::group!) stands for.
     ///
     /// # Errors
-    /// What `body` gives, which rolls everything back, and the errors of locking.
+    /// Any error of `body`, which rolls everything back, and the errors of locking.
     pub fn group<R, E: From<crate::Error>>(&self, body: impl FnOnce() -> Result<R, E>) -> Result<R, E> {
         self.inner.group(body)
     }
@@ -284,12 +284,12 @@ impl DynTable {
     /// Runs a group, again and again as long as it ends in a deadlock; see [`HashTable::group_retry`].
     ///
     /// # Errors
-    /// What `body` gives, which rolls everything back, and the errors of locking.
+    /// Any error of `body`, which rolls everything back, and the errors of locking.
     pub fn group_retry<R, E: GroupError>(&self, body: impl FnMut() -> Result<R, E>) -> Result<R, E> {
         self.inner.group_retry(body)
     }
 
-    /// As [`group_retry`](Self::group_retry), but at most `retries` times after the first: what `group!(retry(n) ..)` stands
+    /// Runs a group as [`group_retry`](Self::group_retry) does, with at most `retries` repetitions: what `group!(retry(n) ..)` stands
     /// for.
     ///
     /// # Errors

@@ -52,7 +52,7 @@ pub enum Value {
     Struct(Box<Struct>),
     /// A variant of an enum.
     Enum(Box<Enum>),
-    /// A field that the outermost struct of a row does not have yet: the row was written by a program that knew an older
+    /// A field that the outermost struct of a row lacks: the row was written by a program with an older
     /// version of the type, and the present one has a default for it, which only programs know. Comes after all others.
     Missing,
 }
@@ -101,7 +101,7 @@ impl FieldValues {
         FieldValues::Named(fields.into_iter().map(|(name, value)| (name.into(), value)).collect())
     }
 
-    /// The field of that name; fields without names are called `0`, `1` and so on, as in Rust.
+    /// Returns the field of that name; fields without names are called `0`, `1` and so on, as in Rust.
     pub fn get(&self, name: &str) -> Option<&Value> {
         match self {
             FieldValues::Unit => None,
@@ -112,7 +112,7 @@ impl FieldValues {
 }
 
 impl Value {
-    /// A struct with named fields.
+    /// Creates a struct with named fields.
     pub fn structure<N: Into<Arc<str>>>(
         name: impl Into<Arc<str>>,
         fields: impl IntoIterator<Item = (N, Value)>,
@@ -120,7 +120,7 @@ impl Value {
         Value::Struct(Box::new(Struct { name: name.into(), fields: FieldValues::named(fields) }))
     }
 
-    /// A variant of an enum.
+    /// Creates a variant of an enum.
     ///
     /// ```
     /// use netshm::dynamic::{FieldValues, Value};
@@ -133,7 +133,7 @@ impl Value {
         Value::Enum(Box::new(Enum { name: name.into(), variant: variant.into(), fields }))
     }
 
-    /// A field of a struct, a variant or a tuple; see [`FieldValues::get`].
+    /// Returns a field of a struct, a variant or a tuple; see [`FieldValues::get`].
     pub fn field(&self, name: &str) -> Option<&Value> {
         match self {
             Value::Struct(value) => value.fields.get(name),
@@ -143,7 +143,7 @@ impl Value {
         }
     }
 
-    /// A number without a sign that fits 64 bits.
+    /// Returns the number, if this is one that fits a `u64`.
     ///
     /// ```
     /// use netshm::dynamic::Value;
@@ -159,7 +159,7 @@ impl Value {
         }
     }
 
-    /// A number that fits 64 bits with a sign.
+    /// Returns the number, if this is one that fits an `i64`.
     pub fn as_i64(&self) -> Option<i64> {
         match *self {
             Value::Int(number) => number.try_into().ok(),
@@ -168,7 +168,7 @@ impl Value {
         }
     }
 
-    /// The text, if this is one.
+    /// Returns the text, if this is one.
     pub fn as_str(&self) -> Option<&str> {
         match self {
             Value::Text(text) => Some(text),
@@ -176,7 +176,7 @@ impl Value {
         }
     }
 
-    /// What kind of value this is, for messages.
+    /// Returns the kind of value, for messages.
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Value::Unit => "()",

@@ -29,7 +29,7 @@ fn encode_entries<'a, K: DataManager + 'a, V: DataManager + 'a>(
     })
 }
 
-/// The entries of a hash map or set, sorted by the words of their keys: in memory their order is another in each process.
+/// Returns the entries of a hash map or set sorted by the words of their keys: their order in memory differs between processes.
 /// Not done for what is merely stored, since writing would take several times as long.
 fn in_order<'a, K: DataManager + 'a, E>(
     entries: impl Iterator<Item = E>,
@@ -49,7 +49,7 @@ fn in_order<'a, K: DataManager + 'a, E>(
     Ok(entries.into_iter().map(|(_, entry)| entry).collect())
 }
 
-/// A hasher that is not known is shown only keys that somebody has written.
+/// Requires a private copy for an unknown hasher, which must not see torn keys.
 fn need_known_hasher<S>(input: &Decoder<'_>) -> Result<(), DataError> {
     if typeid::of::<S>() == TypeId::of::<RandomState>() { Ok(()) } else { input.need_copy() }
 }

@@ -27,7 +27,7 @@ mod wrappers;
 pub use self::serde::Serde;
 pub(crate) use sequences::{decode_inner, encode_inner};
 
-/// The words of parts that follow each other, if each has a fixed length.
+/// Returns the total number of words of parts that follow each other, if each has a fixed size.
 #[doc(hidden)]
 pub(crate) const fn all_fixed(parts: &[Option<usize>]) -> Option<usize> {
     let mut sum = 0;
@@ -42,7 +42,7 @@ pub(crate) const fn all_fixed(parts: &[Option<usize>]) -> Option<usize> {
     Some(sum)
 }
 
-/// The words of an enum, if all variants have the same fixed length: the index comes first.
+/// Returns the number of words of an enum, if all variants have the same fixed size: the index comes first.
 #[doc(hidden)]
 pub(crate) const fn same_fixed(variants: &[Option<usize>]) -> Option<usize> {
     let Some(Some(first)) = variants.first().copied() else { return None };
@@ -75,7 +75,7 @@ mod tests {
             .collect()
     }
 
-    /// A message about a type without a manager does not list all those that have one.
+    /// Compiler errors about a type without a manager do not list all types that have one.
     #[test]
     fn messages_of_the_compiler_do_not_recommend_the_built_in_managers() {
         let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/data");

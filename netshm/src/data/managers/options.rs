@@ -1,4 +1,4 @@
-//! `Option` and `Result`: a word that tells which, then the contents, filled up with zeros to a fixed length.
+//! `Option` and `Result`: a discriminant word, then the contents, padded with zeros to a fixed size.
 
 use crate::data::schema::Container;
 use crate::data::{DataError, DataManager, Decoder, Encoder, Schema, ShmKey, Types};
@@ -46,7 +46,7 @@ impl<T: DataManager> DataManager for Option<T> {
 #[diagnostic::do_not_recommend]
 impl<T: ShmKey> ShmKey for Option<T> {}
 
-/// What fills a part of so many words up to the longer one of two, if both are fixed.
+/// Returns the padding of a part up to the longer one of two, if both have a fixed size.
 const fn filling(own: Option<usize>, other: Option<usize>) -> usize {
     match (own, other) {
         (Some(own), Some(other)) => other.saturating_sub(own),

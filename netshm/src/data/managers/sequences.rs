@@ -5,10 +5,10 @@ use std::collections::{BinaryHeap, LinkedList, VecDeque};
 use crate::data::schema::Container;
 use crate::data::{DataError, DataManager, Decoder, Encode, Encoder, Schema, ShmKey, Types};
 
-/// Memory that is set apart before the elements are read, in bytes, if their number cannot be checked before.
+/// Bytes reserved before the elements are read, if their number cannot be checked.
 const SET_APART: usize = 4096;
 
-/// Whether each element takes a word, or its part of one.
+/// Returns whether each element takes a word, or its part of one.
 const fn is_backed<T: DataManager>() -> bool {
     T::PACKED != 0 || matches!(T::FIXED, Some(1..))
 }
@@ -78,7 +78,7 @@ pub(super) fn decode_to<T: DataManager>(
     input.nested(|input| (0..len).try_for_each(|_| input.take().map(&mut take)))
 }
 
-/// How much memory may be set apart for so many elements, before they have been seen.
+/// Returns the number of elements to reserve memory for before they have been read.
 pub(super) fn capacity<T: DataManager>(len: usize, input: &Decoder<'_>) -> Result<usize, DataError> {
     if let Some(words @ 1..) = T::FIXED {
         // The words are there, so the length is as good as they are.
@@ -88,7 +88,7 @@ pub(super) fn capacity<T: DataManager>(len: usize, input: &Decoder<'_>) -> Resul
     Ok(len.min(input.remaining()).min(SET_APART / size_of::<T>().max(1)))
 }
 
-/// Encodes items as what is inside of them. Generated code calls it for types that are stored as their only field.
+/// Encodes items as their only field. Generated code calls it for transparent types.
 #[doc(hidden)]
 pub(crate) fn encode_inner<'a, T: 'a, I: DataManager + 'a>(
     items: impl IntoIterator<Item = &'a T>,
@@ -104,7 +104,7 @@ pub(crate) fn encode_inner<'a, T: 'a, I: DataManager + 'a>(
     I::encode_slice(&joined, out)
 }
 
-/// The reverse.
+/// Decodes items as their only field; the reverse of [`encode_inner`].
 #[doc(hidden)]
 pub(crate) fn decode_inner<T, I: DataManager>(
     len: usize,
@@ -190,7 +190,7 @@ impl<T: DataManager> DataManager for VecDeque<T> {
     }
 }
 
-/// A copy of a number, by way of its words.
+/// Copies a number by encoding and decoding it.
 fn copied<T: DataManager>(item: &T) -> Result<T, DataError> {
     let mut words = [0; 2];
     let words = &mut words[..T::FIXED.unwrap_or(2).min(2)];

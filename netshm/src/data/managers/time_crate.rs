@@ -6,7 +6,7 @@ use crate::data::{DataError, DataManager, Decoder, Encoder, Schema, ShmKey, Type
 
 const NANOS: u64 = 1_000_000_000;
 
-/// Stored as a struct of so many parts, which are made of the value and of which it is made.
+/// Stored as a struct of parts, with conversions in both directions.
 macro_rules! parts {
     ($($type:ident { $($part:ident: $stored:ty = $get:expr),* }, $words:literal, |$value:ident| => $new:expr;)*) => { $(
         #[diagnostic::do_not_recommend]

@@ -30,8 +30,8 @@ impl Types {
         Types::default()
     }
 
-    /// The description of a type that is part of another. Options and results are filled up, and elements packed, by
-    /// what the type itself tells, so the description tells where that is not what it looks like.
+    /// Describes a type that is part of another. Options and results are padded, and elements packed, by
+    /// the constants of the type, so the description marks where they differ from what the schema suggests.
     pub fn of<T: DataManager>(&mut self) -> Schema {
         let schema = T::schema(self);
         let is_variable = T::FIXED.is_none() && schema.fixed_words().is_some();
@@ -39,7 +39,7 @@ impl Types {
         if is_variable || is_unpacked { Schema::Container(Container::Box, vec![schema]) } else { schema }
     }
 
-    /// A struct with named fields, or with none.
+    /// Describes a struct with named fields, or with none.
     pub fn structure<T>(&mut self, name: &str, fields: impl FnOnce(&mut Members<'_>)) -> Schema {
         self.define::<T>(name, |types| {
             let mut members = Members { types, fields: Vec::new() };
@@ -48,7 +48,7 @@ impl Types {
         })
     }
 
-    /// A struct whose fields have no names.
+    /// Describes a struct whose fields have no names.
     pub fn tuple_structure<T>(&mut self, name: &str, fields: impl FnOnce(&mut Items<'_>)) -> Schema {
         self.define::<T>(name, |types| {
             let mut items = Items { types, items: Vec::new() };
@@ -57,7 +57,7 @@ impl Types {
         })
     }
 
-    /// An enum.
+    /// Describes an enum.
     pub fn enumeration<T>(&mut self, name: &str, variants: impl FnOnce(&mut Variants<'_>)) -> Schema {
         self.define::<T>(name, |types| {
             let mut list = Variants { types, variants: Vec::new() };
@@ -66,7 +66,7 @@ impl Types {
         })
     }
 
-    /// A struct that is stored, and described, as its only field. If it stands inside itself with no other struct or enum
+    /// Describes a struct that is stored as its only field. If it contains itself with no other struct or enum
     /// between, nothing could be referred to: then it is described as a struct of its name.
     #[doc(hidden)]
     pub fn transparent<T>(&mut self, name: &str, describe: impl Fn(&mut Self) -> Schema) -> Schema {
@@ -88,7 +88,7 @@ impl Types {
         self.define::<T>(name, |types| Schema::Struct(name.to_owned(), Fields::Tuple(vec![describe(types)])))
     }
 
-    /// A reference back if `T` is being described already, otherwise what `describe` gives.
+    /// Returns a back reference if `T` is being described already, otherwise calls `describe`.
     fn define<T>(&mut self, name: &str, describe: impl FnOnce(&mut Self) -> Schema) -> Schema {
         let described = typeid::of::<T>();
         if let Some(known) = self.around.iter().rposition(|(known, _)| *known == described) {
@@ -111,12 +111,12 @@ pub struct Members<'a> {
 }
 
 impl Members<'_> {
-    /// A field of type `F`.
+    /// Adds a field of type `F`.
     pub fn field<F: DataManager>(&mut self, name: &str) {
         self.field_with(name, F::schema);
     }
 
-    /// A field that is described by a function.
+    /// Adds a field that is described by a function.
     pub fn field_with(&mut self, name: &str, describe: impl FnOnce(&mut Types) -> Schema) {
         let schema = describe(self.types);
         self.fields.push(Field { name: name.to_owned(), schema, has_default: false, is_added: false });
@@ -142,12 +142,12 @@ pub struct Items<'a> {
 }
 
 impl Items<'_> {
-    /// A field of type `F`.
+    /// Adds a field of type `F`.
     pub fn item<F: DataManager>(&mut self) {
         self.item_with(F::schema);
     }
 
-    /// A field that is described by a function.
+    /// Adds a field that is described by a function.
     pub fn item_with(&mut self, describe: impl FnOnce(&mut Types) -> Schema) {
         let schema = describe(self.types);
         self.items.push(schema);
@@ -162,12 +162,12 @@ pub struct Variants<'a> {
 }
 
 impl Variants<'_> {
-    /// A variant without fields; `index` is what is stored.
+    /// Adds a variant without fields; `index` is stored.
     pub fn unit(&mut self, index: u64, name: &str) {
         self.push(index, name, Fields::Unit);
     }
 
-    /// A variant whose fields have no names.
+    /// Adds a variant whose fields have no names.
     pub fn tuple(&mut self, index: u64, name: &str, fields: impl FnOnce(&mut Items<'_>)) {
         let mut items = Items { types: &mut *self.types, items: Vec::new() };
         fields(&mut items);
@@ -175,7 +175,7 @@ impl Variants<'_> {
         self.push(index, name, Fields::Tuple(items));
     }
 
-    /// A variant with named fields.
+    /// Adds a variant with named fields.
     pub fn structure(&mut self, index: u64, name: &str, fields: impl FnOnce(&mut Members<'_>)) {
         let mut members = Members { types: &mut *self.types, fields: Vec::new() };
         fields(&mut members);

@@ -2,7 +2,7 @@
 
 use super::{Field, Fields, ObjectSchema, Schema, Variant};
 
-/// How a stored type relates to that of a program, if the program can read what is stored.
+/// The relation of a stored type to that of a program that can read it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Relation {
     /// It is the same type; the texts differ only in which fields were added later.
@@ -11,7 +11,7 @@ pub(crate) enum Relation {
     Older(String),
 }
 
-/// How the type `new` of a table relates to the stored text. A program reads older rows if the keys are the same, and the
+/// Compares the type `new` of a table with the stored text. A program reads older rows if the keys are the same, and the
 /// values, a struct, have got further fields with defaults, or, an enum, further variants. Fields that were added once need
 /// a default for ever, since there may be rows without them.
 pub(crate) fn relation(new: &ObjectSchema, stored: &str) -> Option<Relation> {
@@ -46,7 +46,7 @@ pub(crate) fn relation(new: &ObjectSchema, stored: &str) -> Option<Relation> {
     Some(Relation::Older(ObjectSchema::HashTable { key: old_key, value: outermost }.to_string()))
 }
 
-/// The fields of a struct with those marked that rows may lack, if it extends the old fields.
+/// Returns the fields of a struct, with those marked that rows may lack, if it extends the old fields.
 fn extended_fields(new: &[Field], old: &[Field]) -> Option<Vec<Field>> {
     let mut old_fields = old.iter();
     let fields = new.iter().map(|field| {
@@ -61,9 +61,9 @@ fn extended_fields(new: &[Field], old: &[Field]) -> Option<Vec<Field>> {
     old_fields.next().is_none().then_some(fields)
 }
 
-/// Whether a struct or enum stands inside itself. (A reference that leads nowhere may mean it as well.)
+/// Returns whether a struct or enum contains itself. (A dangling back reference counts.)
 fn refers_to_itself(outermost: &Schema) -> bool {
-    /// `around` are the names of the structs and enums that the type stands in, the outermost first.
+    /// Returns whether the type refers to the outermost one; `around` are the names of the enclosing structs and enums, outermost first.
     fn leads_out<'a>(schema: &'a Schema, around: &mut Vec<&'a str>) -> bool {
         match schema {
             Schema::Scalar(_) | Schema::Text => false,

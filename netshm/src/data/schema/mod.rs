@@ -36,7 +36,7 @@ pub enum Schema {
     Text,
     /// A container of the standard library and what it contains.
     Container(Container, Vec<Schema>),
-    /// `[T; N]`: so many elements.
+    /// `[T; N]`, with the number of elements.
     Array(Box<Schema>, u64),
     /// A tuple; the empty one is `()`.
     Tuple(Vec<Schema>),
@@ -44,7 +44,7 @@ pub enum Schema {
     Struct(String, Fields),
     /// An enum: its name and variants.
     Enum(String, Vec<Variant>),
-    /// A struct or enum that this stands inside of: its name, and how many of that name, further in, are not meant.
+    /// Back reference to an enclosing struct or enum: its name, and how many enclosing types of that name to skip.
     Back(String, u32),
 }
 
@@ -82,8 +82,8 @@ pub enum Container {
     BTreeSet,
     HashMap,
     HashSet,
-    /// A `Box` of what takes the same number of words for each value, which the box does not: around it, nothing is
-    /// filled up. Other boxes are described as what is inside.
+    /// A `Box` of a fixed-size type. The box counts as variable-size, so enclosing options and results are not padded.
+    /// Other boxes are described as their content.
     Box,
 }
 
@@ -155,7 +155,7 @@ impl Scalar {
         Scalar::F64,
     ];
 
-    /// The name in Rust.
+    /// Returns the name in Rust.
     pub fn name(self) -> &'static str {
         match self {
             Scalar::U8 => "u8",
@@ -201,7 +201,7 @@ impl Container {
         Container::Box,
     ];
 
-    /// The name in Rust.
+    /// Returns the name in Rust.
     pub fn name(self) -> &'static str {
         match self {
             Container::Vec => "Vec",
@@ -215,7 +215,7 @@ impl Container {
         }
     }
 
-    /// How many types it is made of.
+    /// Returns the number of its type parameters.
     fn arity(self) -> usize {
         match self {
             Container::Result | Container::BTreeMap | Container::HashMap => 2,
@@ -225,18 +225,18 @@ impl Container {
 }
 
 impl Schema {
-    /// The description of a type.
+    /// Describes a type.
     pub fn of<T: DataManager>() -> Self {
         T::schema(&mut Types::new())
     }
 
-    /// The description of a type as a part of another, or as the element of an array: whether its values have a fixed
+    /// Describes a type as a part of another, or as the element of an array: whether its values have a fixed
     /// length is told in any case.
     pub(crate) fn of_part<T: DataManager>() -> Self {
         Types::new().of::<T>()
     }
 
-    /// The number of words of all values, if they take as many: what [`DataManager::FIXED`] is to the type.
+    /// Returns the number of words, if it is the same for all values: what [`DataManager::FIXED`] is to the type.
     pub fn fixed_words(&self) -> Option<u64> {
         match self {
             Schema::Scalar(Scalar::U128 | Scalar::I128) => Some(2),
@@ -263,7 +263,7 @@ impl Schema {
 }
 
 impl Fields {
-    /// The types of the fields.
+    /// Returns the types of the fields.
     pub fn schemas(&self) -> impl Iterator<Item = &Schema> {
         let (items, members): (&[Schema], &[Field]) = match self {
             Fields::Unit => (&[], &[]),
@@ -282,12 +282,12 @@ fn fixed_sum<'a>(items: impl IntoIterator<Item = &'a Schema>) -> Option<u64> {
     items.into_iter().try_fold(0u64, |sum, item| sum.checked_add(item.fixed_words()?))
 }
 
-/// The hash of a schema text that is stored beside it and compared first: rapidhash, version 3, of the bytes.
+/// Returns the hash of a schema text, which is stored beside it and compared first: rapidhash, version 3, of the bytes.
 pub(crate) fn hash_text(text: &str) -> u64 {
     rapidhash::v3::rapidhash_v3(text.as_bytes())
 }
 
-/// What an object is, with the types of its contents, as it says of itself.
+/// The schema of an object: its kind and the types of its contents.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ObjectSchema {

@@ -15,7 +15,7 @@ const MAX_DEPTH: u32 = 256;
 pub struct ParseSchemaError {
     /// Where the text goes wrong, in bytes.
     pub at: usize,
-    /// What should be there.
+    /// The expected syntax.
     pub expected: &'static str,
 }
 
@@ -107,7 +107,7 @@ impl Parser<'_> {
         if self.rest().is_empty() { Ok(()) } else { self.fail("the end") }
     }
 
-    /// A name, which may be in quotes.
+    /// Parses a name, which may be in quotes.
     fn name(&mut self) -> Parsed<String> {
         self.spaces();
         if self.rest().starts_with('"') {
@@ -122,7 +122,7 @@ impl Parser<'_> {
         Ok(name)
     }
 
-    /// What `{:?}` makes of a name.
+    /// Parses a quoted name, as `{:?}` writes it.
     fn quoted(&mut self) -> Parsed<String> {
         let mut name = String::new();
         let mut chars = self.rest().char_indices().skip(1);

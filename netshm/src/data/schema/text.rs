@@ -108,13 +108,13 @@ impl Printer<'_, '_> {
         if self.pretty { write!(self.out, "\n{:width$}", "", width = self.depth * 4) } else { self.out.write_char(' ') }
     }
 
-    /// A name as it is if it looks like one of Rust's, otherwise in quotes.
+    /// Writes a name as it is if it looks like one of Rust's, otherwise in quotes.
     fn name(&mut self, name: &str) -> fmt::Result {
         if is_plain(name) { self.out.write_str(name) } else { write!(self.out, "{name:?}") }
     }
 }
 
-/// Whether a name needs no quotes.
+/// Returns whether a name needs no quotes.
 fn is_plain(name: &str) -> bool {
     let mut chars = name.chars();
     chars.next().is_some_and(is_start) && chars.all(is_part) && name != "enum"

@@ -96,7 +96,7 @@ impl Reader<'_> {
         value
     }
 
-    /// Each kind has a function of its own, and loops are plain ones, to keep what a step takes of the stack small.
+    /// Handles a node. Each kind has a function of its own, with plain loops, to keep the stack frames small.
     fn node(&mut self, id: Id, json: &Json) -> Result<Value, Unfit> {
         match (self.plan.node(id), json) {
             (Node::Scalar(scalar), _) => number(*scalar, json),
@@ -130,7 +130,7 @@ impl Reader<'_> {
         Ok(Value::Some(Box::new(self.value(content, json)?)))
     }
 
-    /// Tells whether the type is an option, which may be left out.
+    /// Returns whether the type is an option, which may be left out.
     fn is_option(&self, id: Id) -> bool {
         match self.plan.node(id) {
             Node::Option { .. } => true,
@@ -139,7 +139,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Tells whether values of the type can be `null`.
+    /// Returns whether values of the type can be `null`.
     fn may_be_null(&self, mut id: Id) -> bool {
         for _ in 0..MOST_STEPS {
             id = match self.plan.node(id) {
@@ -293,7 +293,7 @@ impl Reader<'_> {
     }
 }
 
-/// The only field of an object.
+/// Returns the only field of an object.
 fn single(object: &Map<String, Json>) -> Option<(&str, &Json)> {
     let mut fields = object.iter();
     fields.next().filter(|_| object.len() == 1).map(|(name, json)| (name.as_str(), json))
@@ -334,7 +334,7 @@ fn float(json: &Json) -> Option<f64> {
     }
 }
 
-/// The nearest number of 32 bits, unless the number is beyond them.
+/// Returns the nearest `f32`, unless the number is out of its range.
 fn narrow(float: f64) -> Option<f32> {
     let narrow = float as f32;
     (narrow.is_finite() || !float.is_finite()).then_some(narrow)

@@ -83,7 +83,7 @@ pub(super) fn read(plan: &Plan, id: Id, name: &str, json: &Json) -> Option<Value
     known.plan.decode(&(known.read)(json)?).ok()
 }
 
-/// Tells whether the type at `id` of the plan is such a type.
+/// Returns whether the type at `id` of the plan is such a type.
 pub(super) fn is_known(plan: &Plan, id: Id, name: &str) -> bool {
     named(name).any(|known| known.plan.is_same(known.plan.root(), plan, id))
 }

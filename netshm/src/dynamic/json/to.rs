@@ -61,7 +61,7 @@ impl Value {
         }
     }
 
-    /// Whether values of this value's type can be `null`: a `Some` around has to be told from it.
+    /// Returns whether values of this value's type can be `null`, from which a `Some` around must be told apart.
     fn may_be_null(&self) -> bool {
         match self {
             Value::Unit | Value::None | Value::Some(_) => true,
@@ -75,7 +75,7 @@ impl Value {
     }
 }
 
-/// Returns the number with as many digits as tell it from others of 32 bits, in `serde_json`'s choice of them.
+/// Returns the number with the digits that identify it among 32-bit floats, as `serde_json` chooses them.
 fn short_float(float: f32) -> Json {
     let number = serde_json::to_string(&float).ok().and_then(|digits| digits.parse().ok());
     number.map_or_else(|| Json::String(float.to_string()), Json::Number)
@@ -118,7 +118,7 @@ fn key_name(key: &Value) -> Option<String> {
     }
 }
 
-/// Tells whether the content of an option would be read as another one, if nothing around it said that it is one.
+/// Returns whether the content of an option would be read as another value without a `Some` around it.
 fn is_ambiguous(content: &Json) -> bool {
     match content {
         Json::Null => true,

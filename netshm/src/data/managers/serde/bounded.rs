@@ -1,4 +1,4 @@
-//! What lies between a type with serde's traits and postcard, and bounds what the type leaves open: how deep values are
+//! A layer between a type with serde's traits and postcard that bounds what the type leaves open: how deep values are
 //! nested, and how many elements there are that no byte stands for.
 
 use std::cell::Cell;
@@ -15,7 +15,7 @@ const TOO_DEEP: DataError = DataError::new("Serde", "structs, enums, options or 
 /// The size that elements without bytes are taken to have in memory: who writes them is shown references.
 const SIZE: usize = 64;
 
-/// What a value has taken so far.
+/// The resources that a value has taken so far.
 pub(super) struct Taken {
     bytes: Cell<usize>,
     /// The bytes that there are.
@@ -26,7 +26,7 @@ pub(super) struct Taken {
 }
 
 impl Taken {
-    /// Of so many bytes, if it is known how many there are.
+    /// Creates the bounds for an input of `all` bytes.
     pub(super) fn new(all: usize) -> Self {
         Taken { bytes: Cell::new(0), all, unbacked: Cell::default(), error: Cell::new(None) }
     }
@@ -36,7 +36,7 @@ impl Taken {
         error
     }
 
-    /// Which bound was met, or else another error.
+    /// Returns which bound was exceeded, or `other`.
     pub(super) fn error_or(&self, other: DataError) -> DataError {
         self.error.take().unwrap_or(other)
     }
@@ -56,12 +56,12 @@ pub(super) struct Level<'b> {
 }
 
 impl<'b> Level<'b> {
-    /// Outside of everything.
+    /// Starts at the outermost level.
     pub(super) fn outermost(taken: &'b Taken) -> Self {
         Level { taken, depth: 0, has_length: false }
     }
 
-    /// One level further in.
+    /// Enters a level.
     pub(super) fn inside(self) -> Result<Self, DataError> {
         if self.depth == MOST_LEVELS {
             return Err(self.taken.refuse(TOO_DEEP));
@@ -69,7 +69,7 @@ impl<'b> Level<'b> {
         Ok(Level { depth: self.depth + 1, has_length: false, ..self })
     }
 
-    /// The same, for what has a length.
+    /// Enters a level that has a length.
     pub(super) fn inside_sequence(self) -> Result<Self, DataError> {
         Ok(Level { has_length: true, ..self.inside()? })
     }
@@ -88,7 +88,7 @@ impl<'b> Level<'b> {
         Ok(())
     }
 
-    /// The length of a sequence, if its elements could have a byte each.
+    /// Returns the length of a sequence, if each element could have a byte.
     pub(super) fn hint(self, length: Option<usize>) -> Option<usize> {
         length.filter(|length| *length <= self.taken.all - self.bytes())
     }

@@ -6,7 +6,7 @@ use ::serde::de::{self, DeserializeSeed, Deserializer, Error as _, Visitor};
 
 use super::bounded::Bounded;
 
-/// What contains nothing is asked for as it is.
+/// Forwards requests for values without contents.
 macro_rules! plain {
     ($($method:ident)*) => { $(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
@@ -15,7 +15,7 @@ macro_rules! plain {
     )* };
 }
 
-/// What contains something has a visitor that bounds it.
+/// Bounds the contents of values by a visitor.
 macro_rules! containing {
     ($($method:ident($($name:ident: $type:ty),*) $inside:ident)*) => { $(
         fn $method<V: Visitor<'de>>(self, $($name: $type,)* visitor: V) -> Result<V::Value, D::Error> {

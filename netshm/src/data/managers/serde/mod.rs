@@ -26,7 +26,7 @@ use crate::data::{DataError, DataManager, Decoder, Encode, Encoder, Schema, Type
 /// Values nest 256 levels deep at most, where each struct, tuple, enum, option, sequence and map is one: serde shows no
 /// boxes. At most 1024 elements of sequences take no bytes, and one more for each 32 bytes of the value.
 ///
-/// It is no key, as serde tells nothing of equality.
+/// It is no key, since serde knows nothing of equality.
 ///
 /// ```
 /// use netshm::data::{Serde, from_words, to_words};
@@ -43,7 +43,7 @@ use crate::data::{DataError, DataManager, Decoder, Encode, Encoder, Schema, Type
 pub struct Serde<T>(pub T);
 
 impl<T> Serde<T> {
-    /// The value.
+    /// Returns the value.
     pub fn into_inner(self) -> T {
         self.0
     }

@@ -4,7 +4,7 @@ use ::serde::ser::{self, Error as _, Serialize, Serializer};
 
 use super::bounded::Bounded;
 
-/// What contains nothing is passed on as it is.
+/// Forwards values without contents.
 macro_rules! plain {
     ($($method:ident($($name:ident: $type:ty),*))*) => { $(
         fn $method(self, $($name: $type),*) -> Result<S::Ok, S::Error> {
@@ -13,7 +13,7 @@ macro_rules! plain {
     )* };
 }
 
-/// What contains one value.
+/// Forwards values with one content.
 macro_rules! around_one {
     ($($method:ident($($name:ident: $type:ty),*))*) => { $(
         fn $method<T: Serialize + ?Sized>(self, $($name: $type,)* value: &T) -> Result<S::Ok, S::Error> {
@@ -23,7 +23,7 @@ macro_rules! around_one {
     )* };
 }
 
-/// What contains several values.
+/// Forwards values with several contents.
 macro_rules! around_several {
     ($($method:ident($($name:ident: $type:ty),*) $inside:ident -> $part:ident)*) => { $(
         fn $method(self, $($name: $type),*) -> Result<Self::$part, S::Error> {

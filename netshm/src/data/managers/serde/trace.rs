@@ -1,9 +1,9 @@
-//! What a value tells serde, as one number: equal for a value and what is read back, unless that is another value.
+//! A digest of what a value passes to serde: equal for a value and what is read back, unless they differ.
 
 use ::serde::de::value::Error;
 use ::serde::ser::{self, Serialize, Serializer};
 
-/// The trace of a value. The elements of sequences and the entries of maps count in any order, as hash maps and sets have
+/// Returns the trace of a value. The elements of sequences and the entries of maps count in any order, as hash maps and sets have
 /// another one each time.
 pub(super) fn trace<T: Serialize + ?Sized>(value: &T) -> Result<u64, Error> {
     value.serialize(Tracer)
