@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::PathBuf;
+use std::process::Command;
 
 use netshm::{Error, HashTable, Locking, Result, Shm};
 use netshm_tests::{Child, Scratch, part};
@@ -159,6 +160,75 @@ fn containers_with_boot_ids_of_their_own_take_turns_without_checks() {
     assert!(manage(object.open()).is_err());
 }
 
+/// A check without locks that finds something beside a writer, or what a dead one left, says that it proves nothing.
+#[test]
+fn a_check_beside_a_writer_says_that_it_proves_nothing() {
+    let object = Scratch::file("origin-disturbed");
+    let tab = manage(object.open()).unwrap();
+    fill(&tab, 0);
+    tab.add("held", &1).unwrap();
+    let reader = manage(Shm::options().read_only(true).open(object.name()).unwrap()).unwrap();
+    let mut user = Child::start("holder of a group", &[&object.name().to_string()]);
+    assert_eq!(user.line().as_deref(), Some("open"));
+    let report = reader.check().unwrap();
+    assert!(report.is_clean() && !report.disturbed, "what is sound is sound all the same: {report}");
+    damage(&object, b"key 77\0\0");
+    for _ in ["alive", "dead"] {
+        let report = reader.check().unwrap();
+        assert!(!report.is_clean() && report.disturbed, "{report}");
+        assert!(report.to_string().contains("they prove nothing"), "{report}");
+        user.kill();
+    }
+    // Whoever writes undoes what it left.
+    tab.replace("held", &3).unwrap();
+    for table in [&reader, &tab] {
+        let report = table.check().unwrap();
+        assert!(!report.is_clean() && !report.disturbed, "{report}");
+        assert!(!report.to_string().contains("they prove nothing"), "{report}");
+    }
+}
+
+/// Opens the object in a process that cannot find out which boot it runs under: what it said, if that can be had here.
+fn opened_without_boot_id(object: &Scratch) -> Option<String> {
+    let mut command = Command::new("unshare");
+    command.args(["-m", "sh", "-c", "mount -t tmpfs none /proc || exit 77; exec \"$@\"", "sh"]);
+    command.arg(std::env::current_exe().unwrap());
+    let mut opener = Child::start_under(command, "opener", &[&object.name().to_string()]);
+    let line = opener.line();
+    if line.is_none() {
+        println!("skipped: this needs the rights to mount");
+    }
+    assert!(line.is_none() || opener.wait().success());
+    line
+}
+
+/// Without a boot id nothing is said of reboots, and those that are known are not forgotten.
+#[test]
+fn whoever_knows_no_boot_says_nothing_of_reboots() {
+    let made_without = Scratch::file("origin-no-boot");
+    let Some(line) = opened_without_boot_id(&made_without) else { return };
+    assert_eq!(line, "created");
+    assert_eq!(boot_of(&made_without), [0; 16]);
+    // It is dirty, and no boot is known to be this one: so it is checked, once.
+    damage(&made_without, b"key 77\0\0");
+    let error = manage(made_without.open()).unwrap_err();
+    assert!(error.to_string().contains("went down"), "{error}");
+    assert_eq!(opened_without_boot_id(&made_without).as_deref(), Some("open"));
+
+    let object = Scratch::file("origin-no-boot");
+    fill(&manage(object.open()).unwrap(), 0);
+    let own = boot_of(&object);
+    assert_ne!(own, [0; 16]);
+    damage(&object, b"key 77\0\0");
+    assert_eq!(opened_without_boot_id(&object).as_deref(), Some("open"));
+    assert_eq!(boot_of(&object), own);
+    manage(object.open()).unwrap();
+    set_boots(&object, Some([7; 16]), Some([8; 16]));
+    assert_eq!(opened_without_boot_id(&object).as_deref(), Some("open"));
+    assert_eq!(boot_of(&object), [7; 16]);
+    assert!(manage(object.open()).is_err(), "the next one that knows its boot checks it");
+}
+
 /// A file that is emptied while somebody has it mapped does not become a second object in the same inode.
 #[test]
 fn an_emptied_file_is_not_initialised_while_it_is_in_use() {
@@ -225,6 +295,31 @@ fn child() {
             fill(&tab, 0);
             println!("> open");
             std::thread::sleep(std::time::Duration::from_secs(600));
+        }
+        "opener" => {
+            let shm = Shm::options().create(true).open(&arguments[0].parse().unwrap()).unwrap();
+            let is_new = shm.size().unwrap() == 0;
+            match manage(shm) {
+                Ok(tab) if is_new => {
+                    fill(&tab, 0);
+                    println!("> created");
+                }
+                Ok(tab) => {
+                    tab.add("written", &1).unwrap();
+                    println!("> open");
+                }
+                Err(error) => println!("> {error}"),
+            }
+        }
+        "holder of a group" => {
+            let tab = manage(Shm::open(&arguments[0].parse().unwrap()).unwrap()).unwrap();
+            tab.group(|| -> Result<()> {
+                tab.replace("held", &2)?;
+                println!("> open");
+                std::thread::sleep(std::time::Duration::from_secs(600));
+                Ok(())
+            })
+            .unwrap();
         }
         "waiter" => {
             let name = arguments[0].parse().unwrap();
