@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use crate::check::{self, Contents, Decodes, Report};
 use crate::data::{DataManager, Decoder, Encode, ObjectSchema, Schema};
-use crate::directory::{self, Elements, Spot};
+use crate::directory::{self, Elements, Seen, Spot};
 use crate::group::GroupError;
-use crate::handle::{Handle, glance_at, take_out};
+use crate::handle::{Handle, Raw, glance_at, take_out};
 use crate::index::record::Payload;
 use crate::layout::bucket::Form;
 use crate::layout::header::Kind;
@@ -17,8 +17,8 @@ use crate::options::ManageOptions;
 use crate::region::Doubt;
 use crate::stats::{self, Stats};
 use crate::store::create::{Shape, Spec};
-use crate::store::read::{self, Glance};
-use crate::store::{Change, Limits, Store};
+use crate::store::read::{self, Glance, View};
+use crate::store::{Change, Limits, Store, group};
 use crate::{Error, Result, Shm};
 
 /// The longest array.
@@ -204,6 +204,22 @@ impl<T: DataManager> Array<T> {
     #[inline(never)]
     fn get_with_care(&self, index: u64, spot: Spot) -> Result<T> {
         let store = &self.handle.store;
+        if T::DIRECT && group::open() > 0 {
+            let found = group::glance(store, spot.stripe, |view| {
+                if index >= view.store.array_len() {
+                    return Err(Doubt);
+                }
+                let region = view.region();
+                directory::find_in(region, region.stripe(spot.at), self.elements(), spot)?
+                    .map(|words| glance_at::<T>(view, words))
+                    .transpose()
+            });
+            match found {
+                Some(Ok(Some(element))) => return Ok(element),
+                Some(Err(error)) => return Err(error),
+                Some(Ok(None)) | None => {}
+            }
+        }
         let raw = read::read(store, self.handle.limits, spot.stripe, |view| {
             Self::check_bounds(view.store, index)?;
             match directory::find(view.region(), self.elements(), spot)? {
@@ -211,6 +227,12 @@ impl<T: DataManager> Array<T> {
                 None => Ok(None),
             }
         })?;
+        self.finish(raw)
+    }
+
+    /// An element that was read; `None` stands for one that has never been written.
+    #[inline]
+    fn finish(&self, raw: Option<Raw<T>>) -> Result<T> {
         match raw {
             Some(raw) => self.handle.finish(raw),
             None => {
@@ -268,10 +290,30 @@ impl<T: DataManager> Array<T> {
     /// # Errors
     /// Those of [`get`](Self::get) and [`set`](Self::set).
     pub fn update(&self, index: usize, change: impl FnOnce(T) -> T) -> Result<T> {
+        let (index, elements, store) = (index as u64, self.elements(), &*self.handle.store);
+        let spot = self.spot(index);
         self.handle.group(|| {
-            self.lock(index)?;
-            let new = change(self.get(index)?);
-            self.set::<T>(index, &new)?;
+            let (old, seen) = self.handle.change("set an element", |change| {
+                let seen = Seen::look(change, spot)?;
+                Self::check_bounds(store, index)?;
+                let words = seen.words(store.region(), elements, spot)?;
+                let old = words.map(|words| take_out::<T>(View::locked(store), words)).transpose()?;
+                Ok((old, seen))
+            })?;
+            // Code that is not known runs between the parts of the group, not inside one.
+            let new = change(self.finish(old)?);
+            self.handle.with_payload(&new, |value| {
+                if let Some(each) = elements.dense()
+                    && !matches!(value, Payload::Words(words) if words.len() as u64 == each)
+                {
+                    // Elsewhere it would be written over its neighbour.
+                    return Err(self.handle.unsteady());
+                }
+                self.handle.change("set an element", |change| {
+                    Self::check_bounds(store, index)?;
+                    seen.set(change, elements, spot, &self.default_words, value)
+                })
+            })?;
             Ok(new)
         })
     }
@@ -281,6 +323,14 @@ impl<T: DataManager> Array<T> {
     /// # Errors
     /// Those of [`get`](Self::get) and [`set`](Self::set).
     pub fn swap(&self, i: usize, j: usize) -> Result<()> {
+        if self.elements().dense().is_some() {
+            return self.handle.retry_alone(|| {
+                self.handle.change("swap elements", |change| {
+                    let (a, b) = (self.lock_inside(change, i as u64)?, self.lock_inside(change, j as u64)?);
+                    directory::swap(change, self.elements(), a, b, &self.default_words)
+                })
+            });
+        }
         self.handle.group_retry(|| {
             self.lock(i)?;
             self.lock(j)?;

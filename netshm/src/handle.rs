@@ -75,7 +75,21 @@ impl Handle {
         if self.outdated.is.load(Relaxed) {
             self.upgrade(wanted)?;
         }
-        group::change_at_once(&self.store, self.limits, wanted, args, make)
+        group::change_at_once(&self.store, self.limits, wanted, || (), args, make)
+    }
+
+    /// As [`change`](Self::change). Outside groups `prepare` comes first; inside, what it asks for is mostly at hand.
+    #[inline(always)]
+    pub(crate) fn prepared_change<R>(
+        &self,
+        wanted: &'static str,
+        prepare: impl FnOnce(),
+        make: impl Fn(&mut Change<'_>) -> Result<R> + Copy,
+    ) -> Result<R> {
+        if self.outdated.is.load(Relaxed) {
+            self.upgrade(wanted)?;
+        }
+        group::change_at_once(&self.store, self.limits, wanted, prepare, make, |change, make| make(change))
     }
 
     /// Makes the stored schema that of the handle, before it changes anything.

@@ -16,7 +16,7 @@ use crate::check::{self, Contents, Report};
 use crate::data::{DataManager, Encode, ObjectSchema, Schema, ShmKey};
 use crate::group::GroupError;
 use crate::handle::{Handle, Raw, glance_at, take_out};
-use crate::index::bindings::{self, Key};
+use crate::index::bindings::{self, Key, Seen};
 use crate::index::record::Payload;
 use crate::index::{self, Bindings, Found};
 use crate::layout::bucket::Form;
@@ -25,9 +25,9 @@ use crate::layout::method::Locking;
 use crate::options::ManageOptions;
 use crate::region::Doubt;
 use crate::stats::{self, Stats};
-use crate::store::Limits;
 use crate::store::create::{Shape, Spec};
 use crate::store::read::{self, Glance, View};
+use crate::store::{Limits, group};
 use crate::{Error, Result, Shm};
 
 /// Bindings decoded between two checks of whether a writer has spoiled the read.
@@ -159,9 +159,9 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         W: Encode + ?Sized,
     {
         self.with_key(key, |key| {
-            index::prefetch_bucket(self.handle.store.region(), key.at, key.hash);
             self.with_payload(value, |value| {
-                self.handle.change("add a binding", |change| bindings::add(change, key, value))
+                let prefetch = || index::prefetch_bucket(self.handle.store.region(), key.at, key.hash);
+                self.handle.prepared_change("add a binding", prefetch, |change| bindings::add(change, key, value))
             })
         })
     }
@@ -178,9 +178,10 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         W: Encode + ?Sized,
     {
         self.with_key(key, |key| {
-            index::prefetch_bucket(self.handle.store.region(), key.at, key.hash);
             self.with_payload(value, |value| {
-                self.handle.change("replace a binding", |change| bindings::replace(change, key, value))
+                let prefetch = || index::prefetch_bucket(self.handle.store.region(), key.at, key.hash);
+                self.handle
+                    .prepared_change("replace a binding", prefetch, |change| bindings::replace(change, key, value))
             })
         })
     }
@@ -237,14 +238,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     ) -> Option<Option<R>> {
         let store = &*self.handle.store;
         let glance = Glance::at(store)?;
-        let mut form = store.geometry().form;
-        if const { matches!(Form::of(K::FIXED, V::FIXED), Form::Pairs) } {
-            if form != Form::Pairs {
-                return None;
-            }
-            // As a constant, it spares the cases of the other.
-            form = Form::Pairs;
-        }
+        let form = self.form()?;
         let hash = store.hash(key);
         glance.look(store.geometry().stripe(store.stripe_of(hash)), move |view, stripe| {
             index::find_and(view.region(), form, stripe, hash, key, move |found| then(view, found))
@@ -253,6 +247,12 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
 
     #[inline(never)]
     fn find_with_care(&self, key: &[u64]) -> Result<Option<V>> {
+        if V::DIRECT
+            && group::open() > 0
+            && let Some(found) = self.glance_in_group(key)
+        {
+            return found;
+        }
         let raw = self.handle.with_words(key, |key| {
             read::read(&self.handle.store, self.handle.limits, key.stripe, |view| {
                 let (region, form) = (view.region(), view.region().geometry().form);
@@ -262,6 +262,32 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
             })
         })?;
         raw.map(|raw| self.handle.finish(raw)).transpose()
+    }
+
+    /// As [`glance`](Self::glance), in a group.
+    #[inline(always)]
+    fn glance_in_group(&self, key: &[u64]) -> Option<Result<Option<V>>> {
+        let store = &*self.handle.store;
+        let form = self.form()?;
+        let hash = store.hash(key);
+        let stripe = store.stripe_of(hash);
+        group::glance(store, stripe, move |view| {
+            let region = view.region();
+            index::find_and(region, form, region.stripe(store.geometry().stripe(stripe)), hash, key, move |found| {
+                glance_at::<V>(view, found.record.value())
+            })
+        })
+    }
+
+    /// The form of the buckets, known to the compiler where the types say it; `None` if the object has another one.
+    #[inline(always)]
+    fn form(&self) -> Option<Form> {
+        let form = self.handle.store.geometry().form;
+        if const { !matches!(Form::of(K::FIXED, V::FIXED), Form::Pairs) } {
+            return Some(form);
+        }
+        // As a constant, it spares the cases of the other.
+        (form == Form::Pairs).then_some(Form::Pairs)
     }
 
     /// All bindings of the key, the newest first.
@@ -339,14 +365,12 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     {
         let popped = self.with_key(key, |key| {
             self.handle.change("pop a binding", |change| {
-                change.write_stripe(key.stripe)?;
-                let view = read::View::locked(change.target());
-                let Some(found) = index::find(view.region(), key.at, key.hash, key.words)? else {
-                    return Ok(Some(None));
-                };
-                match take_out::<V>(view, found.record.value())? {
+                let store = &*self.handle.store;
+                let seen = Seen::look(change, store.region(), key)?;
+                let Some(newest) = seen.newest() else { return Ok(Some(None)) };
+                match take_out::<V>(View::locked(store), newest.value())? {
                     Raw::Value(value) => {
-                        bindings::remove(change, key)?;
+                        seen.remove(change, key)?;
                         Ok(Some(Some(value)))
                     }
                     Raw::Words(_) => Ok(None),
@@ -366,10 +390,10 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         K: Borrow<Q>,
         Q: Encode + ?Sized,
     {
-        self.locked(key, || {
-            let Some(value) = self.find(key)? else { return Ok(None) };
+        self.seen(key, |key, old, seen| {
+            let Some(value) = old else { return Ok(None) };
             let converted = convert(value)?;
-            self.remove(key)?;
+            self.remove_seen(key, seen)?;
             Ok(Some(converted))
         })
     }
@@ -398,13 +422,13 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         if let Some(value) = self.find(key)? {
             return Ok(value);
         }
-        self.locked(key, || match self.find(key)? {
-            Some(value) => Ok(value),
-            None => {
-                let value = make();
-                self.add::<Q, V>(key, &value)?;
-                Ok(value)
+        self.seen(key, |key, old, seen| {
+            if let Some(value) = old {
+                return Ok(value);
             }
+            let value = make();
+            self.replace_seen(key, &value, seen)?;
+            Ok(value)
         })
     }
 
@@ -429,14 +453,70 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         K: Borrow<Q>,
         Q: Encode + ?Sized,
     {
-        self.locked(key, || {
-            let new = change(self.find(key)?);
+        self.seen(key, |key, old, seen| {
+            let new = change(old);
             match &new {
-                Some(value) => self.replace::<Q, V>(key, value)?,
-                None => drop(self.remove(key)?),
+                Some(value) => self.replace_seen(key, value, seen)?,
+                None => drop(self.remove_seen(key, seen)?),
             }
             Ok(new)
         })
+    }
+
+    /// Runs a group that begins with looking up the newest binding of a key. The stripe of the key stays locked, so what was
+    /// found need not be looked for again.
+    #[inline(always)]
+    fn seen<Q, R>(&self, key: &Q, body: impl FnOnce(Key<'_>, Option<V>, &Seen<'_>) -> Result<R>) -> Result<R>
+    where
+        K: Borrow<Q>,
+        Q: Encode + ?Sized,
+    {
+        self.with_key(key, |key| {
+            self.handle.group(|| {
+                let (old, seen) = match self.glance_to_change(key) {
+                    Some(outcome) => outcome?,
+                    None => self.look_to_change(key)?,
+                };
+                body(key, old, &seen)
+            })
+        })
+    }
+
+    /// A pair, if nothing stands against a short look.
+    #[inline(always)]
+    fn glance_to_change<'a>(&'a self, key: Key<'_>) -> Option<Result<(Option<V>, Seen<'a>)>> {
+        let (store, [key_word]) = (&*self.handle.store, key.words) else { return None };
+        if !V::DIRECT || self.form() != Some(Form::Pairs) {
+            return None;
+        }
+        let found = group::glance_to_change(store, key.stripe, |region| {
+            let (place, words) = index::glance_pair(region, key.at, key.hash, *key_word)?;
+            Some((place, glance_at::<V>(View::locked(store), words).ok()?))
+        })?;
+        Some(found.map(|((place, value), entries)| (Some(value), Seen::Pair(place, entries))))
+    }
+
+    #[inline(never)]
+    fn look_to_change<'a>(&'a self, key: Key<'_>) -> Result<(Option<V>, Seen<'a>)> {
+        let store = &*self.handle.store;
+        let (old, seen) = self.handle.change("change a binding", |change| {
+            let seen = Seen::look(change, store.region(), key)?;
+            let old = seen.newest().map(|newest| take_out::<V>(View::locked(store), newest.value())).transpose()?;
+            Ok((old, seen))
+        })?;
+        // Code that is not known runs between the parts of the group, not inside one.
+        Ok((old.map(|old| self.handle.finish(old)).transpose()?, seen))
+    }
+
+    #[inline]
+    fn replace_seen(&self, key: Key<'_>, value: &V, seen: &Seen<'_>) -> Result<()> {
+        self.with_payload(value, |value| {
+            self.handle.change("replace a binding", |change| seen.replace(change, key, value))
+        })
+    }
+
+    fn remove_seen(&self, key: Key<'_>, seen: &Seen<'_>) -> Result<bool> {
+        self.handle.change("remove a binding", |change| seen.remove(change, key))
     }
 
     /// Runs a group that reads the bindings of a key before it changes them, which cannot end in a deadlock.

@@ -43,6 +43,14 @@ impl Journal {
         Journal { length, first, more: Vec::new(), entries: 0, next: first.entry(0), left: LogAt::FIRST_CAPACITY }
     }
 
+    /// Makes it an empty log of another slot.
+    #[inline]
+    pub(crate) fn renew(&mut self, length: Place, first: LogAt) {
+        self.more.clear();
+        (self.length, self.first, self.entries) = (length, first, 0);
+        (self.next, self.left) = (first.entry(0), LogAt::FIRST_CAPACITY);
+    }
+
     fn segment(&self, index: usize) -> Segment {
         match index.checked_sub(1) {
             Some(index) => self.more[index],

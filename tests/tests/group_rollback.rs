@@ -465,3 +465,118 @@ fn a_bound_ends_repetitions_in_the_deadlock() {
     assert_eq!((outcome, runs), (Ok(3), 3));
     assert_eq!(group!(retry(2 * 2) table => table.find("c")?).unwrap(), Some(3));
 }
+
+/// What is changed while `update` and its like wait for a closure makes what they have found out of date.
+#[test]
+fn closures_may_change_what_was_looked_up() {
+    fn run<V: DataManager + PartialEq + std::fmt::Debug>(locking: Locking, value: impl Fn(u64) -> V + Copy) {
+        let scratch = Scratch::posix("closures");
+        let table = HashTable::<u64, V>::manage(scratch.open(), locking).unwrap();
+        let is_sound = |bindings: u64| {
+            assert_eq!(table.len().unwrap(), bindings);
+            let report = table.check().unwrap();
+            assert!(report.is_clean(), "{report}");
+        };
+        table.add(&1, &value(1)).unwrap();
+        // Away, and there again somewhere else.
+        let moved = table.update(&1, |old| {
+            assert_eq!(old, Some(value(1)));
+            table.remove(&1).unwrap();
+            (100..400).for_each(|key| table.add(&key, &value(key)).unwrap());
+            Some(value(2))
+        });
+        assert_eq!((moved.unwrap(), table.find_all(&1).unwrap()), (Some(value(2)), vec![value(2)]));
+        is_sound(301);
+        // Another binding comes over it, and goes in its place.
+        table
+            .update(&1, |_| {
+                table.add(&1, &value(3)).unwrap();
+                None
+            })
+            .unwrap();
+        assert_eq!(table.find_all(&1).unwrap(), [value(2)]);
+        table
+            .update(&1, |_| {
+                table.add(&1, &value(3)).unwrap();
+                Some(value(4))
+            })
+            .unwrap();
+        assert_eq!(table.find_all(&1).unwrap(), [value(4), value(2)]);
+        // What has been undone by then has not happened.
+        table
+            .update(&1, |old| {
+                let undone: Result<()> = group!(table => {
+                    table.clear()?;
+                    (1000..1100).try_for_each(|key| table.add(&key, &value(key)))?;
+                    return Err(any_error());
+                });
+                undone.unwrap_err();
+                assert_eq!(old, Some(value(4)));
+                Some(value(5))
+            })
+            .unwrap();
+        assert_eq!(table.find_all(&1).unwrap(), [value(5), value(2)]);
+        is_sound(302);
+        // The closure adds the key itself.
+        let made = table.get_or_insert_with(&7, || {
+            table.update(&7, |old| Some(old.unwrap_or(value(6)))).unwrap();
+            value(7)
+        });
+        assert_eq!(made.unwrap(), value(7));
+        assert_eq!(table.find(&7).unwrap(), Some(value(7)));
+        // An outer group is undone with all of it.
+        let undone: Result<()> = group!(table => {
+            table.update(&7, |_| Some(value(8)))?;
+            table.pop(&7)?;
+            return Err(any_error());
+        });
+        undone.unwrap_err();
+        assert_eq!(table.find(&7).unwrap(), Some(value(7)));
+        is_sound(table.len().unwrap());
+        // A panic of the closure leaves nothing behind.
+        let panic = catch_unwind(AssertUnwindSafe(|| {
+            table.update(&1, |_| {
+                table.remove_all(&1).unwrap();
+                resume_unwind(Box::new(()))
+            })
+        }));
+        assert!(panic.is_err());
+        assert_eq!(table.find_all(&1).unwrap(), [value(5), value(2)]);
+        table.replace(&1, &value(9)).unwrap();
+    }
+    for locking in METHODS {
+        run(locking, |number| number);
+        run(locking, |number| "x".repeat(number as usize % 50));
+    }
+}
+
+#[test]
+fn closures_may_change_the_array_whose_element_is_updated() {
+    for locking in METHODS {
+        let scratch = Scratch::posix("closures");
+        let array = Array::<u64>::manage(scratch.open(), 0, locking).unwrap();
+        array.resize(1000).unwrap();
+        let updated = array.update(5, |old| {
+            array.set(5, &1).unwrap();
+            array.set(6, &(old + 2)).unwrap();
+            old + 3
+        });
+        assert_eq!((updated.unwrap(), array.get(5).unwrap(), array.get(6).unwrap()), (3, 3, 2));
+        // The chunk is another one then.
+        array
+            .update(5, |old| {
+                array.resize(0).unwrap();
+                array.resize(1000).unwrap();
+                old + 1
+            })
+            .unwrap();
+        assert_eq!((array.get(5).unwrap(), array.get(6).unwrap()), (4, 0));
+        let outside = array.update(900, |old| {
+            array.resize(10).unwrap();
+            old
+        });
+        assert!(matches!(outside, Err(Error::OutOfBounds { .. })));
+        assert_eq!((array.len().unwrap(), array.get(5).unwrap()), (1000, 4));
+        assert!(array.check().unwrap().is_clean());
+    }
+}

@@ -1,7 +1,8 @@
 //! Counts the instructions of each operation, which unlike its time are the same on a noisy machine.
 //!
 //! `cargo run --release -p netshm-benches --bin instructions` runs itself under `valgrind --tool=callgrind`, twice for each
-//! operation, and prints what the additional calls of the second run took, the calling loop included.
+//! operation, and prints what the additional calls of the second run took, the calling loop included. With `--check` it compares
+//! that with the table of DESIGN.md, and fails where an operation takes over 2 % more; where there is no valgrind, it says so.
 
 use std::hint::black_box;
 use std::process::Command;
@@ -16,9 +17,9 @@ type Run = fn(u64) -> netshm::Result<()>;
 /// Entries in the table and the array: few, since only instructions count.
 const ENTRIES: u64 = 1000;
 /// Calls in the two runs.
-const CALLS: [u64; 2] = [20_000, 120_000];
+const CALLS: [u64; 2] = [10_000, 60_000];
 
-const OPERATIONS: [(&str, Run); 9] = [
+const OPERATIONS: [(&str, Run); 10] = [
     ("hit", |calls| {
         on_table(calls, |table, call| {
             black_box(table.find(black_box(&(call % ENTRIES)))?);
@@ -61,6 +62,9 @@ const OPERATIONS: [(&str, Run); 9] = [
             Ok(())
         })
     }),
+    ("array update", |calls| {
+        on_array(calls, |array, call| array.update(black_box(call % ENTRIES) as usize, |value| value + 1).map(drop))
+    }),
     ("array set", |calls| on_array(calls, |array, call| array.set(black_box(call % ENTRIES) as usize, &call))),
 ];
 
@@ -76,7 +80,52 @@ fn on_array(calls: u64, operation: impl Fn(&Array<u64>, u64) -> netshm::Result<(
     (0..calls).try_for_each(|call| operation(&scratch.object, call))
 }
 
-/// Returns the instructions of a run with that number of calls.
+/// The figures that are expected: the cells of the table in DESIGN.md, by the names in its head.
+const DESIGN: &str = include_str!("../../../DESIGN.md");
+/// How much more is still as expected, in percent.
+const TOLERANCE: u64 = 2;
+
+/// What DESIGN.md says of each operation.
+fn expected() -> Outcome<Vec<u64>> {
+    let cells = |line: &'static str| line.trim_matches('|').split('|').map(str::trim).collect::<Vec<_>>();
+    let first = format!("| {} |", OPERATIONS[0].0);
+    let mut lines = DESIGN.lines().skip_while(|line| !line.starts_with(&first));
+    let (names, _, figures) = (lines.next(), lines.next(), lines.next());
+    let (Some(names), Some(figures)) = (names, figures) else { return Err("DESIGN.md has no table of them".into()) };
+    let figures: Vec<(&str, &str)> = cells(names).into_iter().zip(cells(figures)).collect();
+    let figure = |(name, _): &(&str, Run)| match figures.iter().find(|(known, _)| known == name) {
+        Some((_, figure)) => Ok(figure.parse()?),
+        None => Err(format!("DESIGN.md does not tell about \"{name}\"").into()),
+    };
+    OPERATIONS.iter().map(figure).collect()
+}
+
+/// Compares with what DESIGN.md says: whether no operation takes more.
+fn check() -> Outcome<bool> {
+    if let Err(error) = Command::new("valgrind").arg("--version").output() {
+        eprintln!("instructions are not counted, since valgrind cannot be run: {error}");
+        return Ok(true);
+    }
+    let mut is_good = true;
+    for (number, (expected, (name, _))) in expected()?.into_iter().zip(OPERATIONS).enumerate() {
+        let found = per_call(number)?;
+        if found * 100 > expected * (100 + TOLERANCE) {
+            eprintln!("{name}: {found} instructions, {expected} were expected");
+            is_good = false;
+        } else if found * (100 + TOLERANCE) < expected * 100 {
+            eprintln!("{name}: {found} instructions, fewer than the {expected} of DESIGN.md, which may be lowered");
+        }
+    }
+    Ok(is_good)
+}
+
+/// Instructions of one call.
+fn per_call(operation: usize) -> Outcome<u64> {
+    let [few, many] = CALLS;
+    Ok(count(operation, many)?.saturating_sub(count(operation, few)?) / (many - few))
+}
+
+/// Instructions of a run with so many calls.
 fn count(operation: usize, calls: u64) -> Outcome<u64> {
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
@@ -101,11 +150,12 @@ fn main() -> Outcome<()> {
         eprintln!("instructions of a debug build mean nothing; use `cargo run --release`");
         process::exit(2);
     }
+    if env::args().nth(1).is_some_and(|argument| argument == "--check") {
+        process::exit(if check()? { 0 } else { 1 });
+    }
     println!("| operation | instructions |\n|---|---:|");
-    let [few, many] = CALLS;
     for (number, (name, _)) in OPERATIONS.iter().enumerate() {
-        let instructions = count(number, many)?.saturating_sub(count(number, few)?) / (many - few);
-        println!("| {name} | {instructions} |");
+        println!("| {name} | {} |", per_call(number)?);
     }
     Ok(())
 }

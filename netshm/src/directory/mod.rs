@@ -122,6 +122,17 @@ pub(crate) fn find_in<'a, E: Fault>(
     spot: Spot,
 ) -> Result<Option<&'a [AtomicU64]>, E> {
     let Some(chunk) = find_chunk(region, stripe, spot.chunk)? else { return Ok(None) };
+    element_in(region, elements, spot, chunk)
+}
+
+/// The stored words of an element whose chunk is there.
+#[inline(always)]
+fn element_in<E: Fault>(
+    region: &Region,
+    elements: Elements,
+    spot: Spot,
+    chunk: u64,
+) -> Result<Option<&[AtomicU64]>, E> {
     let place = spot.place(chunk);
     let words = match spot.words {
         // One compare is enough.
@@ -218,7 +229,13 @@ pub(crate) fn set_record(
     default: &[u64],
     value: Payload<'_>,
 ) -> Result<()> {
-    let place = spot.place(chunk_of(change, elements, spot, default)?);
+    let chunk = chunk_of(change, elements, spot, default)?;
+    store_record(change, spot, chunk, value)
+}
+
+/// Stores an element that has a record of its own, in a chunk that is there.
+fn store_record(change: &mut Change<'_>, spot: Spot, chunk: u64, value: Payload<'_>) -> Result<()> {
+    let place = spot.place(chunk);
     let (region, stripe) = (change.target().region(), spot.stripe);
     let old = region.word(place)?.load(Relaxed);
     if old != 0
@@ -233,6 +250,65 @@ pub(crate) fn set_record(
     change.store(Place(place), record)?;
     if old != 0 {
         change.free_record(stripe, old);
+    }
+    Ok(())
+}
+
+/// Where an element was found, for a later part of the same change.
+#[derive(Clone, Copy)]
+pub(crate) struct Seen {
+    chunk: Option<u64>,
+    /// What the change had logged by then.
+    entries: u64,
+}
+
+impl Seen {
+    /// Locks the stripe of an element, for a change that may come, and looks for the element.
+    #[inline]
+    pub(crate) fn look(change: &mut Change<'_>, spot: Spot) -> Result<Self> {
+        change.lock_stripe(spot.stripe)?;
+        let region = change.target().region();
+        Ok(Seen { chunk: find_chunk(region, region.stripe(spot.at), spot.chunk)?, entries: change.entries() })
+    }
+
+    /// The stored words of the element; `None` if it has never been written.
+    #[inline]
+    pub(crate) fn words(self, region: &Region, elements: Elements, spot: Spot) -> Result<Option<&[AtomicU64]>> {
+        self.chunk.map_or(Ok(None), |chunk| element_in(region, elements, spot, chunk))
+    }
+
+    /// As [`set`], where it was found, unless the change has gone on since.
+    #[inline]
+    pub(crate) fn set(
+        self,
+        change: &mut Change<'_>,
+        elements: Elements,
+        spot: Spot,
+        default: &[u64],
+        value: Payload<'_>,
+    ) -> Result<()> {
+        change.write_stripe(spot.stripe)?;
+        match self.chunk {
+            Some(chunk) if change.entries() == self.entries => match (elements.dense, value) {
+                (Some(_), Payload::Words(words)) => store_words(change, spot.place(chunk), words),
+                _ => store_record(change, spot, chunk, value),
+            },
+            _ => set(change, elements, spot, default, value),
+        }
+    }
+}
+
+/// Exchanges two elements that lie in their chunks. Their stripes are locked already.
+pub(crate) fn swap(change: &mut Change<'_>, elements: Elements, a: Spot, b: Spot, default: &[u64]) -> Result<()> {
+    let a = a.place(chunk_of(change, elements, a, default)?);
+    let b = b.place(chunk_of(change, elements, b, default)?);
+    for offset in (0..elements.words_each()).map(|word| word * 8) {
+        let places = [a, b].map(|at| Place(at.wrapping_add(offset)));
+        let [one, other] = [change.load(places[0])?, change.load(places[1])?];
+        if one != other {
+            change.store(places[0], other)?;
+            change.store(places[1], one)?;
+        }
     }
     Ok(())
 }

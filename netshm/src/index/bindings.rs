@@ -4,10 +4,11 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::buckets::{Chain, Content, Image, bucket_of, clear_cells, overflow_bucket, set_link};
 use super::record::{IN_PLACE, Payload, Record, write_record};
-use super::{Found, Sought, find, seek};
+use super::{Found, Sought, find, glance_pair, seek};
 use crate::heap::Memory;
 use crate::layout::bucket::{BucketAt, Cell, Cells, Form, Tag, Tags};
 use crate::layout::{Place, StripeAt};
+use crate::region::Region;
 use crate::store::Change;
 use crate::{Error, Result};
 
@@ -32,6 +33,18 @@ pub(crate) fn add(change: &mut Change<'_>, key: Key<'_>, value: Payload<'_>) -> 
 /// Changes the newest binding, or adds one.
 pub(crate) fn replace(change: &mut Change<'_>, key: Key<'_>, value: Payload<'_>) -> Result<()> {
     change.write_stripe(key.stripe)?;
+    let store = change.target();
+    if store.geometry().form == Form::Pairs
+        && let ([key_word], Payload::Words([word])) = (key.words, value)
+        && let Some(place) = glance_pair(store.region(), key.at, key.hash, *key_word).map(|(place, _)| place)
+    {
+        return change.store(place, *word);
+    }
+    replace_with_care(change, key, value)
+}
+
+#[inline(never)]
+fn replace_with_care(change: &mut Change<'_>, key: Key<'_>, value: Payload<'_>) -> Result<()> {
     match seek(change.target().region(), key.at, key.hash, key.words)? {
         Sought::Missing(bucket) => add_key(change, key, value, bucket),
         Sought::Found(found) => overwrite(change, key, value, &found),
@@ -53,6 +66,68 @@ pub(crate) fn remove(change: &mut Change<'_>, key: Key<'_>) -> Result<bool> {
     match find(change.target().region(), key.at, key.hash, key.words)? {
         None => Ok(false),
         Some(found) => pop(change, key, &found).map(|()| true),
+    }
+}
+
+/// What was found of a key, for a later part of the same change; with the entries that this had logged by then.
+#[derive(Clone, Copy)]
+pub(crate) enum Seen<'a> {
+    /// A pair, with the place of its value.
+    Pair(Place, u64),
+    Other(Sought<'a>, u64),
+}
+
+impl<'a> Seen<'a> {
+    /// Locks the stripe of a key, for a change that may come, and looks the key up. The region is that of the change.
+    pub(crate) fn look(change: &mut Change<'_>, region: &'a Region, key: Key<'_>) -> Result<Self> {
+        change.lock_stripe(key.stripe)?;
+        Ok(Seen::Other(seek(region, key.at, key.hash, key.words)?, change.entries()))
+    }
+
+    /// The newest binding, of which nothing but its value was looked at in a pair.
+    #[inline]
+    pub(crate) fn newest(&self) -> Option<&Record<'a>> {
+        match self {
+            Seen::Other(Sought::Found(found), _) => Some(&found.record),
+            Seen::Other(Sought::Missing(_), _) | Seen::Pair(..) => None,
+        }
+    }
+
+    /// As [`replace`].
+    #[inline]
+    pub(crate) fn replace(&self, change: &mut Change<'_>, key: Key<'_>, value: Payload<'_>) -> Result<()> {
+        change.write_stripe(key.stripe)?;
+        if let (Seen::Pair(place, entries), Payload::Words([word])) = (*self, value)
+            && change.entries() == entries
+        {
+            return change.store(place, *word);
+        }
+        self.replace_with_care(change, key, value)
+    }
+
+    #[inline(never)]
+    fn replace_with_care(&self, change: &mut Change<'_>, key: Key<'_>, value: Payload<'_>) -> Result<()> {
+        match *self {
+            Seen::Other(Sought::Missing(bucket), entries) if change.entries() == entries => {
+                add_key(change, key, value, bucket)
+            }
+            Seen::Other(Sought::Found(found), entries) if change.entries() == entries => {
+                overwrite(change, key, value, &found)
+            }
+            _ => replace(change, key, value),
+        }
+    }
+
+    /// As [`remove`].
+    pub(crate) fn remove(&self, change: &mut Change<'_>, key: Key<'_>) -> Result<bool> {
+        change.write_stripe(key.stripe)?;
+        match *self {
+            Seen::Other(Sought::Missing(_), entries) if change.entries() == entries => Ok(false),
+            Seen::Other(Sought::Found(found), entries) if change.entries() == entries => {
+                pop(change, key, &found).map(|()| true)
+            }
+            _ => remove(change, key),
+        }
     }
 }
 

@@ -23,8 +23,8 @@ use record::Record;
 use ring::Ring;
 
 use crate::Result;
-use crate::layout::StripeAt;
 use crate::layout::bucket::{BucketAt, Cell, Form, PAIR_WORDS, Tag};
+use crate::layout::{Place, StripeAt};
 use crate::os::copy;
 use crate::region::{Doubt, Fault, Region, StripeFields};
 
@@ -44,6 +44,7 @@ pub(crate) struct Found<'a> {
 }
 
 /// What a search for a key ended with.
+#[derive(Clone, Copy)]
 pub(crate) enum Sought<'a> {
     Found(Found<'a>),
     /// The key is not there; its bucket, if there are no overflow buckets behind.
@@ -57,6 +58,15 @@ pub(crate) fn find<'a>(region: &'a Region, stripe: StripeAt, hash: u64, key: &[u
         Sought::Found(found) => Ok(Some(found)),
         Sought::Missing(_) => Ok(None),
     }
+}
+
+/// The value of a key and where it lies, if it is a pair in the bucket that it belongs to and nothing stands against a short
+/// look.
+#[inline(always)]
+pub(crate) fn glance_pair(region: &Region, stripe: StripeAt, hash: u64, key: u64) -> Option<(Place, &[AtomicU64])> {
+    let chain = home::<Doubt>(region, Form::Pairs, region.stripe(stripe), hash).ok().flatten()?;
+    let ((_, pair), _) = find_pair::<Doubt>(&chain, hash, key).ok().and_then(|(found, link)| Some((found?, link)))?;
+    Some((Place(pair.value_at()), pair.value()))
 }
 
 /// Looks for a key, and for where it belongs.

@@ -26,7 +26,7 @@ const SHARED_LOCK: Duration = if cfg!(test) { Duration::from_millis(300) } else 
 /// nothing never asks for the time.
 #[derive(Debug)]
 pub(crate) struct Deadline {
-    limit: Option<Duration>,
+    limit: Cell<Option<Duration>>,
     bounded: Cell<bool>,
     started: Cell<Option<Instant>>,
 }
@@ -46,7 +46,7 @@ impl Deadline {
     /// Like [`after`](Self::after), if there is a limit.
     #[inline]
     pub(crate) fn within(limit: Option<Duration>) -> Self {
-        Deadline { limit, bounded: Cell::new(false), started: Cell::new(None) }
+        Deadline { limit: Cell::new(limit), bounded: Cell::new(false), started: Cell::new(None) }
     }
 
     /// Bounds each wait to little more than a second, for an operation inside a group on another object, for which others may
@@ -56,7 +56,14 @@ impl Deadline {
         self
     }
 
-    /// Restarts the clock, for the next operation of a group.
+    /// Begins anew with another limit, for the next group.
+    #[inline]
+    pub(crate) fn renew(&self, limit: Option<Duration>, bounded: bool) {
+        self.limit.set(limit);
+        self.restart(bounded);
+    }
+
+    /// Begins anew, for the next operation of a group.
     #[inline]
     pub(crate) fn restart(&self, bounded: bool) {
         self.bounded.set(bounded);
@@ -65,7 +72,7 @@ impl Deadline {
 
     /// Returns whether waits have a limit, so that they must not be left to the kernel.
     pub(crate) fn is_limited(&self) -> bool {
-        self.bounded.get() || self.limit.is_some()
+        self.bounded.get() || self.limit.get().is_some()
     }
 
     /// Begins to wait.
@@ -222,7 +229,7 @@ impl Wait<'_> {
     /// Returns the pause, cut to the time that is left.
     pub(crate) fn pause(&self, longest: Duration) -> Duration {
         let left = |limit: Duration| limit.saturating_sub(self.started.elapsed()).max(Duration::from_micros(20));
-        self.deadline.limit.map_or(longest, |limit| longest.min(left(limit)))
+        self.deadline.limit.get().map_or(longest, |limit| longest.min(left(limit)))
     }
 
     /// Returns an error as soon as the limit is reached.
@@ -239,7 +246,7 @@ impl Wait<'_> {
             let stripe = if let Awaited::Stripe(stripe) = self.awaited { Some(stripe) } else { None };
             events::long_wait(&object(), stripe, here, holder());
         }
-        if let Some(limit) = self.deadline.limit.filter(|limit| in_all >= *limit) {
+        if let Some(limit) = self.deadline.limit.get().filter(|limit| in_all >= *limit) {
             let why = self.reader.map(|_| Bound::SharedLock);
             return Err(self.give_up(object(), holder(), limit, why));
         }

@@ -50,7 +50,13 @@ impl<'a> Change<'a> {
         self.lock(stripe, self.store.locks.read_mode()).map(drop)
     }
 
-    /// Locks a stripe for writing until the change ends, and makes its sequence odd.
+    /// Locks a stripe for a change that may come, until this one ends. Readers are not told yet.
+    #[inline]
+    pub(crate) fn lock_stripe(&mut self, stripe: u32) -> Result<()> {
+        self.lock(stripe, Mode::Exclusive).map(drop)
+    }
+
+    /// Locks a stripe for writing, until the change ends, and tells readers.
     #[inline]
     pub(crate) fn write_stripe(&mut self, stripe: u32) -> Result<()> {
         let store = self.store;
@@ -75,14 +81,14 @@ impl<'a> Change<'a> {
         (0..self.store.geometry().stripes).try_for_each(|stripe| self.write_stripe(stripe))
     }
 
-    #[inline]
-    fn lock(&mut self, stripe: u32, mode: Mode) -> Result<&mut Held> {
+    #[inline(always)]
+    pub(super) fn lock(&mut self, stripe: u32, mode: Mode) -> Result<&mut Held> {
         if self.tx.held.is_empty() {
             self.store.locks.acquire(self.store, &self.request(stripe, 1, mode, None))?;
             return Ok(self.tx.held.add(Held { stripe, mode, changed: false }));
         }
         if self.tx.held.is_only(stripe, mode) {
-            return Ok(self.tx.held.raise(stripe, mode));
+            return Ok(self.tx.held.only());
         }
         self.lock_another(stripe, mode)
     }
@@ -103,9 +109,7 @@ impl<'a> Change<'a> {
         let stripes = self.store.geometry().stripes;
         if self.tx.held.is_empty() {
             self.store.locks.acquire(self.store, &self.request(0, stripes, mode, None))?;
-            for stripe in 0..stripes {
-                self.tx.held.add(Held { stripe, mode, changed: false });
-            }
+            self.tx.held.add_all(stripes, mode);
             return Ok(());
         }
         (0..stripes).try_for_each(|stripe| self.lock(stripe, mode).map(drop))
@@ -121,7 +125,13 @@ impl<'a> Change<'a> {
         self.tx.journal.capacity() - self.tx.journal.entries()
     }
 
-    /// Runs `look` while the run heap is locked as well.
+    /// How many words have been logged so far: as long as that stays, nothing has changed.
+    #[inline]
+    pub(crate) fn entries(&self) -> u64 {
+        self.tx.journal.entries()
+    }
+
+    /// Runs `look` while the run heap is locked too.
     pub(crate) fn with_meta<R>(&mut self, look: impl FnOnce() -> Result<R>) -> Result<R> {
         self.store.with_meta(self.tx.slot, self.deadline, look)
     }
@@ -269,10 +279,19 @@ impl<'a> Change<'a> {
         let unwound = Unwound(self, position);
         let outcome = part(unwound.0);
         std::mem::forget(unwound);
-        if outcome.is_err() {
-            self.roll_back_to(position)?;
+        match outcome {
+            Ok(result) => Ok(result),
+            Err(error) => Err(self.part_failed(position, error)),
         }
-        outcome
+    }
+
+    /// Undoes a part that failed: the error that counts.
+    #[cold]
+    fn part_failed(&mut self, position: Position, error: Error) -> Error {
+        match self.roll_back_to(position) {
+            Ok(()) => error,
+            Err(error) => error,
+        }
     }
 
     /// Returns whether a part could not be undone completely.
@@ -360,10 +379,12 @@ impl<'a> Change<'a> {
     #[inline]
     fn end(&mut self, is_plain: bool) {
         match self.tx.held.single() {
-            Some(held) => self.let_go(&[held]),
+            Some(held) => {
+                self.let_go(&[held]);
+                self.tx.held.clear_single();
+            }
             None => self.apart().let_all_go(),
         }
-        self.tx.held.clear();
         if !(is_plain && self.tx.journal.is_short()) {
             self.settle();
         }
@@ -374,6 +395,7 @@ impl<'a> Change<'a> {
     fn let_all_go(self) {
         let in_a_row = |a: &Held, b: &Held| a.mode == b.mode && a.stripe + 1 == b.stripe;
         self.tx.held.as_slice().chunk_by(in_a_row).for_each(|held| self.let_go(held));
+        self.tx.held.clear();
     }
 
     /// Frees consecutive stripes, after their sequences have become even.

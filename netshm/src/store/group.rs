@@ -1,16 +1,18 @@
 //! Routes each change: into this thread's open group on the object, or into a transaction of its own.
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, RefCell};
 use std::mem::ManuallyDrop;
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::change::check_writable;
+use super::read::View;
 use super::tx::Tx;
 use super::{Change, Limits, Store};
 use crate::events;
 use crate::layout::method::Locking;
-use crate::locking::Deadline;
+use crate::locking::{Deadline, Mode, Protocol};
+use crate::region::{Doubt, Region};
 use crate::{Error, Result};
 
 /// Pause before an operation outside a group tries again after a false `EDEADLK` of the kernel.
@@ -19,60 +21,54 @@ const RETRY: Duration = Duration::from_micros(200);
 thread_local! {
     /// Number of groups that this thread has open.
     static OPEN: Cell<usize> = const { Cell::new(0) };
-    /// Those groups, each on another object. They end in the reverse order. Never dropped (nor is anything left in it), so that
-    /// groups work in destructors of other thread-locals and at exit.
-    static GROUPS: RefCell<ManuallyDrop<Groups>> = const { RefCell::new(ManuallyDrop::new(Groups::NONE)) };
-    /// Whether a group of this thread has ended in a deadlock since the last call of [`take_deadlocked`].
+    /// The group begun first, in memory that serves one after the other.
+    static FIRST: First = First(Rc::new(Group::closed()));
+    /// Those begun later, each on another object. They end in the reverse order. Never dropped (nor is anything left in it), so
+    /// that groups work in destructors of other thread-locals and at exit.
+    static FURTHER: RefCell<ManuallyDrop<Vec<Rc<Group>>>> = const { RefCell::new(ManuallyDrop::new(Vec::new())) };
+    /// Whether a group of this thread has ended in a deadlock since that was asked for last.
     static DEADLOCKED: Cell<bool> = const { Cell::new(false) };
-    /// A closed group, whose memory the next one uses.
-    static SPARE: Cell<Option<Rc<Group>>> = const { Cell::new(None) };
 }
 
-/// The groups of a thread; there is mostly one.
-struct Groups {
-    first: Option<Rc<Group>>,
-    /// Those begun later.
-    further: Vec<Rc<Group>>,
+/// A group that is there as long as its thread.
+struct First(Rc<Group>);
+
+impl First {
+    /// The group, if that is the number of its store; not where thread-locals are gone already.
+    #[inline(always)]
+    fn on(store: u64) -> Option<Rc<Group>> {
+        FIRST.try_with(|first| (first.0.store.get() == store).then(|| first.0.clone())).ok().flatten()
+    }
 }
 
-impl Groups {
-    const NONE: Groups = Groups { first: None, further: Vec::new() };
-
-    /// Returns the group on a store.
-    #[inline]
-    fn on(&self, store: u64) -> Option<Rc<Group>> {
-        self.iter().find(|group| group.store == store).cloned()
-    }
-
-    #[inline]
-    fn iter(&self) -> impl Iterator<Item = &Rc<Group>> {
-        self.first.iter().chain(&self.further)
-    }
-
-    fn push(&mut self, group: Rc<Group>) {
-        if self.first.is_none() { self.first = Some(group) } else { self.further.push(group) }
-    }
-
-    fn pop(&mut self) -> Option<Rc<Group>> {
-        let Some(last) = self.further.pop() else { return self.first.take() };
-        if self.further.is_empty() {
-            self.further = Vec::new();
+impl Drop for First {
+    fn drop(&mut self) {
+        // The process ends in the middle of the group, which destructors of other thread-locals may still go on with.
+        if self.0.store.get() != CLOSED {
+            FURTHER.with_borrow_mut(|groups| groups.push(self.0.clone()));
         }
-        Some(last)
     }
 }
+
+/// No store has this number: that of a group that is closed, ..
+const CLOSED: u64 = 0;
+/// .. or that begins or ends, in which operations have no part.
+const PASSING: u64 = u64::MAX;
+
+/// Bit of what stands against operations: the group has been undone.
+const DOOMED: u32 = 1 << 31;
 
 /// An open group.
 struct Group {
     /// Number of its store, which outlives it.
-    store: u64,
-    /// The deadline of the part that runs.
+    store: Cell<u64>,
+    /// That of the part which is being run.
     deadline: Deadline,
     tx: RefCell<Tx>,
-    /// Number of iterations under way.
-    iterating: Cell<u32>,
-    /// Why the group has been rolled back already.
-    doomed: OnceCell<Doom>,
+    /// What stands against operations: how many iterations are under way, and whether the group has been undone.
+    obstacles: Cell<u32>,
+    /// What has ended the group already.
+    doom: RefCell<Option<Doom>>,
 }
 
 /// Why a group is undone as a whole at once.
@@ -118,58 +114,142 @@ impl Doom {
 }
 
 impl Group {
-    /// Begins a group on the store, with a slot of its own.
-    fn begin(store: &Store, deadline: Deadline) -> Result<Rc<Group>> {
-        let slot = store.take_slot(&deadline)?;
-        // None while thread-locals are being destroyed.
-        let spare = SPARE.try_with(Cell::take).ok().flatten();
-        let mut group = spare.unwrap_or_else(|| {
-            let tx = RefCell::new(Tx::new(slot, store.geometry()));
-            Rc::new(Group {
-                store: 0,
-                deadline: Deadline::none(),
-                tx,
-                iterating: Cell::new(0),
-                doomed: OnceCell::new(),
-            })
-        });
-        let Some(fresh) = Rc::get_mut(&mut group) else { unreachable!("a spare one is known to nobody") };
-        (fresh.store, fresh.deadline) = (store.id, deadline);
-        let tx = fresh.tx.get_mut();
-        tx.renew(slot, store.geometry());
-        let running = Running::new(store, tx, &fresh.deadline);
-        store.locks.enter_group(store, slot, &fresh.deadline)?;
-        running.keep();
-        Ok(group)
+    fn closed() -> Group {
+        Group {
+            store: Cell::new(CLOSED),
+            deadline: Deadline::within(None),
+            tx: RefCell::new(Tx::none()),
+            obstacles: Cell::new(0),
+            doom: RefCell::new(None),
+        }
     }
 
-    /// Keeps the memory of a closed group.
-    fn keep_spare(mut group: Rc<Group>) {
-        if let Some(closed) = Rc::get_mut(&mut group) {
-            closed.doomed.take();
-            closed.iterating.set(0);
-            let _ = SPARE.try_with(|spare| spare.set(Some(group)));
+    /// Opens it on the store, with a slot of its own.
+    #[inline]
+    fn open(&self, store: &Store, limits: Limits) -> Result<()> {
+        self.store.set(PASSING);
+        match self.begin(store, limits) {
+            Ok(()) => {
+                self.store.set(store.id);
+                OPEN.set(OPEN.get() + 1);
+                Ok(())
+            }
+            Err(error) => {
+                self.store.set(CLOSED);
+                Err(error)
+            }
         }
     }
 
     #[inline]
-    fn check_doomed(&self, store: &Store) -> Result<()> {
-        match self.doomed.get() {
-            Some(doom) => Err(doom.error(store)),
-            None => Ok(()),
+    fn begin(&self, store: &Store, limits: Limits) -> Result<()> {
+        self.deadline.renew(limits.lock_timeout, OPEN.get() > 0);
+        let slot = store.take_slot(&self.deadline)?;
+        let Ok(mut tx) = self.tx.try_borrow_mut() else { unreachable!("nobody knows it yet") };
+        tx.renew(slot, store.geometry());
+        if let Err(error) = store.locks.enter_group(store, slot, &self.deadline) {
+            Change { store, tx: &mut tx, deadline: &self.deadline }.roll_back();
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    /// Ends it: all of its changes are made final, or undone.
+    #[inline]
+    fn close(&self, store: &Store, keep: bool) -> Result<()> {
+        OPEN.set(OPEN.get() - 1);
+        self.store.set(PASSING);
+        match self.finish(store, keep) {
+            Ok(()) => {
+                self.store.set(CLOSED);
+                Ok(())
+            }
+            Err(error) => Err(self.closed_with(error)),
         }
     }
 
-    /// Ends the group at once: all of it is undone, and what comes later in it fails.
     #[cold]
-    fn doom(&self, change: Change<'_>, error: &Error) {
-        let doom = self.doomed.get_or_init(|| Doom::of(error));
+    fn closed_with(&self, error: Error) -> Error {
+        self.obstacles.set(0);
+        self.doom.replace(None);
+        if let Ok(mut tx) = self.tx.try_borrow_mut() {
+            tx.forget();
+        }
+        self.store.set(CLOSED);
+        error
+    }
+
+    #[inline]
+    fn finish(&self, store: &Store, keep: bool) -> Result<()> {
+        store.check_fork()?;
+        self.check_doomed(store)?;
+        let Ok(mut tx) = self.tx.try_borrow_mut() else { return Ok(()) };
+        self.deadline.restart(OPEN.get() > 0);
+        let change = Change { store, tx: &mut tx, deadline: &self.deadline };
+        let slot = change.slot();
+        if !store.owns_slot(slot) {
+            // It has been undone, and its locks freed.
+            store.locks.leave_group(slot);
+            return Err(lost(store));
+        }
+        if !keep {
+            change.roll_back();
+        } else if let Err(error) = change.commit() {
+            store.locks.leave_group(slot);
+            return Err(error);
+        }
+        store.locks.leave_group(slot);
+        Ok(())
+    }
+
+    #[inline]
+    fn is_doomed(&self) -> bool {
+        self.obstacles.get() & DOOMED != 0
+    }
+
+    #[inline]
+    fn check_doomed(&self, store: &Store) -> Result<()> {
+        if self.is_doomed() { Err(self.doom_error(store)) } else { Ok(()) }
+    }
+
+    #[cold]
+    fn doom_error(&self, store: &Store) -> Error {
+        let doom = self.doom.borrow();
+        doom.as_ref().unwrap_or_else(|| unreachable!("there is a reason")).error(store)
+    }
+
+    /// What a part that failed means for the group. A deadlock, or a part that is half undone, ends it at once: all of it is
+    /// undone, and what comes later in it fails.
+    #[cold]
+    fn failed(&self, change: Change<'_>, error: Error) -> Error {
+        if !matches!(error, Error::Deadlock { .. }) && !change.is_torn() {
+            return error;
+        }
+        let doom = Doom::of(&error);
         let (store, slot) = (change.target(), change.slot());
+        self.obstacles.set(self.obstacles.get() | DOOMED);
+        let detail = if let Doom::Deadlock(detail) = &doom { Some(detail.clone()) } else { None };
+        self.doom.replace(Some(doom));
         change.roll_back();
         store.locks.leave_group(slot);
-        if let Doom::Deadlock(detail) = doom {
+        if let Some(detail) = detail {
             DEADLOCKED.set(true);
-            events::deadlock(&store.name(), detail);
+            events::deadlock(&store.name(), &detail);
+        }
+        error
+    }
+
+    /// Locks a stripe.
+    #[inline(never)]
+    fn lock_at_once(&self, store: &Store, tx: &mut Tx, stripe: u32, mode: Mode) -> Result<()> {
+        self.deadline.restart(OPEN.get() > 1);
+        let mut change = Change { store, tx, deadline: &self.deadline };
+        if !store.owns_slot(change.slot()) {
+            return Err(lost(store));
+        }
+        match change.lock(stripe, mode).map(drop) {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.failed(change, error)),
         }
     }
 
@@ -177,36 +257,32 @@ impl Group {
     #[inline]
     fn with<R>(&self, store: &Store, part: impl FnOnce(&mut Change<'_>) -> Result<R>) -> Result<R> {
         self.check_doomed(store)?;
-        let Ok(mut tx) = self.tx.try_borrow_mut() else {
-            // A hand-written data manager uses the table that calls it.
-            return Err(Error::Reentrant { object: store.name() });
-        };
+        // A hand-written data manager may use the table that it is called by.
+        let Ok(mut tx) = self.tx.try_borrow_mut() else { return Err(reentrant(store)) };
         self.deadline.restart(OPEN.get() > 1);
         let mut change = Change { store, tx: &mut tx, deadline: &self.deadline };
         // Others may have undone it already; then its log must not grow again, or it would be undone twice.
         if !store.owns_slot(change.slot()) {
-            return Err(Error::DescriptorLost { object: store.name() });
+            return Err(lost(store));
         }
-        let unwound = Unwound { group: self, change: &mut change };
+        let unwound = Torn { group: self, change: &mut change };
         let outcome = unwound.change.part(part);
         std::mem::forget(unwound);
-        if let Err(error) = &outcome
-            && (matches!(error, Error::Deadlock { .. }) || change.is_torn())
-        {
-            self.doom(change, error);
+        match outcome {
+            Ok(result) => Ok(result),
+            Err(error) => Err(self.failed(change, error)),
         }
-        outcome
     }
 }
 
 /// A part of a group's change that a panic drops: whoever catches that may go on with the group, unless the part could not
 /// undo itself.
-struct Unwound<'g, 'c, 'a> {
+struct Torn<'g, 'c, 'a> {
     group: &'g Group,
     change: &'c mut Change<'a>,
 }
 
-impl Drop for Unwound<'_, '_, '_> {
+impl Drop for Torn<'_, '_, '_> {
     #[cold]
     fn drop(&mut self) {
         let store = self.change.target();
@@ -214,18 +290,38 @@ impl Drop for Unwound<'_, '_, '_> {
         if self.change.is_torn() && store.check_fork().is_ok() {
             let what = "a part of a group could not be undone";
             let error = Error::Corrupt { object: store.name(), offset: 0, what };
-            self.group.doom(self.change.apart(), &error);
+            self.group.failed(self.change.apart(), error);
         }
     }
 }
 
-/// Returns the open group of this thread on the object.
-#[inline]
+#[cold]
+fn reentrant(store: &Store) -> Error {
+    Error::Reentrant { object: store.name() }
+}
+
+#[cold]
+fn lost(store: &Store) -> Error {
+    Error::DescriptorLost { object: store.name() }
+}
+
+#[cold]
+fn iterating(store: &Store) -> Error {
+    Error::Iterating { object: store.name() }
+}
+
+/// The open group of this thread on the object.
+#[inline(always)]
 fn current(store: &Store) -> Option<Rc<Group>> {
     if OPEN.get() == 0 {
         return None;
     }
-    GROUPS.with_borrow(|groups| groups.on(store.id))
+    First::on(store.id).or_else(|| among_further(store.id))
+}
+
+#[cold]
+fn among_further(store: u64) -> Option<Rc<Group>> {
+    FURTHER.with_borrow(|groups| groups.iter().find(|group| group.store.get() == store).cloned())
 }
 
 /// Returns whether this thread has an open group on the object.
@@ -240,7 +336,7 @@ pub(super) fn is_own_slot(store: &Store, slot: u32) -> bool {
     let writable = || store.region().object().writable().and_then(|object| Store::attached(&object));
     let Some(writable) = (open() > 0).then(writable).flatten() else { return false };
     let has_slot = |group: &Group| group.tx.try_borrow().is_ok_and(|tx| tx.slot == slot);
-    GROUPS.with_borrow(|groups| groups.on(writable.id).is_some_and(|group| has_slot(&group)))
+    current(&writable).is_some_and(|group| has_slot(&group))
 }
 
 /// Runs a part of the thread's open group on the object, if there is one.
@@ -249,31 +345,61 @@ pub(super) fn in_group<R>(store: &Store, part: impl FnOnce(&mut Change<'_>) -> R
     current(store).map(|group| group.with(store, part))
 }
 
+/// What `look` finds in a stripe under the locks of this thread's group, if there is one and nothing stands against it: the
+/// short way of [`read`](super::read::read) in groups.
+#[inline(always)]
+pub(crate) fn glance<R>(
+    store: &Store,
+    stripe: u32,
+    look: impl FnOnce(View<'_>) -> Result<R, Doubt>,
+) -> Option<Result<R>> {
+    if !store.is_current() {
+        return None;
+    }
+    let group = current(store)?;
+    if group.is_doomed() {
+        return None;
+    }
+    let mut tx = group.tx.try_borrow_mut().ok()?;
+    if !tx.held.is_only(stripe, store.locks.read_mode())
+        && let Err(error) = group.lock_at_once(store, &mut tx, stripe, store.locks.read_mode())
+    {
+        return Some(Err(error));
+    }
+    look(View::locked(store)).ok().map(Ok)
+}
+
+/// The same for what is going to be changed: with what the group had logged by then.
+#[inline(always)]
+pub(crate) fn glance_to_change<R>(
+    store: &Store,
+    stripe: u32,
+    look: impl FnOnce(&Region) -> Option<R>,
+) -> Option<Result<(R, u64)>> {
+    let group = current(store)?;
+    if group.obstacles.get() != 0 {
+        return None;
+    }
+    let mut tx = group.tx.try_borrow_mut().ok()?;
+    if !tx.held.is_only(stripe, Mode::Exclusive)
+        && let Err(error) = group.lock_at_once(store, &mut tx, stripe, Mode::Exclusive)
+    {
+        return Some(Err(error));
+    }
+    look(store.region()).map(|found| Ok((found, tx.journal.entries())))
+}
+
 /// Runs `work` with a slot: that of this thread's open group on the store, or one of its own for as long as it takes.
 pub(super) fn with_slot<R>(store: &Store, deadline: &Deadline, work: impl FnOnce(u32) -> Result<R>) -> Result<R> {
-    let Some(group) = current(store) else {
-        let slot = store.take_slot(deadline)?;
-        let outcome = work(slot);
-        store.give_slot_back(slot);
-        return outcome;
-    };
-    group.check_doomed(store)?;
-    let Ok(slot) = group.tx.try_borrow().map(|tx| tx.slot) else {
-        return Err(Error::Iterating { object: store.name() });
-    };
-    work(slot)
-}
-
-/// Adds a group to those of the thread.
-fn push(group: Rc<Group>) {
-    GROUPS.with_borrow_mut(|groups| groups.push(group));
-    OPEN.set(OPEN.get() + 1);
-}
-
-/// Removes the group begun last from those of the thread.
-fn pop() -> Option<Rc<Group>> {
-    OPEN.set(OPEN.get() - 1);
-    GROUPS.with_borrow_mut(|groups| groups.pop())
+    if let Some(group) = current(store) {
+        group.check_doomed(store)?;
+        let Ok(slot) = group.tx.try_borrow().map(|tx| tx.slot) else { return Err(iterating(store)) };
+        return work(slot);
+    }
+    let slot = store.take_slot(deadline)?;
+    let outcome = work(slot);
+    store.give_slot_back(slot);
+    outcome
 }
 
 /// Returns the number of groups that this thread has open, on any object.
@@ -287,19 +413,21 @@ pub(crate) fn take_deadlocked() -> bool {
     DEADLOCKED.take()
 }
 
-/// Like [`change`], with a shorter path where no group is open: there `make` is a direct call, which can be inlined, and `args`
-/// can stay in registers, since cold calls get a copy.
+/// As [`change`], in fewer steps where no group is open: there `make` is a direct call, which can be inlined, and `args` can
+/// stay in registers, since calls off that path get a copy. There, `prepare` comes first.
 #[inline(always)]
 pub(crate) fn change_at_once<A: Copy, R>(
     store: &Store,
     limits: Limits,
     wanted: &'static str,
+    prepare: impl FnOnce(),
     args: A,
     make: impl Fn(&mut Change<'_>, A) -> Result<R> + Copy,
 ) -> Result<R> {
     if OPEN.get() > 0 {
         return change(store, limits, wanted, move |change| make(change, args));
     }
+    prepare();
     store.check_fork()?;
     check_writable(store, wanted)?;
     match attempt(store, &limits.deadline(), move |change| make(change, args)) {
@@ -322,8 +450,9 @@ pub(crate) fn change<R>(
     store.check_fork()?;
     check_writable(store, wanted)?;
     if let Some(group) = current(store) {
-        if group.iterating.get() > 0 {
-            return Err(Error::Iterating { object: store.name() });
+        if group.obstacles.get() != 0 {
+            group.check_doomed(store)?;
+            return Err(iterating(store));
         }
         return group.with(store, make);
     }
@@ -414,11 +543,6 @@ impl<'a> Running<'a> {
         }
     }
 
-    /// Leaves the change open; dropping no longer undoes it.
-    fn keep(mut self) {
-        self.0 = None;
-    }
-
     #[cold]
     fn undo(change: Change<'_>) {
         if change.target().check_fork().is_ok() {
@@ -437,6 +561,7 @@ impl Drop for Running<'_> {
 }
 
 /// Runs `body` as a group. Its changes, and those of everything that it calls, happen completely or not at all.
+#[inline]
 pub(crate) fn group<R, E: From<Error>>(
     store: &Store,
     limits: Limits,
@@ -444,6 +569,16 @@ pub(crate) fn group<R, E: From<Error>>(
 ) -> Result<R, E> {
     store.check_fork()?;
     check_writable(store, "group operations")?;
+    if OPEN.get() > 0 { within_others(store, limits, body) } else { outermost(store, limits, body) }
+}
+
+/// Runs a group while this thread has some open: on the same object, or on others.
+#[inline(never)]
+fn within_others<R, E: From<Error>>(
+    store: &Store,
+    limits: Limits,
+    body: impl FnOnce() -> Result<R, E>,
+) -> Result<R, E> {
     match current(store) {
         Some(group) => inner(store, &group, body),
         None => outermost(store, limits, body),
@@ -456,7 +591,7 @@ fn inner<R, E: From<Error>>(store: &Store, group: &Group, body: impl FnOnce() ->
     impl Undo<'_> {
         fn undo(&mut self) -> Result<()> {
             match self.1.take() {
-                Some((group, position)) if group.doomed.get().is_none() && self.0.check_fork().is_ok() => {
+                Some((group, position)) if !group.is_doomed() && self.0.check_fork().is_ok() => {
                     group.with(self.0, |change| change.roll_back_to(position))
                 }
                 _ => Ok(()),
@@ -485,76 +620,93 @@ fn inner<R, E: From<Error>>(store: &Store, group: &Group, body: impl FnOnce() ->
     }
 }
 
+/// Runs a group that is no part of another one.
+#[inline]
 fn outermost<R, E: From<Error>>(store: &Store, limits: Limits, body: impl FnOnce() -> Result<R, E>) -> Result<R, E> {
-    /// Takes the group from the thread's list, and undoes it unless it is committed.
-    struct Close<'a>(Option<&'a Store>);
-    impl Close<'_> {
-        fn end(&mut self, keep: bool) -> Result<()> {
-            let Some(store) = self.0.take() else { return Ok(()) };
-            let Some(group) = pop() else { unreachable!("each one that is pushed is popped once") };
-            let outcome = Self::finish(store, &group, keep);
-            Group::keep_spare(group);
-            outcome
+    let (group, _further) = match First::on(CLOSED) {
+        Some(group) => (group, None),
+        None => {
+            let further = Further::new();
+            (further.0.clone(), Some(further))
         }
+    };
+    run(&group, store, limits, body)
+}
 
-        fn finish(store: &Store, group: &Group, keep: bool) -> Result<()> {
-            store.check_fork()?;
-            group.check_doomed(store)?;
-            let Ok(mut tx) = group.tx.try_borrow_mut() else { return Ok(()) };
-            group.deadline.restart(OPEN.get() > 0);
-            let change = Change { store, tx: &mut tx, deadline: &group.deadline };
-            let slot = change.slot();
-            if !store.owns_slot(slot) {
-                // It has been undone, and its locks freed.
-                store.locks.leave_group(slot);
-                return Err(Error::DescriptorLost { object: store.name() });
+/// A group beside that in [`FIRST`], for as long as it lives.
+struct Further(Rc<Group>);
+
+impl Further {
+    #[cold]
+    fn new() -> Further {
+        let group = Rc::new(Group::closed());
+        FURTHER.with_borrow_mut(|groups| groups.push(group.clone()));
+        Further(group)
+    }
+}
+
+impl Drop for Further {
+    #[cold]
+    fn drop(&mut self) {
+        FURTHER.with_borrow_mut(|groups| {
+            groups.retain(|group| !Rc::ptr_eq(group, &self.0));
+            if groups.is_empty() {
+                **groups = Vec::new();
             }
-            let outcome = if keep {
-                change.commit()
-            } else {
-                change.roll_back();
-                Ok(())
-            };
-            store.locks.leave_group(slot);
-            outcome
-        }
+        });
     }
-    impl Drop for Close<'_> {
+}
+
+/// Runs `body` in a group that is opened for it.
+#[inline(always)]
+fn run<R, E: From<Error>>(
+    group: &Group,
+    store: &Store,
+    limits: Limits,
+    body: impl FnOnce() -> Result<R, E>,
+) -> Result<R, E> {
+    /// Undoes the group unless it is committed: only a panic comes here, or a forked child, where nothing is done.
+    struct Unwound<'a>(&'a Group, &'a Store);
+    impl Drop for Unwound<'_> {
+        #[cold]
         fn drop(&mut self) {
-            // Only a panic comes here, or a forked child, where nothing is done.
-            let _ = self.end(false);
+            let _ = self.0.close(self.1, false);
         }
     }
 
-    push(Group::begin(store, own_deadline(limits))?);
-    let mut close = Close(Some(store));
-    match body() {
+    group.open(store, limits)?;
+    let unwound = Unwound(group, store);
+    let outcome = body();
+    std::mem::forget(unwound);
+    match outcome {
         Ok(result) => {
-            close.end(true)?;
+            group.close(store, true)?;
             Ok(result)
         }
         Err(error) => {
-            // The body's error counts; if the group was doomed by a deadlock, it is of that kind.
-            let _ = close.end(false);
+            // A deadlock noticed before counts more than what the body made of it; the error is the same kind then.
+            let _ = group.close(store, false);
             Err(error)
         }
     }
 }
 
-/// Forbids changes to the object by this thread's group, for as long as it lives.
-pub(crate) struct Iteration(Rc<Group>);
+/// Forbids changes to the object by this thread's group, for as long as it lives. It is dropped before the group ends.
+pub(crate) struct Iteration<'a>(&'a Store);
 
-impl Iteration {
+impl<'a> Iteration<'a> {
     /// Starts an iteration in the open group.
-    pub(crate) fn start(store: &Store) -> Option<Iteration> {
+    pub(crate) fn start(store: &'a Store) -> Option<Self> {
         let group = current(store)?;
-        group.iterating.set(group.iterating.get() + 1);
-        Some(Iteration(group))
+        group.obstacles.set(group.obstacles.get() + 1);
+        Some(Iteration(store))
     }
 }
 
-impl Drop for Iteration {
+impl Drop for Iteration<'_> {
     fn drop(&mut self) {
-        self.0.iterating.set(self.0.iterating.get() - 1);
+        if let Some(group) = current(self.0) {
+            group.obstacles.set(group.obstacles.get() - 1);
+        }
     }
 }

@@ -38,6 +38,14 @@ pub(crate) struct Numbers {
     mine: AtomicU32,
 }
 
+impl Numbers {
+    /// The number, for who has taken a slot with it.
+    #[inline]
+    pub(super) fn at_hand(&self) -> u32 {
+        self.mine.load(Relaxed)
+    }
+}
+
 impl Store {
     /// Returns the number of this process, which is taken before its first write.
     #[inline]

@@ -4,8 +4,8 @@ use smallvec::SmallVec;
 
 use super::audit::Audit;
 use crate::journal::Journal;
-use crate::layout::Geometry;
 use crate::layout::run::RunAt;
+use crate::layout::{Geometry, LogAt, Place};
 use crate::locking::Mode;
 
 /// A stripe that a change holds.
@@ -37,7 +37,13 @@ impl HeldStripes {
         self.single.is_some_and(|held| held.stripe == stripe && (held.mode == Mode::Exclusive || held.mode == mode))
     }
 
-    /// Returns the stripe that is held, if there is only one.
+    /// The only one, which is known to be there.
+    #[inline(always)]
+    pub(super) fn only(&mut self) -> &mut Held {
+        self.single.as_mut().unwrap_or_else(|| unreachable!("it has been looked at"))
+    }
+
+    /// The stripe that is held, if there is but one.
     #[inline]
     pub(super) fn single(&self) -> Option<Held> {
         // Taken out as soon as there are several.
@@ -79,10 +85,25 @@ impl HeldStripes {
         &mut self.several[index]
     }
 
-    #[inline]
+    /// Takes all of them, with that mode, where none has been held.
+    pub(super) fn add_all(&mut self, stripes: u32, mode: Mode) {
+        let held = |stripe| Held { stripe, mode, changed: false };
+        if stripes == 1 {
+            self.single = Some(held(0));
+        } else {
+            self.several.extend((0..stripes).map(held));
+        }
+    }
+
     pub(super) fn clear(&mut self) {
         self.single = None;
         self.several.clear();
+    }
+
+    /// Forgets the only one.
+    #[inline]
+    pub(super) fn clear_single(&mut self) {
+        self.single = None;
     }
 }
 
@@ -144,14 +165,34 @@ impl Tx {
         }
     }
 
-    /// Reuses the memory of a change that has ended for one that begins.
+    /// Memory for changes that come.
+    pub(super) fn none() -> Self {
+        Tx {
+            slot: 0,
+            journal: Journal::new(Place(0), LogAt(0)),
+            held: HeldStripes::default(),
+            deferred: SmallVec::new(),
+            transit: 0,
+            vacated: false,
+            torn: false,
+            audit: Audit::default(),
+        }
+    }
+
+    /// Makes a change that has ended one that begins, in the same memory.
+    #[inline]
     pub(super) fn renew(&mut self, slot: u32, geometry: &Geometry) {
-        self.held.clear();
-        self.deferred.clear();
-        self.journal = Journal::new(geometry.slot(slot).log_len(), geometry.log(slot));
+        debug_assert!(self.held.is_empty() && self.deferred.is_empty());
+        self.journal.renew(geometry.slot(slot).log_len(), geometry.log(slot));
         (self.slot, self.transit) = (slot, 0);
         (self.vacated, self.torn) = (false, false);
         self.audit.clear();
+    }
+
+    /// Forgets a change that others have undone.
+    pub(super) fn forget(&mut self) {
+        self.held.clear();
+        self.deferred.clear();
     }
 
     #[inline]
