@@ -5,7 +5,7 @@ use std::fmt;
 /// A way to keep concurrent accesses to an object apart; stored in the object.
 ///
 /// Reads outside a group take no lock under any method: they notice a writer and read again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Locking {
     /// No locks: for a single writer, or readers only. A process that finds another writer at work waits for a second, and
@@ -21,6 +21,7 @@ pub enum Locking {
     #[doc(alias = "lockf")]
     Record,
     /// A lock word in shared memory for each stripe, with waits in the kernel only under contention (Linux).
+    #[default]
     Futex,
 }
 
