@@ -69,7 +69,7 @@ fn build(csv: &Path, table: &Path) -> Result<()> {
     let elapsed_to_disk = start.elapsed();
     fs::rename(&unfinished, table)?;
 
-    let (keys, size) = (rows.len()?, rows.shm().size()?);
+    let (keys, size) = (rows.len()? as u64, rows.shm().size()?);
     println!("built {} rows in {elapsed:.2?}, on disk after {elapsed_to_disk:.2?}", HumanCount(keys));
     let from = fs::metadata(csv)?.len();
     println!(

@@ -59,6 +59,18 @@ pub(crate) struct Element<'a> {
     pub(crate) decodes: Decodes<'a>,
 }
 
+/// Another handle of the same object, which shares everything with this one but the default value.
+impl<T: Clone> Clone for Array<T> {
+    fn clone(&self) -> Self {
+        Array {
+            handle: self.handle.clone(),
+            default: self.default.clone(),
+            default_words: self.default_words.clone(),
+            elements: self.elements,
+        }
+    }
+}
+
 impl<T> fmt::Debug for Array<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Array").field("shm", &self.handle.shm).finish_non_exhaustive()
@@ -423,6 +435,7 @@ impl<T: DataManager> Array<T> {
     ///
     /// # Errors
     /// What `body` gives, which rolls everything back, and the errors of locking.
+    #[doc(alias = "transaction")]
     pub fn group<R, E: From<Error>>(&self, body: impl FnOnce() -> Result<R, E>) -> Result<R, E> {
         self.handle.group(body)
     }

@@ -111,6 +111,7 @@ pub(crate) fn retry<R, E>(mut attempt: impl FnMut() -> Result<R, E>, worth: impl
 /// # name.unlink()?;
 /// # Ok::<(), netshm::Error>(())
 /// ```
+#[doc(alias = "transaction")]
 #[macro_export]
 macro_rules! group {
     // What would end in errors of the parser.

@@ -29,6 +29,7 @@ const STACK: usize = DENSE;
 const TRUSTED_WORDS: usize = 512;
 
 /// A managed object: its store, and the descriptor that it came from.
+#[derive(Clone)]
 pub(crate) struct Handle {
     pub(crate) store: Arc<Store>,
     pub(crate) shm: Shm,
@@ -43,6 +44,13 @@ struct Outdated {
     is: AtomicBool,
     schema: String,
     relation: Relate,
+}
+
+impl Clone for Outdated {
+    fn clone(&self) -> Self {
+        let is = AtomicBool::new(self.is.load(Relaxed));
+        Outdated { is, schema: self.schema.clone(), relation: self.relation.clone() }
+    }
 }
 
 impl Handle {

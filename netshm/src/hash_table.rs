@@ -63,6 +63,13 @@ pub struct HashTable<K, V> {
     managed: PhantomData<fn() -> (K, V)>,
 }
 
+/// Another handle of the same object, which shares everything with this one.
+impl<K, V> Clone for HashTable<K, V> {
+    fn clone(&self) -> Self {
+        HashTable { handle: self.handle.clone(), managed: PhantomData }
+    }
+}
+
 impl<K, V> fmt::Debug for HashTable<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HashTable").field("shm", &self.handle.shm).finish_non_exhaustive()
@@ -151,6 +158,8 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     /// Those of every change: [`Error::Full`], [`Error::NoSpace`], [`Error::TooLarge`], [`Error::ReadOnly`],
     /// [`Error::Deadlock`] in a group, [`Error::LockTimeout`] if a limit was set, [`Error::Iterating`],
     /// [`Error::TooManyWriters`], [`Error::Corrupt`], [`Error::Forked`], [`Error::Io`].
+    #[doc(alias = "insert")]
+    #[doc(alias = "push")]
     pub fn add<Q, W>(&self, key: &Q, value: &W) -> Result<()>
     where
         K: Borrow<Q>,
@@ -170,6 +179,9 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     ///
     /// # Errors
     /// Those of [`add`](Self::add).
+    #[doc(alias = "insert")]
+    #[doc(alias = "put")]
+    #[doc(alias = "set")]
     pub fn replace<Q, W>(&self, key: &Q, value: &W) -> Result<()>
     where
         K: Borrow<Q>,
@@ -190,6 +202,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     ///
     /// # Errors
     /// Those of [`add`](Self::add).
+    #[doc(alias = "try_insert")]
     pub fn add_if_absent<Q, W>(&self, key: &Q, value: &W) -> Result<bool>
     where
         K: Borrow<Q>,
@@ -213,6 +226,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     /// [`Error::Decode`] if a hand-written manager refuses the stored words, [`Error::NeedsRecovery`] through a
     /// read-only descriptor after a writer's death, [`Error::Deadlock`] in a group, [`Error::LockTimeout`] if a limit
     /// was set, [`Error::Corrupt`], [`Error::Forked`].
+    #[doc(alias = "get")]
     #[inline]
     pub fn find<Q>(&self, key: &Q) -> Result<Option<V>>
     where
@@ -319,6 +333,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     ///
     /// # Errors
     /// Those of [`find`](Self::find).
+    #[doc(alias = "contains_key")]
     #[doc(alias = "mem")]
     pub fn contains<Q>(&self, key: &Q) -> Result<bool>
     where
@@ -344,8 +359,12 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
 
     /// Pops the newest binding of the key, which uncovers the next older one. Returns whether there was one.
     ///
+    /// Mind the names: in [`std::collections::HashMap`] it is `remove` that gives the value. Here that is
+    /// [`pop`](Self::pop), and `remove` tells only whether there was one, so that nothing has to be decoded.
+    ///
     /// # Errors
     /// Those of [`add`](Self::add). A full object or file system does not stop a removal.
+    #[doc(alias = "delete")]
     pub fn remove<Q>(&self, key: &Q) -> Result<bool>
     where
         K: Borrow<Q>,
@@ -356,8 +375,11 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
 
     /// Pops the newest binding of the key and gives it. A value that cannot be decoded stays where it is.
     ///
+    /// This is what `remove` is in [`std::collections::HashMap`]; [`remove`](Self::remove) gives a `bool` here.
+    ///
     /// # Errors
     /// Those of [`remove`](Self::remove) and [`find`](Self::find).
+    #[doc(alias = "take")]
     pub fn pop<Q>(&self, key: &Q) -> Result<Option<V>>
     where
         K: Borrow<Q>,
@@ -402,18 +424,22 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     ///
     /// # Errors
     /// Those of [`remove`](Self::remove).
-    pub fn remove_all<Q>(&self, key: &Q) -> Result<u64>
+    pub fn remove_all<Q>(&self, key: &Q) -> Result<usize>
     where
         K: Borrow<Q>,
         Q: Encode + ?Sized,
     {
-        self.with_key(key, |key| self.handle.change("remove bindings", |change| bindings::remove_all(change, key)))
+        let removed = self
+            .with_key(key, |key| self.handle.change("remove bindings", |change| bindings::remove_all(change, key)))?;
+        Ok(removed as usize)
     }
 
     /// The newest binding of the key; if there is none, `make` gives one, which is added. Nobody else adds one meanwhile.
     ///
     /// # Errors
     /// Those of [`add`](Self::add) and [`find`](Self::find).
+    #[doc(alias = "entry")]
+    #[doc(alias = "or_insert_with")]
     pub fn get_or_insert_with<Q>(&self, key: &Q, make: impl FnOnce() -> V) -> Result<V>
     where
         K: Borrow<Q>,
@@ -448,6 +474,8 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     ///
     /// # Errors
     /// Those of [`add`](Self::add) and [`find`](Self::find).
+    #[doc(alias = "entry")]
+    #[doc(alias = "and_modify")]
     pub fn update<Q>(&self, key: &Q, change: impl FnOnce(Option<V>) -> Option<V>) -> Result<Option<V>>
     where
         K: Borrow<Q>,
@@ -544,8 +572,8 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     /// # Errors
     /// Those of [`find`](Self::find).
     #[doc(alias = "length")]
-    pub fn len(&self) -> Result<u64> {
-        bulk::count_bindings(&self.handle)
+    pub fn len(&self) -> Result<usize> {
+        Ok(bulk::count_bindings(&self.handle)? as usize)
     }
 
     /// Returns whether the table has no binding.
@@ -608,6 +636,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     ///
     /// # Errors
     /// What `body` gives, which rolls everything back, and the errors of locking.
+    #[doc(alias = "transaction")]
     pub fn group<R, E: From<Error>>(&self, body: impl FnOnce() -> Result<R, E>) -> Result<R, E> {
         self.handle.group(body)
     }

@@ -51,6 +51,7 @@ impl<T> fmt::Debug for ManageOptions<T> {
 
 impl<T> ManageOptions<T> {
     /// Sets the bytes of a page, the unit in which stripes get memory: a power of two from 256 (the default) to 1 MiB.
+    #[doc(alias = "page_size")]
     pub fn pagesize(mut self, bytes: u64) -> Self {
         self.shape.pagesize = Some(bytes);
         self
@@ -58,6 +59,8 @@ impl<T> ManageOptions<T> {
 
     /// Sets the expected number of keys (1000 by default): the index starts with room for them, and the default of
     /// [`max_size`](Self::max_size) follows from it. Tables grow beyond it as they must.
+    #[doc(alias = "capacity")]
+    #[doc(alias = "with_capacity")]
     pub fn init(mut self, keys: u64) -> Self {
         self.shape.init = Some(keys);
         self

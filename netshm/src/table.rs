@@ -38,6 +38,7 @@ use crate::{Error, Result, Shm};
 /// # Ok::<(), netshm::Error>(())
 /// ```
 #[doc(alias = "shm_table")]
+#[derive(Clone)]
 pub struct Table {
     inner: HashTable<i32, Vec<i32>>,
 }
@@ -73,6 +74,8 @@ impl Table {
     ///
     /// # Errors
     /// Those of [`HashTable::add`].
+    #[doc(alias = "insert")]
+    #[doc(alias = "push")]
     pub fn add(&self, key: i32, value: &[i32]) -> Result<()> {
         self.inner.add(&key, value)
     }
@@ -81,6 +84,9 @@ impl Table {
     ///
     /// # Errors
     /// Those of [`HashTable::add`].
+    #[doc(alias = "insert")]
+    #[doc(alias = "put")]
+    #[doc(alias = "set")]
     pub fn replace(&self, key: i32, value: &[i32]) -> Result<()> {
         self.inner.replace(&key, value)
     }
@@ -89,6 +95,7 @@ impl Table {
     ///
     /// # Errors
     /// Those of [`HashTable::add`].
+    #[doc(alias = "try_insert")]
     pub fn add_if_absent(&self, key: i32, value: &[i32]) -> Result<bool> {
         self.inner.add_if_absent(&key, value)
     }
@@ -97,6 +104,7 @@ impl Table {
     ///
     /// # Errors
     /// Those of [`HashTable::find`].
+    #[doc(alias = "get")]
     pub fn find(&self, key: i32) -> Result<Option<Vec<i32>>> {
         self.inner.find(&key)
     }
@@ -109,27 +117,40 @@ impl Table {
         self.inner.find_all(&key)
     }
 
+    /// Returns the newest bindings of many keys, in the order of the keys; see [`HashTable::find_many`].
+    ///
+    /// # Errors
+    /// Those of [`HashTable::find`].
+    #[doc(alias = "get_many")]
+    pub fn find_many(&self, keys: impl IntoIterator<Item = i32>) -> Result<Vec<Option<Vec<i32>>>> {
+        self.inner.find_many_by(keys)
+    }
+
     /// Returns whether the key has a binding.
     ///
     /// # Errors
     /// Those of [`HashTable::find`].
+    #[doc(alias = "contains_key")]
     #[doc(alias = "mem")]
     pub fn contains(&self, key: i32) -> Result<bool> {
         self.inner.contains(&key)
     }
 
-    /// Pops the newest binding of the key. Returns whether there was one.
+    /// Pops the newest binding of the key. Returns whether there was one. The removed value is given by [`pop`](Self::pop), unlike in
+    /// [`std::collections::HashMap`].
     ///
     /// # Errors
     /// Those of [`HashTable::remove`].
+    #[doc(alias = "delete")]
     pub fn remove(&self, key: i32) -> Result<bool> {
         self.inner.remove(&key)
     }
 
-    /// Pops the newest binding of the key and gives it.
+    /// Pops the newest binding of the key and gives it, as `remove` does in [`std::collections::HashMap`].
     ///
     /// # Errors
     /// Those of [`HashTable::pop`].
+    #[doc(alias = "take")]
     pub fn pop(&self, key: i32) -> Result<Option<Vec<i32>>> {
         self.inner.pop(&key)
     }
@@ -138,7 +159,7 @@ impl Table {
     ///
     /// # Errors
     /// Those of [`HashTable::remove`].
-    pub fn remove_all(&self, key: i32) -> Result<u64> {
+    pub fn remove_all(&self, key: i32) -> Result<usize> {
         self.inner.remove_all(&key)
     }
 
@@ -146,6 +167,8 @@ impl Table {
     ///
     /// # Errors
     /// Those of [`HashTable::get_or_insert_with`].
+    #[doc(alias = "entry")]
+    #[doc(alias = "or_insert_with")]
     pub fn get_or_insert_with(&self, key: i32, make: impl FnOnce() -> Vec<i32>) -> Result<Vec<i32>> {
         self.inner.get_or_insert_with(&key, make)
     }
@@ -154,6 +177,8 @@ impl Table {
     ///
     /// # Errors
     /// Those of [`HashTable::update`].
+    #[doc(alias = "entry")]
+    #[doc(alias = "and_modify")]
     pub fn update(
         &self,
         key: i32,
@@ -216,7 +241,7 @@ impl Table {
     /// # Errors
     /// Those of [`HashTable::len`].
     #[doc(alias = "length")]
-    pub fn len(&self) -> Result<u64> {
+    pub fn len(&self) -> Result<usize> {
         self.inner.len()
     }
 
@@ -269,6 +294,7 @@ impl Table {
     ///
     /// # Errors
     /// What `body` gives, which rolls everything back, and the errors of locking.
+    #[doc(alias = "transaction")]
     pub fn group<R, E: From<Error>>(&self, body: impl FnOnce() -> Result<R, E>) -> Result<R, E> {
         self.inner.group(body)
     }
@@ -312,6 +338,16 @@ impl Table {
     /// fail, and then nothing has changed.
     pub fn write_blocks(&self, key: i32, visit: impl FnMut(&mut BlockMut<'_>) -> Flow) -> Result<()> {
         blocks::write(self.inner.handle(), key, visit)
+    }
+}
+
+/// Iterates over all bindings; see [`Table::scan`].
+impl<'a> IntoIterator for &'a Table {
+    type Item = Result<(i32, Vec<i32>)>;
+    type IntoIter = Items<'a, i32, Vec<i32>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.scan()
     }
 }
 

@@ -153,7 +153,7 @@ pub trait Verbs: Sized {
     fn contains(&self, key: &Self::Key) -> Result<bool>;
     fn remove(&self, key: &Self::Key) -> Result<bool>;
     fn pop(&self, key: &Self::Key) -> Result<Option<Self::Value>>;
-    fn remove_all(&self, key: &Self::Key) -> Result<u64>;
+    fn remove_all(&self, key: &Self::Key) -> Result<usize>;
     fn get_or_insert_with(&self, key: &Self::Key, make: impl FnOnce() -> Self::Value) -> Result<Self::Value>;
     fn update(
         &self,
@@ -164,7 +164,7 @@ pub trait Verbs: Sized {
     fn visit_keys(&self) -> Result<Vec<Self::Key>>;
     fn scan_keys(&self) -> Result<Vec<Self::Key>>;
     fn scan_values(&self) -> Result<Vec<Self::Value>>;
-    fn len(&self) -> Result<u64>;
+    fn len(&self) -> Result<usize>;
     fn is_empty(&self) -> Result<bool>;
     fn clear(&self) -> Result<()>;
     fn check(&self) -> Result<Report>;
@@ -207,7 +207,7 @@ macro_rules! verbs {
             fn pop(&self, key: &$key) -> Result<Option<$value>> {
                 self.pop($pass(key))
             }
-            fn remove_all(&self, key: &$key) -> Result<u64> {
+            fn remove_all(&self, key: &$key) -> Result<usize> {
                 self.remove_all($pass(key))
             }
             fn get_or_insert_with(&self, key: &$key, make: impl FnOnce() -> $value) -> Result<$value> {
@@ -245,7 +245,7 @@ macro_rules! verbs {
             fn scan_values(&self) -> Result<Vec<$value>> {
                 self.values().collect()
             }
-            fn len(&self) -> Result<u64> {
+            fn len(&self) -> Result<usize> {
                 self.len()
             }
             fn is_empty(&self) -> Result<bool> {

@@ -70,7 +70,7 @@ fn tables_stay_sound_through_all_changes() {
             }
             let report = tab.check().unwrap();
             assert_sound(&report);
-            assert_eq!(report.bindings, tab.len().unwrap());
+            assert_eq!(report.bindings, tab.len().unwrap() as u64);
             let stats = tab.stats().unwrap();
             assert_eq!((stats.keys, stats.bindings, stats.size), (report.keys, report.bindings, report.size));
             for key in 0..401 {

@@ -31,7 +31,7 @@ pub mod without_prelude {
         primitive: ::netshm::Table,
     }
 
-    pub(super) fn private(place: &::std::path::Path) -> ::netshm::Result<u64> {
+    pub(super) fn private(place: &::std::path::Path) -> ::netshm::Result<usize> {
         Private::open_in(place)?.primitive.len()
     }
 }

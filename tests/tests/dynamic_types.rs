@@ -34,7 +34,7 @@ fn through<T: ShmData + PartialEq + Debug>(values: &[T]) -> Vec<Value> {
     }
     assert!(typed.check().unwrap().is_clean());
     assert!(table.check().unwrap().is_clean());
-    assert_eq!(table.len().unwrap(), 2 * values.len() as u64);
+    assert_eq!(table.len().unwrap(), 2 * values.len());
     // As elements of an array, the first of them being the default.
     if let Some(default) = values.first() {
         let make = || typed.find(&0).unwrap().unwrap();

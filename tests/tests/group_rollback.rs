@@ -472,7 +472,7 @@ fn closures_may_change_what_was_looked_up() {
     fn run<V: DataManager + PartialEq + std::fmt::Debug>(locking: Locking, value: impl Fn(u64) -> V + Copy) {
         let scratch = Scratch::posix("closures");
         let table = HashTable::<u64, V>::manage(scratch.open(), locking).unwrap();
-        let is_sound = |bindings: u64| {
+        let is_sound = |bindings: usize| {
             assert_eq!(table.len().unwrap(), bindings);
             let report = table.check().unwrap();
             assert!(report.is_clean(), "{report}");

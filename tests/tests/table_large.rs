@@ -13,7 +13,7 @@ fn a_hundred_thousand_bindings_of_one_key() {
         let table = Table::manage(scratch.open(), locking).unwrap();
         table.add(8, &[0]).unwrap();
         (0..BINDINGS).for_each(|number| table.add(7, &[number]).unwrap());
-        assert_eq!(table.len().unwrap(), BINDINGS as u64 + 1);
+        assert_eq!(table.len().unwrap(), BINDINGS as usize + 1);
         assert_eq!(table.find(7).unwrap(), Some(vec![BINDINGS - 1]));
         let all = table.find_all(7).unwrap();
         assert!(all.into_iter().eq((0..BINDINGS).rev().map(|number| vec![number])));
@@ -33,7 +33,7 @@ fn a_hundred_thousand_bindings_of_one_key() {
         table.write_blocks(7, remove_every_other).unwrap();
         assert_eq!(table.pop(7).unwrap(), Some(vec![BINDINGS - 1]));
         assert_eq!(table.pop(7).unwrap(), Some(vec![BINDINGS - 3]));
-        assert_eq!(table.remove_all(7).unwrap(), BINDINGS as u64 / 2 - 2);
+        assert_eq!(table.remove_all(7).unwrap(), BINDINGS as usize / 2 - 2);
         assert_eq!((table.find(7).unwrap(), table.find(8).unwrap()), (None, Some(vec![0])));
         assert!(table.check().unwrap().is_clean());
     }
@@ -135,7 +135,7 @@ fn a_million_numbers_take_48_bytes_each_at_most() {
     (0..ENTRIES).for_each(|key| table.add(&key, &!key).unwrap());
     let size = Shm::open(scratch.name()).unwrap().size().unwrap();
     assert!(size <= 48 * ENTRIES, "{} bytes an entry", size as f64 / ENTRIES as f64);
-    assert_eq!(table.len().unwrap(), ENTRIES);
+    assert_eq!(table.len().unwrap(), ENTRIES as usize);
     for key in (0..ENTRIES + 1000).step_by(997) {
         assert_eq!(table.find(&key).unwrap(), (key < ENTRIES).then_some(!key));
     }

@@ -13,7 +13,7 @@ fn dump(table: &Pairs) -> Result<Vec<(u64, u64)>> {
     let _ = table.find(&1)?;
     let mut all = table.scan().collect::<Result<Vec<_>>>()?;
     all.sort_by_key(|(key, _)| *key);
-    assert_eq!(all.len() as u64, table.len()?);
+    assert_eq!(all.len(), table.len()?);
     Ok(all)
 }
 

@@ -130,7 +130,7 @@ impl<T, D: PartialEq + Debug> Subject<'_, T, D> {
 fn sorted<V: crate::DataManager + Ord>(table: &HashTable<u64, V>) -> Result<Vec<(u64, V)>> {
     let mut all = table.scan().collect::<Result<Vec<_>>>()?;
     all.sort();
-    assert_eq!(all.len() as u64, table.len()?);
+    assert_eq!(all.len(), table.len()?);
     Ok(all)
 }
 

@@ -17,7 +17,7 @@ fn dump(table: &Texts) -> Result<Content> {
     let mut all = table.scan().collect::<Result<Content>>()?;
     // The order of keys is the table's own; that of the bindings of a key counts.
     all.sort_by(|(a, _), (b, _)| a.cmp(b));
-    assert_eq!(all.len() as u64, table.len()?);
+    assert_eq!(all.len(), table.len()?);
     Ok(all)
 }
 

@@ -84,7 +84,7 @@ fn use_it(table: &Texts) -> Result<()> {
     table.find("a")?;
     table.add("c", &"long".repeat(1000))?;
     table.group(|| table.replace("a", "x"))?;
-    assert_eq!(table.len()?, table.scan().collect::<Result<Vec<_>>>()?.len() as u64);
+    assert_eq!(table.len()?, table.scan().collect::<Result<Vec<_>>>()?.len());
     table.remove("c")?;
     let report = table.check()?;
     assert!(report.is_clean(), "{report}");

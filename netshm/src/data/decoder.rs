@@ -17,6 +17,7 @@ const SHORT: DataError = DataError::new("a value", "fewer words than it needs");
 const LONG: DataError = DataError::new("a value", "more words than it needs");
 const SPOILED: DataError = DataError::new("a value", "changed while it was read");
 
+#[derive(Debug)]
 enum Source<'a> {
     /// Others may change the words at any time.
     Shared(&'a [AtomicU64]),
@@ -27,6 +28,7 @@ enum Source<'a> {
 ///
 /// The words may be anything: a damaged object, or a change that another process is in the middle of. (The latter only
 /// for managers that declare themselves [`DIRECT`](DataManager::DIRECT); the result is then thrown away.)
+#[derive(Debug)]
 pub struct Decoder<'a> {
     words: Source<'a>,
     at: usize,

@@ -13,6 +13,7 @@ pub(super) const TOO_DEEP: DataError = DataError::new("a value", "boxes or seque
 const FULL: DataError =
     DataError::new("a value", "encoding it twice gave different lengths, or another than its FIXED");
 
+#[derive(Debug)]
 enum Sink<'a> {
     /// Nothing is written: how long will it be?
     Count,
@@ -22,6 +23,7 @@ enum Sink<'a> {
 
 /// Takes the words of a value, one after the other. A value is encoded once to learn its length (unless that is fixed)
 /// and then to write it, straight into shared memory if it is large.
+#[derive(Debug)]
 pub struct Encoder<'a> {
     sink: Sink<'a>,
     at: usize,

@@ -1,5 +1,7 @@
 //! Arrays by their stored schema.
 
+use std::sync::Arc;
+
 use super::plan::Plan;
 use super::row::{self, Row};
 use super::value::Value;
@@ -36,11 +38,11 @@ use crate::{Result, Shm};
 /// # name.unlink()?;
 /// # Ok::<(), netshm::Error>(())
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct DynArray {
     inner: Array<Row>,
     schema: ObjectSchema,
-    element: Plan,
+    element: Arc<Plan>,
 }
 
 impl DynArray {
@@ -73,6 +75,7 @@ impl DynArray {
     ///
     /// # Errors
     /// Those of [`Array::len`].
+    #[doc(alias = "length")]
     pub fn len(&self) -> Result<usize> {
         self.inner.len()
     }
@@ -171,6 +174,7 @@ impl DynArray {
     ///
     /// # Errors
     /// Any error of `body`, which rolls everything back, and the errors of locking.
+    #[doc(alias = "transaction")]
     pub fn group<R, E: From<crate::Error>>(&self, body: impl FnOnce() -> Result<R, E>) -> Result<R, E> {
         self.inner.group(body)
     }
@@ -214,7 +218,7 @@ fn open(
         decodes: &|words| element.decode(&row::copied(words)).map(drop),
     };
     let inner = Array::open(shm, &schema, stored, default, shape, limits)?;
-    Ok(DynArray { inner, schema, element })
+    Ok(DynArray { inner, schema, element: Arc::new(element) })
 }
 
 impl ManageOptions<DynArray> {

@@ -56,6 +56,7 @@ macro_rules! with_type {
 mod array;
 mod decode;
 mod encode;
+mod iter;
 #[cfg(feature = "json")]
 mod json;
 mod order;
@@ -69,6 +70,7 @@ mod tests;
 mod value;
 
 pub use array::DynArray;
+pub use iter::{DynItems, DynKeys, DynValues};
 pub(crate) use plan::Plan;
 pub use table::DynTable;
 pub use value::{Enum, FieldValues, Struct, Value};

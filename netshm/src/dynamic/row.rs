@@ -12,7 +12,7 @@ use crate::store::create::{self, Stored};
 use crate::{Error, Result, Shm};
 
 /// Words that mean nothing to the engine; they end where they end in the object.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Row(pub(super) Vec<u64>);
 
 impl DataManager for Row {

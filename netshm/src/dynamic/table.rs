@@ -1,5 +1,8 @@
 //! Tables by their stored schema.
 
+use std::sync::Arc;
+
+use super::iter::{DynItems, DynKeys, DynValues};
 use super::plan::Plan;
 use super::row::{self, Row};
 use super::value::Value;
@@ -42,12 +45,12 @@ use crate::{Result, Shm};
 /// # name.unlink()?;
 /// # Ok::<(), netshm::Error>(())
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct DynTable {
     inner: HashTable<Row, Row>,
     schema: ObjectSchema,
-    key: Plan,
-    value: Plan,
+    key: Arc<Plan>,
+    value: Arc<Plan>,
 }
 
 impl DynTable {
@@ -85,11 +88,11 @@ impl DynTable {
         row::encode_row(self.shm(), &self.value, value)
     }
 
-    fn key_of(&self, row: &Row) -> Result<Value> {
+    pub(super) fn key_of(&self, row: &Row) -> Result<Value> {
         row::decode(self.shm(), &self.key, row)
     }
 
-    fn value_of(&self, row: &Row) -> Result<Value> {
+    pub(super) fn value_of(&self, row: &Row) -> Result<Value> {
         row::decode_row(self.shm(), &self.value, row)
     }
 
@@ -100,6 +103,8 @@ impl DynTable {
     ///
     /// # Errors
     /// [`Error::Unfit`](crate::Error::Unfit) if a value is not of its type, and those of [`HashTable::add`].
+    #[doc(alias = "insert")]
+    #[doc(alias = "push")]
     pub fn add(&self, key: &Value, value: &Value) -> Result<()> {
         self.inner.add(&self.key_row(key)?, &self.value_row(value)?)
     }
@@ -108,6 +113,9 @@ impl DynTable {
     ///
     /// # Errors
     /// Those of [`add`](Self::add).
+    #[doc(alias = "insert")]
+    #[doc(alias = "put")]
+    #[doc(alias = "set")]
     pub fn replace(&self, key: &Value, value: &Value) -> Result<()> {
         self.inner.replace(&self.key_row(key)?, &self.value_row(value)?)
     }
@@ -116,6 +124,7 @@ impl DynTable {
     ///
     /// # Errors
     /// Those of [`add`](Self::add).
+    #[doc(alias = "try_insert")]
     pub fn add_if_absent(&self, key: &Value, value: &Value) -> Result<bool> {
         self.inner.add_if_absent(&self.key_row(key)?, &self.value_row(value)?)
     }
@@ -125,6 +134,7 @@ impl DynTable {
     /// # Errors
     /// [`Error::Unfit`](crate::Error::Unfit) if the key is not of its type, [`Error::Decode`](crate::Error::Decode) if
     /// the stored words are not of theirs, and those of [`HashTable::find`].
+    #[doc(alias = "get")]
     pub fn find(&self, key: &Value) -> Result<Option<Value>> {
         self.inner.find(&self.key_row(key)?)?.map(|row| self.value_of(&row)).transpose()
     }
@@ -137,26 +147,43 @@ impl DynTable {
         self.inner.find_all(&self.key_row(key)?)?.iter().map(|row| self.value_of(row)).collect()
     }
 
+    /// Returns the newest bindings of many keys, in the order of the keys; see [`HashTable::find_many`].
+    ///
+    /// # Errors
+    /// Those of [`find`](Self::find).
+    #[doc(alias = "get_many")]
+    pub fn find_many<'k>(&self, keys: impl IntoIterator<Item = &'k Value>) -> Result<Vec<Option<Value>>> {
+        let keys = keys.into_iter().map(|key| self.key_row(key)).collect::<Result<Vec<_>>>()?;
+        let rows = self.inner.find_many(&keys)?;
+        rows.into_iter().map(|row| row.map(|row| self.value_of(&row)).transpose()).collect()
+    }
+
     /// Returns whether the key has a binding.
     ///
     /// # Errors
     /// Those of [`find`](Self::find).
+    #[doc(alias = "contains_key")]
+    #[doc(alias = "mem")]
     pub fn contains(&self, key: &Value) -> Result<bool> {
         self.inner.contains(&self.key_row(key)?)
     }
 
-    /// Removes the newest binding of the key, and returns whether there was one.
+    /// Removes the newest binding of the key, and returns whether there was one. The removed value is given by [`pop`](Self::pop), unlike in
+    /// [`std::collections::HashMap`].
     ///
     /// # Errors
     /// [`Error::Unfit`](crate::Error::Unfit) if the key is not of its type, and those of [`HashTable::remove`].
+    #[doc(alias = "delete")]
     pub fn remove(&self, key: &Value) -> Result<bool> {
         self.inner.remove(&self.key_row(key)?)
     }
 
-    /// Removes the newest binding of the key and returns its value. A value that cannot be decoded stays where it is.
+    /// Removes the newest binding of the key and returns its value, as `remove` does in [`std::collections::HashMap`]. A value
+    /// that cannot be decoded stays where it is.
     ///
     /// # Errors
     /// Those of [`remove`](Self::remove) and [`find`](Self::find).
+    #[doc(alias = "take")]
     pub fn pop(&self, key: &Value) -> Result<Option<Value>> {
         self.inner.pop_with(&self.key_row(key)?, |row| self.value_of(&row))
     }
@@ -165,14 +192,37 @@ impl DynTable {
     ///
     /// # Errors
     /// Those of [`remove`](Self::remove).
-    pub fn remove_all(&self, key: &Value) -> Result<u64> {
+    pub fn remove_all(&self, key: &Value) -> Result<usize> {
         self.inner.remove_all(&self.key_row(key)?)
+    }
+
+    /// The newest binding of the key; if there is none, `make` gives one, which is added. Nobody else adds one meanwhile.
+    ///
+    /// # Errors
+    /// Those of [`add`](Self::add) and [`find`](Self::find).
+    #[doc(alias = "entry")]
+    #[doc(alias = "or_insert_with")]
+    pub fn get_or_insert_with(&self, key: &Value, make: impl FnOnce() -> Value) -> Result<Value> {
+        let row = self.key_row(key)?;
+        if let Some(found) = self.inner.find(&row)? {
+            return self.value_of(&found);
+        }
+        self.inner.locked(&row, || match self.inner.find(&row)? {
+            Some(found) => self.value_of(&found),
+            None => {
+                let value = make();
+                self.inner.add(&row, &self.value_row(&value)?)?;
+                Ok(value)
+            }
+        })
     }
 
     /// Replaces the newest binding of the key by what `change` makes of it, as one step; see [`HashTable::update`].
     ///
     /// # Errors
     /// Those of [`add`](Self::add) and [`find`](Self::find).
+    #[doc(alias = "entry")]
+    #[doc(alias = "and_modify")]
     pub fn update(&self, key: &Value, change: impl FnOnce(Option<Value>) -> Option<Value>) -> Result<Option<Value>> {
         self.inner.locked(&self.key_row(key)?, || {
             let new = change(self.find(key)?);
@@ -188,6 +238,7 @@ impl DynTable {
     ///
     /// # Errors
     /// Those of [`find`](Self::find).
+    #[doc(alias = "iter")]
     pub fn for_each(&self, mut visit: impl FnMut(Value, Value)) -> Result<()> {
         self.try_for_each(|key, value| {
             visit(key, value);
@@ -206,25 +257,51 @@ impl DynTable {
         self.inner.try_for_each(|key, value| visit(self.key_of(&key)?, self.value_of(&value)?))
     }
 
-    /// Iterates over all bindings, without a lock on the whole table; see [`HashTable::scan`]. After a row that cannot be decoded the
-    /// others follow.
-    pub fn scan(&self) -> impl Iterator<Item = Result<(Value, Value)>> + '_ {
-        self.inner.scan().map(|item| {
-            let (key, value) = item?;
-            Ok((self.key_of(&key)?, self.value_of(&value)?))
+    /// Calls `visit` with each key once; see [`HashTable::for_each_key`].
+    ///
+    /// # Errors
+    /// Those of [`find`](Self::find).
+    #[doc(alias = "iter_keys")]
+    pub fn for_each_key(&self, mut visit: impl FnMut(Value)) -> Result<()> {
+        self.inner.try_for_each_key(|key| {
+            visit(self.key_of(&key)?);
+            Ok::<(), crate::Error>(())
         })
     }
 
-    /// Iterates over the keys, each once; see [`HashTable::keys`].
-    pub fn keys(&self) -> impl Iterator<Item = Result<Value>> + '_ {
-        self.inner.keys().map(|key| self.key_of(&key?))
+    /// Folds all bindings; see [`HashTable::fold`].
+    ///
+    /// # Errors
+    /// Those of [`find`](Self::find).
+    pub fn fold<A>(&self, start: A, mut step: impl FnMut(A, Value, Value) -> A) -> Result<A> {
+        let mut folded = Some(start);
+        self.for_each(|key, value| folded = folded.take().map(|sofar| step(sofar, key, value)))?;
+        Ok(folded.unwrap_or_else(|| unreachable!("always put back")))
+    }
+
+    /// Iterates over all bindings, without a lock on the whole table; see [`HashTable::scan`]. After a row that cannot be decoded, which is an
+    /// `Err` item, the others follow.
+    #[doc(alias = "iter")]
+    pub fn scan(&self) -> DynItems<'_> {
+        DynItems::new(self, self.inner.scan())
+    }
+
+    /// Iterates over the keys, each once, in the manner of [`scan`](Self::scan); see [`HashTable::keys`].
+    pub fn keys(&self) -> DynKeys<'_> {
+        DynKeys::new(self, self.inner.keys())
+    }
+
+    /// Iterates over the values of all bindings, in the manner of [`scan`](Self::scan); see [`HashTable::values`].
+    pub fn values(&self) -> DynValues<'_> {
+        DynValues::new(self, self.inner.values())
     }
 
     /// Returns the number of bindings, hidden ones included.
     ///
     /// # Errors
     /// Those of [`HashTable::len`].
-    pub fn len(&self) -> Result<u64> {
+    #[doc(alias = "length")]
+    pub fn len(&self) -> Result<usize> {
         self.inner.len()
     }
 
@@ -277,6 +354,7 @@ impl DynTable {
     ///
     /// # Errors
     /// Any error of `body`, which rolls everything back, and the errors of locking.
+    #[doc(alias = "transaction")]
     pub fn group<R, E: From<crate::Error>>(&self, body: impl FnOnce() -> Result<R, E>) -> Result<R, E> {
         self.inner.group(body)
     }
@@ -300,6 +378,16 @@ impl DynTable {
         body: impl FnMut() -> Result<R, E>,
     ) -> Result<R, E> {
         self.inner.group_retry_at_most(retries, body)
+    }
+}
+
+/// Iterates over all bindings; see [`DynTable::scan`].
+impl<'a> IntoIterator for &'a DynTable {
+    type Item = Result<(Value, Value)>;
+    type IntoIter = DynItems<'a>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.scan()
     }
 }
 
@@ -355,6 +443,6 @@ impl ManageOptions<DynTable> {
             Some(ObjectSchema::HashTable { value, .. }) => row::plan(inner.shm(), value)?,
             _ => value,
         };
-        Ok(DynTable { inner, schema, key, value })
+        Ok(DynTable { inner, schema, key: Arc::new(key), value: Arc::new(value) })
     }
 }

@@ -31,22 +31,33 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     ///
     /// # Errors
     /// Those of [`find`](Self::find).
+    #[doc(alias = "get_many")]
     pub fn find_many<'k, Q>(&self, keys: impl IntoIterator<Item = &'k Q>) -> Result<Vec<Option<V>>>
     where
         K: Borrow<Q>,
         Q: Encode + ?Sized + 'k,
     {
+        self.find_many_by(keys)
+    }
+
+    /// As [`find_many`](Self::find_many), for keys or references to them.
+    pub(crate) fn find_many_by<B, Q>(&self, keys: impl IntoIterator<Item = B>) -> Result<Vec<Option<V>>>
+    where
+        K: Borrow<Q>,
+        B: Borrow<Q>,
+        Q: Encode + ?Sized,
+    {
         let mut keys = keys.into_iter();
         let mut values = Vec::with_capacity(keys.size_hint().0);
         let region = self.handle.store.region();
         loop {
-            let batch: SmallVec<[&Q; BATCH]> = keys.by_ref().take(BATCH).collect();
+            let batch: SmallVec<[B; BATCH]> = keys.by_ref().take(BATCH).collect();
             if batch.is_empty() {
                 return Ok(values);
             }
             let mut places: SmallVec<[_; BATCH]> = SmallVec::new();
             for key in &batch {
-                places.push(self.with_key(*key, |key| {
+                places.push(self.with_key(key.borrow(), |key| {
                     index::prefetch_bucket(region, key.at, key.hash);
                     Ok((key.at, key.hash))
                 })?);
@@ -55,7 +66,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
                 index::prefetch_record(region, at, hash);
             }
             for key in batch {
-                values.push(self.find(key)?);
+                values.push(self.find(key.borrow())?);
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Visiting everything in a table: under locks, or stripe by stripe without.
 
 use std::fmt;
+use std::iter::FusedIterator;
 use std::marker::PhantomData;
 use std::ops::ControlFlow::{Break, Continue};
 use std::sync::atomic::Ordering::Relaxed;
@@ -140,11 +141,15 @@ impl<P: Pick> Batch<P> {
         with_care(form).map(|items| Batch::Raw(items.into_iter()))
     }
 
-    fn is_empty(&self) -> bool {
+    fn len(&self) -> usize {
         match self {
-            Batch::Ready(items) => items.len() == 0,
-            Batch::Raw(items) => items.len() == 0,
+            Batch::Ready(items) => items.len(),
+            Batch::Raw(items) => items.len(),
         }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// Hands the items out.
@@ -378,6 +383,12 @@ impl<P: Pick> Iterator for Scan<'_, P> {
             }
         }
     }
+
+    /// What is in memory is known; each stripe that follows may be empty, or have any number of items.
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let known = self.items.len();
+        (known, (self.stripe >= self.handle.store.geometry().stripes).then_some(known))
+    }
 }
 
 macro_rules! iterator {
@@ -397,7 +408,13 @@ macro_rules! iterator {
             fn next(&mut self) -> Option<Self::Item> {
                 self.0.next()
             }
+
+            fn size_hint(&self) -> (usize, Option<usize>) {
+                self.0.size_hint()
+            }
         }
+
+        impl<$($param: $bound),+> FusedIterator for $name<'_, $($param),+> {}
 
         impl<$($param: $bound),+> fmt::Debug for $name<'_, $($param),+> {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -5,6 +5,16 @@ use super::iter::{self, Both, Items, KeyOnly, Keys, Values, Which};
 use crate::data::{DataManager, ShmKey};
 use crate::{Error, Result};
 
+/// Iterates over all bindings; see [`HashTable::scan`].
+impl<'a, K: ShmKey, V: DataManager> IntoIterator for &'a HashTable<K, V> {
+    type Item = Result<(K, V)>;
+    type IntoIter = Items<'a, K, V>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.scan()
+    }
+}
+
 impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     /// Calls `visit` with each binding; the bindings of a key come together, the newest first. The whole table is locked
     /// against writers meanwhile, and a change by this thread is [`Error::Iterating`]. (Through a read-only descriptor
@@ -34,10 +44,15 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     /// Those of [`find`](Self::find).
     #[doc(alias = "iter_keys")]
     pub fn for_each_key(&self, mut visit: impl FnMut(K)) -> Result<()> {
-        iter::for_each::<KeyOnly<K>, Error>(&self.handle, Which::Newest, |key| {
+        self.try_for_each_key(|key| {
             visit(key);
-            Ok(())
+            Ok::<(), Error>(())
         })
+    }
+
+    /// As [`for_each_key`](Self::for_each_key), until `visit` gives an error.
+    pub(crate) fn try_for_each_key<E: From<Error>>(&self, visit: impl FnMut(K) -> Result<(), E>) -> Result<(), E> {
+        iter::for_each::<KeyOnly<K>, E>(&self.handle, Which::Newest, visit)
     }
 
     /// Folds all bindings, in the manner and under the lock of [`for_each`](Self::for_each).
@@ -52,6 +67,11 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
 
     /// All bindings as an iterator that locks nothing: each stripe is consistent in itself, but changes may happen while
     /// the iterator goes from one stripe to the next. Holds one stripe in memory at a time.
+    ///
+    /// An `Err` item stands for what could not be read: a binding that a hand-written manager refuses, or all of a stripe
+    /// for any other reason. What comes after it follows, so that a program that wants the rest goes on, and one that does
+    /// not stops there; `collect` into a `Result` does so.
+    #[doc(alias = "iter")]
     pub fn scan(&self) -> Items<'_, K, V> {
         Items::new(&self.handle)
     }

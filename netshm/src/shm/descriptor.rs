@@ -42,7 +42,7 @@ use crate::os::{file, path};
 /// name.unlink()?;
 /// # Ok::<(), netshm::Error>(())
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 #[doc(alias = "shm_descr")]
 pub struct Shm {
     name: ShmName,

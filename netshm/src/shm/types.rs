@@ -64,6 +64,16 @@ impl TypeClaim {
     }
 }
 
+impl Clone for TypeClaim {
+    fn clone(&self) -> Self {
+        // In a forked child nothing is counted any more, as in `drop`.
+        if self.object.check_fork().is_ok() {
+            *self.object.types.counts().entry(self.byte).or_insert(0) += 1;
+        }
+        TypeClaim { object: self.object.clone(), byte: self.byte }
+    }
+}
+
 impl Drop for TypeClaim {
     fn drop(&mut self) {
         // In a forked child the lock descriptor is closed, and another thread of the parent may have held the mutex.

@@ -156,7 +156,7 @@ macro_rules! table_subject {
                         let popped = self.pop($key(&key(k)))?;
                         assert_eq!(popped.map(|old| Self::number(&old)), before.last().copied());
                     }
-                    Verb::RemoveAll(k) => assert_eq!(self.remove_all($key(&key(k)))?, before.len() as u64),
+                    Verb::RemoveAll(k) => assert_eq!(self.remove_all($key(&key(k)))?, before.len()),
                     Verb::Swap(one, other) if one == other => (),
                     Verb::Swap(one, other) => self.group_retry(|| -> Result<()> {
                         let pairs =

@@ -168,7 +168,7 @@ impl<T: Verbs> Trace<T> {
             }
             Op::Pop(k) => assert_eq!(table.pop(&key(k))?, model.get_mut(&key(k)).and_then(Vec::pop)),
             Op::RemoveAll(k) => {
-                let bindings = model.remove(&key(k)).map_or(0, |stack| stack.len() as u64);
+                let bindings = model.remove(&key(k)).map_or(0, |stack| stack.len());
                 assert_eq!(table.remove_all(&key(k))?, bindings);
             }
             Op::ReadBlocks(k, ref flows) => {
@@ -214,7 +214,7 @@ impl<T: Verbs> Trace<T> {
                 model.clear();
             }
             Op::Len => {
-                let bindings = model.values().map(Vec::len).sum::<usize>() as u64;
+                let bindings = model.values().map(Vec::len).sum::<usize>();
                 assert_eq!(table.len()?, bindings);
                 assert_eq!(table.is_empty()?, bindings == 0);
             }
