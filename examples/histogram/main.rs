@@ -87,9 +87,10 @@ fn work(shared: &Shared, number: u32, batches: u64) -> Result<()> {
         done.add(&sample::draw(batch, &mut counts));
         // All bins change together: readers see whole batches.
         group!(retry bins => {
-            for (bin, count) in counts.iter().enumerate() {
-                bins.update(bin, |before| before + count)?;
-            }
+            let mut sums = [0; BINS];
+            bins.read_range(.., &mut sums)?;
+            sums.iter_mut().zip(&counts).for_each(|(sum, count)| *sum += count);
+            bins.set_range(.., &sums)?;
         })?;
         shared.workers.replace(&number, &done)?;
     }
@@ -109,7 +110,8 @@ fn compute(workers: u32, batches: u64) -> Result<()> {
     wait(children?, &shared, batches * BATCH)?;
     let elapsed = start.elapsed();
 
-    let bins = (0..BINS).map(|bin| shared.bins.get(bin)).collect::<netshm::Result<Vec<u64>>>()?;
+    let mut bins = [0; BINS];
+    shared.bins.read_range(.., &mut bins)?;
     show(&shared, &bins)?;
     check(&shared, &bins, batches, elapsed)
 }

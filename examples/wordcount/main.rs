@@ -61,8 +61,8 @@ impl Shared {
     /// Returns how much the workers have read: bytes and words.
     fn read_so_far(&self) -> netshm::Result<(u64, u64)> {
         let mut sum = (0, 0);
-        for worker in 0..self.progress.len()? {
-            let (bytes, words) = self.progress.get(worker)?;
+        for worker in &self.progress {
+            let (bytes, words) = worker?;
             sum = (sum.0 + bytes, sum.1 + words);
         }
         Ok(sum)

@@ -1,5 +1,9 @@
 //! Arrays.
 
+mod bulk;
+pub(crate) mod iter;
+mod run;
+
 use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
@@ -247,10 +251,13 @@ impl<T: DataManager> Array<T> {
     fn finish(&self, raw: Option<Raw<T>>) -> Result<T> {
         match raw {
             Some(raw) => self.handle.finish(raw),
-            None => {
-                T::decode(&mut Decoder::from_words(&self.default_words)).map_err(|error| self.handle.data_error(error))
-            }
+            None => self.decode_default(),
         }
+    }
+
+    /// Returns the value of an element that has never been set.
+    fn decode_default(&self) -> Result<T> {
+        T::decode(&mut Decoder::from_words(&self.default_words)).map_err(|error| self.handle.data_error(error))
     }
 
     /// Sets an element.

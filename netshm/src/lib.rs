@@ -1,5 +1,6 @@
 #![doc = include_str!("tutorial.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![warn(missing_debug_implementations)]
 
 #[cfg_attr(doc, doc(hidden))]
 pub mod __names {
@@ -55,6 +56,7 @@ mod table;
 pub use data::{ShmData, ShmKey};
 
 pub use array::Array;
+pub use array::iter::Elements;
 pub use check::{Finding, Report};
 #[doc(no_inline)]
 pub use data::DataManager;

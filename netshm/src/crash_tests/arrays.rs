@@ -43,6 +43,33 @@ fn set() {
 }
 
 #[test]
+fn ranges() {
+    run_numbers("set a range", &|array| array.set_range(250..262, &[7; 12]));
+    run_numbers("set a range in new chunks", &|array| array.set_range(760..=775, &[8; 16]));
+    run_numbers("set a range to what it is", &|array| array.set_range(0..3, &[0, 5, 5]));
+    run_numbers("fill over all stripes", &|array| array.fill(505..520, &3));
+    run_numbers("fill a whole new chunk", &|array| {
+        group!(retry array => {
+            array.resize(1100)?;
+            array.fill(768..1024, &3)?;
+        })
+    });
+    run_numbers("fill with the default", &|array| array.fill(.., &5));
+    run_texts("set a range of texts", &|array| {
+        array.set_range(29..32, &["a".to_owned(), "b".repeat(99), "-".to_owned()])
+    });
+    run_texts("fill with texts", &|array| array.fill(250..260, "ab"));
+    run_numbers("read and set ranges in a group", &|array| {
+        group!(retry array => {
+            let mut some = [0; 3];
+            array.read_range(254..257, &mut some)?;
+            array.set_range(254..257, &some.map(|number| number + 1))?;
+            array.fill(..2, &some[0])?;
+        })
+    });
+}
+
+#[test]
 fn several() {
     run_numbers("swap numbers", &|array| array.swap(50, 550));
     run_texts("swap texts", &|array| array.swap(30, 31));

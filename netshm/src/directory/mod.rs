@@ -8,6 +8,7 @@ mod resize;
 
 pub(crate) use resize::resize;
 
+use std::ops::Range;
 use std::slice;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
@@ -51,6 +52,11 @@ pub(crate) struct Spot {
 }
 
 impl Spot {
+    /// Words of each element in the chunk: its own, or one pointer.
+    pub(crate) fn words_each(self) -> usize {
+        self.words as usize
+    }
+
     /// Address of the element in the record that holds its chunk.
     pub(crate) fn place(self, chunk: u64) -> u64 {
         chunk.wrapping_add(8 + self.word * 8)
@@ -83,6 +89,21 @@ impl Elements {
     /// Words of an element that lies in its chunk.
     pub(crate) fn dense(self) -> Option<u64> {
         self.dense
+    }
+
+    /// Elements in a chunk.
+    pub(crate) fn in_chunk(self) -> usize {
+        1 << self.bits
+    }
+
+    /// The first element of the chunk after that of an element.
+    pub(crate) fn chunk_end(self, index: u64) -> u64 {
+        (index | ((1 << self.bits) - 1)).saturating_add(1)
+    }
+
+    /// The chunks of a range of elements, counted over all stripes.
+    pub(crate) fn chunks(self, start: u64, end: u64) -> Range<u64> {
+        if start < end { start >> self.bits..((end - 1) >> self.bits) + 1 } else { 0..1 }
     }
 
     /// The first element of a chunk, counted over all stripes.
@@ -145,6 +166,36 @@ fn element_in<E: Fault>(
     match words[0].load(Relaxed) {
         0 => Ok(None),
         record => Ok(Some(Record::at_or(region, record)?.value())),
+    }
+}
+
+/// Returns the words of some elements in a row in one chunk: of the elements, or pointers to their records.
+pub(crate) fn find_run<'a, E: Fault>(
+    region: &'a Region,
+    stripe: StripeFields<'_>,
+    elements: Elements,
+    spot: Spot,
+    count: u64,
+) -> Result<Option<&'a [AtomicU64]>, E> {
+    debug_assert!(count <= elements.in_chunk() as u64);
+    match find_chunk(region, stripe, spot.chunk)? {
+        Some(chunk) => region.words_or(spot.place(chunk), count * spot.words).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Returns the stored words of an element, of which the chunk has these; `None` if it has never been written.
+pub(crate) fn stored<'a>(
+    region: &'a Region,
+    elements: Elements,
+    words: &'a [AtomicU64],
+) -> Result<Option<&'a [AtomicU64]>> {
+    match (elements.dense, words) {
+        (None, [pointer]) => match pointer.load(Relaxed) {
+            0 => Ok(None),
+            record => Ok(Some(Record::at(region, record)?.value())),
+        },
+        _ => Ok(Some(words)),
     }
 }
 
@@ -219,6 +270,33 @@ pub(crate) fn set_words(
 ) -> Result<()> {
     let chunk = chunk_of(change, elements, spot, default)?;
     store_words(change, spot.place(chunk), words)
+}
+
+/// Stores elements in a row that lie in one chunk. The stripe is locked already.
+pub(crate) fn set_run(
+    change: &mut Change<'_>,
+    elements: Elements,
+    spot: Spot,
+    default: &[u64],
+    words: &[u64],
+) -> Result<()> {
+    let region = change.target().region();
+    let chunk = match find_chunk::<Error>(region, region.stripe(spot.at), spot.chunk)? {
+        Some(chunk) => chunk,
+        // It shows them without being there.
+        None if words.chunks_exact(spot.words_each()).all(|element| element == default) => return Ok(()),
+        None if words.len() as u64 == elements.chunk_words() => {
+            return add_chunk(change, spot.stripe, spot.chunk, elements.chunk_words(), words).map(drop);
+        }
+        None => add_chunk(change, spot.stripe, spot.chunk, elements.chunk_words(), default)?,
+    };
+    let place = spot.place(chunk);
+    for (i, (word, new)) in region.words(place, words.len() as u64)?.iter().zip(words).enumerate() {
+        if word.load(Relaxed) != *new {
+            change.store(Place(place + i as u64 * 8), *new)?;
+        }
+    }
+    Ok(())
 }
 
 /// Stores an element that has a record of its own. The stripe is locked already.

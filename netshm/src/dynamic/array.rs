@@ -1,7 +1,9 @@
 //! Arrays by their stored schema.
 
+use std::ops::RangeBounds;
 use std::sync::Arc;
 
+use super::iter::DynElements;
 use super::plan::Plan;
 use super::row::{self, Row};
 use super::value::Value;
@@ -67,7 +69,7 @@ impl DynArray {
         &self.schema
     }
 
-    fn value_of(&self, row: &Row) -> Result<Value> {
+    pub(super) fn value_of(&self, row: &Row) -> Result<Value> {
         row::decode(self.shm(), &self.element, row)
     }
 
@@ -131,6 +133,83 @@ impl DynArray {
     /// Those of [`Array::swap`].
     pub fn swap(&self, i: usize, j: usize) -> Result<()> {
         self.inner.swap(i, j)
+    }
+
+    /// Reads the elements of a range into a slice of the same length; see [`Array::read_range`].
+    ///
+    /// # Errors
+    /// Those of [`Array::read_range`] and [`get`](Self::get).
+    #[doc(alias = "copy_to_slice")]
+    #[doc(alias = "get_range")]
+    pub fn read_range(&self, range: impl RangeBounds<usize>, into: &mut [Value]) -> Result<()> {
+        let length = into.len();
+        let mut places = into.iter_mut();
+        self.inner.read_each(&range, length, |row| {
+            let value = self.value_of(&row)?;
+            if let Some(place) = places.next() {
+                *place = value;
+            }
+            Ok(())
+        })
+    }
+
+    /// Returns the elements of many indices; see [`Array::get_many`].
+    ///
+    /// # Errors
+    /// Those of [`get`](Self::get).
+    #[doc(alias = "find_many")]
+    pub fn get_many(&self, indices: impl IntoIterator<Item = usize>) -> Result<Vec<Value>> {
+        self.inner.get_many(indices)?.iter().map(|row| self.value_of(row)).collect()
+    }
+
+    /// Sets the elements of a range to those of a slice of the same length, as one step; see [`Array::set_range`].
+    ///
+    /// # Errors
+    /// Those of [`Array::set_range`] and [`set`](Self::set).
+    #[doc(alias = "copy_from_slice")]
+    #[doc(alias = "write_range")]
+    pub fn set_range(&self, range: impl RangeBounds<usize>, values: &[Value]) -> Result<()> {
+        let rows =
+            values.iter().map(|value| row::encode(self.shm(), &self.element, value)).collect::<Result<Vec<_>>>()?;
+        self.inner.set_range(range, &rows)
+    }
+
+    /// Sets all elements of a range to a value, as one step; see [`Array::fill`].
+    ///
+    /// # Errors
+    /// Those of [`set`](Self::set).
+    pub fn fill(&self, range: impl RangeBounds<usize>, value: &Value) -> Result<()> {
+        self.inner.fill(range, &row::encode(self.shm(), &self.element, value)?)
+    }
+
+    /// Calls `visit` with the index and the value of each element, under a lock on the whole array; see [`Array::for_each`].
+    ///
+    /// # Errors
+    /// Those of [`get`](Self::get).
+    #[doc(alias = "iter")]
+    pub fn for_each(&self, mut visit: impl FnMut(usize, Value)) -> Result<()> {
+        self.try_for_each(|index, value| {
+            visit(index, value);
+            Ok::<(), crate::Error>(())
+        })
+    }
+
+    /// As [`for_each`](Self::for_each), until `visit` gives an error, which is passed on.
+    ///
+    /// # Errors
+    /// Those of [`get`](Self::get), and what `visit` gives.
+    pub fn try_for_each<E: From<crate::Error>>(
+        &self,
+        mut visit: impl FnMut(usize, Value) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.inner.try_for_each(|index, row| visit(index, self.value_of(&row)?))
+    }
+
+    /// Returns all elements, without a lock on the whole array; see [`Array::scan`]. After an element that cannot be decoded,
+    /// which is an `Err` item, the others follow.
+    #[doc(alias = "iter")]
+    pub fn scan(&self) -> DynElements<'_> {
+        DynElements::new(self, self.inner.scan())
     }
 
     /// Sets the length; see [`Array::resize`].
@@ -198,6 +277,16 @@ impl DynArray {
         body: impl FnMut() -> Result<R, E>,
     ) -> Result<R, E> {
         self.inner.group_retry_at_most(retries, body)
+    }
+}
+
+/// Iterates over all elements; see [`DynArray::scan`].
+impl<'a> IntoIterator for &'a DynArray {
+    type Item = Result<Value>;
+    type IntoIter = DynElements<'a>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.scan()
     }
 }
 

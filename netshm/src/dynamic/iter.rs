@@ -1,24 +1,26 @@
-//! Iterators over tables by their stored schema.
+//! Iterators over objects by their stored schema.
 
 use std::iter::FusedIterator;
 
+use super::array::DynArray;
 use super::row::Row;
 use super::table::DynTable;
 use super::value::Value;
 use crate::Result;
+use crate::array::iter::Elements;
 use crate::hash_table::{Items, Keys, Values};
 
 macro_rules! iterator {
-    ($(#[$doc:meta])* $name:ident($rows:ty) => $item:ty, |$table:ident, $row:ident| $decode:expr) => {
+    ($(#[$doc:meta])* $name:ident($table_type:ty: $rows:ty) => $item:ty, |$table:ident, $row:ident| $decode:expr) => {
         $(#[$doc])*
         #[derive(Debug)]
         pub struct $name<'a> {
-            table: &'a DynTable,
+            table: &'a $table_type,
             rows: $rows,
         }
 
         impl<'a> $name<'a> {
-            pub(super) fn new(table: &'a DynTable, rows: $rows) -> Self {
+            pub(super) fn new(table: &'a $table_type, rows: $rows) -> Self {
                 $name { table, rows }
             }
         }
@@ -42,13 +44,17 @@ macro_rules! iterator {
 
 iterator! {
     /// The bindings of a table; see [`DynTable::scan`].
-    DynItems(Items<'a, Row, Row>) => (Value, Value), |table, row| Ok((table.key_of(&row.0)?, table.value_of(&row.1)?))
+    DynItems(DynTable: Items<'a, Row, Row>) => (Value, Value), |table, row| Ok((table.key_of(&row.0)?, table.value_of(&row.1)?))
 }
 iterator! {
     /// The keys of a table; see [`DynTable::keys`].
-    DynKeys(Keys<'a, Row>) => Value, |table, row| table.key_of(&row)
+    DynKeys(DynTable: Keys<'a, Row>) => Value, |table, row| table.key_of(&row)
 }
 iterator! {
     /// The values of a table; see [`DynTable::values`].
-    DynValues(Values<'a, Row>) => Value, |table, row| table.value_of(&row)
+    DynValues(DynTable: Values<'a, Row>) => Value, |table, row| table.value_of(&row)
+}
+iterator! {
+    /// The elements of an array; see [`DynArray::scan`].
+    DynElements(DynArray: Elements<'a, Row>) => Value, |array, row| array.value_of(&row)
 }

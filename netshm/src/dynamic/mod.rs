@@ -70,7 +70,7 @@ mod tests;
 mod value;
 
 pub use array::DynArray;
-pub use iter::{DynItems, DynKeys, DynValues};
+pub use iter::{DynElements, DynItems, DynKeys, DynValues};
 pub(crate) use plan::Plan;
 pub use table::DynTable;
 pub use value::{Enum, FieldValues, Struct, Value};

@@ -1,0 +1,90 @@
+//! Reading the elements of a chunk in one go.
+
+use super::{Array, out_of_bounds};
+use crate::Result;
+use crate::data::{DataManager, Decoder};
+use crate::directory::{self, Spot};
+use crate::handle::{Raw, glance_at, take_out};
+use crate::region::Doubt;
+use crate::store::Store;
+use crate::store::read::{self, Glance, View};
+
+use std::sync::atomic::AtomicU64;
+
+/// Elements decoded between two checks of whether a writer has spoiled the read.
+const LOOK_EACH: usize = 64;
+
+impl<T: DataManager> Array<T> {
+    /// Whether elements lie in their chunks as they lie in a slice in private memory.
+    const AS_IN_SLICES: bool = matches!((T::FIXED, T::PACKED), (Some(1), 8));
+
+    /// Returns the elements from `index` to `end`, which lie in one chunk, as they are at one moment; without an `end`, all to
+    /// the end of the chunk or of the array: none behind that.
+    pub(super) fn run_at(&self, index: u64, end: Option<u64>) -> Result<Vec<T>> {
+        let store = &self.handle.store;
+        let spot = self.spot(index);
+        if T::DIRECT
+            && let Some(glance) = Glance::at(store)
+        {
+            let found = glance.look(spot.at, |view, stripe| {
+                let count = self.count_in(view.store, index, end).map_err(|_| Doubt)?;
+                match directory::find_run(view.region(), stripe, self.elements(), spot, count)? {
+                    Some(words) if self.elements().dense().is_some() => Self::decode_run(view, spot, words),
+                    Some(_) => Err(Doubt),
+                    None => (0..count).map(|_| self.decode_default().map_err(|_| Doubt)).collect(),
+                }
+            });
+            if let Some(elements) = found {
+                return Ok(elements);
+            }
+        }
+        self.run_with_care(index, end, spot)
+    }
+
+    /// Returns how many elements there are from `index` on; the length of the array if they are not as many as asked for.
+    fn count_in(&self, store: &Store, index: u64, end: Option<u64>) -> Result<u64, u64> {
+        let length = store.array_len();
+        match end {
+            Some(end) if end <= length => Ok(end - index),
+            Some(_) => Err(length),
+            None => Ok(self.elements().chunk_end(index).min(length).saturating_sub(index)),
+        }
+    }
+
+    /// Decodes elements that lie side by side.
+    #[inline]
+    fn decode_run(view: View<'_>, spot: Spot, words: &[AtomicU64]) -> Result<Vec<T>, Doubt> {
+        if Self::AS_IN_SLICES {
+            return T::decode_vec(words.len(), &mut Decoder::new(words, view.stamp)).map_err(|_| Doubt);
+        }
+        words.chunks_exact(spot.words_each()).map(|words| glance_at::<T>(view, words)).collect()
+    }
+
+    #[inline(never)]
+    fn run_with_care(&self, index: u64, end: Option<u64>, spot: Spot) -> Result<Vec<T>> {
+        let (store, elements) = (&self.handle.store, self.elements());
+        let raws = read::read(store, self.handle.limits, spot.stripe, |view| {
+            let count = self
+                .count_in(view.store, index, end)
+                .map_err(|length| out_of_bounds(view.store, index.max(length), length))?;
+            let region = view.region();
+            let Some(words) = directory::find_run(region, region.stripe(spot.at), elements, spot, count)? else {
+                return Ok((0..count).map(|_| None).collect());
+            };
+            let mut raws: Vec<Option<Raw<T>>> = Vec::with_capacity(count as usize);
+            for words in words.chunks_exact(spot.words_each()) {
+                if raws.len() % LOOK_EACH == LOOK_EACH - 1 && !view.holds() {
+                    break;
+                }
+                let stored = directory::stored(region, elements, words)?;
+                raws.push(stored.map(|words| take_out::<T>(view, words)).transpose()?);
+            }
+            Ok(raws)
+        })?;
+        let finish = |raw| match raw {
+            Some(raw) => self.handle.finish(raw),
+            None => self.decode_default(),
+        };
+        raws.into_iter().map(finish).collect()
+    }
+}
