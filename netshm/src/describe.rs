@@ -23,6 +23,7 @@ use crate::{Error, Locking, Result, ShmName};
 /// # name.unlink()?;
 /// # Ok::<(), netshm::Error>(())
 /// ```
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Description {

@@ -259,6 +259,44 @@ impl fmt::Display for ShmName {
     }
 }
 
+impl TryFrom<&str> for ShmName {
+    type Error = Error;
+
+    /// Reads `posix:/name` or `file:path`, as [`str::parse`] does.
+    fn try_from(text: &str) -> Result<ShmName> {
+        text.parse()
+    }
+}
+
+impl TryFrom<String> for ShmName {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<ShmName> {
+        text.parse()
+    }
+}
+
+/// As its text, `posix:/name` or `file:path`.
+#[cfg(feature = "serde")]
+impl serde::Serialize for ShmName {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let text = self.to_string();
+        // Bytes that are no UTF-8 would come back as others.
+        match text.parse::<ShmName>() {
+            Ok(same) if same == *self => serializer.serialize_str(&text),
+            _ => Err(serde::ser::Error::custom("a name that is not UTF-8")),
+        }
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<'de> serde::Deserialize<'de> for ShmName {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <String as serde::Deserialize>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -24,6 +24,7 @@ use crate::{Locking, Result};
 /// # name.unlink()?;
 /// # Ok::<(), netshm::Error>(())
 /// ```
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Stats {

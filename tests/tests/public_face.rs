@@ -153,3 +153,27 @@ fn iterators_say_what_they_know() -> Result<()> {
     assert_eq!(keys.size_hint(), (99, Some(99)));
     Ok(())
 }
+
+#[test]
+fn names_and_figures_are_serialized() -> Result<()> {
+    let scratch = Scratch::posix("serialized");
+    let table: HashTable<String, Vec<u64>> = HashTable::manage(scratch.open(), Locking::Record)?;
+    table.add("a", &vec![1])?;
+    let (stats, report, description) = (table.stats()?, table.check()?, table.shm().describe()?);
+    macro_rules! there_and_back {
+        ($value:expr, $type:ty) => {{
+            let text = serde_json::to_string(&$value).unwrap();
+            assert_eq!(serde_json::from_str::<$type>(&text).unwrap(), $value, "{text}");
+            text
+        }};
+    }
+    there_and_back!(stats, Stats);
+    there_and_back!(report, Report);
+    assert!(there_and_back!(description, Description).contains(r#""schema":"HashTable<String, Vec<u64>>""#));
+    assert_eq!(there_and_back!(Locking::Record, Locking), r#""Record""#);
+    let name = ShmName::try_from("file:a/b")?;
+    assert_eq!(there_and_back!(name, ShmName), r#""file:a/b""#);
+    assert!(ShmName::try_from("nonsense".to_owned()).is_err());
+    assert!(serde_json::from_str::<ShmName>(r#""posix:/a/b""#).is_err());
+    Ok(())
+}

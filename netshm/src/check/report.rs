@@ -21,6 +21,7 @@ const LISTED: usize = 1000;
 /// # name.unlink()?;
 /// # Ok::<(), netshm::Error>(())
 /// ```
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
@@ -53,6 +54,7 @@ pub struct Report {
 }
 
 /// Something wrong in an object.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Finding {

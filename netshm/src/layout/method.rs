@@ -5,6 +5,7 @@ use std::fmt;
 /// A way to keep concurrent accesses to an object apart; stored in the object.
 ///
 /// Reads outside a group take no lock under any method: they notice a writer and read again.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Locking {

@@ -27,6 +27,7 @@ use crate::os::path::{self, Place, Status};
 /// # Ok::<(), netshm::Error>(())
 /// ```
 #[derive(Debug, Clone)]
+#[must_use = "options do nothing until `open` is called"]
 pub struct ShmOptions {
     read_only: bool,
     create: bool,
@@ -39,7 +40,6 @@ pub struct ShmOptions {
 
 impl Shm {
     /// Returns the options for opening an object; see [`ShmOptions`].
-    #[must_use]
     pub fn options() -> ShmOptions {
         ShmOptions::new()
     }
