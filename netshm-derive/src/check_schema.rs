@@ -14,11 +14,26 @@ const LONGEST: usize = 255;
 pub(crate) fn check(input: &SchemaInput, errors: &mut Errors) {
     place(input, errors);
     let attrs = &input.attrs;
-    for (name, given) in [("mode", &attrs.mode), ("locking", &attrs.locking), ("lock_timeout", &attrs.lock_timeout)] {
+    let of_object = [("slots", &attrs.slots), ("max_size", &attrs.max_size), ("pagesize", &attrs.pagesize)];
+    let of_all = [("mode", &attrs.mode), ("locking", &attrs.locking), ("lock_timeout", &attrs.lock_timeout)];
+    for (name, given) in of_all.into_iter().chain(of_object) {
         given.iter().for_each(|given| value(name, &given.value, errors));
     }
+    if attrs.object.is_none() {
+        for (name, given) in of_object.into_iter().filter_map(|(name, given)| Some((name, given.as_ref()?))) {
+            errors.add(
+                given.span,
+                format!("`{name}` is said of a whole object, and each field has its own; write it on the fields, or put all of \
+                         them into one object with `#[shm(object = \"/name\")]`"),
+            );
+        }
+    }
     for object in &input.fields {
-        read_only(object, errors);
+        if attrs.object.is_some() {
+            of_one_object(object, errors);
+        } else {
+            read_only(object, errors);
+        }
         arrays_only(object, errors);
         object.attrs.options.iter().for_each(|(name, given)| value(name, &given.value, errors));
         object.attrs.len.iter().for_each(|given| value("len", &given.value, errors));
@@ -28,6 +43,27 @@ pub(crate) fn check(input: &SchemaInput, errors: &mut Errors) {
 }
 
 fn place(input: &SchemaInput, errors: &mut Errors) {
+    if let Some(object) = &input.attrs.object {
+        for (other, given) in [("prefix", &input.attrs.prefix), ("dir", &input.attrs.dir)] {
+            if let Some(given) = given {
+                errors.add(
+                    given.span,
+                    format!("`object` puts all fields into one object, and `{other}` gives each its own; remove one"),
+                );
+            }
+        }
+        let name = object.value.as_str();
+        let fault = match (name.strip_prefix("posix:"), name.strip_prefix("file:")) {
+            (Some(name), _) => posix_fault(name),
+            (None, Some(path)) => file_fault(path),
+            (None, None) if name.starts_with('/') => posix_fault(name),
+            (None, None) => file_fault(name),
+        };
+        if let Some(fault) = fault {
+            errors.add(object.span, format!("{name:?} cannot be the name of an object: {fault}"));
+        }
+        return;
+    }
     match (&input.attrs.prefix, &input.attrs.dir) {
         (Some(_), Some(dir)) => {
             errors.add(dir.span, "`dir` and `prefix` both say where the objects are; remove one");
@@ -52,6 +88,22 @@ fn place(input: &SchemaInput, errors: &mut Errors) {
                 errors.add(dir.span, format!("{:?} cannot be a directory: {fault}", dir.value));
             }
         }
+    }
+}
+
+/// What is said of a whole object does not stand on a field that is one of several in it.
+fn of_one_object(object: &Object, errors: &mut Errors) {
+    let attrs = &object.attrs;
+    let options = ["mode", "locking", "slots", "max_size", "pagesize"];
+    let options = options.into_iter().filter_map(|option| Some((option, attrs.option(option)?.span)));
+    let read_only = attrs.read_only.as_ref().map(|given| ("read_only", given.span));
+    let file = attrs.file.as_ref().map(|given| ("file", given.span));
+    for (option, span) in options.chain(read_only).chain(file) {
+        errors.add(
+            span,
+            format!("all fields are in one object (`object`), and `{option}` is said of whole objects; write it on the struct \
+                     if that has it, or remove it"),
+        );
     }
 }
 
@@ -104,6 +156,15 @@ fn name(input: &SchemaInput, object: &Object, errors: &mut Errors) {
         return;
     }
     let (name, span) = object.name();
+    if input.attrs.object.is_some() {
+        let (Name::Part(text) | Name::File(text) | Name::Whole(text)) = &name;
+        let fits = (1..=63).contains(&text.len()) && !text.chars().any(|c| c.is_control() || c == '/');
+        if !fits {
+            let rule = "it has 1 to 63 bytes, without control characters and '/'";
+            errors.add(span, format!("{text:?} cannot be the name of a member of an object: {rule}"));
+        }
+        return;
+    }
     let (text, fault) = match &name {
         Name::Part(part) => {
             let before = input.attrs.prefix.as_ref().map_or(0, |prefix| prefix.value.len());
@@ -129,6 +190,7 @@ fn names(input: &SchemaInput, errors: &mut Errors) {
     for object in &input.fields {
         let (name, span) = object.name();
         let whole = match (name, &input.attrs.prefix, &input.attrs.dir) {
+            (Name::Part(part), ..) if input.attrs.object.is_some() => format!("the member {part:?}"),
             (Name::Part(part), Some(prefix), _) => format!("posix:{}.{part}", prefix.value),
             (Name::Part(part), None, Some(dir)) => format!("file:{}/{part}", dir.value.trim_end_matches('/')),
             (Name::Part(part), None, None) => part,

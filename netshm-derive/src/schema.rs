@@ -12,11 +12,16 @@ pub(crate) struct SchemaAttrs {
     pub(crate) krate: Option<Given<Path>>,
     pub(crate) prefix: Option<Given<String>>,
     pub(crate) dir: Option<Given<String>>,
+    pub(crate) object: Option<Given<String>>,
     /// Methods of `Declaration` and their arguments.
     pub(crate) locking: Option<Given<Expr>>,
     pub(crate) mode: Option<Given<Expr>>,
     pub(crate) lock_timeout: Option<Given<Expr>>,
     pub(crate) require_owner: Option<Given<()>>,
+    /// Of the one object.
+    pub(crate) slots: Option<Given<Expr>>,
+    pub(crate) max_size: Option<Given<Expr>>,
+    pub(crate) pagesize: Option<Given<Expr>>,
 }
 
 /// Attributes of a field.
@@ -34,8 +39,22 @@ pub(crate) struct ObjectAttrs {
 /// The options of [`ObjectAttrs::options`].
 const OPTIONS: [&str; 8] = ["init", "pagesize", "max_size", "stripes", "slots", "mode", "locking", "lock_timeout"];
 
-const SCHEMA: Known =
-    Known { place: "schemas", names: &["prefix", "dir", "locking", "mode", "lock_timeout", "require_owner", "crate"] };
+const SCHEMA: Known = Known {
+    place: "schemas",
+    names: &[
+        "prefix",
+        "dir",
+        "object",
+        "locking",
+        "mode",
+        "lock_timeout",
+        "require_owner",
+        "slots",
+        "max_size",
+        "pagesize",
+        "crate",
+    ],
+};
 const OBJECT: Known = Known {
     place: "the tables and arrays of a schema",
     names: &[
@@ -89,6 +108,10 @@ impl SchemaAttrs {
                 "crate" => attr::set(&mut attrs.krate, meta, attr::value_or_text)?,
                 "prefix" => attr::set(&mut attrs.prefix, meta, place)?,
                 "dir" => attr::set(&mut attrs.dir, meta, place)?,
+                "object" => attr::set(&mut attrs.object, meta, place)?,
+                "slots" => attr::set(&mut attrs.slots, meta, attr::expression)?,
+                "max_size" => attr::set(&mut attrs.max_size, meta, attr::expression)?,
+                "pagesize" => attr::set(&mut attrs.pagesize, meta, attr::expression)?,
                 "locking" => attr::set(&mut attrs.locking, meta, attr::expression)?,
                 "mode" => attr::set(&mut attrs.mode, meta, attr::expression)?,
                 "lock_timeout" => attr::set(&mut attrs.lock_timeout, meta, attr::expression)?,

@@ -50,7 +50,7 @@ const MOST_ELEMENTS: u64 = 1 << 56;
 #[doc(alias = "Netshm_array")]
 pub struct Array<T> {
     handle: Handle,
-    default: T,
+    default: Arc<T>,
     /// The default as it is stored.
     default_words: Vec<u64>,
     elements: Elements,
@@ -63,8 +63,8 @@ pub(crate) struct Element<'a> {
     pub(crate) decodes: Decodes<'a>,
 }
 
-/// Another handle of the same object, which shares everything with this one but the default value.
-impl<T: Clone> Clone for Array<T> {
+/// Another handle of the same array, which shares everything with this one.
+impl<T> Clone for Array<T> {
     fn clone(&self) -> Self {
         Array {
             handle: self.handle.clone(),
@@ -136,7 +136,7 @@ impl<T: DataManager> Array<T> {
         };
         let contents = Contents::Directory { elements, element: decodes };
         let handle = Handle::open(shm, &spec, limits, &check::damage(contents))?;
-        let array = Array { handle, default, default_words, elements };
+        let array = Array { handle, default: Arc::new(default), default_words, elements };
         if recreate {
             array.resize(0)?;
         }
@@ -150,7 +150,10 @@ impl<T: DataManager> Array<T> {
     #[doc(alias = "length")]
     pub fn len(&self) -> Result<usize> {
         // Whoever changes the length holds all stripes, so that any of them tells.
-        let length = read::read(&self.handle.store, self.handle.limits, 0, |view| Ok(view.store.array_len()))?;
+        let length =
+            read::read(&self.handle.store, self.handle.limits, self.handle.store.geometry().first(), |view| {
+                Ok(view.store.array_len())
+            })?;
         Ok(length as usize)
     }
 

@@ -83,6 +83,7 @@ impl Spoiler<'_> {
 
     fn spoil(&mut self) {
         let geometry = self.geometry;
+        let part = geometry.part();
         let stripe = self.number(geometry.stripes + 1);
         let slot = self.number(geometry.slots);
         let log = geometry.log(self.number(geometry.slots + 1));
@@ -110,7 +111,7 @@ impl Spoiler<'_> {
                 self.set32(slot_at.wait().0, wait);
             }
             3 => {
-                let place = self.one_of(&[at.buckets(), at.keys(), at.hidden(), at.capacity(), header::ARRAY_LEN]);
+                let place = self.one_of(&[at.buckets(), at.keys(), at.hidden(), at.capacity(), part.array_len()]);
                 self.count(place);
             }
             4 => {
@@ -135,7 +136,7 @@ impl Spoiler<'_> {
                 self.count(place);
                 for _ in 0..self.below(4) {
                     let entry = log.entry(self.below(LogAt::FIRST_CAPACITY));
-                    let named = [at.keys(), at.sequence(), header::SCHEMA_AT, header::SCHEMA_LEN, slot_at.transit()];
+                    let named = [at.keys(), at.sequence(), part.schema_at(), part.schema_len(), slot_at.transit()];
                     let named = match self.below(2) {
                         0 => self.one_of(&named),
                         _ => self.anywhere(),
@@ -145,7 +146,7 @@ impl Spoiler<'_> {
                 }
             }
             7 => {
-                let schema = [header::SCHEMA_AT, header::SCHEMA_LEN, header::SCHEMA_HASH, header::DIRTY, header::BOOTS];
+                let schema = [part.schema_at(), part.schema_len(), part.schema_hash(), header::DIRTY, header::BOOTS];
                 let place = self.one_of(&schema);
                 if self.below(2) == 0 { self.count(place) } else { self.pointer(place) }
             }

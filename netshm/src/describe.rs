@@ -61,24 +61,30 @@ impl fmt::Display for Description {
 }
 
 impl Shm {
-    /// Returns the object's description: its kind, the types of its contents, and how it was created. Any object can be asked,
-    /// through any descriptor, without being managed. Waits while somebody creates the object.
+    /// What the object says of itself: its kind, the types of its contents, and how it was created. Any object can be
+    /// asked, through any descriptor, without being managed. Waits while somebody creates the object. Of members that have names,
+    /// [`members`](Self::members) tells.
     ///
     /// # Errors
-    /// [`Error::NotNetshm`] if it is none, or empty; [`Error::UnsupportedVersion`], [`Error::Corrupt`],
+    /// [`Error::NotNetshm`] if it is none, or empty; [`Error::NoMember`] if all members have names; [`Error::UnsupportedVersion`], [`Error::Corrupt`],
     /// [`Error::Forked`], [`Error::Io`].
     pub fn describe(&self) -> Result<Description> {
-        let stored = create::stored(self)?;
-        let Stored { header, .. } = &stored;
+        Description::of(self, &create::stored(self, None)?)
+    }
+}
+
+impl Description {
+    pub(crate) fn of(shm: &Shm, stored: &Stored) -> Result<Description> {
+        let Stored { header, member, .. } = stored;
         Ok(Description {
-            name: self.name().clone(),
-            schema: object_schema(self, &stored)?,
+            name: shm.name().clone(),
+            schema: object_schema(shm, stored)?,
             locking: header.locking,
             pagesize: header.geometry.pagesize,
-            stripes: header.geometry.stripes,
+            stripes: member.geometry.stripes,
             slots: header.geometry.slots,
-            init: header.geometry.init,
-            size: self.size()?,
+            init: member.geometry.init,
+            size: shm.size()?,
             max_size: header.geometry.max_size,
         })
     }
@@ -86,13 +92,16 @@ impl Shm {
 
 /// Returns the stored schema as a tree.
 pub(crate) fn object_schema(shm: &Shm, stored: &Stored) -> Result<ObjectSchema> {
-    let corrupt =
-        |what| Error::Corrupt { object: shm.object().name().clone(), offset: stored.header.geometry.schema(), what };
+    let corrupt = |what| Error::Corrupt {
+        object: shm.object().name().clone(),
+        offset: stored.member.geometry.part().schema_at().0,
+        what,
+    };
     let schema: ObjectSchema = stored.schema.parse().map_err(|_| corrupt("the stored schema is damaged"))?;
     let kind = match schema {
         ObjectSchema::HashTable { .. } => Kind::HashTable,
         ObjectSchema::Array { .. } => Kind::Array,
         ObjectSchema::Table => Kind::Table,
     };
-    if kind == stored.header.kind { Ok(schema) } else { Err(corrupt("the schema is that of another kind of object")) }
+    if kind == stored.member.kind { Ok(schema) } else { Err(corrupt("the schema is that of another kind of object")) }
 }

@@ -19,6 +19,17 @@ fn two_schemas(stored: &str, expected: &str, difference: &str) -> String {
     }
 }
 
+fn member_name(name: &str) -> String {
+    if name.is_empty() { "without a name".to_owned() } else { format!("{name:?}") }
+}
+
+fn member_list(members: &[String]) -> String {
+    match members {
+        [] => "none with a name".to_owned(),
+        _ => members.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", "),
+    }
+}
+
 /// Everything that can go wrong with a shared object.
 ///
 /// Every variant names its fields; match with `Error::X { .. }`, since fields may be added. An operation that returns an error
@@ -67,7 +78,7 @@ pub enum Error {
     /// Waiting for this lock would never end, because its holder waits for one that this group
     /// holds. The group has been rolled back; run it again, for instance with `group!(retry ..)`.
     ///
-    /// > posix:/x: deadlock: waits for stripe 1, held by process 814, which waits for stripe 0, held by
+    /// > posix:/x: deadlock: waits for stripe 2, held by process 814, which waits for stripe 1, held by
     /// > process 815 itself; the group was rolled back, run it again
     #[error("{object}: deadlock: {detail}; the group was rolled back, run it again")]
     #[non_exhaustive]
@@ -80,7 +91,7 @@ pub enum Error {
     /// The operation waited longer than the option `lock_timeout` allows, or gave up for another reason, which `reason` then
     /// tells.
     ///
-    /// > posix:/x: no lock within 5ms: waited for stripe 0, held by process 814
+    /// > posix:/x: no lock within 5ms: waited for stripe 1, held by process 814
     #[error("{object}: no lock within {waited:?}: waited for {awaited}{}{}",
         holder.map(|p| format!(", held by process {p}")).unwrap_or_default(),
         reason.map(|reason| format!("; {reason}")).unwrap_or_default())]
@@ -347,6 +358,30 @@ pub enum Error {
     Reentrant {
         /// The object's name.
         object: Arc<str>,
+    },
+    /// The object has no such member.
+    ///
+    /// > posix:/x: has no member without a name; it has: "hits", "users"
+    #[error("{object}: has no member {}; it has: {}", member_name(name), member_list(members))]
+    #[non_exhaustive]
+    NoMember {
+        /// The object's name.
+        object: Arc<str>,
+        /// The name asked for; empty for the member without a name.
+        name: String,
+        /// The names of the members that there are, sorted.
+        members: Vec<String>,
+    },
+    /// The object has no room for another member.
+    ///
+    /// > posix:/x: no room for another member: it has 128 members, as many as it has room for
+    #[error("{object}: no room for another member: {what}")]
+    #[non_exhaustive]
+    NoRoomForMember {
+        /// The object's name.
+        object: Arc<str>,
+        /// What there is no room for, and what to do.
+        what: String,
     },
     /// All process numbers of the object are taken.
     ///

@@ -42,7 +42,7 @@ pub(crate) struct Handle {
 /// A pending schema upgrade: the schema to store before the first change, if the stored one is older.
 struct Outdated {
     is: AtomicBool,
-    schema: String,
+    schema: Arc<str>,
     relation: Relate,
 }
 
@@ -58,7 +58,7 @@ impl Handle {
     pub(crate) fn open(shm: Shm, spec: &Spec<'_>, limits: Limits, damage: Damage<'_>) -> Result<Handle> {
         let (shm, (store, agreement, claim)) = shm.current(|shm| create::open(shm, spec, limits, damage))?;
         let is = AtomicBool::new(agreement == Agreement::Older);
-        let outdated = Outdated { is, schema: spec.schema.clone(), relation: spec.relation.clone() };
+        let outdated = Outdated { is, schema: spec.schema.as_str().into(), relation: spec.relation.clone() };
         Ok(Handle { store, shm, limits, outdated, claim })
     }
 
@@ -108,7 +108,7 @@ impl Handle {
             return Err(Error::ReadOnly { object: self.store.name(), wanted });
         }
         if self.store.upgrade_schema(self.limits, &self.outdated.relation, &self.claim)?.is_none() {
-            let (stored, expected) = (self.store.schema()?, self.outdated.schema.clone());
+            let (stored, expected) = (self.store.schema()?, self.outdated.schema.to_string());
             let difference = crate::data::first_difference(&stored, &expected);
             return Err(Error::SchemaMismatch { object: self.store.name(), stored, expected, difference });
         }

@@ -181,7 +181,7 @@ impl Journal {
                 index -= 1;
                 let entry = segment.at.entry(index - segment.first);
                 let [place, old] = Self::pair(region, entry)?.each_ref().map(|word| word.load(Relaxed));
-                region.journalled(place)?.store(old, Release);
+                region.logged(place)?.store(old, Release);
                 steps::step();
             }
             self.entries = index;

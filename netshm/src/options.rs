@@ -50,6 +50,34 @@ impl<T> fmt::Debug for ManageOptions<T> {
 }
 
 impl<T> ManageOptions<T> {
+    /// Manages the member of that name, which is added if the object has none. An object can hold several tables and arrays,
+    /// each under a name of its own: 1 to 63 bytes of UTF-8 without control characters and `/`. A [group](crate::group!) on any
+    /// of them is one on the object.
+    ///
+    /// Of the other options, [`stripes`](Self::stripes) (16 by default) and [`init`](Self::init) are the member's; all others
+    /// matter only where the object itself is created.
+    ///
+    /// ```
+    /// use netshm::{Array, HashTable, Shm, group};
+    ///
+    /// let shm = Shm::create_unique(&"posix:/members.XXXXXX".parse()?, 0o600)?;
+    /// # let name = shm.name().clone();
+    /// let users: HashTable<String, u64> = HashTable::options().named("users").manage(shm.clone())?;
+    /// let hits: Array<u64> = Array::options().named("hits").manage(shm.clone(), 0)?;
+    /// hits.resize(1)?;
+    /// group!(retry users => {
+    ///     users.add("one", &1)?;
+    ///     hits.update(0, |n| n + 1)?;
+    /// })?;
+    /// assert_eq!(shm.members()?.len(), 2);
+    /// # name.unlink()?;
+    /// # Ok::<(), netshm::Error>(())
+    /// ```
+    pub fn named(mut self, name: &str) -> Self {
+        self.shape.name = Some(name.to_owned());
+        self
+    }
+
     /// Sets the bytes of a page, the unit in which stripes get memory: a power of two from 256 (the default) to 1 MiB.
     #[doc(alias = "page_size")]
     pub fn pagesize(mut self, bytes: u64) -> Self {

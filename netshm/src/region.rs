@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::events;
-use crate::layout::header::{HEADER_BYTES, ID};
+use crate::layout::header::{HEADER_BYTES, ID, STRIPES_USED};
 use crate::layout::{Geometry, Place, Place32, STRIPE_WORDS, StripeAt, WORD};
 use crate::os::map::Mapping;
 use crate::os::{copy, file};
@@ -88,6 +88,19 @@ impl Region {
         region.id = region.present_id();
         region.refresh_end()?;
         Ok(region)
+    }
+
+    /// Returns the same object as one of its members sees it. The geometry differs in nothing but what is the member's.
+    pub(crate) fn of_member(&self, geometry: Geometry) -> Region {
+        assert!(geometry.data_start() == self.geometry.data_start() && geometry.max_size == self.geometry.max_size);
+        let known = AtomicU64::new(self.known.load(Ordering::Relaxed));
+        Region { map: self.map.clone(), object: self.object.clone(), geometry, id: self.id, known }
+    }
+
+    /// Returns how many stripes are used, the meta stripe among them; at least that one, and not more than there is room for.
+    pub(crate) fn stripes_used(&self) -> u32 {
+        let used = self.header(STRIPES_USED).load(Ordering::Acquire);
+        used.clamp(1, u64::from(self.geometry.stripe_room) + 1) as u32
     }
 
     /// Fails if there is no room to map an object of that shape.
@@ -263,6 +276,15 @@ impl Region {
         }
         // SAFETY: the offset is a multiple of a word (`is_journalled`) in front of the data area, which begins at another.
         Ok(unsafe { self.at(offset) })
+    }
+
+    /// Returns a word that a log names, which may be damaged.
+    pub(crate) fn logged(&self, offset: u64) -> Result<&AtomicU64> {
+        let stripes_end = self.geometry.stripes_end(self.stripes_used());
+        if (stripes_end..self.geometry.data_start()).contains(&offset) {
+            return Err(self.corrupt(offset, "a log names a stripe that is not used"));
+        }
+        self.journalled(offset)
     }
 
     /// Returns the word at an offset.

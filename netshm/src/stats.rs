@@ -69,7 +69,7 @@ pub(crate) fn stats(handle: &Handle) -> Result<Stats> {
     let geometry = region.geometry();
     let is_array = store.kind() == Kind::Array;
     let (mut keys, mut fullest, mut bindings, mut buckets, mut chunks) = (0u64, 0, 0u64, 0u64, 0u64);
-    for stripe in 0..geometry.stripes {
+    for stripe in geometry.own() {
         let at = geometry.stripe(stripe);
         let load = |place| region.field(place).load(Relaxed);
         keys = keys.saturating_add(load(at.keys()));

@@ -20,6 +20,8 @@ pub(crate) fn expand(input: &SchemaInput, wrong: bool) -> TokenStream {
     let ident = &input.original.ident;
     let (impl_generics, ty_generics, where_clause) = input.original.generics.split_for_impl();
     let (allow, methods) = (allowances(), methods(&library, input));
+    let groups = (!wrong).then(|| groups(&library, input));
+    let in_one_object = input.attrs.object.is_some().then(|| one_object(&library, input));
     quote! {
         const _: () = {
             #allow
@@ -43,14 +45,22 @@ pub(crate) fn expand(input: &SchemaInput, wrong: bool) -> TokenStream {
             #[automatically_derived]
             impl #impl_generics #ident #ty_generics #where_clause {
                 #methods
+                #groups
             }
+
+            #in_one_object
         };
     }
 }
 
 fn declaration(library: &Path, input: &SchemaInput) -> TokenStream {
     let name = input.original.ident.to_string();
+    let object = input.attrs.object.as_ref();
     let place = match (&input.attrs.prefix, &input.attrs.dir) {
+        _ if object.is_some() => {
+            let name = object.map_or("", |object| &object.value);
+            quote!(<#library::declare::Place as ::core::convert::From<&str>>::from(#name))
+        }
         (Some(prefix), _) => {
             let prefix = &prefix.value;
             quote!(#library::declare::Place::posix(#prefix))
@@ -62,11 +72,19 @@ fn declaration(library: &Path, input: &SchemaInput) -> TokenStream {
     };
     let docs = docs(&input.docs);
     let attrs = &input.attrs;
-    let shared = [("locking", &attrs.locking), ("mode", &attrs.mode), ("lock_timeout", &attrs.lock_timeout)];
+    let one = object.map(|_| quote!(.one_object()));
+    let shared = [
+        ("locking", &attrs.locking),
+        ("mode", &attrs.mode),
+        ("lock_timeout", &attrs.lock_timeout),
+        ("slots", &attrs.slots),
+        ("max_size", &attrs.max_size),
+        ("pagesize", &attrs.pagesize),
+    ];
     let shared = shared.into_iter().filter_map(|(name, given)| given.as_ref().map(|given| call(name, given)));
     let require_owner = attrs.require_owner.is_some().then(|| quote!(.require_owner()));
     let entries = input.fields.iter().map(|object| entry(library, object));
-    quote! { #library::declare::Declaration::new(#name, #place) #docs #(#shared)* #require_owner #(.entry(#entries))* }
+    quote! { #library::declare::Declaration::new(#name, #place) #docs #one #(#shared)* #require_owner #(.entry(#entries))* }
 }
 
 fn entry(library: &Path, object: &Object) -> TokenStream {
@@ -149,6 +167,60 @@ fn at_type(object: &Object, function: impl FnOnce(Span) -> TokenStream, argument
     quote_spanned!(spans.last().unwrap_or(first)=> #function(#arguments))
 }
 
+/// Says that all fields are in one object.
+fn one_object(library: &Path, input: &SchemaInput) -> TokenStream {
+    let ident = &input.original.ident;
+    let (_, ty_generics, where_clause) = input.original.generics.split_for_impl();
+    let mut generics = input.original.generics.clone();
+    generics.params.push(parse_quote!(__R));
+    let (impl_generics, ..) = generics.split_for_impl();
+    quote! {
+        #[automatically_derived]
+        impl #impl_generics #library::declare::InOneObject<__R> for #ident #ty_generics #where_clause {}
+    }
+}
+
+/// What `group!` calls. The result is a parameter of the bound, so that the compiler asks for it where a group is made.
+fn groups(library: &Path, input: &SchemaInput) -> TokenStream {
+    let (vis, Some(first)) = (&input.original.vis, input.fields.first()) else { return TokenStream::new() };
+    let first = &first.ident;
+    quote! {
+        /// Runs `body` as a group on the object of all fields. Use `netshm::group!`.
+        #vis fn group<__R, __E: ::core::convert::From<#library::Error>>(
+            &self,
+            body: impl ::core::ops::FnOnce() -> ::core::result::Result<__R, __E>,
+        ) -> ::core::result::Result<__R, __E>
+        where
+            Self: #library::declare::InOneObject<__R>,
+        {
+            self.#first.group(body)
+        }
+
+        /// The same again after each deadlock.
+        #vis fn group_retry<__R, __E: #library::GroupError>(
+            &self,
+            body: impl ::core::ops::FnMut() -> ::core::result::Result<__R, __E>,
+        ) -> ::core::result::Result<__R, __E>
+        where
+            Self: #library::declare::InOneObject<__R>,
+        {
+            self.#first.group_retry(body)
+        }
+
+        /// The same, at most so many times after the first.
+        #vis fn group_retry_at_most<__R, __E: #library::GroupError>(
+            &self,
+            retries: u64,
+            body: impl ::core::ops::FnMut() -> ::core::result::Result<__R, __E>,
+        ) -> ::core::result::Result<__R, __E>
+        where
+            Self: #library::declare::InOneObject<__R>,
+        {
+            self.#first.group_retry_at_most(retries, body)
+        }
+    }
+}
+
 /// Generates the methods of the trait as methods of the struct, for programs that do not import the trait.
 fn methods(library: &Path, input: &SchemaInput) -> TokenStream {
     let vis = &input.original.vis;
@@ -156,6 +228,7 @@ fn methods(library: &Path, input: &SchemaInput) -> TokenStream {
     let place = quote!(impl ::core::convert::Into<#library::declare::Place>);
     let names = quote!(::std::vec::Vec<(&'static str, #library::ShmName)>);
     let reports = quote!(::std::vec::Vec<(&'static str, #library::Report)>);
+    let stats = quote!(::std::vec::Vec<(&'static str, #library::Stats)>);
     quote! {
         /// Creates all objects, none of which may exist. See `netshm::ShmSchema::create`.
         #vis fn create() -> #library::Result<Self> {
@@ -195,6 +268,16 @@ fn methods(library: &Path, input: &SchemaInput) -> TokenStream {
         /// Checks all objects. See `netshm::ShmSchema::check`.
         #vis fn check(&self) -> #library::Result<#reports> {
             #schema::check(self)
+        }
+
+        /// Figures about all objects. See `netshm::ShmSchema::stats`.
+        #vis fn stats(&self) -> #library::Result<#stats> {
+            #schema::stats(self)
+        }
+
+        /// Writes all objects back to their storage. See `netshm::ShmSchema::sync`.
+        #vis fn sync(&self) -> #library::Result<()> {
+            #schema::sync(self)
         }
 
         /// Describes the whole schema for a person to read. See `netshm::ShmSchema::describe`.

@@ -292,7 +292,8 @@ impl<T: DataManager> Array<T> {
         let chunks = span.end.map(|end| self.elements().chunks(span.start, end));
         match chunks {
             Some(chunks) if chunks.end - chunks.start < u64::from(geometry.stripes) => {
-                let mut stripes: Vec<u32> = chunks.map(|chunk| chunk as u32 & (geometry.stripes - 1)).collect();
+                let mut stripes: Vec<u32> =
+                    chunks.map(|chunk| geometry.first() + (chunk as u32 & (geometry.stripes - 1))).collect();
                 stripes.sort_unstable();
                 stripes.into_iter().try_for_each(|stripe| change.write_stripe(stripe))?;
             }

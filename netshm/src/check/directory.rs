@@ -5,7 +5,6 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::{Auditor, Decodes};
 use crate::directory::{Elements, FANOUT, FANOUT_BITS, HIGHEST};
 use crate::index::record::Record;
-use crate::layout::header::ARRAY_LEN;
 use crate::region::Region;
 
 /// The check of one stripe of an array.
@@ -62,8 +61,10 @@ impl Check<'_> {
     /// Checks the elements of a chunk.
     fn chunk(&self, record: &Record<'_>, chunk: u64, auditor: &mut Auditor<'_, '_>) {
         let stripes = u64::from(self.region.geometry().stripes);
-        let length = self.region.field(ARRAY_LEN).load(Relaxed);
-        let first = self.elements.first_of(chunk.wrapping_mul(stripes).wrapping_add(u64::from(auditor.stripe)));
+        let geometry = self.region.geometry();
+        let length = self.region.field(geometry.part().array_len()).load(Relaxed);
+        let place = u64::from(auditor.stripe - geometry.first());
+        let first = self.elements.first_of(chunk.wrapping_mul(stripes).wrapping_add(place));
         if first >= length {
             auditor.finding(record.at, "a chunk lies behind the end of the array");
         }

@@ -18,7 +18,7 @@ pub(crate) struct UsedBlocks<'a> {
 
 impl<'a> UsedBlocks<'a> {
     pub(crate) fn read(store: &'a Store) -> Result<Self> {
-        Ok(UsedBlocks { store, runs: RunMap::read(store.region(), &mut Report::default())? })
+        Ok(UsedBlocks { store, runs: RunMap::read(store, &store.members()?, &mut Report::default())? })
     }
 
     /// Returns the addresses of the used blocks of a stripe.

@@ -23,9 +23,11 @@ use crate::data::{DataError, DataManager, Decoder};
 use crate::directory::Elements;
 use crate::group::retry;
 use crate::handle::Handle;
+use crate::layout::header::Kind;
 use crate::layout::record::Lengths;
 use crate::layout::run::Use;
 use crate::os::copy;
+use crate::store::create::Member;
 use crate::store::{Change, Store, group};
 use crate::{Error, Result};
 
@@ -45,6 +47,17 @@ pub(crate) enum Contents<'a> {
 }
 
 impl<'a> Contents<'a> {
+    /// Those of a member whose types are not looked at.
+    fn unknown(member: &Member) -> Contents<'static> {
+        match member.kind {
+            Kind::Array => {
+                let elements = Elements::dense_or_not(member.element_words);
+                Contents::Directory { elements, element: &|_| Ok(()) }
+            }
+            Kind::Table | Kind::HashTable => Contents::Index { key: &|_| Ok(()), value: &|_| Ok(()) },
+        }
+    }
+
     /// Bindings of a typed table.
     pub(crate) fn table<K: DataManager + 'a, V: DataManager + 'a>() -> Self {
         Contents::Index { key: &decodes::<K>, value: &decodes::<V> }
@@ -77,28 +90,23 @@ pub(crate) fn check(handle: &Handle, contents: Contents<'_>) -> Result<Report> {
     if store.region().object().read_only() {
         for _ in 1..QUIET_TRIES {
             let before = store.quiet_sequences();
-            let report = inspect(store, None, contents)?;
+            let report = inspect(store, None, Some(contents))?;
             if report.is_clean() || before.is_some() && before == store.quiet_sequences() {
                 return Ok(report);
             }
         }
-        return Ok(Report { disturbed: true, ..inspect(store, None, contents)? });
+        return Ok(Report { disturbed: true, ..inspect(store, None, Some(contents))? });
     }
     // As a group, so that a data manager that uses the object gets an error and does not wait for this check.
     let check = || {
-        handle.group(|| {
-            group::read_locked(store, handle.limits, |change| {
-                change.read_all()?;
-                inspect(store, Some(change), contents)
-            })
-        })
+        handle.group(|| group::read_locked(store, handle.limits, |change| inspect(store, Some(change), Some(contents))))
     };
     retry(check, |error| matches!(error, Error::Deadlock { .. }))
 }
 
 /// Returns a function that finds where an object that nobody changes meanwhile is damaged, if anywhere.
 pub(crate) fn damage(contents: Contents<'_>) -> impl Fn(&Store) -> Result<Option<u64>> {
-    move |store| Ok(inspect(store, None, contents)?.findings.first().map(|finding| finding.offset))
+    move |store| Ok(inspect(store, None, Some(contents))?.findings.first().map(|finding| finding.offset))
 }
 
 /// The check of one stripe under way: what nothing has referred to yet, and what has been found.
@@ -129,18 +137,49 @@ impl Auditor<'_, '_> {
     }
 }
 
-/// Checks everything, with a change that holds all locks if there is one.
-pub(crate) fn inspect(store: &Store, change: Option<&mut Change<'_>>, contents: Contents<'_>) -> Result<Report> {
+/// Checks everything, in all members, with a change that holds all locks if there is one. Nothing is decoded in other members
+/// than that of the store, whose contents are given.
+pub(crate) fn inspect(store: &Store, change: Option<&mut Change<'_>>, own: Option<Contents<'_>>) -> Result<Report> {
     let mut report = Report::default();
     let region = store.region();
     report.size = region.file_size()?;
-    let mut runs = match change {
-        Some(change) => change.with_meta(|| RunMap::read(region, &mut report))?,
-        None => RunMap::read(region, &mut report)?,
+    let mut read = || {
+        let members = store.members()?;
+        let runs = RunMap::read(store, &members, &mut report)?;
+        Ok::<_, Error>((members, runs))
     };
-    for stripe in 0..store.geometry().stripes {
-        let blocks = Blocks::read(region, stripe, &mut runs, &mut report);
-        let mut auditor = Auditor { stripe, blocks, runs: &mut runs, report: &mut report };
+    let (members, mut runs) = match change {
+        // A member may be added as long as the run heap is not locked as well.
+        Some(change) => loop {
+            let used = region.stripes_used();
+            change.read_whole()?;
+            let found = change.with_meta(|| if region.stripes_used() == used { read().map(Some) } else { Ok(None) })?;
+            if let Some(found) = found {
+                break found;
+            }
+        },
+        None => read()?,
+    };
+    let siblings: Vec<_> = members.iter().map(|member| store.sibling(member)).collect();
+    for (member, other) in members.iter().zip(&siblings) {
+        // It may not know yet how far the object reaches.
+        other.region().file_size()?;
+        let (store, contents) = match own {
+            Some(contents) if other.geometry().part() == store.geometry().part() => (store, contents),
+            _ => (other, Contents::unknown(member)),
+        };
+        inspect_member(store, contents, &mut runs, &mut report);
+    }
+    runs.report_lost(&mut report);
+    Ok(report)
+}
+
+/// Looks at the stripes of a member.
+fn inspect_member<'a>(store: &'a Store, contents: Contents<'_>, runs: &mut RunMap<'a>, report: &mut Report) {
+    let region = store.region();
+    for stripe in store.geometry().own() {
+        let blocks = Blocks::read(region, stripe, runs, report);
+        let mut auditor = Auditor { stripe, blocks, runs: &mut *runs, report: &mut *report };
         match contents {
             Contents::Index { key, value } => index::Check { store, key, value }.run(&mut auditor),
             Contents::Directory { elements, element } => {
@@ -153,8 +192,6 @@ pub(crate) fn inspect(store: &Store, change: Option<&mut Change<'_>>, contents: 
             report.finding(sequence.0, format!("stripe {stripe} looks as if a writer were at work"));
         }
     }
-    runs.report_lost(&mut report);
-    Ok(report)
 }
 
 /// Describes what a lost run was used for.

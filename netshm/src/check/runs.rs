@@ -6,10 +6,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::{Report, use_name};
 use crate::Result;
 use crate::heap::class_of;
-use crate::layout::header::{RESERVE, SCHEMA_AT};
+use crate::layout::header::RESERVE;
 use crate::layout::run::{RUN_HEADER, RunAt, RunHead, Use};
 use crate::layout::{CLASSES, LogAt, Place, WORD};
 use crate::region::Region;
+use crate::store::Store;
+use crate::store::create::Member;
 
 /// One run.
 struct Run {
@@ -32,7 +34,8 @@ pub(super) struct RunMap<'a> {
 
 impl<'a> RunMap<'a> {
     /// Walks the heap; the meta stripe is locked.
-    pub(super) fn read(region: &'a Region, report: &mut Report) -> Result<Self> {
+    pub(super) fn read(store: &'a Store, members: &[Member], report: &mut Report) -> Result<Self> {
+        let region = store.region();
         let geometry = region.geometry();
         let pagesize = geometry.pagesize;
         let end_at = geometry.stripe(geometry.meta()).top();
@@ -81,6 +84,7 @@ impl<'a> RunMap<'a> {
         // Bytes of the file behind the managed area: growth that was interrupted.
         report.free += report.size.saturating_sub(end + pagesize);
         map.read_lists(report)?;
+        map.read_members(members, report);
         map.read_slots(report)?;
         Ok(map)
     }
@@ -122,20 +126,29 @@ impl<'a> RunMap<'a> {
         Ok(())
     }
 
+    /// Checks the schemas and default values of members.
+    fn read_members(&mut self, members: &[Member], report: &mut Report) {
+        for member in members {
+            let schema_at = member.geometry.part().schema_at();
+            let schema = Some(self.region.field(schema_at).load(Relaxed));
+            let schema = schema.filter(|at| member.index.is_some() || *at >= member.geometry.data_start());
+            for content in [schema, member.default_run()].into_iter().flatten() {
+                match self.find(content.wrapping_sub(RUN_HEADER)) {
+                    Some(run) if matches!(run.content, Some((Use::Schema, _))) && !run.referenced => {
+                        run.referenced = true;
+                        report.overhead += run.bytes;
+                    }
+                    _ => report
+                        .finding(schema_at.0, "the text of the schema, or a default value, is not where it should be"),
+                }
+            }
+        }
+    }
+
     /// Checks what slots have: log segments, and runs on their way.
     fn read_slots(&mut self, report: &mut Report) -> Result<()> {
         let region = self.region;
         let geometry = region.geometry();
-        let schema = region.field(SCHEMA_AT).load(Relaxed);
-        if schema >= geometry.data_start() {
-            match self.find(schema.wrapping_sub(RUN_HEADER)) {
-                Some(run) if matches!(run.content, Some((Use::Schema, _))) => {
-                    run.referenced = true;
-                    report.overhead += run.bytes;
-                }
-                _ => report.finding(SCHEMA_AT.0, "the text of the schema is not where it should be"),
-            }
-        }
         let reserve = region.field(RESERVE).load(Relaxed);
         if reserve != 0 {
             self.take_log(reserve, report);

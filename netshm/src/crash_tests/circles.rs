@@ -26,7 +26,7 @@ fn close(store: &Store, newest: u64) {
         last = Record::at(region, last.older()).unwrap();
     }
     region.word(last.at).unwrap().store(last.head.with_pointer(newest).0, Relaxed);
-    region.field(store.geometry().stripe(0).hidden()).store(PLENTY, Relaxed);
+    region.field(store.geometry().stripe(1).hidden()).store(PLENTY, Relaxed);
 }
 
 #[test]

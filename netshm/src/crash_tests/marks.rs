@@ -56,7 +56,7 @@ fn is_of_this_boot(geometry: &Geometry, offset: u64) -> bool {
     let is_in = |start: u64, bytes: u64| (start..start + bytes).contains(&offset);
     is_in(geometry.process(0).0, (u64::from(PROCESSES) + 1) * 4)
         || (0..geometry.slots).any(|slot| is_in(geometry.slot(slot).owner().0, 16))
-        || (0..=geometry.stripes).any(|stripe| is_in(geometry.stripe(stripe).lock().0, 8))
+        || (0..=geometry.stripe_room).any(|stripe| is_in(geometry.stripe(stripe).lock().0, 8))
 }
 
 /// Writers die and leave runs, logs and locks behind; what is done about them later is a change like any other, so after a

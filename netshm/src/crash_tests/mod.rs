@@ -8,6 +8,7 @@ mod arrays;
 mod circles;
 mod half_written;
 mod marks;
+mod members;
 mod pairs;
 mod recovery;
 mod regrowth;

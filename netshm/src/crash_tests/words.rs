@@ -59,25 +59,25 @@ fn own(store: &Store, stripe: u32, slot: u32, number: u32) {
 type Wrong = (&'static str, bool, fn(&Store));
 
 const WRONG: [Wrong; 12] = [
-    ("a slot owned by a number whose word is 0", false, |store| own(store, 0, 1, 7)),
-    ("the same for the number that the finder takes", false, |store| own(store, 0, 1, 1)),
+    ("a slot owned by a number whose word is 0", false, |store| own(store, 1, 1, 7)),
+    ("the same for the number that the finder takes", false, |store| own(store, 1, 1, 1)),
     ("the same for the meta stripe", false, |store| own(store, store.geometry().meta(), 1, 7)),
-    ("a stripe with the slot that the finder takes", false, |store| own(store, 0, 0, 0)),
-    ("a stripe with another free slot", false, |store| own(store, 0, 1, 0)),
+    ("a stripe with the slot that the finder takes", false, |store| own(store, 1, 0, 0)),
+    ("a stripe with another free slot", false, |store| own(store, 1, 1, 0)),
     ("the meta stripe with the slot that the finder takes", false, |store| own(store, store.geometry().meta(), 0, 0)),
     ("all slots owned by nobody", false, |store| {
         (0..store.geometry().slots).for_each(|slot| set(store, store.geometry().slot(slot).owner(), 9));
     }),
     ("sleepers without an owner", false, |store| {
-        (0..=store.geometry().stripes).for_each(|stripe| word_of(store.region(), stripe).0.store(1 << 31, Relaxed));
+        (0..store.region().stripes_used()).for_each(|stripe| word_of(store.region(), stripe).0.store(1 << 31, Relaxed));
     }),
     ("a change that nobody makes", false, |store| make_odd(store, 0)),
     ("slots that wait for something", false, |store| {
-        own(store, 0, 1, 7);
+        own(store, 1, 1, 7);
         (0..store.geometry().slots).for_each(|slot| set(store, store.geometry().slot(slot).wait(), 0x0002_0001));
     }),
-    ("a slot owned by a number that cannot be", true, |store| own(store, 0, 1, u32::MAX)),
-    ("a stripe with a slot that is not there", true, |store| set(store, store.geometry().stripe(0).lock(), 77)),
+    ("a slot owned by a number that cannot be", true, |store| own(store, 1, 1, u32::MAX)),
+    ("a stripe with a slot that is not there", true, |store| set(store, store.geometry().stripe(1).lock(), 77)),
 ];
 
 fn use_it(table: &Texts) -> Result<()> {

@@ -39,6 +39,10 @@ pub struct Declaration {
     mode: Option<u32>,
     lock_timeout: Option<Duration>,
     require_owner: bool,
+    /// Whether all entries are members of one object, which the place is the name of.
+    pub(super) in_one_object: bool,
+    /// Of that object.
+    shape: Shape,
 }
 
 /// An entry without its type.
@@ -80,7 +84,33 @@ impl Declaration {
             mode: None,
             lock_timeout: None,
             require_owner: false,
+            in_one_object: false,
+            shape: Shape::default(),
         }
+    }
+
+    /// Makes all entries members of one object. The place is its name: `/name`, or the path of a file.
+    pub fn one_object(mut self) -> Self {
+        self.in_one_object = true;
+        self
+    }
+
+    /// Slots of the one object.
+    pub fn slots(mut self, slots: u32) -> Self {
+        self.shape.slots = Some(slots);
+        self
+    }
+
+    /// The largest size of the one object.
+    pub fn max_size(mut self, bytes: u64) -> Self {
+        self.shape.max_size = Some(bytes);
+        self
+    }
+
+    /// The size of a page of the one object.
+    pub fn pagesize(mut self, bytes: u64) -> Self {
+        self.shape.pagesize = Some(bytes);
+        self
     }
 
     /// Sets the documentation.
@@ -121,6 +151,15 @@ impl Declaration {
         declared.limits.lock_timeout = declared.limits.lock_timeout.or(self.lock_timeout);
         declared.mode = declared.mode.or(self.mode);
         declared.require_owner = self.require_owner;
+        if self.in_one_object {
+            let member = match declared.name {
+                Name::Part(name) | Name::File(name) | Name::Whole(name) => name,
+            };
+            declared.shape.name = Some(member.to_owned());
+            declared.shape.slots = declared.shape.slots.or(self.shape.slots);
+            declared.shape.max_size = declared.shape.max_size.or(self.shape.max_size);
+            declared.shape.pagesize = declared.shape.pagesize.or(self.shape.pagesize);
+        }
         self.entries.push(declared);
         self
     }
@@ -137,6 +176,7 @@ impl Declaration {
 impl Declared {
     pub(super) fn name_in(&self, place: &Place) -> Result<ShmName> {
         match self.name {
+            _ if self.shape.name.is_some() => place.whole(),
             Name::Part(part) => place.name(part),
             Name::File(path) => place.file(path),
             Name::Whole(name) if name.starts_with('/') => ShmName::posix(name),

@@ -41,6 +41,10 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! With `prefix` or `dir`, each field is an object of its own. With `#[shm(object = "/name")]` (or `object = "file:path"`) all fields are
+//! [members](crate::ManageOptions::named) of one object, and [`group!`](crate::group!) takes the struct: `group!(retry app => { .. })` is one
+//! change over all fields. What is said of whole objects (`mode`, `locking`, `slots`, `max_size`, `pagesize`) then stands on the struct.
 
 mod declaration;
 mod describe;
@@ -53,4 +57,4 @@ pub use declaration::{Declaration, Entry};
 pub use field::{ElementDefault, Elements, Field, Object};
 pub use open::{At, Opener};
 pub use place::Place;
-pub use schema::ShmSchema;
+pub use schema::{InOneObject, ShmSchema};

@@ -124,7 +124,7 @@ impl<S: ShmSchema> At<S> {
         // All names, before anything is created.
         let names = declaration.names(&self.place)?;
         let objects = declaration.entries.into_iter().zip(names.into_iter().map(|(_, name)| name)).collect::<Vec<_>>();
-        let mut opener = Opener { objects: objects.into_iter(), how, created: Vec::new() };
+        let mut opener = Opener { objects: objects.into_iter(), how, created: Vec::new(), object: None };
         let outcome = S::open_fields(&mut opener);
         if outcome.is_err() && how == How::Create {
             for name in &opener.created {
@@ -143,12 +143,21 @@ pub struct Opener {
     objects: std::vec::IntoIter<(Declared, ShmName)>,
     how: How,
     created: Vec<ShmName>,
+    /// The one object of all fields.
+    object: Option<Shm>,
 }
 
 impl Opener {
     pub(super) fn next<F: Field>(&mut self, default: F::Default) -> Result<F> {
-        let (entry, name) = self.objects.next().expect("a schema opens the fields that it declares");
-        let shm = self.descriptor(&entry, &name)?;
+        let (mut entry, name) = self.objects.next().expect("a schema opens the fields that it declares");
+        let shm = match &self.object {
+            Some(object) => object.clone(),
+            None => self.descriptor(&entry, &name)?,
+        };
+        if entry.shape.name.is_some() {
+            self.object.get_or_insert_with(|| shm.clone());
+            entry.shape.existing = self.how == How::Open;
+        }
         let field = F::manage(entry.options(), shm, default)?;
         if let Some(length) = entry.length {
             field.grow(length)?;

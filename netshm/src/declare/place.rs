@@ -85,6 +85,16 @@ impl Place {
 }
 
 /// Writes what [`From<&str>`](Place#impl-From<%26str>-for-Place) reads.
+impl Place {
+    /// The name of the one object that the place stands for.
+    pub(super) fn whole(&self) -> Result<ShmName> {
+        match &self.0 {
+            Kind::Posix(name) => ShmName::posix(name),
+            Kind::Directory(path) => ShmName::file(path),
+        }
+    }
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {

@@ -4,7 +4,19 @@ use super::declaration::Declaration;
 use super::field::Object;
 use super::open::{At, Opener};
 use super::place::Place;
-use crate::{Report, Result, ShmName};
+use crate::{Report, Result, ShmName, Stats};
+
+/// A schema whose fields are all members of one object, so that a group can be made on it. The derive implements it where there is
+/// `#[shm(object = "..")]`.
+///
+/// `R` is what the group results in; it says nothing.
+#[diagnostic::on_unimplemented(
+    message = "a group is one step on one object, and each field of `{Self}` has an object of its own",
+    label = "not in one object",
+    note = "put all fields into one object with `#[shm(object = \"/name\")]` in place of `prefix` or `dir`, or make the group on one of \
+            the fields"
+)]
+pub trait InOneObject<R> {}
 
 /// A struct whose fields are tables and arrays, opened as a whole. Implemented by `#[derive(ShmSchema)]`, which gives the
 /// struct methods of the same names, so that only generic code needs the trait.
@@ -128,6 +140,26 @@ pub trait ShmSchema: Sized {
     /// Those of [`HashTable::check`](crate::HashTable::check). Damage is listed in the reports.
     fn check(&self) -> Result<Vec<(&'static str, Report)>> {
         self.objects().into_iter().map(|(field, object)| Ok((field, object.check()?))).collect()
+    }
+
+    /// Figures about the fields, under their names.
+    ///
+    /// # Errors
+    /// Those of [`HashTable::stats`](crate::HashTable::stats).
+    fn stats(&self) -> Result<Vec<(&'static str, Stats)>> {
+        self.objects().into_iter().map(|(field, object)| Ok((field, object.stats()?))).collect()
+    }
+
+    /// Writes all objects back to their storage, one after the other.
+    ///
+    /// # Errors
+    /// Those of [`HashTable::sync`](crate::HashTable::sync).
+    fn sync(&self) -> Result<()> {
+        if Self::declaration().in_one_object {
+            // That of any field writes the whole object back.
+            return self.objects().first().map_or(Ok(()), |(_, object)| object.sync());
+        }
+        self.objects().into_iter().try_for_each(|(_, object)| object.sync())
     }
 
     /// Describes the whole schema for a person to read: each object with its type, its name and its options, and what the comments in

@@ -122,7 +122,7 @@ impl Elements {
         let chunk = index >> self.bits;
         let words = self.words_each();
         let word = (index & ((1 << self.bits) - 1)) * words;
-        let stripe = chunk as u32 & (geometry.stripes - 1);
+        let stripe = geometry.first() + (chunk as u32 & (geometry.stripes - 1));
         let chunk = chunk >> geometry.stripes.trailing_zeros();
         Spot { stripe, at: geometry.stripe(stripe), chunk, word, words }
     }
@@ -458,6 +458,8 @@ mod tests {
         let dimensions = crate::layout::Dimensions {
             pagesize: 256,
             stripes: 4,
+            stripe_room: 4,
+            member_room: 16,
             slots: 1,
             init: 1,
             max_size: 1 << 30,

@@ -5,23 +5,24 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::{Elements, FANOUT, FANOUT_BITS, HIGHEST, child_at, find_chunk, store_words};
 use crate::Result;
 use crate::heap::Memory;
-use crate::layout::{Place, StripeAt, header};
+use crate::layout::{Place, StripeAt};
 use crate::store::Change;
 
 /// Sets the length. Elements beyond it are dropped, so that growing again shows the default.
 pub(crate) fn resize(change: &mut Change<'_>, elements: Elements, default: &[u64], length: u64) -> Result<()> {
     change.write_all()?;
-    let old = change.load(header::ARRAY_LEN)?;
-    change.store(header::ARRAY_LEN, length)?;
+    let len = change.target().geometry().part().array_len();
+    let old = change.load(len)?;
+    change.store(len, length)?;
     if length >= old {
         return Ok(());
     }
     let geometry = *change.target().geometry();
     // The first chunk to be dropped, counted over all stripes.
     let chunks = length.div_ceil(1 << elements.bits);
-    for stripe in 0..geometry.stripes {
+    for (number, stripe) in (0..).zip(geometry.own()) {
         let at = geometry.stripe(stripe);
-        let keep = chunks.saturating_sub(u64::from(stripe)).div_ceil(u64::from(geometry.stripes));
+        let keep = chunks.saturating_sub(number).div_ceil(u64::from(geometry.stripes));
         if keep == 0 {
             for place in [at.buckets(), at.segment(0), at.keys()] {
                 change.store(place, 0)?;

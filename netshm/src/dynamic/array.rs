@@ -54,8 +54,21 @@ impl DynArray {
     /// [`Error::SchemaMismatch`](crate::Error::SchemaMismatch) if it is none, or if a hand-written manager stores its
     /// elements in another way than the type that it describes itself as; those of [`Shm::describe`].
     pub fn open(shm: Shm) -> Result<Self> {
-        let (stored, schema) = row::stored(&shm)?;
-        let shape = Shape { locking: Some(stored.header.locking), ..Shape::default() };
+        Self::open_named(shm, None)
+    }
+
+    /// Views a member of an object that has a name as the array that it is.
+    ///
+    /// # Errors
+    /// [`Error::NoMember`](crate::Error::NoMember), and those of [`open`](Self::open).
+    pub fn open_member(shm: Shm, name: &str) -> Result<Self> {
+        Self::open_named(shm, Some(name))
+    }
+
+    fn open_named(shm: Shm, name: Option<&str>) -> Result<Self> {
+        let (stored, schema) = row::stored(&shm, name)?;
+        let locking = Some(stored.header.locking);
+        let shape = Shape { locking, name: name.map(str::to_owned), existing: true, ..Shape::default() };
         open(shm, schema, shape, Limits::default(), |_| Ok(Row(stored.default)))
     }
 

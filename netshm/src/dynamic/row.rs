@@ -34,9 +34,9 @@ impl DataManager for Row {
 
 impl ShmKey for Row {}
 
-/// Returns the stored description of the object, and its schema as a tree.
-pub(super) fn stored(shm: &Shm) -> Result<(Stored, crate::data::ObjectSchema)> {
-    let stored = create::stored(shm)?;
+/// What the object says of itself, with its schema as a tree.
+pub(super) fn stored(shm: &Shm, name: Option<&str>) -> Result<(Stored, crate::data::ObjectSchema)> {
+    let stored = create::stored(shm, name)?;
     let schema = object_schema(shm, &stored)?;
     Ok((stored, schema))
 }

@@ -59,8 +59,21 @@ impl DynTable {
     /// # Errors
     /// [`Error::SchemaMismatch`](crate::Error::SchemaMismatch) if it is none, and those of [`Shm::describe`].
     pub fn open(shm: Shm) -> Result<Self> {
-        let (stored, schema) = row::stored(&shm)?;
-        let shape = Shape { locking: Some(stored.header.locking), ..Shape::default() };
+        Self::open_named(shm, None)
+    }
+
+    /// Views a member of an object that has a name as the table that it is.
+    ///
+    /// # Errors
+    /// [`Error::NoMember`](crate::Error::NoMember), and those of [`open`](Self::open).
+    pub fn open_member(shm: Shm, name: &str) -> Result<Self> {
+        Self::open_named(shm, Some(name))
+    }
+
+    fn open_named(shm: Shm, name: Option<&str>) -> Result<Self> {
+        let (stored, schema) = row::stored(&shm, name)?;
+        let locking = Some(stored.header.locking);
+        let shape = Shape { locking, name: name.map(str::to_owned), existing: true, ..Shape::default() };
         DynTable::options_of(shape).manage(shm, schema)
     }
 
@@ -429,11 +442,12 @@ impl ManageOptions<DynTable> {
             }
             ObjectSchema::Array { .. } => return Err(row::other_kind(&shm, schema.to_string(), "a table")),
         };
+        let name = self.shape.name.clone();
         let inner = with_contents(&key, &value, |contents| {
             HashTable::open(shm, kind, &schema, contents, self.shape, self.limits)
         })?;
         // An object that existed says which fields were added later.
-        let (_, stored) = row::stored(inner.shm())?;
+        let (_, stored) = row::stored(inner.shm(), name.as_deref())?;
         let marked = match relation(&schema, &stored.to_string()) {
             Some(Relation::Same) => Some(stored),
             Some(Relation::Older(text)) => text.parse().ok(),

@@ -16,7 +16,7 @@ pub(super) fn count_bindings(handle: &Handle) -> Result<u64> {
     group::read_locked(store, handle.limits, |change| {
         change.read_all()?;
         let (region, geometry) = (store.region(), store.geometry());
-        let counts = (0..geometry.stripes).map(|stripe| index::bindings_in(region, geometry.stripe(stripe)));
+        let counts = geometry.own().map(|stripe| index::bindings_in(region, geometry.stripe(stripe)));
         Ok(counts.fold(0, u64::wrapping_add))
     })
 }
@@ -26,7 +26,7 @@ pub(super) fn clear(handle: &Handle) -> Result<()> {
     handle.change("clear it", |change| {
         change.write_all()?;
         let geometry = *change.target().geometry();
-        for stripe in 0..geometry.stripes {
+        for stripe in geometry.own() {
             let at = geometry.stripe(stripe);
             for place in [at.buckets(), at.keys(), at.hidden()] {
                 change.store(place, 0)?;

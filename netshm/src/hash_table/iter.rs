@@ -181,13 +181,15 @@ pub(crate) fn for_each<P: Pick, E: From<Error>>(
 ) -> Result<(), E> {
     let (store, limits) = (&handle.store, handle.limits);
     if store.region().object().read_only() {
-        return (0..store.geometry().stripes)
+        return store
+            .geometry()
+            .own()
             .try_for_each(|stripe| snapshot::<P>(handle, stripe, which)?.try_for_each(handle, &mut visit));
     }
     handle.group(|| {
         group::read_locked(store, limits, |change| change.read_all())?;
         let _iteration = Iteration::start(store);
-        let mut walker = Walker::new(which);
+        let mut walker = Walker::new(which, store.geometry().first());
         loop {
             let batch = group::read_locked(store, limits, |change| walker.batch::<P>(View::locked(change.target())))?;
             if batch.is_empty() {
@@ -279,8 +281,8 @@ struct Walker {
 }
 
 impl Walker {
-    fn new(which: Which) -> Self {
-        Walker { which, stripe: 0, bucket: 0, visited: 0, older: 0, ring: Ring::default(), met: 0 }
+    fn new(which: Which, stripe: u32) -> Self {
+        Walker { which, stripe, bucket: 0, visited: 0, older: 0, ring: Ring::default(), met: 0 }
     }
 
     /// The next items; none at the end.
@@ -305,7 +307,7 @@ impl Walker {
     ) -> Result<Vec<T>, E> {
         let region = view.region();
         let mut items = Vec::with_capacity(BATCH + 16);
-        while items.len() < BATCH && self.stripe < region.geometry().stripes {
+        while items.len() < BATCH && self.stripe < region.geometry().own().end {
             let at = region.geometry().stripe(self.stripe);
             let bindings = index::most_bindings_in(region, at);
             if self.bucket >= region.field(at.buckets()).load(Relaxed) {
@@ -360,7 +362,7 @@ struct Scan<'a, P: Pick> {
 
 impl<'a, P: Pick> Scan<'a, P> {
     fn new(handle: &'a Handle, which: Which) -> Self {
-        Scan { handle, which, stripe: 0, items: Batch::Ready(Vec::new().into_iter()) }
+        Scan { handle, which, stripe: handle.store.geometry().first(), items: Batch::Ready(Vec::new().into_iter()) }
     }
 }
 
@@ -372,7 +374,7 @@ impl<P: Pick> Iterator for Scan<'_, P> {
             if let Some(item) = self.items.next(self.handle) {
                 return Some(item);
             }
-            if self.stripe >= self.handle.store.geometry().stripes {
+            if self.stripe >= self.handle.store.geometry().own().end {
                 return None;
             }
             let stripe = self.stripe;

@@ -84,7 +84,7 @@ impl Runs {
         let end = memory.load(self.end())?;
         // Behind the last run lies the head of an empty one, which notes whether that last run is free.
         let limit = (memory.region().geometry().max_size / self.pagesize - 1) * self.pagesize;
-        if end > limit || !end.is_multiple_of(self.pagesize) {
+        if end > limit || end < memory.region().geometry().data_start() || !end.is_multiple_of(self.pagesize) {
             return Err(memory.region().corrupt(self.end().0, "the end of the managed area is wrong"));
         }
         let needed = pages.saturating_mul(self.pagesize);
@@ -92,7 +92,7 @@ impl Runs {
             let limit = memory.region().geometry().max_size;
             return Err(Error::Full { object: memory.region().name(), limit, needed });
         }
-        let spare = (end / GROW_PART).clamp(GROW_LEAST, GROW_MOST);
+        let spare = ((end - memory.region().geometry().data_start()) / GROW_PART).clamp(GROW_LEAST, GROW_MOST);
         let thrifty = round_up(needed.max(spare), self.pagesize).min(limit - end);
         let grown = match memory.region().grow(end + thrifty + self.pagesize) {
             Err(Error::NoSpace { .. }) if thrifty > needed => {

@@ -1,6 +1,7 @@
 //! The header: what an object is.
 
 use super::Place;
+use super::entry::PartAt;
 
 /// Bytes of the whole header.
 pub(crate) const HEADER_BYTES: u64 = 4096;
@@ -48,14 +49,14 @@ pub(crate) const ID: Place = Place(256);
 /// process that has the object alone.
 pub(crate) const FILE: Place = Place(272);
 
-/// Length of an array, in elements.
-pub(crate) const ARRAY_LEN: Place = Place(FIXED_BYTES);
-/// Address of the schema text.
-pub(crate) const SCHEMA_AT: Place = Place(FIXED_BYTES + 8);
-/// Length of the schema text in bytes.
-pub(crate) const SCHEMA_LEN: Place = Place(FIXED_BYTES + 16);
-/// Hash of the schema's structure.
-pub(crate) const SCHEMA_HASH: Place = Place(FIXED_BYTES + 24);
+/// What changes of the member without a name, beside its stripes.
+pub(crate) const UNNAMED: PartAt = PartAt(FIXED_BYTES);
+/// How many stripes are used, the meta stripe among them. What lies behind them is a hole, which must not be touched.
+pub(crate) const STRIPES_USED: Place = Place(FIXED_BYTES + 40);
+/// How many entries of the catalogue are used, or have been; 0 as long as it is a hole.
+pub(crate) const ENTRIES_USED: Place = Place(FIXED_BYTES + 48);
+/// The id of the member that was added last.
+pub(crate) const LAST_MEMBER: Place = Place(FIXED_BYTES + 56);
 /// Not 0 from the first change after a sync up to the next sync: see `mark`.
 pub(crate) const DIRTY: Place = Place(FIXED_BYTES + 80);
 /// A log segment kept for who must change every stripe of a full object, or 0.
@@ -74,7 +75,9 @@ const _: () = {
     assert!(FORMAT_AT.0 == 16 && FEATURES_TO_READ.0 == 32 && FEATURES_TO_WRITE.0 == 40);
     assert!(FIELDS_AT.0 == 64 && FIELDS_AT.0 + FIELDS as u64 * 8 == CHECKSUM_AT.0);
     assert!(ID.0 == 256 && FILE.0 == ID.0 + 16 && FILE.0 + 16 <= FIXED_BYTES);
-    assert!(ARRAY_LEN.0 == 1024 && SCHEMA_AT.0 == 1032 && SCHEMA_LEN.0 == 1040 && SCHEMA_HASH.0 == 1048);
+    assert!(UNNAMED.array_len().0 == 1024 && UNNAMED.schema_at().0 == 1032);
+    assert!(UNNAMED.schema_len().0 == 1040 && UNNAMED.schema_hash().0 == 1048);
+    assert!(STRIPES_USED.0 == 1064 && ENTRIES_USED.0 == 1072 && LAST_MEMBER.0 == 1080);
     assert!(DIRTY.0 == 1104 && RESERVE.0 == 1112 && BOOTS.0 == 1152);
     assert!(BOOTS.0 + BOOTS_KEPT * 16 <= SPARE.0 && SPARE.0 == 1536 && SPARE.0 + SPARE_WORDS * 8 <= HEADER_BYTES);
 };

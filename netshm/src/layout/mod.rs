@@ -3,24 +3,28 @@
 //! ```text
 //! 0          header: written once at creation, checksummed      (FIXED_BYTES)
 //! 1024       header: words that change
-//! 4096       process table: one 32-bit word for each process number
+//! 4096       catalogue: ENTRY_BYTES for each named member; a hole as long as there is none
+//!            process table: one 32-bit word for each process number
 //!            slot table: SLOT_BYTES for each running writer
-//!            stripe table: STRIPE_BYTES for each stripe, then one more for the meta stripe
 //!            logs: LOG_BYTES for each slot, then one for the meta stripe
-//!            schema text, default value
+//!            schema text, default value of the member without a name
+//!            stripe table: STRIPE_BYTES for the meta stripe, then for each stripe; a hole behind those in use
 //! data_start runs of pages, up to the end noted in the meta stripe
 //! ```
 //!
-//! A catalogue of members, 256 bytes an entry, will lie between header and process table, in objects that have one: a
-//! fixed field of the header, 0 today, will say how many entries it has, and a feature bit that there is one.
+//! Stripes are numbered over the whole object, the meta stripe being 0. Each member has some in a row.
 
 pub(crate) mod bucket;
+pub(crate) mod entry;
 pub(crate) mod header;
 pub(crate) mod method;
 pub(crate) mod record;
 pub(crate) mod run;
 
+use std::ops::Range;
+
 use bucket::Form;
+use entry::{ENTRY_BYTES, EntryAt, PartAt};
 use header::HEADER_BYTES;
 
 /// Bytes in a word; every shared 64-bit field is aligned to it.
@@ -33,6 +37,9 @@ pub(crate) const MAX_VALUE: u64 = (1 << 31) - 1;
 pub(crate) const RESERVED: u32 = u32::MAX;
 /// Array elements of more words than this are kept in records, even if their size is fixed.
 pub(crate) const DENSE: usize = 64;
+
+/// Stripes that an object can have at most, beside the meta stripe.
+pub(crate) const MOST_STRIPES: u32 = 1 << 16;
 
 /// Process numbers are 1 ..= PROCESSES.
 pub(crate) const PROCESSES: u32 = 1024;
@@ -53,9 +60,13 @@ pub(crate) struct Place32(pub(crate) u64);
 pub(crate) struct Dimensions {
     /// Bytes in a page: the unit of the run heap.
     pub(crate) pagesize: u64,
-    /// The number of stripes, a power of two.
+    /// How many stripes, a power of two: those of the member without a name, 0 if there is none.
     pub(crate) stripes: u32,
-    /// The number of slots.
+    /// How many stripes there can be, of all members.
+    pub(crate) stripe_room: u32,
+    /// How many members with names there can be.
+    pub(crate) member_room: u32,
+    /// How many slots.
     pub(crate) slots: u32,
     /// The expected number of keys.
     pub(crate) init: u64,
@@ -69,10 +80,15 @@ pub(crate) struct Dimensions {
     pub(crate) form: Form,
 }
 
-/// The shape of one object, fixed at its creation: its dimensions, and what follows from them.
+/// The shape of one object, fixed at its creation, as one of its members sees it: its dimensions, and what follows from them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Geometry {
     dimensions: Dimensions,
+    /// The first stripe of the member.
+    first: u32,
+    /// What changes of the member, beside its stripes.
+    part: PartAt,
+    process_table: u64,
     slot_table: u64,
     stripe_table: u64,
     log_table: u64,
@@ -81,9 +97,14 @@ pub(crate) struct Geometry {
     data_start: u64,
 }
 
-const PROCESS_TABLE: u64 = HEADER_BYTES;
+const CATALOGUE: u64 = HEADER_BYTES;
+/// The number of the meta stripe.
+const META: u32 = 0;
+/// Bytes of a cache line.
+const LINE: u64 = 64;
 const SLOT_BYTES: u64 = 128;
-const STRIPE_BYTES: u64 = STRIPE_WORDS as u64 * WORD;
+/// Bytes of a stripe's fields.
+pub(crate) const STRIPE_BYTES: u64 = STRIPE_WORDS as u64 * WORD;
 const LOG_BYTES: u64 = 1024;
 
 /// Words of a stripe's fields.
@@ -96,13 +117,27 @@ pub(crate) const SEGMENTS: u32 = 80;
 impl Dimensions {
     /// Works out where everything lies.
     pub(crate) fn geometry(self) -> Geometry {
-        let slot_table = round_up(PROCESS_TABLE + (u64::from(PROCESSES) + 1) * 4, SLOT_BYTES);
-        let stripe_table = slot_table + u64::from(self.slots) * SLOT_BYTES;
-        let log_table = stripe_table + (u64::from(self.stripes) + 1) * STRIPE_BYTES;
+        let process_table = CATALOGUE + u64::from(self.member_room) * ENTRY_BYTES;
+        let slot_table = round_up(process_table + (u64::from(PROCESSES) + 1) * 4, SLOT_BYTES);
+        let log_table = slot_table + u64::from(self.slots) * SLOT_BYTES;
         let schema = log_table + (u64::from(self.slots) + 1) * LOG_BYTES;
         let default_value = round_up(schema + self.schema_bytes, WORD);
-        let data_start = round_up(default_value + self.default_words * WORD, self.pagesize);
-        Geometry { dimensions: self, slot_table, stripe_table, log_table, schema, default_value, data_start }
+        let stripe_table = round_up(default_value + self.default_words * WORD, LINE);
+        let stripe_end = stripe_table + (u64::from(self.stripe_room) + 1) * STRIPE_BYTES;
+        let data_start = round_up(stripe_end, self.pagesize);
+        let (first, part) = (META + 1, header::UNNAMED);
+        Geometry {
+            dimensions: self,
+            first,
+            part,
+            process_table,
+            slot_table,
+            stripe_table,
+            log_table,
+            schema,
+            default_value,
+            data_start,
+        }
     }
 }
 
@@ -115,6 +150,39 @@ impl std::ops::Deref for Geometry {
 }
 
 impl Geometry {
+    /// The shape of the same object as another member sees it.
+    pub(crate) fn of_member(mut self, first: u32, stripes: u32, init: u64, form: Form, part: PartAt) -> Geometry {
+        (self.first, self.part) = (first, part);
+        (self.dimensions.stripes, self.dimensions.init, self.dimensions.form) = (stripes, init, form);
+        self
+    }
+    /// The first stripe of the member.
+    #[inline(always)]
+    pub(crate) const fn first(&self) -> u32 {
+        self.first
+    }
+    /// The stripes of the member.
+    #[inline]
+    pub(crate) const fn own(&self) -> Range<u32> {
+        self.first..self.first + self.dimensions.stripes
+    }
+    /// What changes of the member, beside its stripes.
+    #[inline(always)]
+    pub(crate) const fn part(&self) -> PartAt {
+        self.part
+    }
+    /// An entry of the catalogue.
+    pub(crate) const fn entry(&self, index: u32) -> EntryAt {
+        EntryAt(CATALOGUE + index as u64 * ENTRY_BYTES)
+    }
+    /// The bytes of the catalogue.
+    pub(crate) const fn catalogue(&self) -> Range<u64> {
+        CATALOGUE..self.process_table
+    }
+    /// The end of the table of stripes as far as that many of them are used, the meta stripe among them.
+    pub(crate) const fn stripes_end(&self, used: u32) -> u64 {
+        self.stripe_table + used as u64 * STRIPE_BYTES
+    }
     /// Where the schema text lies when the object is created.
     pub(crate) const fn schema(&self) -> u64 {
         self.schema
@@ -130,21 +198,22 @@ impl Geometry {
     }
     /// The word of a process number: 0 while free, otherwise the process id of its owner.
     pub(crate) const fn process(&self, number: u32) -> Place32 {
-        Place32(PROCESS_TABLE + number as u64 * 4)
+        Place32(self.process_table + number as u64 * 4)
     }
     /// A slot's fields.
     #[inline]
     pub(crate) const fn slot(&self, slot: u32) -> SlotAt {
         SlotAt(self.slot_table + slot as u64 * SLOT_BYTES)
     }
-    /// A stripe's fields; the index `stripes` names the meta stripe.
+    /// A stripe's fields.
     #[inline]
     pub(crate) const fn stripe(&self, stripe: u32) -> StripeAt {
         StripeAt(self.stripe_table + stripe as u64 * STRIPE_BYTES)
     }
-    /// The index of the meta stripe, which guards the run heap.
+    /// The meta stripe, which guards the run heap.
+    #[allow(clippy::unused_self, reason = "which one it is, is a matter of the layout")]
     pub(crate) const fn meta(&self) -> u32 {
-        self.dimensions.stripes
+        META
     }
     /// The first log segment of a slot; the index `slots` names the log of the meta stripe.
     #[inline]
@@ -156,15 +225,18 @@ impl Geometry {
         if !place.is_multiple_of(WORD) {
             return false;
         }
-        if place >= self.stripe_table && place < self.log_table {
-            return (place - self.stripe_table) % STRIPE_BYTES >= 8;
+        if place >= self.stripe_table {
+            return place < self.data_start && (place - self.stripe_table) % STRIPE_BYTES >= 8;
         }
-        if place >= self.slot_table && place < self.stripe_table {
+        if place >= self.slot_table && place < self.log_table {
             return (place - self.slot_table) % SLOT_BYTES >= 16;
         }
         if place >= self.log_table && place < self.schema {
             // Only the link to the next segment; entries are never journalled.
             return (place - self.log_table).is_multiple_of(LOG_BYTES);
+        }
+        if self.catalogue().contains(&place) {
+            return EntryAt::is_journalled((place - CATALOGUE) % ENTRY_BYTES);
         }
         (header::FIXED_BYTES..HEADER_BYTES).contains(&place)
     }
@@ -322,7 +394,7 @@ const _: () = {
     assert!(stripe.capacity().0 + WORD + SPARE_STRIPE_WORDS * WORD <= STRIPE_BYTES);
     // No two stripes share a cache line, and a slot has two of its own, which processors fetch together.
     assert!(STRIPE_BYTES == 1344 && STRIPE_BYTES.is_multiple_of(64) && SLOT_BYTES == 128);
-    assert!(PROCESS_TABLE == 4096 && LOG_BYTES == 1024 && LogAt::FIRST_CAPACITY == 63);
+    assert!(CATALOGUE == 4096 && ENTRY_BYTES == 256 && META == 0 && LOG_BYTES == 1024 && LogAt::FIRST_CAPACITY == 63);
 };
 
 #[cfg(test)]
@@ -333,6 +405,8 @@ mod tests {
         Dimensions {
             pagesize: 256,
             stripes: 4,
+            stripe_room: 6,
+            member_room: 16,
             slots: 2,
             init: 10,
             max_size: 1 << 30,
@@ -346,10 +420,13 @@ mod tests {
     #[test]
     fn areas_follow_one_another() {
         let g = geometry();
+        assert_eq!(g.entry(g.member_room).0, g.process(0).0);
         assert!(g.process(PROCESSES).0 + 4 <= g.slot(0).owner().0);
-        assert_eq!(g.slot(g.slots).0, g.stripe(0).0);
-        assert_eq!(g.stripe(g.stripes + 1).0, g.log(0).0);
+        assert_eq!(g.slot(g.slots).0, g.log(0).0);
         assert_eq!(g.log(g.slots + 1).0, g.schema());
+        assert!(g.default_value() <= g.stripe(0).0);
+        assert_eq!(g.stripe(g.stripe_room + 1).0, g.stripes_end(g.stripe_room + 1));
+        assert!(g.stripes_end(g.stripe_room + 1) <= g.data_start());
         assert_eq!(g.stripe(0).lock().0 % 64, 0);
         assert_eq!(g.slot(1).owner().0 % 128, 0);
         assert!(g.data_start().is_multiple_of(g.pagesize) && g.data_start() >= g.schema() + 20);
@@ -359,8 +436,8 @@ mod tests {
     #[test]
     fn areas_lie_where_the_format_says() {
         let g = geometry();
-        assert_eq!([g.process(0).0, g.slot(0).0, g.stripe(0).0, g.log(0).0], [4096, 8320, 8576, 15296]);
-        assert_eq!([g.schema(), g.default_value(), g.data_start()], [18368, 18392, 18432]);
+        assert_eq!([g.entry(0).0, g.process(0).0, g.slot(0).0, g.log(0).0], [4096, 8192, 12416, 12672]);
+        assert_eq!([g.schema(), g.default_value(), g.stripe(0).0, g.data_start()], [15744, 15768, 15808, 25344]);
     }
 
     #[test]
@@ -380,7 +457,7 @@ mod tests {
             }
             assert!(g.is_journalled(g.slot(slot).transit().0));
         }
-        for stripe in 0..=g.stripes {
+        for stripe in 0..=g.stripe_room {
             assert!(!g.is_journalled(g.stripe(stripe).lock().0));
             assert!(g.is_journalled(g.stripe(stripe).sequence().0));
         }

@@ -100,10 +100,10 @@ pub(crate) enum Locks {
 }
 
 impl Locks {
-    pub(crate) fn new(method: Locking, stripes: u32) -> Self {
+    pub(crate) fn new(method: Locking, room: u32) -> Self {
         match method {
             Locking::None => Locks::None(none::NoLocks),
-            Locking::Record => Locks::Record(record::RecordLocks::new(stripes)),
+            Locking::Record => Locks::Record(record::RecordLocks::new(room)),
             Locking::Futex => Locks::Futex(futex::FutexLocks),
         }
     }

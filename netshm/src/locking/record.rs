@@ -15,7 +15,7 @@ use crate::{Error, Result};
 
 /// The protocol of [`Locking::Record`](crate::Locking::Record).
 pub(crate) struct RecordLocks {
-    /// One for each stripe, one for the meta stripe, one for the group of this process.
+    /// One for each stripe, the meta stripe among them, and one for the group of this process.
     local: LocalLocks,
     group: u32,
     /// The turn to wait in the kernel: the kernel's deadlock detection follows only one wait of each process, so a second one
@@ -24,8 +24,9 @@ pub(crate) struct RecordLocks {
 }
 
 impl RecordLocks {
-    pub(crate) fn new(stripes: u32) -> Self {
-        RecordLocks { local: LocalLocks::new(stripes, 2), group: stripes + 1, turn: Mutex::new(()) }
+    /// For an object that has room for so many stripes beside the meta stripe.
+    pub(crate) fn new(room: u32) -> Self {
+        RecordLocks { local: LocalLocks::new(room + 1, 1), group: room + 1, turn: Mutex::new(()) }
     }
 
     pub(crate) fn enter_group(&self, owners: &impl Owners, slot: u32, deadline: &Deadline) -> Result<()> {

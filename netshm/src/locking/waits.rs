@@ -101,7 +101,7 @@ fn walk(region: &Region, slot: u32, stripe: u32) -> Result<Option<Vec<Link>>> {
             return Ok(Some(links));
         }
         match (wait & STRIPE_MASK).checked_sub(1) {
-            Some(next) if next < geometry.stripes => stripe = next,
+            Some(next) if next < region.stripes_used() => stripe = next,
             _ => return Ok(None),
         }
     }

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::mem::MaybeUninit;
+use std::ops::Range;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -106,22 +107,19 @@ pub(crate) fn allocate(fd: BorrowedFd<'_>, offset: u64, len: u64) -> io::Result<
     Ok(())
 }
 
-/// Allocates space wherever the first `len` bytes have none, or share it with another file: a copy may have holes, and the
-/// system may have made one that is copied at the first write. Where there is no room for that, writing through a mapping
-/// raises SIGBUS. Nothing is done where the file system cannot.
-pub(crate) fn own_space(fd: BorrowedFd<'_>, len: u64) -> io::Result<()> {
+/// Gives the file space of its own wherever the parts of it have none, or share it with another file: a copy may have holes,
+/// and the system may have made one that is copied at the first write. Where there is no room for that, writing through a
+/// mapping raises SIGBUS. Nothing is done where the file system cannot.
+pub(crate) fn own_space(fd: BorrowedFd<'_>, parts: &[Range<u64>]) -> io::Result<()> {
     let stat = fs::fstat(fd)?;
-    if len == 0 {
-        return Ok(());
-    }
-    let has_holes = u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512) < len;
+    let needed = parts.iter().map(|part| part.end.saturating_sub(part.start)).sum::<u64>();
+    let has_holes = u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512) < needed;
     for (needed, flags) in [(has_holes, FallocateFlags::empty()), (true, FallocateFlags::UNSHARE_RANGE)] {
-        if !needed {
-            continue;
-        }
-        match rustix::io::retry_on_intr(|| fs::fallocate(fd, flags, 0, len)) {
-            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {}
-            Err(error) => return Err(error.into()),
+        for part in parts.iter().filter(|part| needed && part.start < part.end) {
+            match rustix::io::retry_on_intr(|| fs::fallocate(fd, flags, part.start, part.end - part.start)) {
+                Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
     }
     Ok(())

@@ -24,11 +24,13 @@ pub(crate) mod bytes {
     pub(crate) const PROCESS: u64 = BASE + (1 << 32);
     /// Record: stripe `s` is the byte `STRIPE + s`.
     pub(crate) const STRIPE: u64 = BASE + (1 << 40);
-    /// OFD: shared by all that have the object open as a certain type. There are enough of them for two types to have different
-    /// bytes, by their hashes.
+    /// OFD: shared by everybody who has a member of the object open as a certain type. There are so many for each member that
+    /// two types have different bytes, by their hashes.
     pub(crate) const TYPE: u64 = BASE + (1 << 50);
-    /// Number of bytes for types.
-    pub(crate) const TYPES: u64 = 1 << 48;
+    /// How many bytes there are for the types of a member.
+    pub(crate) const TYPES: u64 = 1 << 32;
+    /// How many members have bytes of their own, by their ids.
+    pub(crate) const MEMBERS: u64 = 1 << 16;
 }
 
 /// The kind of a lock.

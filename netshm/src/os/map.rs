@@ -4,6 +4,7 @@
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
+use std::sync::Arc;
 
 use memmap2::{MmapOptions, MmapRaw};
 
@@ -11,10 +12,10 @@ use memmap2::{MmapOptions, MmapRaw};
 /// grows, and raises SIGBUS before.
 ///
 /// It gives out nothing but a raw pointer. The bytes belong to every process that maps the file.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Mapping {
-    /// As long as asked for, not shorter.
-    raw: MmapRaw,
+    /// As long as asked for, not shorter; shared by all clones.
+    raw: Arc<MmapRaw>,
     /// Where `raw` starts.
     start: NonNull<u8>,
 }
@@ -37,7 +38,7 @@ impl Mapping {
         let raw = if writable { options.map_raw(&fd)? } else { options.map_raw_read_only(&fd)? };
         // The system maps nothing at address 0 unless told to.
         let start = NonNull::new(raw.as_mut_ptr()).ok_or_else(|| io::Error::from_raw_os_error(libc::EFAULT))?;
-        Ok(Mapping { raw, start })
+        Ok(Mapping { raw: Arc::new(raw), start })
     }
 
     /// Returns the first byte: one allocation of the length given at the beginning, aligned to a memory page.

@@ -10,15 +10,15 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use crate::check::{self, Contents, Report};
+use crate::check::{self, Report};
 use crate::data::{ObjectSchema, hash_text};
 use crate::directory::Elements;
 use crate::layout::header::Kind;
 use crate::os::file;
 use crate::os::path::{self, Place, Status};
 use crate::shm::Shm;
-use crate::store::Limits;
-use crate::store::create::{self, Alone, Shape, Spec};
+use crate::store::create::{self, Alone, Member, Shape, Spec};
+use crate::store::{Limits, Store};
 use crate::{Error, Result, ShmName};
 
 /// The outcome of a [`repair`].
@@ -77,26 +77,50 @@ pub fn repair(name: &ShmName) -> Result<Repair> {
 fn repair_object(name: &ShmName, damaged: &Shm) -> Result<Repair> {
     let alone = Alone::open(damaged, "repair it")?;
     let target = Target::of(name, damaged)?;
-    let elements = Elements::dense_or_not(alone.header.element_words);
-    let contents = match alone.header.kind {
-        Kind::Array => Contents::Directory { elements, element: &|_| Ok(()) },
-        Kind::Table | Kind::HashTable => Contents::Index { key: &|_| Ok(()), value: &|_| Ok(()) },
-    };
-    let before = check::inspect(&alone.store, None, contents)?;
-    let (schema, default) = alone.type_of()?;
-    let types = schema.parse::<ObjectSchema>().ok().and_then(|schema| salvage::Types::new(&schema));
-    let Some(types) = types else {
-        return Err(alone.store.region().corrupt(alone.store.geometry().schema(), "the stored schema is damaged"));
-    };
+    let before = check::inspect(&alone.store, None, None)?;
     let new = Unfinished(Some(target.create()?));
     let Some(fresh) = &new.0 else { unreachable!("taken at the end only") };
-    let geometry = alone.header.geometry;
+    let mut outcome = Repair { before, saved: 0, dropped: 0, found: 0 };
+    let mut stores = Vec::new();
+    for member in alone.members()? {
+        stores.push(save_member(&alone, damaged, &member, fresh, &mut outcome)?);
+    }
+    let Some(store) = stores.first() else {
+        return Err(Error::NoMember {
+            object: damaged.object().name().clone(),
+            name: String::new(),
+            members: Vec::new(),
+        });
+    };
+    target.give_rights(fresh)?;
+    store.sync(Limits::default())?;
+    new.take_over(&target)?;
+    alone.mark_replaced();
+    Ok(outcome)
+}
+
+/// Copies what is sound of a member to the new object.
+fn save_member(
+    alone: &Alone<'_>,
+    damaged: &Shm,
+    member: &Member,
+    fresh: &Shm,
+    outcome: &mut Repair,
+) -> Result<Arc<Store>> {
+    let from = alone.store.sibling(member);
+    let elements = Elements::dense_or_not(member.element_words);
+    let (schema, default) = (member.schema(damaged.object())?, member.default_value(damaged.object())?);
+    let types = schema.parse::<ObjectSchema>().ok().and_then(|schema| salvage::Types::new(&schema));
+    let geometry = member.geometry;
+    let Some(types) = types else {
+        return Err(from.region().corrupt(geometry.part().schema_at().0, "the stored schema is damaged"));
+    };
     let spec = Spec {
-        kind: alone.header.kind,
+        kind: member.kind,
         schema_hash: hash_text(&schema),
         schema,
         default: default.clone(),
-        element_words: alone.header.element_words,
+        element_words: member.element_words,
         form: geometry.form,
         relation: Arc::new(|_| None),
         show_default: &|_| String::new(),
@@ -109,20 +133,20 @@ fn repair_object(name: &ShmName, damaged: &Shm) -> Result<Repair> {
             max_size: Some(geometry.max_size),
             locking: Some(alone.header.locking),
             recreate: false,
+            name: member.index.is_some().then(|| member.name.clone()),
+            existing: false,
         },
     };
     let (store, ..) = create::open(fresh, &spec, Limits::default(), &|_| Ok(None))?;
-    let mut salvage = salvage::Salvage::new(&alone.store, &store, &types);
-    match alone.header.kind {
+    let mut salvage = salvage::Salvage::new(&from, &store, &types);
+    match member.kind {
         Kind::Array => salvage.array(elements, &default)?,
         Kind::Table | Kind::HashTable => salvage.table()?,
     }
-    let outcome = Repair { before, saved: salvage.saved, dropped: salvage.dropped, found: salvage.found };
-    target.give_rights(fresh)?;
-    store.sync(Limits::default())?;
-    new.take_over(&target)?;
-    alone.mark_replaced();
-    Ok(outcome)
+    outcome.saved += salvage.saved;
+    outcome.dropped += salvage.dropped;
+    outcome.found += salvage.found;
+    Ok(store)
 }
 
 fn failed(name: &ShmName, doing: &'static str, source: std::io::Error) -> Error {

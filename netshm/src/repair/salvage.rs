@@ -12,7 +12,6 @@ use crate::index::bindings::{self, Key};
 use crate::index::record::{Payload, Record};
 use crate::index::{Chain, Content, Image, MOST_BUCKETS, bucket_of};
 use crate::layout::bucket::{BucketAt, Form};
-use crate::layout::header::ARRAY_LEN;
 use crate::region::Region;
 use crate::store::{Limits, Store, group};
 use crate::{Error, Result};
@@ -57,7 +56,7 @@ impl<'a> Salvage<'a> {
     /// Saves the bindings of a table.
     pub(super) fn table(&mut self) -> Result<()> {
         let mut used = UsedBlocks::read(self.from)?;
-        for stripe in 0..self.from.geometry().stripes {
+        for stripe in self.from.geometry().own() {
             let stacks = self.stacks(stripe);
             // What the index has lost comes first, so that it lies under what the index knows.
             for at in self.lost(stripe, &stacks, &mut used) {
@@ -215,11 +214,11 @@ impl<'a> Salvage<'a> {
     /// Saves the elements of an array.
     pub(super) fn array(&mut self, elements: Elements, default: &[u64]) -> Result<()> {
         let region = self.from.region();
-        let length = region.field(ARRAY_LEN).load(Relaxed);
+        let length = region.field(region.geometry().part().array_len()).load(Relaxed);
         group::change(self.to, Limits::default(), "repair it", |change| {
             directory::resize(change, elements, default, length)
         })?;
-        for stripe in 0..region.geometry().stripes {
+        for (place, stripe) in (0u64..).zip(region.geometry().own()) {
             let at = region.geometry().stripe(stripe);
             let (height, root) = (region.field(at.buckets()).load(Relaxed), region.field(at.segment(0)).load(Relaxed));
             if height > HIGHEST {
@@ -229,7 +228,7 @@ impl<'a> Salvage<'a> {
                 self.chunks(root, height as u32, 0, elements, &mut chunks);
                 for (chunk, node) in chunks {
                     let stripes = u64::from(region.geometry().stripes);
-                    let number = chunk.saturating_mul(stripes).saturating_add(u64::from(stripe));
+                    let number = chunk.saturating_mul(stripes).saturating_add(place);
                     self.chunk(node, elements.first_of(number), elements, length, default)?;
                 }
             }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Object;
@@ -20,7 +21,7 @@ impl Types {
     }
 }
 
-/// Keeps the object open as one type.
+/// Keeps a member open as one type.
 #[derive(Debug)]
 pub(crate) struct TypeClaim {
     object: Arc<Object>,
@@ -29,20 +30,35 @@ pub(crate) struct TypeClaim {
 }
 
 impl TypeClaim {
-    fn byte_of(hash: u64) -> u64 {
-        hash % bytes::TYPES
+    /// Each member has bytes of its own, by its id.
+    fn bytes_of(member: u64) -> Range<u64> {
+        let first = member % bytes::MEMBERS * bytes::TYPES;
+        first..first + bytes::TYPES
+    }
+
+    fn byte_of(member: u64, hash: u64) -> u64 {
+        Self::bytes_of(member).start + hash % bytes::TYPES
+    }
+
+    /// Whether anybody has the member open, as whatever type. The caller keeps others from opening it meanwhile.
+    pub(crate) fn is_open(object: &Object, member: u64) -> io::Result<bool> {
+        let bytes = Self::bytes_of(member);
+        if object.types.counts().range(bytes.clone()).next().is_some() {
+            return Ok(true);
+        }
+        lock::ofd_any_held_elsewhere(object.lock_fd(), bytes::TYPE + bytes.start, bytes::TYPES)
     }
 
     /// Counts another handle of a type that this process has the object open as; `None` if it has not.
-    pub(crate) fn again(object: &Arc<Object>, hash: u64) -> Option<TypeClaim> {
-        let byte = Self::byte_of(hash);
+    pub(crate) fn again(object: &Arc<Object>, member: u64, hash: u64) -> Option<TypeClaim> {
+        let byte = Self::byte_of(member, hash);
         *object.types.counts().get_mut(&byte)? += 1;
         Some(TypeClaim { object: object.clone(), byte })
     }
 
     /// Counts a handle of a type. The caller keeps others from changing the stored type meanwhile.
-    pub(crate) fn new(object: &Arc<Object>, hash: u64) -> io::Result<TypeClaim> {
-        let byte = Self::byte_of(hash);
+    pub(crate) fn new(object: &Arc<Object>, member: u64, hash: u64) -> io::Result<TypeClaim> {
+        let byte = Self::byte_of(member, hash);
         let mut counts = object.types.counts();
         // Nobody locks it exclusively.
         lock::ofd_lock(object.lock_fd(), Kind::Shared, bytes::TYPE + byte, false).map(drop)?;
@@ -51,16 +67,17 @@ impl TypeClaim {
         Ok(TypeClaim { object: object.clone(), byte })
     }
 
-    /// Returns whether anybody has the object open as another type. The caller keeps others from opening it meanwhile.
+    /// Returns whether anybody has the member open as another type. The caller keeps others from opening it meanwhile.
     pub(crate) fn has_company(&self) -> io::Result<bool> {
-        if self.object.types.counts().keys().any(|byte| *byte != self.byte) {
+        let bytes = self.byte - self.byte % bytes::TYPES..self.byte - self.byte % bytes::TYPES + bytes::TYPES;
+        if self.object.types.counts().range(bytes.clone()).any(|(byte, _)| *byte != self.byte) {
             return Ok(true);
         }
         let held = |first: u64, end: u64| match end - first {
             0 => Ok(false),
             count => lock::ofd_any_held_elsewhere(self.object.lock_fd(), bytes::TYPE + first, count),
         };
-        Ok(held(0, self.byte)? || held(self.byte + 1, bytes::TYPES)?)
+        Ok(held(bytes.start, self.byte)? || held(self.byte + 1, bytes.end)?)
     }
 }
 

@@ -80,7 +80,7 @@ mod active {
         /// Records what is in use at a savepoint.
         pub(in crate::store) fn savepoint(&mut self, store: &Store, journal: &Journal, held: &[Held]) {
             if *IS_ACTIVE {
-                for held in held.iter().filter(|held| held.changed) {
+                for held in held.iter().filter(|held| held.changed && store.geometry().own().contains(&held.stripe)) {
                     let used = used_by_stripe(store, held.stripe);
                     self.0.push(Snapshot { entries: journal.entries(), savepoint: true, used });
                 }

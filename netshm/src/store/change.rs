@@ -1,5 +1,6 @@
 //! A change: the one way to write to shared memory.
 
+use std::ops::Range;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::sync::atomic::fence;
@@ -47,7 +48,7 @@ impl<'a> Change<'a> {
 
     /// Locks a stripe for reading, until the change ends.
     pub(crate) fn read_stripe(&mut self, stripe: u32) -> Result<()> {
-        self.lock(stripe, self.store.locks.read_mode()).map(drop)
+        self.lock(stripe, self.store.shared.locks.read_mode()).map(drop)
     }
 
     /// Locks a stripe for a change that may come, until this one ends. Readers are not told yet.
@@ -70,21 +71,27 @@ impl<'a> Change<'a> {
         Ok(())
     }
 
-    /// Locks all stripes for reading.
+    /// Locks all stripes of the member for reading.
     pub(crate) fn read_all(&mut self) -> Result<()> {
-        self.lock_all(self.store.locks.read_mode())
+        self.lock_all(self.store.geometry().own(), self.store.shared.locks.read_mode())
     }
 
-    /// Locks all stripes for writing.
+    /// Locks all stripes of the object for reading.
+    pub(crate) fn read_whole(&mut self) -> Result<()> {
+        self.lock_all(self.store.all_stripes(), self.store.shared.locks.read_mode())
+    }
+
+    /// Locks all stripes of the member for writing.
     pub(crate) fn write_all(&mut self) -> Result<()> {
-        self.lock_all(Mode::Exclusive)?;
-        (0..self.store.geometry().stripes).try_for_each(|stripe| self.write_stripe(stripe))
+        let own = self.store.geometry().own();
+        self.lock_all(own.clone(), Mode::Exclusive)?;
+        own.into_iter().try_for_each(|stripe| self.write_stripe(stripe))
     }
 
     #[inline(always)]
     pub(super) fn lock(&mut self, stripe: u32, mode: Mode) -> Result<&mut Held> {
         if self.tx.held.is_empty() {
-            self.store.locks.acquire(self.store, &self.request(stripe, 1, mode, None))?;
+            self.store.shared.locks.acquire(self.store, &self.request(stripe, 1, mode, None))?;
             return Ok(self.tx.held.add(Held { stripe, mode, changed: false }));
         }
         if self.tx.held.is_only(stripe, mode) {
@@ -97,7 +104,7 @@ impl<'a> Change<'a> {
     fn lock_another(&mut self, stripe: u32, mode: Mode) -> Result<&mut Held> {
         let held = self.tx.held.mode_of(stripe);
         if held.is_none_or(|held| held != Mode::Exclusive && held != mode) {
-            self.store.locks.acquire(self.store, &self.request(stripe, 1, mode, held))?;
+            self.store.shared.locks.acquire(self.store, &self.request(stripe, 1, mode, held))?;
         }
         match held {
             None => Ok(self.tx.held.add(Held { stripe, mode, changed: false })),
@@ -105,14 +112,14 @@ impl<'a> Change<'a> {
         }
     }
 
-    pub(super) fn lock_all(&mut self, mode: Mode) -> Result<()> {
-        let stripes = self.store.geometry().stripes;
-        if self.tx.held.is_empty() {
-            self.store.locks.acquire(self.store, &self.request(0, stripes, mode, None))?;
+    pub(super) fn lock_all(&mut self, mut stripes: Range<u32>, mode: Mode) -> Result<()> {
+        if self.tx.held.is_empty() && !stripes.is_empty() {
+            let request = self.request(stripes.start, stripes.len() as u32, mode, None);
+            self.store.shared.locks.acquire(self.store, &request)?;
             self.tx.held.add_all(stripes, mode);
             return Ok(());
         }
-        (0..stripes).try_for_each(|stripe| self.lock(stripe, mode).map(drop))
+        stripes.try_for_each(|stripe| self.lock(stripe, mode).map(drop))
     }
 
     #[inline(always)]
@@ -405,7 +412,7 @@ impl<'a> Change<'a> {
             self.store.sequence(stripe.stripe).end_change();
         }
         let request = self.request(held[0].stripe, held.len() as u32, held[0].mode, None);
-        self.store.locks.release(self.store, &request);
+        self.store.shared.locks.release(self.store, &request);
     }
 
     /// Settles the slot after the change itself has ended. Runs that cannot be settled now stay noted in the slot, for its next

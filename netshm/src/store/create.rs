@@ -1,19 +1,23 @@
 //! From a descriptor to a store: creating, checking and opening objects.
 
+mod catalogue;
 mod header;
+mod members;
 
 use std::sync::{Arc, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+pub(crate) use catalogue::{Catalogue, Member};
 pub(crate) use header::Header;
 
-use super::{Limits, Store, group};
+use super::{Limits, Shared, Store, group};
 use crate::data::{Relation, hash_text};
 use crate::events;
 use crate::layout::bucket::Form;
+use crate::layout::entry::{ENTRIES, ENTRY_BYTES, FEWEST_ENTRIES};
 use crate::layout::header::{self as at, Kind};
 use crate::layout::method::Locking;
-use crate::layout::{Dimensions, Geometry, MAX_OBJECT, Place, round_up};
+use crate::layout::{Dimensions, Geometry, MAX_OBJECT, MOST_STRIPES, Place, STRIPE_BYTES, round_up};
 use crate::locking::{Awaited, Deadline, Wait};
 use crate::mark;
 use crate::os::lock::{self, Outcome, bytes};
@@ -65,12 +69,19 @@ pub(crate) struct Shape {
     pub(crate) max_size: Option<u64>,
     pub(crate) locking: Option<Locking>,
     pub(crate) recreate: bool,
+    /// The name of a member.
+    pub(crate) name: Option<String>,
+    /// Whether a member that is not there is an error, and not added.
+    pub(crate) existing: bool,
 }
 
 const PAGESIZE: u64 = 256;
 const INIT: u64 = 1000;
 const STRIPES: u32 = 64;
 const SLOTS: u32 = 128;
+/// How many stripes there can be, of all members, and the part of the largest size that room for them may take.
+const STRIPE_ROOM: u32 = 4096;
+const ROOM_PART: u64 = 64;
 /// The factor between `pagesize * init` and the largest size, as in the original.
 const SIZE_FACTOR: u64 = 32768;
 /// The smallest maximum size: what an empty object with the default options needs, several times over.
@@ -107,15 +118,22 @@ impl Shape {
             Some(bytes) => range("max_size", bytes, LEAST_MAX_SIZE..=MAX_OBJECT)?,
             None => pagesize.saturating_mul(init).saturating_mul(SIZE_FACTOR).clamp(1 << 26, MAX_OBJECT),
         };
+        // As much of a small object as of a large one at most.
+        let most = |bytes: u64| u32::try_from(max_size / ROOM_PART / bytes).unwrap_or(u32::MAX);
+        let stripe_room = most(STRIPE_BYTES).clamp(stripes, STRIPE_ROOM.max(stripes));
+        let member_room = (most(ENTRY_BYTES) / FEWEST_ENTRIES * FEWEST_ENTRIES).clamp(FEWEST_ENTRIES, ENTRIES);
+        let is_named = self.name.is_some();
         let dimensions = Dimensions {
             pagesize,
-            stripes,
+            stripes: if is_named { 0 } else { stripes },
             slots,
             init,
             max_size: max_size / pagesize * pagesize,
-            schema_bytes: round_up(spec.schema.len() as u64, 64),
-            default_words: spec.default.len() as u64,
-            form: spec.form,
+            schema_bytes: if is_named { 0 } else { round_up(spec.schema.len() as u64, 64) },
+            default_words: if is_named { 0 } else { spec.default.len() as u64 },
+            form: if is_named { Form::Records } else { spec.form },
+            stripe_room,
+            member_room,
         };
         let geometry = dimensions.geometry();
         let least = geometry.data_start() + pagesize;
@@ -127,7 +145,22 @@ impl Shape {
         Ok(geometry)
     }
 
-    /// Returns whether an existing object has the shape that the given options ask for.
+    /// Stripes and expected keys of a further member, by default so many.
+    fn of_member(&self, stripes: u32, init: u64) -> Result<(u32, u64)> {
+        let (stripes, init) = (self.stripes.unwrap_or(stripes), self.init.unwrap_or(init));
+        let refuse = |option, value: String, reason: &str| {
+            Err(Error::InvalidOption { option, value, reason: reason.to_owned() })
+        };
+        if !stripes.is_power_of_two() || stripes > MOST_STRIPES {
+            return refuse("stripes", stripes.to_string(), "it must be a power of two up to 65536");
+        }
+        if !(1..=1 << 40).contains(&init) {
+            return refuse("init", init.to_string(), "it must be between 1 and 1099511627776");
+        }
+        Ok((stripes, init))
+    }
+
+    /// Whether an existing object has the shape that is asked for, where something is asked for.
     fn agrees_with(&self, geometry: &Geometry) -> bool {
         self.pagesize.is_none_or(|value| value == geometry.pagesize)
             && self.init.is_none_or(|value| value == geometry.init)
@@ -140,50 +173,107 @@ impl Shape {
 /// Returns where a check of the whole object finds damage, if anywhere.
 pub(crate) type Damage<'a> = &'a dyn Fn(&Store) -> Result<Option<u64>>;
 
-/// Returns the store of an object (the one that this process has already, or a new one), how its type agrees, and the claim
-/// that keeps it so.
+/// What a member is opened as: its store, how its type agrees, and what keeps that so.
+pub(crate) type Opened = (Arc<Store>, Agreement, TypeClaim);
+
+/// What was found of a member.
+enum Sought {
+    Found(Opened),
+    /// There is none of that name in the object, which this is.
+    Missing(Box<Store>),
+}
+
+/// Opens a member of an object, which is added if it has a name and is not there yet.
 ///
 /// # Errors
-/// [`Error::Replaced`] if the name stands for another object by now; the caller opens that one.
-pub(crate) fn open(
-    shm: &Shm,
-    spec: &Spec<'_>,
-    limits: Limits,
-    damage: Damage<'_>,
-) -> Result<(Arc<Store>, Agreement, TypeClaim)> {
+/// [`Error::Replaced`] if the name stands for another object, which is to be opened instead.
+pub(crate) fn open(shm: &Shm, spec: &Spec<'_>, limits: Limits, damage: Damage<'_>) -> Result<Opened> {
+    if let Some(name) = &spec.shape.name
+        && !catalogue::is_name(name)
+    {
+        let reason = "a member has a name of 1 to 63 bytes, without control characters and without '/'".to_owned();
+        return Err(Error::InvalidOption { option: "named", value: format!("{name:?}"), reason });
+    }
+    loop {
+        match seek(shm, spec, limits.deadline(), damage)? {
+            Sought::Found(opened) => return Ok(opened),
+            Sought::Missing(whole) => {
+                let may_add = spec.shape.name.is_some() && !spec.shape.existing && !shm.object().read_only();
+                if !may_add {
+                    return Err(whole.no_member(shm, spec.shape.name.as_deref()));
+                }
+                // Whoever is first adds it.
+                whole.add_member(shm, spec, &limits.deadline())?;
+            }
+        }
+    }
+}
+
+/// The store of the whole object: the one that this process has already or a new one.
+pub(crate) fn whole(shm: &Shm) -> Result<Store> {
     let object = shm.object();
     object.check_fork()?;
-    let deadline = limits.deadline();
+    let _alone = object.manage_guard();
+    if let Some(shared) = attached(object) {
+        shm.check_name()?;
+        return Ok(Store::of(&shared, None));
+    }
+    let (store, _) = Initialising::lock(shm, Deadline::none())?.open(None, &|_| Ok(None))?;
+    attach(object, &store);
+    Ok(store)
+}
+
+/// What this process has of the object already.
+pub(super) fn attached(object: &Object) -> Option<Arc<Shared>> {
+    let attached = object.attachment().lock().unwrap_or_else(PoisonError::into_inner).as_ref().and_then(Weak::upgrade);
+    attached.and_then(|any| any.downcast().ok())
+}
+
+fn attach(object: &Object, store: &Store) {
+    let any: Arc<dyn std::any::Any + Send + Sync> = store.shared.clone();
+    *object.attachment().lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::downgrade(&any));
+}
+
+fn seek(shm: &Shm, spec: &Spec<'_>, deadline: Deadline, damage: Damage<'_>) -> Result<Sought> {
+    let object = shm.object();
+    object.check_fork()?;
     let _alone = manage_guard(object, &deadline)?;
-    Ok(match Store::attached(object) {
-        Some(store) => {
-            shm.check_name()?;
-            if Header::is_unwritten(object)? {
-                return Err(emptied(object));
-            }
-            // An error if the file has been overwritten.
-            store.region().file_size()?;
-            let (claim, _init) = match TypeClaim::again(object, spec.schema_hash) {
-                Some(claim) => (claim, None),
-                None => {
-                    let init = Initialising::lock(shm, deadline)?;
-                    (init.claim_type(spec)?, Some(init))
-                }
-            };
-            let header = Header::read(object)?;
-            if spec.shape.recreate && !header.is_like(object, spec)? {
-                return Err(Error::InUse { object: object.name().clone(), wanted: "recreate it with another layout" });
-            }
-            (store, header.check(object, spec)?, claim)
-        }
+    let Some(shared) = attached(object) else {
+        let (store, opened) = Initialising::lock(shm, deadline)?.open(Some(spec), damage)?;
+        attach(object, &store);
+        return Ok(match opened {
+            Some((agreement, claim)) => Sought::Found((Arc::new(store), agreement, claim)),
+            None => Sought::Missing(Box::new(store)),
+        });
+    };
+    shm.check_name()?;
+    if Header::is_unwritten(object)? {
+        return Err(emptied(object));
+    }
+    let whole = Store::of(&shared, None);
+    // An error if the file has been overwritten.
+    whole.region().file_size()?;
+    let header = Header::read(object)?;
+    // Of the member without a name, nothing changes but the schema; and that does not while this process has its type claimed.
+    let unnamed = Member::unnamed(&header).filter(|_| spec.shape.name.is_none());
+    let again = unnamed.and_then(|member| Some((TypeClaim::again(object, member.id, spec.schema_hash)?, member)));
+    let (claim, member, _init) = match again {
+        Some((claim, member)) => (claim, member, None),
         None => {
-            let (store, agreement, claim) = Initialising::lock(shm, deadline)?.open(spec, damage)?;
-            let store = Arc::new(store);
-            let any: Arc<dyn std::any::Any + Send + Sync> = store.clone();
-            *object.attachment().lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::downgrade(&any));
-            (store, agreement, claim)
+            let init = Initialising::lock(shm, deadline)?;
+            let catalogue = Catalogue::read(object, &header)?;
+            let Some(member) = catalogue.find(spec.shape.name.as_deref()) else {
+                return Ok(Sought::Missing(Box::new(whole)));
+            };
+            (init.claim_type(member, spec)?, member.clone(), Some(init))
         }
-    })
+    };
+    let member = &member;
+    if spec.shape.recreate && !header.is_like(member, object, spec) {
+        return Err(Error::InUse { object: object.name().clone(), wanted: "recreate it with another layout" });
+    }
+    let agreement = header.check(member, object, spec)?;
+    Ok(Sought::Found((Arc::new(Store::of(&shared, Some(member))), agreement, claim)))
 }
 
 /// The first and the longest pause between attempts at a lock that another process holds while it opens the object.
@@ -275,7 +365,8 @@ impl<'a> Initialising<'a> {
         Ok(lock)
     }
 
-    fn open(self, spec: &Spec<'_>, damage: Damage<'_>) -> Result<(Store, Agreement, TypeClaim)> {
+    /// Opens the object, and a member of it if one is asked for and is there.
+    fn open(self, spec: Option<&Spec<'_>>, damage: Damage<'_>) -> Result<(Store, Option<(Agreement, TypeClaim)>)> {
         let object = self.object;
         // Before the content is read: a process that truncates the object has it alone for that moment.
         let claim = self.share_use()?;
@@ -283,28 +374,49 @@ impl<'a> Initialising<'a> {
         let alone = !object.read_only() && claim.exclude_others().map_err(look)?;
         let known_to_be_sound = claim.others_vouch().map_err(look)?;
         let state = Found { alone, known_to_be_sound };
-        if Header::is_unwritten(object)? {
+        if let Some(spec) = spec
+            && Header::is_unwritten(object)?
+        {
             if !alone && !object.read_only() {
                 return Err(emptied(object));
             }
-            let outcome = self.create(spec).and_then(|()| self.open_complete(spec, damage, claim, state));
+            let outcome = self.create(spec).and_then(|()| self.open_complete(Some(spec), damage, claim, state));
             return outcome.inspect_err(|_| self.abandon()).inspect(|_| drop(object.take_created()));
         }
         object.take_created();
-        if spec.shape.recreate {
-            let wanted = "recreate it with another layout";
-            self.check_writable(wanted)?;
-            if alone {
-                self.create(spec)?;
-            } else if !Header::read(object)?.is_like(object, spec)? {
-                // Otherwise it is emptied by a change like any other, which the others see.
-                return Err(Error::InUse { object: object.name().clone(), wanted });
-            }
+        if let Some(spec) = spec
+            && spec.shape.recreate
+        {
+            self.recreate(spec, alone)?;
         }
         self.open_complete(spec, damage, claim, state)
     }
 
-    /// Removes what is left of an object that could not be created.
+    /// Creates the object anew, if it has to get another layout, or nobody else has it.
+    fn recreate(&self, spec: &Spec<'_>, alone: bool) -> Result<()> {
+        let object = self.object;
+        let wanted = "recreate it with another layout";
+        self.check_writable(wanted)?;
+        let header = Header::read(object)?;
+        let catalogue = Catalogue::read(object, &header)?;
+        let names = catalogue.names();
+        let member = catalogue.find(spec.shape.name.as_deref());
+        if names.is_empty() && spec.shape.name.is_none() && alone {
+            self.create(spec)
+        } else if member.is_some_and(|member| header.is_like(member, object, spec))
+            || (member.is_none() && spec.shape.name.is_some())
+        {
+            // Whoever shares it sees it emptied by a change like any other.
+            Ok(())
+        } else if !names.is_empty() {
+            let reason = format!("with another layout, all members of the object would be lost: {}", names.join(", "));
+            Err(Error::InvalidOption { option: "recreate", value: "true".to_owned(), reason })
+        } else {
+            Err(Error::InUse { object: object.name().clone(), wanted })
+        }
+    }
+
+    /// Leaves nothing behind of an object that could not be created.
     fn abandon(&self) {
         let object = self.object;
         if object.read_only() {
@@ -325,49 +437,65 @@ impl<'a> Initialising<'a> {
     /// Makes sure that the object can be written to in place, however full the disk is.
     fn own_space(&self, header: &Header) -> Result<()> {
         let object = self.object;
+        let geometry = &header.geometry;
         let size = file::size(object.fd()).map_err(|source| self.io("look up the size", source))?;
-        let size = size.min(header.geometry.max_size);
-        file::own_space(object.fd(), size).map_err(|source| no_space(object.name(), size, source))
+        let size = size.min(geometry.max_size);
+        let [stripes_used, entries_used, _] = header::counts(object, geometry)?;
+        // The holes that an object has itself stay.
+        let front = if entries_used == 0 { geometry.catalogue().start } else { geometry.catalogue().end };
+        let stripes = geometry.catalogue().end..geometry.stripes_end(stripes_used as u32);
+        let parts = [0..front, stripes, geometry.data_start()..size];
+        file::own_space(object.fd(), &parts).map_err(|source| no_space(object.name(), size, source))
     }
 
     fn open_complete(
         &self,
-        spec: &Spec<'_>,
+        spec: Option<&Spec<'_>>,
         damage: Damage<'_>,
         claim: Claim,
         state: Found,
-    ) -> Result<(Store, Agreement, TypeClaim)> {
+    ) -> Result<(Store, Option<(Agreement, TypeClaim)>)> {
         let object = self.object;
         let header = Header::read(object)?;
         if !object.read_only() {
             self.own_space(&header)?;
         }
         let region = Region::map(object.clone(), header.geometry)?;
-        let store = Store::new(region, claim, header.kind, header.locking, header.seed);
+        let mut store = Store::new(region, claim, &header);
         events::opened(object.name(), header.locking, object.read_only());
         if !object.read_only() {
             store.recover_or_reset(&self.deadline)?;
         }
         // Only now: what a dead process has left half written is undone. (Through a read-only descriptor, what was
         // committed is looked up.)
-        let type_claim = self.claim_type(spec)?;
-        let agreement = header.check(object, spec)?;
+        let catalogue = Catalogue::read(object, &header)?;
+        let member = spec.and_then(|spec| Some((spec, catalogue.find(spec.shape.name.as_deref())?)));
+        let opened = match member {
+            Some((spec, member)) => {
+                let type_claim = self.claim_type(member, spec)?;
+                let agreement = header.check(member, object, spec)?;
+                store = Store::of(&store.shared, Some(member));
+                Some((agreement, type_claim))
+            }
+            None => None,
+        };
         store.settle_in(state.known_to_be_sound, damage)?;
         if state.alone {
-            store.claim.admit_others().map_err(|source| self.io("share it", source))?;
+            store.shared.claim.admit_others().map_err(|source| self.io("share it", source))?;
         }
         if !object.read_only() {
-            match store.reserve_log(&self.deadline) {
+            let most = catalogue.members.iter().map(|member| member.geometry.stripes).max().unwrap_or(1);
+            match store.reserve_log(most, &self.deadline) {
                 // A full object is used as it is.
                 Ok(()) | Err(Error::Full { .. } | Error::NoSpace { .. }) => {}
                 Err(error) => return Err(error),
             }
         }
-        Ok((store, agreement, type_claim))
+        Ok((store, opened))
     }
 
-    fn claim_type(&self, spec: &Spec<'_>) -> Result<TypeClaim> {
-        TypeClaim::new(self.object, spec.schema_hash).map_err(|source| self.io("note its type", source))
+    fn claim_type(&self, member: &Member, spec: &Spec<'_>) -> Result<TypeClaim> {
+        TypeClaim::new(self.object, member.id, spec.schema_hash).map_err(|source| self.io("note its type", source))
     }
 
     /// Makes sure that nobody else has the object mapped.
@@ -408,8 +536,16 @@ impl<'a> Initialising<'a> {
         let (seed, id) = (random()?, [random()?, random()?]);
         let file = file::place(object.fd()).map_err(|source| self.io("look up its file", source))?;
         let locking = spec.shape.locking.unwrap_or(Locking::Futex);
-        let header = Header { geometry, locking, kind: spec.kind, seed, element_words: spec.element_words };
+        let is_named = spec.shape.name.is_some();
+        let header = match is_named {
+            // The member itself is added when the object is there.
+            true => Header { geometry, locking, kind: None, seed, element_words: 0 },
+            false => Header { geometry, locking, kind: Some(spec.kind), seed, element_words: spec.element_words },
+        };
+        let (text, hash, default) =
+            if is_named { ("", 0, &[][..]) } else { (&*spec.schema, spec.schema_hash, &spec.default[..]) };
         let size = geometry.data_start() + geometry.pagesize;
+        let stripes_used = geometry.own().end;
         let write = |words: &[u64], place: Place| {
             file::write_at(object.fd(), bytemuck::cast_slice(words), place.0)
                 .map_err(|source| no_space(object.name(), size, source))
@@ -423,15 +559,23 @@ impl<'a> Initialising<'a> {
                 flush()?;
             }
             file::truncate(object.fd(), 16).map_err(|source| self.io("cut it to its mark", source))?;
-            file::allocate(object.fd(), 0, size).map_err(|source| no_space(object.name(), size, source))?;
+            let full = |source| no_space(object.name(), size, source);
+            // The catalogue, and the table of stripes behind those in use, are holes.
+            let front = geometry.catalogue().start;
+            file::allocate(object.fd(), 0, front).map_err(full)?;
+            let rest = geometry.catalogue().end;
+            file::allocate(object.fd(), rest, geometry.stripes_end(stripes_used) - rest).map_err(full)?;
+            let data = geometry.data_start();
+            file::allocate(object.fd(), data, size - data).map_err(full)?;
             write(&[at::FORMAT, at::FINGERPRINT], at::FORMAT_AT)?;
             let fields = header.fields();
             write(&fields, at::FIELDS_AT)?;
             write(&[header::checksum(&fields)], at::CHECKSUM_AT)?;
-            write(&[geometry.schema(), spec.schema.len() as u64, spec.schema_hash], at::SCHEMA_AT)?;
-            file::write_at(object.fd(), spec.schema.as_bytes(), geometry.schema())
-                .map_err(|source| no_space(object.name(), size, source))?;
-            write(&spec.default, Place(geometry.default_value()))?;
+            let schema = [geometry.schema(), text.len() as u64, hash];
+            write(&schema, geometry.part().schema_at())?;
+            write(&[stripes_used.into()], at::STRIPES_USED)?;
+            file::write_at(object.fd(), text.as_bytes(), geometry.schema()).map_err(full)?;
+            write(default, Place(geometry.default_value()))?;
             write(&id, at::ID)?;
             write(&file, at::FILE)?;
             write(&file::boot_id(), at::BOOTS)?;
@@ -453,31 +597,54 @@ impl<'a> Initialising<'a> {
 /// The stored description of an object.
 pub(crate) struct Stored {
     pub(crate) header: Header,
+    pub(crate) member: Member,
     /// Text of the schema.
     pub(crate) schema: String,
     /// Words of an array's default value.
     pub(crate) default: Vec<u64>,
 }
 
-/// Reads the description of an object while nobody initialises it or changes its type.
-pub(crate) fn stored(shm: &Shm) -> Result<Stored> {
+/// Reads what a member of an object says of itself, while nobody initialises the object or changes its members.
+pub(crate) fn stored(shm: &Shm, name: Option<&str>) -> Result<Stored> {
+    with_catalogue(shm, |header, catalogue| match catalogue.find(name) {
+        Some(member) => stored_member(shm, header, member),
+        None => Err(no_member(shm.object(), catalogue, name)),
+    })
+}
+
+/// Reads what all members of an object say of themselves.
+pub(crate) fn stored_members(shm: &Shm) -> Result<Vec<Stored>> {
+    with_catalogue(shm, |header, catalogue| {
+        let present = catalogue.members.iter().filter(|member| !member.is_leaving);
+        present.map(|member| stored_member(shm, header, member)).collect()
+    })
+}
+
+fn stored_member(shm: &Shm, header: &Header, member: &Member) -> Result<Stored> {
+    let schema = member.schema(shm.object())?;
+    let default = member.default_value(shm.object())?;
+    Ok(Stored { header: header.clone(), member: member.clone(), schema, default })
+}
+
+/// The error for a member that is not there.
+fn no_member(object: &Object, catalogue: &Catalogue, name: Option<&str>) -> Error {
+    let mut members = catalogue.names();
+    members.sort_unstable();
+    Error::NoMember { object: object.name().clone(), name: name.unwrap_or_default().to_owned(), members }
+}
+
+fn with_catalogue<R>(shm: &Shm, look: impl FnOnce(&Header, &Catalogue) -> Result<R>) -> Result<R> {
     let object = shm.object();
     object.check_fork()?;
     let _alone = object.manage_guard();
-    let attached = Store::attached(object);
+    let lock = Initialising::lock(shm, Deadline::none())?;
     // A store shares the use of the object already.
-    let _lock = match &attached {
+    let _claim = match attached(object) {
         Some(_) => None,
-        None => {
-            let lock = Initialising::lock(shm, Deadline::none())?;
-            let claim = lock.share_use()?;
-            Some((claim, lock))
-        }
+        None => Some(lock.share_use()?),
     };
     let header = Header::read(object)?;
-    let schema = header.schema(object)?;
-    let default = header.default_value(object)?;
-    Ok(Stored { header, schema, default })
+    look(&header, &Catalogue::read(object, &header)?)
 }
 
 /// An object opened exclusively by this process, damaged or not.
@@ -495,14 +662,14 @@ impl<'a> Alone<'a> {
         let object = shm.object();
         object.check_fork()?;
         let guard = object.manage_guard();
-        if Store::attached(object).is_some() {
+        if attached(object).is_some() {
             return Err(Error::InUse { object: object.name().clone(), wanted });
         }
         let lock = Initialising::lock(shm, Deadline::none())?;
         let claim = lock.use_alone(wanted)?;
         let header = Header::read(object)?;
         let region = Region::map(object.clone(), header.geometry)?;
-        let store = Store::new(region, claim, header.kind, header.locking, header.seed);
+        let store = Store::new(region, claim, &header);
         match store.recover_or_reset(&lock.deadline) {
             Ok(()) | Err(Error::Corrupt { .. }) => Ok(Alone { store, header, lock, _guard: guard }),
             Err(error) => Err(error),
@@ -515,9 +682,10 @@ impl<'a> Alone<'a> {
         let _ = file::write_at(self.lock.object.fd(), &at::REPLACED.to_ne_bytes(), at::STATE_AT.0);
     }
 
-    /// Returns the text of the schema and the words of the default value.
-    pub(crate) fn type_of(&self) -> Result<(String, Vec<u64>)> {
-        Ok((self.store.schema()?, self.header.default_value(self.lock.object)?))
+    /// The members that have not been removed.
+    pub(crate) fn members(&self) -> Result<Vec<Member>> {
+        let catalogue = Catalogue::read(self.lock.object, &self.header)?;
+        Ok(catalogue.members.into_iter().filter(|member| !member.is_leaving).collect())
     }
 }
 
@@ -529,15 +697,7 @@ impl Drop for Initialising<'_> {
 }
 
 impl Store {
-    /// Returns the store that the object has in this process.
-    pub(super) fn attached(object: &Object) -> Option<Arc<Store>> {
-        let attachment = object.attachment().lock().unwrap_or_else(PoisonError::into_inner);
-        let store = attachment.as_ref().and_then(Weak::upgrade);
-        drop(attachment);
-        store.and_then(|any| any.downcast().ok())
-    }
-
-    /// Returns the text of the stored schema.
+    /// Text of the stored schema.
     pub(crate) fn schema(&self) -> Result<String> {
         header::schema(self.region().object(), self.geometry()).map(|(text, _)| text)
     }

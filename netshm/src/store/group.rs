@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::change::check_writable;
+use super::create::attached;
 use super::read::View;
 use super::tx::Tx;
 use super::{Change, Limits, Store};
@@ -67,6 +68,8 @@ struct Group {
     tx: RefCell<Tx>,
     /// What stands against operations: how many iterations are under way, and whether the group has been undone.
     obstacles: Cell<u32>,
+    /// The first stripes of the members that are iterated over.
+    iterated: RefCell<Vec<u32>>,
     /// What has ended the group already.
     doom: RefCell<Option<Doom>>,
 }
@@ -120,6 +123,7 @@ impl Group {
             deadline: Deadline::within(None),
             tx: RefCell::new(Tx::none()),
             obstacles: Cell::new(0),
+            iterated: RefCell::new(Vec::new()),
             doom: RefCell::new(None),
         }
     }
@@ -147,7 +151,7 @@ impl Group {
         let slot = store.take_slot(&self.deadline)?;
         let Ok(mut tx) = self.tx.try_borrow_mut() else { unreachable!("nobody knows it yet") };
         tx.renew(slot, store.geometry());
-        if let Err(error) = store.locks.enter_group(store, slot, &self.deadline) {
+        if let Err(error) = store.shared.locks.enter_group(store, slot, &self.deadline) {
             Change { store, tx: &mut tx, deadline: &self.deadline }.roll_back();
             return Err(error);
         }
@@ -171,6 +175,7 @@ impl Group {
     #[cold]
     fn closed_with(&self, error: Error) -> Error {
         self.obstacles.set(0);
+        self.iterated.borrow_mut().clear();
         self.doom.replace(None);
         if let Ok(mut tx) = self.tx.try_borrow_mut() {
             tx.forget();
@@ -189,16 +194,16 @@ impl Group {
         let slot = change.slot();
         if !store.owns_slot(slot) {
             // It has been undone, and its locks freed.
-            store.locks.leave_group(slot);
+            store.shared.locks.leave_group(slot);
             return Err(lost(store));
         }
         if !keep {
             change.roll_back();
         } else if let Err(error) = change.commit() {
-            store.locks.leave_group(slot);
+            store.shared.locks.leave_group(slot);
             return Err(error);
         }
-        store.locks.leave_group(slot);
+        store.shared.locks.leave_group(slot);
         Ok(())
     }
 
@@ -231,7 +236,7 @@ impl Group {
         let detail = if let Doom::Deadlock(detail) = &doom { Some(detail.clone()) } else { None };
         self.doom.replace(Some(doom));
         change.roll_back();
-        store.locks.leave_group(slot);
+        store.shared.locks.leave_group(slot);
         if let Some(detail) = detail {
             DEADLOCKED.set(true);
             events::deadlock(&store.name(), &detail);
@@ -333,10 +338,10 @@ pub(crate) fn is_open(store: &Store) -> bool {
 /// Returns whether a slot of an object that is open for reading only is that of a group of this thread, through another handle.
 #[cold]
 pub(super) fn is_own_slot(store: &Store, slot: u32) -> bool {
-    let writable = || store.region().object().writable().and_then(|object| Store::attached(&object));
+    let writable = || store.region().object().writable().and_then(|object| attached(&object));
     let Some(writable) = (open() > 0).then(writable).flatten() else { return false };
     let has_slot = |group: &Group| group.tx.try_borrow().is_ok_and(|tx| tx.slot == slot);
-    current(&writable).is_some_and(|group| has_slot(&group))
+    current(&Store::of(&writable, None)).is_some_and(|group| has_slot(&group))
 }
 
 /// Runs a part of the thread's open group on the object, if there is one.
@@ -361,8 +366,8 @@ pub(crate) fn glance<R>(
         return None;
     }
     let mut tx = group.tx.try_borrow_mut().ok()?;
-    if !tx.held.is_only(stripe, store.locks.read_mode())
-        && let Err(error) = group.lock_at_once(store, &mut tx, stripe, store.locks.read_mode())
+    if !tx.held.is_only(stripe, store.shared.locks.read_mode())
+        && let Err(error) = group.lock_at_once(store, &mut tx, stripe, store.shared.locks.read_mode())
     {
         return Some(Err(error));
     }
@@ -452,7 +457,9 @@ pub(crate) fn change<R>(
     if let Some(group) = current(store) {
         if group.obstacles.get() != 0 {
             group.check_doomed(store)?;
-            return Err(iterating(store));
+            if group.iterated.borrow().contains(&store.geometry().first()) {
+                return Err(iterating(store));
+            }
         }
         return group.with(store, make);
     }
@@ -691,7 +698,7 @@ fn run<R, E: From<Error>>(
     }
 }
 
-/// Forbids changes to the object by this thread's group, for as long as it lives. It is dropped before the group ends.
+/// Forbids changes to a member by this thread's group, for as long as it lives. It is dropped before the group ends.
 pub(crate) struct Iteration<'a>(&'a Store);
 
 impl<'a> Iteration<'a> {
@@ -699,6 +706,7 @@ impl<'a> Iteration<'a> {
     pub(crate) fn start(store: &'a Store) -> Option<Self> {
         let group = current(store)?;
         group.obstacles.set(group.obstacles.get() + 1);
+        group.iterated.borrow_mut().push(store.geometry().first());
         Some(Iteration(store))
     }
 }
@@ -707,6 +715,8 @@ impl Drop for Iteration<'_> {
     fn drop(&mut self) {
         if let Some(group) = current(self.0) {
             group.obstacles.set(group.obstacles.get() - 1);
+            // They end in the reverse order.
+            group.iterated.borrow_mut().pop();
         }
     }
 }

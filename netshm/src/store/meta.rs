@@ -3,15 +3,20 @@
 //! They take runs from the run heap and give them back, for slots. The meta lock is a leaf: nothing is waited for
 //! while it is held. No word is written by meta changes while the log of a group may name it.
 
+use std::sync::atomic::Ordering::Release;
+use std::sync::atomic::fence;
+
 use super::Store;
 use super::audit::Audit;
+use super::create::Member;
 use crate::heap::Memory;
 use crate::heap::runs::Runs;
 use crate::journal::Journal;
-use crate::layout::header::{RESERVE, SCHEMA_AT, SCHEMA_HASH, SCHEMA_LEN};
+use crate::layout::entry::{Entry, REMOVED};
+use crate::layout::header::RESERVE;
 use crate::layout::method::Locking;
 use crate::layout::run::{RUN_HEADER, RunAt, Use};
-use crate::layout::{LogAt, Place, RESERVED};
+use crate::layout::{LogAt, Place, RESERVED, WORD};
 use crate::locking::{Deadline, Mode, Protocol, Request};
 use crate::os::steps;
 use crate::region::Region;
@@ -20,7 +25,7 @@ use crate::{Error, Result};
 /// A log that is longer than this is cut back to its first segment after use.
 pub(super) const KEPT_LOG: u64 = 4096;
 /// Log entries that clearing a stripe takes at most, on the way and at the end.
-const CLEAR_ENTRIES: u64 = 14;
+const CLEAR_ENTRIES: u64 = 15;
 /// Entries beyond these, for removing several blocks or elements from a full object, if they take less than this part of it.
 const REMOVE_ENTRIES: u64 = 512;
 const RESERVE_PART: u64 = 64;
@@ -87,7 +92,7 @@ impl Store {
             }
             Err(error) => meta.journal.roll_back_to(self.region(), 0).and(Err(error)),
         };
-        self.locks.release(self, &request);
+        self.shared.locks.release(self, &request);
         outcome
     }
 
@@ -119,7 +124,7 @@ impl Store {
     /// whoever holds the meta lock waits for nothing, so a ring through it is not a deadlock.
     fn acquire_meta(&self, request: &Request<'_>) -> Result<()> {
         loop {
-            match self.locks.acquire(self, request) {
+            match self.shared.locks.acquire(self, request) {
                 Err(Error::Deadlock { .. }) if self.method() == Locking::Record => {
                     std::thread::sleep(std::time::Duration::from_micros(200));
                 }
@@ -226,26 +231,138 @@ impl Store {
             meta.audit.store_unlogged(self, &meta.journal, run.content(), words.len() as u64);
             crate::os::copy::store_bytes(words, schema.as_bytes());
             steps::step();
-            let old = meta.load(SCHEMA_AT)?;
+            let part = self.geometry().part();
+            let old = meta.load(part.schema_at())?;
             if old >= self.geometry().data_start() {
                 runs.give_back(meta, RunAt(old.wrapping_sub(RUN_HEADER)))?;
             }
-            meta.store(SCHEMA_AT, run.content())?;
-            meta.store(SCHEMA_LEN, schema.len() as u64)?;
-            meta.store(SCHEMA_HASH, hash)
+            meta.store(part.schema_at(), run.content())?;
+            meta.store(part.schema_len(), schema.len() as u64)?;
+            meta.store(part.schema_hash(), hash)
         })
     }
 
-    /// Reserves a log segment for removals from a full object: together with the first segment of a slot it has room for
-    /// clearing every stripe, and some entries more.
-    pub(super) fn reserve_log(&self, deadline: &Deadline) -> Result<()> {
+    /// Writes an entry of the catalogue, with the member's schema and default value, and makes it count.
+    #[expect(clippy::too_many_arguments, reason = "all of it belongs to one change")]
+    pub(super) fn write_member(
+        &self,
+        slot: u32,
+        deadline: &Deadline,
+        index: u32,
+        mut entry: Entry,
+        counts: [(Place, u64); 3],
+        schema: &[u8],
+        default: &[u64],
+    ) -> Result<()> {
+        let transit = self.geometry().slot(slot).transit();
+        let before = self.field(transit).load(std::sync::atomic::Ordering::Relaxed);
+        let mut taken = 0;
+        let mut take = |bytes: &[u8]| {
+            let run = self.take_run(slot, deadline, bytes.len() as u64, Use::Schema, 0)?;
+            taken += 1;
+            // The run is filled only when it is known to be on its way.
+            fence(Release);
+            let words = self.region().words(run.content(), (bytes.len() as u64).div_ceil(8))?;
+            crate::os::copy::store_bytes(words, bytes);
+            steps::step();
+            Ok(run.content())
+        };
+        let written = take(schema).and_then(|at| {
+            entry.schema[0] = at;
+            entry.default_at = if default.is_empty() { 0 } else { take(bytemuck::cast_slice(default))? };
+            self.meta_announced(slot, deadline, |meta| {
+                let at = self.geometry().entry(index);
+                // Nobody looks at it before it counts.
+                for (place, word) in at.words(&entry) {
+                    meta.fresh(place, word)?;
+                }
+                for (place, count) in counts {
+                    meta.store(place, count)?;
+                }
+                meta.store(transit, before)?;
+                meta.store(at.state(), entry.state)
+            })
+        });
+        if written.is_err() {
+            for _ in 0..taken {
+                self.return_run(slot, deadline)?;
+            }
+        }
+        written
+    }
+
+    /// Changes the state of a member's entry. One that is removed gives back its schema and its default value.
+    pub(super) fn set_member_state(&self, slot: u32, deadline: &Deadline, member: &Member, state: u64) -> Result<()> {
+        let Some(index) = member.index else { return Ok(()) };
+        self.meta_announced(slot, deadline, |meta| {
+            if state == REMOVED {
+                let schema = meta.load(member.geometry.part().schema_at())?;
+                for content in [Some(schema), member.default_run()].into_iter().flatten() {
+                    Runs::of(self.geometry()).give_back(meta, RunAt(content.wrapping_sub(RUN_HEADER)))?;
+                }
+            }
+            meta.store(self.geometry().entry(index).state(), state)
+        })
+    }
+
+    /// State and id of an entry of the catalogue that is, or has been, in use.
+    pub(super) fn entry_state(&self, index: u32) -> [u64; 2] {
+        let state = self.geometry().entry(index).state();
+        [state, Place(state.0 + WORD)].map(|place| self.field(place).load(std::sync::atomic::Ordering::Acquire))
+    }
+
+    /// A meta change of words that are read without the lock: the sequence is odd meanwhile.
+    fn meta_announced(
+        &self,
+        slot: u32,
+        deadline: &Deadline,
+        change: impl FnOnce(&mut MetaChange<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let sequence = self.sequence(self.geometry().meta());
+        self.meta(slot, deadline, |meta| {
+            self.note_dirty()?;
+            sequence.begin_change();
+            let outcome = change(meta);
+            match outcome {
+                // Made final here, so that it is before readers may trust it.
+                Ok(()) => meta.journal.commit(self.region()),
+                Err(_) => meta.journal.roll_back_to(self.region(), 0)?,
+            }
+            sequence.end_change();
+            outcome
+        })
+    }
+
+    /// Sets a larger log segment apart, for clearing so many stripes.
+    pub(super) fn widen_reserve(&self, slot: u32, stripes: u32, deadline: &Deadline) -> Result<()> {
+        let entries = self.reserved_entries(stripes);
+        self.meta(slot, deadline, |meta| {
+            let old = meta.load(RESERVE)?;
+            let segment = self.take_segment(meta, LogAt::bytes_for(entries), RESERVED)?;
+            meta.store(RESERVE, segment.0)?;
+            if old != 0 {
+                Runs::of(self.geometry()).give_back(meta, RunAt(old.wrapping_sub(RUN_HEADER)))
+            } else {
+                Ok(())
+            }
+        })
+    }
+
+    /// Entries of the log segment that is set apart in an object whose members have so many stripes at most.
+    fn reserved_entries(&self, stripes: u32) -> u64 {
+        let more = REMOVE_ENTRIES.min(self.geometry().max_size / RESERVE_PART / LogAt::ENTRY_BYTES);
+        u64::from(stripes) * CLEAR_ENTRIES + more
+    }
+
+    /// Sets a log segment apart for removing from a full object: with the first segment of a slot, it holds what clearing
+    /// every stripe takes, and some entries more.
+    pub(super) fn reserve_log(&self, most_stripes: u32, deadline: &Deadline) -> Result<()> {
         if self.field(RESERVE).load(std::sync::atomic::Ordering::Relaxed) != 0 {
             return Ok(());
         }
-        let more = REMOVE_ENTRIES.min(self.geometry().max_size / RESERVE_PART / LogAt::ENTRY_BYTES);
-        let entries = u64::from(self.geometry().stripes) * CLEAR_ENTRIES + more;
-        // A process that opens the object does not wait for a slot: the groups that have all slots may be waiting for it. A
-        // process that creates the object has it alone.
+        let entries = self.reserved_entries(most_stripes);
+        // Who opens the object waits for no slot: the groups that have them all may be waiting for it to be open. It is
+        // created by somebody who has it alone.
         let Some(slot) = self.try_slot(deadline)? else { return Ok(()) };
         let outcome = self.meta(slot, deadline, |meta| {
             let segment = self.take_segment(meta, LogAt::bytes_for(entries), RESERVED)?;

@@ -1,6 +1,6 @@
 //! The store: the one place where shared memory is changed.
 //!
-//! A [`Store`] is one object as this process sees it. A change to it is a [`Change`]: a slot, locked stripes, the undo
+//! A [`Store`] is one member of an object as this process sees it. A change to it is a [`Change`]: a slot, locked stripes, the undo
 //! log and the heaps. Reads outside groups go through [`read`], which takes no lock.
 
 mod audit;
@@ -25,17 +25,19 @@ mod tx;
 #[cfg(test)]
 mod wait_tests;
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::time::Duration;
 
 pub(crate) use change::Change;
+use create::{Header, Member};
 use numbers::Numbers;
 use rapidhash::v3::{RapidSecrets, rapidhash_v3_inline};
 use recovery::Recoveries;
 
-use crate::layout::header::{self, Kind};
+use crate::layout::header::Kind;
 use crate::layout::method::Locking;
 use crate::layout::{Geometry, Place, Place32};
 use crate::locking::{Deadline, Locks, Mode, Protocol};
@@ -45,44 +47,87 @@ use crate::sequence::Sequence;
 use crate::shm::Claim;
 use crate::{Error, Result};
 
-/// One object in one process.
-pub(crate) struct Store {
+/// What the members of one object share in one process.
+pub(crate) struct Shared {
+    /// As the member without a name sees it.
     region: Region,
-    kind: Kind,
-    method: Locking,
     locks: Locks,
     numbers: Numbers,
     claim: Claim,
     recoveries: Recoveries,
+    header: Header,
+    /// Tells objects apart in caches of threads; never used twice in a process.
+    id: u64,
+}
+
+/// One member of an object in one process: the object, with the stripes and the layout of the member.
+pub(crate) struct Store {
+    region: Region,
+    shared: Arc<Shared>,
+    kind: Kind,
+    method: Locking,
     secrets: RapidSecrets,
+    /// The first stripe of the member.
+    first: u32,
     /// Number and mask of the bits of a hash that choose the stripe.
     stripe_bits: u32,
     stripe_mask: u32,
     /// The fork generation that the object was opened in.
     generation: Generation,
-    /// Tells stores apart in caches of threads; never used twice in a process.
+    /// That of the object.
     id: u64,
 }
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 impl Store {
-    fn new(region: Region, claim: Claim, kind: Kind, method: Locking, seed: u64) -> Store {
-        let stripes = region.geometry().stripes;
-        Store {
-            stripe_bits: stripes.trailing_zeros(),
-            stripe_mask: stripes - 1,
-            generation: Generation::of(region.object().generation()),
-            region,
-            kind,
-            method,
-            locks: Locks::new(method, stripes),
+    /// The whole object, as the member without a name sees it.
+    fn new(region: Region, claim: Claim, header: &Header) -> Store {
+        let shared = Shared {
+            locks: Locks::new(header.locking, region.geometry().stripe_room),
             numbers: Numbers::default(),
             claim,
             recoveries: Recoveries::default(),
-            secrets: RapidSecrets::seed(seed),
+            header: header.clone(),
             id: NEXT_ID.fetch_add(1, Relaxed),
+            region,
+        };
+        Store::of(&Arc::new(shared), None)
+    }
+
+    /// A member, or the object as the member without a name sees it.
+    fn of(shared: &Arc<Shared>, member: Option<&Member>) -> Store {
+        let header = &shared.header;
+        let region = shared.region.of_member(member.map_or(header.geometry, |member| member.geometry));
+        let stripes = region.geometry().stripes;
+        Store {
+            stripe_bits: stripes.trailing_zeros() & 31,
+            stripe_mask: stripes.wrapping_sub(1),
+            first: region.geometry().first(),
+            generation: Generation::of(region.object().generation()),
+            region,
+            shared: shared.clone(),
+            // Nobody asks for that of an object where there is none.
+            kind: member.map(|member| member.kind).or(header.kind).unwrap_or(Kind::Table),
+            method: header.locking,
+            secrets: RapidSecrets::seed(header.seed),
+            id: shared.id,
         }
+    }
+
+    /// Another member of the same object.
+    pub(crate) fn sibling(&self, member: &Member) -> Store {
+        Store::of(&self.shared, Some(member))
+    }
+
+    /// The members of the object, those too that are being removed.
+    pub(crate) fn members(&self) -> Result<Vec<Member>> {
+        Ok(create::Catalogue::read(self.region.object(), &self.shared.header)?.members)
+    }
+
+    /// All stripes of the object that are used, but for the meta stripe.
+    fn all_stripes(&self) -> Range<u32> {
+        self.geometry().meta() + 1..self.region.stripes_used()
     }
 
     #[inline]
@@ -122,7 +167,7 @@ impl Store {
     /// the stripe for writing first: two of them, each waiting for the other to stop reading, would be a deadlock.
     #[inline]
     pub(crate) fn shares_reads(&self) -> bool {
-        self.locks.read_mode() == Mode::Shared
+        self.shared.locks.read_mode() == Mode::Shared
     }
 
     /// Returns whether this is the process that opened the object, and no forked child of it.
@@ -140,7 +185,7 @@ impl Store {
     /// Returns the stripe that a hash belongs to: its top bits.
     #[inline]
     pub(crate) fn stripe_of(&self, hash: u64) -> u32 {
-        hash.rotate_left(self.stripe_bits) as u32 & self.stripe_mask
+        self.first + (hash.rotate_left(self.stripe_bits) as u32 & self.stripe_mask)
     }
 
     #[inline]
@@ -162,7 +207,7 @@ impl Store {
     /// Returns the length of an array.
     #[inline]
     pub(crate) fn array_len(&self) -> u64 {
-        self.region.header(header::ARRAY_LEN).load(Acquire)
+        self.region.field(self.geometry().part().array_len()).load(Acquire)
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use std::time::Duration;
 
-use super::Store;
+use super::{Shared, Store};
 use crate::layout::PROCESSES;
 use crate::locking::{Awaited, Deadline, Fate};
 use crate::os::lock::{self, Conflict, Kind, Outcome, bytes};
@@ -50,7 +50,7 @@ impl Store {
     /// Returns the number of this process, which is taken before its first write.
     #[inline]
     pub(super) fn number(&self, deadline: &Deadline) -> Result<u32> {
-        match self.numbers.mine.load(Acquire) {
+        match self.shared.numbers.mine.load(Acquire) {
             0 => self.take_number(deadline),
             number => Ok(number),
         }
@@ -58,7 +58,7 @@ impl Store {
 
     /// Returns the number of this process, if it has one.
     pub(super) fn known_number(&self) -> Option<u32> {
-        self.claim.number()
+        self.shared.claim.number()
     }
 
     #[cold]
@@ -83,9 +83,9 @@ impl Store {
 
     /// Takes a number if one is free; otherwise returns what to wait for.
     pub(super) fn take_number_now(&self) -> Result<Result<u32, Fate>> {
-        match self.claim.number_or_else(|| self.try_numbers().map_err(Err)?.map_err(Ok)) {
+        match self.shared.claim.number_or_else(|| self.try_numbers().map_err(Err)?.map_err(Ok)) {
             Ok(number) => {
-                self.numbers.mine.store(number, Release);
+                self.shared.numbers.mine.store(number, Release);
                 Ok(Ok(number))
             }
             // A process that opens the object may lock all numbers for a moment, to find out whether any other has one.
@@ -107,7 +107,7 @@ impl Store {
                 if (word.load(Relaxed) == 0) != unused {
                     continue;
                 }
-                let Some(_turn) = self.recoveries.begin(number) else { continue };
+                let Some(_turn) = self.shared.recoveries.begin(number) else { continue };
                 match self.lock_number(number)? {
                     Byte::Locked => {}
                     Byte::Owned => continue,
@@ -181,7 +181,7 @@ impl Store {
     }
 }
 
-impl Drop for Store {
+impl Drop for Shared {
     /// Gives the number back, unless the next store of this process uses it already. If a slot is still owned (by a thread that
     /// lost it), the number is left to be recovered.
     fn drop(&mut self) {

@@ -26,7 +26,7 @@ impl Store {
     /// be sound; and what dead writers left has been undone as far as possible.
     pub(super) fn settle_in(&self, known_to_be_sound: bool, damage: Damage<'_>) -> Result<()> {
         let object = self.region.object();
-        let vouch = || self.claim.vouch().map_err(|source| self.io("vouch for it", source));
+        let vouch = || self.shared.claim.vouch().map_err(|source| self.io("vouch for it", source));
         if known_to_be_sound {
             if !object.read_only() {
                 self.note_boot();
@@ -68,14 +68,15 @@ impl Store {
             return None;
         }
         let geometry = self.geometry();
-        Some((0..geometry.stripes).map(|stripe| self.field(geometry.stripe(stripe).sequence()).load(Acquire)).collect())
+        Some(self.all_stripes().map(|stripe| self.field(geometry.stripe(stripe).sequence()).load(Acquire)).collect())
     }
 
     /// Returns whether a writer is at work or has died in the middle of a change.
     fn is_unfinished(&self) -> bool {
         let geometry = self.geometry();
         (0..geometry.slots).any(|slot| self.field32(geometry.slot(slot).owner()).load(Acquire) != 0)
-            || (0..=geometry.stripes).any(|stripe| self.field32(geometry.stripe(stripe).lock()).load(Acquire) != 0)
+            || (0..self.region.stripes_used())
+                .any(|stripe| self.field32(geometry.stripe(stripe).lock()).load(Acquire) != 0)
     }
 
     fn pair(&self, place: Place) -> [&AtomicU64; 2] {

@@ -98,7 +98,7 @@ impl Store {
         if self.region().object().read_only() {
             return Err(Error::NeedsRecovery { object: self.name() });
         }
-        let Some(_turn) = self.recoveries.begin(number) else {
+        let Some(_turn) = self.shared.recoveries.begin(number) else {
             // Another thread of this process recovers it.
             std::thread::sleep(Duration::from_millis(1));
             return Ok(Fate::Gone);
@@ -152,7 +152,7 @@ impl Store {
             self.free_stripe(meta);
         }
         self.undo_log(geometry.slot(slot).log_len(), slot)?;
-        for stripe in 0..geometry.stripes {
+        for stripe in self.all_stripes() {
             if word_of(self.region(), stripe).load().owner() == Some(slot) {
                 self.free_stripe(stripe);
             }

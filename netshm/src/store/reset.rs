@@ -6,6 +6,7 @@
 //! rest.
 
 use std::collections::BTreeMap;
+use std::iter;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
@@ -38,7 +39,7 @@ impl Store {
             outcome = outcome.and(self.undo_log(geometry.slot(slot).log_len(), slot));
         }
         outcome?;
-        for stripe in 0..=geometry.stripes {
+        for stripe in iter::once(geometry.meta()).chain(self.all_stripes()) {
             self.sequence(stripe).end_change();
             if !word_of(self.region(), stripe).load().is_free() {
                 self.free_stripe(stripe);

@@ -17,11 +17,11 @@ const PASSES: u32 = 64;
 /// stripe had at some moment during the call.
 pub(crate) fn sum(store: &Store, limits: Limits, number: fn(&Region, StripeAt) -> u64) -> Result<u64> {
     let deadline = group::own_deadline(limits);
-    let stripes = 0..store.geometry().stripes;
+    let stripes = store.geometry().own();
     let mut seen = stripes.map(|stripe| settled(store, &deadline, stripe, number)).collect::<Result<Vec<_>>>()?;
     for _ in 0..PASSES {
         let mut same = true;
-        for (stripe, seen) in (0..).zip(&mut seen) {
+        for (stripe, seen) in store.geometry().own().zip(&mut seen) {
             if store.sequence(stripe).value() != seen.sequence {
                 *seen = settled(store, &deadline, stripe, number)?;
                 same = false;

@@ -49,7 +49,6 @@ impl Store {
             }
         }
         group::read_locked(self, limits, |change| {
-            change.exclude_writers()?;
             change.at_rest(|| {
                 self.region().flush()?;
                 self.mark().clear();
@@ -93,17 +92,23 @@ impl Change<'_> {
     fn exclude_writers(&mut self) -> Result<()> {
         match self.store.method() {
             // There, writers do not notice a reader.
-            Locking::None => self.lock_all(Mode::Exclusive),
-            Locking::Record | Locking::Futex => self.read_all(),
+            Locking::None => self.lock_all(self.store.all_stripes(), Mode::Exclusive),
+            Locking::Record | Locking::Futex => self.read_whole(),
         }
     }
 
-    /// Runs `act` while nothing in the object changes but words of locks and owners. All stripes are held.
+    /// Runs `act` while nothing in the object changes but words of locks and owners.
     fn at_rest(&mut self, act: impl Fn() -> Result<()>) -> Result<()> {
         let store = self.store;
         loop {
+            // A member may be added as long as the run heap is not locked as well.
+            let used = store.region().stripes_used();
+            self.exclude_writers()?;
             store.settle_all(self.deadline)?;
-            let done = self.with_meta(|| if store.are_settled() { act().map(|()| true) } else { Ok(false) })?;
+            let done = self.with_meta(|| {
+                let still = store.are_settled() && store.region().stripes_used() == used;
+                if still { act().map(|()| true) } else { Ok(false) }
+            })?;
             if done {
                 return Ok(());
             }

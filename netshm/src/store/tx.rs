@@ -1,5 +1,7 @@
 //! The state of one change: what it holds, and what it will free.
 
+use std::ops::Range;
+
 use smallvec::SmallVec;
 
 use super::audit::Audit;
@@ -86,12 +88,12 @@ impl HeldStripes {
     }
 
     /// Takes all of them, with that mode, where none has been held.
-    pub(super) fn add_all(&mut self, stripes: u32, mode: Mode) {
+    pub(super) fn add_all(&mut self, stripes: Range<u32>, mode: Mode) {
         let held = |stripe| Held { stripe, mode, changed: false };
-        if stripes == 1 {
-            self.single = Some(held(0));
+        if stripes.len() == 1 {
+            self.single = Some(held(stripes.start));
         } else {
-            self.several.extend((0..stripes).map(held));
+            self.several.extend(stripes.map(held));
         }
     }
 

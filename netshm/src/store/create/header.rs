@@ -2,19 +2,20 @@
 
 use std::sync::Arc;
 
-use super::{Agreement, Spec};
+use super::{Agreement, Member, Spec};
 use crate::data::Relation;
 use crate::layout::bucket::Form;
+use crate::layout::entry::{FEWEST_ENTRIES, MOST_ENTRIES};
 use crate::layout::header::{self as at, Kind};
 use crate::layout::method::Locking;
-use crate::layout::{DENSE, Dimensions, Geometry, LogAt, MAX_OBJECT, Place};
+use crate::layout::{DENSE, Dimensions, Geometry, LogAt, MAX_OBJECT, MOST_STRIPES, Place};
 use crate::os::file;
 use crate::shm::Object;
 use crate::{Error, Result};
 
 /// The longest schema text that is read, in bytes.
-const MOST_SCHEMA: u64 = 1 << 24;
-/// Attempts at reading it while others undo a change to it.
+pub(super) const MOST_SCHEMA: u64 = 1 << 24;
+/// How often it is read while others undo a change to it.
 const READINGS: u32 = 100;
 
 /// Advice for objects of formats that are no longer read.
@@ -29,7 +30,8 @@ const OTHER_MACHINE: &str = "use it on machines of the kind that it was created 
 pub(crate) struct Header {
     pub(crate) geometry: Geometry,
     pub(crate) locking: Locking,
-    pub(crate) kind: Kind,
+    /// What the member without a name is, if there is one.
+    pub(crate) kind: Option<Kind>,
     pub(crate) seed: u64,
     /// Words of an array element that lies in its chunk; 0 if elements lie in records, and in tables.
     pub(crate) element_words: u64,
@@ -43,15 +45,40 @@ pub(super) fn checksum(fields: &[u64]) -> u64 {
 /// Returns the words of the object, in front of the data area.
 fn words<const N: usize>(object: &Arc<Object>, place: Place) -> Result<[u64; N]> {
     let mut words = [0; N];
-    let read = file::read_at(object.fd(), bytemuck::cast_slice_mut(&mut words), place.0)
-        .map_err(|source| Error::Io { object: object.name().clone(), doing: "read the header", source })?;
-    if read < N * 8 {
-        return Err(corrupt(object, place.0, "the header is cut off"));
-    }
+    read_words(object, place, &mut words)?;
     Ok(words)
 }
 
-fn corrupt(object: &Arc<Object>, offset: u64, what: &'static str) -> Error {
+fn read_words(object: &Arc<Object>, place: Place, words: &mut [u64]) -> Result<()> {
+    let read = file::read_at(object.fd(), bytemuck::cast_slice_mut(words), place.0).map_err(|source| Error::Io {
+        object: object.name().clone(),
+        doing: "read the header",
+        source,
+    })?;
+    if read < size_of_val(words) { Err(corrupt(object, place.0, "the header is cut off")) } else { Ok(()) }
+}
+
+/// Words in front of the data area as meta changes have committed them last. Nobody but a dead process, or one that recovers it,
+/// may be changing them.
+pub(super) fn committed(object: &Arc<Object>, geometry: &Geometry, place: Place, count: usize) -> Result<Vec<u64>> {
+    let end = place.0 + count as u64 * 8;
+    let concerning = |undone: &Undone| -> Undone {
+        undone.iter().filter(|[word, _]| (place.0..end).contains(word)).copied().collect()
+    };
+    for _ in 0..READINGS {
+        let before = undone(object, geometry)?;
+        let mut found = vec![0; count];
+        read_words(object, place, &mut found)?;
+        undo(&before, place.0, bytemuck::cast_slice_mut(&mut found));
+        // Others may have undone it meanwhile.
+        if concerning(&before) == concerning(&undone(object, geometry)?) {
+            return Ok(found);
+        }
+    }
+    Err(corrupt(object, place.0, "what is written there changes all the time"))
+}
+
+pub(super) fn corrupt(object: &Arc<Object>, offset: u64, what: &'static str) -> Error {
     Error::Corrupt { object: object.name().clone(), offset, what }
 }
 
@@ -85,18 +112,32 @@ fn undo(undone: &Undone, place: u64, bytes: &mut [u8]) {
     }
 }
 
-/// Returns the text of the schema and its hash, as they were last committed. Nobody but a dead process, or one that recovers
-/// it, may be changing them.
+/// How many stripes and entries of the catalogue are used, and the id that was given last; checked.
+pub(super) fn counts(object: &Arc<Object>, geometry: &Geometry) -> Result<[u64; 3]> {
+    let counts = committed(object, geometry, at::STRIPES_USED, 3)?;
+    let [stripes_used, entries_used, last_id] = counts[..] else { unreachable!("asked for three") };
+    let end = u64::from(geometry.own().end);
+    if !(end..=u64::from(geometry.stripe_room) + 1).contains(&stripes_used) {
+        return Err(corrupt(object, at::STRIPES_USED.0, "the number of stripes in use is out of range"));
+    }
+    if entries_used > geometry.member_room.into() {
+        return Err(corrupt(object, at::ENTRIES_USED.0, "the number of members is out of range"));
+    }
+    Ok([stripes_used, entries_used, last_id])
+}
+
+/// The text of the schema and its hash, as they were last committed. Nobody but a dead process, or one that recovers it, may
+/// be changing them.
 pub(super) fn schema(object: &Arc<Object>, geometry: &Geometry) -> Result<(String, u64)> {
+    let fields = geometry.part().schema_at();
     for _ in 0..READINGS {
         let before = undone(object, geometry)?;
-        let mut at: [u64; 3] = words(object, at::SCHEMA_AT)?;
-        undo(&before, at::SCHEMA_AT.0, bytemuck::cast_slice_mut(&mut at));
+        let mut at: [u64; 3] = words(object, fields)?;
+        undo(&before, fields.0, bytemuck::cast_slice_mut(&mut at));
         let [place, length, hash] = at;
-        let text = schema_text(object, &before, place, length);
+        let text = schema_text(object, &before, fields, place, length);
         let concerns = |[word, _]: &[u64; 2]| {
-            (at::SCHEMA_AT.0..at::SCHEMA_AT.0 + 24).contains(word)
-                || word.checked_sub(place).is_some_and(|at| at < length)
+            (fields.0..fields.0 + 24).contains(word) || word.checked_sub(place).is_some_and(|at| at < length)
         };
         let concerning = |undone: Undone| undone.into_iter().filter(concerns).collect::<Undone>();
         // Others may have undone it meanwhile.
@@ -104,13 +145,13 @@ pub(super) fn schema(object: &Arc<Object>, geometry: &Geometry) -> Result<(Strin
             return Ok((text?, hash));
         }
     }
-    Err(corrupt(object, at::SCHEMA_AT.0, "the schema keeps changing"))
+    Err(corrupt(object, fields.0, "the schema changes all the time"))
 }
 
 /// Reads the text of a schema.
-fn schema_text(object: &Arc<Object>, undone: &Undone, place: u64, length: u64) -> Result<String> {
+fn schema_text(object: &Arc<Object>, undone: &Undone, fields: Place, place: u64, length: u64) -> Result<String> {
     if length > MOST_SCHEMA || place.checked_add(length).is_none_or(|end| end > MAX_OBJECT) {
-        return Err(corrupt(object, at::SCHEMA_AT.0, "the schema is out of range"));
+        return Err(corrupt(object, fields.0, "the schema is out of range"));
     }
     let mut text = vec![0; length as usize];
     let read = file::read_at(object.fd(), &mut text, place).map_err(|source| Error::Io {
@@ -217,7 +258,7 @@ impl Header {
         let g = &self.geometry;
         [
             self.locking.number(),
-            self.kind.number(),
+            self.kind.map_or(0, Kind::number),
             g.pagesize,
             g.stripes.into(),
             g.slots.into(),
@@ -228,8 +269,8 @@ impl Header {
             g.default_words,
             self.element_words,
             g.form.number(),
-            0,
-            0,
+            g.stripe_room.into(),
+            g.member_room.into(),
             0,
             0,
         ]
@@ -249,11 +290,15 @@ impl Header {
             default_words,
             element_words,
             form,
+            stripe_room,
+            member_room,
             spare @ ..,
         ] = *fields;
         let dimensions = Dimensions {
             pagesize,
             stripes: u32::try_from(stripes).ok()?,
+            stripe_room: u32::try_from(stripe_room).ok()?,
+            member_room: u32::try_from(member_room).ok()?,
             slots: u32::try_from(slots).ok()?,
             init,
             max_size,
@@ -263,34 +308,41 @@ impl Header {
         };
         let sound = pagesize.is_power_of_two()
             && (256..=1 << 20).contains(&pagesize)
-            && dimensions.stripes.is_power_of_two()
-            && dimensions.stripes <= 1 << 16
+            && (dimensions.stripes == 0 || dimensions.stripes.is_power_of_two())
+            && dimensions.stripes <= dimensions.stripe_room
+            && dimensions.stripe_room <= MOST_STRIPES
+            && dimensions.member_room.is_multiple_of(FEWEST_ENTRIES)
+            && (FEWEST_ENTRIES..=MOST_ENTRIES).contains(&dimensions.member_room)
             && (1..=1 << 15).contains(&dimensions.slots)
             && (1..=1 << 40).contains(&init)
             && max_size <= MAX_OBJECT
             && schema_bytes <= MOST_SCHEMA + 64
             && default_words <= crate::layout::MAX_VALUE / 8
             && element_words <= DENSE as u64
-            && spare == [0; 4];
+            && spare == [0; 2];
         if !sound || dimensions.geometry().data_start() + pagesize > max_size {
             return None;
         }
-        let (locking, kind) = (Locking::from_number(locking)?, Kind::from_number(kind)?);
+        let locking = Locking::from_number(locking)?;
+        let kind = if kind == 0 { None } else { Some(Kind::from_number(kind)?) };
+        if kind.is_some() != (dimensions.stripes > 0) {
+            return None;
+        }
         Some(Header { geometry: dimensions.geometry(), locking, kind, seed, element_words })
     }
 
-    /// Returns whether the object is of the type asked for.
-    pub(super) fn check(&self, object: &Arc<Object>, spec: &Spec<'_>) -> Result<Agreement> {
+    /// Whether the object is of the type asked for.
+    pub(super) fn check(&self, member: &Member, object: &Arc<Object>, spec: &Spec<'_>) -> Result<Agreement> {
         let requested = spec.shape.locking.unwrap_or(self.locking);
         if requested != self.locking && !object.read_only() {
             return Err(Error::LockingMismatch { object: object.name().clone(), stored: self.locking, requested });
         }
-        let (stored, hash) = schema(object, &self.geometry)?;
+        let (stored, hash) = schema(object, &member.geometry)?;
         let mismatch = |stored: String, expected: String, difference: String| {
             Err(Error::SchemaMismatch { object: object.name().clone(), stored, expected, difference })
         };
         let relation = match hash == spec.schema_hash {
-            _ if self.kind != spec.kind => None,
+            _ if member.kind != spec.kind => None,
             true => Some(Relation::Same),
             false => (spec.relation)(&stored),
         };
@@ -302,12 +354,12 @@ impl Header {
                 return mismatch(stored, spec.schema.clone(), difference);
             }
         };
-        if self.element_words != spec.element_words {
+        if member.element_words != spec.element_words {
             // The types agree, so a hand-written manager has changed.
             let with = |words| format!("{} of {words} words", spec.schema);
-            return mismatch(with(self.element_words), with(spec.element_words), String::new());
+            return mismatch(with(member.element_words), with(spec.element_words), String::new());
         }
-        let default = self.default_value(object)?;
+        let default = member.default_value(object)?;
         if default != spec.default {
             let with = |default: &str| format!("{} with default {default}", spec.schema);
             return mismatch(
@@ -319,27 +371,9 @@ impl Header {
         Ok(agreement)
     }
 
-    /// Returns the text of the stored schema.
-    pub(super) fn schema(&self, object: &Arc<Object>) -> Result<String> {
-        schema(object, &self.geometry).map(|(text, _)| text)
-    }
-
-    /// Returns the words of the stored default value.
-    pub(super) fn default_value(&self, object: &Arc<Object>) -> Result<Vec<u64>> {
-        let count = self.geometry.default_words;
-        let mut default = vec![0; count as usize];
-        let place = self.geometry.default_value();
-        let read = file::read_at(object.fd(), bytemuck::cast_slice_mut(&mut default), place)
-            .map_err(|source| Error::Io { object: object.name().clone(), doing: "read the default value", source })?;
-        if read as u64 != count * 8 {
-            return Err(corrupt(object, place, "the default value is cut off"));
-        }
-        Ok(default)
-    }
-
-    /// Returns whether recreating the object for `spec` would leave its layout as it is, so that emptying it suffices.
-    pub(super) fn is_like(&self, object: &Arc<Object>, spec: &Spec<'_>) -> Result<bool> {
-        Ok(spec.shape.agrees_with(&self.geometry)
-            && self.check(object, spec).is_ok_and(|agreement| agreement == Agreement::Same))
+    /// Whether recreating a member for `spec` would leave its layout as it is, so that emptying it suffices.
+    pub(super) fn is_like(&self, member: &Member, object: &Arc<Object>, spec: &Spec<'_>) -> bool {
+        spec.shape.agrees_with(&member.geometry)
+            && self.check(member, object, spec).is_ok_and(|agreement| agreement == Agreement::Same)
     }
 }

@@ -1,0 +1,121 @@
+//! The members of an object, as users see them.
+
+use std::sync::Arc;
+
+use crate::describe::Description;
+use crate::index;
+use crate::layout::header::Kind;
+use crate::shm::Shm;
+use crate::store::create;
+use crate::store::{Limits, sum};
+use crate::{Error, Result};
+
+/// What a member of an object is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum MemberKind {
+    /// A [`HashTable`](crate::HashTable).
+    HashTable,
+    /// An [`Array`](crate::Array).
+    Array,
+    /// A [`Table`](crate::Table).
+    Table,
+}
+
+/// A member of an object: a table or an array in it. [`Shm::members`] gives them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    name: String,
+    kind: MemberKind,
+    description: Description,
+    len: u64,
+}
+
+impl Member {
+    /// Its name; empty for the member that was managed without one.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What it is.
+    #[must_use]
+    pub fn kind(&self) -> MemberKind {
+        self.kind
+    }
+
+    /// The types of its contents, and how it was made.
+    #[must_use]
+    pub fn description(&self) -> &Description {
+        &self.description
+    }
+
+    /// How many bindings, or elements, it had when this was asked.
+    #[must_use]
+    #[allow(clippy::len_without_is_empty, reason = "it is a number that the object told")]
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+}
+
+impl Shm {
+    /// The tables and arrays in the object, in the order in which they lie there. Waits while somebody creates the object.
+    ///
+    /// ```
+    /// use netshm::{Array, HashTable, MemberKind, Shm};
+    ///
+    /// let shm = Shm::create_unique(&"posix:/members.XXXXXX".parse()?, 0o600)?;
+    /// # let name = shm.name().clone();
+    /// let users: HashTable<String, u64> = HashTable::options().named("users").manage(shm.clone())?;
+    /// let hits: Array<u64> = Array::options().named("hits").manage(shm.clone(), 0)?;
+    /// users.add("one", &1)?;
+    /// let members = shm.members()?;
+    /// assert_eq!((members[0].name(), members[0].kind(), members[0].len()), ("users", MemberKind::HashTable, 1));
+    /// drop(hits);
+    /// shm.remove_member("hits")?;
+    /// assert_eq!(shm.members()?.len(), 1);
+    /// # name.unlink()?;
+    /// # Ok::<(), netshm::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::NotNetshm`] if it is no object, or empty; [`Error::UnsupportedVersion`], [`Error::Corrupt`],
+    /// [`Error::Forked`], [`Error::LockTimeout`], [`Error::Io`].
+    pub fn members(&self) -> Result<Vec<Member>> {
+        let stored = create::stored_members(self)?;
+        let whole = create::whole(self)?;
+        let member = |stored: create::Stored| {
+            let store = whole.sibling(&stored.member);
+            let kind = stored.member.kind;
+            let len = match kind {
+                Kind::Array => store.array_len(),
+                Kind::HashTable | Kind::Table => sum::sum(&store, Limits::default(), index::bindings_in)?,
+            };
+            Ok(Member {
+                name: stored.member.name.clone(),
+                kind: match kind {
+                    Kind::Array => MemberKind::Array,
+                    Kind::HashTable => MemberKind::HashTable,
+                    Kind::Table => MemberKind::Table,
+                },
+                description: Description::of(self, &stored)?,
+                len,
+            })
+        };
+        stored.into_iter().map(member).collect()
+    }
+
+    /// Removes a member, with all that is in it. It is gone at once, or not at all; its memory is used again. The member that was
+    /// managed without a name cannot be removed.
+    ///
+    /// # Errors
+    /// [`Error::InUse`] if anybody has the member managed, [`Error::NoMember`] if there is none of that name,
+    /// [`Error::ReadOnly`], [`Error::InGroup`] in a group on the object, and those of [`members`](Self::members).
+    pub fn remove_member(&self, name: &str) -> Result<()> {
+        if self.is_read_only() {
+            let object: Arc<str> = self.object().name().clone();
+            return Err(Error::ReadOnly { object, wanted: "remove a member" });
+        }
+        create::whole(self)?.remove_member(self, name, Limits::default())
+    }
+}
