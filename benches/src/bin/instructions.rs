@@ -84,6 +84,8 @@ fn on_array(calls: u64, operation: impl Fn(&Array<u64>, u64) -> netshm::Result<(
 const DESIGN: &str = include_str!("../../../DESIGN.md");
 /// How much more is still as expected, in percent.
 const TOLERANCE: u64 = 2;
+/// How often an operation is counted before it takes too many: each object has a random seed, by which keys meet in buckets.
+const ATTEMPTS: u32 = 4;
 
 /// What DESIGN.md says of each operation.
 fn expected() -> Outcome<Vec<u64>> {
@@ -108,8 +110,14 @@ fn check() -> Outcome<bool> {
     }
     let mut is_good = true;
     for (number, (expected, (name, _))) in expected()?.into_iter().zip(OPERATIONS).enumerate() {
-        let found = per_call(number)?;
-        if found * 100 > expected * (100 + TOLERANCE) {
+        let is_more = |found: u64| found * 100 > expected * (100 + TOLERANCE);
+        let mut found = per_call(number)?;
+        for _ in 1..ATTEMPTS {
+            if is_more(found) {
+                found = found.min(per_call(number)?);
+            }
+        }
+        if is_more(found) {
             eprintln!("{name}: {found} instructions, {expected} were expected");
             is_good = false;
         } else if found * (100 + TOLERANCE) < expected * 100 {
