@@ -183,7 +183,11 @@ fn one_object(library: &Path, input: &SchemaInput) -> TokenStream {
 /// What `group!` calls. The result is a parameter of the bound, so that the compiler asks for it where a group is made.
 fn groups(library: &Path, input: &SchemaInput) -> TokenStream {
     let (vis, Some(first)) = (&input.original.vis, input.fields.first()) else { return TokenStream::new() };
-    let first = &first.ident;
+    let ident = &first.ident;
+    let call = |method, arguments| at_type(first, |span| field_method(library, first, method, span), &arguments);
+    let group = call("group", quote!(&self.#ident, body));
+    let group_retry = call("group_retry", quote!(&self.#ident, body));
+    let group_retry_at_most = call("group_retry_at_most", quote!(&self.#ident, retries, body));
     quote! {
         /// Runs `body` as a group on the object of all fields. Use `netshm::group!`.
         #vis fn group<__R, __E: ::core::convert::From<#library::Error>>(
@@ -193,7 +197,7 @@ fn groups(library: &Path, input: &SchemaInput) -> TokenStream {
         where
             Self: #library::declare::InOneObject<__R>,
         {
-            self.#first.group(body)
+            #group
         }
 
         /// The same again after each deadlock.
@@ -204,7 +208,7 @@ fn groups(library: &Path, input: &SchemaInput) -> TokenStream {
         where
             Self: #library::declare::InOneObject<__R>,
         {
-            self.#first.group_retry(body)
+            #group_retry
         }
 
         /// The same, at most so many times after the first.
@@ -216,7 +220,7 @@ fn groups(library: &Path, input: &SchemaInput) -> TokenStream {
         where
             Self: #library::declare::InOneObject<__R>,
         {
-            self.#first.group_retry_at_most(retries, body)
+            #group_retry_at_most
         }
     }
 }

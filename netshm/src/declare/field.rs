@@ -3,7 +3,7 @@
 use super::declaration::Entry;
 use super::open::Opener;
 use crate::data::{DataManager, ObjectSchema, Schema, ShmKey};
-use crate::{Array, HashTable, ManageOptions, Report, Result, Shm, Stats, Table};
+use crate::{Array, Error, GroupError, HashTable, ManageOptions, Report, Result, Shm, Stats, Table};
 
 mod sealed {
     pub trait Sealed {}
@@ -93,6 +93,15 @@ pub trait Field: Sized + Sealed {
     #[doc(hidden)]
     fn manage(options: ManageOptions<Self>, shm: Shm, default: Self::Default) -> Result<Self>;
 
+    #[doc(hidden)]
+    fn group<R, E: From<Error>>(&self, body: impl FnOnce() -> Result<R, E>) -> Result<R, E>;
+
+    #[doc(hidden)]
+    fn group_retry<R, E: GroupError>(&self, body: impl FnMut() -> Result<R, E>) -> Result<R, E>;
+
+    #[doc(hidden)]
+    fn group_retry_at_most<R, E: GroupError>(&self, retries: u64, body: impl FnMut() -> Result<R, E>) -> Result<R, E>;
+
     /// Makes an array longer, if it is shorter.
     #[doc(hidden)]
     fn grow(&self, _length: usize) -> Result<()> {
@@ -168,6 +177,27 @@ object!([K: ShmKey, V: DataManager] HashTable<K, V>);
 object!([T: DataManager] Array<T>);
 object!([] Table);
 
+/// The groups of [`Field`] are those of the type itself.
+macro_rules! groups {
+    () => {
+        fn group<R, E: From<Error>>(&self, body: impl FnOnce() -> Result<R, E>) -> Result<R, E> {
+            Self::group(self, body)
+        }
+
+        fn group_retry<R, E: GroupError>(&self, body: impl FnMut() -> Result<R, E>) -> Result<R, E> {
+            Self::group_retry(self, body)
+        }
+
+        fn group_retry_at_most<R, E: GroupError>(
+            &self,
+            retries: u64,
+            body: impl FnMut() -> Result<R, E>,
+        ) -> Result<R, E> {
+            Self::group_retry_at_most(self, retries, body)
+        }
+    };
+}
+
 impl<K: ShmKey, V: DataManager> Field for HashTable<K, V> {
     type Default = ();
 
@@ -182,6 +212,8 @@ impl<K: ShmKey, V: DataManager> Field for HashTable<K, V> {
     fn as_object(&self) -> &dyn Object {
         self
     }
+
+    groups!();
 }
 
 impl<T: DataManager> Field for Array<T> {
@@ -202,6 +234,8 @@ impl<T: DataManager> Field for Array<T> {
     fn as_object(&self) -> &dyn Object {
         self
     }
+
+    groups!();
 }
 
 impl Field for Table {
@@ -218,6 +252,8 @@ impl Field for Table {
     fn as_object(&self) -> &dyn Object {
         self
     }
+
+    groups!();
 }
 
 impl<T: DataManager> Elements for Array<T> {}
