@@ -473,7 +473,7 @@ fn a_count_is_one_that_the_table_had() {
     let store = table.handle().store.clone();
     let first_in =
         move |stripe, from| (from..).find(|key: &u64| store.stripe_of(store.hash(&[*key])) == stripe).unwrap();
-    let (old, new) = (first_in(0, 0), first_in(1, 1000));
+    let (old, new) = (first_in(1, 0), first_in(2, 1000));
     let table = Arc::new(table);
     for counted in [table.handle().store.clone(), reader.handle().store.clone()] {
         let moving = table.clone();
