@@ -338,7 +338,7 @@ fn limit_of_the_process(kind: &str) {
     // In units of 512 bytes. Crossing it would raise SIGXFSZ.
     in_children(kind, "limit", || {
         let mut command = Command::new("sh");
-        command.args(["-c", r#"ulimit -f 1500; exec "$@""#, "sh"]);
+        command.args(["-c", r#"ulimit -f 14000; exec "$@""#, "sh"]);
         command
     });
 }

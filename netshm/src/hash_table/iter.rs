@@ -389,7 +389,7 @@ impl<P: Pick> Iterator for Scan<'_, P> {
     /// What is in memory is known; each stripe that follows may be empty, or have any number of items.
     fn size_hint(&self) -> (usize, Option<usize>) {
         let known = self.items.len();
-        (known, (self.stripe >= self.handle.store.geometry().stripes).then_some(known))
+        (known, (self.stripe >= self.handle.store.geometry().own().end).then_some(known))
     }
 }
 

@@ -207,7 +207,7 @@ fn small_files_only(directory: &str) {
         other => panic!("{other:?}"),
     });
     let made = table(&name);
-    limited(Resource::RLIMIT_FSIZE, 1 << 20, || {
+    limited(Resource::RLIMIT_FSIZE, 7 << 20, || {
         let full = (0..).find_map(|key| made.add(&key, &vec![1; 1000]).err());
         assert!(matches!(full, Some(Error::NoSpace { .. })), "{full:?}");
         assert!(made.remove(&1).unwrap());
