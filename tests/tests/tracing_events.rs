@@ -130,5 +130,5 @@ fn deadlocks_and_long_waits() {
         held.wait();
         array.set(0, &2).unwrap();
     });
-    assert_has(&events(&scratch), &["WARN", "long wait for a lock", "stripe=0"]);
+    assert_has(&events(&scratch), &["WARN", "long wait for a lock", "stripe=1"]);
 }
