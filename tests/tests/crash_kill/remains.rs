@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use netshm::{HashTable, Locking, Result, Shm};
+use netshm::{Error, HashTable, Locking, Result, Shm};
 use netshm_tests::{Child, Scratch};
 
 type Texts = HashTable<u64, Vec<u8>>;
@@ -42,6 +42,17 @@ fn the_dead_keep_no_memory() {
     assert!(sizes[11] < sizes[1] + 2 * TAKEN as u64, "{sizes:?}");
 }
 
+/// Returns the table with a short limit to all waiting. The threads open it one after another, as the limit is one to that too.
+fn impatient(table: &Texts) -> Texts {
+    loop {
+        let options = Texts::options().locking(Locking::Futex).lock_timeout(Duration::from_millis(1));
+        match options.manage(Shm::open(table.shm().name()).expect("the object")) {
+            Err(Error::LockTimeout { .. }) => {}
+            opened => return opened.expect("a table"),
+        }
+    }
+}
+
 /// Takes memory in several groups, and keeps them open until the process is killed.
 pub(crate) fn take(object: &str) {
     let table = open(Shm::open(&object.parse().expect("a name")).expect("the object"));
@@ -49,11 +60,9 @@ pub(crate) fn take(object: &str) {
         for thread in 0..THREADS {
             let table = &table;
             scope.spawn(move || {
+                let impatient = impatient(table);
                 // Two threads may meet in one stripe; then one of them takes another key.
                 for key in (thread..1000).step_by(THREADS as usize) {
-                    let impatient = Texts::options().locking(Locking::Futex).lock_timeout(Duration::from_millis(1));
-                    let impatient =
-                        impatient.manage(Shm::open(table.shm().name()).expect("the object")).expect("a table");
                     let _: Result<()> = impatient.group(|| {
                         impatient.add(&key, &vec![1; TAKEN])?;
                         println!("> taken");
