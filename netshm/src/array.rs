@@ -11,19 +11,20 @@ use std::sync::Arc;
 use crate::check::{self, Contents, Decodes, Report};
 use crate::data::{DataManager, Decoder, Encode, ObjectSchema, Schema};
 use crate::directory::{self, Elements, Seen, Spot};
+use crate::error::{Error, Result};
 use crate::group::GroupError;
-use crate::handle::{Handle, Raw, glance_at, take_out};
+use crate::handle::{Handle, Staged, decode_in_place, decode_optimistic};
 use crate::index::record::Payload;
 use crate::layout::bucket::Form;
-use crate::layout::header::Kind;
+use crate::layout::header::ObjectKind;
 use crate::layout::method::Locking;
 use crate::options::ManageOptions;
-use crate::region::Doubt;
+use crate::region::Inconclusive;
+use crate::shm::Shm;
 use crate::stats::{self, Stats};
-use crate::store::create::{Shape, Spec};
-use crate::store::read::{self, Glance, View};
-use crate::store::{Change, Limits, Store, group};
-use crate::{Error, Result, Shm};
+use crate::store::open::{Shape, Spec};
+use crate::store::read::{self, OptimisticRead, View};
+use crate::store::{Limits, Store, Transaction, group};
 
 /// The longest array.
 const MOST_ELEMENTS: u64 = 1 << 56;
@@ -123,7 +124,7 @@ impl<T: DataManager> Array<T> {
             _ => unreachable!("an array is described as one"),
         };
         let spec = Spec {
-            kind: Kind::Array,
+            kind: ObjectKind::Array,
             schema_hash: crate::data::hash_text(&schema),
             difference: &|stored| crate::data::first_difference(stored, &schema),
             relation: Arc::new(|_| None),
@@ -203,34 +204,34 @@ impl<T: DataManager> Array<T> {
         let store = &self.handle.store;
         let spot = self.spot(index);
         if T::DIRECT
-            && let Some(glance) = Glance::at(store)
+            && let Some(attempt) = OptimisticRead::at(store)
         {
-            let found = glance.look(spot.at, |view, stripe| {
+            let found = attempt.read(spot.at, |view, stripe| {
                 if index >= view.store.array_len() {
-                    return Err(Doubt);
+                    return Err(Inconclusive);
                 }
                 directory::find_in(view.region(), stripe, self.elements(), spot)?
-                    .map(|words| glance_at::<T>(view, words))
+                    .map(|words| decode_optimistic::<T>(view, words))
                     .transpose()
             });
             if let Some(Some(element)) = found {
                 return Ok(element);
             }
         }
-        self.get_with_care(index, spot)
+        self.get_slow(index, spot)
     }
 
     #[inline(never)]
-    fn get_with_care(&self, index: u64, spot: Spot) -> Result<T> {
+    fn get_slow(&self, index: u64, spot: Spot) -> Result<T> {
         let store = &self.handle.store;
         if T::DIRECT && group::open() > 0 {
-            let found = group::glance(store, spot.stripe, |view| {
+            let found = group::optimistic(store, spot.stripe, |view| {
                 if index >= view.store.array_len() {
-                    return Err(Doubt);
+                    return Err(Inconclusive);
                 }
                 let region = view.region();
                 directory::find_in(region, region.stripe(spot.at), self.elements(), spot)?
-                    .map(|words| glance_at::<T>(view, words))
+                    .map(|words| decode_optimistic::<T>(view, words))
                     .transpose()
             });
             match found {
@@ -242,7 +243,7 @@ impl<T: DataManager> Array<T> {
         let raw = read::read(store, self.handle.limits, spot.stripe, |view| {
             Self::check_bounds(view.store, index)?;
             match directory::find(view.region(), self.elements(), spot)? {
-                Some(words) => take_out::<T>(view, words).map(Some),
+                Some(words) => decode_in_place::<T>(view, words).map(Some),
                 None => Ok(None),
             }
         })?;
@@ -251,7 +252,7 @@ impl<T: DataManager> Array<T> {
 
     /// An element that was read; `None` stands for one that has never been written.
     #[inline]
-    fn finish(&self, raw: Option<Raw<T>>) -> Result<T> {
+    fn finish(&self, raw: Option<Staged<T>>) -> Result<T> {
         match raw {
             Some(raw) => self.handle.finish(raw),
             None => self.decode_default(),
@@ -300,10 +301,10 @@ impl<T: DataManager> Array<T> {
 
     /// Locks an element's stripe for writing, and returns where the element belongs; fails if it is out of bounds.
     #[inline(always)]
-    fn lock_inside(&self, change: &mut Change<'_>, index: u64) -> Result<Spot> {
+    fn lock_inside(&self, change: &mut Transaction<'_>, index: u64) -> Result<Spot> {
         let spot = self.spot(index);
         change.write_stripe(spot.stripe)?;
-        Self::check_bounds(change.target(), index)?;
+        Self::check_bounds(change.store(), index)?;
         Ok(spot)
     }
 
@@ -319,7 +320,7 @@ impl<T: DataManager> Array<T> {
                 let seen = Seen::look(change, spot)?;
                 Self::check_bounds(store, index)?;
                 let words = seen.words(store.region(), elements, spot)?;
-                let old = words.map(|words| take_out::<T>(View::locked(store), words)).transpose()?;
+                let old = words.map(|words| decode_in_place::<T>(View::locked(store), words)).transpose()?;
                 Ok((old, seen))
             })?;
             // Code that is not known runs between the parts of the group, not inside one.

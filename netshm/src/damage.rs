@@ -5,8 +5,8 @@
 use crate::layout::bucket::Cell;
 use crate::layout::header::{self, FIELDS};
 use crate::layout::record::Head;
-use crate::layout::{CLASSES, Geometry, LogAt, PROCESSES, Place, SEGMENTS};
-use crate::store::create::Header;
+use crate::layout::{CLASSES, Geometry, LogAt, Offset, PROCESSES, SEGMENTS};
+use crate::store::open::Header;
 
 /// Counts that have caused harm, or that lie at a limit.
 const COUNTS: [u64; 12] = [0, 1, 2, 63, 64, 1000, 1 << 20, 1 << 23, 1 << 40, 1 << 62, u64::MAX - 1, u64::MAX];
@@ -59,7 +59,7 @@ impl Spoiler<'_> {
         self.below(limit.into()) as u32
     }
 
-    fn set(&mut self, place: Place, value: u64) {
+    fn set(&mut self, place: Offset, value: u64) {
         if let Some(word) = self.bytes.get_mut(place.0 as usize..).and_then(<[u8]>::first_chunk_mut) {
             *word = value.to_ne_bytes();
         }
@@ -71,14 +71,14 @@ impl Spoiler<'_> {
         }
     }
 
-    fn get(&self, place: Place) -> u64 {
+    fn get(&self, place: Offset) -> u64 {
         load(self.bytes, place.0).unwrap_or(0)
     }
 
     /// Returns any word of the data area.
-    fn anywhere(&mut self) -> Place {
+    fn anywhere(&mut self) -> Offset {
         let (start, end) = (self.geometry.data_start(), self.bytes.len() as u64);
-        Place(start + self.below((end - start) / 8) * 8)
+        Offset(start + self.below((end - start) / 8) * 8)
     }
 
     fn spoil(&mut self) {
@@ -142,7 +142,7 @@ impl Spoiler<'_> {
                         _ => self.anywhere(),
                     };
                     self.set(entry, named.0);
-                    self.count(Place(entry.0 + 8));
+                    self.count(Offset(entry.0 + 8));
                 }
             }
             7 => {
@@ -158,7 +158,7 @@ impl Spoiler<'_> {
     }
 
     /// Changes a number.
-    fn count(&mut self, place: Place) {
+    fn count(&mut self, place: Offset) {
         let old = self.get(place);
         let new = match self.below(5) {
             0 => old.wrapping_add(1),
@@ -170,7 +170,7 @@ impl Spoiler<'_> {
     }
 
     /// Another pointer, in each of the forms that pointers have: most often to where it stands, or one that stands elsewhere.
-    fn pointer(&mut self, place: Place) {
+    fn pointer(&mut self, place: Offset) {
         let old = self.get(place);
         let elsewhere = self.anywhere();
         let target = match self.below(6) {

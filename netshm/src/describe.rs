@@ -3,10 +3,12 @@
 use std::fmt;
 
 use crate::data::ObjectSchema;
-use crate::layout::header::Kind;
+use crate::error::{Error, Result};
+use crate::layout::header::ObjectKind;
+use crate::layout::method::Locking;
+use crate::name::ShmName;
 use crate::shm::Shm;
-use crate::store::create::{self, Stored};
-use crate::{Error, Locking, Result, ShmName};
+use crate::store::open::{self, Stored};
 
 /// The description of an object, as [`Shm::describe`] returns it.
 ///
@@ -69,7 +71,7 @@ impl Shm {
     /// [`Error::NotNetshm`] if it is none, or empty; [`Error::NoMember`] if all members have names; [`Error::UnsupportedVersion`], [`Error::Corrupt`],
     /// [`Error::Forked`], [`Error::Io`].
     pub fn describe(&self) -> Result<Description> {
-        Description::of(self, &create::stored(self, None)?)
+        Description::of(self, &open::stored(self, None)?)
     }
 }
 
@@ -99,9 +101,9 @@ pub(crate) fn object_schema(shm: &Shm, stored: &Stored) -> Result<ObjectSchema> 
     };
     let schema: ObjectSchema = stored.schema.parse().map_err(|_| corrupt("the stored schema is damaged"))?;
     let kind = match schema {
-        ObjectSchema::HashTable { .. } => Kind::HashTable,
-        ObjectSchema::Array { .. } => Kind::Array,
-        ObjectSchema::Table => Kind::Table,
+        ObjectSchema::HashTable { .. } => ObjectKind::HashTable,
+        ObjectSchema::Array { .. } => ObjectKind::Array,
+        ObjectSchema::Table => ObjectKind::Table,
     };
     if kind == stored.member.kind { Ok(schema) } else { Err(corrupt("the schema is that of another kind of object")) }
 }

@@ -7,11 +7,18 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
+use crate::array::Array;
+use crate::data::DataManager;
+use crate::error::{Error, Result};
+use crate::group;
+use crate::hash_table::HashTable;
 use crate::layout::PROCESSES;
+use crate::layout::method::Locking;
+use crate::name::ShmName;
 use crate::os::fork::tests::status_of_child;
-use crate::os::lock::{self, Kind, bytes};
+use crate::os::lock::{self, LockKind, bytes};
 use crate::os::steps;
-use crate::{Array, DataManager, Error, HashTable, Locking, Result, Shm, ShmName, group};
+use crate::shm::Shm;
 
 type Counts = HashTable<String, u64>;
 
@@ -183,7 +190,7 @@ fn unsupported_version() {
     let x = Scratch::new();
     drop(x.counts(Locking::Futex));
     let sound = fs::read(&x.0).unwrap();
-    let with = |place: crate::layout::Place, word: u64| {
+    let with = |place: crate::layout::Offset, word: u64| {
         let mut content = sound.clone();
         content[place.0 as usize..][..8].copy_from_slice(&word.to_ne_bytes());
         fs::write(&x.0, content).unwrap();
@@ -372,7 +379,7 @@ fn too_many_writers() {
     // As if a thousand processes wrote to it.
     let others = fs::File::options().read(true).write(true).open(&x.0).unwrap();
     for number in 1..=u64::from(PROCESSES) {
-        let outcome = lock::ofd_lock(others.as_fd(), Kind::Exclusive, bytes::PROCESS + number, false).unwrap();
+        let outcome = lock::ofd_lock(others.as_fd(), LockKind::Exclusive, bytes::PROCESS + number, false).unwrap();
         assert_eq!(outcome, lock::Outcome::Locked);
     }
     let table = x.counts(Locking::Futex);

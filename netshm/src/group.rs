@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::Error;
+use crate::error::Error;
 use crate::os::file;
 
 /// The first pause before a group runs again, and the longest.

@@ -8,18 +8,19 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use smallvec::SmallVec;
 
 use crate::data::{DataError, DataManager, Decoder, Encode, Encoder};
+use crate::error::{Error, Result};
 use crate::group::{GroupError, retry};
 use crate::index::bindings::Key;
 use crate::index::record::Payload;
 use crate::layout::{DENSE, MAX_VALUE};
 use crate::os::copy;
-use crate::region::Doubt;
+use crate::region::Inconclusive;
+use crate::shm::Shm;
 use crate::shm::TypeClaim;
-use crate::store::create::{self, Agreement, Damage, Relate, Spec};
 use crate::store::group;
+use crate::store::open::{self, Agreement, Damage, Relate, Spec};
 use crate::store::read::View;
-use crate::store::{Change, Limits, Store};
-use crate::{Error, Result, Shm};
+use crate::store::{Limits, Store, Transaction};
 
 /// Encoded keys and values of up to this number of words are built on the stack.
 const SMALL: usize = 4;
@@ -56,7 +57,7 @@ impl Clone for Outdated {
 impl Handle {
     /// Opens an object. `damage` checks one that may have been damaged since it was last in use.
     pub(crate) fn open(shm: Shm, spec: &Spec<'_>, limits: Limits, damage: Damage<'_>) -> Result<Handle> {
-        let (shm, (store, agreement, claim)) = shm.current(|shm| create::open(shm, spec, limits, damage))?;
+        let (shm, (store, agreement, claim)) = shm.current(|shm| open::open(shm, spec, limits, damage))?;
         let is = AtomicBool::new(agreement == Agreement::Older);
         let outdated = Outdated { is, schema: spec.schema.as_str().into(), relation: spec.relation.clone() };
         Ok(Handle { store, shm, limits, outdated, claim })
@@ -67,7 +68,7 @@ impl Handle {
     pub(crate) fn change<R>(
         &self,
         wanted: &'static str,
-        make: impl Fn(&mut Change<'_>) -> Result<R> + Copy,
+        make: impl Fn(&mut Transaction<'_>) -> Result<R> + Copy,
     ) -> Result<R> {
         self.change_with(wanted, make, |change, make| make(change))
     }
@@ -78,7 +79,7 @@ impl Handle {
         &self,
         wanted: &'static str,
         args: A,
-        make: impl Fn(&mut Change<'_>, A) -> Result<R> + Copy,
+        make: impl Fn(&mut Transaction<'_>, A) -> Result<R> + Copy,
     ) -> Result<R> {
         if self.outdated.is.load(Relaxed) {
             self.upgrade(wanted)?;
@@ -92,7 +93,7 @@ impl Handle {
         &self,
         wanted: &'static str,
         prepare: impl FnOnce(),
-        make: impl Fn(&mut Change<'_>) -> Result<R> + Copy,
+        make: impl Fn(&mut Transaction<'_>) -> Result<R> + Copy,
     ) -> Result<R> {
         if self.outdated.is.load(Relaxed) {
             self.upgrade(wanted)?;
@@ -273,10 +274,10 @@ impl Handle {
 
     /// Decodes what was read.
     #[inline]
-    pub(crate) fn finish<V: DataManager>(&self, raw: Raw<V>) -> Result<V> {
+    pub(crate) fn finish<V: DataManager>(&self, raw: Staged<V>) -> Result<V> {
         match raw {
-            Raw::Value(value) => Ok(value),
-            Raw::Words(words) => {
+            Staged::Value(value) => Ok(value),
+            Staged::Words(words) => {
                 let mut decoder = Decoder::from_words(&words);
                 V::decode(&mut decoder)
                     .and_then(|value| decoder.finish().map(|()| value))
@@ -304,7 +305,7 @@ fn data_error(store: &Store, error: DataError) -> Error {
 }
 
 /// A value on its way out of shared memory.
-pub(crate) enum Raw<V> {
+pub(crate) enum Staged<V> {
     /// Decoded straight from it.
     Value(V),
     /// A consistent copy, for a hand-written manager.
@@ -313,33 +314,33 @@ pub(crate) enum Raw<V> {
 
 /// Decodes words of shared memory, or copies them for a manager that must not meet words in the middle of a change.
 #[inline(always)]
-pub(crate) fn take_out<V: DataManager>(view: View<'_>, words: &[AtomicU64]) -> Result<Raw<V>> {
+pub(crate) fn decode_in_place<V: DataManager>(view: View<'_>, words: &[AtomicU64]) -> Result<Staged<V>> {
     if V::DIRECT {
         let mut decoder = Decoder::new(words, view.stamp);
         match V::decode(&mut decoder).and_then(|value| decoder.finish().map(|()| value)) {
-            Ok(value) => return Ok(Raw::Value(value)),
+            Ok(value) => return Ok(Staged::Value(value)),
             // A part of the value has a hand-written manager.
             Err(error) if error == DataError::NEEDS_COPY => {}
             Err(error) => return Err(data_error(view.store, error)),
         }
     }
-    copy_out(view, words)
+    copy_words(view, words)
 }
 
-/// Decodes directly from shared memory; fails with `Doubt` if a copy would be needed.
+/// Decodes directly from shared memory; fails with `Inconclusive` if a copy would be needed.
 #[inline(always)]
-pub(crate) fn glance_at<V: DataManager>(view: View<'_>, words: &[AtomicU64]) -> Result<V, Doubt> {
+pub(crate) fn decode_optimistic<V: DataManager>(view: View<'_>, words: &[AtomicU64]) -> Result<V, Inconclusive> {
     let mut decoder = Decoder::new(words, view.stamp);
-    V::decode(&mut decoder).and_then(|value| decoder.finish().map(|()| value)).map_err(|_| Doubt)
+    V::decode(&mut decoder).and_then(|value| decoder.finish().map(|()| value)).map_err(|_| Inconclusive)
 }
 
 #[cold]
-fn copy_out<V>(view: View<'_>, words: &[AtomicU64]) -> Result<Raw<V>> {
+fn copy_words<V>(view: View<'_>, words: &[AtomicU64]) -> Result<Staged<V>> {
     let spoiled = || view.region().corrupt(0, "changed while it was read");
     if words.len() > TRUSTED_WORDS && !view.holds() {
         return Err(spoiled());
     }
     let mut copied = vec![0; words.len()];
     copy::load_words(words, &mut copied);
-    if view.holds() { Ok(Raw::Words(copied)) } else { Err(spoiled()) }
+    if view.holds() { Ok(Staged::Words(copied)) } else { Err(spoiled()) }
 }

@@ -14,21 +14,22 @@ pub use iter::{Items, Keys, Values};
 
 use crate::check::{self, Contents, Report};
 use crate::data::{DataManager, Encode, ObjectSchema, Schema, ShmKey};
+use crate::error::{Error, Result};
 use crate::group::GroupError;
-use crate::handle::{Handle, Raw, glance_at, take_out};
+use crate::handle::{Handle, Staged, decode_in_place, decode_optimistic};
 use crate::index::bindings::{self, Key, Seen};
 use crate::index::record::Payload;
 use crate::index::{self, Bindings, Found};
 use crate::layout::bucket::Form;
-use crate::layout::header::Kind;
+use crate::layout::header::ObjectKind;
 use crate::layout::method::Locking;
 use crate::options::ManageOptions;
-use crate::region::Doubt;
+use crate::region::Inconclusive;
+use crate::shm::Shm;
 use crate::stats::{self, Stats};
-use crate::store::create::{Shape, Spec};
-use crate::store::read::{self, Glance, View};
+use crate::store::open::{Shape, Spec};
+use crate::store::read::{self, OptimisticRead, View};
 use crate::store::{Limits, group};
-use crate::{Error, Result, Shm};
 
 /// Bindings decoded between two checks of whether a writer has spoiled the read.
 const LOOK_EACH: usize = 64;
@@ -100,7 +101,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     /// Opens an object under an explicit schema, which may differ from that of `K` and `V` (dynamic tables use raw rows).
     pub(crate) fn open(
         shm: Shm,
-        kind: Kind,
+        kind: ObjectKind,
         schema: &ObjectSchema,
         contents: Contents<'_>,
         shape: Shape,
@@ -235,35 +236,36 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     {
         self.handle.encoded(key, |words| {
             if V::DIRECT
-                && let Some(found) = self.glance(words, |view, found| glance_at::<V>(view, found.record.value()))
+                && let Some(found) =
+                    self.optimistic(words, |view, found| decode_optimistic::<V>(view, found.record.value()))
             {
                 return Ok(found);
             }
-            self.find_with_care(words)
+            self.find_slow(words)
         })
     }
 
     /// Looks a key up optimistically. Returns the result of `then` for what was found, or `None` if the slow path must decide.
     #[inline(always)]
-    fn glance<R>(
+    fn optimistic<R>(
         &self,
         key: &[u64],
-        then: impl Fn(View<'_>, &Found<'_>) -> Result<R, Doubt> + Copy,
+        then: impl Fn(View<'_>, &Found<'_>) -> Result<R, Inconclusive> + Copy,
     ) -> Option<Option<R>> {
         let store = &*self.handle.store;
-        let glance = Glance::at(store)?;
+        let attempt = OptimisticRead::at(store)?;
         let form = self.form()?;
         let hash = store.hash(key);
-        glance.look(store.geometry().stripe(store.stripe_of(hash)), move |view, stripe| {
+        attempt.read(store.geometry().stripe(store.stripe_of(hash)), move |view, stripe| {
             index::find_and(view.region(), form, stripe, hash, key, move |found| then(view, found))
         })
     }
 
     #[inline(never)]
-    fn find_with_care(&self, key: &[u64]) -> Result<Option<V>> {
+    fn find_slow(&self, key: &[u64]) -> Result<Option<V>> {
         if V::DIRECT
             && group::open() > 0
-            && let Some(found) = self.glance_in_group(key)
+            && let Some(found) = self.optimistic_in_group(key)
         {
             return found;
         }
@@ -271,24 +273,24 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
             read::read(&self.handle.store, self.handle.limits, key.stripe, |view| {
                 let (region, form) = (view.region(), view.region().geometry().form);
                 index::find_and(region, form, region.stripe(key.at), key.hash, key.words, |found| {
-                    take_out::<V>(view, found.record.value())
+                    decode_in_place::<V>(view, found.record.value())
                 })
             })
         })?;
         raw.map(|raw| self.handle.finish(raw)).transpose()
     }
 
-    /// As [`glance`](Self::glance), in a group.
+    /// As [`optimistic`](Self::optimistic), in a group.
     #[inline(always)]
-    fn glance_in_group(&self, key: &[u64]) -> Option<Result<Option<V>>> {
+    fn optimistic_in_group(&self, key: &[u64]) -> Option<Result<Option<V>>> {
         let store = &*self.handle.store;
         let form = self.form()?;
         let hash = store.hash(key);
         let stripe = store.stripe_of(hash);
-        group::glance(store, stripe, move |view| {
+        group::optimistic(store, stripe, move |view| {
             let region = view.region();
             index::find_and(region, form, region.stripe(store.geometry().stripe(stripe)), hash, key, move |found| {
-                glance_at::<V>(view, found.record.value())
+                decode_optimistic::<V>(view, found.record.value())
             })
         })
     }
@@ -321,7 +323,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
                     if values.len() % LOOK_EACH == LOOK_EACH - 1 && !view.holds() {
                         break;
                     }
-                    values.push(take_out::<V>(view, record?.value())?);
+                    values.push(decode_in_place::<V>(view, record?.value())?);
                 }
                 Ok(values)
             })
@@ -341,15 +343,15 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         Q: Encode + ?Sized,
     {
         self.handle.encoded(key, |words| {
-            if let Some(found) = self.glance(words, |_, _| Ok(())) {
+            if let Some(found) = self.optimistic(words, |_, _| Ok(())) {
                 return Ok(found.is_some());
             }
-            self.contains_with_care(words)
+            self.contains_slow(words)
         })
     }
 
     #[inline(never)]
-    fn contains_with_care(&self, key: &[u64]) -> Result<bool> {
+    fn contains_slow(&self, key: &[u64]) -> Result<bool> {
         self.handle.with_words(key, |key| {
             read::read(&self.handle.store, self.handle.limits, key.stripe, |view| {
                 Ok(index::find(view.region(), key.at, key.hash, key.words)?.is_some())
@@ -390,12 +392,12 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
                 let store = &*self.handle.store;
                 let seen = Seen::look(change, store.region(), key)?;
                 let Some(newest) = seen.newest() else { return Ok(Some(None)) };
-                match take_out::<V>(View::locked(store), newest.value())? {
-                    Raw::Value(value) => {
+                match decode_in_place::<V>(View::locked(store), newest.value())? {
+                    Staged::Value(value) => {
                         seen.remove(change, key)?;
                         Ok(Some(Some(value)))
                     }
-                    Raw::Words(_) => Ok(None),
+                    Staged::Words(_) => Ok(None),
                 }
             })
         })?;
@@ -501,9 +503,9 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     {
         self.with_key(key, |key| {
             self.handle.group(|| {
-                let (old, seen) = match self.glance_to_change(key) {
+                let (old, seen) = match self.optimistic_before_change(key) {
                     Some(outcome) => outcome?,
-                    None => self.look_to_change(key)?,
+                    None => self.read_before_change(key)?,
                 };
                 body(key, old, &seen)
             })
@@ -512,24 +514,25 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
 
     /// A pair, if nothing stands against a short look.
     #[inline(always)]
-    fn glance_to_change<'a>(&'a self, key: Key<'_>) -> Option<Result<(Option<V>, Seen<'a>)>> {
+    fn optimistic_before_change<'a>(&'a self, key: Key<'_>) -> Option<Result<(Option<V>, Seen<'a>)>> {
         let (store, [key_word]) = (&*self.handle.store, key.words) else { return None };
         if !V::DIRECT || self.form() != Some(Form::Pairs) {
             return None;
         }
-        let found = group::glance_to_change(store, key.stripe, |region| {
-            let (place, words) = index::glance_pair(region, key.at, key.hash, *key_word)?;
-            Some((place, glance_at::<V>(View::locked(store), words).ok()?))
+        let found = group::optimistic_before_change(store, key.stripe, |region| {
+            let (place, words) = index::optimistic_pair(region, key.at, key.hash, *key_word)?;
+            Some((place, decode_optimistic::<V>(View::locked(store), words).ok()?))
         })?;
         Some(found.map(|((place, value), entries)| (Some(value), Seen::Pair(place, entries))))
     }
 
     #[inline(never)]
-    fn look_to_change<'a>(&'a self, key: Key<'_>) -> Result<(Option<V>, Seen<'a>)> {
+    fn read_before_change<'a>(&'a self, key: Key<'_>) -> Result<(Option<V>, Seen<'a>)> {
         let store = &*self.handle.store;
         let (old, seen) = self.handle.change("change a binding", |change| {
             let seen = Seen::look(change, store.region(), key)?;
-            let old = seen.newest().map(|newest| take_out::<V>(View::locked(store), newest.value())).transpose()?;
+            let old =
+                seen.newest().map(|newest| decode_in_place::<V>(View::locked(store), newest.value())).transpose()?;
             Ok((old, seen))
         })?;
         // Code that is not known runs between the parts of the group, not inside one.
@@ -672,6 +675,6 @@ impl<K: ShmKey, V: DataManager> ManageOptions<HashTable<K, V>> {
     /// is to be recreated while others have it open.
     pub fn manage(self, shm: Shm) -> Result<HashTable<K, V>> {
         let schema = HashTable::<K, V>::schema();
-        HashTable::open(shm, Kind::HashTable, &schema, Contents::table::<K, V>(), self.shape, self.limits)
+        HashTable::open(shm, ObjectKind::HashTable, &schema, Contents::table::<K, V>(), self.shape, self.limits)
     }
 }

@@ -6,8 +6,8 @@
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicU64, fence};
 
-use crate::Result;
-use crate::layout::{LogAt, Place};
+use crate::error::Result;
+use crate::layout::{LogAt, Offset};
 use crate::os::steps;
 use crate::region::Region;
 
@@ -25,27 +25,27 @@ struct Segment {
 /// A writer's view of a log.
 #[derive(Debug)]
 pub(crate) struct Journal {
-    length: Place,
+    length: Offset,
     first: LogAt,
     /// The segments linked behind the first.
     more: Vec<Segment>,
     entries: u64,
     /// Where the next entry belongs, and for how many more there is room in the same segment; if for none, the place has
     /// to be looked up.
-    next: Place,
+    next: Offset,
     left: u64,
 }
 
 impl Journal {
     /// An empty log, whose number of entries is kept at `length` and whose first segment, in the log table, is `first`.
     #[inline]
-    pub(crate) fn new(length: Place, first: LogAt) -> Self {
+    pub(crate) fn new(length: Offset, first: LogAt) -> Self {
         Journal { length, first, more: Vec::new(), entries: 0, next: first.entry(0), left: LogAt::FIRST_CAPACITY }
     }
 
     /// Makes it an empty log of another slot.
     #[inline]
-    pub(crate) fn renew(&mut self, length: Place, first: LogAt) {
+    pub(crate) fn renew(&mut self, length: Offset, first: LogAt) {
         self.more.clear();
         (self.length, self.first, self.entries) = (length, first, 0);
         (self.next, self.left) = (first.entry(0), LogAt::FIRST_CAPACITY);
@@ -59,7 +59,7 @@ impl Journal {
     }
 
     /// Opens the log as it was left, to roll it back.
-    pub(crate) fn reopen(length: Place, first: LogAt, region: &Region) -> Result<Self> {
+    pub(crate) fn reopen(length: Offset, first: LogAt, region: &Region) -> Result<Self> {
         let mut journal = Journal::new(length, first);
         let entries = region.field(length).load(Acquire);
         while journal.capacity() < entries {
@@ -85,7 +85,7 @@ impl Journal {
     }
 
     /// Returns where the link to a further segment belongs.
-    pub(crate) fn last_link(&self) -> Place {
+    pub(crate) fn last_link(&self) -> Offset {
         self.segment(self.more.len()).at.link()
     }
 
@@ -155,7 +155,7 @@ impl Journal {
         second.store(old, Relaxed);
         steps::step();
         self.entries += 1;
-        (self.next, self.left) = (Place(self.next.0 + LogAt::ENTRY_BYTES), self.left - 1);
+        (self.next, self.left) = (Offset(self.next.0 + LogAt::ENTRY_BYTES), self.left - 1);
         // SYNC POINT: log entry. Pairs with the load in `reopen`.
         region.field(self.length).store(self.entries, Release);
         steps::step();
@@ -205,12 +205,12 @@ impl Journal {
 
     /// Returns the two words of an entry: in the log table, or in a segment of the data area.
     #[inline(always)]
-    fn pair(region: &Region, entry: Place) -> Result<&[AtomicU64; 2]> {
+    fn pair(region: &Region, entry: Offset) -> Result<&[AtomicU64; 2]> {
         if region.are_fields::<2>(entry) { Ok(region.fields(entry).words()) } else { Self::far_pair(region, entry) }
     }
 
     #[cold]
-    fn far_pair(region: &Region, entry: Place) -> Result<&[AtomicU64; 2]> {
+    fn far_pair(region: &Region, entry: Offset) -> Result<&[AtomicU64; 2]> {
         let words = region.words(entry.0, 2)?;
         Ok(words.first_chunk().unwrap_or_else(|| unreachable!("two words have been asked for")))
     }

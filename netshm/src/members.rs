@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use crate::describe::Description;
+use crate::error::{Error, Result};
 use crate::index;
-use crate::layout::header::Kind;
+use crate::layout::header::ObjectKind;
 use crate::shm::Shm;
-use crate::store::create;
+use crate::store::open;
 use crate::store::{Limits, sum};
-use crate::{Error, Result};
 
 /// What a member of an object is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -82,21 +82,21 @@ impl Shm {
     /// [`Error::NotNetshm`] if it is no object, or empty; [`Error::UnsupportedVersion`], [`Error::Corrupt`],
     /// [`Error::Forked`], [`Error::LockTimeout`], [`Error::Io`].
     pub fn members(&self) -> Result<Vec<Member>> {
-        let stored = create::stored_members(self)?;
-        let whole = create::whole(self)?;
-        let member = |stored: create::Stored| {
+        let stored = open::stored_members(self)?;
+        let whole = open::whole(self)?;
+        let member = |stored: open::Stored| {
             let store = whole.sibling(&stored.member);
             let kind = stored.member.kind;
             let len = match kind {
-                Kind::Array => store.array_len(),
-                Kind::HashTable | Kind::Table => sum::sum(&store, Limits::default(), index::bindings_in)?,
+                ObjectKind::Array => store.array_len(),
+                ObjectKind::HashTable | ObjectKind::Table => sum::sum(&store, Limits::default(), index::bindings_in)?,
             };
             Ok(Member {
                 name: stored.member.name.clone(),
                 kind: match kind {
-                    Kind::Array => MemberKind::Array,
-                    Kind::HashTable => MemberKind::HashTable,
-                    Kind::Table => MemberKind::Table,
+                    ObjectKind::Array => MemberKind::Array,
+                    ObjectKind::HashTable => MemberKind::HashTable,
+                    ObjectKind::Table => MemberKind::Table,
                 },
                 description: Description::of(self, &stored)?,
                 len,
@@ -116,6 +116,6 @@ impl Shm {
             let object: Arc<str> = self.object().name().clone();
             return Err(Error::ReadOnly { object, wanted: "remove a member" });
         }
-        create::whole(self)?.remove_member(self, name, Limits::default())
+        open::whole(self)?.remove_member(self, name, Limits::default())
     }
 }

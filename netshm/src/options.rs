@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::layout::method::Locking;
 use crate::store::Limits;
-use crate::store::create::Shape;
+use crate::store::open::Shape;
 
 /// Options for managing an object as a `T`: a [`HashTable`](crate::HashTable), an [`Array`](crate::Array) or a
 /// [`Table`](crate::Table).

@@ -2,59 +2,59 @@
 //!
 //! Every access to shared memory goes through here. What other processes do to the object can make a word hold
 //! anything, but never an access fall outside the mapping, and no place is ever accessed in two widths: fields of
-//! 32 bits have a type of their own ([`Place32`]) and lie where [`Region::word`] and [`Region::words`] do not reach.
+//! 32 bits have a type of their own ([`Offset32`]) and lie where [`Region::word`] and [`Region::words`] do not reach.
 #![allow(unsafe_code)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use crate::error::{Error, Result};
 use crate::events;
 use crate::layout::header::{HEADER_BYTES, ID, STRIPES_USED};
-use crate::layout::{Geometry, Place, Place32, STRIPE_WORDS, StripeAt, WORD};
+use crate::layout::{Geometry, Offset, Offset32, STRIPE_WORDS, StripeAt, WORD};
 use crate::os::map::Mapping;
 use crate::os::{copy, file};
 use crate::shm::Object;
-use crate::{Error, Result};
 
 /// Error type of functions that may meet damaged or changing memory.
 ///
 /// # Safety
-/// `look_again` must not return `Ok` unless [`Region::is_inside`] holds for the same words.
-pub(crate) unsafe trait Fault: Sized {
+/// `recheck` must not return `Ok` unless [`Region::is_inside`] holds for the same words.
+pub(crate) unsafe trait ReadError: Sized {
     /// Whether the caller retries on the slow path, so that rare but valid cases may fail as well.
-    const HASTY: bool;
+    const OPTIMISTIC: bool;
     /// Returns the error for damage found at `offset`.
     fn corrupt(region: &Region, offset: u64, what: &'static str) -> Self;
     /// Called when `count` words at `offset` lie beyond the known end; may look up the size of the file and check again.
-    fn look_again(region: &Region, offset: u64, count: u64) -> Result<(), Self>;
+    fn recheck(region: &Region, offset: u64, count: u64) -> Result<(), Self>;
 }
 
 /// Says where and what.
-// SAFETY: `Region::look_again` ends with that check.
-unsafe impl Fault for Error {
-    const HASTY: bool = false;
+// SAFETY: `Region::recheck` ends with that check.
+unsafe impl ReadError for Error {
+    const OPTIMISTIC: bool = false;
     #[cold]
     fn corrupt(region: &Region, offset: u64, what: &'static str) -> Self {
         region.corrupt(offset, what)
     }
     #[cold]
-    fn look_again(region: &Region, offset: u64, count: u64) -> Result<()> {
-        region.look_again(offset, count)
+    fn recheck(region: &Region, offset: u64, count: u64) -> Result<()> {
+        region.recheck(offset, count)
     }
 }
 
 /// Carries nothing: the optimistic attempt failed, and the slow path must decide why.
 #[derive(Debug)]
-pub(crate) struct Doubt;
+pub(crate) struct Inconclusive;
 
 // SAFETY: it never returns `Ok`.
-unsafe impl Fault for Doubt {
-    const HASTY: bool = true;
+unsafe impl ReadError for Inconclusive {
+    const OPTIMISTIC: bool = true;
     fn corrupt(_: &Region, _: u64, _: &'static str) -> Self {
-        Doubt
+        Inconclusive
     }
-    fn look_again(_: &Region, _: u64, _: u64) -> Result<(), Self> {
-        Err(Doubt)
+    fn recheck(_: &Region, _: u64, _: u64) -> Result<(), Self> {
+        Err(Inconclusive)
     }
 }
 
@@ -154,7 +154,7 @@ impl Region {
 
     /// Returns a field at a place that the layout names, in front of the data area.
     #[inline(always)]
-    pub(crate) fn field(&self, place: Place) -> &AtomicU64 {
+    pub(crate) fn field(&self, place: Offset) -> &AtomicU64 {
         let offset = aligned(place);
         assert!(offset < self.geometry.data_start());
         // SAFETY: the offset is a multiple of a word, and so is the start of the data area, so the word ends there at most.
@@ -163,7 +163,7 @@ impl Region {
 
     /// Returns a field of the header. For a constant place, nothing is left to be checked when the program runs.
     #[inline(always)]
-    pub(crate) fn header(&self, place: Place) -> &AtomicU64 {
+    pub(crate) fn header(&self, place: Offset) -> &AtomicU64 {
         let offset = aligned(place);
         assert!(offset < HEADER_BYTES);
         // SAFETY: the offset is a multiple of a word, and the header lies in front of the data area (invariant 3).
@@ -172,8 +172,8 @@ impl Region {
 
     /// Returns `N` consecutive fields, with one check for all of them.
     #[inline(always)]
-    pub(crate) fn fields<const N: usize>(&self, first: Place) -> Fields<'_, N> {
-        let first = Place(aligned(first));
+    pub(crate) fn fields<const N: usize>(&self, first: Offset) -> Fields<'_, N> {
+        let first = Offset(aligned(first));
         assert!(self.are_fields::<N>(first));
         // SAFETY: the offset is a multiple of a word, and the words end at the start of the data area at most.
         Fields { first, words: unsafe { self.array(first.0) } }
@@ -187,7 +187,7 @@ impl Region {
 
     /// Returns whether `N` words from a place on lie in front of the data area.
     #[inline(always)]
-    pub(crate) fn are_fields<const N: usize>(&self, first: Place) -> bool {
+    pub(crate) fn are_fields<const N: usize>(&self, first: Offset) -> bool {
         const { assert!(N as u64 * WORD <= HEADER_BYTES) };
         // So the difference is not less than 0 (invariant 3).
         first.0 <= self.geometry.data_start() - N as u64 * WORD
@@ -195,13 +195,13 @@ impl Region {
 
     /// Returns a 32-bit field.
     #[inline]
-    pub(crate) fn field32(&self, place: Place32) -> &AtomicU32 {
+    pub(crate) fn field32(&self, place: Offset32) -> &AtomicU32 {
         debug_assert!(place.0.is_multiple_of(4));
         let offset = place.0;
         assert!(offset < self.geometry.data_start());
         // SAFETY: `add` wants the offset inside the allocation, which it is, with 4 bytes (invariants 1 to 3).
         let pointer = unsafe { self.map.start().add(offset as usize) };
-        // SAFETY: as in `at`, for 4 bytes at a multiple of 4 (the layout has no other `Place32`); the place is accessed as a 32-bit atomic only (invariant 4).
+        // SAFETY: as in `at`, for 4 bytes at a multiple of 4 (the layout has no other `Offset32`); the place is accessed as a 32-bit atomic only (invariant 4).
         unsafe { AtomicU32::from_ptr(pointer.as_ptr().cast()) }
     }
 
@@ -213,9 +213,9 @@ impl Region {
 
     /// As [`word`](Self::word), with any error type.
     #[inline(always)]
-    pub(crate) fn word_or<E: Fault>(&self, offset: u64) -> Result<&AtomicU64, E> {
+    pub(crate) fn word_or<E: ReadError>(&self, offset: u64) -> Result<&AtomicU64, E> {
         if self.index_of(offset) >= self.known.load(Ordering::Relaxed) {
-            E::look_again(self, offset, 1)?;
+            E::recheck(self, offset, 1)?;
         }
         // SAFETY: the word's index is below `known`, or `is_inside` has held for it; the bound never sinks.
         Ok(unsafe { self.at(offset) })
@@ -229,9 +229,9 @@ impl Region {
 
     /// As [`words`](Self::words), with any error type.
     #[inline(always)]
-    pub(crate) fn words_or<E: Fault>(&self, offset: u64, count: u64) -> Result<&[AtomicU64], E> {
+    pub(crate) fn words_or<E: ReadError>(&self, offset: u64, count: u64) -> Result<&[AtomicU64], E> {
         if !self.is_inside(offset, count) {
-            E::look_again(self, offset, count)?;
+            E::recheck(self, offset, count)?;
         }
         // SAFETY: `is_inside` has held for the words.
         Ok(unsafe { self.slice(offset, count) })
@@ -239,9 +239,9 @@ impl Region {
 
     /// Returns `N` consecutive words of the data area.
     #[inline(always)]
-    pub(crate) fn array_or<const N: usize, E: Fault>(&self, offset: u64) -> Result<&[AtomicU64; N], E> {
+    pub(crate) fn array_or<const N: usize, E: ReadError>(&self, offset: u64) -> Result<&[AtomicU64; N], E> {
         if !self.is_inside(offset, N as u64) {
-            E::look_again(self, offset, N as u64)?;
+            E::recheck(self, offset, N as u64)?;
         }
         // SAFETY: `is_inside` has held for the words.
         Ok(unsafe { self.array(offset) })
@@ -249,7 +249,7 @@ impl Region {
 
     /// Returns the word at an offset, and all from it on in the part of the object that is known to be there.
     #[inline(always)]
-    pub(crate) fn words_from<E: Fault>(&self, offset: u64) -> Result<(&AtomicU64, &[AtomicU64]), E> {
+    pub(crate) fn words_from<E: ReadError>(&self, offset: u64) -> Result<(&AtomicU64, &[AtomicU64]), E> {
         let first = self.word_or(offset)?;
         let following = self.known.load(Ordering::Relaxed) - self.index_of(offset);
         // SAFETY: `word_or` has found the word inside, so `following` is what is known from there on.
@@ -356,7 +356,7 @@ impl Region {
 
     /// Looks up the size of the file, which may have grown, if the words can be inside at all; then checks again.
     #[cold]
-    fn look_again(&self, offset: u64, count: u64) -> Result<()> {
+    fn recheck(&self, offset: u64, count: u64) -> Result<()> {
         if count <= self.geometry.max_size / WORD && offset <= self.geometry.max_size {
             self.refresh_end()?;
         }
@@ -368,7 +368,7 @@ impl Region {
     }
 
     fn present_id(&self) -> [u64; 2] {
-        [ID, Place(ID.0 + WORD)].map(|place| self.header(place).load(Ordering::Relaxed))
+        [ID, Offset(ID.0 + WORD)].map(|place| self.header(place).load(Ordering::Relaxed))
     }
 
     /// Looks up how far the file reaches. A file that has become shorter is an error.
@@ -428,9 +428,9 @@ impl Region {
     }
 }
 
-/// Returns the offset of a field in front of the data area, a multiple of a word by the invariant of [`Place`].
+/// Returns the offset of a field in front of the data area, a multiple of a word by the invariant of [`Offset`].
 #[inline(always)]
-fn aligned(place: Place) -> u64 {
+fn aligned(place: Offset) -> u64 {
     debug_assert!(place.0.is_multiple_of(WORD));
     place.0
 }
@@ -438,14 +438,14 @@ fn aligned(place: Place) -> u64 {
 /// Consecutive fields in front of the data area.
 #[derive(Clone, Copy)]
 pub(crate) struct Fields<'a, const N: usize> {
-    first: Place,
+    first: Offset,
     words: &'a [AtomicU64; N],
 }
 
 impl<'a, const N: usize> Fields<'a, N> {
     /// Returns one of them.
     #[inline(always)]
-    pub(crate) fn at(self, place: Place) -> &'a AtomicU64 {
+    pub(crate) fn at(self, place: Offset) -> &'a AtomicU64 {
         &self.words[(place.0.wrapping_sub(self.first.0) / WORD) as usize]
     }
 
@@ -478,7 +478,7 @@ impl<'a> StripeFields<'a> {
 
     /// Returns one of its fields.
     #[inline(always)]
-    pub(crate) fn field(self, place: Place) -> &'a AtomicU64 {
+    pub(crate) fn field(self, place: Offset) -> &'a AtomicU64 {
         self.fields.at(place)
     }
 }

@@ -3,11 +3,12 @@
 use std::fmt;
 use std::sync::atomic::Ordering::Relaxed;
 
+use crate::error::Result;
 use crate::handle::Handle;
 use crate::index;
-use crate::layout::header::{self, Kind};
+use crate::layout::header::{self, ObjectKind};
+use crate::layout::method::Locking;
 use crate::layout::{PROCESSES, WORD};
-use crate::{Locking, Result};
 
 /// Figures about an object: `stats()` of a table or an array. They are taken one after the other without a lock, so
 /// while others write they need not fit together exactly; [`Report`](crate::Report) has exact ones.
@@ -67,7 +68,7 @@ pub(crate) fn stats(handle: &Handle) -> Result<Stats> {
     store.check_fork()?;
     let region = store.region();
     let geometry = region.geometry();
-    let is_array = store.kind() == Kind::Array;
+    let is_array = store.kind() == ObjectKind::Array;
     let (mut keys, mut fullest, mut bindings, mut buckets, mut chunks) = (0u64, 0, 0u64, 0u64, 0u64);
     for stripe in geometry.own() {
         let at = geometry.stripe(stripe);

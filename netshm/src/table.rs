@@ -8,13 +8,14 @@ pub use blocks::{Block, BlockMut, Flow};
 
 use crate::check::{Contents, Report};
 use crate::data::ObjectSchema;
+use crate::error::{Error, Result};
 use crate::group::GroupError;
 use crate::hash_table::{HashTable, Items, Keys, Values};
-use crate::layout::header::Kind;
+use crate::layout::header::ObjectKind;
 use crate::layout::method::Locking;
 use crate::options::ManageOptions;
+use crate::shm::Shm;
 use crate::stats::Stats;
-use crate::{Error, Result, Shm};
 
 /// The primitive table: keys are `i32`, values are sequences of `i32`.
 ///
@@ -360,7 +361,7 @@ impl ManageOptions<Table> {
     pub fn manage(self, shm: Shm) -> Result<Table> {
         let inner = HashTable::open(
             shm,
-            Kind::Table,
+            ObjectKind::Table,
             &ObjectSchema::Table,
             Contents::table::<i32, Vec<i32>>(),
             self.shape,

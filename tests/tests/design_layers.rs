@@ -30,12 +30,35 @@ fn sources(directory: &Path) -> Vec<PathBuf> {
     files.into_iter().filter(is_source).chain(below).collect()
 }
 
-/// Returns the modules that a source names, beside those that `use crate::{..}` takes from the top.
-fn named(source: &str) -> Vec<&str> {
+/// Returns the names that follow `crate::` in a source, also in braces.
+fn named(source: &str) -> Vec<String> {
     let code = source.split("#[cfg(test)]\nmod tests {").next().unwrap().lines();
-    let code = code.map(|line| line.split("//").next().unwrap());
-    let names = code.flat_map(|line| line.split("crate::").skip(1));
-    names.map(|rest| rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap()).collect()
+    let code: Vec<_> = code.map(|line| line.split("//").next().unwrap()).collect();
+    let code = code.join(" ");
+    let name =
+        |text: &str| text.trim_start().split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap().to_owned();
+    let mut names = Vec::new();
+    for (at, _) in code.match_indices("crate::") {
+        let rest = &code[at + "crate::".len()..];
+        if code[..at].ends_with('$') {
+            // What a macro names at its users' places is the face of the crate.
+        } else if let Some(list) = rest.strip_prefix('{') {
+            let mut depth = 1;
+            let mut pieces = vec![String::new()];
+            for c in list.chars() {
+                depth += i32::from(c == '{') - i32::from(c == '}');
+                match c {
+                    _ if depth == 0 => break,
+                    ',' if depth == 1 => pieces.push(String::new()),
+                    _ => pieces.last_mut().unwrap().push(c),
+                }
+            }
+            names.extend(pieces.iter().map(|piece| name(piece)));
+        } else {
+            names.push(name(rest));
+        }
+    }
+    names
 }
 
 #[test]
@@ -52,8 +75,11 @@ fn modules_name_only_modules_of_lower_layers() {
         let row = rows.get(module).unwrap_or_else(|| panic!("`{module}` is in no layer"));
         let text = fs::read_to_string(&path).unwrap();
         for name in named(&text) {
-            if name != module && rows.get(name).is_some_and(|other| other >= row) {
+            if name != module && rows.get(&name).is_some_and(|other| other >= row) {
                 wrong.push(format!("{} names `{name}`", path.display()));
+            }
+            if name.starts_with(char::is_uppercase) {
+                wrong.push(format!("{} names `{name}` by the face of the crate, not by its module", path.display()));
             }
         }
     }

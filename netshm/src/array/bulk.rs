@@ -8,10 +8,10 @@ use smallvec::SmallVec;
 use super::{Array, out_of_bounds};
 use crate::data::{DataManager, Encode};
 use crate::directory;
+use crate::error::{Error, Result};
 use crate::index::record::Payload;
 use crate::store::group::{self, Iteration};
-use crate::store::{Change, Store};
-use crate::{Error, Result};
+use crate::store::{Store, Transaction};
 
 /// Elements whose memory is asked for before the first of them is looked at.
 const BATCH: usize = 16;
@@ -287,8 +287,8 @@ impl<T: DataManager> Array<T> {
     }
 
     /// Locks a range for writing, in an order in which no two wait for each other: where it begins and ends.
-    fn lock_span(&self, change: &mut Change<'_>, span: Span) -> Result<(u64, u64)> {
-        let geometry = *change.target().geometry();
+    fn lock_span(&self, change: &mut Transaction<'_>, span: Span) -> Result<(u64, u64)> {
+        let geometry = *change.store().geometry();
         let chunks = span.end.map(|end| self.elements().chunks(span.start, end));
         match chunks {
             Some(chunks) if chunks.end - chunks.start < u64::from(geometry.stripes) => {
@@ -299,14 +299,14 @@ impl<T: DataManager> Array<T> {
             }
             _ => change.write_all()?,
         }
-        let end = span.end_in(change.target(), change.target().array_len())?;
+        let end = span.end_in(change.store(), change.store().array_len())?;
         Ok((span.start, end))
     }
 
     /// Sets an element that has a record of its own; not to the default if that is what it shows without one.
-    fn set_record(&self, change: &mut Change<'_>, index: u64, words: &[u64]) -> Result<()> {
+    fn set_record(&self, change: &mut Transaction<'_>, index: u64, words: &[u64]) -> Result<()> {
         let (elements, spot) = (self.elements(), self.spot(index));
-        if words == self.default_words && directory::find(change.target().region(), elements, spot)?.is_none() {
+        if words == self.default_words && directory::find(change.store().region(), elements, spot)?.is_none() {
             return Ok(());
         }
         directory::set_record(change, elements, spot, &self.default_words, Payload::Words(words))

@@ -6,7 +6,7 @@ use std::vec;
 
 use super::Array;
 use crate::data::DataManager;
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// The elements of an array; see [`Array::scan`].
 pub struct Elements<'a, T> {

@@ -1,13 +1,13 @@
 //! Reading the elements of a chunk in one go.
 
 use super::{Array, out_of_bounds};
-use crate::Result;
 use crate::data::{DataManager, Decoder};
 use crate::directory::{self, Spot};
-use crate::handle::{Raw, glance_at, take_out};
-use crate::region::Doubt;
+use crate::error::Result;
+use crate::handle::{Staged, decode_in_place, decode_optimistic};
+use crate::region::Inconclusive;
 use crate::store::Store;
-use crate::store::read::{self, Glance, View};
+use crate::store::read::{self, OptimisticRead, View};
 
 use std::sync::atomic::AtomicU64;
 
@@ -24,21 +24,21 @@ impl<T: DataManager> Array<T> {
         let store = &self.handle.store;
         let spot = self.spot(index);
         if T::DIRECT
-            && let Some(glance) = Glance::at(store)
+            && let Some(attempt) = OptimisticRead::at(store)
         {
-            let found = glance.look(spot.at, |view, stripe| {
-                let count = self.count_in(view.store, index, end).map_err(|_| Doubt)?;
+            let found = attempt.read(spot.at, |view, stripe| {
+                let count = self.count_in(view.store, index, end).map_err(|_| Inconclusive)?;
                 match directory::find_run(view.region(), stripe, self.elements(), spot, count)? {
                     Some(words) if self.elements().dense().is_some() => Self::decode_run(view, spot, words),
-                    Some(_) => Err(Doubt),
-                    None => (0..count).map(|_| self.decode_default().map_err(|_| Doubt)).collect(),
+                    Some(_) => Err(Inconclusive),
+                    None => (0..count).map(|_| self.decode_default().map_err(|_| Inconclusive)).collect(),
                 }
             });
             if let Some(elements) = found {
                 return Ok(elements);
             }
         }
-        self.run_with_care(index, end, spot)
+        self.run_slow(index, end, spot)
     }
 
     /// Returns how many elements there are from `index` on; the length of the array if they are not as many as asked for.
@@ -53,15 +53,15 @@ impl<T: DataManager> Array<T> {
 
     /// Decodes elements that lie side by side.
     #[inline]
-    fn decode_run(view: View<'_>, spot: Spot, words: &[AtomicU64]) -> Result<Vec<T>, Doubt> {
+    fn decode_run(view: View<'_>, spot: Spot, words: &[AtomicU64]) -> Result<Vec<T>, Inconclusive> {
         if Self::AS_IN_SLICES {
-            return T::decode_vec(words.len(), &mut Decoder::new(words, view.stamp)).map_err(|_| Doubt);
+            return T::decode_vec(words.len(), &mut Decoder::new(words, view.stamp)).map_err(|_| Inconclusive);
         }
-        words.chunks_exact(spot.words_each()).map(|words| glance_at::<T>(view, words)).collect()
+        words.chunks_exact(spot.words_each()).map(|words| decode_optimistic::<T>(view, words)).collect()
     }
 
     #[inline(never)]
-    fn run_with_care(&self, index: u64, end: Option<u64>, spot: Spot) -> Result<Vec<T>> {
+    fn run_slow(&self, index: u64, end: Option<u64>, spot: Spot) -> Result<Vec<T>> {
         let (store, elements) = (&self.handle.store, self.elements());
         let raws = read::read(store, self.handle.limits, spot.stripe, |view| {
             let count = self
@@ -71,13 +71,13 @@ impl<T: DataManager> Array<T> {
             let Some(words) = directory::find_run(region, region.stripe(spot.at), elements, spot, count)? else {
                 return Ok((0..count).map(|_| None).collect());
             };
-            let mut raws: Vec<Option<Raw<T>>> = Vec::with_capacity(count as usize);
+            let mut raws: Vec<Option<Staged<T>>> = Vec::with_capacity(count as usize);
             for words in words.chunks_exact(spot.words_each()) {
                 if raws.len() % LOOK_EACH == LOOK_EACH - 1 && !view.holds() {
                     break;
                 }
                 let stored = directory::stored(region, elements, words)?;
-                raws.push(stored.map(|words| take_out::<T>(view, words)).transpose()?);
+                raws.push(stored.map(|words| decode_in_place::<T>(view, words)).transpose()?);
             }
             Ok(raws)
         })?;

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::{Auditor, Decodes, copied};
-use crate::Result;
+use crate::error::Result;
 use crate::index::record::Record;
 use crate::index::{Chain, Content, MOST_BUCKETS, bucket_of, segment_of};
 use crate::layout::run::{RUN_HEADER, RunAt, Use};

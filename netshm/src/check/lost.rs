@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::Report;
 use super::blocks::Blocks;
 use super::runs::RunMap;
-use crate::Result;
+use crate::error::Result;
 use crate::index::MOST_BUCKETS;
 use crate::layout::run::{RUN_HEADER, RunAt, Use};
 use crate::store::Store;

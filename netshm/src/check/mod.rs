@@ -21,15 +21,15 @@ use runs::RunMap;
 
 use crate::data::{DataError, DataManager, Decoder};
 use crate::directory::Elements;
+use crate::error::{Error, Result};
 use crate::group::retry;
 use crate::handle::Handle;
-use crate::layout::header::Kind;
+use crate::layout::header::ObjectKind;
 use crate::layout::record::Lengths;
 use crate::layout::run::Use;
 use crate::os::copy;
-use crate::store::create::Member;
-use crate::store::{Change, Store, group};
-use crate::{Error, Result};
+use crate::store::open::Member;
+use crate::store::{Store, Transaction, group};
 
 /// Attempts of a check without locks, in the hope that nobody writes meanwhile.
 const QUIET_TRIES: u32 = 8;
@@ -50,11 +50,11 @@ impl<'a> Contents<'a> {
     /// Those of a member whose types are not looked at.
     fn unknown(member: &Member) -> Contents<'static> {
         match member.kind {
-            Kind::Array => {
+            ObjectKind::Array => {
                 let elements = Elements::dense_or_not(member.element_words);
                 Contents::Directory { elements, element: &|_| Ok(()) }
             }
-            Kind::Table | Kind::HashTable => Contents::Index { key: &|_| Ok(()), value: &|_| Ok(()) },
+            ObjectKind::Table | ObjectKind::HashTable => Contents::Index { key: &|_| Ok(()), value: &|_| Ok(()) },
         }
     }
 
@@ -139,7 +139,11 @@ impl Auditor<'_, '_> {
 
 /// Checks everything, in all members, with a change that holds all locks if there is one. Nothing is decoded in other members
 /// than that of the store, whose contents are given.
-pub(crate) fn inspect(store: &Store, change: Option<&mut Change<'_>>, own: Option<Contents<'_>>) -> Result<Report> {
+pub(crate) fn inspect(
+    store: &Store,
+    change: Option<&mut Transaction<'_>>,
+    own: Option<Contents<'_>>,
+) -> Result<Report> {
     let mut report = Report::default();
     let region = store.region();
     report.size = region.file_size()?;

@@ -4,14 +4,14 @@ use std::ops::Range;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::{Report, use_name};
-use crate::Result;
+use crate::error::Result;
 use crate::heap::class_of;
 use crate::layout::header::RESERVE;
 use crate::layout::run::{RUN_HEADER, RunAt, RunHead, Use};
-use crate::layout::{CLASSES, LogAt, Place, WORD};
+use crate::layout::{CLASSES, LogAt, Offset, WORD};
 use crate::region::Region;
 use crate::store::Store;
-use crate::store::create::Member;
+use crate::store::open::Member;
 
 /// One run.
 struct Run {
@@ -226,7 +226,7 @@ impl<'a> RunMap<'a> {
                 }
             }
             let Ok(words) = region.words(at, RUN_HEADER / WORD) else { break };
-            let word = |place: Place| words[((place.0 - at) / WORD) as usize].load(Relaxed);
+            let word = |place: Offset| words[((place.0 - at) / WORD) as usize].load(Relaxed);
             if word(RunAt(at).chain_previous()) != previous {
                 report.finding(at, "a run does not lead back to the one before it in its stripe's chain");
             }

@@ -1,12 +1,15 @@
 //! Operations on arrays.
 
 use super::{Case, METHODS};
-use crate::{Array, Result, Shm, group};
+use crate::array::Array;
+use crate::error::Result;
+use crate::group;
+use crate::shm::Shm;
 
 type Numbers = Array<u64>;
 type Texts = Array<String>;
 
-fn dump<T: crate::DataManager>(array: &Array<T>) -> Result<Vec<T>> {
+fn dump<T: crate::data::DataManager>(array: &Array<T>) -> Result<Vec<T>> {
     (0..array.len()?).map(|index| array.get(index)).collect()
 }
 

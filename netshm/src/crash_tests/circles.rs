@@ -5,10 +5,14 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::Copy;
 use super::words::ends;
+use crate::error::Result;
+use crate::hash_table::HashTable;
 use crate::index::{self, record::Record};
 use crate::layout::LogAt;
+use crate::layout::method::Locking;
+use crate::shm::Shm;
 use crate::store::Store;
-use crate::{Flow, HashTable, Locking, Result, Shm, Table};
+use crate::table::{Flow, Table};
 
 type Texts = HashTable<String, String>;
 
@@ -39,7 +43,7 @@ fn bindings_of_a_key() {
         |table| table.remove_all("k").map(drop),
         |table| match table.check()?.is_clean() {
             true => Ok(()),
-            false => Err(crate::Error::Forked { object: "any error".into() }),
+            false => Err(crate::error::Error::Forked { object: "any error".into() }),
         },
     ];
     for bindings in [1, 2, 300] {

@@ -6,9 +6,10 @@ use std::fs;
 
 use super::words::ends;
 use super::{Case, Copy, METHODS};
+use crate::error::Result;
+use crate::hash_table::HashTable;
 use crate::layout::header::BOOTS;
 use crate::os::file::random;
-use crate::{HashTable, Result};
 
 type Texts = HashTable<String, String>;
 
@@ -93,7 +94,7 @@ fn any_pages_of_a_half_done_change() {
                         used.unwrap_or_else(|error| panic!("{what}: sound when it was opened, but {error}"));
                         sound += 1;
                     }
-                    Err(crate::Error::Corrupt { .. }) => damaged += 1,
+                    Err(crate::error::Error::Corrupt { .. }) => damaged += 1,
                     Err(error) => panic!("{what}: {error}"),
                 }
             }

@@ -3,13 +3,17 @@
 use std::fs;
 
 use super::{Copy, METHODS, STOPPED};
+use crate::error::Result;
+use crate::group;
+use crate::hash_table::HashTable;
 use crate::layout::header::DIRTY;
+use crate::layout::method::Locking;
 use crate::layout::{Geometry, PROCESSES};
 use crate::os::fork::tests::status_of_child;
 use crate::os::map::tests::FLUSHES;
 use crate::os::steps;
-use crate::store::create::Header;
-use crate::{HashTable, Locking, Result, Shm, group};
+use crate::shm::Shm;
+use crate::store::open::Header;
 
 type Texts = HashTable<String, String>;
 

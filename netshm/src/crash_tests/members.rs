@@ -1,7 +1,12 @@
 //! Members of an object: adding and removing them, and groups over several.
 
 use super::{Case, METHODS};
-use crate::{Array, Error, HashTable, Locking, Result, Shm, group};
+use crate::array::Array;
+use crate::error::{Error, Result};
+use crate::group;
+use crate::hash_table::HashTable;
+use crate::layout::method::Locking;
+use crate::shm::Shm;
 
 type Counts = HashTable<u64, u64>;
 type Texts = HashTable<String, Vec<u8>>;

@@ -26,9 +26,12 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use crate::check::Report;
+use crate::error::Result;
+use crate::layout::method::Locking;
+use crate::name::ShmName;
 use crate::os::fork::tests::status_of_child;
 use crate::os::steps;
-use crate::{Locking, Result, Shm, ShmName};
+use crate::shm::Shm;
 
 /// Exit status of a process that was stopped after a step.
 const STOPPED: i32 = 99;

@@ -1,7 +1,11 @@
 //! Operations on tables whose keys and values lie in the buckets of the index.
 
 use super::{Case, METHODS};
-use crate::{HashTable, Locking, Result, Shm, group};
+use crate::error::Result;
+use crate::group;
+use crate::hash_table::HashTable;
+use crate::layout::method::Locking;
+use crate::shm::Shm;
 
 type Pairs = HashTable<u64, u64>;
 

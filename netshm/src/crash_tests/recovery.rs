@@ -3,9 +3,13 @@
 use std::fs;
 
 use super::{Case, Copy, METHODS, STOPPED};
+use crate::error::Result;
+use crate::group;
+use crate::hash_table::HashTable;
+use crate::layout::method::Locking;
 use crate::os::fork::tests::status_of_child;
 use crate::os::steps;
-use crate::{HashTable, Locking, Result, Shm, group};
+use crate::shm::Shm;
 
 type Texts = HashTable<String, String>;
 

@@ -4,8 +4,13 @@ use std::cell::RefCell;
 use std::fmt::Debug;
 
 use super::{Case, Copy, METHODS};
+use crate::array::Array;
 use crate::check::Report;
-use crate::{Array, Error, HashTable, Locking, Result, Shm, group};
+use crate::error::{Error, Result};
+use crate::group;
+use crate::hash_table::HashTable;
+use crate::layout::method::Locking;
+use crate::shm::Shm;
 
 type Pairs = HashTable<u64, u64>;
 type Texts = HashTable<u64, String>;
@@ -127,7 +132,7 @@ impl<T, D: PartialEq + Debug> Subject<'_, T, D> {
     }
 }
 
-fn sorted<V: crate::DataManager + Ord>(table: &HashTable<u64, V>) -> Result<Vec<(u64, V)>> {
+fn sorted<V: crate::data::DataManager + Ord>(table: &HashTable<u64, V>) -> Result<Vec<(u64, V)>> {
     let mut all = table.scan().collect::<Result<Vec<_>>>()?;
     all.sort();
     assert_eq!(all.len(), table.len()?);

@@ -3,9 +3,11 @@
 use std::fs;
 
 use super::{Copy, STOPPED};
+use crate::error::Result;
+use crate::hash_table::HashTable;
 use crate::os::fork::tests::status_of_child;
 use crate::os::steps;
-use crate::{HashTable, Result, Shm};
+use crate::shm::Shm;
 
 type Pairs = HashTable<u64, u64>;
 

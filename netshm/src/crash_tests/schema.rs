@@ -3,7 +3,11 @@
 use std::fs;
 
 use super::{Case, Copy, METHODS};
-use crate::{Error, HashTable, Locking, Result, Shm, ShmData};
+use crate::ShmData;
+use crate::error::{Error, Result};
+use crate::hash_table::HashTable;
+use crate::layout::method::Locking;
+use crate::shm::Shm;
 
 #[derive(ShmData, Clone, Debug, PartialEq)]
 #[shm(crate = crate, rename = "Row")]
@@ -62,7 +66,7 @@ fn extend<Old: ShmData, New: ShmData + PartialEq + std::fmt::Debug>(
         let stopped = case.stopped(prepared, &copy, step);
         let left = fs::read(&copy.0).unwrap();
         // What can be learnt without recovering anything is what was committed.
-        let name = crate::ShmName::file(&copy.0).unwrap();
+        let name = crate::name::ShmName::file(&copy.0).unwrap();
         let read_only = || Shm::options().read_only(true).open(&name).unwrap();
         let described = read_only().describe().unwrap_or_else(|error| panic!("{}, step {step}: {error}", case.name));
         assert!(open::<New>(read_only(), locking).is_ok(), "{}, step {step}: {}", case.name, described.schema);

@@ -1,7 +1,12 @@
 //! Operations on tables.
 
 use super::{Case, METHODS};
-use crate::{Error, Flow, HashTable, Locking, Result, Shm, Table, group};
+use crate::error::{Error, Result};
+use crate::group;
+use crate::hash_table::HashTable;
+use crate::layout::method::Locking;
+use crate::shm::Shm;
+use crate::table::{Flow, Table};
 
 type Texts = HashTable<String, String>;
 type Content = Vec<(String, String)>;

@@ -6,10 +6,13 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use super::{Copy, STOPPED};
+use crate::error::Result;
+use crate::hash_table::HashTable;
+use crate::layout::method::Locking;
 use crate::locking::word_of;
 use crate::os::fork::tests::status_of_child;
 use crate::os::steps;
-use crate::{HashTable, Locking, Result, Shm};
+use crate::shm::Shm;
 
 type Texts = HashTable<String, String>;
 

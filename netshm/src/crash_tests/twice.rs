@@ -3,7 +3,10 @@
 use std::fs;
 
 use super::{Case, Copy, METHODS};
-use crate::{HashTable, Result, Shm, group};
+use crate::error::Result;
+use crate::group;
+use crate::hash_table::HashTable;
+use crate::shm::Shm;
 
 type Texts = HashTable<String, String>;
 

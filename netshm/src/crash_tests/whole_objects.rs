@@ -1,9 +1,14 @@
 //! Operations that replace an object, need long logs, or reach far into an array.
 
 use super::{Case, Copy, METHODS, STOPPED};
+use crate::array::Array;
+use crate::error::{Error, Result};
+use crate::hash_table::HashTable;
+use crate::layout::method::Locking;
+use crate::name::ShmName;
 use crate::os::fork::tests::status_of_child;
 use crate::os::steps;
-use crate::{Array, Error, HashTable, Locking, Result, Shm, ShmName};
+use crate::shm::Shm;
 
 type Pairs = HashTable<u64, u64>;
 type Texts = HashTable<String, String>;

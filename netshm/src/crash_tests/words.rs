@@ -9,11 +9,14 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use super::{Copy, METHODS};
-use crate::layout::{Place32, header};
+use crate::error::Result;
+use crate::hash_table::HashTable;
+use crate::layout::method::Locking;
+use crate::layout::{Offset32, header};
 use crate::locking::word_of;
-use crate::os::lock::{self, Kind, bytes};
+use crate::os::lock::{self, LockKind, bytes};
+use crate::shm::Shm;
 use crate::store::Store;
-use crate::{HashTable, Locking, Result, Shm};
 
 type Texts = HashTable<String, String>;
 
@@ -38,7 +41,7 @@ fn open(shm: Shm, locking: Locking, limit: Option<Duration>) -> Result<Texts> {
     options.manage(shm)
 }
 
-fn set(store: &Store, place: Place32, value: u32) {
+fn set(store: &Store, place: Offset32, value: u32) {
     store.region().field32(place).store(value, Relaxed);
 }
 
@@ -121,7 +124,10 @@ fn they_are_put_in_order_beside_others() {
             // As another process holds it.
             let other = fs::File::options().read(true).write(true).open(&copy.0).unwrap();
             let number = bytes::PROCESS + u64::from(LIVING);
-            assert_eq!(lock::ofd_lock(other.as_fd(), Kind::Exclusive, number, false).unwrap(), lock::Outcome::Locked);
+            assert_eq!(
+                lock::ofd_lock(other.as_fd(), LockKind::Exclusive, number, false).unwrap(),
+                lock::Outcome::Locked
+            );
             let shm = copy.open();
             let outcome = ends(what, move || open(shm, locking, None).and_then(|table| use_it(&table)));
             assert!(outcome.is_ok() || is_damage, "{locking}, {what}: {outcome:?}");

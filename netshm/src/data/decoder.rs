@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use bytemuck::{AnyBitPattern, Pod};
 
 use super::encoder::{MAX_DEPTH, TOO_DEEP};
-use super::{DataError, DataManager, Unbacked};
+use super::{DataError, DataManager, ZeroSizedLimit};
 use crate::os::copy;
 use crate::sequence::Stamp;
 
@@ -34,20 +34,20 @@ pub struct Decoder<'a> {
     at: usize,
     stamp: Option<Stamp<'a>>,
     depth: u32,
-    unbacked: Unbacked,
+    zero_sized: ZeroSizedLimit,
 }
 
 impl<'a> Decoder<'a> {
     /// Reads shared words; `None` for a stamp if the stripe is locked.
     #[inline]
     pub(crate) fn new(words: &'a [AtomicU64], stamp: Option<Stamp<'a>>) -> Self {
-        Decoder { words: Source::Shared(words), at: 0, stamp, depth: 0, unbacked: Unbacked::default() }
+        Decoder { words: Source::Shared(words), at: 0, stamp, depth: 0, zero_sized: ZeroSizedLimit::default() }
     }
 
     /// Reads a copy.
     #[inline]
     pub(crate) fn from_words(words: &'a [u64]) -> Self {
-        Decoder { words: Source::Private(words), at: 0, stamp: None, depth: 0, unbacked: Unbacked::default() }
+        Decoder { words: Source::Private(words), at: 0, stamp: None, depth: 0, zero_sized: ZeroSizedLimit::default() }
     }
 
     /// Reads the next word.
@@ -179,10 +179,10 @@ impl<'a> Decoder<'a> {
     ) -> Result<T, DataError> {
         // A lower bound, checked before memory is allocated.
         let (start, remaining) = (self.at, self.remaining());
-        let mut at_least = self.unbacked;
+        let mut at_least = self.zero_sized;
         at_least.count(len.saturating_sub(remaining), size, start + remaining)?;
         let decoded = decode(self)?;
-        self.unbacked.count(len.saturating_sub(self.at - start), size, self.at)?;
+        self.zero_sized.count(len.saturating_sub(self.at - start), size, self.at)?;
         Ok(decoded)
     }
 

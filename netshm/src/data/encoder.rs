@@ -3,7 +3,7 @@
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::{DataError, Unbacked};
+use super::{DataError, ZeroSizedLimit};
 use crate::os::copy;
 
 /// Boxes and sequences may be nested so deep, so that no value exhausts the stack.
@@ -28,7 +28,7 @@ pub struct Encoder<'a> {
     sink: Sink<'a>,
     at: usize,
     depth: u32,
-    unbacked: Unbacked,
+    zero_sized: ZeroSizedLimit,
     is_ordered: bool,
     /// Whether a part was written by code that is not known.
     has_foreign: bool,
@@ -37,7 +37,7 @@ pub struct Encoder<'a> {
 impl<'a> Encoder<'a> {
     #[inline]
     fn new(sink: Sink<'a>) -> Self {
-        Encoder { sink, at: 0, depth: 0, unbacked: Unbacked::default(), is_ordered: false, has_foreign: false }
+        Encoder { sink, at: 0, depth: 0, zero_sized: ZeroSizedLimit::default(), is_ordered: false, has_foreign: false }
     }
 
     /// Counts only.
@@ -166,7 +166,7 @@ impl<'a> Encoder<'a> {
         self.put_len(len)?;
         let start = self.at;
         encode(self)?;
-        self.unbacked.count(len.saturating_sub(self.at - start), size, self.at)
+        self.zero_sized.count(len.saturating_sub(self.at - start), size, self.at)
     }
 
     /// Encodes what is inside a box or a sequence.

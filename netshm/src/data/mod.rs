@@ -68,11 +68,11 @@ mod encoder;
 mod error;
 mod managers;
 pub(crate) mod schema;
-mod unbacked;
 pub(crate) mod unfit;
 #[cfg(test)]
 mod user_code;
 mod words;
+mod zero_sized;
 
 pub use decoder::Decoder;
 #[doc(hidden)]
@@ -87,8 +87,8 @@ pub use schema::{
     Container, Field, Fields, Items, Members, ObjectSchema, ParseSchemaError, Scalar, Schema, Types, Variant, Variants,
 };
 pub(crate) use schema::{Relation, first_difference, hash_text, relation, show};
-pub(crate) use unbacked::Unbacked;
 pub use words::{from_words, to_words};
+pub(crate) use zero_sized::ZeroSizedLimit;
 
 /// How a type is stored. `#[derive(ShmData)]` writes this for structs and enums. An implementation is also called a data
 /// manager, and `DataManager` is another name of this trait.

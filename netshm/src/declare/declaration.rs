@@ -6,9 +6,12 @@ use std::time::Duration;
 use super::field::{Elements, Field};
 use super::place::Place;
 use crate::data::ObjectSchema;
+use crate::error::Result;
+use crate::layout::method::Locking;
+use crate::name::ShmName;
+use crate::options::ManageOptions;
 use crate::store::Limits;
-use crate::store::create::Shape;
-use crate::{Locking, ManageOptions, Result, ShmName};
+use crate::store::open::Shape;
 
 /// The default permission bits of objects: only the owner has access.
 const DEFAULT_MODE: u32 = 0o600;

@@ -2,8 +2,16 @@
 
 use super::declaration::Entry;
 use super::open::Opener;
+use crate::array::Array;
+use crate::check::Report;
 use crate::data::{DataManager, ObjectSchema, Schema, ShmKey};
-use crate::{Array, Error, GroupError, HashTable, ManageOptions, Report, Result, Shm, Stats, Table};
+use crate::error::{Error, Result};
+use crate::group::GroupError;
+use crate::hash_table::HashTable;
+use crate::options::ManageOptions;
+use crate::shm::Shm;
+use crate::stats::Stats;
+use crate::table::Table;
 
 mod sealed {
     pub trait Sealed {}

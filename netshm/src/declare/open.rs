@@ -8,7 +8,9 @@ use super::declaration::Declared;
 use super::field::Field;
 use super::place::Place;
 use super::schema::ShmSchema;
-use crate::{Error, Result, Shm, ShmName};
+use crate::error::{Error, Result};
+use crate::name::ShmName;
+use crate::shm::Shm;
 
 /// A schema in a certain place; made by [`ShmSchema::at`].
 ///

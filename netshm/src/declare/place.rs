@@ -3,7 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::{Result, ShmName};
+use crate::error::Result;
+use crate::name::ShmName;
 
 /// Where the objects of a schema are: in POSIX shared memory, under a prefix that their names have in common, or as
 /// files in a directory.

@@ -4,7 +4,10 @@ use super::declaration::Declaration;
 use super::field::Object;
 use super::open::{At, Opener};
 use super::place::Place;
-use crate::{Report, Result, ShmName, Stats};
+use crate::check::Report;
+use crate::error::Result;
+use crate::name::ShmName;
+use crate::stats::Stats;
 
 /// A schema whose fields are all members of one object, so that a group can be made on it. The derive implements it where there is
 /// `#[shm(object = "..")]`.

@@ -13,12 +13,12 @@ use std::slice;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
+use crate::error::{Error, Result};
 use crate::heap::Memory;
 use crate::index::record::{IN_PLACE, Payload, Record, write_record};
-use crate::layout::{DENSE, Geometry, Place, StripeAt};
-use crate::region::{Doubt, Fault, Region, StripeFields};
-use crate::store::Change;
-use crate::{Error, Result};
+use crate::layout::{DENSE, Geometry, Offset, StripeAt};
+use crate::region::{Inconclusive, ReadError, Region, StripeFields};
+use crate::store::Transaction;
 
 /// Words in a chunk, about.
 const CHUNK_WORDS: u64 = 256;
@@ -136,7 +136,7 @@ pub(crate) fn find(region: &Region, elements: Elements, spot: Spot) -> Result<Op
 
 /// As [`find`], in a stripe whose fields are at hand.
 #[inline(always)]
-pub(crate) fn find_in<'a, E: Fault>(
+pub(crate) fn find_in<'a, E: ReadError>(
     region: &'a Region,
     stripe: StripeFields<'_>,
     elements: Elements,
@@ -148,7 +148,7 @@ pub(crate) fn find_in<'a, E: Fault>(
 
 /// The stored words of an element whose chunk is there.
 #[inline(always)]
-fn element_in<E: Fault>(
+fn element_in<E: ReadError>(
     region: &Region,
     elements: Elements,
     spot: Spot,
@@ -170,7 +170,7 @@ fn element_in<E: Fault>(
 }
 
 /// Returns the words of some elements in a row in one chunk: of the elements, or pointers to their records.
-pub(crate) fn find_run<'a, E: Fault>(
+pub(crate) fn find_run<'a, E: ReadError>(
     region: &'a Region,
     stripe: StripeFields<'_>,
     elements: Elements,
@@ -202,14 +202,14 @@ pub(crate) fn stored<'a>(
 /// Prefetches an element, or the chunk pointer that leads to it.
 #[inline]
 pub(crate) fn prefetch(region: &Region, spot: Spot) {
-    if let Ok::<_, Doubt>(Some(chunk)) = find_chunk(region, region.stripe(spot.at), spot.chunk) {
+    if let Ok::<_, Inconclusive>(Some(chunk)) = find_chunk(region, region.stripe(spot.at), spot.chunk) {
         region.prefetch(spot.place(chunk));
     }
 }
 
 /// Returns the address of the record that holds a chunk.
 #[inline]
-fn find_chunk<E: Fault>(region: &Region, stripe: StripeFields<'_>, chunk: u64) -> Result<Option<u64>, E> {
+fn find_chunk<E: ReadError>(region: &Region, stripe: StripeFields<'_>, chunk: u64) -> Result<Option<u64>, E> {
     let at = stripe.at();
     let height = stripe.field(at.buckets()).load(Relaxed);
     if !reaches(region, at, height, chunk)? {
@@ -229,7 +229,7 @@ fn find_chunk<E: Fault>(region: &Region, stripe: StripeFields<'_>, chunk: u64) -
 
 /// Returns whether a tree of that height has a place for the chunk.
 #[inline]
-fn reaches<E: Fault>(region: &Region, at: StripeAt, height: u64, chunk: u64) -> Result<bool, E> {
+fn reaches<E: ReadError>(region: &Region, at: StripeAt, height: u64, chunk: u64) -> Result<bool, E> {
     match height {
         1..=HIGHEST => Ok(chunk >> (height as u32 * FANOUT_BITS) == 0),
         0 => Ok(false),
@@ -246,7 +246,7 @@ fn child_at(node: u64, child: u64) -> u64 {
 
 /// Stores an element. `default` is what other elements of a fresh chunk are filled with.
 pub(crate) fn set(
-    change: &mut Change<'_>,
+    change: &mut Transaction<'_>,
     elements: Elements,
     spot: Spot,
     default: &[u64],
@@ -262,7 +262,7 @@ pub(crate) fn set(
 /// Stores an element that lies in its chunk. The stripe is locked already.
 #[inline(always)]
 pub(crate) fn set_words(
-    change: &mut Change<'_>,
+    change: &mut Transaction<'_>,
     elements: Elements,
     spot: Spot,
     default: &[u64],
@@ -274,13 +274,13 @@ pub(crate) fn set_words(
 
 /// Stores elements in a row that lie in one chunk. The stripe is locked already.
 pub(crate) fn set_run(
-    change: &mut Change<'_>,
+    change: &mut Transaction<'_>,
     elements: Elements,
     spot: Spot,
     default: &[u64],
     words: &[u64],
 ) -> Result<()> {
-    let region = change.target().region();
+    let region = change.store().region();
     let chunk = match find_chunk::<Error>(region, region.stripe(spot.at), spot.chunk)? {
         Some(chunk) => chunk,
         // It shows them without being there.
@@ -293,7 +293,7 @@ pub(crate) fn set_run(
     let place = spot.place(chunk);
     for (i, (word, new)) in region.words(place, words.len() as u64)?.iter().zip(words).enumerate() {
         if word.load(Relaxed) != *new {
-            change.store(Place(place + i as u64 * 8), *new)?;
+            change.write(Offset(place + i as u64 * 8), *new)?;
         }
     }
     Ok(())
@@ -301,7 +301,7 @@ pub(crate) fn set_run(
 
 /// Stores an element that has a record of its own. The stripe is locked already.
 pub(crate) fn set_record(
-    change: &mut Change<'_>,
+    change: &mut Transaction<'_>,
     elements: Elements,
     spot: Spot,
     default: &[u64],
@@ -312,9 +312,9 @@ pub(crate) fn set_record(
 }
 
 /// Stores an element that has a record of its own, in a chunk that is there.
-fn store_record(change: &mut Change<'_>, spot: Spot, chunk: u64, value: Payload<'_>) -> Result<()> {
+fn store_record(change: &mut Transaction<'_>, spot: Spot, chunk: u64, value: Payload<'_>) -> Result<()> {
     let place = spot.place(chunk);
-    let (region, stripe) = (change.target().region(), spot.stripe);
+    let (region, stripe) = (change.store().region(), spot.stripe);
     let old = region.word(place)?.load(Relaxed);
     if old != 0
         && let Payload::Words(words) = value
@@ -325,7 +325,7 @@ fn store_record(change: &mut Change<'_>, spot: Spot, chunk: u64, value: Payload<
         }
     }
     let record = write_record(change, stripe, &[], value, 0)?;
-    change.store(Place(place), record)?;
+    change.write(Offset(place), record)?;
     if old != 0 {
         change.free_record(stripe, old);
     }
@@ -343,9 +343,9 @@ pub(crate) struct Seen {
 impl Seen {
     /// Locks the stripe of an element, for a change that may come, and looks for the element.
     #[inline]
-    pub(crate) fn look(change: &mut Change<'_>, spot: Spot) -> Result<Self> {
+    pub(crate) fn look(change: &mut Transaction<'_>, spot: Spot) -> Result<Self> {
         change.lock_stripe(spot.stripe)?;
-        let region = change.target().region();
+        let region = change.store().region();
         Ok(Seen { chunk: find_chunk(region, region.stripe(spot.at), spot.chunk)?, entries: change.entries() })
     }
 
@@ -359,7 +359,7 @@ impl Seen {
     #[inline]
     pub(crate) fn set(
         self,
-        change: &mut Change<'_>,
+        change: &mut Transaction<'_>,
         elements: Elements,
         spot: Spot,
         default: &[u64],
@@ -377,15 +377,15 @@ impl Seen {
 }
 
 /// Exchanges two elements that lie in their chunks. Their stripes are locked already.
-pub(crate) fn swap(change: &mut Change<'_>, elements: Elements, a: Spot, b: Spot, default: &[u64]) -> Result<()> {
+pub(crate) fn swap(change: &mut Transaction<'_>, elements: Elements, a: Spot, b: Spot, default: &[u64]) -> Result<()> {
     let a = a.place(chunk_of(change, elements, a, default)?);
     let b = b.place(chunk_of(change, elements, b, default)?);
     for offset in (0..elements.words_each()).map(|word| word * 8) {
-        let places = [a, b].map(|at| Place(at.wrapping_add(offset)));
+        let places = [a, b].map(|at| Offset(at.wrapping_add(offset)));
         let [one, other] = [change.load(places[0])?, change.load(places[1])?];
         if one != other {
-            change.store(places[0], other)?;
-            change.store(places[1], one)?;
+            change.write(places[0], other)?;
+            change.write(places[1], one)?;
         }
     }
     Ok(())
@@ -393,26 +393,26 @@ pub(crate) fn swap(change: &mut Change<'_>, elements: Elements, a: Spot, b: Spot
 
 /// Returns the address of the record that holds the chunk of an element, which is added if it is not there.
 #[inline(always)]
-fn chunk_of(change: &mut Change<'_>, elements: Elements, spot: Spot, default: &[u64]) -> Result<u64> {
-    let region = change.target().region();
+fn chunk_of(change: &mut Transaction<'_>, elements: Elements, spot: Spot, default: &[u64]) -> Result<u64> {
+    let region = change.store().region();
     match find_chunk::<Error>(region, region.stripe(spot.at), spot.chunk)? {
         Some(chunk) => Ok(chunk),
         None => {
             let pattern = if elements.dense.is_some() { default } else { &[0] };
-            add_chunk(&mut change.apart(), spot.stripe, spot.chunk, elements.chunk_words(), pattern)
+            add_chunk(&mut change.reborrow(), spot.stripe, spot.chunk, elements.chunk_words(), pattern)
         }
     }
 }
 
 #[inline]
-fn store_words(change: &mut Change<'_>, place: u64, words: &[u64]) -> Result<()> {
-    words.iter().enumerate().try_for_each(|(i, word)| change.store(Place(place + i as u64 * 8), *word))
+fn store_words(change: &mut Transaction<'_>, place: u64, words: &[u64]) -> Result<()> {
+    words.iter().enumerate().try_for_each(|(i, word)| change.write(Offset(place + i as u64 * 8), *word))
 }
 
 /// Adds a chunk of `words` words, filled with a pattern, and the nodes on the way to it. Returns the address of its record.
 #[cold]
-fn add_chunk(change: &mut Change<'_>, stripe: u32, chunk: u64, words: u64, pattern: &[u64]) -> Result<u64> {
-    let region = change.target().region();
+fn add_chunk(change: &mut Transaction<'_>, stripe: u32, chunk: u64, words: u64, pattern: &[u64]) -> Result<u64> {
+    let region = change.store().region();
     let at = region.geometry().stripe(stripe);
     let mut height = change.load(at.buckets())?;
     while !reaches::<Error>(region, at, height, chunk)? {
@@ -422,19 +422,19 @@ fn add_chunk(change: &mut Change<'_>, stripe: u32, chunk: u64, words: u64, patte
         // An empty tree grows at once: there is nothing to keep at the old height.
         if height == 0 || root != 0 {
             let node = if height == 0 { 0 } else { write_record(change, stripe, &[], Payload::Words(&root_words), 0)? };
-            change.store(at.segment(0), node)?;
+            change.write(at.segment(0), node)?;
         }
         height += 1;
-        change.store(at.buckets(), height)?;
+        change.write(at.buckets(), height)?;
     }
     let mut link = at.segment(0);
     for level in (0..height as u32).rev() {
         let mut node = change.load(link)?;
         if node == 0 {
             node = write_record(change, stripe, &[], Payload::Words(&[0; FANOUT as usize]), 0)?;
-            change.store(link, node)?;
+            change.write(link, node)?;
         }
-        link = Place(child_at(node, chunk >> (level * FANOUT_BITS)));
+        link = Offset(child_at(node, chunk >> (level * FANOUT_BITS)));
     }
     let fill = |words: &[AtomicU64]| {
         for (word, value) in words.iter().zip(pattern.iter().cycle()) {
@@ -443,9 +443,9 @@ fn add_chunk(change: &mut Change<'_>, stripe: u32, chunk: u64, words: u64, patte
         Ok(())
     };
     let added = write_record(change, stripe, &[], Payload::Fill(words, &fill), 0)?;
-    change.store(link, added)?;
+    change.write(link, added)?;
     let chunks = change.load(at.keys())?;
-    change.store(at.keys(), chunks.wrapping_add(1))?;
+    change.write(at.keys(), chunks.wrapping_add(1))?;
     Ok(added)
 }
 

@@ -3,21 +3,21 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::{Elements, FANOUT, FANOUT_BITS, HIGHEST, child_at, find_chunk, store_words};
-use crate::Result;
+use crate::error::Result;
 use crate::heap::Memory;
-use crate::layout::{Place, StripeAt};
-use crate::store::Change;
+use crate::layout::{Offset, StripeAt};
+use crate::store::Transaction;
 
 /// Sets the length. Elements beyond it are dropped, so that growing again shows the default.
-pub(crate) fn resize(change: &mut Change<'_>, elements: Elements, default: &[u64], length: u64) -> Result<()> {
+pub(crate) fn resize(change: &mut Transaction<'_>, elements: Elements, default: &[u64], length: u64) -> Result<()> {
     change.write_all()?;
-    let len = change.target().geometry().part().array_len();
+    let len = change.store().geometry().part().array_len();
     let old = change.load(len)?;
-    change.store(len, length)?;
+    change.write(len, length)?;
     if length >= old {
         return Ok(());
     }
-    let geometry = *change.target().geometry();
+    let geometry = *change.store().geometry();
     // The first chunk to be dropped, counted over all stripes.
     let chunks = length.div_ceil(1 << elements.bits);
     for (number, stripe) in (0..).zip(geometry.own()) {
@@ -25,7 +25,7 @@ pub(crate) fn resize(change: &mut Change<'_>, elements: Elements, default: &[u64
         let keep = chunks.saturating_sub(number).div_ceil(u64::from(geometry.stripes));
         if keep == 0 {
             for place in [at.buckets(), at.segment(0), at.keys()] {
-                change.store(place, 0)?;
+                change.write(place, 0)?;
             }
             change.free_all(stripe)?;
         } else {
@@ -36,18 +36,18 @@ pub(crate) fn resize(change: &mut Change<'_>, elements: Elements, default: &[u64
 }
 
 /// Drops the chunks of a stripe from number `keep` on.
-fn prune(change: &mut Change<'_>, elements: Elements, stripe: u32, at: StripeAt, keep: u64) -> Result<()> {
+fn prune(change: &mut Transaction<'_>, elements: Elements, stripe: u32, at: StripeAt, keep: u64) -> Result<()> {
     let height = change.load(at.buckets())?;
     if height > HIGHEST {
         return Err(change.region().corrupt(at.buckets().0, "a directory is higher than it can be"));
     }
     let chunks = change.load(at.keys())?;
     // A sound directory has a node on each level for a chunk at most; one that was scribbled on may go in circles.
-    let room = change.target().region().file_size()? / (8 * elements.chunk_words());
+    let room = change.store().region().file_size()? / (8 * elements.chunk_words());
     let nodes = chunks.min(room).saturating_mul(height + 1);
     let mut pruning = Pruning { elements, stripe, keep, dropped: 0, nodes };
     pruning.prune(change, at.segment(0), height as u32, 0)?;
-    change.store(at.keys(), chunks.saturating_sub(pruning.dropped))
+    change.write(at.keys(), chunks.saturating_sub(pruning.dropped))
 }
 
 struct Pruning {
@@ -61,13 +61,13 @@ struct Pruning {
 
 impl Pruning {
     /// Prunes the subtree at `link`, of that height, whose first chunk is `first`.
-    fn prune(&mut self, change: &mut Change<'_>, link: Place, height: u32, first: u64) -> Result<()> {
+    fn prune(&mut self, change: &mut Transaction<'_>, link: Offset, height: u32, first: u64) -> Result<()> {
         let node = change.load(link)?;
         if node == 0 {
             return Ok(());
         }
         if first >= self.keep {
-            change.store(link, 0)?;
+            change.write(link, 0)?;
             return self.drop_subtree(change, node, height);
         }
         let Some(level) = height.checked_sub(1) else { return Ok(()) };
@@ -76,14 +76,14 @@ impl Pruning {
             let Some(start) = child.checked_mul(step).and_then(|offset| offset.checked_add(first)) else { break };
             // Subtrees that are kept whole need no look.
             if step == 0 || start.checked_add(step).is_none_or(|end| end > self.keep) {
-                self.prune(change, Place(child_at(node, child)), level, start)?;
+                self.prune(change, Offset(child_at(node, child)), level, start)?;
             }
         }
         Ok(())
     }
 
-    fn drop_subtree(&mut self, change: &mut Change<'_>, node: u64, height: u32) -> Result<()> {
-        let region = change.target().region();
+    fn drop_subtree(&mut self, change: &mut Transaction<'_>, node: u64, height: u32) -> Result<()> {
+        let region = change.store().region();
         let Some(nodes) = self.nodes.checked_sub(1) else {
             return Err(region.corrupt(node, "a directory has more nodes than its chunks need"));
         };
@@ -112,8 +112,8 @@ impl Pruning {
 }
 
 /// Gives the elements behind the new end, in the chunk that it lies in, their default.
-fn reset_tail(change: &mut Change<'_>, elements: Elements, default: &[u64], length: u64) -> Result<()> {
-    let region = change.target().region();
+fn reset_tail(change: &mut Transaction<'_>, elements: Elements, default: &[u64], length: u64) -> Result<()> {
+    let region = change.store().region();
     let mut index = length;
     while index & ((1 << elements.bits) - 1) != 0 {
         let spot = elements.spot(region.geometry(), index);
@@ -123,9 +123,9 @@ fn reset_tail(change: &mut Change<'_>, elements: Elements, default: &[u64], leng
         if elements.dense.is_some() {
             store_words(change, place, default)?;
         } else {
-            let record = change.load(Place(place))?;
+            let record = change.load(Offset(place))?;
             if record != 0 {
-                change.store(Place(place), 0)?;
+                change.write(Offset(place), 0)?;
                 change.free_record(spot.stripe, record);
             }
         }

@@ -10,12 +10,13 @@ use super::value::Value;
 use crate::array::{Array, Element};
 use crate::check::Report;
 use crate::data::ObjectSchema;
+use crate::error::Result;
 use crate::group::GroupError;
 use crate::options::ManageOptions;
+use crate::shm::Shm;
 use crate::stats::Stats;
 use crate::store::Limits;
-use crate::store::create::Shape;
-use crate::{Result, Shm};
+use crate::store::open::Shape;
 
 /// An [`Array`] whose type is known at run time only: the one that the object itself tells.
 ///
@@ -203,7 +204,7 @@ impl DynArray {
     pub fn for_each(&self, mut visit: impl FnMut(usize, Value)) -> Result<()> {
         self.try_for_each(|index, value| {
             visit(index, value);
-            Ok::<(), crate::Error>(())
+            Ok::<(), crate::error::Error>(())
         })
     }
 
@@ -211,7 +212,7 @@ impl DynArray {
     ///
     /// # Errors
     /// Those of [`get`](Self::get), and what `visit` gives.
-    pub fn try_for_each<E: From<crate::Error>>(
+    pub fn try_for_each<E: From<crate::error::Error>>(
         &self,
         mut visit: impl FnMut(usize, Value) -> Result<(), E>,
     ) -> Result<(), E> {
@@ -267,7 +268,7 @@ impl DynArray {
     /// # Errors
     /// Any error of `body`, which rolls everything back, and the errors of locking.
     #[doc(alias = "transaction")]
-    pub fn group<R, E: From<crate::Error>>(&self, body: impl FnOnce() -> Result<R, E>) -> Result<R, E> {
+    pub fn group<R, E: From<crate::error::Error>>(&self, body: impl FnOnce() -> Result<R, E>) -> Result<R, E> {
         self.inner.group(body)
     }
 
@@ -333,7 +334,7 @@ impl ManageOptions<DynArray> {
     pub fn manage(self, shm: Shm, schema: ObjectSchema, default: &Value) -> Result<DynArray> {
         let name = shm.object().name().clone();
         open(shm, schema, self.shape, self.limits, |plan| {
-            plan.encode(default).map(Row).map_err(|unfit| crate::Error::Unfit { object: name, unfit })
+            plan.encode(default).map(Row).map_err(|unfit| crate::error::Error::Unfit { object: name, unfit })
         })
     }
 }

@@ -10,7 +10,7 @@ use super::order;
 use super::plan::{Id, Node, Parts, Plan, VariantPlan};
 use super::value::{Enum, FieldValues, Struct, Value};
 use crate::data::unfit::Unfit;
-use crate::data::{DataManager, Encode, Encoder, MAX_DEPTH, Scalar, Schema, Unbacked};
+use crate::data::{DataManager, Encode, Encoder, MAX_DEPTH, Scalar, Schema, ZeroSizedLimit};
 use crate::layout::MAX_VALUE;
 
 /// The longest value, in words.
@@ -73,13 +73,13 @@ struct Writer<'a> {
     out: Vec<u64>,
     steps: u32,
     depth: u32,
-    unbacked: Unbacked,
+    zero_sized: ZeroSizedLimit,
     is_key: bool,
 }
 
 impl<'a> Writer<'a> {
     fn new(plan: &'a Plan) -> Self {
-        Writer { plan, out: Vec::new(), steps: 0, depth: 0, unbacked: Unbacked::default(), is_key: false }
+        Writer { plan, out: Vec::new(), steps: 0, depth: 0, zero_sized: ZeroSizedLimit::default(), is_key: false }
     }
 }
 
@@ -147,7 +147,7 @@ impl Writer<'_> {
         }
         // The size of the elements in the memory of typed programs is unknown here.
         let words = self.out.len() - start;
-        let counted = self.unbacked.count(len.saturating_sub(words), 1, self.out.len());
+        let counted = self.zero_sized.count(len.saturating_sub(words), 1, self.out.len());
         counted.map_err(|error| Unfit::new(error.what))
     }
 

@@ -6,8 +6,8 @@ use super::array::DynArray;
 use super::row::Row;
 use super::table::DynTable;
 use super::value::Value;
-use crate::Result;
 use crate::array::iter::Elements;
+use crate::error::Result;
 use crate::hash_table::{Items, Keys, Values};
 
 macro_rules! iterator {

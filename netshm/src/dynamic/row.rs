@@ -7,9 +7,10 @@ use super::value::Value;
 use crate::data::unfit::Unfit;
 use crate::data::{DataError, DataManager, Decoder, Encoder, Schema, ShmKey, Types};
 use crate::describe::object_schema;
+use crate::error::{Error, Result};
 use crate::os::copy;
-use crate::store::create::{self, Stored};
-use crate::{Error, Result, Shm};
+use crate::shm::Shm;
+use crate::store::open::{self, Stored};
 
 /// Words that mean nothing to the engine; they end where they end in the object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +37,7 @@ impl ShmKey for Row {}
 
 /// What the object says of itself, with its schema as a tree.
 pub(super) fn stored(shm: &Shm, name: Option<&str>) -> Result<(Stored, crate::data::ObjectSchema)> {
-    let stored = create::stored(shm, name)?;
+    let stored = open::stored(shm, name)?;
     let schema = object_schema(shm, &stored)?;
     Ok((stored, schema))
 }

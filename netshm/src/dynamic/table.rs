@@ -8,13 +8,14 @@ use super::row::{self, Row};
 use super::value::Value;
 use crate::check::{self, Contents, Report};
 use crate::data::{ObjectSchema, Relation, Schema, relation};
+use crate::error::Result;
 use crate::group::GroupError;
 use crate::hash_table::HashTable;
-use crate::layout::header::Kind;
+use crate::layout::header::ObjectKind;
 use crate::options::ManageOptions;
+use crate::shm::Shm;
 use crate::stats::Stats;
-use crate::store::create::Shape;
-use crate::{Result, Shm};
+use crate::store::open::Shape;
 
 /// A [`HashTable`] or [`Table`](crate::Table) whose types are known at run time only: those that the object itself tells.
 ///
@@ -255,7 +256,7 @@ impl DynTable {
     pub fn for_each(&self, mut visit: impl FnMut(Value, Value)) -> Result<()> {
         self.try_for_each(|key, value| {
             visit(key, value);
-            Ok::<(), crate::Error>(())
+            Ok::<(), crate::error::Error>(())
         })
     }
 
@@ -263,7 +264,7 @@ impl DynTable {
     ///
     /// # Errors
     /// Those of [`find`](Self::find), and what `visit` gives.
-    pub fn try_for_each<E: From<crate::Error>>(
+    pub fn try_for_each<E: From<crate::error::Error>>(
         &self,
         mut visit: impl FnMut(Value, Value) -> Result<(), E>,
     ) -> Result<(), E> {
@@ -278,7 +279,7 @@ impl DynTable {
     pub fn for_each_key(&self, mut visit: impl FnMut(Value)) -> Result<()> {
         self.inner.try_for_each_key(|key| {
             visit(self.key_of(&key)?);
-            Ok::<(), crate::Error>(())
+            Ok::<(), crate::error::Error>(())
         })
     }
 
@@ -368,7 +369,7 @@ impl DynTable {
     /// # Errors
     /// Any error of `body`, which rolls everything back, and the errors of locking.
     #[doc(alias = "transaction")]
-    pub fn group<R, E: From<crate::Error>>(&self, body: impl FnOnce() -> Result<R, E>) -> Result<R, E> {
+    pub fn group<R, E: From<crate::error::Error>>(&self, body: impl FnOnce() -> Result<R, E>) -> Result<R, E> {
         self.inner.group(body)
     }
 
@@ -436,9 +437,11 @@ impl ManageOptions<DynTable> {
     /// schema is that of an array.
     pub fn manage(self, shm: Shm, schema: ObjectSchema) -> Result<DynTable> {
         let (kind, key, value) = match &schema {
-            ObjectSchema::HashTable { key, value } => (Kind::HashTable, row::plan(&shm, key)?, row::plan(&shm, value)?),
+            ObjectSchema::HashTable { key, value } => {
+                (ObjectKind::HashTable, row::plan(&shm, key)?, row::plan(&shm, value)?)
+            }
             ObjectSchema::Table => {
-                (Kind::Table, row::plan(&shm, &Schema::of::<i32>())?, row::plan(&shm, &Schema::of::<Vec<i32>>())?)
+                (ObjectKind::Table, row::plan(&shm, &Schema::of::<i32>())?, row::plan(&shm, &Schema::of::<Vec<i32>>())?)
             }
             ObjectSchema::Array { .. } => return Err(row::other_kind(&shm, schema.to_string(), "a table")),
         };

@@ -6,7 +6,8 @@ use smallvec::SmallVec;
 
 use super::HashTable;
 use crate::data::{DataManager, Encode, ShmKey};
-use crate::{Result, index};
+use crate::error::Result;
+use crate::index;
 
 /// Keys that are prefetched before the first of them is looked up: about as many as a processor can wait for at once.
 const BATCH: usize = 16;

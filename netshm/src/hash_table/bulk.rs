@@ -1,6 +1,6 @@
 //! Operations on all bindings of a table.
 
-use crate::Result;
+use crate::error::Result;
 use crate::handle::Handle;
 use crate::heap::Memory;
 use crate::index;
@@ -25,11 +25,11 @@ pub(super) fn count_bindings(handle: &Handle) -> Result<u64> {
 pub(super) fn clear(handle: &Handle) -> Result<()> {
     handle.change("clear it", |change| {
         change.write_all()?;
-        let geometry = *change.target().geometry();
+        let geometry = *change.store().geometry();
         for stripe in geometry.own() {
             let at = geometry.stripe(stripe);
             for place in [at.buckets(), at.keys(), at.hidden()] {
-                change.store(place, 0)?;
+                change.write(place, 0)?;
             }
             change.free_all(stripe)?;
         }

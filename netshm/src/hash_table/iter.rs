@@ -9,15 +9,15 @@ use std::vec;
 
 use super::LOOK_EACH;
 use crate::data::{DataManager, ShmKey};
-use crate::handle::{Handle, Raw, glance_at, take_out};
+use crate::error::{Error, Result};
+use crate::handle::{Handle, Staged, decode_in_place, decode_optimistic};
 use crate::index::record::Record;
 use crate::index::ring::Ring;
 use crate::index::{self, walk};
 use crate::layout::bucket::Form;
-use crate::region::{Doubt, Fault, Region};
+use crate::region::{Inconclusive, ReadError, Region};
 use crate::store::group::{self, Iteration};
 use crate::store::read::{self, View};
-use crate::{Error, Result};
 
 /// Bindings decoded in one go while everything is locked.
 const BATCH: usize = 128;
@@ -40,16 +40,16 @@ pub(crate) trait Pick {
     /// What it becomes.
     type Item;
     /// The same on its way out of shared memory.
-    type Raw;
+    type Staged;
     /// Whether records may be decoded in place.
     const DIRECT: bool;
     /// Whether key and value are known to take one word each, so that they are to be found in their buckets.
     const PAIRS: bool;
 
-    /// Decodes a record in place; fails with `Doubt` if a copy would be needed.
-    fn glance(view: View<'_>, record: &Record<'_>) -> Result<Self::Item, Doubt>;
-    fn take(view: View<'_>, record: &Record<'_>) -> Result<Self::Raw>;
-    fn finish(handle: &Handle, raw: Self::Raw) -> Result<Self::Item>;
+    /// Decodes a record in place; fails with `Inconclusive` if a copy would be needed.
+    fn decode_optimistic(view: View<'_>, record: &Record<'_>) -> Result<Self::Item, Inconclusive>;
+    fn take(view: View<'_>, record: &Record<'_>) -> Result<Self::Staged>;
+    fn finish(handle: &Handle, raw: Self::Staged) -> Result<Self::Item>;
 }
 
 /// Keys with their values.
@@ -61,57 +61,57 @@ pub(crate) struct ValueOnly<V>(PhantomData<V>);
 
 impl<K: DataManager, V: DataManager> Pick for Both<K, V> {
     type Item = (K, V);
-    type Raw = (Raw<K>, Raw<V>);
+    type Staged = (Staged<K>, Staged<V>);
     const DIRECT: bool = K::DIRECT && V::DIRECT;
     const PAIRS: bool = matches!(Form::of(K::FIXED, V::FIXED), Form::Pairs);
 
     #[inline(always)]
-    fn glance(view: View<'_>, record: &Record<'_>) -> Result<(K, V), Doubt> {
-        Ok((glance_at(view, record.key())?, glance_at(view, record.value())?))
+    fn decode_optimistic(view: View<'_>, record: &Record<'_>) -> Result<(K, V), Inconclusive> {
+        Ok((decode_optimistic(view, record.key())?, decode_optimistic(view, record.value())?))
     }
     #[inline]
-    fn take(view: View<'_>, record: &Record<'_>) -> Result<Self::Raw> {
-        Ok((take_out(view, record.key())?, take_out(view, record.value())?))
+    fn take(view: View<'_>, record: &Record<'_>) -> Result<Self::Staged> {
+        Ok((decode_in_place(view, record.key())?, decode_in_place(view, record.value())?))
     }
-    fn finish(handle: &Handle, (key, value): Self::Raw) -> Result<(K, V)> {
+    fn finish(handle: &Handle, (key, value): Self::Staged) -> Result<(K, V)> {
         Ok((handle.finish(key)?, handle.finish(value)?))
     }
 }
 
 impl<K: DataManager> Pick for KeyOnly<K> {
     type Item = K;
-    type Raw = Raw<K>;
+    type Staged = Staged<K>;
     const DIRECT: bool = K::DIRECT;
     const PAIRS: bool = false;
 
     #[inline(always)]
-    fn glance(view: View<'_>, record: &Record<'_>) -> Result<K, Doubt> {
-        glance_at(view, record.key())
+    fn decode_optimistic(view: View<'_>, record: &Record<'_>) -> Result<K, Inconclusive> {
+        decode_optimistic(view, record.key())
     }
     #[inline]
-    fn take(view: View<'_>, record: &Record<'_>) -> Result<Raw<K>> {
-        take_out(view, record.key())
+    fn take(view: View<'_>, record: &Record<'_>) -> Result<Staged<K>> {
+        decode_in_place(view, record.key())
     }
-    fn finish(handle: &Handle, raw: Raw<K>) -> Result<K> {
+    fn finish(handle: &Handle, raw: Staged<K>) -> Result<K> {
         handle.finish(raw)
     }
 }
 
 impl<V: DataManager> Pick for ValueOnly<V> {
     type Item = V;
-    type Raw = Raw<V>;
+    type Staged = Staged<V>;
     const DIRECT: bool = V::DIRECT;
     const PAIRS: bool = false;
 
     #[inline(always)]
-    fn glance(view: View<'_>, record: &Record<'_>) -> Result<V, Doubt> {
-        glance_at(view, record.value())
+    fn decode_optimistic(view: View<'_>, record: &Record<'_>) -> Result<V, Inconclusive> {
+        decode_optimistic(view, record.value())
     }
     #[inline]
-    fn take(view: View<'_>, record: &Record<'_>) -> Result<Raw<V>> {
-        take_out(view, record.value())
+    fn take(view: View<'_>, record: &Record<'_>) -> Result<Staged<V>> {
+        decode_in_place(view, record.value())
     }
-    fn finish(handle: &Handle, raw: Raw<V>) -> Result<V> {
+    fn finish(handle: &Handle, raw: Staged<V>) -> Result<V> {
         handle.finish(raw)
     }
 }
@@ -119,7 +119,7 @@ impl<V: DataManager> Pick for ValueOnly<V> {
 /// Some items in a row.
 enum Batch<P: Pick> {
     Ready(vec::IntoIter<P::Item>),
-    Raw(vec::IntoIter<P::Raw>),
+    Staged(vec::IntoIter<P::Staged>),
 }
 
 impl<P: Pick> Batch<P> {
@@ -127,24 +127,24 @@ impl<P: Pick> Batch<P> {
     #[inline]
     fn picked(
         region: &Region,
-        at_a_glance: impl FnOnce(Form) -> Result<Vec<P::Item>, Doubt>,
-        with_care: impl FnOnce(Form) -> Result<Vec<P::Raw>>,
+        optimistic: impl FnOnce(Form) -> Result<Vec<P::Item>, Inconclusive>,
+        with_care: impl FnOnce(Form) -> Result<Vec<P::Staged>>,
     ) -> Result<Self> {
         let form = region.geometry().form;
         // A constant form spares the cases of the other.
         if P::DIRECT
             && (!P::PAIRS || form == Form::Pairs)
-            && let Ok(items) = at_a_glance(if P::PAIRS { Form::Pairs } else { form })
+            && let Ok(items) = optimistic(if P::PAIRS { Form::Pairs } else { form })
         {
             return Ok(Batch::Ready(items.into_iter()));
         }
-        with_care(form).map(|items| Batch::Raw(items.into_iter()))
+        with_care(form).map(|items| Batch::Staged(items.into_iter()))
     }
 
     fn len(&self) -> usize {
         match self {
             Batch::Ready(items) => items.len(),
-            Batch::Raw(items) => items.len(),
+            Batch::Staged(items) => items.len(),
         }
     }
 
@@ -161,14 +161,14 @@ impl<P: Pick> Batch<P> {
     ) -> Result<(), E> {
         match self {
             Batch::Ready(mut items) => items.try_for_each(visit),
-            Batch::Raw(mut items) => items.try_for_each(|raw| visit(P::finish(handle, raw)?)),
+            Batch::Staged(mut items) => items.try_for_each(|raw| visit(P::finish(handle, raw)?)),
         }
     }
 
     fn next(&mut self, handle: &Handle) -> Option<Result<P::Item>> {
         match self {
             Batch::Ready(items) => items.next().map(Ok),
-            Batch::Raw(items) => items.next().map(|raw| P::finish(handle, raw)),
+            Batch::Staged(items) => items.next().map(|raw| P::finish(handle, raw)),
         }
     }
 }
@@ -191,7 +191,7 @@ pub(crate) fn for_each<P: Pick, E: From<Error>>(
         let _iteration = Iteration::start(store);
         let mut walker = Walker::new(which, store.geometry().first());
         loop {
-            let batch = group::read_locked(store, limits, |change| walker.batch::<P>(View::locked(change.target())))?;
+            let batch = group::read_locked(store, limits, |change| walker.batch::<P>(View::locked(change.store())))?;
             if batch.is_empty() {
                 return Ok(());
             }
@@ -205,14 +205,14 @@ fn snapshot<P: Pick>(handle: &Handle, stripe: u32, which: Which) -> Result<Batch
     read::read(&handle.store, handle.limits, stripe, |view| {
         Batch::picked(
             view.region(),
-            |form| all_in(view, form, stripe, which, P::glance),
+            |form| all_in(view, form, stripe, which, P::decode_optimistic),
             |form| all_in(view, form, stripe, which, P::take),
         )
     })
 }
 
 /// Returns everything in a stripe, or a part of it if a writer has spoiled the read.
-fn all_in<T, E: Fault>(
+fn all_in<T, E: ReadError>(
     view: View<'_>,
     form: Form,
     stripe: u32,
@@ -250,7 +250,7 @@ fn all_in<T, E: Fault>(
 impl Which {
     /// The binding to be visited after another one of the same key.
     #[inline(always)]
-    fn after<'a, E: Fault>(
+    fn after<'a, E: ReadError>(
         self,
         region: &'a Region,
         record: &Record<'_>,
@@ -287,19 +287,19 @@ impl Walker {
 
     /// The next items; none at the end.
     fn batch<P: Pick>(&mut self, view: View<'_>) -> Result<Batch<P>> {
-        let mut glanced = *self;
+        let mut attempt = *self;
         let batch = Batch::picked(
             view.region(),
-            |form| glanced.items(view, form, P::glance),
+            |form| attempt.items(view, form, P::decode_optimistic),
             |form| self.items(view, form, P::take),
         )?;
         if let Batch::Ready(_) = batch {
-            *self = glanced;
+            *self = attempt;
         }
         Ok(batch)
     }
 
-    fn items<T, E: Fault>(
+    fn items<T, E: ReadError>(
         &mut self,
         view: View<'_>,
         form: Form,

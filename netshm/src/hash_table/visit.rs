@@ -3,7 +3,7 @@
 use super::HashTable;
 use super::iter::{self, Both, Items, KeyOnly, Keys, Values, Which};
 use crate::data::{DataManager, ShmKey};
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// Iterates over all bindings; see [`HashTable::scan`].
 impl<'a, K: ShmKey, V: DataManager> IntoIterator for &'a HashTable<K, V> {

@@ -10,8 +10,8 @@
 pub(crate) mod records;
 pub(crate) mod runs;
 
-use crate::Result;
-use crate::layout::{CLASSES, Place, StripeAt};
+use crate::error::Result;
+use crate::layout::{CLASSES, Offset, StripeAt};
 use crate::region::Region;
 
 /// Shared memory as a change sees it.
@@ -19,13 +19,13 @@ pub(crate) trait Memory {
     /// The object.
     fn region(&self) -> &Region;
     /// Reads a word.
-    fn load(&self, place: Place) -> Result<u64>;
+    fn load(&self, place: Offset) -> Result<u64>;
     /// Changes a word, so that it can be undone.
-    fn store(&mut self, place: Place, value: u64) -> Result<()>;
+    fn write(&mut self, place: Offset, value: u64) -> Result<()>;
     /// Fills a word whose present content means nothing to anybody.
-    fn fresh(&mut self, place: Place, value: u64) -> Result<()>;
+    fn init(&mut self, place: Offset, value: u64) -> Result<()>;
     /// Makes sure that undoing restores the word, whatever is filled in later.
-    fn preserve(&mut self, place: Place) -> Result<()>;
+    fn log(&mut self, place: Offset) -> Result<()>;
 }
 
 /// A free block's size in units, and whether blocks around it are free.
@@ -37,7 +37,7 @@ pub(crate) struct Block {
 }
 
 /// How the blocks of a heap are told from their words.
-pub(crate) trait Shape: Copy {
+pub(crate) trait BlockFormat: Copy {
     /// Where the lists of free blocks start.
     fn lists(self) -> StripeAt;
     /// Bytes in a unit.
@@ -55,7 +55,7 @@ pub(crate) trait Shape: Copy {
     /// Makes `at` the head of a free block, behind used ones, with this next one of its class.
     fn set_free(self, memory: &mut impl Memory, at: u64, units: u64, next: u64) -> Result<()>;
     /// Where the link to the previous free block of the class lies.
-    fn previous(self, at: u64) -> Place;
+    fn previous(self, at: u64) -> Offset;
     /// Returns whether `at` is behind the last block, so that no head lies there.
     fn is_end(self, memory: &impl Memory, at: u64) -> Result<bool>;
 }
@@ -77,44 +77,44 @@ pub(crate) fn class_of(units: u64) -> u32 {
 
 /// Takes a block of at least `units` out of the lists: its address and its size. The words that tied it to the lists
 /// are preserved, so its content may be filled in afresh.
-pub(crate) fn allocate<S: Shape>(memory: &mut impl Memory, shape: S, units: u64) -> Result<Option<(u64, u64)>> {
+pub(crate) fn allocate<S: BlockFormat>(memory: &mut impl Memory, shape: S, units: u64) -> Result<Option<(u64, u64)>> {
     let Some((at, found)) = find(memory, shape, units)? else { return Ok(None) };
     unlink(memory, shape, at, found)?;
     let end = at + found * shape.unit();
     for place in [at, at + 8, at + 16, end - 8] {
-        memory.preserve(Place(place))?;
+        memory.log(Offset(place))?;
     }
     if found - units >= shape.smallest() {
         insert(memory, shape, at + units * shape.unit(), found - units)?;
         return Ok(Some((at, units)));
     }
     if !shape.is_end(memory, end)? {
-        let head = memory.load(Place(end))?;
-        memory.store(Place(end), shape.with_previous_free(head, false))?;
+        let head = memory.load(Offset(end))?;
+        memory.write(Offset(end), shape.with_previous_free(head, false))?;
     }
     Ok(Some((at, found)))
 }
 
 /// Joins a block that becomes free with free neighbours, which leave their lists: where the whole lies now.
-pub(crate) fn join<S: Shape>(memory: &mut impl Memory, shape: S, at: u64, units: u64) -> Result<(u64, u64)> {
+pub(crate) fn join<S: BlockFormat>(memory: &mut impl Memory, shape: S, at: u64, units: u64) -> Result<(u64, u64)> {
     let (mut at, mut units) = (at, units);
-    let previous_free = shape.block(memory.load(Place(at))?).previous_free;
+    let previous_free = shape.block(memory.load(Offset(at))?).previous_free;
     let next = at + units * shape.unit();
     if !shape.is_end(memory, next)? {
-        let head = memory.load(Place(next))?;
+        let head = memory.load(Offset(next))?;
         let block = shape.block(head);
         if block.free {
             let behind = checked_units(memory, shape, next)?;
             unlink(memory, shape, next, behind)?;
             units += behind;
         } else {
-            memory.store(Place(next), shape.with_previous_free(head, true))?;
+            memory.write(Offset(next), shape.with_previous_free(head, true))?;
         }
     }
     if previous_free {
-        let before = memory.load(Place(at - 8))?;
+        let before = memory.load(Offset(at - 8))?;
         let start = before.checked_mul(shape.unit()).and_then(|bytes| at.checked_sub(bytes)).unwrap_or(0);
-        let block = shape.block(memory.load(Place(start))?);
+        let block = shape.block(memory.load(Offset(start))?);
         if !block.free || block.units != before {
             return Err(memory.region().corrupt(at - 8, "the size behind a free block is wrong"));
         }
@@ -126,23 +126,23 @@ pub(crate) fn join<S: Shape>(memory: &mut impl Memory, shape: S, at: u64, units:
 }
 
 /// Puts a free block into its list. Its neighbours must not be free, and the next one must know.
-pub(crate) fn insert<S: Shape>(memory: &mut impl Memory, shape: S, at: u64, units: u64) -> Result<()> {
+pub(crate) fn insert<S: BlockFormat>(memory: &mut impl Memory, shape: S, at: u64, units: u64) -> Result<()> {
     let lists = shape.lists();
     let class = class_of(units);
     let bits = memory.load(lists.classes())?;
     let first = if bits & 1 << class == 0 { 0 } else { memory.load(lists.class(class))? };
     shape.set_free(memory, at, units, first)?;
-    memory.store(shape.previous(at), 0)?;
-    memory.store(Place(at + units * shape.unit() - 8), units)?;
+    memory.write(shape.previous(at), 0)?;
+    memory.write(Offset(at + units * shape.unit() - 8), units)?;
     if first == 0 {
-        memory.store(lists.classes(), bits | 1 << class)?;
+        memory.write(lists.classes(), bits | 1 << class)?;
     } else {
-        memory.store(shape.previous(first), at)?;
+        memory.write(shape.previous(first), at)?;
     }
-    memory.store(lists.class(class), at)
+    memory.write(lists.class(class), at)
 }
 
-fn find<S: Shape>(memory: &impl Memory, shape: S, units: u64) -> Result<Option<(u64, u64)>> {
+fn find<S: BlockFormat>(memory: &impl Memory, shape: S, units: u64) -> Result<Option<(u64, u64)>> {
     let lists = shape.lists();
     let bits = memory.load(lists.classes())?;
     let own = class_of(units);
@@ -172,8 +172,8 @@ fn find<S: Shape>(memory: &impl Memory, shape: S, units: u64) -> Result<Option<(
 }
 
 /// The size of a block that a list claims to be free.
-fn checked_units<S: Shape>(memory: &impl Memory, shape: S, at: u64) -> Result<u64> {
-    let block = shape.block(memory.load(Place(at))?);
+fn checked_units<S: BlockFormat>(memory: &impl Memory, shape: S, at: u64) -> Result<u64> {
+    let block = shape.block(memory.load(Offset(at))?);
     if !block.free || block.units < shape.smallest() {
         return Err(memory.region().corrupt(at, "a free block is none, or too small"));
     }
@@ -181,21 +181,21 @@ fn checked_units<S: Shape>(memory: &impl Memory, shape: S, at: u64) -> Result<u6
     Ok(block.units)
 }
 
-fn unlink<S: Shape>(memory: &mut impl Memory, shape: S, at: u64, units: u64) -> Result<()> {
+fn unlink<S: BlockFormat>(memory: &mut impl Memory, shape: S, at: u64, units: u64) -> Result<()> {
     let lists = shape.lists();
     let class = class_of(units);
     let next = shape.next(memory, at)?;
     let previous = memory.load(shape.previous(at))?;
     if next != 0 {
-        memory.store(shape.previous(next), previous)?;
+        memory.write(shape.previous(next), previous)?;
     }
     if previous != 0 {
         shape.set_next(memory, previous, next)
     } else if next != 0 {
-        memory.store(lists.class(class), next)
+        memory.write(lists.class(class), next)
     } else {
         let bits = memory.load(lists.classes())?;
-        memory.store(lists.classes(), bits & !(1 << class))
+        memory.write(lists.classes(), bits & !(1 << class))
     }
 }
 

@@ -2,10 +2,10 @@
 //!
 //! It belongs to the meta stripe: all its changes are meta changes, with a log of their own.
 
-use super::{Block, Memory, Shape, allocate, find, insert, join};
+use super::{Block, BlockFormat, Memory, allocate, find, insert, join};
+use crate::error::{Error, Result};
 use crate::layout::run::{RUN_HEADER, RunAt, RunHead, Use};
-use crate::layout::{Geometry, Place, StripeAt, WORD, round_up};
-use crate::{Error, Result};
+use crate::layout::{Geometry, Offset, StripeAt, WORD, round_up};
 
 /// Growth beyond what is needed: a part of the object's size, within these limits in bytes. Writers wait for the system to clear
 /// so much memory.
@@ -25,7 +25,7 @@ impl Runs {
     }
 
     /// Where the end of the managed area is noted.
-    pub(crate) fn end(self) -> Place {
+    pub(crate) fn end(self) -> Offset {
         self.meta.top()
     }
 
@@ -52,12 +52,12 @@ impl Runs {
             return Err(memory.region().corrupt(self.meta.classes().0, "a run just freed is not to be found"));
         };
         let run = RunAt(at);
-        memory.fresh(run.head(), RunHead::new(pages, false, false).0)?;
-        memory.fresh(run.next(), 0)?;
-        memory.fresh(run.release(), 0)?;
-        memory.fresh(run.use_word(), content.word(owner))?;
-        memory.fresh(run.chain_next(), 0)?;
-        memory.fresh(run.chain_previous(), 0)?;
+        memory.init(run.head(), RunHead::new(pages, false, false).0)?;
+        memory.init(run.next(), 0)?;
+        memory.init(run.release(), 0)?;
+        memory.init(run.use_word(), content.word(owner))?;
+        memory.init(run.chain_next(), 0)?;
+        memory.init(run.chain_previous(), 0)?;
         Ok(run)
     }
 
@@ -101,15 +101,15 @@ impl Runs {
             }
             other => other.map(|()| thrifty)?,
         };
-        let last = RunHead(memory.load(Place(end))?);
-        memory.fresh(Place(end + grown), RunHead::new(0, false, false).0)?;
-        memory.store(Place(end), RunHead::new(grown / self.pagesize, false, last.previous_free()).0)?;
-        memory.store(self.end(), end + grown)?;
+        let last = RunHead(memory.load(Offset(end))?);
+        memory.init(Offset(end + grown), RunHead::new(0, false, false).0)?;
+        memory.write(Offset(end), RunHead::new(grown / self.pagesize, false, last.previous_free()).0)?;
+        memory.write(self.end(), end + grown)?;
         self.give_back(memory, RunAt(end))
     }
 }
 
-impl Shape for Runs {
+impl BlockFormat for Runs {
     fn lists(self) -> StripeAt {
         self.meta
     }
@@ -130,13 +130,13 @@ impl Shape for Runs {
         memory.load(RunAt(at).next())
     }
     fn set_next(self, memory: &mut impl Memory, at: u64, next: u64) -> Result<()> {
-        memory.store(RunAt(at).next(), next)
+        memory.write(RunAt(at).next(), next)
     }
     fn set_free(self, memory: &mut impl Memory, at: u64, units: u64, next: u64) -> Result<()> {
-        memory.store(Place(at), RunHead::new(units, true, false).0)?;
-        memory.store(RunAt(at).next(), next)
+        memory.write(Offset(at), RunHead::new(units, true, false).0)?;
+        memory.write(RunAt(at).next(), next)
     }
-    fn previous(self, at: u64) -> Place {
+    fn previous(self, at: u64) -> Offset {
         RunAt(at).previous()
     }
     fn is_end(self, _: &impl Memory, _: u64) -> Result<bool> {

@@ -4,13 +4,13 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::buckets::{Chain, Content, Image, bucket_of, clear_cells, overflow_bucket, set_link};
 use super::record::{IN_PLACE, Payload, Record, write_record};
-use super::{Found, Sought, find, glance_pair, seek};
+use super::{Found, Sought, find, optimistic_pair, seek};
+use crate::error::{Error, Result};
 use crate::heap::Memory;
 use crate::layout::bucket::{BucketAt, Cell, Cells, Form, Tag, Tags};
-use crate::layout::{Place, StripeAt};
+use crate::layout::{Offset, StripeAt};
 use crate::region::Region;
-use crate::store::Change;
-use crate::{Error, Result};
+use crate::store::Transaction;
 
 /// A key with its hash and stripe, for one operation.
 #[derive(Clone, Copy)]
@@ -22,48 +22,48 @@ pub(crate) struct Key<'a> {
 }
 
 /// Pushes a binding, which hides the older ones.
-pub(crate) fn add(change: &mut Change<'_>, key: Key<'_>, value: Payload<'_>) -> Result<()> {
+pub(crate) fn add(change: &mut Transaction<'_>, key: Key<'_>, value: Payload<'_>) -> Result<()> {
     change.write_stripe(key.stripe)?;
-    match seek(change.target().region(), key.at, key.hash, key.words)? {
+    match seek(change.store().region(), key.at, key.hash, key.words)? {
         Sought::Missing(bucket) => add_key(change, key, value, bucket),
         Sought::Found(found) => cover(change, key, value, &found),
     }
 }
 
 /// Changes the newest binding, or adds one.
-pub(crate) fn replace(change: &mut Change<'_>, key: Key<'_>, value: Payload<'_>) -> Result<()> {
+pub(crate) fn replace(change: &mut Transaction<'_>, key: Key<'_>, value: Payload<'_>) -> Result<()> {
     change.write_stripe(key.stripe)?;
-    let store = change.target();
+    let store = change.store();
     if store.geometry().form == Form::Pairs
         && let ([key_word], Payload::Words([word])) = (key.words, value)
-        && let Some(place) = glance_pair(store.region(), key.at, key.hash, *key_word).map(|(place, _)| place)
+        && let Some(place) = optimistic_pair(store.region(), key.at, key.hash, *key_word).map(|(place, _)| place)
     {
-        return change.store(place, *word);
+        return change.write(place, *word);
     }
-    replace_with_care(change, key, value)
+    replace_slow(change, key, value)
 }
 
 #[inline(never)]
-fn replace_with_care(change: &mut Change<'_>, key: Key<'_>, value: Payload<'_>) -> Result<()> {
-    match seek(change.target().region(), key.at, key.hash, key.words)? {
+fn replace_slow(change: &mut Transaction<'_>, key: Key<'_>, value: Payload<'_>) -> Result<()> {
+    match seek(change.store().region(), key.at, key.hash, key.words)? {
         Sought::Missing(bucket) => add_key(change, key, value, bucket),
         Sought::Found(found) => overwrite(change, key, value, &found),
     }
 }
 
 /// Adds a binding if the key has none. Returns whether it did.
-pub(crate) fn add_if_absent(change: &mut Change<'_>, key: Key<'_>, value: Payload<'_>) -> Result<bool> {
+pub(crate) fn add_if_absent(change: &mut Transaction<'_>, key: Key<'_>, value: Payload<'_>) -> Result<bool> {
     change.write_stripe(key.stripe)?;
-    match seek(change.target().region(), key.at, key.hash, key.words)? {
+    match seek(change.store().region(), key.at, key.hash, key.words)? {
         Sought::Missing(bucket) => add_key(change, key, value, bucket).map(|()| true),
         Sought::Found(_) => Ok(false),
     }
 }
 
 /// Pops the newest binding. Returns whether there was one.
-pub(crate) fn remove(change: &mut Change<'_>, key: Key<'_>) -> Result<bool> {
+pub(crate) fn remove(change: &mut Transaction<'_>, key: Key<'_>) -> Result<bool> {
     change.write_stripe(key.stripe)?;
-    match find(change.target().region(), key.at, key.hash, key.words)? {
+    match find(change.store().region(), key.at, key.hash, key.words)? {
         None => Ok(false),
         Some(found) => pop(change, key, &found).map(|()| true),
     }
@@ -73,13 +73,13 @@ pub(crate) fn remove(change: &mut Change<'_>, key: Key<'_>) -> Result<bool> {
 #[derive(Clone, Copy)]
 pub(crate) enum Seen<'a> {
     /// A pair, with the place of its value.
-    Pair(Place, u64),
+    Pair(Offset, u64),
     Other(Sought<'a>, u64),
 }
 
 impl<'a> Seen<'a> {
     /// Locks the stripe of a key, for a change that may come, and looks the key up. The region is that of the change.
-    pub(crate) fn look(change: &mut Change<'_>, region: &'a Region, key: Key<'_>) -> Result<Self> {
+    pub(crate) fn look(change: &mut Transaction<'_>, region: &'a Region, key: Key<'_>) -> Result<Self> {
         change.lock_stripe(key.stripe)?;
         Ok(Seen::Other(seek(region, key.at, key.hash, key.words)?, change.entries()))
     }
@@ -95,18 +95,18 @@ impl<'a> Seen<'a> {
 
     /// As [`replace`].
     #[inline]
-    pub(crate) fn replace(&self, change: &mut Change<'_>, key: Key<'_>, value: Payload<'_>) -> Result<()> {
+    pub(crate) fn replace(&self, change: &mut Transaction<'_>, key: Key<'_>, value: Payload<'_>) -> Result<()> {
         change.write_stripe(key.stripe)?;
         if let (Seen::Pair(place, entries), Payload::Words([word])) = (*self, value)
             && change.entries() == entries
         {
-            return change.store(place, *word);
+            return change.write(place, *word);
         }
-        self.replace_with_care(change, key, value)
+        self.replace_slow(change, key, value)
     }
 
     #[inline(never)]
-    fn replace_with_care(&self, change: &mut Change<'_>, key: Key<'_>, value: Payload<'_>) -> Result<()> {
+    fn replace_slow(&self, change: &mut Transaction<'_>, key: Key<'_>, value: Payload<'_>) -> Result<()> {
         match *self {
             Seen::Other(Sought::Missing(bucket), entries) if change.entries() == entries => {
                 add_key(change, key, value, bucket)
@@ -119,7 +119,7 @@ impl<'a> Seen<'a> {
     }
 
     /// As [`remove`].
-    pub(crate) fn remove(&self, change: &mut Change<'_>, key: Key<'_>) -> Result<bool> {
+    pub(crate) fn remove(&self, change: &mut Transaction<'_>, key: Key<'_>) -> Result<bool> {
         change.write_stripe(key.stripe)?;
         match *self {
             Seen::Other(Sought::Missing(_), entries) if change.entries() == entries => Ok(false),
@@ -132,11 +132,11 @@ impl<'a> Seen<'a> {
 }
 
 /// Removes all bindings of a key. Returns their number.
-pub(crate) fn remove_all(change: &mut Change<'_>, key: Key<'_>) -> Result<u64> {
+pub(crate) fn remove_all(change: &mut Transaction<'_>, key: Key<'_>) -> Result<u64> {
     change.write_stripe(key.stripe)?;
-    let Some(found) = find(change.target().region(), key.at, key.hash, key.words)? else { return Ok(0) };
+    let Some(found) = find(change.store().region(), key.at, key.hash, key.words)? else { return Ok(0) };
     let mut count = 0;
-    for record in super::Bindings::from(change.target().region(), key.at, found.record.at) {
+    for record in super::Bindings::from(change.store().region(), key.at, found.record.at) {
         free(change, key.stripe, &record?);
         count += 1;
     }
@@ -147,9 +147,9 @@ pub(crate) fn remove_all(change: &mut Change<'_>, key: Key<'_>) -> Result<u64> {
 
 /// Removes a binding from anywhere in the stack of a key. `newer` is the binding above it, if the caller has just been
 /// there (0 if not); otherwise it is looked for from the top.
-pub(crate) fn remove_binding(change: &mut Change<'_>, key: Key<'_>, newer: u64, at: u64) -> Result<bool> {
+pub(crate) fn remove_binding(change: &mut Transaction<'_>, key: Key<'_>, newer: u64, at: u64) -> Result<bool> {
     change.write_stripe(key.stripe)?;
-    let region = change.target().region();
+    let region = change.store().region();
     let Some(found) = find(region, key.at, key.hash, key.words)? else { return Ok(false) };
     if found.record.at == at {
         return pop(change, key, &found).map(|()| true);
@@ -159,7 +159,7 @@ pub(crate) fn remove_binding(change: &mut Change<'_>, key: Key<'_>, newer: u64, 
         let record = record?;
         if record.older() == at {
             let removed = Record::at(region, at)?;
-            change.store(Place(record.at), record.head.with_pointer(removed.older()).0)?;
+            change.write(Offset(record.at), record.head.with_pointer(removed.older()).0)?;
             uncover(change, key.at, 1)?;
             change.free_record(key.stripe, at);
             return Ok(true);
@@ -169,7 +169,7 @@ pub(crate) fn remove_binding(change: &mut Change<'_>, key: Key<'_>, newer: u64, 
 }
 
 /// Puts a binding over those that the key has.
-fn cover(change: &mut Change<'_>, key: Key<'_>, value: Payload<'_>, found: &Found<'_>) -> Result<()> {
+fn cover(change: &mut Transaction<'_>, key: Key<'_>, value: Payload<'_>, found: &Found<'_>) -> Result<()> {
     let older = match found.record.value() {
         [word] if found.record.is_pair() => {
             write_record(change, key.stripe, key.words, Payload::Words(&[word.load(Relaxed)]), 0)?
@@ -183,13 +183,13 @@ fn cover(change: &mut Change<'_>, key: Key<'_>, value: Payload<'_>, found: &Foun
 }
 
 /// Adds a key that is not there, to that bucket if it has room.
-fn add_key(change: &mut Change<'_>, key: Key<'_>, value: Payload<'_>, bucket: Option<BucketAt>) -> Result<()> {
+fn add_key(change: &mut Transaction<'_>, key: Key<'_>, value: Payload<'_>, bucket: Option<BucketAt>) -> Result<()> {
     let content = content(change, key, value)?;
     if change.field(key.at.buckets()) == 0 {
         super::resize::start(change, key.stripe, key.at)?;
     }
     let buckets = change.field(key.at.buckets());
-    match bucket.map(|bucket| Ok((bucket, content.room(change.target().region(), bucket)?))).transpose()? {
+    match bucket.map(|bucket| Ok((bucket, content.room(change.store().region(), bucket)?))).transpose()? {
         Some((bucket, Some(cell))) => content.store(change, bucket, cell)?,
         _ => enter(change, key, content, buckets)?,
     }
@@ -199,8 +199,8 @@ fn add_key(change: &mut Change<'_>, key: Key<'_>, value: Payload<'_>, bucket: Op
 }
 
 /// Returns the content of the cell of a new key, writing a record if it needs one.
-fn content(change: &mut Change<'_>, key: Key<'_>, value: Payload<'_>) -> Result<Content> {
-    match (change.target().geometry().form, key.words, value) {
+fn content(change: &mut Transaction<'_>, key: Key<'_>, value: Payload<'_>) -> Result<Content> {
+    match (change.store().geometry().form, key.words, value) {
         (Form::Pairs, [key_word], Payload::Words([word])) => {
             Ok(Content::Pair { tag: Tag::new(key.hash, false), key: *key_word, value: *word })
         }
@@ -214,7 +214,7 @@ fn content(change: &mut Change<'_>, key: Key<'_>, value: Payload<'_>) -> Result<
         }
         // The schema says one word.
         (Form::Pairs, ..) => Err(Error::Decode {
-            object: change.target().name(),
+            object: change.store().name(),
             type_name: "a data manager",
             what: "the encoding of a key has another length than its schema says",
         }),
@@ -222,36 +222,36 @@ fn content(change: &mut Change<'_>, key: Key<'_>, value: Payload<'_>) -> Result<
 }
 
 /// Makes the cell of a key lead to a record.
-fn lead_to(change: &mut Change<'_>, found: &Found<'_>, hash: u64, record: u64) -> Result<()> {
-    match change.target().geometry().form {
-        Form::Records => change.store(found.bucket.cell(found.cell), Cell::new(record, hash).0),
+fn lead_to(change: &mut Transaction<'_>, found: &Found<'_>, hash: u64, record: u64) -> Result<()> {
+    match change.store().geometry().form {
+        Form::Records => change.write(found.bucket.cell(found.cell), Cell::new(record, hash).0),
         Form::Pairs => set_pair(change, found, Tag::new(hash, true), record),
     }
 }
 
 /// Changes the tag and the value word of a cell.
-fn set_pair(change: &mut Change<'_>, found: &Found<'_>, tag: Tag, value: u64) -> Result<()> {
-    let tags = Tags(change.load(Place(found.bucket.tags))?);
+fn set_pair(change: &mut Transaction<'_>, found: &Found<'_>, tag: Tag, value: u64) -> Result<()> {
+    let tags = Tags(change.load(Offset(found.bucket.tags))?);
     if tags.tag(found.cell) != tag {
-        change.store(Place(found.bucket.tags), tags.with(found.cell, tag).0)?;
+        change.write(Offset(found.bucket.tags), tags.with(found.cell, tag).0)?;
     }
-    change.store(found.bucket.value(found.cell), value)
+    change.write(found.bucket.value(found.cell), value)
 }
 
 /// Frees a binding's record, if it is one.
-fn free(change: &mut Change<'_>, stripe: u32, binding: &Record<'_>) {
+fn free(change: &mut Transaction<'_>, stripe: u32, binding: &Record<'_>) {
     if !binding.is_pair() {
         change.free_record(stripe, binding.at);
     }
 }
 
-fn overwrite(change: &mut Change<'_>, key: Key<'_>, value: Payload<'_>, found: &Found<'_>) -> Result<()> {
+fn overwrite(change: &mut Transaction<'_>, key: Key<'_>, value: Payload<'_>, found: &Found<'_>) -> Result<()> {
     if let Payload::Words(words) = value
         && words.len() as u64 == found.record.lengths.value
         && words.len() <= IN_PLACE
     {
         let value_at = found.record.value_at();
-        return words.iter().enumerate().try_for_each(|(i, word)| change.store(Place(value_at + i as u64 * 8), *word));
+        return words.iter().enumerate().try_for_each(|(i, word)| change.write(Offset(value_at + i as u64 * 8), *word));
     }
     let at = write_record(change, key.stripe, key.words, value, found.record.older())?;
     lead_to(change, found, key.hash, at)?;
@@ -261,8 +261,8 @@ fn overwrite(change: &mut Change<'_>, key: Key<'_>, value: Payload<'_>, found: &
 
 /// Enters a new key into its bucket's chain.
 #[inline(never)]
-fn enter(change: &mut Change<'_>, key: Key<'_>, content: Content, buckets: u64) -> Result<()> {
-    let region = change.target().region();
+fn enter(change: &mut Transaction<'_>, key: Key<'_>, content: Content, buckets: u64) -> Result<()> {
+    let region = change.store().region();
     let mut chain = Chain::of(region, key.at, buckets, bucket_of(key.hash, buckets))?;
     loop {
         if let Some(cell) = content.room(region, chain.at())? {
@@ -276,7 +276,7 @@ fn enter(change: &mut Change<'_>, key: Key<'_>, content: Content, buckets: u64) 
 
 /// Enters a new key into a new overflow bucket, behind one that is full.
 #[inline(never)]
-fn enter_behind(change: &mut Change<'_>, stripe: u32, content: Content, full: &Chain<'_>) -> Result<()> {
+fn enter_behind(change: &mut Transaction<'_>, stripe: u32, content: Content, full: &Chain<'_>) -> Result<()> {
     let mut image = Image::empty(full.form());
     image.put(content);
     if full.form() == Form::Pairs {
@@ -287,15 +287,15 @@ fn enter_behind(change: &mut Change<'_>, stripe: u32, content: Content, full: &C
     set_link(change, full.at(), overflow)
 }
 
-fn pop(change: &mut Change<'_>, key: Key<'_>, found: &Found<'_>) -> Result<()> {
+fn pop(change: &mut Transaction<'_>, key: Key<'_>, found: &Found<'_>) -> Result<()> {
     let older = found.record.older();
     free(change, key.stripe, &found.record);
     if older == 0 {
         return drop_key(change, key.stripe, key.at, found);
     }
     uncover(change, key.at, 1)?;
-    if change.target().geometry().form == Form::Pairs {
-        let last = Record::at(change.target().region(), older)?;
+    if change.store().geometry().form == Form::Pairs {
+        let last = Record::at(change.store().region(), older)?;
         if let ([word], 0) = (last.value(), last.older()) {
             // A single binding lies in the bucket again.
             change.free_record(key.stripe, older);
@@ -306,7 +306,7 @@ fn pop(change: &mut Change<'_>, key: Key<'_>, found: &Found<'_>) -> Result<()> {
 }
 
 /// Subtracts bindings that are no longer hidden from the count.
-fn uncover(change: &mut Change<'_>, at: StripeAt, count: u64) -> Result<()> {
+fn uncover(change: &mut Transaction<'_>, at: StripeAt, count: u64) -> Result<()> {
     if count == 0 {
         return Ok(());
     }
@@ -315,12 +315,12 @@ fn uncover(change: &mut Change<'_>, at: StripeAt, count: u64) -> Result<()> {
 }
 
 /// Empties the cell of a key, and takes an overflow bucket out of its chain when that empties it.
-fn drop_key(change: &mut Change<'_>, stripe: u32, at: StripeAt, found: &Found<'_>) -> Result<()> {
+fn drop_key(change: &mut Transaction<'_>, stripe: u32, at: StripeAt, found: &Found<'_>) -> Result<()> {
     clear_cells(change, found.bucket, Cells::NONE.with(found.cell))?;
     let keys = change.field(at.keys());
     change.set_field(at.keys(), keys.saturating_sub(1))?;
     if let Some(before) = found.before
-        && let emptied = Image::of(change.target().region(), found.bucket)?
+        && let emptied = Image::of(change.store().region(), found.bucket)?
         && emptied.is_empty()
     {
         set_link(change, before, emptied.link())?;

@@ -3,14 +3,14 @@
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::Result;
+use crate::error::Result;
 use crate::heap::Memory;
 use crate::layout::bucket::{BucketAt, Cell, Cells, Form, MOST_WORDS, PAIR_WORDS, Tag, Tags};
 use crate::layout::record::Head;
-use crate::layout::{Place, SEGMENTS, StripeAt};
+use crate::layout::{Offset, SEGMENTS, StripeAt};
 use crate::os::copy;
-use crate::region::{Fault, Region, StripeFields};
-use crate::store::{Change, Store};
+use crate::region::{ReadError, Region, StripeFields};
+use crate::store::{Store, Transaction};
 
 use super::record::{PAIR, Payload, write_record};
 use super::ring::Ring;
@@ -65,7 +65,7 @@ impl<'a> Chain<'a> {
     }
 
     #[inline(always)]
-    pub(super) fn of_or<E: Fault>(
+    pub(super) fn of_or<E: ReadError>(
         region: &'a Region,
         form: Form,
         stripe: StripeFields<'_>,
@@ -103,19 +103,19 @@ impl<'a> Chain<'a> {
 
     /// The cells of the present bucket, if it leads to records, and the link behind them.
     #[inline(always)]
-    pub(crate) fn records<E: Fault>(&self) -> Result<&'a [AtomicU64; Form::Records.cell_words()], E> {
+    pub(crate) fn records<E: ReadError>(&self) -> Result<&'a [AtomicU64; Form::Records.cell_words()], E> {
         records(self.region, self.at)
     }
 
     /// The tags of the present bucket, if it is one of pairs.
     #[inline(always)]
-    pub(crate) fn tags<E: Fault>(&self) -> Result<Tags, E> {
+    pub(crate) fn tags<E: ReadError>(&self) -> Result<Tags, E> {
         tags(self.region, self.at)
     }
 
     /// Keys and values of the present bucket, if it is one of pairs.
     #[inline(always)]
-    pub(crate) fn pairs<E: Fault>(&self) -> Result<Pairs<'a>, E> {
+    pub(crate) fn pairs<E: ReadError>(&self) -> Result<Pairs<'a>, E> {
         let words: &[AtomicU64; Form::Pairs.cell_words()] = self.region.array_or(self.at.cells)?;
         Ok(words.as_chunks().0)
     }
@@ -127,7 +127,7 @@ impl<'a> Chain<'a> {
 
     /// Returns the address of the overflow record behind the present bucket, or 0.
     #[inline(always)]
-    pub(crate) fn link<E: Fault>(&self) -> Result<u64, E> {
+    pub(crate) fn link<E: ReadError>(&self) -> Result<u64, E> {
         if self.form == Form::Pairs && !self.tags()?.has_link() {
             return Ok(0);
         }
@@ -136,7 +136,7 @@ impl<'a> Chain<'a> {
 
     /// Goes on to the next overflow bucket.
     #[inline(always)]
-    pub(crate) fn advance<E: Fault>(&mut self) -> Result<bool, E> {
+    pub(crate) fn advance<E: ReadError>(&mut self) -> Result<bool, E> {
         match self.link()? {
             0 => Ok(false),
             link => self.follow(link),
@@ -144,7 +144,7 @@ impl<'a> Chain<'a> {
     }
 
     #[inline(never)]
-    fn follow<E: Fault>(&mut self, link: u64) -> Result<bool, E> {
+    fn follow<E: ReadError>(&mut self, link: u64) -> Result<bool, E> {
         self.steps += 1;
         let head = Head(self.region.word_or(link)?.load(Relaxed));
         let astray = self.steps > LONGEST_CHAIN || self.ring.closes(link);
@@ -159,13 +159,13 @@ impl<'a> Chain<'a> {
 
 /// The cells of a bucket that leads to records, and the link behind them.
 #[inline(always)]
-fn records<E: Fault>(region: &Region, bucket: BucketAt) -> Result<&[AtomicU64; Form::Records.cell_words()], E> {
+fn records<E: ReadError>(region: &Region, bucket: BucketAt) -> Result<&[AtomicU64; Form::Records.cell_words()], E> {
     region.array_or(bucket.cells)
 }
 
 /// The tags of a bucket of pairs.
 #[inline(always)]
-fn tags<E: Fault>(region: &Region, bucket: BucketAt) -> Result<Tags, E> {
+fn tags<E: ReadError>(region: &Region, bucket: BucketAt) -> Result<Tags, E> {
     Ok(Tags(region.word_or(bucket.tags)?.load(Relaxed)))
 }
 
@@ -177,24 +177,24 @@ pub(super) fn bucket_at(form: Form, stripe: StripeFields<'_>, bucket: u64) -> Bu
 }
 
 /// The word of a bucket that leads to an overflow bucket; in one of pairs, only if the tags say so.
-fn link_of(form: Form, bucket: BucketAt) -> Place {
+fn link_of(form: Form, bucket: BucketAt) -> Offset {
     bucket.cell(form.link())
 }
 
 /// Sets the link of a bucket to an overflow bucket, or to none if it is 0. In one of pairs it occupies the last cell.
-pub(super) fn set_link(change: &mut Change<'_>, bucket: BucketAt, link: u64) -> Result<()> {
-    let form = change.target().geometry().form;
+pub(super) fn set_link(change: &mut Transaction<'_>, bucket: BucketAt, link: u64) -> Result<()> {
+    let form = change.store().geometry().form;
     if form == Form::Pairs {
-        let tags = Tags(change.load(Place(bucket.tags))?);
+        let tags = Tags(change.load(Offset(bucket.tags))?);
         let linked = if link == 0 { tags.without_link() } else { tags.with_link() };
         if linked != tags {
-            change.store(Place(bucket.tags), linked.0)?;
+            change.write(Offset(bucket.tags), linked.0)?;
         }
         if link == 0 {
             return Ok(());
         }
     }
-    change.store(link_of(form, bucket), link)
+    change.write(link_of(form, bucket), link)
 }
 
 /// What a used cell holds.
@@ -246,27 +246,27 @@ impl Content {
 
     /// Puts it into an unused cell of a bucket.
     #[inline]
-    pub(super) fn store(self, change: &mut Change<'_>, bucket: BucketAt, cell: usize) -> Result<()> {
+    pub(super) fn store(self, change: &mut Transaction<'_>, bucket: BucketAt, cell: usize) -> Result<()> {
         match self {
-            Content::Record(content) => change.store(bucket.cell(cell), content.0),
+            Content::Record(content) => change.write(bucket.cell(cell), content.0),
             Content::Pair { tag, key, value } => {
-                change.fill(bucket.pair(cell), [key, value])?;
-                change.alter(Place(bucket.tags), |tags| Tags(tags).with(cell, tag).0)
+                change.write_unused(bucket.pair(cell), [key, value])?;
+                change.modify(Offset(bucket.tags), |tags| Tags(tags).with(cell, tag).0)
             }
         }
     }
 }
 
 /// Empties cells of a bucket.
-pub(super) fn clear_cells(change: &mut Change<'_>, bucket: BucketAt, mut cells: Cells) -> Result<()> {
-    match change.target().geometry().form {
-        Form::Records => cells.try_for_each(|cell| change.store(bucket.cell(cell), 0)),
-        Form::Pairs => change.alter(Place(bucket.tags), |tags| cells.fold(Tags(tags), Tags::without).0),
+pub(super) fn clear_cells(change: &mut Transaction<'_>, bucket: BucketAt, mut cells: Cells) -> Result<()> {
+    match change.store().geometry().form {
+        Form::Records => cells.try_for_each(|cell| change.write(bucket.cell(cell), 0)),
+        Form::Pairs => change.modify(Offset(bucket.tags), |tags| cells.fold(Tags(tags), Tags::without).0),
     }
 }
 
 /// Writes an overflow bucket and returns the address of its record.
-pub(super) fn overflow_bucket(change: &mut Change<'_>, stripe: u32, image: &Image) -> Result<u64> {
+pub(super) fn overflow_bucket(change: &mut Transaction<'_>, stripe: u32, image: &Image) -> Result<u64> {
     write_record(change, stripe, &[], Payload::Words(image.words()), 0)
 }
 
@@ -410,28 +410,28 @@ impl Image {
     }
 
     /// The words with the places where they belong in a bucket.
-    fn placed(&self, bucket: BucketAt) -> impl Iterator<Item = (Place, u64)> {
+    fn placed(&self, bucket: BucketAt) -> impl Iterator<Item = (Offset, u64)> {
         let (tags, cells) = self.words().split_at(self.form.tag_words());
-        let tags = tags.iter().map(move |word| (Place(bucket.tags), *word));
+        let tags = tags.iter().map(move |word| (Offset(bucket.tags), *word));
         tags.chain(cells.iter().enumerate().map(move |(i, word)| (bucket.cell(i), *word)))
     }
 
     /// Writes the copy back to a bucket.
-    pub(super) fn store(&self, change: &mut Change<'_>, bucket: BucketAt) -> Result<()> {
+    pub(super) fn store(&self, change: &mut Transaction<'_>, bucket: BucketAt) -> Result<()> {
         for (place, word) in self.placed(bucket) {
             if change.load(place)? != word {
-                change.store(place, word)?;
+                change.write(place, word)?;
             }
         }
         Ok(())
     }
 
     /// Fills a bucket of a new segment.
-    pub(super) fn fill(&self, change: &mut Change<'_>, bucket: BucketAt) -> Result<()> {
-        let region = change.target().region();
+    pub(super) fn fill(&self, change: &mut Transaction<'_>, bucket: BucketAt) -> Result<()> {
+        let region = change.store().region();
         let (tags, cells) = self.words().split_at(self.form.tag_words());
-        change.audit_unlogged(Place(bucket.tags), tags.len() as u64);
-        change.audit_unlogged(Place(bucket.cells), cells.len() as u64);
+        change.audit_unlogged(Offset(bucket.tags), tags.len() as u64);
+        change.audit_unlogged(Offset(bucket.cells), cells.len() as u64);
         if let [tags] = tags {
             region.word(bucket.tags)?.store(*tags, Relaxed);
         }
@@ -441,7 +441,7 @@ impl Image {
     }
 
     /// Fills the bucket behind the last one of the index, which the same change may have taken out of use.
-    pub(super) fn fill_behind_last(&self, change: &mut Change<'_>, bucket: BucketAt) -> Result<()> {
+    pub(super) fn fill_behind_last(&self, change: &mut Transaction<'_>, bucket: BucketAt) -> Result<()> {
         if change.has_shortened() { self.store(change, bucket) } else { self.fill(change, bucket) }
     }
 }

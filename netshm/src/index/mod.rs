@@ -22,11 +22,11 @@ use buckets::pair_at;
 use record::Record;
 use ring::Ring;
 
-use crate::Result;
+use crate::error::Result;
 use crate::layout::bucket::{BucketAt, Cell, Form, PAIR_WORDS, Tag};
-use crate::layout::{Place, StripeAt};
+use crate::layout::{Offset, StripeAt};
 use crate::os::copy;
-use crate::region::{Doubt, Fault, Region, StripeFields};
+use crate::region::{Inconclusive, ReadError, Region, StripeFields};
 
 /// Words that a binding takes at least: a pair takes no more.
 const LEAST_BINDING: u64 = 2;
@@ -63,10 +63,16 @@ pub(crate) fn find<'a>(region: &'a Region, stripe: StripeAt, hash: u64, key: &[u
 /// The value of a key and where it lies, if it is a pair in the bucket that it belongs to and nothing stands against a short
 /// look.
 #[inline(always)]
-pub(crate) fn glance_pair(region: &Region, stripe: StripeAt, hash: u64, key: u64) -> Option<(Place, &[AtomicU64])> {
-    let chain = home::<Doubt>(region, Form::Pairs, region.stripe(stripe), hash).ok().flatten()?;
-    let ((_, pair), _) = find_pair::<Doubt>(&chain, hash, key).ok().and_then(|(found, link)| Some((found?, link)))?;
-    Some((Place(pair.value_at()), pair.value()))
+pub(crate) fn optimistic_pair(
+    region: &Region,
+    stripe: StripeAt,
+    hash: u64,
+    key: u64,
+) -> Option<(Offset, &[AtomicU64])> {
+    let chain = home::<Inconclusive>(region, Form::Pairs, region.stripe(stripe), hash).ok().flatten()?;
+    let ((_, pair), _) =
+        find_pair::<Inconclusive>(&chain, hash, key).ok().and_then(|(found, link)| Some((found?, link)))?;
+    Some((Offset(pair.value_at()), pair.value()))
 }
 
 /// Looks for a key, and for where it belongs.
@@ -86,7 +92,7 @@ pub(crate) fn seek<'a>(region: &'a Region, stripe: StripeAt, hash: u64, key: &[u
 
 /// Looks a key up in an index with buckets of form `form`, and returns the result of `then` for what was found.
 #[inline(always)]
-pub(crate) fn find_and<'a, R, E: Fault>(
+pub(crate) fn find_and<'a, R, E: ReadError>(
     region: &'a Region,
     form: Form,
     stripe: StripeFields<'a>,
@@ -105,7 +111,7 @@ pub(crate) fn find_and<'a, R, E: Fault>(
 
 /// Looks a key up in the overflow buckets of its chain. Out of line, since few lookups need it.
 #[inline(never)]
-fn find_behind<'a, R, E: Fault>(
+fn find_behind<'a, R, E: ReadError>(
     region: &'a Region,
     stripe: StripeAt,
     hash: u64,
@@ -123,7 +129,7 @@ fn find_behind<'a, R, E: Fault>(
 
 /// Looks a key up in one bucket. Returns where it is, or else whether it may be in an overflow bucket.
 #[inline(always)]
-fn find_here<'a, E: Fault>(chain: &Chain<'a>, hash: u64, key: &[u64]) -> Result<(Option<Found<'a>>, bool), E> {
+fn find_here<'a, E: ReadError>(chain: &Chain<'a>, hash: u64, key: &[u64]) -> Result<(Option<Found<'a>>, bool), E> {
     let (found, link) = match (chain.form(), key) {
         (Form::Pairs, [key]) => find_pair(chain, hash, *key)?,
         _ => find_record(chain, hash, key)?,
@@ -137,7 +143,7 @@ type Look<'a> = (Option<(usize, Record<'a>)>, bool);
 
 /// Looks a key up in one bucket of the form [`Form::Records`].
 #[inline(always)]
-fn find_record<'a, E: Fault>(chain: &Chain<'a>, hash: u64, key: &[u64]) -> Result<Look<'a>, E> {
+fn find_record<'a, E: ReadError>(chain: &Chain<'a>, hash: u64, key: &[u64]) -> Result<Look<'a>, E> {
     let words = chain.records()?;
     for (i, word) in words[..Form::Records.cells()].iter().enumerate() {
         let cell = Cell(word.load(Relaxed));
@@ -153,7 +159,7 @@ fn find_record<'a, E: Fault>(chain: &Chain<'a>, hash: u64, key: &[u64]) -> Resul
 
 /// Looks a key up in one bucket of the form [`Form::Pairs`].
 #[inline(always)]
-fn find_pair<'a, E: Fault>(chain: &Chain<'a>, hash: u64, key: u64) -> Result<Look<'a>, E> {
+fn find_pair<'a, E: ReadError>(chain: &Chain<'a>, hash: u64, key: u64) -> Result<Look<'a>, E> {
     let pairs = chain.pairs()?;
     // The tags say whether it is needed, but they seldom say no, and that only after a while.
     copy::prefetch(&pairs[Tag::new(hash, false).nearest()][0]);
@@ -173,14 +179,14 @@ fn find_pair<'a, E: Fault>(chain: &Chain<'a>, hash: u64, key: u64) -> Result<Loo
 
 /// Returns the newest binding of the key in a cell of the form [`Form::Pairs`].
 #[inline(always)]
-fn stored_pair<'a, E: Fault>(
+fn stored_pair<'a, E: ReadError>(
     chain: &Chain<'a>,
     tag: Tag,
     cell: usize,
     pair: &'a [AtomicU64; PAIR_WORDS],
 ) -> Result<Record<'a>, E> {
     if tag.is_stack() {
-        if E::HASTY {
+        if E::OPTIMISTIC {
             return Err(E::corrupt(chain.region(), chain.at().cells, "no damage, but no pair either"));
         }
         return Record::at_or(chain.region(), pair[1].load(Relaxed));
@@ -190,7 +196,7 @@ fn stored_pair<'a, E: Fault>(
 
 /// Returns the bucket that a key belongs to, or `None` if there are no buckets.
 #[inline(always)]
-fn home<'a, E: Fault>(
+fn home<'a, E: ReadError>(
     region: &'a Region,
     form: Form,
     stripe: StripeFields<'a>,
@@ -206,7 +212,7 @@ fn home<'a, E: Fault>(
 /// As [`home`], or `None` on any error: for prefetching only.
 #[inline(always)]
 fn probable_home(region: &Region, stripe: StripeAt, hash: u64) -> Option<Chain<'_>> {
-    home::<Doubt>(region, region.geometry().form, region.stripe(stripe), hash).ok().flatten()
+    home::<Inconclusive>(region, region.geometry().form, region.stripe(stripe), hash).ok().flatten()
 }
 
 /// Prefetches the bucket of a key.
@@ -228,7 +234,7 @@ pub(crate) fn prefetch_bucket(region: &Region, stripe: StripeAt, hash: u64) {
 pub(crate) fn prefetch_record(region: &Region, stripe: StripeAt, hash: u64) {
     let Some(chain) = probable_home(region, stripe, hash) else { return };
     if chain.form() == Form::Records
-        && let Ok::<_, Doubt>(words) = chain.records()
+        && let Ok::<_, Inconclusive>(words) = chain.records()
     {
         let cells = words[..Form::Records.cells()].iter().map(|word| Cell(word.load(Relaxed)));
         for cell in cells.filter(|cell| cell.agrees(hash) && !cell.is_empty()) {

@@ -3,13 +3,13 @@
 use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::sync::atomic::{AtomicU64, fence};
 
+use crate::error::{Error, Result};
 use crate::layout::bucket::PAIR_WORDS;
 use crate::layout::record::{Head, Lengths};
-use crate::layout::{MAX_VALUE, Place};
+use crate::layout::{MAX_VALUE, Offset};
 use crate::os::copy;
-use crate::region::{Fault, Region};
-use crate::store::Change;
-use crate::{Error, Result};
+use crate::region::{ReadError, Region};
+use crate::store::Transaction;
 
 /// Values of up to this number of words are changed in place, through the log, if their size stays.
 pub(crate) const IN_PLACE: usize = 16;
@@ -55,7 +55,7 @@ impl<'a> Record<'a> {
     }
 
     #[inline(always)]
-    pub(crate) fn at_or<E: Fault>(region: &'a Region, at: u64) -> Result<Record<'a>, E> {
+    pub(crate) fn at_or<E: ReadError>(region: &'a Region, at: u64) -> Result<Record<'a>, E> {
         let (first, known) = region.words_from(at)?;
         let head = Head(first.load(Relaxed));
         if head.is_free() || head.is_end() {
@@ -70,7 +70,7 @@ impl<'a> Record<'a> {
     }
 
     #[cold]
-    fn long_lengths<E: Fault>(region: &Region, at: u64) -> Result<Lengths, E> {
+    fn long_lengths<E: ReadError>(region: &Region, at: u64) -> Result<Lengths, E> {
         let lengths = Lengths::from_long_word(region.word_or(at + 8)?.load(Relaxed));
         // A long head with short lengths would make the parts disagree.
         if lengths.is_long() {
@@ -133,7 +133,7 @@ impl<'a> Record<'a> {
 
 /// Writes a record into fresh memory and returns its address.
 pub(crate) fn write_record(
-    change: &mut Change<'_>,
+    change: &mut Transaction<'_>,
     stripe: u32,
     key: &[u64],
     value: Payload<'_>,
@@ -146,9 +146,9 @@ pub(crate) fn write_record(
         }
     }
     let (at, head) = change.records(stripe).take(change, lengths, older)?;
-    let region = change.target().region();
+    let region = change.store().region();
     let words = region.words(at, lengths.words())?;
-    change.audit_unlogged(Place(at), lengths.words());
+    change.audit_unlogged(Offset(at), lengths.words());
     // Nothing is filled before the entries that preserve what tied the block to its list.
     fence(Release);
     words[0].store(head.0, Relaxed);

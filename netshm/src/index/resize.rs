@@ -1,12 +1,12 @@
 //! Growing and shrinking the index by one bucket at a time.
 
 use super::buckets::{CELLS, Chain, Content, Image, MOST_BUCKETS, bucket_at, clear_cells, overflow_bucket, segment_of};
+use crate::error::{Error, Result};
 use crate::heap::Memory;
 use crate::layout::StripeAt;
 use crate::layout::bucket::{BucketAt, Cells, Form};
 use crate::layout::run::{RUN_HEADER, RunAt, Use};
-use crate::store::{Change, Store};
-use crate::{Error, Result};
+use crate::store::{Store, Transaction};
 
 /// Keys for each four buckets at which the index grows: about half of the cells are used then.
 const GROW_AT: u64 = 16;
@@ -21,11 +21,11 @@ const SHRINK_ROOM: u64 = 48;
 
 /// Splits the next bucket if `keys` exceed the load factor of `buckets`.
 #[inline]
-pub(super) fn grow(change: &mut Change<'_>, stripe: u32, at: StripeAt, buckets: u64, keys: u64) -> Result<()> {
+pub(super) fn grow(change: &mut Transaction<'_>, stripe: u32, at: StripeAt, buckets: u64, keys: u64) -> Result<()> {
     if buckets >= MOST_BUCKETS || keys.saturating_mul(4) <= buckets * GROW_AT {
         return Ok(());
     }
-    match change.part(|change| split(change, stripe, at, buckets)) {
+    match change.with_savepoint(|change| split(change, stripe, at, buckets)) {
         // A full index still works, with longer chains.
         Err(Error::Full { .. } | Error::NoSpace { .. }) => Ok(()),
         outcome => outcome,
@@ -34,17 +34,17 @@ pub(super) fn grow(change: &mut Change<'_>, stripe: u32, at: StripeAt, buckets: 
 
 /// Makes the first buckets of a stripe, enough for the expected number of keys.
 #[cold]
-pub(super) fn start(change: &mut Change<'_>, stripe: u32, at: StripeAt) -> Result<()> {
-    let geometry = *change.target().geometry();
+pub(super) fn start(change: &mut Transaction<'_>, stripe: u32, at: StripeAt) -> Result<()> {
+    let geometry = *change.store().geometry();
     let wanted = (geometry.init / u64::from(geometry.stripes) * 4 / GROW_AT).clamp(1, MOST_BUCKETS);
-    match change.part(|change| fill_segments(change, stripe, at, wanted)) {
+    match change.with_savepoint(|change| fill_segments(change, stripe, at, wanted)) {
         Err(Error::Full { .. } | Error::NoSpace { .. }) if wanted > 1 => fill_segments(change, stripe, at, 1),
         outcome => outcome,
     }
 }
 
-fn fill_segments(change: &mut Change<'_>, stripe: u32, at: StripeAt, buckets: u64) -> Result<()> {
-    let form = change.target().geometry().form;
+fn fill_segments(change: &mut Transaction<'_>, stripe: u32, at: StripeAt, buckets: u64) -> Result<()> {
+    let form = change.store().geometry().form;
     let empty = Image::empty(form);
     let mut bucket = 0;
     while bucket < buckets {
@@ -53,28 +53,28 @@ fn fill_segments(change: &mut Change<'_>, stripe: u32, at: StripeAt, buckets: u6
         (0..size.min(buckets - bucket)).try_for_each(|place| empty.fill(change, form.bucket(start, size, place)))?;
         bucket += size;
     }
-    change.store(at.buckets(), buckets)
+    change.write(at.buckets(), buckets)
 }
 
 /// Takes a run for the segment that starts with bucket `bucket`, and returns the address of its buckets.
-fn take_segment(change: &mut Change<'_>, stripe: u32, at: StripeAt, bucket: u64) -> Result<u64> {
+fn take_segment(change: &mut Transaction<'_>, stripe: u32, at: StripeAt, bucket: u64) -> Result<u64> {
     let (segment, _, size) = segment_of(bucket);
-    let bytes = change.target().geometry().form.segment_bytes(size);
+    let bytes = change.store().geometry().form.segment_bytes(size);
     let run = change.records(stripe).take_run(change, bytes, Use::Segment)?;
-    change.fresh(run.buckets(), size)?;
-    change.store(at.segment(segment), run.content())?;
+    change.init(run.buckets(), size)?;
+    change.write(at.segment(segment), run.content())?;
     Ok(run.content())
 }
 
 /// Adds bucket number `buckets`; the keys that belong there come from one other bucket.
-fn split(change: &mut Change<'_>, stripe: u32, at: StripeAt, buckets: u64) -> Result<()> {
+fn split(change: &mut Transaction<'_>, stripe: u32, at: StripeAt, buckets: u64) -> Result<()> {
     let level = buckets.ilog2();
-    let chain = Chain::of(change.target().region(), at, buckets, buckets - (1 << level))?;
+    let chain = Chain::of(change.store().region(), at, buckets, buckets - (1 << level))?;
     if chain.link::<Error>()? != 0 {
         return split_chain(change, stripe, at, buckets, chain);
     }
     let mut going = Packed::new(chain.form());
-    let gone = going.take_from(change.target(), &chain.image()?, 1 << level);
+    let gone = going.take_from(change.store(), &chain.image()?, 1 << level);
     let bucket = new_bucket(change, stripe, at, buckets)?;
     going.fill_behind_last(change, stripe, bucket)?;
     clear_cells(change, chain.at(), gone)?;
@@ -83,8 +83,8 @@ fn split(change: &mut Change<'_>, stripe: u32, at: StripeAt, buckets: u64) -> Re
 
 /// Ends a split, and prefetches what the next one of the stripe will touch: it comes only after more additions than there
 /// are stripes, so the caches will have the memory by then.
-fn set_buckets(change: &mut Change<'_>, at: StripeAt, buckets: u64) -> Result<()> {
-    let region = change.target().region();
+fn set_buckets(change: &mut Transaction<'_>, at: StripeAt, buckets: u64) -> Result<()> {
+    let region = change.store().region();
     let form = region.geometry().form;
     for bucket in [buckets - (1 << buckets.ilog2()), buckets] {
         bucket_at(form, region.stripe(at), bucket).lines(form).for_each(|line| region.prefetch(line));
@@ -93,11 +93,17 @@ fn set_buckets(change: &mut Change<'_>, at: StripeAt, buckets: u64) -> Result<()
 }
 
 /// As [`split`], for a bucket with overflow buckets.
-fn split_chain(change: &mut Change<'_>, stripe: u32, at: StripeAt, buckets: u64, mut chain: Chain<'_>) -> Result<()> {
+fn split_chain(
+    change: &mut Transaction<'_>,
+    stripe: u32,
+    at: StripeAt,
+    buckets: u64,
+    mut chain: Chain<'_>,
+) -> Result<()> {
     let (mut staying, mut going) = (Vec::new(), Packed::new(chain.form()));
     loop {
         let mut image = chain.image()?;
-        going.take_from(change.target(), &image, 1 << buckets.ilog2()).for_each(|cell| image.clear(cell));
+        going.take_from(change.store(), &image, 1 << buckets.ilog2()).for_each(|cell| image.clear(cell));
         staying.push((chain.at(), image));
         if !chain.advance()? {
             break;
@@ -115,10 +121,10 @@ fn split_chain(change: &mut Change<'_>, stripe: u32, at: StripeAt, buckets: u64,
 }
 
 /// Returns where the next bucket, number `bucket`, belongs; takes a segment if it starts one.
-fn new_bucket(change: &mut Change<'_>, stripe: u32, at: StripeAt, bucket: u64) -> Result<BucketAt> {
+fn new_bucket(change: &mut Transaction<'_>, stripe: u32, at: StripeAt, bucket: u64) -> Result<BucketAt> {
     let (segment, place, size) = segment_of(bucket);
     let start = if place == 0 { take_segment(change, stripe, at, bucket)? } else { change.field(at.segment(segment)) };
-    Ok(change.target().geometry().form.bucket(start, size, place))
+    Ok(change.store().geometry().form.bucket(start, size, place))
 }
 
 /// Contents of cells, in as few buckets as possible. (A bucket of pairs would have room for one more.)
@@ -163,7 +169,7 @@ impl Packed {
     }
 
     /// Fills the bucket behind the last one, and overflow buckets behind it.
-    fn fill_behind_last(&mut self, change: &mut Change<'_>, stripe: u32, bucket: BucketAt) -> Result<()> {
+    fn fill_behind_last(&mut self, change: &mut Transaction<'_>, stripe: u32, bucket: BucketAt) -> Result<()> {
         for image in &mut self.more {
             image.set_link(self.first.link());
             self.first.set_link(overflow_bucket(change, stripe, image)?);
@@ -173,7 +179,7 @@ impl Packed {
 }
 
 /// Moves what is left in a chain to its front, and frees the overflow buckets left empty.
-fn pack(change: &mut Change<'_>, stripe: u32, chain: &mut [(BucketAt, Image)]) -> Result<()> {
+fn pack(change: &mut Transaction<'_>, stripe: u32, chain: &mut [(BucketAt, Image)]) -> Result<()> {
     let staying: usize = chain.iter().map(|(_, image)| image.count()).sum();
     let (kept, dropped) = chain.split_at_mut(staying.div_ceil(CELLS).max(1));
     let mut moving = dropped.iter().flat_map(|(_, image)| image.contents().map(|(_, content)| content)).peekable();
@@ -186,21 +192,21 @@ fn pack(change: &mut Change<'_>, stripe: u32, chain: &mut [(BucketAt, Image)]) -
         image.store(change, *bucket)?;
     }
     for (bucket, _) in dropped.iter() {
-        change.free_record(stripe, bucket.record(change.target().geometry().form));
+        change.free_record(stripe, bucket.record(change.store().geometry().form));
     }
     Ok(())
 }
 
 /// Merges the last bucket into the one it came from, if the index is empty enough, both are short and the log has
 /// room: a removal must succeed in a full object.
-pub(super) fn shrink(change: &mut Change<'_>, stripe: u32, at: StripeAt) -> Result<()> {
+pub(super) fn shrink(change: &mut Transaction<'_>, stripe: u32, at: StripeAt) -> Result<()> {
     let buckets = change.load(at.buckets())?;
     let keys = change.load(at.keys())?;
     let crowded = keys.saturating_mul(4) >= buckets.saturating_mul(SHRINK_AT);
     if buckets <= FEW || crowded || change.log_room() < SHRINK_ROOM {
         return Ok(());
     }
-    let region = change.target().region();
+    let region = change.store().region();
     let last = buckets - 1;
     let from = Chain::of(region, at, buckets, last)?.image()?;
     let chain = Chain::of(region, at, buckets, last - (1 << last.ilog2()))?;

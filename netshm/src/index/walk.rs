@@ -6,10 +6,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::buckets::{Chain, bucket_at};
 use super::record::Record;
 use super::stored_pair;
-use crate::Result;
+use crate::error::Result;
 use crate::layout::StripeAt;
 use crate::layout::bucket::{Cell, Cells, Form, Tags};
-use crate::region::{Doubt, Fault, Region, StripeFields};
+use crate::region::{Inconclusive, ReadError, Region, StripeFields};
 
 /// Distance of prefetching in buckets: for the bucket itself, then for the records it points to.
 const AHEAD: [u64; 2] = [8, 4];
@@ -17,7 +17,7 @@ const AHEAD: [u64; 2] = [8, 4];
 /// Visits the newest bindings of the keys in a bucket's chain, in an index with buckets of that form, until `visit` breaks.
 /// Buckets are visited in order, so the records that come next are prefetched.
 #[inline(always)]
-pub(crate) fn newest_in<'a, E: Fault>(
+pub(crate) fn newest_in<'a, E: ReadError>(
     region: &'a Region,
     form: Form,
     at: StripeAt,
@@ -64,8 +64,8 @@ fn look_ahead(region: &Region, stripe: StripeFields<'_>, bucket: u64, buckets: u
         region.prefetch(bucket_at(Form::Records, stripe, bucket_ahead).cells);
     }
     if records_ahead < buckets
-        && let Ok::<_, Doubt>(chain) = Chain::of_or(region, Form::Records, stripe, buckets, records_ahead)
-        && let Ok::<_, Doubt>(words) = chain.records()
+        && let Ok::<_, Inconclusive>(chain) = Chain::of_or(region, Form::Records, stripe, buckets, records_ahead)
+        && let Ok::<_, Inconclusive>(words) = chain.records()
     {
         let cells = words[..Form::Records.cells()].iter();
         cells.for_each(|word| region.prefetch(Cell(word.load(Relaxed)).record()));

@@ -12,7 +12,7 @@
 //! an overflow bucket, the value word of the last cell leads to it, and the tag of that cell says so.
 
 use super::record::{LOW, LOW_BITS, Lengths, pack, unpack};
-use super::{Place, WORD};
+use super::{Offset, WORD};
 
 /// Cells in a bucket of the form [`Form::Records`].
 const RECORD_CELLS: usize = 7;
@@ -140,18 +140,18 @@ impl BucketAt {
     }
     /// A cell of the form [`Form::Records`].
     #[inline]
-    pub(crate) const fn cell(self, cell: usize) -> Place {
-        Place(self.cells.wrapping_add(cell as u64 * WORD))
+    pub(crate) const fn cell(self, cell: usize) -> Offset {
+        Offset(self.cells.wrapping_add(cell as u64 * WORD))
     }
     /// The key word of a cell of the form [`Form::Pairs`].
     #[inline]
-    pub(crate) const fn pair(self, cell: usize) -> Place {
-        Place(self.cells.wrapping_add((cell * PAIR_WORDS) as u64 * WORD))
+    pub(crate) const fn pair(self, cell: usize) -> Offset {
+        Offset(self.cells.wrapping_add((cell * PAIR_WORDS) as u64 * WORD))
     }
     /// The value word of a cell of the form [`Form::Pairs`].
     #[inline]
-    pub(crate) const fn value(self, cell: usize) -> Place {
-        Place(self.pair(cell).0.wrapping_add(WORD))
+    pub(crate) const fn value(self, cell: usize) -> Offset {
+        Offset(self.pair(cell).0.wrapping_add(WORD))
     }
 }
 

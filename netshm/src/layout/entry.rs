@@ -13,8 +13,8 @@
 //! The rest is spare, and 0: a word at 56, three from 168 on, seven from 200 on.
 
 use super::bucket::Form;
-use super::header::Kind;
-use super::{Place, WORD};
+use super::header::ObjectKind;
+use super::{Offset, WORD};
 
 /// Bytes of an entry.
 pub(crate) const ENTRY_BYTES: u64 = 256;
@@ -55,18 +55,18 @@ pub(crate) struct PartAt(pub(crate) u64);
 impl PartAt {
     /// Length of an array, in elements.
     #[inline(always)]
-    pub(crate) const fn array_len(self) -> Place {
-        Place(self.0)
+    pub(crate) const fn array_len(self) -> Offset {
+        Offset(self.0)
     }
     /// Address of the schema text, then its length in bytes, and the hash of its structure.
-    pub(crate) const fn schema_at(self) -> Place {
-        Place(self.0 + WORD)
+    pub(crate) const fn schema_at(self) -> Offset {
+        Offset(self.0 + WORD)
     }
-    pub(crate) const fn schema_len(self) -> Place {
-        Place(self.0 + 2 * WORD)
+    pub(crate) const fn schema_len(self) -> Offset {
+        Offset(self.0 + 2 * WORD)
     }
-    pub(crate) const fn schema_hash(self) -> Place {
-        Place(self.0 + 3 * WORD)
+    pub(crate) const fn schema_hash(self) -> Offset {
+        Offset(self.0 + 3 * WORD)
     }
 }
 
@@ -91,7 +91,7 @@ pub(crate) const LEAVING: u64 = 3;
 pub(crate) struct Entry {
     pub(crate) state: u64,
     pub(crate) id: u64,
-    pub(crate) kind: Kind,
+    pub(crate) kind: ObjectKind,
     pub(crate) form: Form,
     /// Words of an array's element that lies in its chunk, otherwise 0.
     pub(crate) element_words: u64,
@@ -108,12 +108,12 @@ pub(crate) struct Entry {
 
 impl EntryAt {
     /// Whether there is a member.
-    pub(crate) const fn state(self) -> Place {
-        Place(self.0)
+    pub(crate) const fn state(self) -> Offset {
+        Offset(self.0)
     }
 
     /// The words of an entry but for its state, each with its place.
-    pub(crate) fn words(self, entry: &Entry) -> impl Iterator<Item = (Place, u64)> {
+    pub(crate) fn words(self, entry: &Entry) -> impl Iterator<Item = (Offset, u64)> {
         let mut words = [0; WORDS_TO_WATCH];
         words[1] = entry.id;
         words[2] = entry.kind.number() | entry.form.number() << 8 | entry.element_words << 16;
@@ -127,7 +127,7 @@ impl EntryAt {
         }
         let schema = ((CHANGING + WORD) / WORD) as usize;
         words[schema..schema + 3].copy_from_slice(&entry.schema);
-        (1..).zip(words.into_iter().skip(1)).map(move |(i, word)| (Place(self.0 + i * WORD), word))
+        (1..).zip(words.into_iter().skip(1)).map(move |(i, word)| (Offset(self.0 + i * WORD), word))
     }
 }
 
@@ -144,7 +144,7 @@ impl Entry {
         Some(Entry {
             state: words[0],
             id: words[1],
-            kind: Kind::from_number(words[2] & 0xFF)?,
+            kind: ObjectKind::from_number(words[2] & 0xFF)?,
             form: Form::from_number(words[2] >> 8 & 0xFF)?,
             element_words: words[2] >> 16,
             first: (words[3] >> 32) as u32,
@@ -167,7 +167,7 @@ mod tests {
         let entry = Entry {
             state: USED,
             id: 7,
-            kind: Kind::Array,
+            kind: ObjectKind::Array,
             form: Form::Records,
             element_words: 3,
             first: 70_000,

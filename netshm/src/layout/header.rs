@@ -1,6 +1,6 @@
 //! The header: what an object is.
 
-use super::Place;
+use super::Offset;
 use super::entry::PartAt;
 
 /// Bytes of the whole header.
@@ -29,44 +29,44 @@ pub(crate) const READY: u64 = 2;
 /// `state` of an object in whose place `repair` has put another one.
 pub(crate) const REPLACED: u64 = 3;
 
-pub(crate) const MAGIC_AT: Place = Place(0);
-pub(crate) const STATE_AT: Place = Place(8);
+pub(crate) const MAGIC_AT: Offset = Offset(0);
+pub(crate) const STATE_AT: Offset = Offset(8);
 /// Format number and build fingerprint.
-pub(crate) const FORMAT_AT: Place = Place(16);
+pub(crate) const FORMAT_AT: Offset = Offset(16);
 /// One bit for each feature that a program must know to read the object.
-pub(crate) const FEATURES_TO_READ: Place = Place(32);
+pub(crate) const FEATURES_TO_READ: Offset = Offset(32);
 /// One bit for each feature that a program must know to write to the object.
-pub(crate) const FEATURES_TO_WRITE: Place = Place(40);
+pub(crate) const FEATURES_TO_WRITE: Offset = Offset(40);
 /// First word of the fixed fields covered by the checksum, in the order of `Header::fields`.
-pub(crate) const FIELDS_AT: Place = Place(64);
+pub(crate) const FIELDS_AT: Offset = Offset(64);
 /// Number of fixed fields; those that mean nothing yet are 0.
 pub(crate) const FIELDS: usize = 16;
 /// Checksum of the fixed fields.
-pub(crate) const CHECKSUM_AT: Place = Place(192);
+pub(crate) const CHECKSUM_AT: Offset = Offset(192);
 /// A random number of 128 bits that tells the object from all others; kept when its file is moved.
-pub(crate) const ID: Place = Place(256);
+pub(crate) const ID: Offset = Offset(256);
 /// The file that the object was made in, or that it was adopted in: inode and file system (`f_fsid`). Changed only by a
 /// process that has the object alone.
-pub(crate) const FILE: Place = Place(272);
+pub(crate) const FILE: Offset = Offset(272);
 
 /// What changes of the member without a name, beside its stripes.
 pub(crate) const UNNAMED: PartAt = PartAt(FIXED_BYTES);
 /// How many stripes are used, the meta stripe among them. What lies behind them is a hole, which must not be touched.
-pub(crate) const STRIPES_USED: Place = Place(FIXED_BYTES + 40);
+pub(crate) const STRIPES_USED: Offset = Offset(FIXED_BYTES + 40);
 /// How many entries of the catalogue are used, or have been; 0 as long as it is a hole.
-pub(crate) const ENTRIES_USED: Place = Place(FIXED_BYTES + 48);
+pub(crate) const ENTRIES_USED: Offset = Offset(FIXED_BYTES + 48);
 /// The id of the member that was added last.
-pub(crate) const LAST_MEMBER: Place = Place(FIXED_BYTES + 56);
+pub(crate) const LAST_MEMBER: Offset = Offset(FIXED_BYTES + 56);
 /// Not 0 from the first change after a sync up to the next sync: see `mark`.
-pub(crate) const DIRTY: Place = Place(FIXED_BYTES + 80);
+pub(crate) const DIRTY: Offset = Offset(FIXED_BYTES + 80);
 /// A log segment kept for who must change every stripe of a full object, or 0.
-pub(crate) const RESERVE: Place = Place(FIXED_BYTES + 88);
+pub(crate) const RESERVE: Offset = Offset(FIXED_BYTES + 88);
 /// Ids of boots in which the object was opened for writing, [`BOOTS_KEPT`] of them, two words each; zeros for none.
-pub(crate) const BOOTS: Place = Place(FIXED_BYTES + 128);
+pub(crate) const BOOTS: Offset = Offset(FIXED_BYTES + 128);
 /// How many boots are remembered: systems that use an object in turn may each have an id of its own.
 pub(crate) const BOOTS_KEPT: u64 = 4;
 /// Words of the header that mean nothing yet, and are 0.
-pub(crate) const SPARE: Place = Place(FIXED_BYTES + 512);
+pub(crate) const SPARE: Offset = Offset(FIXED_BYTES + 512);
 /// How many there are.
 pub(crate) const SPARE_WORDS: u64 = 64;
 
@@ -84,7 +84,7 @@ const _: () = {
 
 /// What the object is, as numbered in the header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum ObjectKind {
     /// The primitive table.
     Table,
     /// A typed hash table.
@@ -93,17 +93,17 @@ pub(crate) enum Kind {
     Array,
 }
 
-impl Kind {
+impl ObjectKind {
     /// The number stored in the header.
     pub(crate) const fn number(self) -> u64 {
         match self {
-            Kind::Table => 1,
-            Kind::HashTable => 2,
-            Kind::Array => 3,
+            ObjectKind::Table => 1,
+            ObjectKind::HashTable => 2,
+            ObjectKind::Array => 3,
         }
     }
     /// The kind with that number.
-    pub(crate) fn from_number(number: u64) -> Option<Kind> {
-        [Kind::Table, Kind::HashTable, Kind::Array].into_iter().find(|kind| kind.number() == number)
+    pub(crate) fn from_number(number: u64) -> Option<ObjectKind> {
+        [ObjectKind::Table, ObjectKind::HashTable, ObjectKind::Array].into_iter().find(|kind| kind.number() == number)
     }
 }

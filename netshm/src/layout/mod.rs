@@ -49,11 +49,11 @@ pub(crate) const PROCESSES: u32 = 1024;
 /// Invariant: in front of the data area it is a multiple of [`WORD`], being computed from constants and checked dimensions.
 /// Places computed from pointers that are stored in the object may be anything, and are used only where that is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Place(pub(crate) u64);
+pub(crate) struct Offset(pub(crate) u64);
 
 /// A shared 32-bit field (a lock word or its like), as its offset; never accessed in another width.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Place32(pub(crate) u64);
+pub(crate) struct Offset32(pub(crate) u64);
 
 /// What is chosen when an object is created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -197,8 +197,8 @@ impl Geometry {
         self.data_start
     }
     /// The word of a process number: 0 while free, otherwise the process id of its owner.
-    pub(crate) const fn process(&self, number: u32) -> Place32 {
-        Place32(self.process_table + number as u64 * 4)
+    pub(crate) const fn process(&self, number: u32) -> Offset32 {
+        Offset32(self.process_table + number as u64 * 4)
     }
     /// A slot's fields.
     #[inline]
@@ -249,33 +249,33 @@ pub(crate) struct SlotAt(u64);
 
 impl SlotAt {
     /// Process number of the owner, 0 while free.
-    pub(crate) const fn owner(self) -> Place32 {
-        Place32(self.0)
+    pub(crate) const fn owner(self) -> Offset32 {
+        Offset32(self.0)
     }
     /// What the owner waits for: see `locking::wait`.
-    pub(crate) const fn wait(self) -> Place32 {
-        Place32(self.0 + 4)
+    pub(crate) const fn wait(self) -> Offset32 {
+        Offset32(self.0 + 4)
     }
     /// The fields that are 0 while nothing is left to be done for the slot lie in a row, as many as [`PENDING`]: from the
     /// number of log entries to the runs on their way back.
-    pub(crate) const fn pending(self) -> Place {
+    pub(crate) const fn pending(self) -> Offset {
         self.log_len()
     }
     /// Number of entries in the slot's log; storing 0 commits.
-    pub(crate) const fn log_len(self) -> Place {
-        Place(self.0 + 16)
+    pub(crate) const fn log_len(self) -> Offset {
+        Offset(self.0 + 16)
     }
     /// First of the runs on their way from the run heap to a stripe; written by meta changes.
-    pub(crate) const fn transit(self) -> Place {
-        Place(self.0 + 24)
+    pub(crate) const fn transit(self) -> Offset {
+        Offset(self.0 + 24)
     }
     /// 1 as soon as the runs in transit belong to their stripes; written by groups.
-    pub(crate) const fn adopted(self) -> Place {
-        Place(self.0 + 32)
+    pub(crate) const fn adopted(self) -> Offset {
+        Offset(self.0 + 32)
     }
     /// First of the runs on their way back to the run heap.
-    pub(crate) const fn release(self) -> Place {
-        Place(self.0 + 40)
+    pub(crate) const fn release(self) -> Offset {
+        Offset(self.0 + 40)
     }
 }
 
@@ -288,56 +288,56 @@ pub(crate) struct StripeAt(u64);
 
 impl StripeAt {
     /// The lock word: see `locking::word`.
-    pub(crate) const fn lock(self) -> Place32 {
-        Place32(self.0)
+    pub(crate) const fn lock(self) -> Offset32 {
+        Offset32(self.0)
     }
     /// The sequence: odd while a writer changes the stripe.
-    pub(crate) const fn sequence(self) -> Place {
-        Place(self.0 + 8)
+    pub(crate) const fn sequence(self) -> Offset {
+        Offset(self.0 + 8)
     }
     /// Buckets of the index; the height of an array's directory.
-    pub(crate) const fn buckets(self) -> Place {
-        Place(self.0 + 16)
+    pub(crate) const fn buckets(self) -> Offset {
+        Offset(self.0 + 16)
     }
     /// Keys in the stripe (chunks, in an array).
-    pub(crate) const fn keys(self) -> Place {
-        Place(self.0 + 24)
+    pub(crate) const fn keys(self) -> Offset {
+        Offset(self.0 + 24)
     }
     /// Bindings in the stripe that newer ones of their keys hide.
-    pub(crate) const fn hidden(self) -> Place {
-        Place(self.0 + 32)
+    pub(crate) const fn hidden(self) -> Offset {
+        Offset(self.0 + 32)
     }
     /// Start of the untouched rest of the newest chunk. In the meta stripe: end of the managed area.
-    pub(crate) const fn top(self) -> Place {
-        Place(self.0 + 40)
+    pub(crate) const fn top(self) -> Offset {
+        Offset(self.0 + 40)
     }
     /// End of that rest. In the meta stripe: length of the meta log.
-    pub(crate) const fn top_end(self) -> Place {
-        Place(self.0 + 48)
+    pub(crate) const fn top_end(self) -> Offset {
+        Offset(self.0 + 48)
     }
     /// Which size classes have free blocks.
-    pub(crate) const fn classes(self) -> Place {
-        Place(self.0 + 56)
+    pub(crate) const fn classes(self) -> Offset {
+        Offset(self.0 + 56)
     }
     /// Address of the first bucket of index segment `segment`.
     /// Segment 0 of an array's stripe is the root of its directory.
-    pub(crate) const fn segment(self, segment: u32) -> Place {
-        Place(self.0 + 64 + segment as u64 * WORD)
+    pub(crate) const fn segment(self, segment: u32) -> Offset {
+        Offset(self.0 + 64 + segment as u64 * WORD)
     }
     /// First free block of a size class; valid only while its bit in `classes` is set.
-    pub(crate) const fn class(self, class: u32) -> Place {
-        Place(self.0 + 64 + SEGMENTS as u64 * WORD + class as u64 * WORD)
+    pub(crate) const fn class(self, class: u32) -> Offset {
+        Offset(self.0 + 64 + SEGMENTS as u64 * WORD + class as u64 * WORD)
     }
     const fn tail(self) -> u64 {
         self.0 + 64 + (SEGMENTS as u64 + CLASSES as u64) * WORD
     }
     /// First of the runs that the stripe owns.
-    pub(crate) const fn runs(self) -> Place {
-        Place(self.tail())
+    pub(crate) const fn runs(self) -> Offset {
+        Offset(self.tail())
     }
     /// Bytes in the chunks that the stripe owns.
-    pub(crate) const fn capacity(self) -> Place {
-        Place(self.tail() + 8)
+    pub(crate) const fn capacity(self) -> Offset {
+        Offset(self.tail() + 8)
     }
 }
 
@@ -353,16 +353,16 @@ impl LogAt {
     pub(crate) const ENTRY_BYTES: u64 = 16;
 
     /// Address of the next segment, or 0.
-    pub(crate) const fn link(self) -> Place {
-        Place(self.0)
+    pub(crate) const fn link(self) -> Offset {
+        Offset(self.0)
     }
     /// Entries that fit into the segment.
-    pub(crate) const fn capacity(self) -> Place {
-        Place(self.0.wrapping_add(8))
+    pub(crate) const fn capacity(self) -> Offset {
+        Offset(self.0.wrapping_add(8))
     }
     /// The place noted in an entry; the old word lies behind it.
-    pub(crate) const fn entry(self, index: u64) -> Place {
-        Place(self.0.wrapping_add(16 + index * Self::ENTRY_BYTES))
+    pub(crate) const fn entry(self, index: u64) -> Offset {
+        Offset(self.0.wrapping_add(16 + index * Self::ENTRY_BYTES))
     }
     /// Returns the bytes of content for `entries` entries.
     pub(crate) const fn bytes_for(entries: u64) -> u64 {
@@ -444,7 +444,7 @@ mod tests {
     fn what_is_pending_lies_in_a_row() {
         let at = geometry().slot(1);
         let pending = [at.log_len(), at.transit(), at.adopted(), at.release()];
-        assert_eq!([0, 1, 2, 3].map(|i| Place(at.pending().0 + i * WORD)), pending);
+        assert_eq!([0, 1, 2, 3].map(|i| Offset(at.pending().0 + i * WORD)), pending);
         assert_eq!(pending.len(), PENDING);
     }
 

@@ -10,7 +10,7 @@
 //! last     free: size in pages
 //! ```
 
-use super::Place;
+use super::Offset;
 
 /// Bytes before a run's content, a cache line.
 pub(crate) const RUN_HEADER: u64 = 64;
@@ -75,36 +75,36 @@ impl Use {
 pub(crate) struct RunAt(pub(crate) u64);
 
 impl RunAt {
-    pub(crate) const fn head(self) -> Place {
-        Place(self.0)
+    pub(crate) const fn head(self) -> Offset {
+        Offset(self.0)
     }
     /// Next free run of the class, or next run in transit.
-    pub(crate) const fn next(self) -> Place {
-        Place(self.0.wrapping_add(8))
+    pub(crate) const fn next(self) -> Offset {
+        Offset(self.0.wrapping_add(8))
     }
     /// Previous free run of the class.
-    pub(crate) const fn previous(self) -> Place {
-        Place(self.0.wrapping_add(16))
+    pub(crate) const fn previous(self) -> Offset {
+        Offset(self.0.wrapping_add(16))
     }
     /// Next run to be released.
-    pub(crate) const fn release(self) -> Place {
-        Place(self.0.wrapping_add(16))
+    pub(crate) const fn release(self) -> Offset {
+        Offset(self.0.wrapping_add(16))
     }
     /// What it holds.
-    pub(crate) const fn use_word(self) -> Place {
-        Place(self.0.wrapping_add(24))
+    pub(crate) const fn use_word(self) -> Offset {
+        Offset(self.0.wrapping_add(24))
     }
     /// Next run of the same stripe.
-    pub(crate) const fn chain_next(self) -> Place {
-        Place(self.0.wrapping_add(32))
+    pub(crate) const fn chain_next(self) -> Offset {
+        Offset(self.0.wrapping_add(32))
     }
     /// Previous run of the same stripe.
-    pub(crate) const fn chain_previous(self) -> Place {
-        Place(self.0.wrapping_add(40))
+    pub(crate) const fn chain_previous(self) -> Offset {
+        Offset(self.0.wrapping_add(40))
     }
     /// Buckets that a segment of an index has room for.
-    pub(crate) const fn buckets(self) -> Place {
-        Place(self.0.wrapping_add(48))
+    pub(crate) const fn buckets(self) -> Offset {
+        Offset(self.0.wrapping_add(48))
     }
     /// Where its content starts.
     pub(crate) const fn content(self) -> u64 {

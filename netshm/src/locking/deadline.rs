@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Fate, Owners};
+use crate::error::{Error, Result};
 use crate::events::{self, LONG_WAIT};
 use crate::os::file;
-use crate::{Error, Result};
 
 /// Waits that may be part of a ring that nothing detects are given up after this time ..
 const UNDETECTED: Duration = Duration::from_secs(1);

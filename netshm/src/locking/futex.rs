@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use super::waits::{self, Ring};
 use super::word::{LockWord, Released};
 use super::{Fate, Mode, Owners, Protocol, Request, owner_of, word_of};
+use crate::error::{Error, Result};
 use crate::os::futex;
-use crate::{Error, Result};
 
 /// Spins on a lock that is likely to be freed soon.
 const SPINS: u32 = 120;

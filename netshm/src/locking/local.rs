@@ -7,7 +7,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::{Bound, Owners, Wait};
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// Longest sleep of a thread between checks of its deadline.
 const LOOK: Duration = Duration::from_millis(20);
@@ -171,8 +171,9 @@ mod tests {
     use std::thread;
 
     use super::*;
+    use crate::hash_table::HashTable;
     use crate::locking::{Awaited, Deadline};
-    use crate::{HashTable, Shm};
+    use crate::shm::Shm;
 
     #[test]
     fn a_ring_of_threads_is_found_when_it_closes() {

@@ -14,7 +14,7 @@ pub(crate) use deadline::{Awaited, Bound, Deadline, Wait};
 pub(crate) use waits::retract;
 use word::LockWord;
 
-use crate::Result;
+use crate::error::Result;
 use crate::layout::method::Locking;
 use crate::region::Region;
 

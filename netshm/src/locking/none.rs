@@ -2,7 +2,7 @@
 
 use super::word::Released;
 use super::{Mode, Owners, Protocol, Request, wait_for_mark, word_of};
-use crate::Result;
+use crate::error::Result;
 
 /// The protocol of [`Locking::None`](crate::Locking::None).
 pub(crate) struct NoLocks;

@@ -9,9 +9,9 @@ use std::time::Duration;
 use super::local::LocalLocks;
 use super::word::Released;
 use super::{Awaited, Deadline, Mode, Owners, Protocol, Request, wait_for_mark, word_of};
+use crate::error::{Error, Result};
 use crate::events::Watch;
-use crate::os::lock::{self, Kind, Outcome, bytes};
-use crate::{Error, Result};
+use crate::os::lock::{self, LockKind, Outcome, bytes};
 
 /// The protocol of [`Locking::Record`](crate::Locking::Record).
 pub(crate) struct RecordLocks {
@@ -74,7 +74,7 @@ impl RecordLocks {
 
     fn try_in_kernel(&self, owners: &impl Owners, request: &Request<'_>, wait: bool) -> Result<Outcome> {
         let region = owners.region();
-        let kind = if request.mode == Mode::Shared { Kind::Shared } else { Kind::Exclusive };
+        let kind = if request.mode == Mode::Shared { LockKind::Shared } else { LockKind::Exclusive };
         let (start, length) = (bytes::STRIPE + u64::from(request.stripe), u64::from(request.count));
         lock::record_lock(region.object().fd(), kind, start, length, wait).map_err(|source| Error::Io {
             object: region.name(),

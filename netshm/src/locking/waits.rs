@@ -8,7 +8,7 @@
 use std::sync::atomic::Ordering::SeqCst;
 
 use super::owner_of;
-use crate::Result;
+use crate::error::Result;
 use crate::os::steps;
 use crate::region::Region;
 

@@ -278,13 +278,13 @@ pub(crate) mod tests {
     #[test]
     fn a_child_does_not_keep_its_parents_locks() {
         use crate::os::file::tests::Scratch;
-        use crate::os::lock::{self, Kind, Outcome, bytes};
+        use crate::os::lock::{self, LockKind, Outcome, bytes};
         use std::os::fd::{AsFd, AsRawFd};
 
         generation();
         let scratch = Scratch::new();
         let held = scratch.open_for_locks();
-        let outcome = lock::ofd_lock(held.as_fd(), Kind::Exclusive, bytes::PROCESS, false).unwrap();
+        let outcome = lock::ofd_lock(held.as_fd(), LockKind::Exclusive, bytes::PROCESS, false).unwrap();
         assert_eq!(outcome, Outcome::Locked);
         let number = held.as_fd().as_raw_fd();
         // SAFETY: asks whether the number is open, nothing more.

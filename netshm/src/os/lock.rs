@@ -35,18 +35,18 @@ pub(crate) mod bytes {
 
 /// The kind of a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum LockKind {
     /// Excludes exclusive locks only. The descriptor must be readable.
     Shared,
     /// Excludes every other lock. The descriptor must be writable.
     Exclusive,
 }
 
-impl Kind {
+impl LockKind {
     fn number(self) -> i32 {
         match self {
-            Kind::Shared => libc::F_RDLCK,
-            Kind::Exclusive => libc::F_WRLCK,
+            LockKind::Shared => libc::F_RDLCK,
+            LockKind::Exclusive => libc::F_WRLCK,
         }
     }
 }
@@ -66,7 +66,7 @@ pub(crate) enum Outcome {
 /// Takes a record lock on `len` bytes, or changes the kind of one that this process holds there.
 ///
 /// One system call, unless a signal interrupts it.
-pub(crate) fn record_lock(fd: BorrowedFd<'_>, kind: Kind, start: u64, len: u64, wait: bool) -> io::Result<Outcome> {
+pub(crate) fn record_lock(fd: BorrowedFd<'_>, kind: LockKind, start: u64, len: u64, wait: bool) -> io::Result<Outcome> {
     lock(fd, if wait { libc::F_SETLKW } else { libc::F_SETLK }, kind, start, len)
 }
 
@@ -76,13 +76,13 @@ pub(crate) fn record_unlock(fd: BorrowedFd<'_>, start: u64, len: u64) -> io::Res
 }
 
 /// Takes an OFD lock on one byte, or changes the kind of one that this description holds there.
-pub(crate) fn ofd_lock(fd: BorrowedFd<'_>, kind: Kind, start: u64, wait: bool) -> io::Result<Outcome> {
+pub(crate) fn ofd_lock(fd: BorrowedFd<'_>, kind: LockKind, start: u64, wait: bool) -> io::Result<Outcome> {
     lock(fd, if wait { libc::F_OFD_SETLKW } else { libc::F_OFD_SETLK }, kind, start, 1)
 }
 
 /// Takes an OFD lock on `len` bytes that excludes every other lock, unless somebody else has one on any of them.
 pub(crate) fn ofd_try_lock_range(fd: BorrowedFd<'_>, start: u64, len: u64) -> io::Result<Outcome> {
-    lock(fd, libc::F_OFD_SETLK, Kind::Exclusive, start, len)
+    lock(fd, libc::F_OFD_SETLK, LockKind::Exclusive, start, len)
 }
 
 /// Gives up the OFD locks of this description on `len` bytes.
@@ -104,19 +104,19 @@ pub(crate) fn ofd_unlock_all(fd: BorrowedFd<'_>) -> io::Result<()> {
 /// A lock that conflicts with another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Conflict {
-    pub(crate) kind: Kind,
+    pub(crate) kind: LockKind,
     /// The process that holds it, where the kernel tells: for record locks only.
     pub(crate) pid: Option<u32>,
 }
 
 /// Returns a lock of somebody else, of either kind of lock, that excludes one of kind `kind` on the byte. Any descriptor may ask.
-pub(crate) fn ofd_conflict(fd: BorrowedFd<'_>, kind: Kind, start: u64) -> io::Result<Option<Conflict>> {
+pub(crate) fn ofd_conflict(fd: BorrowedFd<'_>, kind: LockKind, start: u64) -> io::Result<Option<Conflict>> {
     let mut range = range(kind.number(), start, 1);
     control(fd, libc::F_OFD_GETLK, &mut range)?;
     let kind = match i32::from(range.l_type) {
         libc::F_UNLCK => return Ok(None),
-        libc::F_RDLCK => Kind::Shared,
-        _ => Kind::Exclusive,
+        libc::F_RDLCK => LockKind::Shared,
+        _ => LockKind::Exclusive,
     };
     let pid = u32::try_from(range.l_pid).ok().filter(|pid| *pid != 0);
     Ok(Some(Conflict { kind, pid }))
@@ -134,7 +134,7 @@ pub(crate) fn ofd_any_held_elsewhere(fd: BorrowedFd<'_>, start: u64, len: u64) -
     Ok(i32::from(range.l_type) != libc::F_UNLCK)
 }
 
-fn lock(fd: BorrowedFd<'_>, command: i32, kind: Kind, start: u64, len: u64) -> io::Result<Outcome> {
+fn lock(fd: BorrowedFd<'_>, command: i32, kind: LockKind, start: u64, len: u64) -> io::Result<Outcome> {
     match control(fd, command, &mut range(kind.number(), start, len)) {
         Ok(()) => Ok(Outcome::Locked),
         Err(error) => match error.raw_os_error() {
@@ -187,18 +187,18 @@ mod tests {
     #[test]
     fn ofd_locks_belong_to_the_description() {
         let (_scratch, a, b) = two_descriptions();
-        assert_eq!(ofd_lock(a.as_fd(), Kind::Exclusive, bytes::INIT, false).unwrap(), Outcome::Locked);
-        assert_eq!(ofd_lock(a.as_fd(), Kind::Exclusive, bytes::INIT, false).unwrap(), Outcome::Locked);
-        assert_eq!(ofd_lock(b.as_fd(), Kind::Shared, bytes::INIT, false).unwrap(), Outcome::Busy);
+        assert_eq!(ofd_lock(a.as_fd(), LockKind::Exclusive, bytes::INIT, false).unwrap(), Outcome::Locked);
+        assert_eq!(ofd_lock(a.as_fd(), LockKind::Exclusive, bytes::INIT, false).unwrap(), Outcome::Locked);
+        assert_eq!(ofd_lock(b.as_fd(), LockKind::Shared, bytes::INIT, false).unwrap(), Outcome::Busy);
         assert!(ofd_held_elsewhere(b.as_fd(), bytes::INIT).unwrap());
         assert!(!ofd_held_elsewhere(a.as_fd(), bytes::INIT).unwrap());
-        assert_eq!(ofd_lock(b.as_fd(), Kind::Exclusive, bytes::USE, false).unwrap(), Outcome::Locked);
+        assert_eq!(ofd_lock(b.as_fd(), LockKind::Exclusive, bytes::USE, false).unwrap(), Outcome::Locked);
         ofd_unlock(a.as_fd(), bytes::INIT).unwrap();
-        assert_eq!(ofd_lock(b.as_fd(), Kind::Shared, bytes::INIT, false).unwrap(), Outcome::Locked);
-        assert_eq!(ofd_lock(a.as_fd(), Kind::Shared, bytes::INIT, true).unwrap(), Outcome::Locked);
+        assert_eq!(ofd_lock(b.as_fd(), LockKind::Shared, bytes::INIT, false).unwrap(), Outcome::Locked);
+        assert_eq!(ofd_lock(a.as_fd(), LockKind::Shared, bytes::INIT, true).unwrap(), Outcome::Locked);
         ofd_unlock_all(b.as_fd()).unwrap();
         assert!(!ofd_held_elsewhere(a.as_fd(), bytes::USE).unwrap());
-        assert_eq!(ofd_lock(a.as_fd(), Kind::Exclusive, bytes::INIT, false).unwrap(), Outcome::Locked);
+        assert_eq!(ofd_lock(a.as_fd(), LockKind::Exclusive, bytes::INIT, false).unwrap(), Outcome::Locked);
         drop(a);
         assert!(!ofd_held_elsewhere(b.as_fd(), bytes::INIT).unwrap());
     }
@@ -206,7 +206,7 @@ mod tests {
     #[test]
     fn record_locks_belong_to_the_process_and_die_with_any_descriptor() {
         let (scratch, a, b) = two_descriptions();
-        for kind in [Kind::Exclusive, Kind::Shared] {
+        for kind in [LockKind::Exclusive, LockKind::Shared] {
             for fd in [&a, &b] {
                 assert_eq!(record_lock(fd.as_fd(), kind, bytes::STRIPE, 64, true).unwrap(), Outcome::Locked);
             }
@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn a_range_that_does_not_fit_is_an_error() {
         let (_scratch, a, _b) = two_descriptions();
-        assert!(record_lock(a.as_fd(), Kind::Shared, u64::MAX, 1, false).is_err());
-        assert!(record_lock(a.as_fd(), Kind::Shared, bytes::STRIPE, u64::MAX, false).is_err());
+        assert!(record_lock(a.as_fd(), LockKind::Shared, u64::MAX, 1, false).is_err());
+        assert!(record_lock(a.as_fd(), LockKind::Shared, bytes::STRIPE, u64::MAX, false).is_err());
     }
 }

@@ -14,7 +14,7 @@ use super::file::{self, Identity};
 
 /// A directory entry, be there a file or not: the directory, held open, and the name in it.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct Directory {
     directory: Kept,
     /// Descriptors that can do nothing, on those of the numbers 0 to 2 that are not in use: no object gets one of them, where
     /// the program would print into it.
@@ -64,10 +64,10 @@ pub(crate) struct Status {
     pub(crate) is_linked: bool,
 }
 
-impl Place {
+impl Directory {
     /// Walks down `path`. A symbolic link in a directory that everybody can write to is not followed, unless
     /// `follow_everywhere`: anybody could have put it there.
-    pub(crate) fn find(path: &Path, follow_everywhere: bool) -> io::Result<Place> {
+    pub(crate) fn find(path: &Path, follow_everywhere: bool) -> io::Result<Directory> {
         let name = path.file_name().ok_or(Errno::ISDIR)?.to_owned();
         let start = if path.is_absolute() { "/" } else { "." };
         let mut directory = fs::openat(CWD, start, DIRECTORY, Mode::empty())?;
@@ -88,7 +88,7 @@ impl Place {
         }
         let follow = follow_everywhere || !open_to_everybody(directory.as_fd())?;
         let standard = standard.into_iter().map(Kept::new).collect::<io::Result<_>>()?;
-        Ok(Place { directory: Kept::new(directory)?, _standard: standard, name, follow })
+        Ok(Directory { directory: Kept::new(directory)?, _standard: standard, name, follow })
     }
 
     /// Looks up the file without opening it: returns a descriptor that can only be asked about. `None` if there is no file. A

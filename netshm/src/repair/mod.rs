@@ -13,13 +13,14 @@ use std::sync::Arc;
 use crate::check::{self, Report};
 use crate::data::{ObjectSchema, hash_text};
 use crate::directory::Elements;
-use crate::layout::header::Kind;
+use crate::error::{Error, Result};
+use crate::layout::header::ObjectKind;
+use crate::name::ShmName;
 use crate::os::file;
-use crate::os::path::{self, Place, Status};
+use crate::os::path::{self, Directory, Status};
 use crate::shm::Shm;
-use crate::store::create::{self, Alone, Member, Shape, Spec};
+use crate::store::open::{self, Alone, Member, Shape, Spec};
 use crate::store::{Limits, Store};
-use crate::{Error, Result, ShmName};
 
 /// The outcome of a [`repair`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,11 +138,11 @@ fn save_member(
             existing: false,
         },
     };
-    let (store, ..) = create::open(fresh, &spec, Limits::default(), &|_| Ok(None))?;
+    let (store, ..) = open::open(fresh, &spec, Limits::default(), &|_| Ok(None))?;
     let mut salvage = salvage::Salvage::new(&from, &store, &types);
     match member.kind {
-        Kind::Array => salvage.array(elements, &default)?,
-        Kind::Table | Kind::HashTable => salvage.table()?,
+        ObjectKind::Array => salvage.array(elements, &default)?,
+        ObjectKind::Table | ObjectKind::HashTable => salvage.table()?,
     }
     outcome.saved += salvage.saved;
     outcome.dropped += salvage.dropped;
@@ -169,7 +170,7 @@ impl Target {
             return Err(failed(io::Error::other(reason)));
         }
         let real = path::real(&name.path()).map_err(failed)?;
-        let found = Place::find(&real, true).and_then(|place| place.probe()).map_err(failed)?;
+        let found = Directory::find(&real, true).and_then(|place| place.probe()).map_err(failed)?;
         let same = |fd: OwnedFd| file::identity(fd.as_fd()).is_ok_and(|found| found == status.identity);
         if !found.is_some_and(same) {
             return Err(failed(io::Error::other("the name stands for another file meanwhile")));
@@ -212,7 +213,7 @@ impl Unfinished {
             failed(&target.name, "give the repaired object its name", source)
         })?;
         // Until the directory is written back, a loss of power may bring the damaged object back.
-        Place::find(&path, true)
+        Directory::find(&path, true)
             .and_then(|place| place.sync_directory())
             .map_err(|source| failed(&target.name, "write back the directory of the repaired object", source))
     }

@@ -8,13 +8,13 @@ use crate::check::{UsedBlocks, copied};
 use crate::data::{ObjectSchema, Schema};
 use crate::directory::{self, Elements, FANOUT, FANOUT_BITS, HIGHEST};
 use crate::dynamic::Plan;
+use crate::error::{Error, Result};
 use crate::index::bindings::{self, Key};
 use crate::index::record::{Payload, Record};
 use crate::index::{Chain, Content, Image, MOST_BUCKETS, bucket_of};
 use crate::layout::bucket::{BucketAt, Form};
 use crate::region::Region;
 use crate::store::{Limits, Store, group};
-use crate::{Error, Result};
 
 /// The types of what is stored, made ready for looking at words.
 pub(super) enum Types {
@@ -205,7 +205,7 @@ impl<'a> Salvage<'a> {
         self.change(|change| bindings::add(change, key, Payload::Words(&value)))
     }
 
-    fn change(&mut self, mut make: impl FnMut(&mut crate::store::Change<'_>) -> Result<()>) -> Result<()> {
+    fn change(&mut self, mut make: impl FnMut(&mut crate::store::Transaction<'_>) -> Result<()>) -> Result<()> {
         group::change(self.to, Limits::default(), "repair it", &mut make)?;
         self.saved += 1;
         Ok(())

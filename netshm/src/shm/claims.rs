@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering::{Acquire, Release};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Object;
-use crate::os::lock::{self, Kind, Outcome, bytes};
+use crate::os::lock::{self, LockKind, Outcome, bytes};
 
 /// The claims of one object.
 #[derive(Debug, Default)]
@@ -35,15 +35,15 @@ pub(crate) struct Claim(Option<Arc<Object>>);
 impl Claim {
     /// Shares the use of the object, unless somebody has it alone.
     pub(crate) fn share(object: &Arc<Object>) -> io::Result<Option<Claim>> {
-        Self::take(object, Kind::Shared)
+        Self::take(object, LockKind::Shared)
     }
 
     /// Takes the object alone, if nobody else uses it.
     pub(crate) fn alone(object: &Arc<Object>) -> io::Result<Option<Claim>> {
-        Self::take(object, Kind::Exclusive)
+        Self::take(object, LockKind::Exclusive)
     }
 
-    fn take(object: &Arc<Object>, kind: Kind) -> io::Result<Option<Claim>> {
+    fn take(object: &Arc<Object>, kind: LockKind) -> io::Result<Option<Claim>> {
         let mut count = object.claims.count();
         let outcome = lock::ofd_lock(object.lock_fd(), kind, bytes::USE, false)?;
         Ok((outcome == Outcome::Locked).then(|| {
@@ -62,13 +62,13 @@ impl Claim {
 
     /// Excludes other processes from the object and returns true, unless one uses it.
     pub(crate) fn exclude_others(&self) -> io::Result<bool> {
-        let outcome = lock::ofd_lock(self.lock_fd(), Kind::Exclusive, bytes::USE, false)?;
+        let outcome = lock::ofd_lock(self.lock_fd(), LockKind::Exclusive, bytes::USE, false)?;
         Ok(outcome == Outcome::Locked)
     }
 
     /// Lets others use the object again.
     pub(crate) fn admit_others(&self) -> io::Result<()> {
-        lock::ofd_lock(self.lock_fd(), Kind::Shared, bytes::USE, true).map(drop)
+        lock::ofd_lock(self.lock_fd(), LockKind::Shared, bytes::USE, true).map(drop)
     }
 
     /// Returns whether another process, or this one through another description, knows the object to be sound.
@@ -78,7 +78,7 @@ impl Claim {
 
     /// Tells other processes that the object is sound, as long as this one uses it.
     pub(crate) fn vouch(&self) -> io::Result<()> {
-        lock::ofd_lock(self.lock_fd(), Kind::Shared, bytes::SOUND, true).map(drop)
+        lock::ofd_lock(self.lock_fd(), LockKind::Shared, bytes::SOUND, true).map(drop)
     }
 
     /// Returns the process number, if the process has one.

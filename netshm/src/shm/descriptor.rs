@@ -9,7 +9,7 @@ use super::object::Object;
 use super::options::ShmOptions;
 use crate::error::{Error, Result};
 use crate::name::ShmName;
-use crate::os::path::Place;
+use crate::os::path::Directory;
 use crate::os::{file, path};
 
 /// An open shared object: a shared memory descriptor, to be managed as a table or an array.
@@ -50,14 +50,14 @@ pub struct Shm {
     /// How it was opened.
     options: ShmOptions,
     /// Where the name leads.
-    place: Arc<Place>,
+    place: Arc<Directory>,
 }
 
 /// Attempts at opening an object that is replaced while its locks are waited for.
 const TRIES: usize = 100;
 
 impl Shm {
-    pub(super) fn new(name: ShmName, object: Arc<Object>, options: ShmOptions, place: Arc<Place>) -> Shm {
+    pub(super) fn new(name: ShmName, object: Arc<Object>, options: ShmOptions, place: Arc<Directory>) -> Shm {
         Shm { name: name.of_open(object.identity()), object, options, place }
     }
 

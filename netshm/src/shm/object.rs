@@ -55,7 +55,7 @@ pub(crate) struct Object {
     generation: u64,
     /// Always there until `drop`.
     descriptors: Option<Descriptors>,
-    attachment: Mutex<Option<Weak<dyn Any + Send + Sync>>>,
+    store_slot: Mutex<Option<Weak<dyn Any + Send + Sync>>>,
     pub(super) claims: Claims,
     pub(super) types: Types,
     manage: Arc<Mutex<()>>,
@@ -77,7 +77,7 @@ impl Object {
             access,
             generation: fork::generation(),
             descriptors: Some(descriptors),
-            attachment: Mutex::new(None),
+            store_slot: Mutex::new(None),
             claims: Claims::default(),
             types: Types::default(),
             manage,
@@ -156,8 +156,8 @@ impl Object {
 
     /// Returns the place for what the layer above shares among the handles of this object (type-erased, since `shm` does not
     /// know it).
-    pub(crate) fn attachment(&self) -> &Mutex<Option<Weak<dyn Any + Send + Sync>>> {
-        &self.attachment
+    pub(crate) fn store_slot(&self) -> &Mutex<Option<Weak<dyn Any + Send + Sync>>> {
+        &self.store_slot
     }
 
     /// Keeps other threads of this process, whatever their kind of access, from managing the same inode meanwhile.

@@ -10,7 +10,7 @@ use super::descriptor::Shm;
 use super::registry::{self, Access};
 use crate::error::{Error, Result};
 use crate::name::ShmName;
-use crate::os::path::{self, Place, Status};
+use crate::os::path::{self, Directory, Status};
 
 /// Options for opening and creating objects, in the manner of [`std::fs::OpenOptions`].
 ///
@@ -137,12 +137,12 @@ impl ShmOptions {
     pub fn open(&self, name: &ShmName) -> Result<Shm> {
         self.check()?;
         let failed = |doing| move |source| Error::Io { object: name.to_string().into(), doing, source };
-        let place = Place::find(&name.path(), self.follow_symlinks).map_err(failed("opening the directory"))?;
+        let place = Directory::find(&name.path(), self.follow_symlinks).map_err(failed("opening the directory"))?;
         self.open_in(&name.absolute(), &Arc::new(place))
     }
 
     /// Opens the object in a place that has been found already.
-    pub(super) fn open_in(&self, name: &ShmName, place: &Arc<Place>) -> Result<Shm> {
+    pub(super) fn open_in(&self, name: &ShmName, place: &Arc<Directory>) -> Result<Shm> {
         let failed = |doing| move |source| Error::Io { object: name.to_string().into(), doing, source };
         let shm = |object| Shm::new(name.clone(), object, self.clone(), place.clone());
         for _ in 0..TRIES {
@@ -207,7 +207,7 @@ impl ShmOptions {
         Ok(())
     }
 
-    fn create_behind_link(&self, place: &Place) -> io::Result<()> {
+    fn create_behind_link(&self, place: &Directory) -> io::Result<()> {
         match place.create_behind_link(self.mode)? {
             Some(fd) => registry::discard(fd),
             None => Ok(()),

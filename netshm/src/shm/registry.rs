@@ -22,9 +22,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use super::object::{Descriptors, Object};
 use crate::name::ShmName;
 use crate::os::file::{self, Identity};
-use crate::os::lock::{self, Kind, Outcome};
+use crate::os::lock::{self, LockKind, Outcome};
 use crate::os::lock_fd::LockFd;
-use crate::os::path::{self, Place, Status};
+use crate::os::path::{self, Directory, Status};
 use crate::os::per_process::PerProcess;
 
 /// The access that a descriptor gives.
@@ -79,7 +79,7 @@ pub(super) fn lock() -> MutexGuard<'static, HashMap<Identity, Inode>> {
 
 /// Returns the object that `probe`, found in `place`, stands for. `None` if there is another file in that place by now.
 pub(super) fn open(
-    place: &Place,
+    place: &Directory,
     probe: BorrowedFd<'_>,
     name: &ShmName,
     access: Access,
@@ -125,7 +125,7 @@ pub(super) fn writable(identity: Identity) -> Option<Arc<Object>> {
 }
 
 /// Creates a file and opens the object in it; `None` if there is a file already. After an error there is none.
-pub(super) fn create(place: &Place, name: &ShmName, mode: u32) -> io::Result<Option<Arc<Object>>> {
+pub(super) fn create(place: &Directory, name: &ShmName, mode: u32) -> io::Result<Option<Arc<Object>>> {
     // With the mutex held, no other thread can open the file before it is entered here.
     let mut inodes = lock();
     let Some(data) = place.create(mode | OWNER)? else { return Ok(None) };
@@ -156,7 +156,7 @@ const OWNER: u32 = 0o600;
 /// Opens a fresh file once more and gives it its mode.
 fn complete(
     inodes: &mut HashMap<Identity, Inode>,
-    place: &Place,
+    place: &Directory,
     data: OwnedFd,
     status: Status,
     mode: u32,
@@ -196,7 +196,7 @@ fn enter(
 /// Returns a new descriptor for the file that `probe` stands for; `None` if there is another one in that place by now.
 fn open_same(
     inodes: &mut HashMap<Identity, Inode>,
-    place: &Place,
+    place: &Directory,
     probe: BorrowedFd<'_>,
     access: Access,
 ) -> io::Result<Option<OwnedFd>> {
@@ -209,7 +209,7 @@ fn open_same(
 
 pub(super) fn open_by_name(
     inodes: &mut HashMap<Identity, Inode>,
-    place: &Place,
+    place: &Directory,
     wanted: Identity,
     writable: bool,
 ) -> io::Result<Option<OwnedFd>> {
@@ -264,7 +264,7 @@ pub(super) fn release(identity: Identity, access: Access, descriptors: Descripto
 }
 
 /// Empties the object's file and returns true, unless this process or another has it mapped.
-pub(super) fn empty(place: &Place, object: &Object) -> io::Result<bool> {
+pub(super) fn empty(place: &Directory, object: &Object) -> io::Result<bool> {
     let mut inodes = lock();
     let identity = object.identity();
     let known = inodes.get_mut(&identity).and_then(|inode| inode.emptying.take());
@@ -275,7 +275,7 @@ pub(super) fn empty(place: &Place, object: &Object) -> io::Result<bool> {
             None => return Err(io::Error::other("the name belongs to another file meanwhile")),
         },
     };
-    let outcome = lock::ofd_lock(lock.as_fd(), Kind::Exclusive, lock::bytes::USE, false);
+    let outcome = lock::ofd_lock(lock.as_fd(), LockKind::Exclusive, lock::bytes::USE, false);
     let result = match outcome {
         Ok(Outcome::Locked) => file::truncate(object.fd(), 0).map(|()| true),
         Ok(_) => Ok(false),

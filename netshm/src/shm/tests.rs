@@ -14,8 +14,8 @@ use crate::error::Error;
 use crate::name::ShmName;
 use crate::os::file;
 use crate::os::fork::tests::in_child;
-use crate::os::lock::{self, Kind, Outcome, bytes};
-use crate::os::path::Place;
+use crate::os::lock::{self, LockKind, Outcome, bytes};
+use crate::os::path::Directory;
 
 /// A directory that is removed at the end.
 struct Scratch(PathBuf);
@@ -55,7 +55,7 @@ fn descriptors_of(path: &Path) -> usize {
 }
 
 fn lock_stripe(shm: &Shm) {
-    let outcome = lock::record_lock(shm.object().fd(), Kind::Exclusive, bytes::STRIPE, 1, true).unwrap();
+    let outcome = lock::record_lock(shm.object().fd(), LockKind::Exclusive, bytes::STRIPE, 1, true).unwrap();
     assert_eq!(outcome, Outcome::Locked);
 }
 
@@ -82,7 +82,7 @@ fn stripe_is_locked(path: &Path) -> bool {
 fn probe() {
     let Some(path) = env::var_os(PROBED) else { return };
     let shm = Shm::open(&ShmName::file(path).unwrap()).unwrap();
-    match lock::record_lock(shm.object().fd(), Kind::Exclusive, bytes::STRIPE, 1, false).unwrap() {
+    match lock::record_lock(shm.object().fd(), LockKind::Exclusive, bytes::STRIPE, 1, false).unwrap() {
         Outcome::Locked => println!("stripe: free"),
         _ => println!("stripe: locked"),
     }
@@ -142,7 +142,7 @@ fn a_file_opened_by_mistake_keeps_the_locks_of_its_own_object() {
     let scratch = Scratch::new();
     let (shm, other) = (scratch.create("a"), scratch.create("b"));
     lock_stripe(&shm);
-    let place = Place::find(&scratch.path("a"), false).unwrap();
+    let place = Directory::find(&scratch.path("a"), false).unwrap();
     let wanted = file::identity(other.object().fd()).unwrap();
     let before = descriptors_of(&scratch.path("a"));
     assert!(registry::open_by_name(&mut registry::lock(), &place, wanted, true).unwrap().is_none());
@@ -177,7 +177,7 @@ fn an_idle_descriptor_bears_no_lock() {
     let scratch = Scratch::new();
     let reader = {
         let writer = scratch.create("a");
-        let outcome = lock::ofd_lock(writer.object().lock_fd(), Kind::Exclusive, bytes::PROCESS, false).unwrap();
+        let outcome = lock::ofd_lock(writer.object().lock_fd(), LockKind::Exclusive, bytes::PROCESS, false).unwrap();
         assert_eq!(outcome, Outcome::Locked);
         Shm::options().read_only(true).open(&scratch.name("a")).unwrap()
     };
@@ -220,7 +220,7 @@ fn an_object_in_use_is_not_emptied() {
     std::fs::write(scratch.path("a"), "content").unwrap();
     let shm = Shm::open(&name).unwrap();
     let shared = |shm: &Shm| {
-        let outcome = lock::ofd_lock(shm.object().lock_fd(), Kind::Shared, bytes::USE, false).unwrap();
+        let outcome = lock::ofd_lock(shm.object().lock_fd(), LockKind::Shared, bytes::USE, false).unwrap();
         assert_eq!(outcome, Outcome::Locked);
     };
     shared(&shm);
@@ -289,9 +289,9 @@ fn the_attachment_is_one_for_each_access() {
     let writer = scratch.create("a");
     let reader = Shm::options().read_only(true).open(&scratch.name("a")).unwrap();
     let attached: Arc<dyn std::any::Any + Send + Sync> = Arc::new(7_u32);
-    *writer.object().attachment().lock().unwrap() = Some(Arc::downgrade(&attached));
+    *writer.object().store_slot().lock().unwrap() = Some(Arc::downgrade(&attached));
     let found = Shm::open(&scratch.name("a")).unwrap();
-    let found = found.object().attachment().lock().unwrap().as_ref().unwrap().upgrade().unwrap();
+    let found = found.object().store_slot().lock().unwrap().as_ref().unwrap().upgrade().unwrap();
     assert_eq!(found.downcast_ref(), Some(&7_u32));
-    assert!(reader.object().attachment().lock().unwrap().is_none());
+    assert!(reader.object().store_slot().lock().unwrap().is_none());
 }

@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Object;
-use crate::os::lock::{self, Kind, bytes};
+use crate::os::lock::{self, LockKind, bytes};
 
 /// The handles of one object in this process, counted by the bytes of their types.
 #[derive(Debug, Default)]
@@ -61,7 +61,7 @@ impl TypeClaim {
         let byte = Self::byte_of(member, hash);
         let mut counts = object.types.counts();
         // Nobody locks it exclusively.
-        lock::ofd_lock(object.lock_fd(), Kind::Shared, bytes::TYPE + byte, false).map(drop)?;
+        lock::ofd_lock(object.lock_fd(), LockKind::Shared, bytes::TYPE + byte, false).map(drop)?;
         *counts.entry(byte).or_insert(0) += 1;
         drop(counts);
         Ok(TypeClaim { object: object.clone(), byte })

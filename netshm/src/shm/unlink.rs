@@ -6,7 +6,7 @@ use super::registry::is_open;
 use crate::error::{Error, Result};
 use crate::name::ShmName;
 use crate::os::file::Identity;
-use crate::os::path::{self, Place};
+use crate::os::path::{self, Directory};
 
 impl ShmName {
     /// Deletes the name. Processes that have the object open keep it; it is gone when the last of them closes it.
@@ -38,7 +38,7 @@ impl ShmName {
 }
 
 fn unlink_same(name: &ShmName, identity: Identity) -> io::Result<()> {
-    if Place::find(&name.path(), true)?.remove(identity)? {
+    if Directory::find(&name.path(), true)?.remove(identity)? {
         return Ok(());
     }
     let text = "the name stands for another file now, which was left alone";

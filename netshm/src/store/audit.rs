@@ -42,7 +42,7 @@ mod active {
     use crate::layout::bucket::{BucketAt, Form, Tags};
     use crate::layout::record::{Head, Lengths, MIN_BLOCK};
     use crate::layout::run::{RUN_HEADER, RunAt, RunHead, Use};
-    use crate::layout::{Place, SEGMENTS, StripeAt, WORD};
+    use crate::layout::{Offset, SEGMENTS, StripeAt, WORD};
     use crate::region::Region;
     use crate::store::Store;
     use crate::store::tx::Held;
@@ -263,7 +263,7 @@ mod active {
                 return Ranges::default();
             };
             if head.is_free() {
-                let Place(next) = RunAt(at).next();
+                let Offset(next) = RunAt(at).next();
                 used.add_words([at, next, RunAt(at).previous().0, behind - WORD]);
             } else {
                 used.add(at, behind);

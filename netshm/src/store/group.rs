@@ -5,16 +5,16 @@ use std::mem::ManuallyDrop;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::change::check_writable;
-use super::create::attached;
+use super::open::attached;
 use super::read::View;
-use super::tx::Tx;
-use super::{Change, Limits, Store};
+use super::transaction::check_writable;
+use super::tx::TxState;
+use super::{Limits, Store, Transaction};
+use crate::error::{Error, Result};
 use crate::events;
 use crate::layout::method::Locking;
 use crate::locking::{Deadline, Mode, Protocol};
-use crate::region::{Doubt, Region};
-use crate::{Error, Result};
+use crate::region::{Inconclusive, Region};
 
 /// Pause before an operation outside a group tries again after a false `EDEADLK` of the kernel.
 const RETRY: Duration = Duration::from_micros(200);
@@ -65,7 +65,7 @@ struct Group {
     store: Cell<u64>,
     /// That of the part which is being run.
     deadline: Deadline,
-    tx: RefCell<Tx>,
+    tx: RefCell<TxState>,
     /// What stands against operations: how many iterations are under way, and whether the group has been undone.
     obstacles: Cell<u32>,
     /// The first stripes of the members that are iterated over.
@@ -121,7 +121,7 @@ impl Group {
         Group {
             store: Cell::new(CLOSED),
             deadline: Deadline::within(None),
-            tx: RefCell::new(Tx::none()),
+            tx: RefCell::new(TxState::none()),
             obstacles: Cell::new(0),
             iterated: RefCell::new(Vec::new()),
             doom: RefCell::new(None),
@@ -152,7 +152,7 @@ impl Group {
         let Ok(mut tx) = self.tx.try_borrow_mut() else { unreachable!("nobody knows it yet") };
         tx.renew(slot, store.geometry());
         if let Err(error) = store.shared.locks.enter_group(store, slot, &self.deadline) {
-            Change { store, tx: &mut tx, deadline: &self.deadline }.roll_back();
+            Transaction { store, tx: &mut tx, deadline: &self.deadline }.roll_back();
             return Err(error);
         }
         Ok(())
@@ -190,7 +190,7 @@ impl Group {
         self.check_doomed(store)?;
         let Ok(mut tx) = self.tx.try_borrow_mut() else { return Ok(()) };
         self.deadline.restart(OPEN.get() > 0);
-        let change = Change { store, tx: &mut tx, deadline: &self.deadline };
+        let change = Transaction { store, tx: &mut tx, deadline: &self.deadline };
         let slot = change.slot();
         if !store.owns_slot(slot) {
             // It has been undone, and its locks freed.
@@ -226,12 +226,12 @@ impl Group {
     /// What a part that failed means for the group. A deadlock, or a part that is half undone, ends it at once: all of it is
     /// undone, and what comes later in it fails.
     #[cold]
-    fn failed(&self, change: Change<'_>, error: Error) -> Error {
+    fn failed(&self, change: Transaction<'_>, error: Error) -> Error {
         if !matches!(error, Error::Deadlock { .. }) && !change.is_torn() {
             return error;
         }
         let doom = Doom::of(&error);
-        let (store, slot) = (change.target(), change.slot());
+        let (store, slot) = (change.store(), change.slot());
         self.obstacles.set(self.obstacles.get() | DOOMED);
         let detail = if let Doom::Deadlock(detail) = &doom { Some(detail.clone()) } else { None };
         self.doom.replace(Some(doom));
@@ -246,9 +246,9 @@ impl Group {
 
     /// Locks a stripe.
     #[inline(never)]
-    fn lock_at_once(&self, store: &Store, tx: &mut Tx, stripe: u32, mode: Mode) -> Result<()> {
+    fn lock_at_once(&self, store: &Store, tx: &mut TxState, stripe: u32, mode: Mode) -> Result<()> {
         self.deadline.restart(OPEN.get() > 1);
-        let mut change = Change { store, tx, deadline: &self.deadline };
+        let mut change = Transaction { store, tx, deadline: &self.deadline };
         if !store.owns_slot(change.slot()) {
             return Err(lost(store));
         }
@@ -260,18 +260,18 @@ impl Group {
 
     /// Runs a part of the group's change. A deadlock ends the whole group at once, so that others can go on.
     #[inline]
-    fn with<R>(&self, store: &Store, part: impl FnOnce(&mut Change<'_>) -> Result<R>) -> Result<R> {
+    fn with<R>(&self, store: &Store, part: impl FnOnce(&mut Transaction<'_>) -> Result<R>) -> Result<R> {
         self.check_doomed(store)?;
         // A hand-written data manager may use the table that it is called by.
         let Ok(mut tx) = self.tx.try_borrow_mut() else { return Err(reentrant(store)) };
         self.deadline.restart(OPEN.get() > 1);
-        let mut change = Change { store, tx: &mut tx, deadline: &self.deadline };
+        let mut change = Transaction { store, tx: &mut tx, deadline: &self.deadline };
         // Others may have undone it already; then its log must not grow again, or it would be undone twice.
         if !store.owns_slot(change.slot()) {
             return Err(lost(store));
         }
         let unwound = Torn { group: self, change: &mut change };
-        let outcome = unwound.change.part(part);
+        let outcome = unwound.change.with_savepoint(part);
         std::mem::forget(unwound);
         match outcome {
             Ok(result) => Ok(result),
@@ -284,18 +284,18 @@ impl Group {
 /// undo itself.
 struct Torn<'g, 'c, 'a> {
     group: &'g Group,
-    change: &'c mut Change<'a>,
+    change: &'c mut Transaction<'a>,
 }
 
 impl Drop for Torn<'_, '_, '_> {
     #[cold]
     fn drop(&mut self) {
-        let store = self.change.target();
+        let store = self.change.store();
         // A forked child leaves everything as it is.
         if self.change.is_torn() && store.check_fork().is_ok() {
             let what = "a part of a group could not be undone";
             let error = Error::Corrupt { object: store.name(), offset: 0, what };
-            self.group.failed(self.change.apart(), error);
+            self.group.failed(self.change.reborrow(), error);
         }
     }
 }
@@ -346,17 +346,17 @@ pub(super) fn is_own_slot(store: &Store, slot: u32) -> bool {
 
 /// Runs a part of the thread's open group on the object, if there is one.
 #[inline]
-pub(super) fn in_group<R>(store: &Store, part: impl FnOnce(&mut Change<'_>) -> Result<R>) -> Option<Result<R>> {
+pub(super) fn in_group<R>(store: &Store, part: impl FnOnce(&mut Transaction<'_>) -> Result<R>) -> Option<Result<R>> {
     current(store).map(|group| group.with(store, part))
 }
 
 /// What `look` finds in a stripe under the locks of this thread's group, if there is one and nothing stands against it: the
 /// short way of [`read`](super::read::read) in groups.
 #[inline(always)]
-pub(crate) fn glance<R>(
+pub(crate) fn optimistic<R>(
     store: &Store,
     stripe: u32,
-    look: impl FnOnce(View<'_>) -> Result<R, Doubt>,
+    look: impl FnOnce(View<'_>) -> Result<R, Inconclusive>,
 ) -> Option<Result<R>> {
     if !store.is_current() {
         return None;
@@ -376,7 +376,7 @@ pub(crate) fn glance<R>(
 
 /// The same for what is going to be changed: with what the group had logged by then.
 #[inline(always)]
-pub(crate) fn glance_to_change<R>(
+pub(crate) fn optimistic_before_change<R>(
     store: &Store,
     stripe: u32,
     look: impl FnOnce(&Region) -> Option<R>,
@@ -427,7 +427,7 @@ pub(crate) fn change_at_once<A: Copy, R>(
     wanted: &'static str,
     prepare: impl FnOnce(),
     args: A,
-    make: impl Fn(&mut Change<'_>, A) -> Result<R> + Copy,
+    make: impl Fn(&mut Transaction<'_>, A) -> Result<R> + Copy,
 ) -> Result<R> {
     if OPEN.get() > 0 {
         return change(store, limits, wanted, move |change| make(change, args));
@@ -450,7 +450,7 @@ pub(crate) fn change<R>(
     store: &Store,
     limits: Limits,
     wanted: &'static str,
-    make: impl FnMut(&mut Change<'_>) -> Result<R>,
+    make: impl FnMut(&mut Transaction<'_>) -> Result<R>,
 ) -> Result<R> {
     store.check_fork()?;
     check_writable(store, wanted)?;
@@ -470,7 +470,7 @@ pub(crate) fn change<R>(
 pub(crate) fn read_locked<R>(
     store: &Store,
     limits: Limits,
-    read: impl FnMut(&mut Change<'_>) -> Result<R>,
+    read: impl FnMut(&mut Transaction<'_>) -> Result<R>,
 ) -> Result<R> {
     store.check_fork()?;
     check_writable(store, "lock it")?;
@@ -484,7 +484,7 @@ pub(crate) fn read_locked<R>(
 pub(super) fn read_locked_alone<R>(
     store: &Store,
     deadline: &Deadline,
-    read: impl FnMut(&mut Change<'_>) -> Result<R>,
+    read: impl FnMut(&mut Transaction<'_>) -> Result<R>,
 ) -> Result<R> {
     check_writable(store, "lock it")?;
     alone(store, deadline, read)
@@ -497,7 +497,7 @@ pub(super) fn own_deadline(limits: Limits) -> Deadline {
 }
 
 /// Runs a transaction, retried after false deadlocks.
-fn alone<R>(store: &Store, deadline: &Deadline, mut make: impl FnMut(&mut Change<'_>) -> Result<R>) -> Result<R> {
+fn alone<R>(store: &Store, deadline: &Deadline, mut make: impl FnMut(&mut Transaction<'_>) -> Result<R>) -> Result<R> {
     loop {
         match attempt(store, deadline, &mut make) {
             Err(error) if is_worth_a_retry(store, &error) => {}
@@ -519,25 +519,25 @@ fn is_worth_a_retry(store: &Store, error: &Error) -> bool {
 
 /// Runs a transaction once.
 #[inline(always)]
-fn attempt<R>(store: &Store, deadline: &Deadline, make: impl FnOnce(&mut Change<'_>) -> Result<R>) -> Result<R> {
-    let mut tx = Tx::new(store.take_slot(deadline)?, store.geometry());
-    let mut running = Running::new(store, &mut tx, deadline);
-    let result = make(&mut running.change().apart())?;
+fn attempt<R>(store: &Store, deadline: &Deadline, make: impl FnOnce(&mut Transaction<'_>) -> Result<R>) -> Result<R> {
+    let mut tx = TxState::new(store.take_slot(deadline)?, store.geometry());
+    let mut running = TxGuard::new(store, &mut tx, deadline);
+    let result = make(&mut running.change().reborrow())?;
     running.commit()?;
     Ok(result)
 }
 
 /// A change that has taken a slot; undone if it is dropped.
-struct Running<'a>(Option<Change<'a>>);
+struct TxGuard<'a>(Option<Transaction<'a>>);
 
-impl<'a> Running<'a> {
+impl<'a> TxGuard<'a> {
     #[inline(always)]
-    fn new(store: &'a Store, tx: &'a mut Tx, deadline: &'a Deadline) -> Self {
-        Running(Some(Change { store, tx, deadline }))
+    fn new(store: &'a Store, tx: &'a mut TxState, deadline: &'a Deadline) -> Self {
+        TxGuard(Some(Transaction { store, tx, deadline }))
     }
 
     #[inline(always)]
-    fn change(&mut self) -> &mut Change<'a> {
+    fn change(&mut self) -> &mut Transaction<'a> {
         self.0.as_mut().unwrap_or_else(|| unreachable!("it is there until it ends"))
     }
 
@@ -551,14 +551,14 @@ impl<'a> Running<'a> {
     }
 
     #[cold]
-    fn undo(change: Change<'_>) {
-        if change.target().check_fork().is_ok() {
+    fn undo(change: Transaction<'_>) {
+        if change.store().check_fork().is_ok() {
             change.roll_back();
         }
     }
 }
 
-impl Drop for Running<'_> {
+impl Drop for TxGuard<'_> {
     #[inline(always)]
     fn drop(&mut self) {
         if let Some(change) = self.0.take() {
@@ -612,7 +612,7 @@ fn inner<R, E: From<Error>>(store: &Store, group: &Group, body: impl FnOnce() ->
         }
     }
 
-    let position = group.with(store, |change| Ok(change.savepoint()))?;
+    let position = group.with(store, |change| Ok(change.begin_savepoint()))?;
     let mut undo = Undo(store, Some((group, position)));
     match body() {
         Ok(result) => {

@@ -8,7 +8,8 @@ use std::sync::atomic::fence;
 
 use super::Store;
 use super::audit::Audit;
-use super::create::Member;
+use super::open::Member;
+use crate::error::{Error, Result};
 use crate::heap::Memory;
 use crate::heap::runs::Runs;
 use crate::journal::Journal;
@@ -16,11 +17,10 @@ use crate::layout::entry::{Entry, REMOVED};
 use crate::layout::header::RESERVE;
 use crate::layout::method::Locking;
 use crate::layout::run::{RUN_HEADER, RunAt, Use};
-use crate::layout::{LogAt, Place, RESERVED, WORD};
+use crate::layout::{LogAt, Offset, RESERVED, WORD};
 use crate::locking::{Deadline, Mode, Protocol, Request};
 use crate::os::steps;
 use crate::region::Region;
-use crate::{Error, Result};
 
 /// A log that is longer than this is cut back to its first segment after use.
 pub(super) const KEPT_LOG: u64 = 4096;
@@ -34,31 +34,31 @@ const LEAST_SEGMENT: u64 = 4 << 10;
 const MOST_SEGMENT: u64 = 1 << 20;
 
 /// A meta change under way.
-pub(super) struct MetaChange<'a> {
+pub(super) struct MetaTransaction<'a> {
     store: &'a Store,
     journal: Journal,
     audit: Audit,
 }
 
-impl Memory for MetaChange<'_> {
+impl Memory for MetaTransaction<'_> {
     fn region(&self) -> &Region {
         self.store.region()
     }
-    fn load(&self, place: Place) -> Result<u64> {
+    fn load(&self, place: Offset) -> Result<u64> {
         Ok(self.region().journalled(place.0)?.load(std::sync::atomic::Ordering::Relaxed))
     }
-    fn store(&mut self, place: Place, value: u64) -> Result<()> {
-        self.preserve(place)?;
-        self.fresh(place, value)
+    fn write(&mut self, place: Offset, value: u64) -> Result<()> {
+        self.log(place)?;
+        self.init(place, value)
     }
-    fn fresh(&mut self, place: Place, value: u64) -> Result<()> {
+    fn init(&mut self, place: Offset, value: u64) -> Result<()> {
         self.store.note_dirty()?;
         self.audit.store_unlogged(self.store, &self.journal, place.0, 1);
         self.region().journalled(place.0)?.store(value, std::sync::atomic::Ordering::Release);
         steps::step();
         Ok(())
     }
-    fn preserve(&mut self, place: Place) -> Result<()> {
+    fn log(&mut self, place: Offset) -> Result<()> {
         // Not when the change begins, since it may only read.
         self.store.note_dirty()?;
         if !self.journal.has_room() {
@@ -75,14 +75,14 @@ impl Store {
         &self,
         slot: u32,
         deadline: &Deadline,
-        change: impl FnOnce(&mut MetaChange<'_>) -> Result<R>,
+        change: impl FnOnce(&mut MetaTransaction<'_>) -> Result<R>,
     ) -> Result<R> {
         let geometry = *self.geometry();
         let stripe = geometry.meta();
         let request = Request { slot, stripe, count: 1, mode: Mode::Exclusive, held: None, deadline };
         self.acquire_meta(&request)?;
         let journal = Journal::new(geometry.stripe(stripe).top_end(), geometry.log(geometry.slots));
-        let mut meta = MetaChange { store: self, journal, audit: Audit::default() };
+        let mut meta = MetaTransaction { store: self, journal, audit: Audit::default() };
         meta.audit.begin_runs(self);
         let outcome = change(&mut meta);
         let outcome = match outcome {
@@ -103,7 +103,7 @@ impl Store {
         slot: u32,
         deadline: &Deadline,
         bytes: u64,
-        mut change: impl FnMut(&mut MetaChange<'_>) -> Result<R>,
+        mut change: impl FnMut(&mut MetaTransaction<'_>) -> Result<R>,
     ) -> Result<R> {
         let runs = Runs::of(self.geometry());
         let present =
@@ -146,8 +146,8 @@ impl Store {
         self.meta_with_room(slot, deadline, bytes, |meta| {
             let run = Runs::of(self.geometry()).take(meta, bytes, content, owner)?;
             let first = meta.load(transit)?;
-            meta.fresh(run.next(), first)?;
-            meta.store(transit, run.0)?;
+            meta.init(run.next(), first)?;
+            meta.write(transit, run.0)?;
             Ok(run)
         })
     }
@@ -161,7 +161,7 @@ impl Store {
                 return Ok(());
             }
             let next = meta.load(run.next())?;
-            meta.store(transit, next)?;
+            meta.write(transit, next)?;
             Runs::of(self.geometry()).give_back(meta, run)
         })
     }
@@ -177,10 +177,10 @@ impl Store {
             let next = meta.load(run.release())?;
             let chained = meta.load(run.chain_next())?;
             if chained == 0 {
-                meta.store(release, next)?;
+                meta.write(release, next)?;
             } else {
-                meta.store(RunAt(chained).release(), next)?;
-                meta.store(release, chained)?;
+                meta.write(RunAt(chained).release(), next)?;
+                meta.write(release, chained)?;
             }
             Runs::of(self.geometry()).give_back(meta, run)
         })
@@ -193,7 +193,7 @@ impl Store {
             let bytes = (journal.capacity() * 16).clamp(LEAST_SEGMENT, MOST_SEGMENT);
             let outcome = self.meta_with_room(slot, deadline, bytes, |meta| {
                 let segment = self.take_segment(meta, bytes, slot)?;
-                meta.store(link, segment.0)
+                meta.write(link, segment.0)
             });
             match outcome {
                 Err(full @ (Error::Full { .. } | Error::NoSpace { .. })) => self.meta(slot, deadline, |meta| {
@@ -201,9 +201,9 @@ impl Store {
                     if segment == 0 {
                         return Err(full);
                     }
-                    meta.store(RESERVE, 0)?;
-                    meta.store(LogAt(segment).link(), 0)?;
-                    meta.store(link, segment)
+                    meta.write(RESERVE, 0)?;
+                    meta.write(LogAt(segment).link(), 0)?;
+                    meta.write(link, segment)
                 })?,
                 other => other?,
             }
@@ -212,13 +212,13 @@ impl Store {
         Ok(())
     }
 
-    fn take_segment(&self, meta: &mut MetaChange<'_>, bytes: u64, owner: u32) -> Result<LogAt> {
+    fn take_segment(&self, meta: &mut MetaTransaction<'_>, bytes: u64, owner: u32) -> Result<LogAt> {
         let runs = Runs::of(self.geometry());
         let run = runs.take(meta, bytes, Use::Log, owner)?;
         let segment = LogAt(run.content());
         let content = runs.content_bytes(meta, run)?;
-        meta.fresh(segment.link(), 0)?;
-        meta.fresh(segment.capacity(), LogAt::capacity_of(content))?;
+        meta.init(segment.link(), 0)?;
+        meta.init(segment.capacity(), LogAt::capacity_of(content))?;
         Ok(segment)
     }
 
@@ -236,9 +236,9 @@ impl Store {
             if old >= self.geometry().data_start() {
                 runs.give_back(meta, RunAt(old.wrapping_sub(RUN_HEADER)))?;
             }
-            meta.store(part.schema_at(), run.content())?;
-            meta.store(part.schema_len(), schema.len() as u64)?;
-            meta.store(part.schema_hash(), hash)
+            meta.write(part.schema_at(), run.content())?;
+            meta.write(part.schema_len(), schema.len() as u64)?;
+            meta.write(part.schema_hash(), hash)
         })
     }
 
@@ -250,7 +250,7 @@ impl Store {
         deadline: &Deadline,
         index: u32,
         mut entry: Entry,
-        counts: [(Place, u64); 3],
+        counts: [(Offset, u64); 3],
         schema: &[u8],
         default: &[u64],
     ) -> Result<()> {
@@ -274,13 +274,13 @@ impl Store {
                 let at = self.geometry().entry(index);
                 // Nobody looks at it before it counts.
                 for (place, word) in at.words(&entry) {
-                    meta.fresh(place, word)?;
+                    meta.init(place, word)?;
                 }
                 for (place, count) in counts {
-                    meta.store(place, count)?;
+                    meta.write(place, count)?;
                 }
-                meta.store(transit, before)?;
-                meta.store(at.state(), entry.state)
+                meta.write(transit, before)?;
+                meta.write(at.state(), entry.state)
             })
         });
         if written.is_err() {
@@ -301,14 +301,14 @@ impl Store {
                     Runs::of(self.geometry()).give_back(meta, RunAt(content.wrapping_sub(RUN_HEADER)))?;
                 }
             }
-            meta.store(self.geometry().entry(index).state(), state)
+            meta.write(self.geometry().entry(index).state(), state)
         })
     }
 
     /// State and id of an entry of the catalogue that is, or has been, in use.
     pub(super) fn entry_state(&self, index: u32) -> [u64; 2] {
         let state = self.geometry().entry(index).state();
-        [state, Place(state.0 + WORD)].map(|place| self.field(place).load(std::sync::atomic::Ordering::Acquire))
+        [state, Offset(state.0 + WORD)].map(|place| self.field(place).load(std::sync::atomic::Ordering::Acquire))
     }
 
     /// A meta change of words that are read without the lock: the sequence is odd meanwhile.
@@ -316,7 +316,7 @@ impl Store {
         &self,
         slot: u32,
         deadline: &Deadline,
-        change: impl FnOnce(&mut MetaChange<'_>) -> Result<()>,
+        change: impl FnOnce(&mut MetaTransaction<'_>) -> Result<()>,
     ) -> Result<()> {
         let sequence = self.sequence(self.geometry().meta());
         self.meta(slot, deadline, |meta| {
@@ -339,7 +339,7 @@ impl Store {
         self.meta(slot, deadline, |meta| {
             let old = meta.load(RESERVE)?;
             let segment = self.take_segment(meta, LogAt::bytes_for(entries), RESERVED)?;
-            meta.store(RESERVE, segment.0)?;
+            meta.write(RESERVE, segment.0)?;
             if old != 0 {
                 Runs::of(self.geometry()).give_back(meta, RunAt(old.wrapping_sub(RUN_HEADER)))
             } else {
@@ -366,7 +366,7 @@ impl Store {
         let Some(slot) = self.try_slot(deadline)? else { return Ok(()) };
         let outcome = self.meta(slot, deadline, |meta| {
             let segment = self.take_segment(meta, LogAt::bytes_for(entries), RESERVED)?;
-            meta.store(RESERVE, segment.0)
+            meta.write(RESERVE, segment.0)
         });
         self.give_slot_back(slot);
         outcome
@@ -388,9 +388,9 @@ impl Store {
                 return Ok(());
             }
             self.meta(slot, deadline, |meta| {
-                meta.store(before.link(), 0)?;
+                meta.write(before.link(), 0)?;
                 if reserved && meta.load(RESERVE)? == 0 {
-                    return meta.store(RESERVE, segment.0);
+                    return meta.write(RESERVE, segment.0);
                 }
                 Runs::of(self.geometry()).give_back(meta, run)
             })?;
@@ -405,8 +405,8 @@ impl Store {
         if self.field(at.adopted()).load(Relaxed) != 0 {
             // Without a log, whose undoing would bring back the one without the other.
             self.meta(slot, deadline, |meta| {
-                meta.fresh(at.transit(), 0)?;
-                meta.fresh(at.adopted(), 0)
+                meta.init(at.transit(), 0)?;
+                meta.init(at.adopted(), 0)
             })?;
         }
         while self.field(at.transit()).load(Relaxed) != 0 {

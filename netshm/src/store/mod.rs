@@ -1,15 +1,14 @@
 //! The store: the one place where shared memory is changed.
 //!
-//! A [`Store`] is one member of an object as this process sees it. A change to it is a [`Change`]: a slot, locked stripes, the undo
+//! A [`Store`] is one member of an object as this process sees it. A change to it is a [`Transaction`]: a slot, locked stripes, the undo
 //! log and the heaps. Reads outside groups go through [`read`], which takes no lock.
 
 mod audit;
-mod change;
-pub(crate) mod create;
 pub(crate) mod group;
 mod meta;
-mod numbers;
+pub(crate) mod open;
 mod origin;
+mod processes;
 pub(crate) mod read;
 #[cfg(test)]
 mod reader_tests;
@@ -21,6 +20,7 @@ pub(crate) mod sum;
 mod sync;
 #[cfg(test)]
 mod torn_tests;
+mod transaction;
 mod tx;
 #[cfg(test)]
 mod wait_tests;
@@ -31,28 +31,28 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::time::Duration;
 
-pub(crate) use change::Change;
-use create::{Header, Member};
-use numbers::Numbers;
+use open::{Header, Member};
+use processes::ProcessIds;
 use rapidhash::v3::{RapidSecrets, rapidhash_v3_inline};
 use recovery::Recoveries;
+pub(crate) use transaction::Transaction;
 
-use crate::layout::header::Kind;
+use crate::error::{Error, Result};
+use crate::layout::header::ObjectKind;
 use crate::layout::method::Locking;
-use crate::layout::{Geometry, Place, Place32};
+use crate::layout::{Geometry, Offset, Offset32};
 use crate::locking::{Deadline, Locks, Mode, Protocol};
 use crate::os::fork::Generation;
 use crate::region::Region;
 use crate::sequence::Sequence;
 use crate::shm::Claim;
-use crate::{Error, Result};
 
 /// What the members of one object share in one process.
 pub(crate) struct Shared {
     /// As the member without a name sees it.
     region: Region,
     locks: Locks,
-    numbers: Numbers,
+    numbers: ProcessIds,
     claim: Claim,
     recoveries: Recoveries,
     header: Header,
@@ -64,7 +64,7 @@ pub(crate) struct Shared {
 pub(crate) struct Store {
     region: Region,
     shared: Arc<Shared>,
-    kind: Kind,
+    kind: ObjectKind,
     method: Locking,
     secrets: RapidSecrets,
     /// The first stripe of the member.
@@ -85,7 +85,7 @@ impl Store {
     fn new(region: Region, claim: Claim, header: &Header) -> Store {
         let shared = Shared {
             locks: Locks::new(header.locking, region.geometry().stripe_room),
-            numbers: Numbers::default(),
+            numbers: ProcessIds::default(),
             claim,
             recoveries: Recoveries::default(),
             header: header.clone(),
@@ -108,7 +108,7 @@ impl Store {
             region,
             shared: shared.clone(),
             // Nobody asks for that of an object where there is none.
-            kind: member.map(|member| member.kind).or(header.kind).unwrap_or(Kind::Table),
+            kind: member.map(|member| member.kind).or(header.kind).unwrap_or(ObjectKind::Table),
             method: header.locking,
             secrets: RapidSecrets::seed(header.seed),
             id: shared.id,
@@ -122,7 +122,7 @@ impl Store {
 
     /// The members of the object, those too that are being removed.
     pub(crate) fn members(&self) -> Result<Vec<Member>> {
-        Ok(create::Catalogue::read(self.region.object(), &self.shared.header)?.members)
+        Ok(open::Catalogue::read(self.region.object(), &self.shared.header)?.members)
     }
 
     /// All stripes of the object that are used, but for the meta stripe.
@@ -140,7 +140,7 @@ impl Store {
         self.region.geometry()
     }
 
-    pub(crate) fn kind(&self) -> Kind {
+    pub(crate) fn kind(&self) -> ObjectKind {
         self.kind
     }
 
@@ -189,7 +189,7 @@ impl Store {
     }
 
     #[inline]
-    fn field(&self, place: Place) -> &AtomicU64 {
+    fn field(&self, place: Offset) -> &AtomicU64 {
         self.region.field(place)
     }
 
@@ -200,7 +200,7 @@ impl Store {
     }
 
     #[inline]
-    fn field32(&self, place: Place32) -> &AtomicU32 {
+    fn field32(&self, place: Offset32) -> &AtomicU32 {
         self.region.field32(place)
     }
 

@@ -7,11 +7,11 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use super::Store;
-use super::create::Damage;
-use crate::layout::Place;
+use super::open::Damage;
+use crate::error::{Error, Result};
+use crate::layout::Offset;
 use crate::layout::header::{BOOTS, BOOTS_KEPT, DIRTY, FILE};
 use crate::os::file;
-use crate::{Error, Result};
 
 const COPIED: &str = "it is a copy of an object that was in use, and a check finds damage (`repair` saves what is sound; to copy an \
                       object, close it everywhere first)";
@@ -79,12 +79,12 @@ impl Store {
                 .any(|stripe| self.field32(geometry.stripe(stripe).lock()).load(Acquire) != 0)
     }
 
-    fn pair(&self, place: Place) -> [&AtomicU64; 2] {
-        [place, Place(place.0 + 8)].map(|place| self.field(place))
+    fn pair(&self, place: Offset) -> [&AtomicU64; 2] {
+        [place, Offset(place.0 + 8)].map(|place| self.field(place))
     }
 
     fn boot(&self, index: u64) -> [&AtomicU64; 2] {
-        self.pair(Place(BOOTS.0 + index * 16))
+        self.pair(Offset(BOOTS.0 + index * 16))
     }
 
     /// Returns whether the object has been open for writing since the system was started. Without a boot id, every boot counts

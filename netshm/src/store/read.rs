@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use super::group;
 use super::{Limits, Store};
+use crate::error::{Error, Result};
 use crate::layout::StripeAt;
 use crate::locking::{Awaited, Bound, Deadline, Fate, Owners, Wait, word_of};
-use crate::region::{Doubt, Region, StripeFields};
+use crate::region::{Inconclusive, Region, StripeFields};
 use crate::sequence::{Sequence, Stamp};
-use crate::{Error, Result};
 
 /// Readings that a writer may spoil before the lock is taken.
 const ATTEMPTS: u32 = 64;
@@ -61,7 +61,7 @@ pub(crate) fn read<R>(
     if group::open() > 0 {
         let in_group = group::in_group(store, |change| {
             change.read_stripe(stripe)?;
-            read(View::locked(change.target()))
+            read(View::locked(change.store()))
         });
         if let Some(outcome) = in_group {
             return outcome;
@@ -73,21 +73,21 @@ pub(crate) fn read<R>(
 /// A reading without a lock, if nothing stands against it: no group, no writer, no damage. Most readings are that simple,
 /// and the shorter their way, the more of them the processor has under way at once.
 #[derive(Clone, Copy)]
-pub(crate) struct Glance<'a>(&'a Store);
+pub(crate) struct OptimisticRead<'a>(&'a Store);
 
-impl<'a> Glance<'a> {
+impl<'a> OptimisticRead<'a> {
     /// No group may be open, and this must be the process that opened the object.
     #[inline(always)]
     pub(crate) fn at(store: &'a Store) -> Option<Self> {
-        (group::open() == 0 && store.is_current()).then_some(Glance(store))
+        (group::open() == 0 && store.is_current()).then_some(OptimisticRead(store))
     }
 
     /// Returns what `look` finds in a stripe.
     #[inline(always)]
-    pub(crate) fn look<R>(
+    pub(crate) fn read<R>(
         self,
         stripe: StripeAt,
-        look: impl FnOnce(View<'a>, StripeFields<'a>) -> Result<R, Doubt>,
+        look: impl FnOnce(View<'a>, StripeFields<'a>) -> Result<R, Inconclusive>,
     ) -> Option<R> {
         let store = self.0;
         let fields = store.region().stripe(stripe);
@@ -195,6 +195,6 @@ fn read_locked<R>(
             // Nobody changes the stripe, so damage left that, or a machine that stopped. A change ends it for all readers.
             change.write_stripe(stripe)?;
         }
-        read(View::locked(change.target()))
+        read(View::locked(change.store()))
     })
 }

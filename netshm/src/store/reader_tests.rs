@@ -7,12 +7,16 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 use std::{fs, thread};
 
+use crate::error::{Error, Result};
+use crate::hash_table::HashTable;
 use crate::layout::PROCESSES;
+use crate::layout::method::Locking;
+use crate::name::ShmName;
 use crate::os::file::random;
 use crate::os::fork::tests::{Child, give_up_root, stop_here};
-use crate::os::lock::{self, Kind, bytes};
+use crate::os::lock::{self, LockKind, bytes};
 use crate::os::steps;
-use crate::{Error, HashTable, Locking, Result, Shm, ShmName};
+use crate::shm::Shm;
 
 type Numbers = HashTable<u64, u64>;
 
@@ -45,10 +49,10 @@ impl Scratch {
             give_up_root();
             let Ok(file) = File::open(&self.0) else { return 1 };
             let outcome = if by_process {
-                lock::record_lock(file.as_fd(), Kind::Shared, start, len, false)
+                lock::record_lock(file.as_fd(), LockKind::Shared, start, len, false)
             } else {
                 (start..start + len)
-                    .map(|byte| lock::ofd_lock(file.as_fd(), Kind::Shared, byte, false))
+                    .map(|byte| lock::ofd_lock(file.as_fd(), LockKind::Shared, byte, false))
                     .find(|outcome| !matches!(outcome, Ok(lock::Outcome::Locked)))
                     .unwrap_or(Ok(lock::Outcome::Locked))
             };

@@ -6,7 +6,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::Store;
-use crate::Result;
+use crate::error::Result;
 use crate::locking::Deadline;
 
 impl Store {

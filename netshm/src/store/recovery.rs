@@ -10,15 +10,15 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::Store;
-use super::numbers::Byte;
+use super::processes::Byte;
+use crate::error::{Error, Result};
 use crate::events;
 use crate::journal::Journal;
-use crate::layout::{PROCESSES, Place};
+use crate::layout::{Offset, PROCESSES};
 use crate::locking::word::Released;
 use crate::locking::{Awaited, Deadline, Fate, Owners, retract, word_of};
 use crate::os::{futex, steps};
 use crate::region::Region;
-use crate::{Error, Result};
 
 /// The numbers that threads of this process are recovering or taking: the kernel sees them as one owner of the bytes.
 #[derive(Default)]
@@ -167,7 +167,7 @@ impl Store {
         self.undo_log(geometry.stripe(geometry.meta()).top_end(), geometry.slots)
     }
 
-    pub(super) fn undo_log(&self, length: Place, log: u32) -> Result<()> {
+    pub(super) fn undo_log(&self, length: Offset, log: u32) -> Result<()> {
         if self.field(length).load(Relaxed) == 0 {
             return Ok(());
         }

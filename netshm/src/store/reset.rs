@@ -11,7 +11,7 @@ use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 use super::Store;
-use crate::Result;
+use crate::error::Result;
 use crate::events;
 use crate::layout::PROCESSES;
 use crate::locking::{Deadline, retract, word_of};

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::{Relaxed, Release, SeqCst};
 use std::time::Duration;
 
 use super::Store;
-use crate::Result;
+use crate::error::Result;
 use crate::layout::PENDING;
 use crate::locking::{Awaited, Deadline, Fate};
 use crate::os::steps;

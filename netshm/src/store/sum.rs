@@ -5,7 +5,7 @@
 //! it is short enough to fit between two changes of most writers.
 
 use super::{Limits, Store, group, read};
-use crate::Result;
+use crate::error::Result;
 use crate::layout::StripeAt;
 use crate::locking::Deadline;
 use crate::region::Region;

@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Change, Limits, Store, group};
+use super::{Limits, Store, Transaction, group};
+use crate::error::{Error, Result};
 use crate::layout::header;
 use crate::layout::method::Locking;
 use crate::locking::{Awaited, Deadline, Mode};
 use crate::mark::Mark;
-use crate::{Error, Result};
 
 /// The greatest number of rounds of writing back without locks.
 const ROUNDS: u32 = 4;
@@ -87,7 +87,7 @@ impl Store {
     }
 }
 
-impl Change<'_> {
+impl Transaction<'_> {
     /// Locks all stripes against changes.
     fn exclude_writers(&mut self) -> Result<()> {
         match self.store.method() {

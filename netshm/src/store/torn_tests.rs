@@ -2,8 +2,11 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::change::FAILING;
-use crate::{Error, HashTable, Locking, Result, Shm};
+use super::transaction::FAILING;
+use crate::error::{Error, Result};
+use crate::hash_table::HashTable;
+use crate::layout::method::Locking;
+use crate::shm::Shm;
 
 /// Runs a group that adds a row, then `part`, whose undoing fails, and goes on; nothing of it may be there afterwards.
 #[track_caller]

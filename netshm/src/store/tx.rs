@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use super::audit::Audit;
 use crate::journal::Journal;
 use crate::layout::run::RunAt;
-use crate::layout::{Geometry, LogAt, Place};
+use crate::layout::{Geometry, LogAt, Offset};
 use crate::locking::Mode;
 
 /// A stripe that a change holds.
@@ -129,7 +129,7 @@ impl Deferred {
 }
 
 /// A change under way. Without the store, so that a thread can keep it beside others.
-pub(crate) struct Tx {
+pub(crate) struct TxState {
     pub(super) slot: u32,
     pub(super) journal: Journal,
     pub(super) held: HeldStripes,
@@ -151,11 +151,11 @@ pub(crate) struct Position {
     pub(super) transit: u32,
 }
 
-impl Tx {
+impl TxState {
     /// Returns a change that has taken a slot.
     #[inline]
     pub(super) fn new(slot: u32, geometry: &Geometry) -> Self {
-        Tx {
+        TxState {
             slot,
             journal: Journal::new(geometry.slot(slot).log_len(), geometry.log(slot)),
             held: HeldStripes::default(),
@@ -169,9 +169,9 @@ impl Tx {
 
     /// Memory for changes that come.
     pub(super) fn none() -> Self {
-        Tx {
+        TxState {
             slot: 0,
-            journal: Journal::new(Place(0), LogAt(0)),
+            journal: Journal::new(Offset(0), LogAt(0)),
             held: HeldStripes::default(),
             deferred: SmallVec::new(),
             transit: 0,

@@ -8,9 +8,14 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 use std::{fs, thread};
 
+use crate::error::{Error, Result};
+use crate::group;
+use crate::hash_table::HashTable;
+use crate::layout::method::Locking;
+use crate::name::ShmName;
 use crate::os::fork::tests::Child;
 use crate::os::steps;
-use crate::{Error, HashTable, Locking, Result, Shm, ShmName, group};
+use crate::shm::Shm;
 
 type Texts = HashTable<u64, String>;
 
@@ -227,13 +232,13 @@ fn errors_name_the_process_that_holds_the_lock_now() {
 fn opening_waits_no_longer_than_its_limit() {
     use std::os::fd::AsFd;
 
-    use crate::os::lock::{self, Kind, bytes};
+    use crate::os::lock::{self, LockKind, bytes};
 
     for (byte, read_only) in [(bytes::INIT, false), (bytes::INIT, true), (bytes::USE, false), (bytes::USE, true)] {
         let scratch = Scratch::new();
         drop(scratch.open(Locking::Futex).unwrap());
         let stranger = fs::File::options().read(true).write(true).open(&scratch.0).unwrap();
-        let outcome = lock::ofd_lock(stranger.as_fd(), Kind::Exclusive, byte, false).unwrap();
+        let outcome = lock::ofd_lock(stranger.as_fd(), LockKind::Exclusive, byte, false).unwrap();
         assert_eq!(outcome, lock::Outcome::Locked);
         let name = scratch.name();
         let error = within(MINUTE, move || {

@@ -10,10 +10,10 @@ use crate::index::bindings::{self, Key};
 use crate::index::record::Record;
 use crate::index::ring::Ring;
 
-use crate::layout::Place;
+use crate::error::{Error, Result};
+use crate::layout::Offset;
 use crate::store::group::Iteration;
 use crate::store::{group, read};
-use crate::{Error, Result};
 
 /// How to go on after a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -170,7 +170,7 @@ pub(super) fn read(handle: &Handle, key: i32, mut visit: impl FnMut(&Block<'_>) 
             let (store, each) = (&handle.store, block_length(handle));
             let newest = group::read_locked(store, handle.limits, |change| {
                 change.read_stripe(key.stripe)?;
-                let found = index::find(change.target().region(), key.at, key.hash, key.words)?;
+                let found = index::find(change.store().region(), key.at, key.hash, key.words)?;
                 Ok(found.map_or(0, |found| found.record.at))
             })?;
             for record in index::Bindings::from(store.region(), key.at, newest) {
@@ -226,7 +226,7 @@ pub(super) fn write(handle: &Handle, key: i32, mut visit: impl FnMut(&mut BlockM
             let (store, each) = (&handle.store, block_length(handle));
             let mut next = handle.change("change blocks", |change| {
                 change.write_stripe(key.stripe)?;
-                let found = index::find(change.target().region(), key.at, key.hash, key.words)?;
+                let found = index::find(change.store().region(), key.at, key.hash, key.words)?;
                 Ok(found.map_or(0, |found| found.record.at))
             })?;
             // The last binding that was kept.
@@ -276,9 +276,9 @@ fn apply(handle: &Handle, record: &Record<'_>, block: &BlockMut<'_>) -> Result<(
     handle.change("change a block", |change| {
         block.changes.iter().try_for_each(|(index, value)| {
             let element = block.block.start + index;
-            let place = Place(record.value_at() + 8 + (element / 2) as u64 * 8);
+            let place = Offset(record.value_at() + 8 + (element / 2) as u64 * 8);
             let word = change.load(place)?;
-            change.store(place, with_half(word, element, *value))
+            change.write(place, with_half(word, element, *value))
         })
     })
 }

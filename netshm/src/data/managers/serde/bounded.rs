@@ -5,7 +5,7 @@ use std::cell::Cell;
 
 use postcard::{de_flavors, ser_flavors};
 
-use crate::data::{DataError, Unbacked};
+use crate::data::{DataError, ZeroSizedLimit};
 
 /// Levels of structs, tuples, enums, options, sequences and maps: as many as values have with 128 boxes or sequences, each
 /// in a struct, an enum or an option of its own.
@@ -20,7 +20,7 @@ pub(super) struct Taken {
     bytes: Cell<usize>,
     /// The bytes that there are.
     all: usize,
-    unbacked: Cell<Unbacked>,
+    zero_sized: Cell<ZeroSizedLimit>,
     /// Errors of postcard have no room for it.
     error: Cell<Option<DataError>>,
 }
@@ -28,7 +28,7 @@ pub(super) struct Taken {
 impl Taken {
     /// Creates the bounds for an input of `all` bytes.
     pub(super) fn new(all: usize) -> Self {
-        Taken { bytes: Cell::new(0), all, unbacked: Cell::default(), error: Cell::new(None) }
+        Taken { bytes: Cell::new(0), all, zero_sized: Cell::default(), error: Cell::new(None) }
     }
 
     fn refuse(&self, error: DataError) -> DataError {
@@ -81,9 +81,9 @@ impl<'b> Level<'b> {
     /// Counts an element that began at that byte.
     pub(super) fn count(self, start: usize) -> Result<(), DataError> {
         if self.has_length && self.bytes() == start {
-            let mut unbacked = self.taken.unbacked.get();
-            unbacked.count(1, SIZE, start / 8).map_err(|error| self.taken.refuse(error))?;
-            self.taken.unbacked.set(unbacked);
+            let mut zero_sized = self.taken.zero_sized.get();
+            zero_sized.count(1, SIZE, start / 8).map_err(|error| self.taken.refuse(error))?;
+            self.taken.zero_sized.set(zero_sized);
         }
         Ok(())
     }

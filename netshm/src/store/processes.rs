@@ -8,11 +8,11 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use std::time::Duration;
 
 use super::{Shared, Store};
+use crate::error::{Error, Result};
 use crate::layout::PROCESSES;
 use crate::locking::{Awaited, Deadline, Fate};
-use crate::os::lock::{self, Conflict, Kind, Outcome, bytes};
+use crate::os::lock::{self, Conflict, LockKind, Outcome, bytes};
 use crate::os::pause;
-use crate::{Error, Result};
 
 /// The pauses between attempts at a number, while somebody opens the object, grow up to this.
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
@@ -34,11 +34,11 @@ pub(super) enum Byte {
 ///
 /// The number itself belongs to the open file description that its byte is locked through: see [`Claim`](crate::shm::Claim).
 #[derive(Default)]
-pub(crate) struct Numbers {
+pub(crate) struct ProcessIds {
     mine: AtomicU32,
 }
 
-impl Numbers {
+impl ProcessIds {
     /// The number, for who has taken a slot with it.
     #[inline]
     pub(super) fn at_hand(&self) -> u32 {
@@ -100,7 +100,7 @@ impl Store {
     /// Takes a number if one is free.
     fn try_numbers(&self) -> Result<Result<u32, Fate>> {
         let mut fate = Fate::Alive;
-        // Numbers that look unused first: each attempt at a byte is a system call.
+        // ProcessIds that look unused first: each attempt at a byte is a system call.
         for unused in [true, false] {
             for number in 1..=PROCESSES {
                 let word = self.field32(self.geometry().process(number));
@@ -136,7 +136,7 @@ impl Store {
     /// file can hold one.
     fn is_owned(&self, byte: u64, doing: &'static str) -> Result<bool> {
         self.region().object().check_descriptors()?;
-        lock::ofd_conflict(self.region().object().lock_fd(), Kind::Shared, byte)
+        lock::ofd_conflict(self.region().object().lock_fd(), LockKind::Shared, byte)
             .map(|conflict| conflict.is_some())
             .map_err(|source| Error::Io { object: self.name(), doing, source })
     }
@@ -161,11 +161,11 @@ impl Store {
         self.region().object().check_descriptors()?;
         let (fd, byte) = (self.region().object().lock_fd(), bytes::PROCESS + u64::from(number));
         let failed = |source| Error::Io { object: self.name(), doing: "lock a process number", source };
-        if lock::ofd_lock(fd, Kind::Exclusive, byte, false).map_err(failed)? == Outcome::Locked {
+        if lock::ofd_lock(fd, LockKind::Exclusive, byte, false).map_err(failed)? == Outcome::Locked {
             return Ok(Byte::Locked);
         }
-        match lock::ofd_conflict(fd, Kind::Exclusive, byte).map_err(failed)? {
-            Some(Conflict { kind: Kind::Shared, pid }) => Ok(Byte::Shared { reader: pid }),
+        match lock::ofd_conflict(fd, LockKind::Exclusive, byte).map_err(failed)? {
+            Some(Conflict { kind: LockKind::Shared, pid }) => Ok(Byte::Shared { reader: pid }),
             _ => Ok(Byte::Owned),
         }
     }
@@ -206,8 +206,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::hash_table::HashTable;
+    use crate::name::ShmName;
     use crate::os::file::random;
-    use crate::{HashTable, Shm, ShmName};
+    use crate::shm::Shm;
 
     /// A name that is removed at the end.
     struct Scratch(ShmName);
@@ -274,7 +276,7 @@ mod tests {
 
     #[test]
     fn nobody_else_opens_an_object_while_a_thread_has_it_alone() {
-        use crate::store::create::Alone;
+        use crate::store::open::Alone;
 
         let scratch = Scratch::new();
         drop(scratch.table());
@@ -285,7 +287,7 @@ mod tests {
             // However long the other thread tries, it must not let strangers in.
             thread::sleep(Duration::from_millis(50));
             let stranger = File::options().read(true).write(true).open(scratch.0.path()).unwrap();
-            let outcome = lock::ofd_lock(stranger.as_fd(), Kind::Shared, bytes::USE, false).unwrap();
+            let outcome = lock::ofd_lock(stranger.as_fd(), LockKind::Shared, bytes::USE, false).unwrap();
             assert_eq!(outcome, Outcome::Busy);
             drop(alone);
             assert_eq!(other.join().unwrap(), None);

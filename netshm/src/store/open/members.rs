@@ -1,6 +1,7 @@
 //! Adding members to an object in use, and removing them.
 
 use super::{Catalogue, Header, Initialising, Member, Spec, lock_init, manage_guard, no_member};
+use crate::error::{Error, Result};
 use crate::heap::Memory;
 use crate::layout::entry::{Entry, LEAVING, REMOVED, USED};
 use crate::layout::header::{ENTRIES_USED, LAST_MEMBER, STRIPES_USED};
@@ -9,7 +10,6 @@ use crate::os::file;
 use crate::region::no_space;
 use crate::shm::{Shm, TypeClaim};
 use crate::store::{Limits, Store, group};
-use crate::{Error, Result};
 
 /// How many stripes a further member has, unless another number is asked for.
 const STRIPES: u32 = 16;
@@ -165,7 +165,7 @@ impl Store {
             for stripe in store.geometry().own() {
                 let at = store.geometry().stripe(stripe);
                 for place in [at.buckets(), at.keys(), at.hidden(), at.segment(0)] {
-                    change.store(place, 0)?;
+                    change.write(place, 0)?;
                 }
                 change.free_all(stripe)?;
             }

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use super::Header;
 use super::header::{self, MOST_SCHEMA, committed, corrupt};
+use crate::error::{Error, Result};
 use crate::layout::entry::{ENTRY_WORDS, Entry, LEAVING, LONGEST_NAME, USED};
-use crate::layout::header::Kind;
+use crate::layout::header::ObjectKind;
 use crate::layout::{DENSE, Geometry, MAX_OBJECT, MAX_VALUE};
 use crate::os::file;
 use crate::shm::Object;
-use crate::{Error, Result};
 
 /// A member, as the object describes it.
 #[derive(Debug, Clone)]
@@ -20,7 +20,7 @@ pub(crate) struct Member {
     pub(crate) index: Option<u32>,
     /// Empty for the member without a name.
     pub(crate) name: String,
-    pub(crate) kind: Kind,
+    pub(crate) kind: ObjectKind,
     /// The object as the member sees it.
     pub(crate) geometry: Geometry,
     /// Words of an array element that lies in its chunk; 0 if elements lie in records, and in tables.

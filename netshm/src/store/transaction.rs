@@ -7,16 +7,16 @@ use std::sync::atomic::fence;
 
 use super::Store;
 use super::meta::KEPT_LOG;
-use super::tx::{Deferred, Held, Position, Tx};
+use super::tx::{Deferred, Held, Position, TxState};
+use crate::error::{Error, Result};
 use crate::heap::Memory;
-use crate::heap::records::{Records, Supply};
+use crate::heap::records::{Records, RunSource};
 use crate::heap::runs::Runs;
-use crate::layout::Place;
+use crate::layout::Offset;
 use crate::layout::run::{RunAt, Use};
 use crate::locking::{Deadline, Mode, Protocol, Request};
 use crate::os::steps;
 use crate::region::Region;
-use crate::{Error, Result};
 
 #[cfg(test)]
 thread_local! {
@@ -25,21 +25,21 @@ thread_local! {
 }
 
 /// A change under way, with its store.
-pub(crate) struct Change<'a> {
+pub(crate) struct Transaction<'a> {
     pub(super) store: &'a Store,
-    pub(super) tx: &'a mut Tx,
+    pub(super) tx: &'a mut TxState,
     pub(super) deadline: &'a Deadline,
 }
 
-impl<'a> Change<'a> {
-    pub(crate) fn target(&self) -> &'a Store {
+impl<'a> Transaction<'a> {
+    pub(crate) fn store(&self) -> &'a Store {
         self.store
     }
 
     /// Reborrows `self` for a cold call; passing `self` itself would force it onto the stack.
     #[inline(always)]
-    pub(crate) fn apart(&mut self) -> Change<'_> {
-        Change { store: self.store, tx: self.tx, deadline: self.deadline }
+    pub(crate) fn reborrow(&mut self) -> Transaction<'_> {
+        Transaction { store: self.store, tx: self.tx, deadline: self.deadline }
     }
 
     pub(super) fn slot(&self) -> u32 {
@@ -150,28 +150,28 @@ impl<'a> Change<'a> {
 
     /// Reads a field in front of the data area.
     #[inline]
-    pub(crate) fn field(&self, place: Place) -> u64 {
+    pub(crate) fn field(&self, place: Offset) -> u64 {
         self.store.field(place).load(Relaxed)
     }
 
     /// Changes a field in front of the data area, with an entry in the log.
     #[inline]
-    pub(crate) fn set_field(&mut self, place: Place, value: u64) -> Result<()> {
+    pub(crate) fn set_field(&mut self, place: Offset, value: u64) -> Result<()> {
         debug_assert!(self.store.geometry().is_journalled(place.0));
         self.change_word(place, self.store.field(place), |_| value)
     }
 
     /// Changes a word to `new(old)`, with an entry in the log.
     #[inline]
-    pub(crate) fn alter(&mut self, place: Place, new: impl FnOnce(u64) -> u64) -> Result<()> {
+    pub(crate) fn modify(&mut self, place: Offset, new: impl FnOnce(u64) -> u64) -> Result<()> {
         self.change_word(place, self.store.region().journalled(place.0)?, new)
     }
 
     #[inline(always)]
-    fn change_word(&mut self, place: Place, word: &AtomicU64, new: impl FnOnce(u64) -> u64) -> Result<()> {
+    fn change_word(&mut self, place: Offset, word: &AtomicU64, new: impl FnOnce(u64) -> u64) -> Result<()> {
         let old = word.load(Relaxed);
         if !self.tx.journal.has_room() {
-            self.apart().grow_log()?;
+            self.reborrow().grow_log()?;
         }
         self.tx.journal.note(self.store.region(), place.0, old)?;
         word.store(new(old), Release);
@@ -182,7 +182,7 @@ impl<'a> Change<'a> {
     /// Writes an unused cell. Unlogged if the log is empty: then this change cannot have emptied the cell, so nothing would
     /// have to be restored.
     #[inline]
-    pub(crate) fn fill<const N: usize>(&mut self, place: Place, values: [u64; N]) -> Result<()> {
+    pub(crate) fn write_unused<const N: usize>(&mut self, place: Offset, values: [u64; N]) -> Result<()> {
         let means_nothing = self.tx.journal.entries() == 0;
         let words: &[AtomicU64; N] = self.store.region().array_or(place.0)?;
         if means_nothing {
@@ -193,7 +193,7 @@ impl<'a> Change<'a> {
                 word.store(value, Relaxed);
                 steps::step();
             } else {
-                self.change_word(Place(place.0 + i as u64 * 8), word, |_| value)?;
+                self.change_word(Offset(place.0 + i as u64 * 8), word, |_| value)?;
             }
         }
         Ok(())
@@ -219,9 +219,9 @@ impl<'a> Change<'a> {
 
     /// Stores a smaller end of an area whose rest counts as unused. For the rest of this change that is not so: undoing
     /// restores the end, but the content behind it only as far as it is logged.
-    pub(crate) fn shorten(&mut self, end: Place, value: u64) -> Result<()> {
+    pub(crate) fn shorten(&mut self, end: Offset, value: u64) -> Result<()> {
         self.tx.vacated = true;
-        self.store(end, value)
+        self.write(end, value)
     }
 
     /// Returns whether this change has shortened an area, so that what lies behind its end must be logged.
@@ -231,7 +231,7 @@ impl<'a> Change<'a> {
 
     /// Checks, in tests, that words may be overwritten without an entry in the log.
     #[inline(always)]
-    pub(crate) fn audit_unlogged(&self, place: Place, words: u64) {
+    pub(crate) fn audit_unlogged(&self, place: Offset, words: u64) {
         self.tx.audit.store_unlogged(self.store, &self.tx.journal, place.0, words);
     }
 
@@ -241,8 +241,8 @@ impl<'a> Change<'a> {
         self.tx.position()
     }
 
-    /// Like [`Change::position`], for a nested group.
-    pub(super) fn savepoint(&mut self) -> Position {
+    /// Like [`Transaction::position`], for a nested group.
+    pub(super) fn begin_savepoint(&mut self) -> Position {
         self.tx.audit.savepoint(self.store, &self.tx.journal, self.tx.held.as_slice());
         self.position()
     }
@@ -272,9 +272,9 @@ impl<'a> Change<'a> {
 
     /// Runs a part of the change from a savepoint, to which it is rolled back if it fails or panics.
     #[inline(always)]
-    pub(crate) fn part<R>(&mut self, part: impl FnOnce(&mut Change<'_>) -> Result<R>) -> Result<R> {
+    pub(crate) fn with_savepoint<R>(&mut self, part: impl FnOnce(&mut Transaction<'_>) -> Result<R>) -> Result<R> {
         /// Undoes the part when a panic drops it: whoever catches that may go on with the change.
-        struct Unwound<'c, 'a>(&'c mut Change<'a>, Position);
+        struct Unwound<'c, 'a>(&'c mut Transaction<'a>, Position);
         impl Drop for Unwound<'_, '_> {
             #[cold]
             fn drop(&mut self) {
@@ -310,7 +310,7 @@ impl<'a> Change<'a> {
     #[inline(always)]
     pub(super) fn commit(mut self) -> Result<()> {
         let is_plain = self.tx.deferred.is_empty() && self.tx.transit == 0;
-        if !is_plain && let Err(error) = self.apart().free_or_postpone() {
+        if !is_plain && let Err(error) = self.reborrow().free_or_postpone() {
             self.roll_back();
             return Err(error);
         }
@@ -376,7 +376,7 @@ impl<'a> Change<'a> {
     /// Hands the runs taken over to their stripes.
     fn adopt(&mut self) -> Result<()> {
         if self.tx.transit > 0 {
-            self.store(self.store.geometry().slot(self.tx.slot).adopted(), 1)?;
+            self.write(self.store.geometry().slot(self.tx.slot).adopted(), 1)?;
         }
         Ok(())
     }
@@ -390,7 +390,7 @@ impl<'a> Change<'a> {
                 self.let_go(&[held]);
                 self.tx.held.clear_single();
             }
-            None => self.apart().let_all_go(),
+            None => self.reborrow().let_all_go(),
         }
         if !(is_plain && self.tx.journal.is_short()) {
             self.settle();
@@ -432,23 +432,23 @@ impl<'a> Change<'a> {
     }
 }
 
-impl Memory for Change<'_> {
+impl Memory for Transaction<'_> {
     fn region(&self) -> &Region {
         self.store.region()
     }
 
     #[inline]
-    fn load(&self, place: Place) -> Result<u64> {
+    fn load(&self, place: Offset) -> Result<u64> {
         Ok(self.store.region().journalled(place.0)?.load(Relaxed))
     }
 
     #[inline]
-    fn store(&mut self, place: Place, value: u64) -> Result<()> {
-        self.alter(place, |_| value)
+    fn write(&mut self, place: Offset, value: u64) -> Result<()> {
+        self.modify(place, |_| value)
     }
 
     #[inline]
-    fn fresh(&mut self, place: Place, value: u64) -> Result<()> {
+    fn init(&mut self, place: Offset, value: u64) -> Result<()> {
         self.audit_unlogged(place, 1);
         // Release: not before the entries that preserve what the word held.
         self.store.region().word(place.0)?.store(value, Release);
@@ -457,16 +457,16 @@ impl Memory for Change<'_> {
     }
 
     #[inline]
-    fn preserve(&mut self, place: Place) -> Result<()> {
+    fn log(&mut self, place: Offset) -> Result<()> {
         let old = self.load(place)?;
         if !self.tx.journal.has_room() {
-            self.apart().grow_log()?;
+            self.reborrow().grow_log()?;
         }
         self.tx.journal.note(self.store.region(), place.0, old)
     }
 }
 
-impl Supply for Change<'_> {
+impl RunSource for Transaction<'_> {
     fn take_run(&mut self, bytes: u64, content: Use, owner: u32) -> Result<RunAt> {
         let run = self.store.take_run(self.tx.slot, self.deadline, bytes, content, owner)?;
         self.tx.transit += 1;
@@ -478,8 +478,8 @@ impl Supply for Change<'_> {
     fn release_chain(&mut self, first: RunAt) -> Result<()> {
         let release = self.store.geometry().slot(self.tx.slot).release();
         let next = self.load(release)?;
-        self.store(first.release(), next)?;
-        self.store(release, first.0)
+        self.write(first.release(), next)?;
+        self.write(release, first.0)
     }
 
     fn content_bytes(&self, run: RunAt) -> Result<u64> {

@@ -12,23 +12,23 @@ pub(crate) use header::Header;
 
 use super::{Limits, Shared, Store, group};
 use crate::data::{Relation, hash_text};
+use crate::error::{Error, Result};
 use crate::events;
 use crate::layout::bucket::Form;
 use crate::layout::entry::{ENTRIES, ENTRY_BYTES, FEWEST_ENTRIES};
-use crate::layout::header::{self as at, Kind};
+use crate::layout::header::{self as at, ObjectKind};
 use crate::layout::method::Locking;
-use crate::layout::{Dimensions, Geometry, MAX_OBJECT, MOST_STRIPES, Place, STRIPE_BYTES, round_up};
+use crate::layout::{Dimensions, Geometry, MAX_OBJECT, MOST_STRIPES, Offset, STRIPE_BYTES, round_up};
 use crate::locking::{Awaited, Deadline, Wait};
 use crate::mark;
 use crate::os::lock::{self, Outcome, bytes};
 use crate::os::{file, path};
 use crate::region::{Region, no_space};
 use crate::shm::{Claim, Object, Shm, TypeClaim};
-use crate::{Error, Result};
 
 /// What the caller expects of the object.
 pub(crate) struct Spec<'a> {
-    pub(crate) kind: Kind,
+    pub(crate) kind: ObjectKind,
     /// Text of the schema.
     pub(crate) schema: String,
     /// Hash of the schema's structure.
@@ -225,13 +225,13 @@ pub(crate) fn whole(shm: &Shm) -> Result<Store> {
 
 /// What this process has of the object already.
 pub(super) fn attached(object: &Object) -> Option<Arc<Shared>> {
-    let attached = object.attachment().lock().unwrap_or_else(PoisonError::into_inner).as_ref().and_then(Weak::upgrade);
+    let attached = object.store_slot().lock().unwrap_or_else(PoisonError::into_inner).as_ref().and_then(Weak::upgrade);
     attached.and_then(|any| any.downcast().ok())
 }
 
 fn attach(object: &Object, store: &Store) {
     let any: Arc<dyn std::any::Any + Send + Sync> = store.shared.clone();
-    *object.attachment().lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::downgrade(&any));
+    *object.store_slot().lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::downgrade(&any));
 }
 
 fn seek(shm: &Shm, spec: &Spec<'_>, deadline: Deadline, damage: Damage<'_>) -> Result<Sought> {
@@ -320,9 +320,9 @@ fn lock_init(object: &Object, deadline: &Deadline) -> Result<()> {
     let failed = |source| Error::Io { object: object.name().clone(), doing: "wait for its initialisation", source };
     if object.read_only() && !deadline.is_limited() {
         // Only openers for writing exclude it.
-        return lock::ofd_lock(object.lock_fd(), lock::Kind::Shared, bytes::INIT, true).map(drop).map_err(failed);
+        return lock::ofd_lock(object.lock_fd(), lock::LockKind::Shared, bytes::INIT, true).map(drop).map_err(failed);
     }
-    let kind = if object.read_only() { lock::Kind::Shared } else { lock::Kind::Exclusive };
+    let kind = if object.read_only() { lock::LockKind::Shared } else { lock::LockKind::Exclusive };
     let attempt = || {
         let outcome = lock::ofd_lock(object.lock_fd(), kind, bytes::INIT, false).map_err(failed)?;
         Ok((outcome == Outcome::Locked).then_some(()))
@@ -330,7 +330,7 @@ fn lock_init(object: &Object, deadline: &Deadline) -> Result<()> {
     // A reader can keep its lock for ever, which a wait in the kernel would not notice.
     let reader = || {
         let conflict = lock::ofd_conflict(object.lock_fd(), kind, bytes::INIT).map_err(failed)?;
-        Ok(conflict.filter(|conflict| conflict.kind == lock::Kind::Shared).map(|conflict| conflict.pid))
+        Ok(conflict.filter(|conflict| conflict.kind == lock::LockKind::Shared).map(|conflict| conflict.pid))
     };
     poll_beside_readers(object, deadline, attempt, reader)
 }
@@ -428,7 +428,7 @@ impl<'a> Initialising<'a> {
         };
         // Others may have opened the file already, and wait for the right to create the object that would have no name.
         let removed = file::truncate(object.fd(), at::ABANDONED_BYTES)
-            .and_then(|()| path::Place::find(&name.path(), true)?.remove(object.identity()));
+            .and_then(|()| path::Directory::find(&name.path(), true)?.remove(object.identity()));
         if !removed.is_ok_and(|is_ours| is_ours) {
             let _ = file::truncate(object.fd(), 0);
         }
@@ -546,7 +546,7 @@ impl<'a> Initialising<'a> {
             if is_named { ("", 0, &[][..]) } else { (&*spec.schema, spec.schema_hash, &spec.default[..]) };
         let size = geometry.data_start() + geometry.pagesize;
         let stripes_used = geometry.own().end;
-        let write = |words: &[u64], place: Place| {
+        let write = |words: &[u64], place: Offset| {
             file::write_at(object.fd(), bytemuck::cast_slice(words), place.0)
                 .map_err(|source| no_space(object.name(), size, source))
         };
@@ -575,7 +575,7 @@ impl<'a> Initialising<'a> {
             write(&schema, geometry.part().schema_at())?;
             write(&[stripes_used.into()], at::STRIPES_USED)?;
             file::write_at(object.fd(), text.as_bytes(), geometry.schema()).map_err(full)?;
-            write(default, Place(geometry.default_value()))?;
+            write(default, Offset(geometry.default_value()))?;
             write(&id, at::ID)?;
             write(&file, at::FILE)?;
             write(&file::boot_id(), at::BOOTS)?;

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use super::{Agreement, Member, Spec};
 use crate::data::Relation;
+use crate::error::{Error, Result};
 use crate::layout::bucket::Form;
 use crate::layout::entry::{FEWEST_ENTRIES, MOST_ENTRIES};
-use crate::layout::header::{self as at, Kind};
+use crate::layout::header::{self as at, ObjectKind};
 use crate::layout::method::Locking;
-use crate::layout::{DENSE, Dimensions, Geometry, LogAt, MAX_OBJECT, MOST_STRIPES, Place};
+use crate::layout::{DENSE, Dimensions, Geometry, LogAt, MAX_OBJECT, MOST_STRIPES, Offset};
 use crate::os::file;
 use crate::shm::Object;
-use crate::{Error, Result};
 
 /// The longest schema text that is read, in bytes.
 pub(super) const MOST_SCHEMA: u64 = 1 << 24;
@@ -31,7 +31,7 @@ pub(crate) struct Header {
     pub(crate) geometry: Geometry,
     pub(crate) locking: Locking,
     /// What the member without a name is, if there is one.
-    pub(crate) kind: Option<Kind>,
+    pub(crate) kind: Option<ObjectKind>,
     pub(crate) seed: u64,
     /// Words of an array element that lies in its chunk; 0 if elements lie in records, and in tables.
     pub(crate) element_words: u64,
@@ -43,13 +43,13 @@ pub(super) fn checksum(fields: &[u64]) -> u64 {
 }
 
 /// Returns the words of the object, in front of the data area.
-fn words<const N: usize>(object: &Arc<Object>, place: Place) -> Result<[u64; N]> {
+fn words<const N: usize>(object: &Arc<Object>, place: Offset) -> Result<[u64; N]> {
     let mut words = [0; N];
     read_words(object, place, &mut words)?;
     Ok(words)
 }
 
-fn read_words(object: &Arc<Object>, place: Place, words: &mut [u64]) -> Result<()> {
+fn read_words(object: &Arc<Object>, place: Offset, words: &mut [u64]) -> Result<()> {
     let read = file::read_at(object.fd(), bytemuck::cast_slice_mut(words), place.0).map_err(|source| Error::Io {
         object: object.name().clone(),
         doing: "read the header",
@@ -60,7 +60,7 @@ fn read_words(object: &Arc<Object>, place: Place, words: &mut [u64]) -> Result<(
 
 /// Words in front of the data area as meta changes have committed them last. Nobody but a dead process, or one that recovers it,
 /// may be changing them.
-pub(super) fn committed(object: &Arc<Object>, geometry: &Geometry, place: Place, count: usize) -> Result<Vec<u64>> {
+pub(super) fn committed(object: &Arc<Object>, geometry: &Geometry, place: Offset, count: usize) -> Result<Vec<u64>> {
     let end = place.0 + count as u64 * 8;
     let concerning = |undone: &Undone| -> Undone {
         undone.iter().filter(|[word, _]| (place.0..end).contains(word)).copied().collect()
@@ -149,7 +149,7 @@ pub(super) fn schema(object: &Arc<Object>, geometry: &Geometry) -> Result<(Strin
 }
 
 /// Reads the text of a schema.
-fn schema_text(object: &Arc<Object>, undone: &Undone, fields: Place, place: u64, length: u64) -> Result<String> {
+fn schema_text(object: &Arc<Object>, undone: &Undone, fields: Offset, place: u64, length: u64) -> Result<String> {
     if length > MOST_SCHEMA || place.checked_add(length).is_none_or(|end| end > MAX_OBJECT) {
         return Err(corrupt(object, fields.0, "the schema is out of range"));
     }
@@ -258,7 +258,7 @@ impl Header {
         let g = &self.geometry;
         [
             self.locking.number(),
-            self.kind.map_or(0, Kind::number),
+            self.kind.map_or(0, ObjectKind::number),
             g.pagesize,
             g.stripes.into(),
             g.slots.into(),
@@ -324,7 +324,7 @@ impl Header {
             return None;
         }
         let locking = Locking::from_number(locking)?;
-        let kind = if kind == 0 { None } else { Some(Kind::from_number(kind)?) };
+        let kind = if kind == 0 { None } else { Some(ObjectKind::from_number(kind)?) };
         if kind.is_some() != (dimensions.stripes > 0) {
             return None;
         }

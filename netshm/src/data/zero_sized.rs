@@ -12,9 +12,9 @@ const TOO_MANY: DataError =
 
 /// The number so far, in the value as a whole: it may contain many sequences.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Unbacked(usize);
+pub(crate) struct ZeroSizedLimit(usize);
 
-impl Unbacked {
+impl ZeroSizedLimit {
     /// Counts elements of `size` bytes; `words` is the length of the value up to their end.
     pub(crate) fn count(&mut self, elements: usize, size: usize, words: usize) -> Result<(), DataError> {
         self.0 = self.0.saturating_add(elements.saturating_mul(size.max(1)));
