@@ -14,20 +14,32 @@ const LIMIT: Duration = Duration::from_secs(120);
 
 /// Returns the part this process was started to play, and its arguments; `None` in the process that runs the tests.
 ///
-/// A test binary with children has one test `child`, marked `#[ignore]`, that plays the part:
-///
-/// ```ignore
-/// #[test]
-/// #[ignore = "runs in the children of the other tests"]
-/// fn child() {
-///     let Some((part, arguments)) = netshm_tests::part() else { return };
-///     match part.as_str() { "writer" => write(&arguments), other => panic!("no such part: {other}") }
-/// }
-/// ```
+/// A test binary with children has one test `child`, marked `#[ignore]`, that plays the part. [`children!`](crate::children)
+/// makes it in a binary of several modules.
 pub fn part() -> Option<(String, Vec<String>)> {
     let text = std::env::var(PART).ok()?;
     let mut words = text.split('\u{1f}').map(str::to_owned);
     Some((words.next()?, words.collect()))
+}
+
+/// Makes the test `child` of a binary: it plays the part `module::part` by calling `module::child(part, arguments)`.
+///
+/// ```ignore
+/// netshm_tests::children!(process_stress, power_loss);
+/// ```
+#[macro_export]
+macro_rules! children {
+    ($($module:ident),*) => {
+        #[test]
+        #[ignore = "runs in the children of the other tests"]
+        fn child() {
+            let Some((part, arguments)) = $crate::part() else { return };
+            match part.split_once("::") {
+                $(Some((stringify!($module), part)) => $module::child(part, &arguments),)*
+                _ => panic!("no module of this binary plays {part}"),
+            }
+        }
+    };
 }
 
 /// Another process that plays a part in a test. It is killed when this is dropped.
@@ -38,7 +50,7 @@ pub struct Child {
 }
 
 impl Child {
-    /// Starts a child; `part` and `arguments` reach it through [`part`]. What it prints comes through [`line`](Self::line).
+    /// Starts a child; `part` (`module::part` in a binary of several modules) and `arguments` reach it through [`part`]. What it prints comes through [`line`](Self::line).
     ///
     /// # Panics
     /// If no process can be started.

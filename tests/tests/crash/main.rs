@@ -1,0 +1,7 @@
+//! Processes that die, machines that lose power, and many processes at once.
+
+mod crash_kill;
+mod power_loss;
+mod process_stress;
+
+netshm_tests::children!(crash_kill, power_loss, process_stress);

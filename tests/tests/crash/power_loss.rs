@@ -1,0 +1,527 @@
+//! Losses of power: any of the pages that changed since the last `sync` may have reached the disk, in any state they had.
+//!
+//! The file is read after every change and in the middle of groups, which gives each page as it was at those moments. Then
+//! an image is put together from pages of any of them, with the boot id of another boot, and opened in another process. The
+//! first change after a `sync` makes the mark durable before anything else, so the header is never older than that.
+//!
+//! What must come of it: after a `sync` without later changes exactly what was there; otherwise an error, or an object that a
+//! check finds sound and in which each key has a value that it had at the `sync` or later. Only if a change was under way, it
+//! may have another key's, as `sync` says. Never a hang, a signal or a panic.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use netshm::{Array, Error, HashTable, Report, Result, Shm, ShmData, ShmName, repair};
+use netshm_tests::{Child, Random};
+
+const PAGE: usize = 4096;
+/// How a value is shown that was never stored: it lies in several pages.
+const MIXED: u64 = u64::MAX;
+
+/// Images for each kind of object; more with `NETSHM_POWER_LOSSES`.
+fn rounds() -> u64 {
+    std::env::var("NETSHM_POWER_LOSSES").ok().and_then(|text| text.parse().ok()).unwrap_or(60)
+}
+
+/// An object whose keys have versions as values.
+trait Subject: Sized {
+    const NAME: &'static str;
+    fn open(shm: Shm) -> Result<Self>;
+    fn put(&self, key: u64, version: u64) -> Result<()>;
+    fn remove(&self, key: u64) -> Result<()>;
+    fn clear(&self) -> Result<()>;
+    fn dump(&self) -> Result<BTreeMap<u64, u64>>;
+    fn group(&self, body: &dyn Fn() -> Result<()>) -> Result<()>;
+    fn sync(&self) -> Result<()>;
+    fn check(&self) -> Result<Report>;
+}
+
+struct Pairs(HashTable<u64, u64>);
+
+macro_rules! same_in_all {
+    () => {
+        fn clear(&self) -> Result<()> {
+            self.0.clear()
+        }
+        same_in_both!();
+    };
+}
+
+macro_rules! same_in_both {
+    () => {
+        fn group(&self, body: &dyn Fn() -> Result<()>) -> Result<()> {
+            self.0.group(body)
+        }
+        fn sync(&self) -> Result<()> {
+            self.0.sync()
+        }
+        fn check(&self) -> Result<Report> {
+            self.0.check()
+        }
+    };
+}
+
+impl Subject for Pairs {
+    const NAME: &'static str = "pairs";
+    fn open(shm: Shm) -> Result<Self> {
+        HashTable::options().stripes(2).slots(3).init(10).manage(shm).map(Pairs)
+    }
+    fn put(&self, key: u64, version: u64) -> Result<()> {
+        self.0.replace(&key, &version)
+    }
+    fn remove(&self, key: u64) -> Result<()> {
+        self.0.remove(&key).map(drop)
+    }
+    fn dump(&self) -> Result<BTreeMap<u64, u64>> {
+        let mut all = BTreeMap::new();
+        self.0.for_each(|key, value| _ = all.insert(key, value))?;
+        Ok(all)
+    }
+    same_in_all!();
+}
+
+/// Returns a text whose length depends on the version, readable only as a whole.
+fn text_of(version: u64) -> String {
+    let times = if version.is_multiple_of(29) { 900 } else { version * 7 % 60 };
+    format!("{version};").repeat(1 + times as usize)
+}
+
+fn version_of(text: &str) -> u64 {
+    let version = text.split(';').next().and_then(|first| first.parse().ok());
+    version.filter(|&version| text_of(version) == text).unwrap_or(MIXED)
+}
+
+/// The type that the records have at first.
+mod first {
+    #[derive(netshm::ShmData)]
+    pub(super) struct Row {
+        pub(super) text: String,
+    }
+}
+
+#[derive(ShmData)]
+struct Row {
+    text: String,
+    #[shm(default)]
+    more: u64,
+}
+
+struct Texts(HashTable<u64, Row>);
+
+impl Subject for Texts {
+    const NAME: &'static str = "texts";
+    fn open(shm: Shm) -> Result<Self> {
+        HashTable::options().stripes(2).slots(3).init(10).manage(shm).map(Texts)
+    }
+    fn put(&self, key: u64, version: u64) -> Result<()> {
+        self.0.replace(&key, &Row { text: text_of(version), more: 0 })
+    }
+    fn remove(&self, key: u64) -> Result<()> {
+        self.0.remove(&key).map(drop)
+    }
+    fn dump(&self) -> Result<BTreeMap<u64, u64>> {
+        let mut all = BTreeMap::new();
+        self.0.for_each(|key, value| _ = all.insert(key, version_of(&value.text)))?;
+        Ok(all)
+    }
+    same_in_all!();
+}
+
+struct Numbers(Array<u64>);
+
+/// Elements of the array; it is longer for a while.
+const LENGTH: usize = 40_000;
+
+impl Subject for Numbers {
+    const NAME: &'static str = "numbers";
+    fn open(shm: Shm) -> Result<Self> {
+        Array::options().stripes(2).slots(3).manage(shm, 0).map(Numbers)
+    }
+    fn put(&self, key: u64, version: u64) -> Result<()> {
+        if self.0.len()? <= key as usize {
+            self.0.resize(LENGTH)?;
+        }
+        self.0.set(key as usize, &version)
+    }
+    fn remove(&self, key: u64) -> Result<()> {
+        if self.0.len()? <= key as usize { Ok(()) } else { self.0.set(key as usize, &0) }
+    }
+    fn clear(&self) -> Result<()> {
+        self.0.resize(0)
+    }
+    fn dump(&self) -> Result<BTreeMap<u64, u64>> {
+        let mut all = BTreeMap::new();
+        for key in 0..self.0.len()? {
+            match self.0.get(key)? {
+                0 => {}
+                version => _ = all.insert(key as u64, version),
+            }
+        }
+        Ok(all)
+    }
+    same_in_both!();
+}
+
+/// A file in memory, where there is such a place, that goes away at the end with all beside it.
+struct Files(PathBuf);
+
+impl Files {
+    fn new(subject: &str) -> Files {
+        let memory = PathBuf::from("/dev/shm");
+        let directory = if memory.is_dir() { memory } else { std::env::temp_dir() };
+        let directory = directory.join(format!("netshm-test-power-{}-{subject}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        Files(directory)
+    }
+
+    fn object(&self) -> PathBuf {
+        self.0.join("object")
+    }
+
+    fn image(&self, number: u64) -> PathBuf {
+        self.0.join(format!("image-{number}"))
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn open<S: Subject>(path: &Path) -> Result<S> {
+    S::open(Shm::options().create(true).open(&ShmName::file(path)?)?)
+}
+
+/// What the file and its users saw, from one `sync` on.
+struct Trace {
+    files: Files,
+    images: Vec<Vec<u8>>,
+    states: Vec<BTreeMap<u64, u64>>,
+    /// Whether a change was under way.
+    under_way: Vec<bool>,
+}
+
+impl Trace {
+    fn note(&mut self, subject: &impl Subject, under_way: bool) {
+        // This recovers the dead.
+        self.states.push(subject.dump().unwrap());
+        self.images.push(fs::read(self.files.object()).unwrap());
+        self.under_way.push(under_way);
+    }
+}
+
+/// Ends a group.
+fn undone() -> Error {
+    ShmName::posix("").unwrap_err()
+}
+
+/// Makes changes of all kinds, in this process and in one that is killed.
+fn changes<S: Subject>(random: &mut Random) -> Trace {
+    let mut trace = Trace { files: Files::new(S::NAME), images: Vec::new(), states: Vec::new(), under_way: Vec::new() };
+    let path = trace.files.object();
+    if S::NAME == Texts::NAME {
+        let name = ShmName::file(&path).unwrap();
+        let shm = Shm::options().create(true).open(&name).unwrap();
+        let first: HashTable<u64, first::Row> = HashTable::options().stripes(2).slots(3).init(10).manage(shm).unwrap();
+        (1..99).try_for_each(|key| first.replace(&key, &first::Row { text: text_of(key) })).unwrap();
+        first.sync().unwrap();
+    }
+    let object: S = open(&path).unwrap();
+    let mut version = 1000;
+    let mut next = || {
+        version += 1;
+        version
+    };
+    if S::NAME != Texts::NAME {
+        (0..300).try_for_each(|key| object.put(key * 3 % 299, next())).unwrap();
+        (0..50).try_for_each(|key| object.remove(key * 5)).unwrap();
+    }
+    object.sync().unwrap();
+    trace.note(&object, false);
+    // Takes back nothing but what it did itself; the mark is in storage from here on.
+    let _ = object.group(&|| object.put(7, 1).and(Err(undone())));
+    trace.note(&object, false);
+    for turn in 0..14 {
+        let key = random.below(400);
+        match turn % 7 {
+            0 => object.put(key, next()).unwrap(),
+            1 => object.remove(key).unwrap(),
+            2 => {
+                let versions: Vec<_> = (0..40).map(|_| next()).collect();
+                let middle = std::cell::RefCell::new(&mut trace);
+                let outcome = object.group(&|| {
+                    for (i, version) in versions.iter().enumerate() {
+                        object.put((key + i as u64 * 7) % 400, *version)?;
+                        object.remove((key + i as u64 * 11) % 400)?;
+                        if i % 13 == 5 {
+                            middle.borrow_mut().note(&object, true);
+                        }
+                    }
+                    if turn > 7 { Err(undone()) } else { Ok(()) }
+                });
+                assert_eq!(outcome.is_err(), turn > 7);
+            }
+            3 if turn > 7 => object.clear().unwrap(),
+            3 => (0..700).try_for_each(|key| object.put(key * 2, next())).unwrap(),
+            4 => {
+                let mut child = Child::start("power_loss::writer", &[S::NAME, path.to_str().unwrap()]);
+                assert_eq!(child.line().as_deref(), Some("inside"));
+                // Nobody can look inside while another process's group is open.
+                trace.images.push(fs::read(&path).unwrap());
+                child.kill();
+                let state: BTreeMap<_, _> = (0..60).map(|key| (key * 3, 900 + key)).collect();
+                trace.states.push(state);
+                trace.under_way.push(true);
+            }
+            5 => (0..200).try_for_each(|key| object.remove(key)).unwrap(),
+            _ => (0..30).try_for_each(|i| object.put((key + i) % 400, next())).unwrap(),
+        }
+        trace.note(&object, false);
+    }
+    trace
+}
+
+/// Returns the bytes of this boot's id in an object.
+fn boot_id() -> [u8; 16] {
+    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    let id = u128::from_str_radix(&text.trim().replace('-', ""), 16).unwrap();
+    let [high, low] = [(id >> 64) as u64, id as u64].map(u64::to_ne_bytes);
+    [high, low].concat().try_into().unwrap()
+}
+
+/// Makes an image that of another boot.
+fn age(image: &mut [u8]) {
+    let id = boot_id();
+    let mut found = 0;
+    for at in (0..PAGE - 16).step_by(8) {
+        if image[at..at + 16] == id {
+            image[at..at + 16].fill(7);
+            found += 1;
+        }
+    }
+    assert!(found > 0, "the boot id stands in the header");
+}
+
+/// Returns a page of an image, zeros where the file did not reach.
+fn page_of(image: &[u8], page: usize, length: usize) -> Vec<u8> {
+    let start = (page * PAGE).min(image.len());
+    let mut bytes = image[start..(start + PAGE).min(image.len())].to_vec();
+    bytes.resize(length, 0);
+    bytes
+}
+
+/// Returns an image of the last of some moments, with pages of any of them; the header is not of the first.
+fn mixture(images: &[&Vec<u8>], random: &mut Random) -> Vec<u8> {
+    let (last, kind) = (images.len() - 1, random.below(4));
+    let length = images[if random.once_in(4) { random.below(last as u64 + 1) as usize } else { last }].len();
+    let mut mixed = Vec::with_capacity(length);
+    for page in 0..length.div_ceil(PAGE) {
+        let oldest = usize::from(page == 0);
+        let moment = match kind {
+            // Nearly all of it is there, or nearly nothing, or half, or anything.
+            0 => [last, oldest][usize::from(random.once_in(12))],
+            1 => [oldest, last][usize::from(random.once_in(12))],
+            2 => [oldest, last][usize::from(random.once_in(2))],
+            _ => oldest + random.below((last - oldest) as u64 + 1) as usize,
+        };
+        let bytes = page_of(images[moment], page, PAGE.min(length - page * PAGE));
+        mixed.extend(bytes);
+    }
+    mixed
+}
+
+/// Opens images in another process; what it finds in each.
+fn opened<S: Subject>(files: &Files, images: &[Vec<u8>]) -> Vec<String> {
+    for (number, image) in images.iter().enumerate() {
+        fs::write(files.image(number as u64), image).unwrap();
+    }
+    let child = Child::start("power_loss::opener", &[S::NAME, files.0.to_str().unwrap(), &images.len().to_string()]);
+    let found = (0..images.len())
+        .map(|number| child.line().unwrap_or_else(|| panic!("{}: whoever opens image {number} dies", S::NAME)));
+    let found = found.collect();
+    child.succeed();
+    found
+}
+
+fn parse(found: &str) -> Option<BTreeMap<u64, u64>> {
+    let pair = |text: &str| text.split_once(':').map(|(key, value)| (key.parse().unwrap(), value.parse().unwrap()));
+    found.strip_prefix("holds").map(|all| all.split_whitespace().filter_map(pair).collect())
+}
+
+fn lose_power<S: Subject>() {
+    let seed = std::env::var("NETSHM_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
+    let mut random = Random::new(seed);
+    let trace = changes::<S>(&mut random);
+    let (mut refused, mut exact, mut old, mut left) = (0, 0, 0, rounds());
+    while left > 0 {
+        let count = left.min(20);
+        left -= count;
+        // Half of them are only of moments when no change was under way.
+        let mut choose = || -> Vec<usize> {
+            let last = 1 + random.below(trace.images.len() as u64 - 1) as usize;
+            let at_rest = random.once_in(2);
+            (0..=last).filter(|&moment| moment < 2 || !at_rest || !trace.under_way[moment]).collect()
+        };
+        let moments: Vec<_> = (0..count).map(|_| choose()).collect();
+        let image_of = |moments: &Vec<usize>| moments.iter().map(|&moment| &trace.images[moment]).collect::<Vec<_>>();
+        let mut images: Vec<_> = moments.iter().map(|chosen| mixture(&image_of(chosen), &mut random)).collect();
+        images.iter_mut().for_each(|image| age(image));
+        for ((found, moments), image) in opened::<S>(&trace.files, &images).iter().zip(&moments).zip(&images) {
+            let keep = || {
+                let path = std::env::temp_dir().join(format!("netshm-power-{}", S::NAME));
+                fs::write(&path, image).unwrap();
+                path
+            };
+            let Some(content) = parse(found) else {
+                assert!(found.starts_with("refused"), "{}, seed {seed}: {found} ({:?})", S::NAME, keep());
+                refused += 1;
+                continue;
+            };
+            let states: Vec<_> = moments.iter().map(|&moment| &trace.states[moment]).collect();
+            let under_way = moments.iter().any(|&moment| trace.under_way[moment]);
+            for key in 0..1500 {
+                let value = content.get(&key);
+                let was_so = states.iter().any(|state| state.get(&key) == value);
+                let mixed = value == Some(&MIXED) && S::NAME == Texts::NAME;
+                // What undoes a change may be of another moment than what it is applied to.
+                let of_another =
+                    under_way && states.iter().any(|state| state.values().any(|other| Some(other) == value));
+                let allowed = was_so || mixed || of_another;
+                assert!(allowed, "{}, seed {seed}: {key} has {value:?} ({:?})", S::NAME, keep());
+            }
+            if states.last() == Some(&&content) { exact += 1 } else { old += 1 }
+        }
+    }
+    println!("{}: {refused} refused, {exact} as they were at last, {old} older or mixed", S::NAME);
+    assert!(refused > 0 && exact + old > 0, "the images are all alike");
+}
+
+/// Checks that everything is there after a `sync` with only readers since, whatever pages they touched.
+fn keep_what_is_synced<S: Subject>() {
+    let mut random = Random::new(5);
+    let trace = changes::<S>(&mut random);
+    let path = trace.files.object();
+    let object: S = open(&path).unwrap();
+    object.put(3, 5000).unwrap();
+    let mut child = Child::start("power_loss::writer", &[S::NAME, path.to_str().unwrap()]);
+    assert_eq!(child.line().as_deref(), Some("inside"));
+    child.kill();
+    object.sync().unwrap();
+    let content = object.dump().unwrap();
+    let mut images = vec![fs::read(&path).unwrap()];
+    let read = || {
+        object.group(&|| object.dump().map(drop)).unwrap();
+        assert!(object.check().unwrap().is_clean());
+    };
+    read();
+    images.push(fs::read(&path).unwrap());
+    let mut reader = Child::start("power_loss::reader", &[S::NAME, path.to_str().unwrap()]);
+    assert_eq!(reader.line().as_deref(), Some("inside"));
+    images.push(fs::read(&path).unwrap());
+    reader.kill();
+    read();
+    images.push(fs::read(&path).unwrap());
+    drop(object);
+    images.push(fs::read(&path).unwrap());
+    let last = images.len() - 1;
+    // The header may be any, too.
+    let mut mixed: Vec<_> = (0..20)
+        .map(|_| {
+            let pages = images[0].len().div_ceil(PAGE);
+            let any = |page| page_of(&images[random.below(last as u64 + 1) as usize], page, PAGE);
+            (0..pages).flat_map(any).collect::<Vec<u8>>()
+        })
+        .collect();
+    mixed.iter_mut().for_each(|image| {
+        image.truncate(images[0].len());
+        age(image);
+    });
+    for found in opened::<S>(&trace.files, &mixed) {
+        assert!(parse(&found).as_ref() == Some(&content), "{}: {found}", S::NAME);
+    }
+}
+
+/// Returns whether an object can be used like any other.
+fn work<S: Subject>(object: &S) -> Result<bool> {
+    object.put(1, 1)?;
+    object.group(&|| (0..90).try_for_each(|key| object.put(key * 17, key)))?;
+    (0..400).try_for_each(|key| object.remove(key))?;
+    object.clear()?;
+    object.put(1, 1)?;
+    Ok(object.check()?.is_clean())
+}
+
+fn play<S: Subject>(part: &str, arguments: &[String]) {
+    let path = Path::new(&arguments[1]);
+    match part {
+        "writer" | "reader" => {
+            let object: S = open(path).unwrap();
+            let write = part == "writer";
+            let _ = object.group(&|| {
+                if write {
+                    (0..60).try_for_each(|key| object.put(key * 3, 900 + key))?;
+                } else {
+                    object.dump()?;
+                }
+                println!("> inside");
+                std::thread::sleep(std::time::Duration::from_secs(100));
+                Ok(())
+            });
+        }
+        "opener" => {
+            let (object, copy) = (path.join("object"), path.join("copy"));
+            for number in 0..arguments[2].parse().unwrap() {
+                let image = fs::read(path.join(format!("image-{number}"))).unwrap();
+                // Into the same file, lest it be taken for a copy.
+                fs::write(&object, &image).unwrap();
+                let outcome = open::<S>(&object).and_then(|object| {
+                    let content = object.dump()?;
+                    if !object.check()?.is_clean() {
+                        return Ok("damaged, though nobody said so".to_owned());
+                    }
+                    let content: Vec<_> = content.iter().map(|(key, version)| format!("{key}:{version}")).collect();
+                    let works = work(&object)?;
+                    Ok(if works { format!("holds {}", content.join(" ")) } else { "damaged by later work".to_owned() })
+                });
+                match outcome {
+                    Ok(text) => println!("> {text}"),
+                    Err(error) => {
+                        fs::write(&copy, &image).unwrap();
+                        let _ = ShmName::file(&copy).and_then(|name| repair(&name).map(drop));
+                        println!("> refused: {}", error.to_string().replace('\n', " "));
+                    }
+                }
+            }
+        }
+        other => panic!("no such part: {other}"),
+    }
+}
+
+pub(crate) fn child(part: &str, arguments: &[String]) {
+    match arguments[0].as_str() {
+        Pairs::NAME => play::<Pairs>(part, arguments),
+        Texts::NAME => play::<Texts>(part, arguments),
+        Numbers::NAME => play::<Numbers>(part, arguments),
+        other => panic!("no such subject: {other}"),
+    }
+}
+
+#[test]
+fn tables_of_pairs() {
+    keep_what_is_synced::<Pairs>();
+    lose_power::<Pairs>();
+}
+
+#[test]
+fn tables_of_records() {
+    keep_what_is_synced::<Texts>();
+    lose_power::<Texts>();
+}
+
+#[test]
+fn arrays() {
+    keep_what_is_synced::<Numbers>();
+    lose_power::<Numbers>();
+}

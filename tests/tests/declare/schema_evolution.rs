@@ -1,0 +1,510 @@
+//! Opening objects across two versions of a type, and type mismatches.
+
+use netshm::{Error, HashTable, Locking, Result, Shm, ShmData, Table};
+use netshm_tests::{Child, Scratch};
+
+mod first {
+    use super::ShmData;
+
+    #[derive(ShmData, Debug, PartialEq, Clone)]
+    pub(super) struct Session {
+        pub(super) user: u64,
+        pub(super) name: String,
+    }
+
+    #[derive(ShmData, Debug, PartialEq)]
+    pub(super) enum State {
+        Idle,
+        Running(u32),
+    }
+
+    /// Takes one word, so that it lies in the bucket of a key of one word.
+    #[derive(ShmData, Debug, PartialEq)]
+    pub(super) struct Count {
+        pub(super) count: u64,
+    }
+}
+
+mod second {
+    use super::ShmData;
+
+    #[derive(ShmData, Debug, PartialEq, Clone)]
+    pub(super) struct Session {
+        pub(super) user: u64,
+        pub(super) name: String,
+        #[shm(default)]
+        pub(super) hits: u32,
+        #[shm(default = "en".to_owned())]
+        pub(super) language: String,
+    }
+
+    #[derive(ShmData, Debug, PartialEq)]
+    pub(super) enum State {
+        Idle,
+        Running(u32),
+        Failed { why: String },
+    }
+
+    #[derive(ShmData, Debug, PartialEq)]
+    pub(super) struct Count {
+        pub(super) count: u64,
+        #[shm(default)]
+        pub(super) most: u64,
+    }
+}
+
+mod third {
+    use super::ShmData;
+
+    #[derive(ShmData, Debug, PartialEq, Clone)]
+    pub(super) struct Session {
+        pub(super) user: u64,
+        pub(super) name: String,
+        #[shm(default)]
+        pub(super) hits: u32,
+        #[shm(default = "en".to_owned())]
+        pub(super) language: String,
+        #[shm(default)]
+        pub(super) admin: bool,
+    }
+}
+
+fn open<V: ShmData>(object: &Scratch) -> Result<HashTable<String, V>> {
+    HashTable::manage(object.open(), Locking::Futex)
+}
+
+fn old_session() -> first::Session {
+    first::Session { user: 7, name: "Ada".to_owned() }
+}
+
+fn new_session(hits: u32, language: &str) -> second::Session {
+    second::Session { user: 7, name: "Ada".to_owned(), hits, language: language.to_owned() }
+}
+
+#[test]
+fn new_fields_are_read_with_their_defaults() {
+    let object = Scratch::posix("evolution-fields");
+    let old = open::<first::Session>(&object).unwrap();
+    old.add("a", &old_session()).unwrap();
+    old.add("b", &old_session()).unwrap();
+    drop(old);
+    let new = open::<second::Session>(&object).unwrap();
+    assert_eq!(new.find("a").unwrap(), Some(new_session(0, "en")));
+    assert!(new.check().unwrap().is_clean());
+    // The stored schema is still the old one.
+    drop(new);
+    assert_eq!(open::<first::Session>(&object).unwrap().find("a").unwrap(), Some(old_session()));
+    // A change makes it the new one, for all rows.
+    let new = open::<second::Session>(&object).unwrap();
+    new.replace("a", &new_session(5, "de")).unwrap();
+    assert_eq!(new.find("a").unwrap(), Some(new_session(5, "de")));
+    assert_eq!(new.find("b").unwrap(), Some(new_session(0, "en")));
+    let report = new.check().unwrap();
+    assert!(report.is_clean(), "{report}");
+    drop(new);
+    match open::<first::Session>(&object) {
+        Err(Error::SchemaMismatch { stored, expected, .. }) => {
+            assert!(stored.contains("hits?: u32, language?: String"), "{stored}");
+            assert!(!expected.contains("hits"), "{expected}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(open::<second::Session>(&object).unwrap().len().unwrap(), 2);
+}
+
+#[test]
+fn values_outgrow_their_buckets() {
+    let object = Scratch::posix("evolution-pairs");
+    let old: HashTable<u32, first::Count> = HashTable::manage(object.open(), Locking::Futex).unwrap();
+    (0..100).for_each(|key| old.add(&key, &first::Count { count: key.into() }).unwrap());
+    old.add(&7, &first::Count { count: 1000 }).unwrap();
+    drop(old);
+    let new: HashTable<u32, second::Count> = HashTable::manage(object.open(), Locking::Futex).unwrap();
+    let count = |count, most| second::Count { count, most };
+    assert_eq!(new.find(&5).unwrap(), Some(count(5, 0)));
+    (0..50).step_by(2).for_each(|key| new.replace(&key, &count(key.into(), 9)).unwrap());
+    new.add(&7, &count(2000, 3)).unwrap();
+    new.add(&8, &count(1, 1)).unwrap();
+    new.add(&500, &count(5, 5)).unwrap();
+    let check = |expected: usize| {
+        let report = new.check().unwrap();
+        assert!(report.is_clean() && report.bindings == expected as u64, "{report}");
+    };
+    check(104);
+    assert_eq!(new.find(&4).unwrap(), Some(count(4, 9)));
+    assert_eq!(new.find_all(&7).unwrap(), [count(2000, 3), count(1000, 0), count(7, 0)]);
+    assert_eq!(new.find_all(&8).unwrap(), [count(1, 1), count(8, 9)]);
+    // Down to the last binding, which is one of two words, of one word, and alone from the start.
+    assert_eq!(new.pop(&8).unwrap(), Some(count(1, 1)));
+    assert_eq!(new.find_all(&8).unwrap(), [count(8, 9)]);
+    assert_eq!(new.remove_all(&7).unwrap(), 3);
+    assert_eq!(new.pop(&500).unwrap(), Some(count(5, 5)));
+    check(99);
+    let mut keys = new.keys().collect::<Result<Vec<_>>>().unwrap();
+    keys.sort_unstable();
+    assert!(keys.into_iter().eq((0..100).filter(|key| *key != 7)));
+}
+
+#[test]
+fn new_variants_come_at_the_end() {
+    let object = Scratch::posix("evolution-variants");
+    let old = open::<first::State>(&object).unwrap();
+    old.add("a", &first::State::Running(3)).unwrap();
+    old.add("b", &first::State::Idle).unwrap();
+    drop(old);
+    let new = open::<second::State>(&object).unwrap();
+    new.add("c", &second::State::Failed { why: "tired".to_owned() }).unwrap();
+    assert_eq!(new.find("a").unwrap(), Some(second::State::Running(3)));
+    assert_eq!(new.find("b").unwrap(), Some(second::State::Idle));
+    drop(new);
+    assert!(matches!(open::<first::State>(&object), Err(Error::SchemaMismatch { .. })));
+}
+
+#[test]
+fn nobody_with_the_old_type_may_have_the_object_open() {
+    let object = Scratch::posix("evolution-in-use");
+    let old = open::<first::Session>(&object).unwrap();
+    old.add("a", &old_session()).unwrap();
+    // In this process.
+    let new = open::<second::Session>(&object).unwrap();
+    assert!(matches!(new.add("b", &new_session(1, "fr")), Err(Error::InUse { .. })));
+    assert_eq!(new.find("a").unwrap(), Some(new_session(0, "en")));
+    drop((old, new));
+    // In another one.
+    let child = Child::start("schema_evolution::hold", &[&object.name().to_string()]);
+    assert_eq!(child.line().as_deref(), Some("open"));
+    let new = open::<second::Session>(&object).unwrap();
+    assert!(matches!(new.add("b", &new_session(1, "fr")), Err(Error::InUse { .. })));
+    assert_eq!(new.len().unwrap(), 1);
+    drop(child);
+    new.add("b", &new_session(1, "fr")).unwrap();
+    assert_eq!(new.find("b").unwrap(), Some(new_session(1, "fr")));
+}
+
+#[test]
+fn programs_of_the_new_type_do_not_stand_in_each_others_way() {
+    let object = Scratch::posix("evolution-together");
+    let old = open::<first::Session>(&object).unwrap();
+    old.add("a", &old_session()).unwrap();
+    let new = open::<second::Session>(&object).unwrap();
+    let mut children: Vec<_> =
+        (0..2).map(|_| Child::start("schema_evolution::write", &[&object.name().to_string()])).collect();
+    for child in &children {
+        assert_eq!(child.line().as_deref(), Some("refused"));
+    }
+    assert!(matches!(new.add("b", &new_session(1, "fr")), Err(Error::InUse { .. })));
+    // From now on everybody knows the new type.
+    drop(old);
+    for child in &children {
+        assert_eq!(child.line().as_deref(), Some("written"));
+    }
+    new.add("b", &new_session(1, "fr")).unwrap();
+    assert_eq!(new.find("b").unwrap(), Some(new_session(1, "fr")));
+    children.clear();
+    assert!(matches!(open::<first::Session>(&object), Err(Error::SchemaMismatch { .. })));
+}
+
+#[test]
+fn an_older_type_does_not_take_the_place_of_a_newer_one() {
+    let object = Scratch::posix("evolution-back");
+    let old = open::<first::Session>(&object).unwrap();
+    old.add("a", &old_session()).unwrap();
+    drop(old);
+    let third = open::<third::Session>(&object).unwrap();
+    let newest = third::Session { user: 7, name: "Ada".to_owned(), hits: 1, language: "fr".to_owned(), admin: true };
+    // It only reads, but what the third type writes it would not understand.
+    let second = open::<second::Session>(&object).unwrap();
+    assert_eq!(second.find("a").unwrap(), Some(new_session(0, "en")));
+    assert!(matches!(third.add("b", &newest), Err(Error::InUse { .. })));
+    drop(second);
+    third.add("b", &newest).unwrap();
+    assert!(matches!(open::<second::Session>(&object), Err(Error::SchemaMismatch { .. })));
+    assert_eq!(third.find("b").unwrap(), Some(newest));
+    assert!(third.check().unwrap().is_clean());
+}
+
+#[test]
+fn the_type_is_extended_inside_a_group_that_has_the_only_slot() {
+    for locking in [Locking::None, Locking::Record, Locking::Futex] {
+        let object = Scratch::posix("evolution-slot");
+        let options = || HashTable::<String, first::Session>::options().locking(locking).slots(1).stripes(1);
+        options().manage(object.open()).unwrap().add("a", &old_session()).unwrap();
+        let child = Child::start("schema_evolution::group", &[&object.name().to_string()]);
+        assert_eq!(child.line().as_deref(), Some("extended"));
+        child.succeed();
+        let new = HashTable::<String, second::Session>::manage(object.open(), locking).unwrap();
+        assert_eq!(new.find("a").unwrap(), Some(new_session(1, "fr")));
+        assert!(new.check().unwrap().is_clean());
+    }
+}
+
+pub(crate) fn child(part: &str, arguments: &[String]) {
+    let shm = Shm::open(&arguments[0].parse().unwrap()).unwrap();
+    if part == "write" {
+        let tab: HashTable<String, second::Session> = HashTable::manage(shm, Locking::Futex).unwrap();
+        let write = || tab.replace(&std::process::id().to_string(), &new_session(2, "de"));
+        assert!(matches!(write(), Err(Error::InUse { .. })));
+        println!("> refused");
+        while write().is_err() {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        println!("> written");
+        // It keeps the object open.
+        std::thread::sleep(std::time::Duration::from_secs(60));
+        return;
+    }
+    if part == "group" {
+        let tab: HashTable<String, second::Session> = HashTable::options().manage(shm).unwrap();
+        tab.group(|| {
+            tab.find("a")?;
+            tab.replace("a", &new_session(1, "fr"))
+        })
+        .unwrap();
+        println!("> extended");
+        return;
+    }
+    let tab: HashTable<String, first::Session> = HashTable::manage(shm, Locking::Futex).unwrap();
+    println!("> open");
+    loop {
+        tab.find("a").unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn a_mismatch_shows_both_types_and_the_difference() {
+    let object = Scratch::posix("evolution-mismatch");
+    drop(open::<first::Session>(&object).unwrap());
+    let Err(error) = HashTable::<String, (u64, String)>::manage(object.open(), Locking::Futex) else { panic!() };
+    let text = error.to_string();
+    for part in [&object.name().to_string(), "Session { user: u64, name: String }", "(u64, String)", "^"] {
+        assert!(text.contains(part), "{text}");
+    }
+    assert!(matches!(Table::manage(object.open(), Locking::Futex), Err(Error::SchemaMismatch { .. })));
+    let Err(error) = netshm::Array::<u8>::manage(object.open(), 0, Locking::Futex) else { panic!() };
+    assert!(error.to_string().contains("Array<u8>"), "{error}");
+}
+
+#[test]
+fn a_read_only_program_of_the_new_version_reads_the_old_object() {
+    let object = Scratch::posix("evolution-read-only");
+    let old = open::<first::Session>(&object).unwrap();
+    old.add("a", &old_session()).unwrap();
+    let shm = Shm::options().read_only(true).open(object.name()).unwrap();
+    let new: HashTable<String, second::Session> = HashTable::manage(shm, Locking::Futex).unwrap();
+    assert_eq!(new.find("a").unwrap(), Some(new_session(0, "en")));
+    assert!(matches!(new.add("b", &new_session(0, "")), Err(Error::ReadOnly { .. })));
+}
+
+/// `Row`, which stands inside itself in some way.
+macro_rules! row {
+    ($inside:ty, $($further:tt)*) => {
+        #[derive(netshm::ShmData, Debug, Default)]
+        pub(crate) struct Row {
+            pub(crate) inside: $inside,
+            pub(crate) owner: u64,
+            $($further)*
+        }
+        #[derive(netshm::ShmData, Debug)]
+        #[allow(dead_code)]
+        pub(crate) struct Through {
+            pub(crate) rows: Vec<Row>,
+        }
+        #[derive(netshm::ShmData, Debug)]
+        #[allow(dead_code)]
+        pub(crate) enum Either {
+            Nothing,
+            Rows(Vec<Row>),
+        }
+        #[derive(netshm::ShmData, Debug)]
+        #[shm(transparent)]
+        #[allow(dead_code)]
+        pub(crate) struct Clear(pub(crate) Box<Row>);
+        #[derive(netshm::ShmData, Debug, Default)]
+        #[allow(dead_code)]
+        pub(crate) struct Around<T> {
+            pub(crate) content: T,
+        }
+    };
+}
+
+/// Two versions of `Row`, the second with a further field: it must not be read in place of the first.
+macro_rules! recursive_types_do_not_grow {
+    ($($name:ident: $inside:ty = $new:expr;)*) => { $(
+        #[test]
+        fn $name() {
+            #[allow(unused_imports)]
+            mod old {
+                use std::collections::{BTreeMap, VecDeque};
+                row!($inside,);
+                pub(super) fn inside(row: Row) -> $inside {
+                    let new: fn(Row) -> $inside = $new;
+                    new(row)
+                }
+            }
+            #[allow(unused_imports)]
+            mod new {
+                use std::collections::{BTreeMap, VecDeque};
+                row!($inside, #[shm(default)] pub(crate) limit: u64,);
+            }
+            let object = Scratch::posix(concat!("evolution-", stringify!($name)));
+            let table = open::<old::Row>(&object).unwrap();
+            let inside = old::inside(old::Row { owner: 7, ..Default::default() });
+            table.add("a", &old::Row { inside, owner: 999 }).unwrap();
+            drop(table);
+            match open::<new::Row>(&object) {
+                Err(Error::SchemaMismatch { .. }) => {}
+                Ok(table) => panic!("opened, and reads {:?}", table.find("a")),
+                Err(other) => panic!("{other:?}"),
+            }
+            assert_eq!(open::<old::Row>(&object).unwrap().find("a").unwrap().unwrap().owner, 999);
+        }
+    )* };
+}
+
+recursive_types_do_not_grow! {
+    a_row_in_a_box: Option<Box<Row>> = |row| Some(Box::new(row));
+    rows_in_a_vector: Vec<Row> = |row| vec![row];
+    rows_in_a_queue: VecDeque<Row> = |row| VecDeque::from([row]);
+    rows_in_a_boxed_slice: Box<[Row]> = |row| Box::new([row]);
+    rows_in_a_map: BTreeMap<u8, Row> = |row| BTreeMap::from([(1, row)]);
+    rows_in_an_array: [Option<Box<Row>>; 2] = |row| [Some(Box::new(row)), None];
+    rows_in_a_result: Option<Result<Box<Row>, u8>> = |row| Some(Ok(Box::new(row)));
+    rows_through_a_struct: Option<Through> = |row| Some(Through { rows: vec![row] });
+    rows_through_an_enum: Option<Either> = |row| Some(Either::Rows(vec![row]));
+    rows_through_a_transparent_struct: Option<Clear> = |row| Some(Clear(Box::new(row)));
+    rows_through_a_generic_struct: Around<Vec<Row>> = |row| Around { content: vec![row] };
+    rows_in_a_tuple: (u8, Vec<Row>) = |row| (1, vec![row]);
+}
+
+#[test]
+fn an_enum_that_stands_inside_itself_gets_variants() {
+    mod old {
+        #[derive(netshm::ShmData, Debug, PartialEq)]
+        pub(super) enum Expression {
+            Number(i64),
+            Sum(Vec<Expression>),
+            Not(Option<Box<Expression>>),
+        }
+    }
+    mod new {
+        #[derive(netshm::ShmData, Debug, PartialEq)]
+        pub(super) enum Expression {
+            Number(i64),
+            Sum(Vec<Expression>),
+            Not(Option<Box<Expression>>),
+            Text { text: String },
+        }
+    }
+    macro_rules! sum {
+        ($version:ident) => {{
+            use $version::Expression::{Not, Number, Sum};
+            Sum(vec![Number(1), Not(Some(Box::new(Number(2)))), Sum(vec![Not(None)])])
+        }};
+    }
+    let object = Scratch::posix("evolution-enum-in-itself");
+    open::<old::Expression>(&object).unwrap().add("a", &sum!(old)).unwrap();
+    let table = open::<new::Expression>(&object).unwrap();
+    table.add("b", &new::Expression::Sum(vec![new::Expression::Text { text: "x".to_owned() }])).unwrap();
+    assert_eq!(table.find("a").unwrap(), Some(sum!(new)));
+}
+
+/// Three versions of a type, of which the last ones differ in their defaults.
+mod defaults {
+    macro_rules! version {
+        ($name:ident: $($fields:tt)*) => {
+            pub(super) mod $name {
+                #[derive(netshm::ShmData, Debug, PartialEq)]
+                pub(crate) struct Row {
+                    pub(crate) x: u64,
+                    $($fields)*
+                }
+            }
+        };
+    }
+    version!(first:);
+    version!(second: #[shm(default)] pub(crate) y: u64,);
+    version!(second_without_default: pub(crate) y: u64,);
+    version!(third: #[shm(default)] pub(crate) y: u64, #[shm(default)] pub(crate) z: u64,);
+    version!(third_without_default: pub(crate) y: u64, #[shm(default)] pub(crate) z: u64,);
+}
+
+#[test]
+fn a_version_that_drops_the_default_of_its_predecessor_is_refused() {
+    use defaults::{first, second, second_without_default, third, third_without_default};
+    let object = Scratch::posix("evolution-dropped-default");
+    open::<first::Row>(&object).unwrap().add("a", &first::Row { x: 1 }).unwrap();
+    open::<second::Row>(&object).unwrap().add("b", &second::Row { x: 2, y: 2 }).unwrap();
+    let refused = |outcome: Option<Error>| match outcome {
+        Some(Error::SchemaMismatch { stored, .. }) => assert!(stored.contains("y?: u64"), "{stored}"),
+        other => panic!("{other:?}"),
+    };
+    refused(open::<second_without_default::Row>(&object).err());
+    refused(open::<third_without_default::Row>(&object).err());
+    open::<second::Row>(&object).unwrap().add("c", &second::Row { x: 3, y: 3 }).unwrap();
+    let table = open::<third::Row>(&object).unwrap();
+    table.add("d", &third::Row { x: 4, y: 4, z: 4 }).unwrap();
+    assert_eq!(table.find("a").unwrap(), Some(third::Row { x: 1, y: 0, z: 0 }));
+    let report = table.check().unwrap();
+    assert!(report.is_clean() && report.bindings == 4, "{report}");
+    drop(table);
+    let copied = netshm::dynamic::DynTable::open(object.open()).unwrap();
+    assert_eq!(copied.scan().filter_map(Result::ok).count(), 4);
+}
+
+#[test]
+fn a_default_that_no_row_needs_may_be_dropped() {
+    use defaults::{second, second_without_default, third, third_without_default};
+    let object = Scratch::posix("evolution-unneeded-default");
+    open::<second::Row>(&object).unwrap().add("a", &second::Row { x: 1, y: 1 }).unwrap();
+    open::<second_without_default::Row>(&object).unwrap();
+    let table = open::<third_without_default::Row>(&object).unwrap();
+    table.add("b", &third_without_default::Row { x: 2, y: 2, z: 2 }).unwrap();
+    assert_eq!(table.find("a").unwrap(), Some(third_without_default::Row { x: 1, y: 1, z: 0 }));
+    drop(table);
+    open::<third::Row>(&object).unwrap();
+}
+
+/// Two types of one path in Rust, as there are in two versions of a crate.
+mod of_one_name {
+    use netshm::ShmData;
+
+    const _: () = {
+        #[derive(ShmData)]
+        #[allow(unreachable_pub)]
+        pub struct Row {
+            inside: Option<Box<Inner>>,
+            owner: u64,
+        }
+        type Inner = <() as super::Other>::Row;
+        impl super::Named for () {
+            type Row = Row;
+        }
+    };
+    const _: () = {
+        #[derive(ShmData)]
+        #[allow(unreachable_pub)]
+        pub struct Row {
+            text: String,
+        }
+        impl super::Other for () {
+            type Row = Row;
+        }
+    };
+}
+
+trait Named {
+    type Row: ShmData;
+}
+trait Other {
+    type Row: ShmData;
+}
+
+#[test]
+fn types_of_one_name_are_told_apart() {
+    type Row = <() as Named>::Row;
+    let schema = netshm::data::Schema::of::<Row>().to_string();
+    assert_eq!(schema, "Row { inside: Option<Row { text: String }>, owner: u64 }");
+    let name = std::any::type_name::<Row>();
+    assert_eq!(name, std::any::type_name::<<() as Other>::Row>(), "this shows nothing otherwise");
+}

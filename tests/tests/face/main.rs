@@ -1,0 +1,9 @@
+//! What the documents and the public face promise: layers, verbs, messages of the compiler, and the examples.
+
+mod compile_fail;
+mod design_layers;
+mod example_common;
+mod example_histogram;
+mod example_lookup;
+mod example_sessions;
+mod public_face;

@@ -1,0 +1,179 @@
+//! What all public types have in common: verbs, traits, and where they may be used.
+
+use std::fmt::Debug;
+use std::iter::FusedIterator;
+
+use netshm::data::{DataError, Decoder, Encoder, ObjectSchema, Schema, Types};
+use netshm::dynamic::{DynArray, DynItems, DynKeys, DynTable, DynValues, Unfit, Value};
+use netshm::{
+    Array, Block, Description, Error, Finding, Flow, HashTable, Items, Keys, Locking, ManageOptions, Repair, Report,
+    Result, Shm, ShmName, ShmOptions, Stats, Table, Values,
+};
+use netshm_tests::Scratch;
+
+/// Calls every verb of a table whose keys and values are made by the two functions.
+macro_rules! call_each_verb {
+    ($table:expr, |$number:ident| $key:expr, |$word:ident| $value:expr, [$($by_ref:tt)?]) => {{
+        let table = $table;
+        let key = |$number: i32| $key;
+        let value = |$word: i32| $value;
+        table.clear()?;
+        assert!(table.is_empty()?);
+        table.add($($by_ref)? key(1), &value(10))?;
+        table.add($($by_ref)? key(1), &value(11))?;
+        table.replace($($by_ref)? key(1), &value(12))?;
+        assert!(!table.add_if_absent($($by_ref)? key(1), &value(13))?);
+        assert!(table.add_if_absent($($by_ref)? key(2), &value(20))?);
+        assert_eq!(table.find($($by_ref)? key(1))?, Some(value(12)));
+        assert_eq!(table.find_all($($by_ref)? key(1))?, [value(12), value(10)]);
+        assert_eq!(
+            table.find_many([$($by_ref)? key(2), $($by_ref)? key(3), $($by_ref)? key(1)])?,
+            [Some(value(20)), None, Some(value(12))]
+        );
+        assert!(table.contains($($by_ref)? key(2))? && !table.contains($($by_ref)? key(3))?);
+        assert_eq!(table.get_or_insert_with($($by_ref)? key(3), || value(30))?, value(30));
+        assert_eq!(table.get_or_insert_with($($by_ref)? key(3), || unreachable!())?, value(30));
+        assert_eq!(table.update($($by_ref)? key(3), |old| old.map(|_| value(31)))?, Some(value(31)));
+        let length: usize = table.len()?;
+        assert_eq!(length, 4);
+
+        let (mut pairs, mut keys) = (Vec::new(), Vec::new());
+        table.for_each(|key, value| pairs.push((key, value)))?;
+        table.for_each_key(|key| keys.push(key))?;
+        assert_eq!((pairs.len(), keys.len()), (4, 3));
+        let mut visited = 0;
+        table.try_for_each(|_, _| {
+            visited += 1;
+            Ok::<(), Error>(())
+        })?;
+        assert_eq!(visited, 4);
+        assert_eq!(table.fold(0, |count, _, _| count + 1)?, 4);
+        assert_eq!(table.scan().collect::<Result<Vec<_>>>()?, pairs);
+        assert_eq!((&table).into_iter().collect::<Result<Vec<_>>>()?, pairs);
+        assert_eq!(table.keys().collect::<Result<Vec<_>>>()?, keys);
+        assert_eq!(table.values().collect::<Result<Vec<_>>>()?, pairs.into_iter().map(|pair| pair.1).collect::<Vec<_>>());
+
+        assert_eq!(table.pop($($by_ref)? key(1))?, Some(value(12)));
+        let removed: bool = table.remove($($by_ref)? key(1))?;
+        assert!(removed && !table.remove($($by_ref)? key(1))?);
+        let removed: usize = table.remove_all($($by_ref)? key(2))?;
+        assert_eq!(removed, 1);
+        table.group(|| table.add($($by_ref)? key(4), &value(40)))?;
+        table.group_retry(|| table.add($($by_ref)? key(4), &value(40)))?;
+        table.group_retry_at_most(3, || table.add($($by_ref)? key(4), &value(40)))?;
+        assert_eq!(table.len()?, 4);
+        table.sync()?;
+        assert!(table.check()?.is_clean());
+        assert_eq!(table.stats()?.bindings, 4);
+
+        // A clone is another handle of the same object, and lives on by itself.
+        let other = table.clone();
+        drop(table);
+        other.clear()?;
+        assert_eq!(Shm::open(other.shm().name())?.describe()?.name, *other.shm().name());
+    }};
+}
+
+#[test]
+fn all_tables_have_the_same_verbs() -> Result<()> {
+    let typed = Scratch::posix("verbs");
+    let table: HashTable<i32, Vec<i32>> = HashTable::manage(typed.open(), Locking::Futex)?;
+    call_each_verb!(table.clone(), |number| number, |word| vec![word; 3], [&]);
+    let primitive = Scratch::posix("verbs");
+    call_each_verb!(Table::manage(primitive.open(), Locking::Futex)?, |number| number, |word| vec![word; 3], []);
+    for name in [typed.name(), primitive.name()] {
+        let value = |word| Value::Seq(vec![Value::from(word); 3]);
+        call_each_verb!(DynTable::open(Shm::open(name)?)?, |number| Value::from(number), |word| value(word), [&]);
+    }
+    Ok(())
+}
+
+/// The public methods that a source file gives a type.
+fn methods(sources: &[&str], beside: &[&str]) -> Vec<String> {
+    let lines = sources.iter().flat_map(|source| source.lines());
+    let names = lines.filter_map(|line| line.strip_prefix("    pub fn ")?.split(['<', '(']).next());
+    let mut names: Vec<_> = names.filter(|name| !beside.contains(name)).map(str::to_owned).collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+#[test]
+fn no_verb_is_left_out() {
+    let hash_table = [
+        include_str!("../../../netshm/src/hash_table.rs"),
+        include_str!("../../../netshm/src/hash_table/batch.rs"),
+        include_str!("../../../netshm/src/hash_table/visit.rs"),
+    ];
+    let hash_table = methods(&hash_table, &[]);
+    assert!(hash_table.len() > 30, "{hash_table:?}");
+    let table = methods(&[include_str!("../../../netshm/src/table.rs")], &["read_blocks", "write_blocks"]);
+    assert_eq!(table, hash_table);
+    // A table by its stored schema is opened without naming a type, and tells it.
+    let dynamic = methods(&[include_str!("../../../netshm/src/dynamic/table.rs")], &["open", "open_member", "schema"]);
+    assert_eq!(dynamic, hash_table);
+}
+
+#[test]
+fn handles_are_shared_by_threads_and_cloned() {
+    fn check<T: Send + Sync + Debug>() {}
+    fn clones<T: Clone>() {}
+    macro_rules! all {
+        ($check:ident: $($type:ty),* $(,)?) => { $($check::<$type>();)* };
+    }
+    all!(check: Shm, ShmName, ShmOptions, ManageOptions<Table>, ManageOptions<Array<u64>>, Locking, Stats, Report, Finding);
+    all!(check: Description, Error, Repair, Flow, HashTable<String, Vec<u64>>, Array<String>, Table, DynTable, DynArray);
+    all!(check: Value, Unfit, ObjectSchema, Schema, Types, DataError, Encoder<'static>, Decoder<'static>, Block<'static>);
+    all!(check: Items<'static, u64, u64>, Keys<'static, u64>, Values<'static, u64>);
+    all!(check: DynItems<'static>, DynKeys<'static>, DynValues<'static>);
+    all!(clones: Shm, ShmName, ShmOptions, ManageOptions<Table>, HashTable<String, String>, Array<String>, Table);
+    all!(clones: DynTable, DynArray, Stats, Report, Description, Locking);
+    assert_eq!(Locking::default(), Locking::Futex);
+}
+
+#[test]
+fn iterators_say_what_they_know() -> Result<()> {
+    fn fused<I: FusedIterator>(iterator: I) -> I {
+        iterator
+    }
+    let scratch = Scratch::posix("size_hint");
+    let table: HashTable<u64, u64> = HashTable::options().stripes(1).manage(scratch.open())?;
+    (0..100).try_for_each(|key| table.add(&key, &key))?;
+    let mut items = fused(table.scan());
+    assert_eq!(items.size_hint(), (0, None));
+    items.next().expect("an item")?;
+    assert_eq!(items.size_hint(), (99, Some(99)));
+    assert_eq!(items.by_ref().count(), 99);
+    assert_eq!(items.size_hint(), (0, Some(0)));
+    assert!(items.next().is_none() && items.next().is_none());
+
+    let dynamic = DynTable::open(Shm::open(scratch.name())?)?;
+    let mut keys = fused(dynamic.keys());
+    keys.next().expect("a key")?;
+    assert_eq!(keys.size_hint(), (99, Some(99)));
+    Ok(())
+}
+
+#[test]
+fn names_and_figures_are_serialized() -> Result<()> {
+    let scratch = Scratch::posix("serialized");
+    let table: HashTable<String, Vec<u64>> = HashTable::manage(scratch.open(), Locking::Record)?;
+    table.add("a", &vec![1])?;
+    let (stats, report, description) = (table.stats()?, table.check()?, table.shm().describe()?);
+    macro_rules! there_and_back {
+        ($value:expr, $type:ty) => {{
+            let text = serde_json::to_string(&$value).unwrap();
+            assert_eq!(serde_json::from_str::<$type>(&text).unwrap(), $value, "{text}");
+            text
+        }};
+    }
+    there_and_back!(stats, Stats);
+    there_and_back!(report, Report);
+    assert!(there_and_back!(description, Description).contains(r#""schema":"HashTable<String, Vec<u64>>""#));
+    assert_eq!(there_and_back!(Locking::Record, Locking), r#""Record""#);
+    let name = ShmName::try_from("file:a/b")?;
+    assert_eq!(there_and_back!(name, ShmName), r#""file:a/b""#);
+    assert!(ShmName::try_from("nonsense".to_owned()).is_err());
+    assert!(serde_json::from_str::<ShmName>(r#""posix:/a/b""#).is_err());
+    Ok(())
+}

@@ -1,0 +1,15 @@
+//! Objects: their names, who may open them, what surrounds them, members, checks and repair.
+
+mod check_object;
+mod hostile_surroundings;
+mod members_object;
+mod name_rules;
+mod repair_object;
+mod shm_common;
+mod shm_open;
+mod shm_origin;
+mod shm_trust;
+mod shm_unique;
+mod system_calls;
+
+netshm_tests::children!(hostile_surroundings, members_object, repair_object, shm_origin, system_calls);

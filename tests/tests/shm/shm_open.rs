@@ -1,0 +1,167 @@
+//! Opening and creating.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixListener;
+use std::process::Command;
+use std::thread;
+
+use crate::shm_common::{Directory, io_error, mode_of, posix_name};
+use netshm::{Error, Shm, ShmName};
+
+#[test]
+fn an_object_must_exist_unless_it_is_created() {
+    let directory = Directory::new();
+    let name = directory.name("a");
+    assert_eq!(io_error(Shm::open(&name)).kind(), ErrorKind::NotFound);
+    assert_eq!(io_error(Shm::options().truncate(true).open(&name)).kind(), ErrorKind::NotFound);
+    assert_eq!(io_error(Shm::options().create(true).open(&directory.name("no/a"))).kind(), ErrorKind::NotFound);
+    let created = Shm::options().create_new(true).open(&name).unwrap();
+    assert_eq!(created.size().unwrap(), 0);
+    assert_eq!(created.name(), &name);
+    assert!(!created.is_read_only());
+    assert_eq!(io_error(Shm::options().create_new(true).open(&name)).kind(), ErrorKind::AlreadyExists);
+    assert_eq!(io_error(Shm::options().create(true).create_new(true).open(&name)).kind(), ErrorKind::AlreadyExists);
+    created.close().unwrap();
+    Shm::open(&name).unwrap().close().unwrap();
+    Shm::options().create(true).open(&name).unwrap();
+}
+
+#[test]
+fn posix_objects_are_named_deleted_and_outlive_their_names() {
+    let name = posix_name("outlive");
+    let shm = Shm::options().create_new(true).open(&name).unwrap();
+    let other = Shm::open(&name).unwrap();
+    name.unlink().unwrap();
+    assert_eq!(other.size().unwrap(), 0);
+    assert_eq!(io_error(Shm::open(&name)).kind(), ErrorKind::NotFound);
+    // The next object of the name is another one.
+    let next = Shm::options().create_new(true).mode(0o400).open(&name).unwrap();
+    shm.set_mode(0o640).unwrap();
+    assert_eq!(mode_of(format!("/dev/shm{}", &name.to_string()[6..])), 0o400);
+    next.name().unlink().unwrap();
+}
+
+#[test]
+fn a_new_object_is_the_owners_alone_unless_told_otherwise() {
+    let directory = Directory::new();
+    Shm::options().create(true).open(&directory.name("default")).unwrap();
+    assert_eq!(mode_of(directory.path("default")), 0o600);
+    // A usual umask does not take away these.
+    for mode in [0o644, 0o400, 0o200, 0o000, 0o700] {
+        let name = directory.name(&format!("{mode:o}"));
+        let shm = Shm::options().create(true).mode(mode).open(&name).unwrap();
+        assert_eq!(mode_of(directory.path(&format!("{mode:o}"))), mode);
+        shm.set_mode(0o666).unwrap();
+        assert_eq!(mode_of(directory.path(&format!("{mode:o}"))), 0o666);
+        // The mode is for new objects only.
+        Shm::options().create(true).mode(0o600).open(&name).unwrap();
+        assert_eq!(mode_of(directory.path(&format!("{mode:o}"))), 0o666);
+    }
+}
+
+#[test]
+fn options_that_contradict_each_other_are_refused() {
+    let directory = Directory::new();
+    let name = directory.name("a");
+    let mut read_only = Shm::options();
+    read_only.read_only(true);
+    for (result, wanted) in [
+        (read_only.clone().create(true).open(&name), "create"),
+        (read_only.clone().create_new(true).open(&name), "create_new"),
+        (read_only.clone().truncate(true).open(&name), "truncate"),
+        (Shm::options().create(true).mode(0o1777).open(&name), "mode"),
+        (Shm::options().mode(0o10000).open(&name), "mode"),
+        (Shm::options().create(true).require_owner(true).mode(0o620).open(&name), "mode"),
+        (Shm::options().create(true).require_owner(true).mode(0o602).open(&name), "mode"),
+        (Shm::create_unique(&directory.name("X"), 0o4600), "mode"),
+    ] {
+        match result {
+            Err(Error::InvalidOption { option, .. }) => assert_eq!(option, wanted),
+            other => panic!("{wanted}: {other:?}"),
+        }
+    }
+    let shm = Shm::create_unique(&directory.name("XXXX"), 0o600).unwrap();
+    assert!(matches!(shm.set_mode(0o1600), Err(Error::InvalidOption { .. })));
+    assert_eq!(fs::read_dir(directory.path("")).unwrap().count(), 1);
+}
+
+#[test]
+fn truncate_empties_what_nobody_uses() {
+    let directory = Directory::new();
+    let name = directory.name("a");
+    fs::write(directory.path("a"), "something else").unwrap();
+    let shm = Shm::open(&name).unwrap();
+    assert_eq!(shm.size().unwrap(), 14);
+    let empty = Shm::options().create(true).truncate(true).open(&name).unwrap();
+    assert_eq!((shm.size().unwrap(), empty.size().unwrap()), (0, 0));
+}
+
+#[test]
+fn only_regular_files_are_objects() {
+    let directory = Directory::new();
+    fs::create_dir(directory.path("directory")).unwrap();
+    let _socket = UnixListener::bind(directory.path("socket")).unwrap();
+    assert!(Command::new("mkfifo").arg(directory.path("fifo")).status().unwrap().success());
+    for (name, kind) in [
+        (directory.name("directory"), "a directory"),
+        (directory.name("socket"), "a socket"),
+        // Opening it in the ordinary way would wait for somebody at the other end.
+        (directory.name("fifo"), "a named pipe"),
+        (ShmName::file("/dev/null").unwrap(), "a character device"),
+    ] {
+        for create in [false, true] {
+            match Shm::options().create(create).open(&name) {
+                Err(Error::NotNetshm { found, .. }) => assert_eq!(found, kind),
+                other => panic!("{name}: {other:?}"),
+            }
+        }
+        assert!(matches!(Shm::options().read_only(true).open(&name), Err(Error::NotNetshm { .. })));
+    }
+}
+
+#[test]
+fn the_owner_can_be_changed() {
+    let directory = Directory::new();
+    let shm = Shm::options().create(true).open(&directory.name("a")).unwrap();
+    let before = fs::metadata(directory.path("a")).unwrap();
+    shm.set_owner(None, None).unwrap();
+    shm.set_owner(before.uid(), before.gid()).unwrap();
+    shm.set_owner(None, Some(before.gid())).unwrap();
+    // Only the superuser may give things away.
+    match shm.set_owner(12_345, 54_321) {
+        Ok(()) => {
+            let after = fs::metadata(directory.path("a")).unwrap();
+            assert_eq!((after.uid(), after.gid()), (12_345, 54_321));
+        }
+        Err(Error::Io { source, .. }) => assert_eq!(source.kind(), ErrorKind::PermissionDenied),
+        Err(other) => panic!("{other}"),
+    }
+}
+
+#[test]
+fn many_threads_create_one_object() {
+    let directory = Directory::new();
+    for round in 0..50 {
+        let name = directory.name(&round.to_string());
+        let created: usize = thread::scope(|scope| {
+            let threads: Vec<_> = (0..4)
+                .map(|_| scope.spawn(|| usize::from(Shm::options().create_new(true).open(&name).is_ok())))
+                .collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        assert_eq!(created, 1);
+    }
+}
+
+#[test]
+fn a_handle_is_send_and_sync_and_prints() {
+    fn check<T: Send + Sync + std::fmt::Debug>(_: &T) {}
+    let directory = Directory::new();
+    let shm = Shm::options().create(true).open(&directory.name("a")).unwrap();
+    check(&shm);
+    assert!(format!("{shm:?}").starts_with("Shm"));
+    fs::set_permissions(directory.path("a"), fs::Permissions::from_mode(0o640)).unwrap();
+    Shm::open(&directory.name("a")).unwrap();
+}

@@ -1,0 +1,14 @@
+//! Hash tables and the primitive table: their verbs against models, groups, full objects, code of users.
+
+mod full_object;
+mod full_removal;
+mod group_rollback;
+mod group_threads;
+mod rollback_exact;
+mod table_blocks;
+mod table_large;
+mod table_model;
+mod table_trace;
+mod user_code;
+
+netshm_tests::children!(full_object, rollback_exact, user_code);
