@@ -22,7 +22,7 @@ use crate::options::ManageOptions;
 use crate::region::Inconclusive;
 use crate::shm::Shm;
 use crate::stats::{self, Stats};
-use crate::store::open::{Shape, Spec};
+use crate::store::open::{self, Shape, Spec};
 use crate::store::read::{self, OptimisticRead, View};
 use crate::store::{Limits, Store, Transaction, group};
 
@@ -115,7 +115,8 @@ impl<T: DataManager> Array<T> {
     ) -> Result<Self> {
         let described = schema;
         let schema = schema.to_string();
-        let default_words = Handle::encode_alone(shm.object().name(), &default)?;
+        let default_words = Handle::encode_alone(shm.object().name(), &default);
+        let default_words = default_words.inspect_err(|_| open::abandon(&shm))?;
         let Element { fixed, decodes } = element;
         let elements = Elements::of(fixed);
         let recreate = shape.recreate;

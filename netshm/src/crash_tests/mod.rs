@@ -7,6 +7,7 @@
 mod arrays;
 mod circles;
 mod half_written;
+mod inherited;
 mod marks;
 mod members;
 mod pairs;

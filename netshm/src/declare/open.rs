@@ -11,6 +11,7 @@ use super::schema::ShmSchema;
 use crate::error::{Error, Result};
 use crate::name::ShmName;
 use crate::shm::Shm;
+use crate::store::open;
 
 /// A schema in a certain place; made by [`ShmSchema::at`].
 ///
@@ -127,14 +128,11 @@ impl<S: ShmSchema> At<S> {
         let names = declaration.names(&self.place)?;
         let objects = declaration.entries.into_iter().zip(names.into_iter().map(|(_, name)| name)).collect::<Vec<_>>();
         let mut opener = Opener { objects: objects.into_iter(), how, created: Vec::new(), object: None };
-        let outcome = S::open_fields(&mut opener);
-        if outcome.is_err() && how == How::Create {
-            for name in &opener.created {
-                // The first error is the one to be told; what cannot be removed was not ours alone.
-                let _ = name.unlink();
-            }
-        }
-        outcome
+        S::open_fields(&mut opener).inspect_err(|_| {
+            let Opener { created, object, .. } = opener;
+            drop(object);
+            created.iter().for_each(open::uncreate);
+        })
     }
 }
 
@@ -144,7 +142,8 @@ impl<S: ShmSchema> At<S> {
 pub struct Opener {
     objects: std::vec::IntoIter<(Declared, ShmName)>,
     how: How,
-    created: Vec<ShmName>,
+    /// Handles whose opening has created the object.
+    created: Vec<Shm>,
     /// The one object of all fields.
     object: Option<Shm>,
 }
@@ -174,14 +173,14 @@ impl Opener {
             return options.read_only(true).open(name);
         }
         options.mode(entry.permissions());
-        match self.how {
+        let shm = match self.how {
             How::Open => options.open(name),
             How::OpenOrCreate => options.create(true).open(name),
-            How::Create => {
-                let shm = options.create_new(true).open(name)?;
-                self.created.push(name.clone());
-                Ok(shm)
-            }
+            How::Create => options.create_new(true).open(name),
+        }?;
+        if shm.created().is_some() {
+            self.created.push(shm.clone());
         }
+        Ok(shm)
     }
 }

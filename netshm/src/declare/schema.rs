@@ -82,7 +82,7 @@ pub trait ShmSchema: Sized {
     }
 
     /// Creates all objects. None of them may exist; when one does, or something else fails, those that have been created
-    /// are removed again. Fields that are `read_only` are opened, and must exist.
+    /// are removed again, unless others have begun to use them meanwhile. Fields that are `read_only` are opened, and must exist.
     ///
     /// # Errors
     /// Those of [`ShmOptions::open`](crate::ShmOptions::open) and of [`HashTable::manage`](crate::HashTable::manage), with
@@ -101,7 +101,8 @@ pub trait ShmSchema: Sized {
     }
 
     /// Opens the objects that exist and creates the others. Fields that are `read_only` must exist. An array that is shorter
-    /// than declared grows, a longer one stays as it is.
+    /// than declared grows, a longer one stays as it is. If one fails, the objects that have been created are removed again, unless
+    /// others use them or have stored something in them meanwhile; members that were added to an object that existed stay.
     ///
     /// # Errors
     /// Those of [`ShmOptions::open`](crate::ShmOptions::open) and of [`HashTable::manage`](crate::HashTable::manage), with

@@ -50,6 +50,11 @@ pub(crate) fn close_intact(fd: OwnedFd, file: Identity) {
     }
 }
 
+/// Returns another descriptor for the same open file description, above those of the standard streams.
+pub(crate) fn duplicate(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    Ok(rustix::io::fcntl_dupfd_cloexec(fd, libc::STDERR_FILENO + 1)?)
+}
+
 /// Returns the inode and the id of the file system (`f_fsid`), which, unlike the device, is the same after a reboot and in each
 /// container; 0 where the file system has none.
 pub(crate) fn place(fd: BorrowedFd<'_>) -> io::Result<[u64; 2]> {

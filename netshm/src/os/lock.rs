@@ -4,7 +4,9 @@
 //!   the file drops them all.
 //! - *OFD locks* belong to an open file description and die with it. There is no deadlock detection.
 //!
-//! The two kinds exclude each other like locks of strangers, even within a process; they use disjoint [`bytes`].
+//! The two kinds exclude each other like locks of strangers, even within a process; they use disjoint [`bytes`]. Only a process
+//! that has nothing but an inherited descriptor takes record locks in place of OFD locks ([`Lockable::of_process`]): its
+//! parent has the same open file description.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -51,6 +53,51 @@ impl LockKind {
     }
 }
 
+/// A descriptor to lock bytes through, and whom those locks belong to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lockable<'a> {
+    fd: BorrowedFd<'a>,
+    of_process: bool,
+}
+
+impl<'a> From<BorrowedFd<'a>> for Lockable<'a> {
+    /// The locks belong to the open file description.
+    fn from(fd: BorrowedFd<'a>) -> Self {
+        Lockable { fd, of_process: false }
+    }
+}
+
+impl<'a> Lockable<'a> {
+    /// The locks belong to the process: for a descriptor whose open file description is another process's as well.
+    pub(crate) fn of_process(fd: BorrowedFd<'a>) -> Self {
+        Lockable { fd, of_process: true }
+    }
+
+    /// Returns whether the locks belong to the process. Then the kernel may see a deadlock where there is none.
+    pub(crate) fn is_of_process(self) -> bool {
+        self.of_process
+    }
+
+    fn set(self, range: &mut libc::flock) -> io::Result<()> {
+        control(self.fd, if self.of_process { libc::F_SETLK } else { libc::F_OFD_SETLK }, range)
+    }
+
+    fn set_wait(self, range: &mut libc::flock) -> io::Result<()> {
+        control(self.fd, if self.of_process { libc::F_SETLKW } else { libc::F_OFD_SETLKW }, range)
+    }
+
+    fn get(self, range: &mut libc::flock) -> io::Result<()> {
+        control(self.fd, if self.of_process { libc::F_GETLK } else { libc::F_OFD_GETLK }, range)
+    }
+}
+
+#[cfg(test)]
+impl AsRawFd for Lockable<'_> {
+    fn as_raw_fd(&self) -> std::os::fd::RawFd {
+        self.fd.as_raw_fd()
+    }
+}
+
 /// Outcome of an attempt to lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
@@ -67,7 +114,8 @@ pub(crate) enum Outcome {
 ///
 /// One system call, unless a signal interrupts it.
 pub(crate) fn record_lock(fd: BorrowedFd<'_>, kind: LockKind, start: u64, len: u64, wait: bool) -> io::Result<Outcome> {
-    lock(fd, if wait { libc::F_SETLKW } else { libc::F_SETLK }, kind, start, len)
+    let command = if wait { libc::F_SETLKW } else { libc::F_SETLK };
+    outcome(control(fd, command, &mut range(kind.number(), start, len)))
 }
 
 /// Gives up this process's record locks on `len` bytes.
@@ -76,29 +124,35 @@ pub(crate) fn record_unlock(fd: BorrowedFd<'_>, start: u64, len: u64) -> io::Res
 }
 
 /// Takes an OFD lock on one byte, or changes the kind of one that this description holds there.
-pub(crate) fn ofd_lock(fd: BorrowedFd<'_>, kind: LockKind, start: u64, wait: bool) -> io::Result<Outcome> {
-    lock(fd, if wait { libc::F_OFD_SETLKW } else { libc::F_OFD_SETLK }, kind, start, 1)
+pub(crate) fn ofd_lock<'a>(fd: impl Into<Lockable<'a>>, kind: LockKind, start: u64, wait: bool) -> io::Result<Outcome> {
+    let (fd, mut range) = (fd.into(), range(kind.number(), start, 1));
+    outcome(if wait { fd.set_wait(&mut range) } else { fd.set(&mut range) })
 }
 
 /// Takes an OFD lock on `len` bytes that excludes every other lock, unless somebody else has one on any of them.
-pub(crate) fn ofd_try_lock_range(fd: BorrowedFd<'_>, start: u64, len: u64) -> io::Result<Outcome> {
-    lock(fd, libc::F_OFD_SETLK, LockKind::Exclusive, start, len)
+pub(crate) fn ofd_try_lock_range<'a>(fd: impl Into<Lockable<'a>>, start: u64, len: u64) -> io::Result<Outcome> {
+    outcome(fd.into().set(&mut range(LockKind::Exclusive.number(), start, len)))
 }
 
 /// Gives up the OFD locks of this description on `len` bytes.
-pub(crate) fn ofd_unlock_range(fd: BorrowedFd<'_>, start: u64, len: u64) -> io::Result<()> {
-    control(fd, libc::F_OFD_SETLK, &mut range(libc::F_UNLCK, start, len))
+pub(crate) fn ofd_unlock_range<'a>(fd: impl Into<Lockable<'a>>, start: u64, len: u64) -> io::Result<()> {
+    fd.into().set(&mut range(libc::F_UNLCK, start, len))
 }
 
 /// Gives up the OFD lock of this description on one byte.
-pub(crate) fn ofd_unlock(fd: BorrowedFd<'_>, start: u64) -> io::Result<()> {
-    control(fd, libc::F_OFD_SETLK, &mut range(libc::F_UNLCK, start, 1))
+pub(crate) fn ofd_unlock<'a>(fd: impl Into<Lockable<'a>>, start: u64) -> io::Result<()> {
+    ofd_unlock_range(fd, start, 1)
 }
 
-/// Gives up all OFD locks of this description.
-pub(crate) fn ofd_unlock_all(fd: BorrowedFd<'_>) -> io::Result<()> {
+/// Gives up all OFD locks of this description; where they belong to the process, all but its record locks on stripes.
+pub(crate) fn ofd_unlock_all<'a>(fd: impl Into<Lockable<'a>>) -> io::Result<()> {
+    let fd = fd.into();
+    if fd.of_process {
+        ofd_unlock_range(fd, 0, bytes::STRIPE)?;
+        return ofd_unlock_range(fd, bytes::TYPE, 0);
+    }
     // A length of zero means "to the end, however far".
-    control(fd, libc::F_OFD_SETLK, &mut range(libc::F_UNLCK, 0, 0))
+    ofd_unlock_range(fd, 0, 0)
 }
 
 /// A lock that conflicts with another one.
@@ -110,9 +164,13 @@ pub(crate) struct Conflict {
 }
 
 /// Returns a lock of somebody else, of either kind of lock, that excludes one of kind `kind` on the byte. Any descriptor may ask.
-pub(crate) fn ofd_conflict(fd: BorrowedFd<'_>, kind: LockKind, start: u64) -> io::Result<Option<Conflict>> {
+pub(crate) fn ofd_conflict<'a>(
+    fd: impl Into<Lockable<'a>>,
+    kind: LockKind,
+    start: u64,
+) -> io::Result<Option<Conflict>> {
     let mut range = range(kind.number(), start, 1);
-    control(fd, libc::F_OFD_GETLK, &mut range)?;
+    fd.into().get(&mut range)?;
     let kind = match i32::from(range.l_type) {
         libc::F_UNLCK => return Ok(None),
         libc::F_RDLCK => LockKind::Shared,
@@ -123,19 +181,19 @@ pub(crate) fn ofd_conflict(fd: BorrowedFd<'_>, kind: LockKind, start: u64) -> io
 }
 
 /// Returns whether anybody but this description holds a lock, of either kind, on the byte. Any descriptor may ask.
-pub(crate) fn ofd_held_elsewhere(fd: BorrowedFd<'_>, start: u64) -> io::Result<bool> {
+pub(crate) fn ofd_held_elsewhere<'a>(fd: impl Into<Lockable<'a>>, start: u64) -> io::Result<bool> {
     ofd_any_held_elsewhere(fd, start, 1)
 }
 
 /// Like [`ofd_held_elsewhere`], for any of `len` bytes.
-pub(crate) fn ofd_any_held_elsewhere(fd: BorrowedFd<'_>, start: u64, len: u64) -> io::Result<bool> {
+pub(crate) fn ofd_any_held_elsewhere<'a>(fd: impl Into<Lockable<'a>>, start: u64, len: u64) -> io::Result<bool> {
     let mut range = range(libc::F_WRLCK, start, len);
-    control(fd, libc::F_OFD_GETLK, &mut range)?;
+    fd.into().get(&mut range)?;
     Ok(i32::from(range.l_type) != libc::F_UNLCK)
 }
 
-fn lock(fd: BorrowedFd<'_>, command: i32, kind: LockKind, start: u64, len: u64) -> io::Result<Outcome> {
-    match control(fd, command, &mut range(kind.number(), start, len)) {
+fn outcome(result: io::Result<()>) -> io::Result<Outcome> {
+    match result {
         Ok(()) => Ok(Outcome::Locked),
         Err(error) => match error.raw_os_error() {
             Some(libc::EAGAIN | libc::EACCES) => Ok(Outcome::Busy),

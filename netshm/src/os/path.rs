@@ -112,14 +112,9 @@ impl Directory {
         }
     }
 
-    /// Creates the file that a dangling symbolic link in this place leads to; by now it may be there. `None` if links
-    /// in this place are not followed.
-    pub(crate) fn create_behind_link(&self, mode: u32) -> io::Result<Option<OwnedFd>> {
-        if !self.follow {
-            return Ok(None);
-        }
-        let flags = OFlags::RDWR | OFlags::CREATE | OPENING;
-        Ok(Some(fs::openat(&self.directory, &self.name, flags, Mode::from_raw_mode(mode))?))
+    /// Returns whether a symbolic link in this place is followed.
+    pub(crate) fn follows_links(&self) -> bool {
+        self.follow
     }
 
     /// Opens whatever is in this place now, which may be another file than a moment ago.
@@ -253,6 +248,23 @@ pub(crate) fn set_mode(fd: BorrowedFd<'_>, mode: u32) -> io::Result<()> {
 /// Returns the path without symbolic links.
 pub(crate) fn real(path: &Path) -> io::Result<PathBuf> {
     std::fs::canonicalize(path)
+}
+
+/// Symbolic links that are followed one after the other, as many as the kernel follows.
+const MOST_LINKS: u32 = 40;
+
+/// Returns where the symbolic link at an absolute path leads, be there a file or not.
+pub(crate) fn behind_links(path: &Path) -> io::Result<PathBuf> {
+    let mut path = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        match std::fs::read_link(&path) {
+            Ok(target) => path = path.parent().unwrap_or(Path::new("/")).join(target),
+            // No link, or nothing at all.
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOENT)) => return Ok(path),
+            Err(error) => return Err(error),
+        }
+    }
+    Err(Errno::LOOP.into())
 }
 
 /// Deletes the files in the directory of `path` whose names begin with `prefix`, as far as that can be done.

@@ -5,13 +5,12 @@
 //! and given up by the last [`Claim`] only, all under one mutex.
 
 use std::io;
-use std::os::fd::BorrowedFd;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::{Acquire, Release};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Object;
-use crate::os::lock::{self, LockKind, Outcome, bytes};
+use crate::os::lock::{self, LockKind, Lockable, Outcome, bytes};
 
 /// The claims of one object.
 #[derive(Debug, Default)]
@@ -56,7 +55,7 @@ impl Claim {
         self.0.as_ref().unwrap_or_else(|| unreachable!("there until it is dropped"))
     }
 
-    fn lock_fd(&self) -> BorrowedFd<'_> {
+    fn lock_fd(&self) -> Lockable<'_> {
         self.object().lock_fd()
     }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::object::Object;
 use super::options::ShmOptions;
+use super::registry;
 use crate::error::{Error, Result};
 use crate::name::ShmName;
 use crate::os::path::Directory;
@@ -16,8 +17,8 @@ use crate::os::{file, path};
 ///
 /// An object may be opened several times in a process, by several threads, under several names: all handles share one set of
 /// descriptors and locks. Handles are `Send` and `Sync`. After a `fork`, a handle cannot be used in the child
-/// ([`Error::Forked`]); the child opens the object again. So it needs the object's name and the right to open it: a child that
-/// gives up its rights opens the object first, and an object whose name has been deleted cannot be opened. A child made by the
+/// ([`Error::Forked`]); the child opens the object again, by its name, or, if it lacks the right to do so or the name has been
+/// deleted, through the inherited handle ([`reopen`](Self::reopen)). A child made by the
 /// bare system call `clone`, without the C library, keeps the locks of its parent until it calls netshm or ends: until then,
 /// nobody notices if the parent dies. The object outlives its handles, until [its name is deleted](ShmName::unlink).
 ///
@@ -51,6 +52,10 @@ pub struct Shm {
     options: ShmOptions,
     /// Where the name leads.
     place: Arc<Directory>,
+    /// Whether it stands for its file, whatever the name leads to by now.
+    is_bound: bool,
+    /// The name of the file, if it was created when this handle was opened.
+    created: Option<Arc<ShmName>>,
 }
 
 /// Attempts at opening an object that is replaced while its locks are waited for.
@@ -58,7 +63,18 @@ const TRIES: usize = 100;
 
 impl Shm {
     pub(super) fn new(name: ShmName, object: Arc<Object>, options: ShmOptions, place: Arc<Directory>) -> Shm {
-        Shm { name: name.of_open(object.identity()), object, options, place }
+        Shm { name: name.of_open(object.identity()), object, options, place, is_bound: false, created: None }
+    }
+
+    /// Notes that opening this handle has created the file, under that name.
+    pub(super) fn note_created(mut self, name: &ShmName) -> Shm {
+        self.created = Some(Arc::new(name.clone()));
+        self
+    }
+
+    /// Returns the name of the file if opening this handle has created it.
+    pub(crate) fn created(&self) -> Option<&ShmName> {
+        self.created.as_deref()
     }
 
     /// Runs `take_up` on the object that the name stands for, and opens the object again as often as `take_up` finds that it
@@ -79,6 +95,9 @@ impl Shm {
     /// Returns an error if the name stands for another file by now. A name that has been deleted, or cannot be looked up any
     /// more, says nothing.
     pub(crate) fn check_name(&self) -> Result<()> {
+        if self.is_bound {
+            return Ok(());
+        }
         match self.place.probe() {
             Ok(Some(found)) if file::identity(found.as_fd()).is_ok_and(|found| found != self.object.identity()) => {
                 Err(self.replaced())
@@ -125,6 +144,44 @@ impl Shm {
     /// [`Error::Io`], [`Error::Forked`].
     pub fn size(&self) -> Result<u64> {
         self.ask("asking for the size", |object| file::size(object.fd()))
+    }
+
+    /// Opens the same object again, whatever its name stands for by now: for a child that was forked after the object had been
+    /// opened, where every operation of this handle is [`Error::Forked`]. The child need not have the right to open the
+    /// file, as a worker that has given up its rights, and the name may have been deleted. In the process that opened the
+    /// handle, the new one shares everything with it.
+    ///
+    /// Where the system lets the child open the file through `/proc/self/fd`, it does. Otherwise the child goes on with the
+    /// descriptor that it has inherited, and its locks are those of the process (POSIX record locks) rather than of an open
+    /// file. The rule of [`Locking::Record`](crate::Locking::Record) then holds for it, whatever the object's locking is: the child must not open the file by other
+    /// means.
+    ///
+    /// ```
+    /// use netshm::{HashTable, Shm, ShmName};
+    ///
+    /// let name = ShmName::posix(format!("/reopened.{}", std::process::id()))?;
+    /// let tab: HashTable<u64, u64> = HashTable::manage(Shm::options().create(true).open(&name)?)?;
+    /// name.unlink()?;
+    /// // Here a server would fork, and its child give up its rights; then, in the child:
+    /// let mine: HashTable<u64, u64> = HashTable::manage(tab.shm().reopen()?)?;
+    /// mine.add(&1, &2)?;
+    /// # Ok::<(), netshm::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// - [`Error::DescriptorLost`] if the program has closed the inherited descriptor.
+    /// - [`Error::Io`] if there are no more descriptors, or if the child may not open the file again and uses the inherited
+    ///   descriptor of a handle with another kind of access already.
+    pub fn reopen(&self) -> Result<Shm> {
+        if self.object.check_fork().is_ok() {
+            return Ok(Shm { is_bound: true, ..self.clone() });
+        }
+        if !self.object.is_data_intact() {
+            return Err(Error::DescriptorLost { object: self.object.name().clone() });
+        }
+        let failed = |source| Error::Io { object: self.object.name().clone(), doing: "opening it again", source };
+        let object = registry::inherit(&self.object, &self.name).map_err(failed)?;
+        Ok(Shm { object, is_bound: true, ..self.clone() })
     }
 
     /// Changes the permission bits. Processes that have the object open keep it.

@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::name::ShmName;
 use crate::os::file::{self, Identity};
 use crate::os::fork;
+use crate::os::lock::{self, Lockable};
 use crate::os::lock_fd::LockFd;
 
 /// The open descriptors of one object for one kind of access.
@@ -18,8 +19,9 @@ use crate::os::lock_fd::LockFd;
 pub(super) struct Descriptors {
     /// For everything but OFD locks.
     pub(super) data: OwnedFd,
-    /// For OFD locks, which live as long as its open file description.
-    pub(super) lock: LockFd,
+    /// For OFD locks, which live as long as its open file description. `None` if `data` is inherited, and the file cannot be
+    /// opened again: then locks belong to the process.
+    pub(super) lock: Option<LockFd>,
     /// Whether they may stand for another file than writers change: see [`registry`].
     pub(super) may_be_stale: bool,
 }
@@ -27,19 +29,37 @@ pub(super) struct Descriptors {
 impl Descriptors {
     /// Returns whether both still stand for the file.
     pub(super) fn are_intact(&self, file: Identity) -> bool {
-        file::is_intact(&self.data, file) && self.lock.is_intact(file)
+        file::is_intact(&self.data, file) && self.lock.as_ref().is_none_or(|lock| lock.is_intact(file))
+    }
+
+    /// Returns what bytes are locked through.
+    fn lockable(&self) -> Lockable<'_> {
+        match &self.lock {
+            Some(lock) => lock.as_fd().into(),
+            None => Lockable::of_process(self.data.as_fd()),
+        }
+    }
+
+    /// Releases every lock, but keeps the descriptors.
+    pub(super) fn unlock_all(&self) {
+        // It cannot fail on a descriptor that is open, except for want of kernel memory.
+        let _ = lock::ofd_unlock_all(self.lockable());
     }
 
     /// Closes them, except numbers that stand for other files by now.
     pub(super) fn close_intact(self, file: Identity) {
         file::close_intact(self.data, file);
-        self.lock.close_intact(file);
+        if let Some(lock) = self.lock {
+            lock.close_intact(file);
+        }
     }
 
     /// Gives the descriptors up without closing them: in a forked child, where the numbers may belong to other files.
     fn leak(self) {
         std::mem::forget(self.data);
-        self.lock.leak();
+        if let Some(lock) = self.lock {
+            lock.leak();
+        }
     }
 }
 
@@ -90,6 +110,11 @@ impl Object {
         *self.created.lock().unwrap_or_else(PoisonError::into_inner) = Some(name.clone());
     }
 
+    /// Returns whether this process has created the file, and not yet stored anything in it.
+    pub(crate) fn is_created(&self) -> bool {
+        self.created.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
     /// Takes the name under which this process has created the file; `None` from the second call on.
     pub(crate) fn take_created(&self) -> Option<ShmName> {
         self.created.lock().unwrap_or_else(PoisonError::into_inner).take()
@@ -137,6 +162,11 @@ impl Object {
         }
     }
 
+    /// Returns whether the descriptor that forked children inherit still stands for the file.
+    pub(super) fn is_data_intact(&self) -> bool {
+        file::is_intact(&self.descriptors().data, self.identity)
+    }
+
     /// Returns the descriptor for `fstat`, allocation, mappings and record locks. In a forked child it still stands for the
     /// same file.
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
@@ -145,8 +175,12 @@ impl Object {
 
     /// Returns the descriptor for OFD locks, which is never mapped. Read-only objects can take shared locks. In a forked child
     /// it is closed.
-    pub(crate) fn lock_fd(&self) -> BorrowedFd<'_> {
-        self.descriptors().lock.as_fd()
+    pub(crate) fn lock_fd(&self) -> Lockable<'_> {
+        self.descriptors().lockable()
+    }
+
+    pub(super) fn access(&self) -> Access {
+        self.access
     }
 
     /// Returns the object of the same file that this process has open for writing, if any.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rustix::fs::FileType;
 
 use super::descriptor::Shm;
+use super::object::Object;
 use super::registry::{self, Access};
 use crate::error::{Error, Result};
 use crate::name::ShmName;
@@ -147,9 +148,9 @@ impl ShmOptions {
         let shm = |object| Shm::new(name.clone(), object, self.clone(), place.clone());
         for _ in 0..TRIES {
             if self.creates()
-                && let Some(object) = registry::create(place, name, self.mode).map_err(failed("creating"))?
+                && let Some(object) = registry::create(place, name, name, self.mode).map_err(failed("creating"))?
             {
-                return Ok(shm(object));
+                return Ok(shm(object).note_created(name));
             }
             if self.create_new {
                 return Err(failed("creating")(io::ErrorKind::AlreadyExists.into()));
@@ -160,7 +161,11 @@ impl ShmOptions {
                     return Err(failed(doing)(io::Error::from_raw_os_error(libc::ENOENT)));
                 }
                 // It vanished, or it is a symbolic link that leads nowhere.
-                self.create_behind_link(place).map_err(failed("creating"))?;
+                if place.follows_links()
+                    && let Some((object, file)) = self.create_behind_links(name).map_err(failed("creating"))?
+                {
+                    return Ok(shm(object).note_created(&file));
+                }
                 continue;
             };
             self.inspect(name, &path::status(probe.as_fd()).map_err(failed("opening"))?)?;
@@ -207,11 +212,16 @@ impl ShmOptions {
         Ok(())
     }
 
-    fn create_behind_link(&self, place: &Directory) -> io::Result<()> {
-        match place.create_behind_link(self.mode)? {
-            Some(fd) => registry::discard(fd),
-            None => Ok(()),
+    /// Creates the file that a symbolic link leads to, unless it is there by now, or the link is not.
+    fn create_behind_links(&self, name: &ShmName) -> io::Result<Option<(Arc<Object>, ShmName)>> {
+        let path = path::behind_links(&name.path())?;
+        if path == name.path() {
+            return Ok(None);
         }
+        let file = ShmName::file(path).map_err(io::Error::other)?;
+        let place = Directory::find(&file.path(), self.follow_symlinks)?;
+        let object = registry::create(&place, name, &file, self.mode)?;
+        Ok(object.map(|object| (object, file)))
     }
 
     /// Refuses a file that is not regular, or that `require_owner` forbids.

@@ -50,6 +50,8 @@ pub(super) struct Inode {
     /// An open file description for emptying the object: one that shares a lock cannot find out whether others do.
     emptying: Option<LockFd>,
     manage: Arc<Mutex<()>>,
+    /// Whether descriptors are in use that were inherited, so that their locks belong to the process.
+    inherits: bool,
 }
 
 /// The descriptors and the object of one kind of access.
@@ -102,7 +104,7 @@ pub(super) fn open(
 
             let Some(data) = open_same(&mut inodes, place, probe, access)? else { return Ok(None) };
             match LockFd::open(identity, || open_same(&mut inodes, place, probe, access)) {
-                Ok(Some(lock)) => Descriptors { data, lock, may_be_stale },
+                Ok(Some(lock)) => Descriptors { data, lock: Some(lock), may_be_stale },
                 other => {
                     stash(&mut inodes, data)?;
                     return other.map(|_| None);
@@ -124,8 +126,56 @@ pub(super) fn writable(identity: Identity) -> Option<Arc<Object>> {
     inodes.get_mut(&identity).and_then(|inode| inode.shelf(Access::ReadWrite).object.upgrade())
 }
 
-/// Creates a file and opens the object in it; `None` if there is a file already. After an error there is none.
-pub(super) fn create(place: &Directory, name: &ShmName, mode: u32) -> io::Result<Option<Arc<Object>>> {
+/// Opens the object that an inherited descriptor stands for. `name` is that by which it was opened.
+///
+/// If the system does not let this process open the file again, as when it has given its rights up, it goes on with the
+/// inherited descriptor. The open file description is its parent's as well, so OFD locks would be those of both, and outlive
+/// this process: its locks are record locks then.
+pub(super) fn inherit(inherited: &Object, name: &ShmName) -> io::Result<Arc<Object>> {
+    let (identity, access, fd) = (inherited.identity(), inherited.access(), inherited.fd());
+    let mut inodes = lock();
+    let inode = inodes.entry(identity).or_default();
+    if let Some(object) = inode.shelf(access).object.upgrade() {
+        return Ok(object);
+    }
+    let idle = inode.shelf(access).idle.pop().filter(|idle| idle.are_intact(identity));
+    let reopen = || path::reopen(fd, access == Access::ReadWrite);
+    let refused = |error: &io::Error| matches!(error.kind(), io::ErrorKind::PermissionDenied);
+    let opened = match idle {
+        Some(idle) => Ok(Some(idle)),
+        None => match reopen() {
+            Ok(Some(data)) => LockFd::open(identity, reopen)
+                .map(|lock| lock.map(|lock| Descriptors { data, lock: Some(lock), may_be_stale: false })),
+            Ok(None) => Ok(None),
+            Err(error) if refused(&error) => Ok(None),
+            Err(error) => Err(error),
+        },
+    };
+    let outcome = opened.and_then(|opened| match opened {
+        Some(descriptors) => Ok(descriptors),
+        // One owner could not tell its own shared lock from its exclusive one.
+        None if inode.inherits => Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            "this process may not open the file again, and uses its inherited descriptor for another kind of access",
+        )),
+        None => {
+            inode.inherits = true;
+            Ok(Descriptors { data: file::duplicate(fd)?, lock: None, may_be_stale: false })
+        }
+    });
+    match outcome {
+        Ok(descriptors) => Ok(enter(&mut inodes, identity, name, access, descriptors)),
+        Err(error) => {
+            if inodes.get(&identity).is_some_and(|inode| inode.live == 0) {
+                inodes.remove(&identity);
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Creates a file, called `file`, and opens the object in it; `None` if there is a file already. After an error there is none.
+pub(super) fn create(place: &Directory, name: &ShmName, file: &ShmName, mode: u32) -> io::Result<Option<Arc<Object>>> {
     // With the mutex held, no other thread can open the file before it is entered here.
     let mut inodes = lock();
     let Some(data) = place.create(mode | OWNER)? else { return Ok(None) };
@@ -139,7 +189,7 @@ pub(super) fn create(place: &Directory, name: &ShmName, mode: u32) -> io::Result
     match completed {
         Ok(Some(descriptors)) => {
             let object = enter(&mut inodes, status.identity, name, Access::ReadWrite, descriptors);
-            object.note_created(name);
+            object.note_created(file);
             Ok(Some(object))
         }
         Ok(None) => Ok(None),
@@ -173,7 +223,7 @@ fn complete(
     if status.mode | OWNER != wanted {
         path::set_mode(data.as_fd(), wanted)?;
     }
-    Ok(Some(Descriptors { data, lock, may_be_stale: false }))
+    Ok(Some(Descriptors { data, lock: Some(lock), may_be_stale: false }))
 }
 
 fn enter(
@@ -229,17 +279,12 @@ fn stash(inodes: &mut HashMap<Identity, Inode>, fd: OwnedFd) -> io::Result<()> {
     Ok(())
 }
 
-/// Runs [`stash`] for a descriptor that came from elsewhere.
-pub(super) fn discard(fd: OwnedFd) -> io::Result<()> {
-    stash(&mut lock(), fd)
-}
-
 /// Takes the descriptors of an object that is being dropped.
 pub(super) fn release(identity: Identity, access: Access, descriptors: Descriptors) {
     let mut inodes = lock();
     let intact = descriptors.are_intact(identity);
     if intact {
-        descriptors.lock.unlock_all();
+        descriptors.unlock_all();
     }
     let Some(inode) = inodes.get_mut(&identity) else { return };
     if !intact || (descriptors.may_be_stale && !inode.is_open_for_writing()) {

@@ -2,7 +2,7 @@
 
 use std::env;
 use std::fs::File;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -247,7 +247,7 @@ fn a_child_opens_anew() {
     let lock_number = shm.object().lock_fd().as_raw_fd();
     let is_open = |object: &Object| {
         let same = |fd| file::identity(fd).is_ok_and(|is| is == object.identity());
-        same(object.fd()) && same(object.lock_fd())
+        same(object.fd()) && file::is_intact(&object.lock_fd(), object.identity())
     };
     assert!(in_child(|| {
         let old = inherited.take().unwrap();
@@ -257,12 +257,12 @@ fn a_child_opens_anew() {
         // The lock descriptor has been closed, so sooner or later another file gets its number.
         let others: Vec<_> = (0..200).map_while(|_| File::open("/").ok()).collect();
         let Ok(new) = Shm::open(&name) else { return false };
-        let new_ones = [new.object().fd(), new.object().lock_fd()];
-        let mut numbers = new_ones.into_iter().chain(others.iter().map(AsFd::as_fd));
-        let Some(reused) = numbers.find(|fd| fd.as_raw_fd() == lock_number) else { return false };
+        let new_ones = [new.object().fd().as_raw_fd(), new.object().lock_fd().as_raw_fd()];
+        let mut numbers = new_ones.into_iter().chain(others.iter().map(AsRawFd::as_raw_fd));
+        let Some(reused) = numbers.find(|fd| *fd == lock_number) else { return false };
         let fresh = !Arc::ptr_eq(old.object(), new.object()) && new.object().generation() != generation;
         let closed = matches!(old.close(), Err(Error::Forked { .. }));
-        says_so && fresh && closed && is_open(new.object()) && file::identity(reused).is_ok()
+        says_so && fresh && closed && is_open(new.object()) && file::identity_of_number(reused).is_ok()
     }));
     // The parent has noticed nothing.
     let shm = inherited.as_ref().unwrap();

@@ -4,6 +4,7 @@ mod catalogue;
 mod header;
 mod members;
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -187,7 +188,13 @@ enum Sought {
 ///
 /// # Errors
 /// [`Error::Replaced`] if the name stands for another object, which is to be opened instead.
+///
+/// If it fails, an object that this process has just created, and nobody has stored anything in, is not there any more.
 pub(crate) fn open(shm: &Shm, spec: &Spec<'_>, limits: Limits, damage: Damage<'_>) -> Result<Opened> {
+    open_or_add(shm, spec, limits, damage).inspect_err(|_| abandon(shm))
+}
+
+fn open_or_add(shm: &Shm, spec: &Spec<'_>, limits: Limits, damage: Damage<'_>) -> Result<Opened> {
     if let Some(name) = &spec.shape.name
         && !catalogue::is_name(name)
     {
@@ -206,6 +213,38 @@ pub(crate) fn open(shm: &Shm, spec: &Spec<'_>, limits: Limits, damage: Damage<'_
                 whole.add_member(shm, spec, &limits.deadline())?;
             }
         }
+    }
+}
+
+/// Removes an object that this process has created if nothing has been stored in it, and nobody else is about to.
+pub(crate) fn abandon(shm: &Shm) {
+    let object = shm.object();
+    if !object.is_created() || object.check_fork().is_err() {
+        return;
+    }
+    let Some(_alone) = object.try_manage_guard() else { return };
+    let locked = lock::ofd_lock(object.lock_fd(), lock::LockKind::Exclusive, bytes::INIT, false);
+    if !locked.is_ok_and(|outcome| outcome == Outcome::Locked) {
+        return;
+    }
+    let init = Initialising { object, deadline: Deadline::none() };
+    if let Ok(Some(_claim)) = Claim::alone(object)
+        && Header::is_unwritten(object).is_ok_and(|unwritten| unwritten)
+    {
+        init.abandon();
+    }
+}
+
+/// Removes an object that was created by opening this handle, unless somebody else uses it or has stored anything in it. All
+/// other handles of the object in this process have been dropped.
+pub(crate) fn uncreate(shm: &Shm) {
+    let Some(name) = shm.created() else { return };
+    abandon(shm);
+    let Ok(alone) = Alone::open(shm, "undo its creation") else { return };
+    if alone.store.holds_nothing() {
+        // Whoever waits for the object opens what is there afterwards.
+        alone.mark_replaced();
+        let _ = path::Directory::find(&name.path(), true).and_then(|place| place.remove(shm.object().identity()));
     }
 }
 
@@ -318,7 +357,7 @@ fn manage_guard<'a>(object: &'a Object, deadline: &Deadline) -> Result<MutexGuar
 fn lock_init(object: &Object, deadline: &Deadline) -> Result<()> {
     object.check_descriptors()?;
     let failed = |source| Error::Io { object: object.name().clone(), doing: "wait for its initialisation", source };
-    if object.read_only() && !deadline.is_limited() {
+    if object.read_only() && !deadline.is_limited() && !object.lock_fd().is_of_process() {
         // Only openers for writing exclude it.
         return lock::ofd_lock(object.lock_fd(), lock::LockKind::Shared, bytes::INIT, true).map(drop).map_err(failed);
     }
@@ -697,6 +736,12 @@ impl Drop for Initialising<'_> {
 }
 
 impl Store {
+    /// Returns whether no member has a key, or an element that was ever set.
+    fn holds_nothing(&self) -> bool {
+        let count = |stripe| self.field(self.geometry().stripe(stripe).keys()).load(Relaxed);
+        self.all_stripes().all(|stripe| count(stripe) == 0)
+    }
+
     /// Text of the stored schema.
     pub(crate) fn schema(&self) -> Result<String> {
         header::schema(self.region().object(), self.geometry()).map(|(text, _)| text)

@@ -8,7 +8,8 @@ use std::process::Command;
 use std::thread;
 
 use crate::shm_common::{Directory, io_error, mode_of, posix_name};
-use netshm::{Error, Shm, ShmName};
+use netshm::data::{DataError, DataManager, Decoder, Encoder, Schema, Types};
+use netshm::{Array, Error, HashTable, Shm, ShmName};
 
 #[test]
 fn an_object_must_exist_unless_it_is_created() {
@@ -164,4 +165,53 @@ fn a_handle_is_send_and_sync_and_prints() {
     assert!(format!("{shm:?}").starts_with("Shm"));
     fs::set_permissions(directory.path("a"), fs::Permissions::from_mode(0o640)).unwrap();
     Shm::open(&directory.name("a")).unwrap();
+}
+
+/// Creating fails after the file has been made: then it is not there.
+#[test]
+fn what_cannot_be_managed_is_not_left_behind() {
+    let directory = Directory::new();
+    let (file, link) = (directory.path("file"), directory.path("link"));
+    std::os::unix::fs::symlink("file", &link).unwrap();
+    for name in [directory.name("file"), directory.name("link")] {
+        let create = || Shm::options().create(true).open(&name).unwrap();
+        let outcomes = [
+            HashTable::<u64, u64>::options().named("with/slash").manage(create()).map(drop),
+            HashTable::<u64, u64>::options().pagesize(3).manage(create()).map(drop),
+            HashTable::<u64, u64>::options().named("a").slots(0).manage(create()).map(drop),
+            Array::<Unfit>::options().manage(create(), Unfit).map(drop),
+        ];
+        for (number, outcome) in outcomes.into_iter().enumerate() {
+            assert!(outcome.is_err(), "{number}");
+        }
+        assert!(!file.exists() && fs::symlink_metadata(&link).unwrap().is_symlink());
+        // What was there before stays.
+        fs::write(&file, "").unwrap();
+        assert!(HashTable::<u64, u64>::options().named("with/slash").manage(create()).is_err());
+        assert!(Array::<Unfit>::options().manage(create(), Unfit).is_err());
+        assert!(file.exists());
+        fs::remove_file(&file).unwrap();
+    }
+    // Others have the file open and may store something in it.
+    let shm = Shm::options().create(true).open(&directory.name("link")).unwrap();
+    let table: HashTable<u64, u64> = HashTable::options().manage(shm.clone()).unwrap();
+    table.add(&1, &1).unwrap();
+    assert!(HashTable::<u64, u64>::options().named("with/slash").manage(shm).is_err());
+    assert_eq!(table.find(&1).unwrap(), Some(1));
+    assert!(file.exists());
+}
+
+/// A value that cannot be encoded.
+struct Unfit;
+
+impl DataManager for Unfit {
+    fn encode(&self, _: &mut Encoder<'_>) -> Result<(), DataError> {
+        Err(DataError::new("Unfit", "it never fits"))
+    }
+    fn decode(_: &mut Decoder<'_>) -> Result<Self, DataError> {
+        Ok(Unfit)
+    }
+    fn schema(types: &mut Types) -> Schema {
+        u64::schema(types)
+    }
 }
