@@ -1,5 +1,6 @@
 //! Arrays.
 
+mod atomic;
 mod bulk;
 pub(crate) mod iter;
 mod run;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 
 use crate::check::{self, Contents, Decodes, Report};
 use crate::data::{DataManager, Decoder, Encode, ObjectSchema, Schema};
-use crate::directory::{self, Elements, Seen, Spot};
+use crate::directory::{self, Elements, Spot};
 use crate::error::{Error, Result};
 use crate::group::GroupError;
 use crate::handle::{Handle, Staged, decode_in_place, decode_optimistic};
@@ -23,7 +24,7 @@ use crate::region::Inconclusive;
 use crate::shm::Shm;
 use crate::stats::{self, Stats};
 use crate::store::open::{self, Shape, Spec};
-use crate::store::read::{self, OptimisticRead, View};
+use crate::store::read::{self, OptimisticRead};
 use crate::store::{Limits, Store, Transaction, group};
 
 /// The longest array.
@@ -307,39 +308,6 @@ impl<T: DataManager> Array<T> {
         change.write_stripe(spot.stripe)?;
         Self::check_bounds(change.store(), index)?;
         Ok(spot)
-    }
-
-    /// Replaces an element by what `change` makes of it, as one step; gives the new element.
-    ///
-    /// # Errors
-    /// Those of [`get`](Self::get) and [`set`](Self::set).
-    pub fn update(&self, index: usize, change: impl FnOnce(T) -> T) -> Result<T> {
-        let (index, elements, store) = (index as u64, self.elements(), &*self.handle.store);
-        let spot = self.spot(index);
-        self.handle.group(|| {
-            let (old, seen) = self.handle.change("set an element", |change| {
-                let seen = Seen::look(change, spot)?;
-                Self::check_bounds(store, index)?;
-                let words = seen.words(store.region(), elements, spot)?;
-                let old = words.map(|words| decode_in_place::<T>(View::locked(store), words)).transpose()?;
-                Ok((old, seen))
-            })?;
-            // Code that is not known runs between the parts of the group, not inside one.
-            let new = change(self.finish(old)?);
-            self.handle.with_payload(&new, |value| {
-                if let Some(each) = elements.dense()
-                    && !matches!(value, Payload::Words(words) if words.len() as u64 == each)
-                {
-                    // Elsewhere it would be written over its neighbour.
-                    return Err(self.handle.unsteady());
-                }
-                self.handle.change("set an element", |change| {
-                    Self::check_bounds(store, index)?;
-                    seen.set(change, elements, spot, &self.default_words, value)
-                })
-            })?;
-            Ok(new)
-        })
     }
 
     /// Exchanges two elements, as one step.

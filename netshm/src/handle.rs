@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use smallvec::SmallVec;
 
-use crate::data::{DataError, DataManager, Decoder, Encode, Encoder};
+use crate::data::{DataError, DataManager, Decoder, Encode, Encoder, Integer};
 use crate::error::{Error, Result};
 use crate::group::{GroupError, retry};
 use crate::index::bindings::Key;
@@ -180,6 +180,29 @@ impl Handle {
         let mut words = vec![0; check_size(&counting)?];
         DataManager::encode(value, &mut Encoder::ordered(&mut words)).map_err(fail)?;
         Ok(words)
+    }
+
+    /// Encodes a value in the one order that its entries have for comparing.
+    pub(crate) fn encode_ordered<W: Encode + ?Sized>(&self, value: &W) -> Result<Vec<u64>> {
+        let announced = self.count(value)?;
+        let mut words = vec![0; announced];
+        let mut encoder = Encoder::ordered(&mut words);
+        value.encode(&mut encoder).map_err(|error| self.data_error(error))?;
+        self.check_written(&encoder, announced)?;
+        Ok(words)
+    }
+
+    /// Encodes a number of `N` words.
+    #[inline(always)]
+    pub(crate) fn encode_fixed<V: Integer, const N: usize>(&self, number: V) -> Result<[u64; N]> {
+        let mut words = [0; N];
+        self.encode(&number, &mut words).map(|()| words)
+    }
+
+    /// Decodes a number that is locked.
+    #[inline(always)]
+    pub(crate) fn number<V: Integer>(&self, words: &[AtomicU64]) -> Result<V> {
+        self.finish(decode_in_place::<V>(View::locked(&self.store), words)?)
     }
 
     /// Encodes a key and finds its stripe.

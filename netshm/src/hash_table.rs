@@ -1,5 +1,6 @@
 //! Typed hash tables.
 
+mod atomic;
 mod batch;
 mod bulk;
 mod iter;

@@ -188,6 +188,31 @@ impl Table {
         self.inner.update(&key, change)
     }
 
+    /// Changes the newest binding of the key, and returns what it was; see [`HashTable::swap`].
+    ///
+    /// # Errors
+    /// Those of [`HashTable::swap`].
+    #[doc(alias = "insert")]
+    #[doc(alias = "exchange")]
+    pub fn swap(&self, key: i32, value: &[i32]) -> Result<Option<Vec<i32>>> {
+        self.inner.swap(&key, value)
+    }
+
+    /// Changes the newest binding of the key to `new` if it is `old`; see [`HashTable::compare_exchange`].
+    ///
+    /// # Errors
+    /// Those of [`HashTable::compare_exchange`].
+    #[doc(alias = "compare_and_swap")]
+    #[doc(alias = "cas")]
+    pub fn compare_exchange(
+        &self,
+        key: i32,
+        old: &[i32],
+        new: &[i32],
+    ) -> Result<std::result::Result<(), Option<Vec<i32>>>> {
+        self.inner.compare_exchange(&key, old, new)
+    }
+
     /// Calls `visit` with each binding, under a lock on the whole table; see [`HashTable::for_each`].
     ///
     /// # Errors

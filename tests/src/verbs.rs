@@ -160,6 +160,13 @@ pub trait Verbs: Sized {
         key: &Self::Key,
         change: impl FnOnce(Option<Self::Value>) -> Option<Self::Value>,
     ) -> Result<Option<Self::Value>>;
+    fn swap(&self, key: &Self::Key, value: &Self::Value) -> Result<Option<Self::Value>>;
+    fn compare_exchange(
+        &self,
+        key: &Self::Key,
+        old: &Self::Value,
+        new: &Self::Value,
+    ) -> Result<std::result::Result<(), Option<Self::Value>>>;
     fn visit(&self, way: Way) -> Result<Vec<(Self::Key, Self::Value)>>;
     fn visit_keys(&self) -> Result<Vec<Self::Key>>;
     fn scan_keys(&self) -> Result<Vec<Self::Key>>;
@@ -219,6 +226,17 @@ macro_rules! verbs {
                 change: impl FnOnce(Option<$value>) -> Option<$value>,
             ) -> Result<Option<$value>> {
                 self.update($pass(key), change)
+            }
+            fn swap(&self, key: &$key, value: &$value) -> Result<Option<$value>> {
+                self.swap($pass(key), value)
+            }
+            fn compare_exchange(
+                &self,
+                key: &$key,
+                old: &$value,
+                new: &$value,
+            ) -> Result<std::result::Result<(), Option<$value>>> {
+                self.compare_exchange($pass(key), old, new)
             }
             fn visit(&self, way: Way) -> Result<Vec<($key, $value)>> {
                 let mut items = Vec::new();

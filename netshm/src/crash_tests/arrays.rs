@@ -46,6 +46,16 @@ fn set() {
 }
 
 #[test]
+fn arithmetic() {
+    run_numbers("add to a number", &|array| array.fetch_add(50, 1).map(drop));
+    run_numbers("add to a number in a new chunk", &|array| array.fetch_add(999, 1).map(drop));
+    run_numbers("a minimum that is there", &|array| array.fetch_min(999, 5).map(drop));
+    run_numbers("exchange a number", &|array| array.compare_exchange(50, &50, &1).map(drop));
+    run_numbers("exchange a number in a new chunk", &|array| array.compare_exchange(999, &5, &1).map(drop));
+    run_texts("exchange a text", &|array| array.compare_exchange(30, &"t".repeat(30), &"longer".repeat(9)).map(drop));
+}
+
+#[test]
 fn ranges() {
     run_numbers("set a range", &|array| array.set_range(250..262, &[7; 12]));
     run_numbers("set a range in new chunks", &|array| array.set_range(760..=775, &[8; 16]));

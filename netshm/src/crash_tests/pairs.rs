@@ -52,6 +52,23 @@ fn stacks() {
     run("remove a stack", &prepare, &|table| table.remove_all(&1).map(drop));
 }
 
+#[test]
+fn arithmetic() {
+    run("add to a pair", &prepare, &|table| table.fetch_add(&5, 1).map(drop));
+    run("add to a pair on a stack", &prepare, &|table| table.fetch_add(&1, 1).map(drop));
+    run("add to no pair", &prepare, &|table| table.fetch_add(&100, 1).map(drop));
+    run("a maximum that is there", &prepare, &|table| table.fetch_max(&5, 50).map(drop));
+    run("swap a pair", &prepare, &|table| table.swap(&5, &1).map(drop));
+    run("exchange a pair", &prepare, &|table| table.compare_exchange(&5, &50, &51).map(drop));
+    run("add to several pairs", &prepare, &|table| {
+        group!(retry table => {
+            for key in [5, 1, 100, 5] {
+                table.fetch_add(&key, 1)?;
+            }
+        })
+    });
+}
+
 /// A cell that a group has freed is filled by the same group: undoing must bring back what it held.
 #[test]
 fn groups() {

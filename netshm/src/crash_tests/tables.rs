@@ -86,6 +86,9 @@ fn update() {
     run("update", &prepare, &|table| table.update("a", |old| old.map(|old| old + "!")).map(drop));
     run("update to nothing", &prepare, &|table| table.update("a", |_| None).map(drop));
     run("add if absent", &prepare, &|table| table.add_if_absent("new", "v").map(drop));
+    run("swap", &prepare, &|table| table.swap("a", "other").map(drop));
+    run("swap with a longer one", &prepare, &|table| table.swap("a", &"l".repeat(300)).map(drop));
+    run("exchange", &prepare, &|table| table.compare_exchange("a", "third", "fourth").map(drop));
 }
 
 #[test]

@@ -66,6 +66,7 @@ mod decoder;
 mod drop_probe;
 mod encoder;
 mod error;
+mod integer;
 mod managers;
 pub(crate) mod schema;
 pub(crate) mod unfit;
@@ -80,6 +81,7 @@ pub use drop_probe::{DropProbe, NoDrop};
 pub use encoder::Encoder;
 pub(crate) use encoder::MAX_DEPTH;
 pub use error::DataError;
+pub use integer::Integer;
 #[cfg(feature = "serde")]
 pub use managers::Serde;
 pub(crate) use managers::{all_fixed, decode_inner, encode_inner, same_fixed};

@@ -376,6 +376,30 @@ impl Seen {
     }
 }
 
+/// Changes an element that lies in its chunk by `new`, which gets its words, fills those of the new value, and returns whether it
+/// is another one. The stripe is locked already.
+#[inline(always)]
+pub(crate) fn modify<const N: usize, R>(
+    change: &mut Transaction<'_>,
+    elements: Elements,
+    spot: Spot,
+    default: &[u64],
+    new: impl FnOnce(Option<&[AtomicU64]>) -> Result<(Option<[u64; N]>, R)>,
+) -> Result<R> {
+    let region = change.store().region();
+    let chunk = find_chunk::<Error>(region, region.stripe(spot.at), spot.chunk)?;
+    let (words, result) = match chunk {
+        Some(chunk) => new(element_in(region, elements, spot, chunk)?)?,
+        None => new(None)?,
+    };
+    match (words, chunk) {
+        (None, _) => {}
+        (Some(words), Some(chunk)) => store_words(change, spot.place(chunk), &words)?,
+        (Some(words), None) => set_words(change, elements, spot, default, &words)?,
+    }
+    Ok(result)
+}
+
 /// Exchanges two elements that lie in their chunks. Their stripes are locked already.
 pub(crate) fn swap(change: &mut Transaction<'_>, elements: Elements, a: Spot, b: Spot, default: &[u64]) -> Result<()> {
     let a = a.place(chunk_of(change, elements, a, default)?);

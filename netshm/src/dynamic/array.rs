@@ -43,9 +43,9 @@ use crate::store::open::Shape;
 /// ```
 #[derive(Debug, Clone)]
 pub struct DynArray {
-    inner: Array<Row>,
+    pub(super) inner: Array<Row>,
     schema: ObjectSchema,
-    element: Arc<Plan>,
+    pub(super) element: Arc<Plan>,
 }
 
 impl DynArray {
@@ -87,6 +87,10 @@ impl DynArray {
         row::decode(self.shm(), &self.element, row)
     }
 
+    pub(super) fn row_of(&self, value: &Value) -> Result<Row> {
+        row::encode(self.shm(), &self.element, value)
+    }
+
     /// Returns the number of elements.
     ///
     /// # Errors
@@ -125,7 +129,7 @@ impl DynArray {
     /// # Errors
     /// [`Error::Unfit`](crate::Error::Unfit) if the value is not of the type, and those of [`Array::set`].
     pub fn set(&self, index: usize, value: &Value) -> Result<()> {
-        self.inner.set(index, &row::encode(self.shm(), &self.element, value)?)
+        self.inner.set(index, &self.row_of(value)?)
     }
 
     /// Replaces an element by what `change` makes of it, atomically, and returns the new one.
@@ -183,8 +187,7 @@ impl DynArray {
     #[doc(alias = "copy_from_slice")]
     #[doc(alias = "write_range")]
     pub fn set_range(&self, range: impl RangeBounds<usize>, values: &[Value]) -> Result<()> {
-        let rows =
-            values.iter().map(|value| row::encode(self.shm(), &self.element, value)).collect::<Result<Vec<_>>>()?;
+        let rows = values.iter().map(|value| self.row_of(value)).collect::<Result<Vec<_>>>()?;
         self.inner.set_range(range, &rows)
     }
 
@@ -193,7 +196,7 @@ impl DynArray {
     /// # Errors
     /// Those of [`set`](Self::set).
     pub fn fill(&self, range: impl RangeBounds<usize>, value: &Value) -> Result<()> {
-        self.inner.fill(range, &row::encode(self.shm(), &self.element, value)?)
+        self.inner.fill(range, &self.row_of(value)?)
     }
 
     /// Calls `visit` with the index and the value of each element, under a lock on the whole array; see [`Array::for_each`].

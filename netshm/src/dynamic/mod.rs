@@ -54,6 +54,7 @@ macro_rules! with_type {
 }
 
 mod array;
+mod atomic;
 mod decode;
 mod encode;
 mod iter;

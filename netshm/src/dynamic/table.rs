@@ -48,10 +48,10 @@ use crate::store::open::Shape;
 /// ```
 #[derive(Debug, Clone)]
 pub struct DynTable {
-    inner: HashTable<Row, Row>,
+    pub(super) inner: HashTable<Row, Row>,
     schema: ObjectSchema,
     key: Arc<Plan>,
-    value: Arc<Plan>,
+    pub(super) value: Arc<Plan>,
 }
 
 impl DynTable {
@@ -94,11 +94,11 @@ impl DynTable {
         &self.schema
     }
 
-    fn key_row(&self, key: &Value) -> Result<Row> {
+    pub(super) fn key_row(&self, key: &Value) -> Result<Row> {
         row::encode(self.shm(), &self.key, key)
     }
 
-    fn value_row(&self, value: &Value) -> Result<Row> {
+    pub(super) fn value_row(&self, value: &Value) -> Result<Row> {
         row::encode_row(self.shm(), &self.value, value)
     }
 

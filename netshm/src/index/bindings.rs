@@ -1,5 +1,6 @@
 //! Changes to the bindings of a key.
 
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::buckets::{Chain, Content, Image, bucket_of, clear_cells, overflow_bucket, set_link};
@@ -53,11 +54,32 @@ fn replace_slow(change: &mut Transaction<'_>, key: Key<'_>, value: Payload<'_>) 
 
 /// Adds a binding if the key has none. Returns whether it did.
 pub(crate) fn add_if_absent(change: &mut Transaction<'_>, key: Key<'_>, value: Payload<'_>) -> Result<bool> {
-    change.write_stripe(key.stripe)?;
+    change.lock_stripe(key.stripe)?;
     match seek(change.store().region(), key.at, key.hash, key.words)? {
-        Sought::Missing(bucket) => add_key(change, key, value, bucket).map(|()| true),
+        Sought::Missing(bucket) => {
+            change.write_stripe(key.stripe)?;
+            add_key(change, key, value, bucket).map(|()| true)
+        }
         Sought::Found(_) => Ok(false),
     }
+}
+
+/// Changes the value of a pair by `new`, which returns nothing if it stays as it is. Returns what `new` made of it; `None` if the
+/// key has no pair in its bucket.
+#[inline(always)]
+pub(crate) fn modify_pair<R>(
+    change: &mut Transaction<'_>,
+    key: Key<'_>,
+    new: impl FnOnce(&[AtomicU64]) -> Result<(Option<u64>, R)>,
+) -> Result<Option<R>> {
+    let store = change.store();
+    let [key_word] = key.words else { return Ok(None) };
+    let Some((place, words)) = optimistic_pair(store.region(), key.at, key.hash, *key_word) else { return Ok(None) };
+    let (word, result) = new(words)?;
+    if let Some(word) = word {
+        change.write(place, word)?;
+    }
+    Ok(Some(result))
 }
 
 /// Pops the newest binding. Returns whether there was one.

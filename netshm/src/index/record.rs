@@ -129,6 +129,18 @@ impl<'a> Record<'a> {
         self.lengths.key == key.len() as u64
             && self.key().iter().zip(key).all(|(stored, word)| stored.load(Relaxed) == *word)
     }
+
+    /// Returns whether these are the words of the value.
+    #[inline]
+    pub(crate) fn is_value(&self, words: &[u64]) -> bool {
+        are_words(self.value(), words)
+    }
+}
+
+/// Returns whether stored words are these.
+#[inline]
+pub(crate) fn are_words(stored: &[AtomicU64], words: &[u64]) -> bool {
+    stored.len() == words.len() && stored.iter().zip(words).all(|(stored, word)| stored.load(Relaxed) == *word)
 }
 
 /// Writes a record into fresh memory and returns its address.

@@ -17,6 +17,8 @@ enum Op {
     Get(usize),
     Update(usize, usize),
     Swap(usize, usize),
+    /// Whether it is the present element that is expected.
+    CompareExchange(usize, usize, bool),
     Resize(usize),
     /// The operations, and whether the group is committed.
     Group(Vec<Op>, bool),
@@ -127,6 +129,18 @@ impl<T: AnyValue> Trace<T> {
                     self.model.set.extend([(i, b), (j, a)]);
                 }
             }
+            Op::CompareExchange(index, size, wanted) => {
+                let (present, new) = (self.shown(index), T::sized(size, self.count));
+                let old = if wanted { present.clone() } else { T::sized(size / 2 + 1, self.count + 1) };
+                if let Some(outcome) = self.outcome(array.compare_exchange(index, &old, &new), &[index])? {
+                    if present == old {
+                        assert_eq!(outcome, Ok(()));
+                        self.model.set.insert(index, new);
+                    } else {
+                        assert_eq!(outcome, Err(present));
+                    }
+                }
+            }
             Op::Resize(len) => {
                 array.resize(len)?;
                 assert_eq!(array.len()?, len);
@@ -170,7 +184,8 @@ fn random_op(random: &mut Random, depth: u32) -> Op {
         0..=14 => Op::Set(i, size),
         15..=22 => Op::Get(i),
         23..=27 => Op::Update(i, size),
-        28..=31 => Op::Swap(i, j),
+        28..=29 => Op::Swap(i, j),
+        30..=31 => Op::CompareExchange(i, size, !random.once_in(3)),
         32..=34 => Op::Resize(if random.once_in(4) { random.below(2000) as usize } else { i + 1 }),
         35..=37 if depth < 3 => {
             let ops = (0..random.below(10)).map(|_| random_op(random, depth + 1)).collect();
@@ -220,7 +235,9 @@ fn op() -> impl Strategy<Value = Op> {
     let leaf = prop_oneof![
         4 => (index(), size.clone()).prop_map(|(index, size)| Op::Set(index, size)),
         2 => index().prop_map(Op::Get),
-        2 => (index(), size).prop_map(|(index, size)| Op::Update(index, size)),
+        2 => (index(), size.clone()).prop_map(|(index, size)| Op::Update(index, size)),
+        2 => (index(), size, any::<bool>())
+            .prop_map(|(index, size, wanted)| Op::CompareExchange(index, size, wanted)),
         1 => (index(), index()).prop_map(|(i, j)| Op::Swap(i, j)),
         2 => index().prop_map(|index| Op::Resize(index + 1)),
         1 => (0..300_usize).prop_map(Op::Resize),

@@ -1,5 +1,6 @@
 //! Hash tables and the primitive table: their verbs against models, groups, full objects, code of users.
 
+mod atomic_numbers;
 mod full_object;
 mod full_removal;
 mod group_rollback;

@@ -15,6 +15,9 @@ pub(crate) enum Op {
     GetOrInsert(u16, usize),
     /// `None` removes.
     Update(u16, Option<usize>),
+    Swap(u16, usize),
+    /// Whether it is what is bound that is expected.
+    CompareExchange(u16, usize, bool),
     Find(u16),
     FindAll(u16),
     Contains(u16),
@@ -155,6 +158,25 @@ impl<T: Verbs> Trace<T> {
                 assert_eq!(gives, new);
                 stack.pop();
                 stack.extend(new);
+            }
+            Op::Swap(k, size) => {
+                let stack = model.entry(key(k)).or_default();
+                assert_eq!(table.swap(&key(k), &value(size))?, stack.pop());
+                stack.push(value(size));
+            }
+            Op::CompareExchange(k, size, wanted) => {
+                let stack = model.entry(key(k)).or_default();
+                let present = stack.last().cloned();
+                let old =
+                    present.clone().filter(|_| wanted).unwrap_or_else(|| T::Value::sized(size / 2 + 1, count + 1));
+                let outcome = table.compare_exchange(&key(k), &old, &value(size))?;
+                if present.as_ref() == Some(&old) {
+                    assert_eq!(outcome, Ok(()));
+                    stack.pop();
+                    stack.push(value(size));
+                } else {
+                    assert_eq!(outcome, Err(present));
+                }
             }
             Op::Find(k) => assert_eq!(table.find(&key(k))?.as_ref(), model.get(&key(k)).and_then(|stack| stack.last())),
             Op::FindAll(k) => {

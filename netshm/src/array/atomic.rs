@@ -1,0 +1,246 @@
+//! Changes that depend on what is there: arithmetic, and exchange on a condition.
+
+use std::borrow::Borrow;
+use std::cmp::{max, min};
+
+use super::Array;
+use crate::data::{DataManager, Encode, Integer};
+use crate::directory::{self, Seen, Spot};
+use crate::error::Result;
+use crate::handle::{Staged, decode_in_place};
+use crate::index::record::{self, Payload};
+use crate::store::Transaction;
+use crate::store::read::View;
+
+/// What a comparison of stored words found.
+enum Compared<T> {
+    Equal,
+    /// Other words, which are those of another element; `None` for the default value.
+    Other(Option<Staged<T>>),
+    /// Other words, which might be those of an equal element.
+    Unclear,
+}
+
+impl<T: DataManager> Array<T> {
+    /// Replaces an element by what `change` makes of it, as one step; gives the new element.
+    ///
+    /// # Errors
+    /// Those of [`get`](Self::get) and [`set`](Self::set).
+    pub fn update(&self, index: usize, change: impl FnOnce(T) -> T) -> Result<T> {
+        let (index, elements, store) = (index as u64, self.elements(), &*self.handle.store);
+        let spot = self.spot(index);
+        self.handle.group(|| {
+            let (old, seen) = self.look_before_change(index, spot)?;
+            let new = change(old);
+            self.with_element(&new, |value| {
+                self.handle.change("set an element", |change| {
+                    Self::check_bounds(store, index)?;
+                    seen.set(change, elements, spot, &self.default_words, value)
+                })
+            })?;
+            Ok(new)
+        })
+    }
+
+    /// Reads an element that may be changed later in the same group.
+    fn look_before_change(&self, index: u64, spot: Spot) -> Result<(T, Seen)> {
+        let store = &*self.handle.store;
+        let (old, seen) = self.handle.change("set an element", |change| {
+            let seen = Seen::look(change, spot)?;
+            Self::check_bounds(store, index)?;
+            let words = seen.words(store.region(), self.elements(), spot)?;
+            let old = words.map(|words| decode_in_place::<T>(View::locked(store), words)).transpose()?;
+            Ok((old, seen))
+        })?;
+        // Code that is not known runs between the parts of the group, not inside one.
+        Ok((self.finish(old)?, seen))
+    }
+
+    /// Prepares an element for storing.
+    #[inline(always)]
+    fn with_element<W: Encode + ?Sized, R>(&self, value: &W, f: impl FnOnce(Payload<'_>) -> Result<R>) -> Result<R> {
+        self.handle.with_payload(value, |value| {
+            if let Some(each) = self.elements().dense()
+                && !matches!(value, Payload::Words(words) if words.len() as u64 == each)
+            {
+                // Elsewhere it would be written over its neighbour.
+                return Err(self.handle.unsteady());
+            }
+            f(value)
+        })
+    }
+
+    /// Sets an element to `new` if it is `old`, as one step. The inner result is `Ok` if it was, and otherwise an `Err` with the
+    /// element as it is.
+    ///
+    /// Elements are compared by their encoding; see [`HashTable::compare_exchange`](crate::HashTable::compare_exchange).
+    ///
+    /// ```
+    /// # use netshm::{Array, Locking, Shm};
+    /// # let shm = Shm::create_unique(&"posix:/exchange.XXXXXX".parse()?, 0o600)?;
+    /// # let name = shm.name().clone();
+    /// let owners: Array<u32> = Array::manage(shm, 0, Locking::Futex)?;
+    /// owners.resize(10)?;
+    /// assert_eq!(owners.compare_exchange(3, &0, &17)?, Ok(()));
+    /// assert_eq!(owners.compare_exchange(3, &0, &18)?, Err(17));
+    /// # name.unlink()?;
+    /// # Ok::<(), netshm::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`get`](Self::get) and [`set`](Self::set).
+    #[doc(alias = "compare_and_swap")]
+    #[doc(alias = "cas")]
+    pub fn compare_exchange<W>(&self, index: usize, old: &W, new: &W) -> Result<std::result::Result<(), T>>
+    where
+        T: Borrow<W>,
+        W: Encode + ?Sized,
+    {
+        const { assert!(!(T::ARRAY && W::SLICE), "an element that is an array is stored as an array, not as a slice") };
+        let (at, elements, store) = (index as u64, self.elements(), &*self.handle.store);
+        let spot = self.spot(at);
+        let compared = self.handle.encoded(old, |old| {
+            self.with_element(new, |new| {
+                self.handle.change("set an element", |change| {
+                    let seen = Seen::look(change, spot)?;
+                    Self::check_bounds(store, at)?;
+                    let found = seen.words(store.region(), elements, spot)?;
+                    let is_equal = found.map_or(self.default_words == old, |found| record::are_words(found, old));
+                    if is_equal {
+                        seen.set(change, elements, spot, &self.default_words, new)?;
+                        return Ok(Compared::Equal);
+                    }
+                    if T::FIXED.is_none() {
+                        return Ok(Compared::Unclear);
+                    }
+                    let found = found.map(|found| decode_in_place::<T>(View::locked(store), found)).transpose()?;
+                    Ok(Compared::Other(found))
+                })
+            })
+        })?;
+        match compared {
+            Compared::Equal => Ok(Ok(())),
+            Compared::Other(found) => Ok(Err(self.finish(found)?)),
+            Compared::Unclear => self.compare_exchange_slow(index, old, new),
+        }
+    }
+
+    /// As [`compare_exchange`](Self::compare_exchange), where equal elements may have different words, as hash maps do.
+    #[cold]
+    fn compare_exchange_slow<W: Encode + ?Sized>(
+        &self,
+        index: usize,
+        old: &W,
+        new: &W,
+    ) -> Result<std::result::Result<(), T>> {
+        let old = self.handle.encode_ordered(old)?;
+        let (at, elements) = (index as u64, self.elements());
+        let spot = self.spot(at);
+        self.handle.group(|| {
+            let (found, seen) = self.look_before_change(at, spot)?;
+            if self.handle.encode_ordered(&found)? != old {
+                return Ok(Err(found));
+            }
+            self.with_element(new, |new| {
+                self.handle.change("set an element", |change| {
+                    Self::check_bounds(change.store(), at)?;
+                    seen.set(change, elements, spot, &self.default_words, new)
+                })
+            })?;
+            Ok(Ok(()))
+        })
+    }
+}
+
+impl<T: Integer> Array<T> {
+    /// Adds to an element, as one step, and returns the number before. The sum wraps around at the bounds of the type, as
+    /// that of [`AtomicU64`](std::sync::atomic::AtomicU64) does. An element that has never been set has the default value.
+    ///
+    /// This is shorter than [`update`](Self::update), and finds the element once.
+    ///
+    /// ```
+    /// # use netshm::{Array, Locking, Shm};
+    /// # let shm = Shm::create_unique(&"posix:/fetch.XXXXXX".parse()?, 0o600)?;
+    /// # let name = shm.name().clone();
+    /// let bins: Array<u8> = Array::manage(shm, 0, Locking::Futex)?;
+    /// bins.resize(100)?;
+    /// assert_eq!(bins.fetch_add(42, 250)?, 0);
+    /// assert_eq!(bins.fetch_add(42, 10)?, 250);
+    /// assert_eq!(bins.get(42)?, 4);
+    /// # name.unlink()?;
+    /// # Ok::<(), netshm::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`get`](Self::get) and [`set`](Self::set).
+    #[doc(alias = "increment")]
+    pub fn fetch_add(&self, index: usize, by: T) -> Result<T> {
+        self.fetch(index, move |old| old.plus(by))
+    }
+
+    /// Subtracts from an element, as [`fetch_add`](Self::fetch_add) adds.
+    ///
+    /// # Errors
+    /// Those of [`fetch_add`](Self::fetch_add).
+    #[doc(alias = "decrement")]
+    pub fn fetch_sub(&self, index: usize, by: T) -> Result<T> {
+        self.fetch(index, move |old| old.minus(by))
+    }
+
+    /// Replaces an element by the smaller one of it and `other`, as one step, and returns the number before.
+    ///
+    /// # Errors
+    /// Those of [`fetch_add`](Self::fetch_add).
+    pub fn fetch_min(&self, index: usize, other: T) -> Result<T> {
+        self.fetch(index, move |old| min(old, other))
+    }
+
+    /// Replaces an element by the larger one of it and `other`, as one step, and returns the number before.
+    ///
+    /// # Errors
+    /// Those of [`fetch_add`](Self::fetch_add).
+    pub fn fetch_max(&self, index: usize, other: T) -> Result<T> {
+        self.fetch(index, move |old| max(old, other))
+    }
+
+    /// Keeps those bits of an element that are set in `bits` too, as one step, and returns the number before.
+    ///
+    /// # Errors
+    /// Those of [`fetch_add`](Self::fetch_add).
+    pub fn fetch_and(&self, index: usize, bits: T) -> Result<T> {
+        self.fetch(index, move |old| old & bits)
+    }
+
+    /// Sets bits of an element, as one step, and returns the number before.
+    ///
+    /// # Errors
+    /// Those of [`fetch_add`](Self::fetch_add).
+    pub fn fetch_or(&self, index: usize, bits: T) -> Result<T> {
+        self.fetch(index, move |old| old | bits)
+    }
+
+    /// Replaces an element by what `new` makes of it; returns what it was.
+    #[inline(always)]
+    fn fetch(&self, index: usize, new: impl Fn(T) -> T + Copy) -> Result<T> {
+        let index = index as u64;
+        directory::prefetch(self.handle.store.region(), self.spot(index));
+        self.handle.change_with("change a number", (self, index), |change, (array, index)| match T::FIXED {
+            Some(1) => array.fetch_words::<1>(change, index, new),
+            _ => array.fetch_words::<2>(change, index, new),
+        })
+    }
+
+    #[inline(always)]
+    fn fetch_words<const N: usize>(&self, change: &mut Transaction<'_>, index: u64, new: impl Fn(T) -> T) -> Result<T> {
+        let spot = self.lock_inside(change, index)?;
+        directory::modify(change, self.elements(), spot, &self.default_words, |words| {
+            let old = match words {
+                Some(words) => self.handle.number(words)?,
+                None => self.decode_default()?,
+            };
+            let new = new(old);
+            let words = if new == old { None } else { Some(self.handle.encode_fixed::<T, N>(new)?) };
+            Ok((words, old))
+        })
+    }
+}
