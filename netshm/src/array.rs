@@ -138,7 +138,7 @@ impl<T: DataManager> Array<T> {
             shape,
         };
         let contents = Contents::Directory { elements, element: decodes };
-        let handle = Handle::open(shm, &spec, limits, &check::damage(contents))?;
+        let handle = Handle::open(shm, &spec, limits, &check::damage(Some(contents)))?;
         let array = Array { handle, default: Arc::new(default), default_words, elements };
         if recreate {
             array.resize(0)?;

@@ -131,7 +131,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
             show_default: &|_| String::new(),
             shape,
         };
-        let handle = Handle::open(shm, &spec, limits, &check::damage(contents))?;
+        let handle = Handle::open(shm, &spec, limits, &check::damage(Some(contents)))?;
         if recreate {
             bulk::clear(&handle)?;
         }

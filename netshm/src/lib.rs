@@ -52,6 +52,7 @@ mod shm;
 mod stats;
 mod store;
 mod table;
+mod upkeep;
 
 // Before its other name: the compiler suggests the path that it finds first.
 pub use data::{ShmData, ShmKey};

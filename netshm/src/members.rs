@@ -1,14 +1,11 @@
 //! The members of an object, as users see them.
 
-use std::sync::Arc;
-
 use crate::describe::Description;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::index;
 use crate::layout::header::ObjectKind;
 use crate::shm::Shm;
-use crate::store::open;
-use crate::store::{Limits, sum};
+use crate::store::{open, sum};
 
 /// What a member of an object is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -79,17 +76,19 @@ impl Shm {
     /// ```
     ///
     /// # Errors
-    /// [`Error::NotNetshm`] if it is no object, or empty; [`Error::UnsupportedVersion`], [`Error::Corrupt`],
-    /// [`Error::Forked`], [`Error::LockTimeout`], [`Error::Io`].
+    /// [`Error::NotNetshm`](crate::Error::NotNetshm) if it is no object, or empty;
+    /// [`Error::UnsupportedVersion`](crate::Error::UnsupportedVersion), [`Error::Corrupt`](crate::Error::Corrupt),
+    /// [`Error::Forked`](crate::Error::Forked), [`Error::LockTimeout`](crate::Error::LockTimeout) after
+    /// [`ShmOptions::lock_timeout`](crate::ShmOptions::lock_timeout), [`Error::Io`](crate::Error::Io).
     pub fn members(&self) -> Result<Vec<Member>> {
         let stored = open::stored_members(self)?;
-        let whole = open::whole(self)?;
+        let whole = self.whole_to_read()?;
         let member = |stored: open::Stored| {
             let store = whole.sibling(&stored.member);
             let kind = stored.member.kind;
             let len = match kind {
                 ObjectKind::Array => store.array_len(),
-                ObjectKind::HashTable | ObjectKind::Table => sum::sum(&store, Limits::default(), index::bindings_in)?,
+                ObjectKind::HashTable | ObjectKind::Table => sum::sum(&store, self.limits(), index::bindings_in)?,
             };
             Ok(Member {
                 name: stored.member.name.clone(),
@@ -109,13 +108,10 @@ impl Shm {
     /// managed without a name cannot be removed.
     ///
     /// # Errors
-    /// [`Error::InUse`] if anybody has the member managed, [`Error::NoMember`] if there is none of that name,
-    /// [`Error::ReadOnly`], [`Error::InGroup`] in a group on the object, and those of [`members`](Self::members).
+    /// [`Error::InUse`](crate::Error::InUse) if anybody has the member managed,
+    /// [`Error::NoMember`](crate::Error::NoMember) if there is none of that name, [`Error::ReadOnly`](crate::Error::ReadOnly),
+    /// [`Error::InGroup`](crate::Error::InGroup) in a group on the object, and those of [`members`](Self::members).
     pub fn remove_member(&self, name: &str) -> Result<()> {
-        if self.is_read_only() {
-            let object: Arc<str> = self.object().name().clone();
-            return Err(Error::ReadOnly { object, wanted: "remove a member" });
-        }
-        open::whole(self)?.remove_member(self, name, Limits::default())
+        self.whole("remove a member")?.remove_member(self, name, self.limits())
     }
 }

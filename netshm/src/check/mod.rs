@@ -105,8 +105,12 @@ pub(crate) fn check(handle: &Handle, contents: Contents<'_>) -> Result<Report> {
 }
 
 /// Returns a function that finds where an object that nobody changes meanwhile is damaged, if anywhere.
-pub(crate) fn damage(contents: Contents<'_>) -> impl Fn(&Store) -> Result<Option<u64>> {
-    move |store| Ok(inspect(store, None, Some(contents))?.findings.first().map(|finding| finding.offset))
+/// `contents` are those of the member that is asked for.
+pub(crate) fn damage(contents: Option<Contents<'_>>) -> impl Fn(&Store, bool) -> Result<Option<u64>> {
+    move |store, is_own| {
+        let own = contents.filter(|_| is_own);
+        Ok(inspect(store, None, own)?.findings.first().map(|finding| finding.offset))
+    }
 }
 
 /// The check of one stripe under way: what nothing has referred to yet, and what has been found.

@@ -6,6 +6,7 @@
 
 mod arrays;
 mod circles;
+mod copies;
 mod half_written;
 mod inherited;
 mod marks;

@@ -31,7 +31,8 @@ pub(crate) const FEWEST_ENTRIES: u32 = 16;
 
 const NAME: u64 = 64;
 const CHANGING: u64 = 128;
-const WATCH: u64 = 192;
+/// Where the 32 bits for those who wait lie in an entry.
+pub(crate) const WATCH: u64 = 192;
 
 /// An entry of the catalogue, by its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

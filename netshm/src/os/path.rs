@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{self, Access, AtFlags, CWD, FileType, Mode, OFlags};
+use rustix::fs::{self, Access, AtFlags, CWD, FileType, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use super::file::{self, Identity};
@@ -115,6 +115,52 @@ impl Directory {
     /// Returns whether a symbolic link in this place is followed.
     pub(crate) fn follows_links(&self) -> bool {
         self.follow
+    }
+
+    /// Creates a file without a name in the directory, open for reading and writing, which [`link`](Self::link) can give its
+    /// name. `None` if the file system has no such files, or there is no `/proc` to name one by.
+    pub(crate) fn create_nameless(&self, mode: u32) -> io::Result<Option<OwnedFd>> {
+        let flags = OFlags::RDWR | OFlags::TMPFILE | OPENING;
+        match fs::openat(&self.directory, c".", flags, Mode::from_raw_mode(mode)) {
+            Ok(fd) if fs::statat(CWD, through_proc(fd.as_fd()), AtFlags::empty()).is_ok() => Ok(Some(fd)),
+            // Kernels that do not know the flag take it for an attempt to write to the directory.
+            Ok(_) | Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::NOENT | Errno::INVAL) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Gives a file without a name this one; an error if there is something of that name.
+    pub(crate) fn link(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
+        Ok(fs::linkat(CWD, through_proc(fd), &self.directory, &self.name, AtFlags::SYMLINK_FOLLOW)?)
+    }
+
+    /// Creates a file of another name in the same directory, open for reading and writing.
+    pub(crate) fn create_beside(&self, name: &OsStr, mode: u32) -> io::Result<OwnedFd> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OPENING;
+        Ok(fs::openat(&self.directory, name, flags, Mode::from_raw_mode(mode))?)
+    }
+
+    /// Renames a file of that directory to this name; an error if there is something of this name.
+    pub(crate) fn rename_beside(&self, from: &OsStr) -> io::Result<()> {
+        match fs::renameat_with(&self.directory, from, &self.directory, &self.name, RenameFlags::NOREPLACE) {
+            // The file system does not know the flag.
+            Err(Errno::INVAL | Errno::NOSYS) => {
+                fs::linkat(&self.directory, from, &self.directory, &self.name, AtFlags::empty())?;
+                self.remove_beside(from);
+                Ok(())
+            }
+            outcome => Ok(outcome?),
+        }
+    }
+
+    /// Deletes a file of that directory, as far as that can be done.
+    pub(crate) fn remove_beside(&self, name: &OsStr) {
+        let _ = fs::unlinkat(&self.directory, name, AtFlags::empty());
+    }
+
+    /// Returns whether there is anything of this name.
+    pub(crate) fn is_taken(&self) -> bool {
+        fs::statat(&self.directory, &self.name, AtFlags::SYMLINK_NOFOLLOW).is_ok()
     }
 
     /// Opens whatever is in this place now, which may be another file than a moment ago.

@@ -138,7 +138,7 @@ fn save_member(
             existing: false,
         },
     };
-    let (store, ..) = open::open(fresh, &spec, Limits::default(), &|_| Ok(None))?;
+    let (store, ..) = open::open(fresh, &spec, Limits::default(), &|_, _| Ok(None))?;
     let mut salvage = salvage::Salvage::new(&from, &store, &types);
     match member.kind {
         ObjectKind::Array => salvage.array(elements, &default)?,

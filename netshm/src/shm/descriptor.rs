@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::fchown;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::object::Object;
 use super::options::ShmOptions;
@@ -123,6 +124,16 @@ impl Shm {
     /// Returns the object of the handle.
     pub(crate) fn object(&self) -> &Arc<Object> {
         &self.object
+    }
+
+    /// Returns how long operations on the object as a whole wait.
+    pub(crate) fn lock_timeout(&self) -> Option<Duration> {
+        self.options.lock_timeout
+    }
+
+    /// Returns whether symbolic links are followed even where anybody could have put them.
+    pub(crate) fn follows_symlinks(&self) -> bool {
+        self.options.follow_symlinks
     }
 
     /// Returns the name by which the object was opened.

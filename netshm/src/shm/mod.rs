@@ -2,6 +2,7 @@
 
 mod claims;
 mod descriptor;
+pub(crate) mod new_file;
 mod object;
 mod options;
 mod registry;
@@ -13,6 +14,7 @@ mod unlink;
 
 pub(crate) use claims::Claim;
 pub use descriptor::Shm;
+pub(crate) use new_file::NewFile;
 pub(crate) use object::Object;
 pub use options::ShmOptions;
 pub(crate) use types::TypeClaim;

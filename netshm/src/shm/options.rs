@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::fs::FileType;
 
@@ -36,7 +37,8 @@ pub struct ShmOptions {
     truncate: bool,
     mode: u32,
     require_owner: bool,
-    follow_symlinks: bool,
+    pub(super) follow_symlinks: bool,
+    pub(super) lock_timeout: Option<Duration>,
 }
 
 impl Shm {
@@ -71,6 +73,7 @@ impl ShmOptions {
             mode: 0o600,
             require_owner: false,
             follow_symlinks: false,
+            lock_timeout: None,
         }
     }
 
@@ -121,6 +124,14 @@ impl ShmOptions {
     /// like `/tmp` and `/dev/shm`. Elsewhere they are always followed.
     pub fn follow_symlinks(&mut self, follow_symlinks: bool) -> &mut Self {
         self.follow_symlinks = follow_symlinks;
+        self
+    }
+
+    /// Sets how long operations of the handle itself wait for other processes, as [`Shm::members`], [`Shm::remove_member`] and
+    /// [`Shm::copy_to`]; then they fail with [`Error::LockTimeout`]. By default they wait as long as it takes. What is managed has a
+    /// limit of its own ([`ManageOptions::lock_timeout`](crate::ManageOptions::lock_timeout)).
+    pub fn lock_timeout(&mut self, timeout: Duration) -> &mut Self {
+        self.lock_timeout = Some(timeout);
         self
     }
 

@@ -279,6 +279,11 @@ fn stash(inodes: &mut HashMap<Identity, Inode>, fd: OwnedFd) -> io::Result<()> {
     Ok(())
 }
 
+/// Closes a descriptor that came from elsewhere, unless that would drop the record locks of an object that is open.
+pub(super) fn discard(fd: OwnedFd) -> io::Result<()> {
+    stash(&mut lock(), fd)
+}
+
 /// Takes the descriptors of an object that is being dropped.
 pub(super) fn release(identity: Identity, access: Access, descriptors: Descriptors) {
     let mut inodes = lock();

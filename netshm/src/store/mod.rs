@@ -4,6 +4,7 @@
 //! log and the heaps. Reads outside groups go through [`read`], which takes no lock.
 
 mod audit;
+mod copy;
 pub(crate) mod group;
 mod meta;
 pub(crate) mod open;

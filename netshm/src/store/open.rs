@@ -171,8 +171,9 @@ impl Shape {
     }
 }
 
-/// Returns where a check of the whole object finds damage, if anywhere.
-pub(crate) type Damage<'a> = &'a dyn Fn(&Store) -> Result<Option<u64>>;
+/// Returns where a check of the whole object finds damage, if anywhere; with the types of the store's member, if it is the one that
+/// was asked for.
+pub(crate) type Damage<'a> = &'a dyn Fn(&Store, bool) -> Result<Option<u64>>;
 
 /// What a member is opened as: its store, how its type agrees, and what keeps that so.
 pub(crate) type Opened = (Arc<Store>, Agreement, TypeClaim);
@@ -210,7 +211,7 @@ fn open_or_add(shm: &Shm, spec: &Spec<'_>, limits: Limits, damage: Damage<'_>) -
                     return Err(whole.no_member(shm, spec.shape.name.as_deref()));
                 }
                 // Whoever is first adds it.
-                whole.add_member(shm, spec, &limits.deadline())?;
+                whole.add_member(shm, spec, limits)?;
             }
         }
     }
@@ -249,15 +250,16 @@ pub(crate) fn uncreate(shm: &Shm) {
 }
 
 /// The store of the whole object: the one that this process has already or a new one.
-pub(crate) fn whole(shm: &Shm) -> Result<Store> {
+pub(crate) fn whole(shm: &Shm, limits: Limits, damage: Damage<'_>) -> Result<Store> {
     let object = shm.object();
     object.check_fork()?;
-    let _alone = object.manage_guard();
+    let deadline = limits.deadline();
+    let _alone = manage_guard(object, &deadline)?;
     if let Some(shared) = attached(object) {
         shm.check_name()?;
         return Ok(Store::of(&shared, None));
     }
-    let (store, _) = Initialising::lock(shm, Deadline::none())?.open(None, &|_| Ok(None))?;
+    let (store, _) = Initialising::lock(shm, deadline)?.open(None, damage)?;
     attach(object, &store);
     Ok(store)
 }
@@ -518,7 +520,7 @@ impl<'a> Initialising<'a> {
             }
             None => None,
         };
-        store.settle_in(state.known_to_be_sound, damage)?;
+        store.settle_in(state.known_to_be_sound, &|store| damage(store, opened.is_some()))?;
         if state.alone {
             store.shared.claim.admit_others().map_err(|source| self.io("share it", source))?;
         }
@@ -675,8 +677,9 @@ fn no_member(object: &Object, catalogue: &Catalogue, name: Option<&str>) -> Erro
 fn with_catalogue<R>(shm: &Shm, look: impl FnOnce(&Header, &Catalogue) -> Result<R>) -> Result<R> {
     let object = shm.object();
     object.check_fork()?;
-    let _alone = object.manage_guard();
-    let lock = Initialising::lock(shm, Deadline::none())?;
+    let deadline = group::own_deadline(Limits { lock_timeout: shm.lock_timeout() });
+    let _alone = manage_guard(object, &deadline)?;
+    let lock = Initialising::lock(shm, deadline)?;
     // A store shares the use of the object already.
     let _claim = match attached(object) {
         Some(_) => None,

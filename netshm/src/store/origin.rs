@@ -7,14 +7,13 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use super::Store;
-use super::open::Damage;
 use crate::error::{Error, Result};
 use crate::layout::Offset;
 use crate::layout::header::{BOOTS, BOOTS_KEPT, DIRTY, FILE};
 use crate::os::file;
 
 const COPIED: &str = "it is a copy of an object that was in use, and a check finds damage (`repair` saves what is sound; to copy an \
-                      object, close it everywhere first)";
+                      object in use, call `copy_to`)";
 const REBOOTED: &str = "the system went down after changes that no `sync` covered, and a check finds damage (`repair` saves what is \
                         sound)";
 
@@ -24,7 +23,11 @@ impl Store {
     ///
     /// The caller keeps others from opening the object meanwhile, so that nobody writes to it unless some process knows it to
     /// be sound; and what dead writers left has been undone as far as possible.
-    pub(super) fn settle_in(&self, known_to_be_sound: bool, damage: Damage<'_>) -> Result<()> {
+    pub(super) fn settle_in(
+        &self,
+        known_to_be_sound: bool,
+        damage: &dyn Fn(&Store) -> Result<Option<u64>>,
+    ) -> Result<()> {
         let object = self.region.object();
         let vouch = || self.shared.claim.vouch().map_err(|source| self.io("vouch for it", source));
         if known_to_be_sound {

@@ -98,7 +98,7 @@ impl Transaction<'_> {
     }
 
     /// Runs `act` while nothing in the object changes but words of locks and owners.
-    fn at_rest(&mut self, act: impl Fn() -> Result<()>) -> Result<()> {
+    pub(super) fn at_rest<R>(&mut self, mut act: impl FnMut() -> Result<R>) -> Result<R> {
         let store = self.store;
         loop {
             // A member may be added as long as the run heap is not locked as well.
@@ -107,10 +107,10 @@ impl Transaction<'_> {
             store.settle_all(self.deadline)?;
             let done = self.with_meta(|| {
                 let still = store.are_settled() && store.region().stripes_used() == used;
-                if still { act().map(|()| true) } else { Ok(false) }
+                if still { act().map(Some) } else { Ok(None) }
             })?;
-            if done {
-                return Ok(());
+            if let Some(result) = done {
+                return Ok(result);
             }
         }
     }

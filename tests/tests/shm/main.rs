@@ -1,6 +1,7 @@
 //! Objects: their names, who may open them, what surrounds them, members, checks and repair.
 
 mod check_object;
+mod copy_object;
 mod hostile_surroundings;
 mod members_object;
 mod name_rules;
@@ -12,4 +13,4 @@ mod shm_trust;
 mod shm_unique;
 mod system_calls;
 
-netshm_tests::children!(hostile_surroundings, members_object, repair_object, shm_origin, system_calls);
+netshm_tests::children!(copy_object, hostile_surroundings, members_object, repair_object, shm_origin, system_calls);

@@ -44,10 +44,11 @@ impl Store {
     }
 
     /// Adds a member, unless somebody else has done so meanwhile.
-    pub(super) fn add_member(&self, shm: &Shm, spec: &Spec<'_>, deadline: &Deadline) -> Result<()> {
+    pub(super) fn add_member(&self, shm: &Shm, spec: &Spec<'_>, limits: Limits) -> Result<()> {
+        let deadline = &limits.deadline();
         // In a group, what is freed would be a part of it.
         if !group::is_open(self) {
-            self.finish_removals(shm, deadline)?;
+            self.finish_removals(shm, limits, deadline)?;
         }
         self.with_catalogue(shm, deadline, |slot, header, catalogue| {
             if catalogue.find(spec.shape.name.as_deref()).is_some() {
@@ -115,7 +116,7 @@ impl Store {
 
     /// Removes the member of that name; nobody may have it open.
     pub(crate) fn remove_member(&self, shm: &Shm, name: &str, limits: Limits) -> Result<()> {
-        let deadline = limits.deadline();
+        let deadline = group::own_deadline(limits);
         if group::is_open(self) {
             return Err(Error::InGroup { object: self.name(), wanted: "remove a member" });
         }
@@ -129,17 +130,17 @@ impl Store {
             }
             self.set_member_state(slot, &deadline, member, LEAVING)
         })?;
-        self.finish_removals(shm, &deadline)
+        self.finish_removals(shm, limits, &deadline)
     }
 
     /// Frees what members have left that are no more.
-    fn finish_removals(&self, shm: &Shm, deadline: &Deadline) -> Result<()> {
+    fn finish_removals(&self, shm: &Shm, limits: Limits, deadline: &Deadline) -> Result<()> {
         let leaving = self.with_catalogue(shm, deadline, |_, _, catalogue| {
             Ok(catalogue.members.iter().filter(|member| member.is_leaving).cloned().collect::<Vec<_>>())
         })?;
         for member in leaving {
             // Not under the lock that keeps others from opening the object: this waits for a slot.
-            self.empty_member(&member)?;
+            self.empty_member(&member, limits)?;
             self.with_catalogue(shm, deadline, |slot, _, catalogue| {
                 let still = catalogue.members.iter().find(|other| other.id == member.id && other.is_leaving);
                 match still {
@@ -152,9 +153,9 @@ impl Store {
     }
 
     /// Clears the stripes of a member that is no more, so that another can have them.
-    fn empty_member(&self, member: &Member) -> Result<()> {
+    fn empty_member(&self, member: &Member, limits: Limits) -> Result<()> {
         let store = Store::of(&self.shared, Some(member));
-        group::change(&store, Limits::default(), "remove a member", |change| {
+        group::change(&store, limits, "remove a member", |change| {
             change.write_all()?;
             let Some(index) = member.index else { return Ok(()) };
             // Somebody else may have done so, and the stripes may be those of another member.

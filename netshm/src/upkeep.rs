@@ -1,0 +1,78 @@
+//! What concerns an object as a whole, whatever its members are.
+
+use crate::check;
+use crate::error::{Error, Result};
+use crate::name::ShmName;
+use crate::os::path;
+use crate::shm::{NewFile, Shm};
+use crate::store::{Limits, Store, open};
+
+impl Shm {
+    /// Returns the limits of operations on the object as a whole.
+    pub(crate) fn limits(&self) -> Limits {
+        Limits { lock_timeout: self.lock_timeout() }
+    }
+
+    /// Returns the object as a whole, to change it or to look at it under locks.
+    pub(crate) fn whole(&self, wanted: &'static str) -> Result<Store> {
+        if self.is_read_only() {
+            return Err(Error::ReadOnly { object: self.object().name().clone(), wanted });
+        }
+        self.whole_to_read()
+    }
+
+    pub(crate) fn whole_to_read(&self) -> Result<Store> {
+        open::whole(self, self.limits(), &check::damage(None))
+    }
+
+    /// Makes a consistent copy of the object under another name, which must not be in use. Others may go on using the object.
+    ///
+    /// All members are copied as of one moment at which no change was under way. Most of it is copied beside writers; then it waits
+    /// for changes and groups under way, and writers wait while the rest is copied. Readers do not wait.
+    ///
+    /// The copy is an object of its own, with an id of its own, that can be opened at once, here or, as a file, on another
+    /// machine of the same kind. It gets its name when all of it is in storage, in one step: whatever interrupts the call, the name
+    /// stands for the complete copy or for nothing. (On a file system without files that have no name, as some that go over a
+    /// network, a process that is killed leaves a file in the directory whose name begins with `.netshm-copy-`, which can be
+    /// deleted.) Its permission bits are those of the object, as far as the process's umask allows. Memory that the object has free
+    /// takes up none in the copy, as far as the file system can do that.
+    ///
+    /// To replace an older copy, give the new one a name of its own first, and rename it then.
+    ///
+    /// ```
+    /// use netshm::{HashTable, Locking, Shm, ShmName};
+    ///
+    /// let shm = Shm::create_unique(&"posix:/original.XXXXXX".parse()?, 0o600)?;
+    /// # let name = shm.name().clone();
+    /// let table: HashTable<String, u64> = HashTable::manage(shm.clone(), Locking::Futex)?;
+    /// table.add("one", &1)?;
+    /// let backup = ShmName::posix(format!("/backup.{}", std::process::id()))?;
+    /// shm.copy_to(&backup)?;
+    /// table.remove("one")?;
+    ///
+    /// let copy: HashTable<String, u64> = HashTable::manage(Shm::open(&backup)?, Locking::Futex)?;
+    /// assert_eq!(copy.find("one")?, Some(1));
+    /// # name.unlink()?;
+    /// # backup.unlink()?;
+    /// # Ok::<(), netshm::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// - [`Error::Io`]: the name is in use ([`AlreadyExists`](std::io::ErrorKind::AlreadyExists)), or the system cannot write there.
+    /// - [`Error::NoSpace`]: there is no room for the copy.
+    /// - [`Error::ReadOnly`]: a read-only handle cannot keep writers off. [`Error::InGroup`]: in a group on the object.
+    /// - [`Error::NotNetshm`] if the object is empty, [`Error::UnsupportedVersion`], [`Error::Corrupt`]: its runs do not fit
+    ///   together; [`repair`](crate::repair()) saves what is sound.
+    /// - [`Error::LockTimeout`], [`Error::Forked`].
+    #[doc(alias = "backup")]
+    #[doc(alias = "snapshot")]
+    pub fn copy_to(&self, to: &ShmName) -> Result<()> {
+        let store = self.whole("copy it")?;
+        let to_name = to.to_string().into();
+        let io = |doing| move |source| Error::Io { object: to.to_string().into(), doing, source };
+        let mode = path::status(self.object().fd()).map_err(io("look up the permissions for a copy"))?.mode & 0o777;
+        let file = NewFile::create(to, self.follows_symlinks(), mode).map_err(io("create a copy"))?;
+        store.copy_to(file.fd(), &to_name, self.limits())?;
+        file.publish().map_err(io("give a copy its name"))
+    }
+}
