@@ -37,6 +37,7 @@ mod handle;
 mod hash_table;
 mod heap;
 mod index;
+pub mod inspect;
 mod journal;
 mod layout;
 mod locking;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use netshm::inspect::Inspector;
 use netshm::{Array, Flow, HashTable, Locking, Result, Shm, Table, repair};
 use netshm_tests::Scratch;
 use nix::sys::resource::{Resource, setrlimit};
@@ -125,7 +126,9 @@ fn torment(subject: &str, make: impl Fn(&Scratch), verbs: impl Fn(&Scratch) -> R
         }
         file.write_all_at(&bytes, 0).unwrap();
         // Which error it is does not matter here, only that it is one.
+        drop(Inspector::open(object.name()).and_then(|inspector| inspector.look()));
         used += u64::from(verbs(&object).is_ok());
+        drop(Inspector::open(object.name()).and_then(|inspector| inspector.look()));
         if seed % REPAIRED == 0 {
             let _ = repair(object.name());
         }

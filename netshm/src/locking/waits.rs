@@ -34,6 +34,16 @@ pub(crate) fn retract(region: &Region, slot: u32) {
     }
 }
 
+/// Returns the stripe that a wait word names.
+pub(crate) fn waited_for(word: u32) -> Option<u32> {
+    (word & STRIPE_MASK).checked_sub(1)
+}
+
+/// Returns how many waits a wait word has counted.
+pub(crate) fn waits_of(word: u32) -> u16 {
+    (word >> STRIPE_BITS) as u16
+}
+
 /// A step of a walk: a stripe, the slot that owns it, and that slot's wait word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Link {

@@ -18,6 +18,10 @@ const WAITERS: u32 = 1 << 31;
 pub(crate) struct Snapshot(u32);
 
 impl Snapshot {
+    /// What a word says that was read elsewhere.
+    pub(crate) fn of(word: u32) -> Snapshot {
+        Snapshot(word)
+    }
     /// Returns the slot of the owner.
     pub(crate) fn owner(self) -> Option<u32> {
         (self.0 & !WAITERS).checked_sub(1)

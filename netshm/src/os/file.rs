@@ -71,6 +71,11 @@ pub(crate) fn size(fd: BorrowedFd<'_>) -> io::Result<u64> {
     Ok(u64::try_from(fs::fstat(fd)?.st_size).unwrap_or(0))
 }
 
+/// Returns the bytes that the file takes in storage or in memory.
+pub(crate) fn allocated(fd: BorrowedFd<'_>) -> io::Result<u64> {
+    Ok(u64::try_from(fs::fstat(fd)?.st_blocks).unwrap_or(0).saturating_mul(512))
+}
+
 /// Makes the file shorter. (It must not be used to make one longer: that leaves a hole, which is a SIGBUS later.)
 pub(crate) fn truncate(fd: BorrowedFd<'_>, len: u64) -> io::Result<()> {
     Ok(rustix::io::retry_on_intr(|| fs::ftruncate(fd, len))?)

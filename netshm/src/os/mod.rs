@@ -17,4 +17,5 @@ pub(crate) mod map;
 pub(crate) mod path;
 pub(crate) mod pause;
 pub(crate) mod per_process;
+pub(crate) mod proc_locks;
 pub(crate) mod steps;

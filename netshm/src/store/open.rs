@@ -661,7 +661,8 @@ pub(crate) fn stored_members(shm: &Shm) -> Result<Vec<Stored>> {
     })
 }
 
-fn stored_member(shm: &Shm, header: &Header, member: &Member) -> Result<Stored> {
+/// Reads what a member says of itself.
+pub(crate) fn stored_member(shm: &Shm, header: &Header, member: &Member) -> Result<Stored> {
     let schema = member.schema(shm.object())?;
     let default = member.default_value(shm.object())?;
     Ok(Stored { header: header.clone(), member: member.clone(), schema, default })

@@ -3,6 +3,7 @@
 mod check_object;
 mod copy_object;
 mod hostile_surroundings;
+mod inspect_object;
 mod members_object;
 mod name_rules;
 mod repair_object;
@@ -13,4 +14,12 @@ mod shm_trust;
 mod shm_unique;
 mod system_calls;
 
-netshm_tests::children!(copy_object, hostile_surroundings, members_object, repair_object, shm_origin, system_calls);
+netshm_tests::children!(
+    copy_object,
+    hostile_surroundings,
+    inspect_object,
+    members_object,
+    repair_object,
+    shm_origin,
+    system_calls
+);

@@ -80,7 +80,7 @@ impl Member {
 
 /// What the catalogue says.
 pub(crate) struct Catalogue {
-    pub(super) stripes_used: u32,
+    pub(crate) stripes_used: u32,
     pub(super) entries_used: u32,
     pub(super) last_id: u64,
     /// The first entry that can be used for another member.
