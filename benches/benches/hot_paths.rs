@@ -5,7 +5,7 @@ use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use netshm::{HashTable, Result, group};
-use netshm_benches::{METHODS, Order, Scratch};
+use netshm_benches::{METHODS, Managed, Order};
 
 /// Entries in tables and arrays: more than the caches of most processors hold.
 const ENTRIES: u64 = 100_000;
@@ -26,7 +26,7 @@ fn done<T>(outcome: Result<T>) -> T {
 
 fn numbers(criterion: &mut Criterion) {
     for (method, locking) in METHODS {
-        let scratch: Scratch<Numbers> = done(Scratch::table(locking));
+        let scratch: Managed<Numbers> = done(Managed::table(locking));
         let table = &scratch.object;
         for key in 0..ENTRIES {
             done(table.add(&key, &key));
@@ -68,7 +68,7 @@ fn texts(criterion: &mut Criterion) {
     let value = "x".repeat(100);
     let keys: Vec<String> = (0..2 * ENTRIES).map(text_key).collect();
     for (method, locking) in METHODS {
-        let scratch: Scratch<Texts> = done(Scratch::table(locking));
+        let scratch: Managed<Texts> = done(Managed::table(locking));
         let table = &scratch.object;
         for key in &keys[..ENTRIES as usize] {
             done(table.add(key, &value));
@@ -100,7 +100,7 @@ fn texts(criterion: &mut Criterion) {
 
 fn arrays(criterion: &mut Criterion) {
     for (method, locking) in METHODS {
-        let scratch = done(Scratch::array(locking, ENTRIES as usize));
+        let scratch = done(Managed::array(locking, ENTRIES as usize));
         let array = &scratch.object;
         for place in 0..ENTRIES {
             done(array.set(place as usize, &place));
@@ -122,7 +122,7 @@ fn big_values(criterion: &mut Criterion) {
     let mut place = vec![0; MEBIBYTE];
     group.bench_function("copy in place", |bench| bench.iter(|| place.copy_from_slice(black_box(&bytes))));
     for (method, locking) in METHODS {
-        let scratch: Scratch<HashTable<u64, Vec<u8>>> = done(Scratch::table(locking));
+        let scratch: Managed<HashTable<u64, Vec<u8>>> = done(Managed::table(locking));
         let table = &scratch.object;
         done(table.replace(&1, &bytes));
         group.bench_function(format!("find, {method}"), |bench| bench.iter(|| done(table.find(&1))));
@@ -137,11 +137,11 @@ fn filling(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(10_000));
     for (method, locking) in METHODS {
         group.bench_function(method, |bench| {
-            let fill = |scratch: Scratch<Numbers>| {
+            let fill = |scratch: Managed<Numbers>| {
                 (0..10_000).for_each(|key| done(scratch.object.add(&key, &key)));
                 scratch
             };
-            bench.iter_batched(|| done(Scratch::table(locking)), fill, BatchSize::PerIteration);
+            bench.iter_batched(|| done(Managed::table(locking)), fill, BatchSize::PerIteration);
         });
     }
     group.finish();

@@ -1,81 +1,64 @@
 //! What the benchmarks share: objects of their own that are gone at the end.
 
-use netshm::{Array, DataManager, HashTable, Locking, Result, Shm, ShmKey, ShmName};
+use netshm::{Array, DataManager, HashTable, Locking, Result, Shm, ShmKey};
+use netshm_tests::{Random, Scratch};
 
 /// The locking methods, and what they are called in the names of benchmarks.
 pub const METHODS: [(&str, Locking); 3] =
     [("None", Locking::None), ("Record", Locking::Record), ("Futex", Locking::Futex)];
 
-/// An object of a name that nobody else uses, removed when this is dropped.
+/// A managed object that is removed when this is dropped.
 #[derive(Debug)]
-pub struct Scratch<T> {
+pub struct Managed<T> {
     /// The managed object.
     pub object: T,
-    name: ShmName,
+    _removed_at_the_end: Scratch,
 }
 
-impl<T> Drop for Scratch<T> {
-    fn drop(&mut self) {
-        // What is gone already need not be removed.
-        let _ = self.name.unlink();
+impl<T> Managed<T> {
+    fn new(manage: impl FnOnce(Shm) -> Result<T>) -> Result<Managed<T>> {
+        let scratch = Scratch::posix("bench");
+        Ok(Managed { object: manage(scratch.open())?, _removed_at_the_end: scratch })
     }
 }
 
-impl<T> Scratch<T> {
-    fn make(manage: impl FnOnce(Shm) -> Result<T>) -> Result<Scratch<T>> {
-        let shm = Shm::create_unique(&"posix:/netshm-bench.XXXXXXXX".parse()?, 0o600)?;
-        let name = shm.name().clone();
-        match manage(shm) {
-            Ok(object) => Ok(Scratch { object, name }),
-            Err(error) => {
-                name.unlink()?;
-                Err(error)
-            }
-        }
-    }
-}
-
-impl<K: ShmKey, V: DataManager> Scratch<HashTable<K, V>> {
+impl<K: ShmKey, V: DataManager> Managed<HashTable<K, V>> {
     /// Returns an empty table.
     ///
     /// # Errors
     /// Those of making it.
     pub fn table(locking: Locking) -> Result<Self> {
-        Scratch::make(|shm| HashTable::options().locking(locking).manage(shm))
+        Managed::new(|shm| HashTable::options().locking(locking).manage(shm))
     }
 }
 
-impl Scratch<Array<u64>> {
+impl Managed<Array<u64>> {
     /// Returns an array of that number of zeros.
     ///
     /// # Errors
     /// Those of making it.
     pub fn array(locking: Locking, length: usize) -> Result<Self> {
-        let scratch = Scratch::make(|shm| Array::options().locking(locking).manage(shm, 0))?;
-        scratch.object.resize(length)?;
-        Ok(scratch)
+        let array = Managed::new(|shm| Array::options().locking(locking).manage(shm, 0))?;
+        array.object.resize(length)?;
+        Ok(array)
     }
 }
 
-/// Numbers below a bound in an order that caches cannot foresee, the same in each run (splitmix64).
+/// Numbers below a bound in an order that caches cannot foresee, the same in each run.
 #[derive(Debug, Clone)]
 pub struct Order {
-    state: u64,
+    random: Random,
     bound: u64,
 }
 
 impl Order {
     /// Returns an order of numbers below `bound`, which is not zero.
     pub fn below(bound: u64) -> Order {
-        Order { state: 1, bound }
+        Order { random: Random::new(1), bound }
     }
 
     /// Returns the next number.
     pub fn draw(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut word = self.state;
-        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((word ^ (word >> 31)) >> 33) % self.bound
+        (self.random.number() >> 33) % self.bound
     }
 }

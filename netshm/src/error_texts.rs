@@ -2,9 +2,7 @@
 
 use std::fs;
 use std::os::fd::AsFd;
-use std::path::PathBuf;
 use std::sync::Barrier;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use crate::array::Array;
@@ -19,28 +17,13 @@ use crate::os::fork::tests::status_of_child;
 use crate::os::lock::{self, LockKind, bytes};
 use crate::os::steps;
 use crate::shm::Shm;
+use crate::testing::Scratch;
 
 type Counts = HashTable<String, u64>;
 
-struct Scratch(PathBuf);
-
 impl Scratch {
-    fn new() -> Scratch {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        let name = format!("netshm-error-{}-{}", std::process::id(), NEXT.fetch_add(1, Relaxed));
-        Scratch(std::env::temp_dir().join(name))
-    }
-
-    fn name(&self) -> ShmName {
-        ShmName::file(&self.0).unwrap()
-    }
-
-    fn shm(&self) -> Shm {
-        Shm::options().create(true).open(&self.name()).unwrap()
-    }
-
     fn counts(&self, locking: Locking) -> Counts {
-        Counts::options().locking(locking).stripes(1).slots(8).manage(self.shm()).unwrap()
+        Counts::options().locking(locking).stripes(1).slots(8).manage(self.open()).unwrap()
     }
 
     /// Returns the error's text, with the object's name replaced by a short one.
@@ -61,12 +44,6 @@ impl Scratch {
             0
         );
         fs::read_to_string(&answer.0).unwrap().replace(&self.name().to_string(), "posix:/x")
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
     }
 }
 
@@ -92,7 +69,7 @@ fn invalid_name() {
 #[test]
 fn invalid_option() {
     let x = Scratch::new();
-    let text = x.text(Counts::options().pagesize(100).manage(x.shm()));
+    let text = x.text(Counts::options().pagesize(100).manage(x.open()));
     assert_eq!(text, "option `pagesize` cannot be 100: it must be between 256 and 1048576");
 }
 
@@ -100,7 +77,7 @@ fn invalid_option() {
 fn deadlock() {
     let x = Scratch::new();
     // Each element of an array lies in a stripe of its own here.
-    let array: Array<u64> = Array::options().locking(Locking::Futex).stripes(2).manage(x.shm(), 0).unwrap();
+    let array: Array<u64> = Array::options().locking(Locking::Futex).stripes(2).manage(x.open(), 0).unwrap();
     array.resize(1000).unwrap();
     let barrier = Barrier::new(2);
     let take = |first: usize, second: usize| {
@@ -129,7 +106,7 @@ fn deadlock() {
 fn lock_timeout() {
     let x = Scratch::new();
     let options = Counts::options().locking(Locking::Futex).stripes(1).lock_timeout(Duration::from_millis(5));
-    let table = options.manage(x.shm()).unwrap();
+    let table = options.manage(x.open()).unwrap();
     let text = table
         .group(|| -> Result<_> {
             table.add("k", &1)?;
@@ -144,7 +121,7 @@ fn lock_timeout() {
 fn in_use() {
     let x = Scratch::new();
     let _table = x.counts(Locking::Futex);
-    let text = x.text(HashTable::<u8, u8>::options().recreate(true).manage(x.shm()));
+    let text = x.text(HashTable::<u8, u8>::options().recreate(true).manage(x.open()));
     assert_eq!(
         text,
         "posix:/x: cannot recreate it with another layout: the object is in use by another process or handle; close it \
@@ -160,7 +137,7 @@ fn replaced() {
     content[crate::layout::header::ID.0 as usize] ^= 1;
     fs::write(&x.0, content).unwrap();
     assert_eq!(x.text(tab.stats()), "posix:/x: replaced: its file has been overwritten; open it again");
-    let text = x.text(Counts::options().manage(x.shm()));
+    let text = x.text(Counts::options().manage(x.open()));
     assert_eq!(text, "posix:/x: replaced: its file has been overwritten; open it again");
 }
 
@@ -171,7 +148,7 @@ fn corrupt() {
     let mut content = fs::read(&x.0).unwrap();
     content[64] ^= 1;
     fs::write(&x.0, content).unwrap();
-    let text = x.text(Counts::options().manage(x.shm()));
+    let text = x.text(Counts::options().manage(x.open()));
     assert_eq!(text, "posix:/x: damaged at byte 64: the header's checksum is wrong");
 }
 
@@ -179,7 +156,7 @@ fn corrupt() {
 fn not_netshm() {
     let x = Scratch::new();
     fs::write(&x.0, "a letter to a friend").unwrap();
-    let text = x.text(Counts::options().manage(x.shm()));
+    let text = x.text(Counts::options().manage(x.open()));
     assert_eq!(text, "posix:/x: not a netshm object: 20 bytes that begin with \"a letter\"; it was left as it is");
 }
 
@@ -194,7 +171,7 @@ fn unsupported_version() {
         let mut content = sound.clone();
         content[place.0 as usize..][..8].copy_from_slice(&word.to_ne_bytes());
         fs::write(&x.0, content).unwrap();
-        x.text(Counts::options().manage(x.shm()))
+        x.text(Counts::options().manage(x.open()))
     };
     let text = |found, advice| {
         format!(
@@ -219,7 +196,7 @@ fn unsupported_version() {
 fn schema_mismatch() {
     let x = Scratch::new();
     drop(x.counts(Locking::Futex));
-    let text = x.text(HashTable::<String, (u64, bool)>::options().manage(x.shm()));
+    let text = x.text(HashTable::<String, (u64, bool)>::options().manage(x.open()));
     assert_eq!(
         text,
         "posix:/x: holds another type\n    stored:   HashTable<String, u64>\n    expected: HashTable<String, (u64, bool)>\n\
@@ -231,7 +208,7 @@ fn schema_mismatch() {
 fn locking_mismatch() {
     let x = Scratch::new();
     drop(x.counts(Locking::Futex));
-    let text = x.text(Counts::manage(x.shm(), Locking::Record));
+    let text = x.text(Counts::manage(x.open(), Locking::Record));
     assert_eq!(text, "posix:/x: created with Locking::Futex, cannot be managed with Locking::Record");
 }
 
@@ -247,7 +224,7 @@ fn read_only() {
 #[test]
 fn full() {
     let x = Scratch::new();
-    let table: HashTable<u8, Vec<u8>> = HashTable::options().max_size(1 << 20).manage(x.shm()).unwrap();
+    let table: HashTable<u8, Vec<u8>> = HashTable::options().max_size(1 << 20).manage(x.open()).unwrap();
     let text = x.text(table.add(&1, &vec![0; 2 << 20]));
     assert!(text.starts_with("posix:/x: full: "), "{text}");
     assert!(
@@ -259,11 +236,11 @@ fn full() {
 #[test]
 fn no_space() {
     let x = Scratch::new();
-    let table: HashTable<u8, Vec<u8>> = HashTable::options().manage(x.shm()).unwrap();
+    let table: HashTable<u8, Vec<u8>> = HashTable::options().manage(x.open()).unwrap();
     let size = table.shm().size().unwrap();
     drop(table);
     let text = x.text_in_child(|| {
-        let table: HashTable<u8, Vec<u8>> = HashTable::options().manage(x.shm())?;
+        let table: HashTable<u8, Vec<u8>> = HashTable::options().manage(x.open())?;
         let limit = rustix::process::Rlimit { current: Some(size), maximum: None };
         rustix::process::setrlimit(rustix::process::Resource::Fsize, limit).unwrap();
         table.add(&1, &vec![0; 2 << 20])
@@ -275,7 +252,7 @@ fn no_space() {
 #[test]
 fn too_large() {
     let x = Scratch::new();
-    let table: HashTable<u8, Vec<u8>> = HashTable::options().manage(x.shm()).unwrap();
+    let table: HashTable<u8, Vec<u8>> = HashTable::options().manage(x.open()).unwrap();
     // Memory that nobody touches costs nothing.
     let text = x.text(table.add(&1, &vec![0_u8; 1 << 31]));
     assert_eq!(text, "a key or value of 2147483656 bytes is too large: the limit is 2147483647 bytes");
@@ -284,7 +261,7 @@ fn too_large() {
 #[test]
 fn out_of_bounds() {
     let x = Scratch::new();
-    let array: Array<u64> = Array::options().manage(x.shm(), 0).unwrap();
+    let array: Array<u64> = Array::options().manage(x.open(), 0).unwrap();
     array.resize(10).unwrap();
     assert_eq!(x.text(array.get(10)), "posix:/x: index 10 is out of bounds: the array has 10 elements");
 }
@@ -309,7 +286,7 @@ impl DataManager for Refused {
 #[test]
 fn decode() {
     let x = Scratch::new();
-    let table: HashTable<u8, Refused> = HashTable::options().manage(x.shm()).unwrap();
+    let table: HashTable<u8, Refused> = HashTable::options().manage(x.open()).unwrap();
     table.add(&1, &Refused).unwrap();
     assert_eq!(x.text(table.find(&1)), "posix:/x: Refused: seven is no number for it");
 }

@@ -53,6 +53,8 @@ mod shm;
 mod stats;
 mod store;
 mod table;
+#[cfg(test)]
+mod testing;
 mod upkeep;
 
 // Before its other name: the compiler suggests the path that it finds first.

@@ -8,7 +8,7 @@ mod verbs;
 
 pub use children::{Child, part};
 pub use random::Random;
-pub use scratch::Scratch;
+pub use scratch::{Directory, Scratch, unique};
 pub use verbs::{AnyKey, AnyValue, Shape, Verbs, Way};
 
 /// The programs of the README compile.

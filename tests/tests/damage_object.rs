@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use netshm::inspect::Inspector;
 use netshm::{Array, Flow, HashTable, Locking, Result, Shm, Table, repair};
-use netshm_tests::Scratch;
+use netshm_tests::{Random, Scratch};
 use nix::sys::resource::{Resource, setrlimit};
 
 /// Mutations of each object; more with `NETSHM_DAMAGES`.
@@ -26,52 +26,41 @@ const MEMORY: u64 = 1 << 30;
 /// Of so many objects one is repaired in the end, which takes as long as all else.
 const REPAIRED: u64 = 4;
 
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        (self.next() % limit.max(1) as u64) as usize
-    }
+fn below(random: &mut Random, limit: usize) -> usize {
+    random.below(limit.max(1) as u64) as usize
 }
 
 /// Changes some bytes, most often few words, often by a little.
 fn damage(bytes: &mut Vec<u8>, random: &mut Random) {
-    for _ in 0..1 + random.below(4) {
-        if random.below(2) == 0 {
-            netshm::damage::spoil(bytes, &mut |limit| random.next() % limit);
+    for _ in 0..1 + below(random, 4) {
+        if below(random, 2) == 0 {
+            netshm::damage::spoil(bytes, &mut |limit| random.number() % limit);
             continue;
         }
         // The first pages hold what ties everything together; they are hit as often as all the rest.
-        let area = [4096, 20_000, bytes.len(), bytes.len()][random.below(4)].min(bytes.len());
-        let at = random.below(area / 8) * 8;
+        let area = [4096, 20_000, bytes.len(), bytes.len()][below(random, 4)].min(bytes.len());
+        let at = below(random, area / 8) * 8;
         let Some(word) = bytes.get_mut(at..at + 8) else { continue };
         let old = u64::from_ne_bytes(word.try_into().unwrap());
-        match random.below(9) {
-            0 => word.copy_from_slice(&(old ^ 1 << random.below(64)).to_ne_bytes()),
+        match below(random, 9) {
+            0 => word.copy_from_slice(&(old ^ 1 << below(random, 64)).to_ne_bytes()),
             1 => word.fill(0),
             2 => word.fill(255),
-            3 => word.copy_from_slice(&old.wrapping_add(random.next() % 17).wrapping_sub(8).to_ne_bytes()),
-            4 => word.copy_from_slice(&random.next().to_ne_bytes()),
-            5 => word[random.below(8)] = random.next() as u8,
+            3 => word.copy_from_slice(&old.wrapping_add(random.number() % 17).wrapping_sub(8).to_ne_bytes()),
+            4 => word.copy_from_slice(&random.number().to_ne_bytes()),
+            5 => word[below(random, 8)] = random.number() as u8,
             6 => {
                 // A piece of the object in a wrong place.
-                let len = random.below(600).min(bytes.len() - at);
-                let from = random.below((bytes.len() - len) / 8) * 8;
+                let len = below(random, 600).min(bytes.len() - at);
+                let from = below(random, (bytes.len() - len) / 8) * 8;
                 bytes.copy_within(from..from + len, at);
             }
             7 => {
-                let end = (at + random.below(5000)).min(bytes.len());
+                let end = (at + below(random, 5000)).min(bytes.len());
                 bytes[at..end].fill(0);
             }
             _ => {
-                let len = random.below(bytes.len());
+                let len = below(random, bytes.len());
                 bytes.truncate(len);
                 return;
             }
@@ -115,7 +104,7 @@ fn torment(subject: &str, make: impl Fn(&Scratch), verbs: impl Fn(&Scratch) -> R
     watch(subject, &round);
     for seed in first..first + rounds() {
         round.store(seed, Relaxed);
-        let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+        let mut random = Random::new(seed);
         let mut bytes = sound.clone();
         damage(&mut bytes, &mut random);
         let object = Scratch::posix(subject);

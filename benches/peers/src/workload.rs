@@ -209,19 +209,15 @@ impl FromStr for Request {
 
 /// The random numbers of all workers in all languages (splitmix64).
 #[derive(Debug)]
-pub(crate) struct Random(u64);
+pub(crate) struct Random(netshm_tests::Random);
 
 impl Random {
     pub(crate) fn new(seed: u64) -> Random {
-        Random(seed)
+        Random(netshm_tests::Random::new(seed))
     }
 
     pub(crate) fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut word = self.0;
-        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((word ^ (word >> 31)) >> 33) % bound
+        (self.0.number() >> 33) % bound
     }
 }
 

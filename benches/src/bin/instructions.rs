@@ -9,7 +9,7 @@ use std::process::Command;
 use std::{env, process};
 
 use netshm::{Array, HashTable, Locking, group};
-use netshm_benches::Scratch;
+use netshm_benches::Managed;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 type Run = fn(u64) -> netshm::Result<()>;
@@ -69,13 +69,13 @@ const OPERATIONS: [(&str, Run); 10] = [
 ];
 
 fn on_table(calls: u64, operation: impl Fn(&HashTable<u64, u64>, u64) -> netshm::Result<()>) -> netshm::Result<()> {
-    let scratch = Scratch::table(Locking::Futex)?;
+    let scratch = Managed::table(Locking::Futex)?;
     (0..ENTRIES).try_for_each(|key| scratch.object.add(&key, &key))?;
     (0..calls).try_for_each(|call| operation(&scratch.object, call))
 }
 
 fn on_array(calls: u64, operation: impl Fn(&Array<u64>, u64) -> netshm::Result<()>) -> netshm::Result<()> {
-    let scratch = Scratch::array(Locking::Futex, ENTRIES as usize)?;
+    let scratch = Managed::array(Locking::Futex, ENTRIES as usize)?;
     (0..ENTRIES).try_for_each(|index| scratch.object.set(index as usize, &index))?;
     (0..calls).try_for_each(|call| operation(&scratch.object, call))
 }

@@ -8,7 +8,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use netshm::{HashTable, Locking};
-use netshm_benches::{Order, Scratch};
+use netshm_benches::{Managed, Order};
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
@@ -46,7 +46,7 @@ fn median(mut times: Vec<f64>) -> f64 {
 
 /// Returns the row of a table with that number of entries.
 fn row(entries: u64) -> Outcome<String> {
-    let scratch = Scratch::table(Locking::Futex)?;
+    let scratch = Managed::table(Locking::Futex)?;
     let table: &HashTable<u64, u64> = &scratch.object;
     let next = circle(entries);
     let mut additions = Vec::with_capacity(next.len());

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::Copy;
 use super::words::ends;
 use crate::error::Result;
 use crate::hash_table::HashTable;
@@ -13,6 +12,7 @@ use crate::layout::method::Locking;
 use crate::shm::Shm;
 use crate::store::Store;
 use crate::table::{Flow, Table};
+use crate::testing::Scratch;
 
 type Texts = HashTable<String, String>;
 
@@ -48,7 +48,7 @@ fn bindings_of_a_key() {
     ];
     for bindings in [1, 2, 300] {
         for verb in verbs {
-            let copy = Copy::new();
+            let copy = Scratch::new();
             let table = open(copy.open()).unwrap();
             (0..bindings).for_each(|number| table.add("k", &"v".repeat(number)).unwrap());
             let newest = table.handle().with_key("k", |key| {
@@ -62,7 +62,7 @@ fn bindings_of_a_key() {
 
 #[test]
 fn blocks_of_a_key() {
-    let copy = Copy::new();
+    let copy = Scratch::new();
     let table = Table::options().stripes(1).slots(1).manage(copy.open()).unwrap();
     (0..9).for_each(|number| table.add(7, &[number]).unwrap());
     let newest = table.handle().with_key(&7i32, |key| {
@@ -77,7 +77,7 @@ fn blocks_of_a_key() {
 
 #[test]
 fn segments_of_a_log() {
-    let copy = Copy::new();
+    let copy = Scratch::new();
     let table = open(copy.open()).unwrap();
     table.add("k", &"v".repeat(1 << 20)).unwrap();
     let store = &table.handle().store;

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::{fs, thread};
 
-use super::{Copy, METHODS, STOPPED};
+use super::{METHODS, STOPPED};
 use crate::array::Array;
 use crate::hash_table::HashTable;
 use crate::layout::method::Locking;
@@ -13,14 +13,15 @@ use crate::os::{pause, steps};
 use crate::shm::Shm;
 use crate::shm::new_file::tests::NAMED;
 use crate::store::open::Header;
+use crate::testing::Scratch;
 
 type Counts = HashTable<u64, u64>;
 
-fn counts(copy: &Copy, locking: Locking) -> Counts {
+fn counts(copy: &Scratch, locking: Locking) -> Counts {
     Counts::options().locking(locking).stripes(2).slots(2).init(1).max_size(1 << 20).manage(copy.open()).unwrap()
 }
 
-fn name(copy: &Copy) -> ShmName {
+fn name(copy: &Scratch) -> ShmName {
     ShmName::file(&copy.0).unwrap()
 }
 
@@ -29,7 +30,7 @@ struct Beside(Copy);
 
 impl Beside {
     fn new() -> Beside {
-        let directory = Copy::new();
+        let directory = Scratch::new();
         fs::create_dir(&directory.0).unwrap();
         Beside(directory)
     }
@@ -51,7 +52,7 @@ impl Drop for Beside {
 }
 
 /// Opens a copy and checks that it is what it should be; returns its pairs.
-fn opened(copy: &Copy, locking: Locking) -> Vec<(u64, u64)> {
+fn opened(copy: &Scratch, locking: Locking) -> Vec<(u64, u64)> {
     let shm = Shm::open(&name(copy)).unwrap();
     let table = Counts::options().locking(locking).manage(shm).unwrap();
     assert!(!table.stats().unwrap().dirty);
@@ -67,7 +68,7 @@ fn opened(copy: &Copy, locking: Locking) -> Vec<(u64, u64)> {
 #[test]
 fn killed_at_every_step() {
     for locking in METHODS {
-        let original = Copy::new();
+        let original = Scratch::new();
         let table = counts(&original, locking);
         (0..50).for_each(|i| table.add(&i, &i).unwrap());
         for named in [false, true] {
@@ -103,12 +104,12 @@ fn killed_at_every_step() {
 #[test]
 fn changes_after_the_first_pass_are_there() {
     for locking in METHODS {
-        let original = Copy::new();
+        let original = Scratch::new();
         let table = counts(&original, locking);
         let array: Array<u64> = Array::options().named("array").stripes(2).manage(table.shm().clone(), 0).unwrap();
         array.resize(1000).unwrap();
         (0..50).for_each(|i| table.add(&i, &i).unwrap());
-        let copy = Copy::new();
+        let copy = Scratch::new();
         let (writer, other) = (table.clone(), array.clone());
         pause::once_at("a copy has been made without locks", move || {
             let changes = move || {
@@ -135,9 +136,9 @@ fn changes_after_the_first_pass_are_there() {
 fn a_name_that_is_taken_meanwhile_is_left_alone() {
     for named in [false, true] {
         NAMED.set(named);
-        let original = Copy::new();
+        let original = Scratch::new();
         let table = counts(&original, Locking::Futex);
-        let copy = Copy::new();
+        let copy = Scratch::new();
         let path = copy.0.clone();
         pause::once_at("a copy is about to get its name", move || fs::write(path, b"taken").unwrap());
         let error = table.shm().copy_to(&name(&copy)).unwrap_err();
@@ -152,12 +153,12 @@ fn a_name_that_is_taken_meanwhile_is_left_alone() {
 fn a_copy_is_nobodys() {
     use crate::layout::header::{DIRTY, FILE, ID};
 
-    let original = Copy::new();
+    let original = Scratch::new();
     let table = counts(&original, Locking::Futex);
     table.add(&1, &1).unwrap();
-    let copy = Copy::new();
+    let copy = Scratch::new();
     table.shm().copy_to(&name(&copy)).unwrap();
-    let words = |copy: &Copy| -> Vec<u64> {
+    let words = |copy: &Scratch| -> Vec<u64> {
         fs::read(&copy.0).unwrap().as_chunks().0.iter().map(|bytes| u64::from_ne_bytes(*bytes)).collect()
     };
     let (from, to) = (words(&original), words(&copy));

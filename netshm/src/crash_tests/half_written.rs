@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use super::words::ends;
-use super::{Case, Copy, METHODS};
+use super::{Case, METHODS};
 use crate::error::Result;
 use crate::hash_table::HashTable;
 use crate::layout::header::BOOTS;
 use crate::os::file::random;
+use crate::testing::Scratch;
 
 type Texts = HashTable<String, String>;
 
@@ -76,7 +77,7 @@ fn any_pages_of_a_half_done_change() {
         let prepared = case.prepared();
         let (mut sound, mut damaged) = (0, 0);
         for step in (0..).step_by(7) {
-            let copy = Copy::new();
+            let copy = Scratch::new();
             let stopped = case.stopped(&prepared, &copy, step);
             let half = fs::read(&copy.0).unwrap();
             for number in 0..IMAGES {

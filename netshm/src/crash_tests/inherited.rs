@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use super::{Copy, METHODS};
+use super::METHODS;
 use crate::error::{Error, Result};
 use crate::hash_table::HashTable;
 use crate::layout::method::Locking;
 use crate::os::fork::tests::{Child, give_up_root, status_of_child, stop_here};
 use crate::os::path;
 use crate::shm::Shm;
+use crate::testing::Scratch;
 
 type Pairs = HashTable<u64, u64>;
 
@@ -17,7 +18,7 @@ fn open(shm: Shm, locking: Locking) -> Result<Pairs> {
 }
 
 /// Takes something from a child.
-type Deprive = fn(&Copy);
+type Deprive = fn(&Scratch);
 
 /// What a child has been deprived of.
 const LOSSES: [(&str, Deprive); 3] = [
@@ -51,7 +52,7 @@ fn child_works(inherited: &Pairs, locking: Locking) -> Result<()> {
 fn a_child_without_the_name_or_the_right_opens_anew() {
     for locking in METHODS {
         for (loss, deprive) in LOSSES {
-            let copy = Copy::new();
+            let copy = Scratch::new();
             let table = open(copy.open(), locking).unwrap();
             table.add(&1, &1).unwrap();
             deprive(&copy);
@@ -76,7 +77,7 @@ fn a_child_without_the_name_or_the_right_opens_anew() {
 /// The kernel takes a process for one owner of all locks that it has through inherited descriptors.
 #[test]
 fn rights_given_up_leave_one_kind_of_access() {
-    let copy = Copy::new();
+    let copy = Scratch::new();
     let table = open(copy.open(), Locking::Futex).unwrap();
     let reader = Shm::options().read_only(true).open(table.shm().name()).unwrap();
     let is_root = path::effective_user() == 0;

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::{Copy, METHODS, STOPPED};
+use super::{METHODS, STOPPED};
 use crate::error::Result;
 use crate::group;
 use crate::hash_table::HashTable;
@@ -14,14 +14,15 @@ use crate::os::map::tests::FLUSHES;
 use crate::os::steps;
 use crate::shm::Shm;
 use crate::store::open::Header;
+use crate::testing::Scratch;
 
 type Texts = HashTable<String, String>;
 
-fn open(copy: &Copy, locking: Locking) -> Result<Texts> {
+fn open(copy: &Scratch, locking: Locking) -> Result<Texts> {
     Texts::options().locking(locking).stripes(2).slots(3).init(1).manage(copy.open())
 }
 
-fn mark(copy: &Copy) -> u64 {
+fn mark(copy: &Scratch) -> u64 {
     let bytes = fs::read(&copy.0).unwrap();
     u64::from_ne_bytes(bytes[DIRTY.0 as usize..][..8].try_into().unwrap())
 }
@@ -32,7 +33,7 @@ fn a_mark_that_nobody_flushed_is_flushed() {
     for locking in METHODS {
         let mut met = false;
         for step in 0..12 {
-            let copy = Copy::new();
+            let copy = Scratch::new();
             let table = open(&copy, locking).unwrap();
             table.add("k", "v").unwrap();
             table.sync().unwrap();
@@ -69,7 +70,7 @@ fn is_of_this_boot(geometry: &Geometry, offset: u64) -> bool {
 fn nothing_changes_under_a_clean_mark() {
     for locking in METHODS {
         for step in (0..).step_by(7) {
-            let copy = Copy::new();
+            let copy = Scratch::new();
             let table = open(&copy, locking).unwrap();
             (0..9).try_for_each(|number| table.add(&number.to_string(), &"v".repeat(3000 * number))).unwrap();
             let status = status_of_child(|| {

@@ -24,16 +24,14 @@ mod words;
 
 use std::fmt::Debug;
 use std::fs;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use crate::check::Report;
 use crate::error::Result;
 use crate::layout::method::Locking;
-use crate::name::ShmName;
 use crate::os::fork::tests::status_of_child;
 use crate::os::steps;
 use crate::shm::Shm;
+use crate::testing::Scratch;
 
 /// Exit status of a process that was stopped after a step.
 const STOPPED: i32 = 99;
@@ -41,31 +39,6 @@ const STOPPED: i32 = 99;
 const MOST_STEPS: u64 = 200_000;
 /// The methods under which somebody may be killed while others go on.
 pub(super) const METHODS: [Locking; 3] = [Locking::None, Locking::Record, Locking::Futex];
-
-/// A file that is removed at the end.
-struct Copy(PathBuf);
-
-impl Copy {
-    fn new() -> Copy {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        let name = format!("netshm-crash-{}-{}", std::process::id(), NEXT.fetch_add(1, Relaxed));
-        // In memory, where there is such a place: many copies are made.
-        let memory = PathBuf::from("/dev/shm");
-        let directory = if memory.is_dir() { memory } else { std::env::temp_dir() };
-        Copy(directory.join(name))
-    }
-
-    fn open(&self) -> Shm {
-        let name = ShmName::file(&self.0).unwrap();
-        Shm::options().create(true).open(&name).unwrap()
-    }
-}
-
-impl Drop for Copy {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
-    }
-}
 
 /// An operation on an object, and how to inspect the result.
 pub(super) struct Case<'a, T, D> {
@@ -81,7 +54,7 @@ pub(super) struct Case<'a, T, D> {
 impl<T, D: PartialEq + Debug> Case<'_, T, D> {
     /// Returns the bytes of an object that is ready for the operation.
     fn prepared(&self) -> Vec<u8> {
-        let copy = Copy::new();
+        let copy = Scratch::new();
         let object = (self.open)(copy.open()).unwrap();
         (self.prepare)(&object).unwrap();
         drop(object);
@@ -89,7 +62,7 @@ impl<T, D: PartialEq + Debug> Case<'_, T, D> {
     }
 
     /// Writes the prepared object to a fresh file, and stops the operation after `step` steps. Returns whether it got that far.
-    fn stopped(&self, prepared: &[u8], copy: &Copy, step: u64) -> bool {
+    fn stopped(&self, prepared: &[u8], copy: &Scratch, step: u64) -> bool {
         fs::write(&copy.0, prepared).unwrap();
         let status = status_of_child(|| {
             // One process id for all steps: else the n-th step would not be the one after the n-1st.
@@ -106,7 +79,7 @@ impl<T, D: PartialEq + Debug> Case<'_, T, D> {
 
     /// Returns the content before and after.
     fn both(&self, prepared: &[u8]) -> [D; 2] {
-        let copy = Copy::new();
+        let copy = Scratch::new();
         fs::write(&copy.0, prepared).unwrap();
         let object = (self.open)(copy.open()).unwrap();
         let before = (self.dump)(&object).unwrap();
@@ -116,7 +89,7 @@ impl<T, D: PartialEq + Debug> Case<'_, T, D> {
 
     /// Returns what is found in an object whose writer died: 0 for the content before the operation, 1 for that after it.
     #[track_caller]
-    fn found(&self, copy: &Copy, both: &[D; 2], step: u64) -> usize {
+    fn found(&self, copy: &Scratch, both: &[D; 2], step: u64) -> usize {
         let object = (self.open)(copy.open()).unwrap_or_else(|error| panic!("{}, step {step}: {error}", self.name));
         let found = (self.dump)(&object).unwrap();
         let Some(which) = both.iter().position(|content| *content == found) else {
@@ -146,7 +119,7 @@ impl<T, D: PartialEq + Debug> Case<'_, T, D> {
         let both = self.both(&prepared);
         let mut committed = false;
         for step in (0..MOST_STEPS).step_by(stride) {
-            let copy = Copy::new();
+            let copy = Scratch::new();
             let stopped = self.stopped(&prepared, &copy, step);
             let which = self.found(&copy, &both, step);
             if !stopped {

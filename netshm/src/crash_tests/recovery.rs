@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::{Case, Copy, METHODS, STOPPED};
+use super::{Case, METHODS, STOPPED};
 use crate::error::Result;
 use crate::group;
 use crate::hash_table::HashTable;
@@ -10,6 +10,7 @@ use crate::layout::method::Locking;
 use crate::os::fork::tests::status_of_child;
 use crate::os::steps;
 use crate::shm::Shm;
+use crate::testing::Scratch;
 
 type Texts = HashTable<String, String>;
 
@@ -40,14 +41,14 @@ fn recovery() {
         let prepared = case.prepared();
         let both = case.both(&prepared);
         for first in (0..).step_by(3) {
-            let copy = Copy::new();
+            let copy = Scratch::new();
             if !case.stopped(&prepared, &copy, first) {
                 assert!(first > 30);
                 break;
             }
             let left = fs::read(&copy.0).unwrap();
             for second in 0.. {
-                let copy = Copy::new();
+                let copy = Scratch::new();
                 fs::write(&copy.0, &left).unwrap();
                 let status = status_of_child(|| {
                     steps::stop_after(Some(second));
@@ -71,7 +72,7 @@ fn creation() {
     for locking in METHODS {
         let open = move |shm: Shm| Texts::options().locking(locking).stripes(2).slots(2).manage(shm);
         for step in 0.. {
-            let copy = Copy::new();
+            let copy = Scratch::new();
             let status = status_of_child(|| {
                 steps::stop_after(Some(step));
                 let outcome = open(copy.open());
@@ -96,7 +97,7 @@ fn creation() {
 fn every_way_to_meet_a_dead_writer() {
     for locking in [Locking::Record, Locking::Futex] {
         let open = move |shm: Shm| Texts::options().locking(locking).stripes(1).slots(2).init(1).manage(shm);
-        let copy = Copy::new();
+        let copy = Scratch::new();
         let table = open(copy.open()).unwrap();
         table.add("k", "v").unwrap();
         let ways: [&dyn Fn() -> Result<()>; 6] = [

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::fmt::Debug;
 
-use super::{Case, Copy, METHODS};
+use super::{Case, METHODS};
 use crate::array::Array;
 use crate::check::Report;
 use crate::error::{Error, Result};
@@ -11,6 +11,7 @@ use crate::group;
 use crate::hash_table::HashTable;
 use crate::layout::method::Locking;
 use crate::shm::Shm;
+use crate::testing::Scratch;
 
 type Pairs = HashTable<u64, u64>;
 type Texts = HashTable<u64, String>;
@@ -86,8 +87,8 @@ impl<T, D: PartialEq + Debug> Subject<'_, T, D> {
         case.run_each(self.stride * 3);
     }
 
-    fn object(&self, locking: Locking) -> (Copy, T) {
-        let copy = Copy::new();
+    fn object(&self, locking: Locking) -> (Scratch, T) {
+        let copy = Scratch::new();
         let object = (self.open)(copy.open(), locking).unwrap();
         (self.prepare)(&object).unwrap();
         (copy, object)
@@ -362,7 +363,7 @@ fn arrays_of_texts() {
 fn a_large_table() {
     const ROWS: u64 = 20_000;
     for stripes in [1, 4, 64] {
-        let copy = Copy::new();
+        let copy = Scratch::new();
         let options = Pairs::options().stripes(stripes).slots(2).init(1).max_size(1 << 28);
         let table = options.manage(copy.open()).unwrap();
         group!(table => (0..ROWS).try_for_each(|key| table.add(&key, &!key))?).unwrap();

@@ -2,12 +2,13 @@
 
 use std::fs;
 
-use super::{Copy, STOPPED};
+use super::STOPPED;
 use crate::error::Result;
 use crate::hash_table::HashTable;
 use crate::os::fork::tests::status_of_child;
 use crate::os::steps;
 use crate::shm::Shm;
+use crate::testing::Scratch;
 
 type Pairs = HashTable<u64, u64>;
 
@@ -27,7 +28,7 @@ fn change(table: &Pairs, rows: u64) -> Result<()> {
 /// The next owner of a slot needs fewer segments of the log than the dead one, but enough to cut the log.
 #[test]
 fn a_longer_log() {
-    let copy = Copy::new();
+    let copy = Scratch::new();
     let table = open(copy.open(), 1).unwrap();
     table.group(|| (0..2000).try_for_each(|key| table.add(&key, &key))).unwrap();
     let before = table.check().unwrap();
@@ -54,7 +55,7 @@ fn a_longer_log() {
 #[test]
 fn many_deaths() {
     const ROWS: u64 = 1200;
-    let copy = Copy::new();
+    let copy = Scratch::new();
     let table = open(copy.open(), 3).unwrap();
     table.group(|| (0..ROWS).try_for_each(|key| table.add(&key, &key))).unwrap();
     drop(table);

@@ -2,12 +2,13 @@
 
 use std::fs;
 
-use super::{Case, Copy, METHODS};
+use super::{Case, METHODS};
 use crate::ShmData;
 use crate::error::{Error, Result};
 use crate::hash_table::HashTable;
 use crate::layout::method::Locking;
 use crate::shm::Shm;
+use crate::testing::Scratch;
 
 #[derive(ShmData, Clone, Debug, PartialEq)]
 #[shm(crate = crate, rename = "Row")]
@@ -62,7 +63,7 @@ fn extend<Old: ShmData, New: ShmData + PartialEq + std::fmt::Debug>(
     };
     let both = case.both(prepared);
     for step in 0.. {
-        let copy = Copy::new();
+        let copy = Scratch::new();
         let stopped = case.stopped(prepared, &copy, step);
         let left = fs::read(&copy.0).unwrap();
         // What can be learnt without recovering anything is what was committed.
@@ -96,7 +97,7 @@ fn extend<Old: ShmData, New: ShmData + PartialEq + std::fmt::Debug>(
 #[test]
 fn extending_the_schema() {
     for locking in METHODS {
-        let copy = Copy::new();
+        let copy = Scratch::new();
         let table = open::<First>(copy.open(), locking).unwrap();
         (0..9).try_for_each(|key| table.add(&key, &First { a: key })).unwrap();
         drop(table);

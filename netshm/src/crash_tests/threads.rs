@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use super::{Copy, STOPPED};
+use super::STOPPED;
 use crate::error::Result;
 use crate::hash_table::HashTable;
 use crate::layout::method::Locking;
@@ -13,6 +13,7 @@ use crate::locking::word_of;
 use crate::os::fork::tests::status_of_child;
 use crate::os::steps;
 use crate::shm::Shm;
+use crate::testing::Scratch;
 
 type Texts = HashTable<String, String>;
 
@@ -39,7 +40,7 @@ fn two_threads_of_a_process() {
         let options = Texts::options().locking(Locking::Futex).stripes(8).slots(4).init(1).max_size(1 << 26);
         options.lock_timeout(Duration::from_millis(50)).manage(shm)
     };
-    let copy = Copy::new();
+    let copy = Scratch::new();
     let table = open(copy.open()).unwrap();
     let stripe = |key: &str| table.handle().with_key(key, |key| Ok(key.stripe)).unwrap();
     let [one, other] =
@@ -49,7 +50,7 @@ fn two_threads_of_a_process() {
     drop(table);
     let prepared = fs::read(&copy.0).unwrap();
     let outcomes = [0, 1, 2, 3].map(|changes| {
-        let copy = Copy::new();
+        let copy = Scratch::new();
         fs::write(&copy.0, &prepared).unwrap();
         let table = open(copy.open()).unwrap();
         [(1, &one), (2, &other)].iter().filter(|(bit, _)| changes & bit != 0).for_each(|(_, key)| {
@@ -60,7 +61,7 @@ fn two_threads_of_a_process() {
     let mut seen = [0; 4];
     'parked: for first in (0..).step_by(23) {
         for second in (first % 7..).step_by(29) {
-            let copy = Copy::new();
+            let copy = Scratch::new();
             fs::write(&copy.0, &prepared).unwrap();
             let status = status_of_child(|| {
                 steps::pretend_id(0);
@@ -119,7 +120,7 @@ fn waiters_meanwhile() {
             let options = Texts::options().locking(locking).stripes(1).slots(4).init(1).max_size(1 << 26);
             options.lock_timeout(Duration::from_secs(15)).manage(shm)
         };
-        let copy = Copy::new();
+        let copy = Scratch::new();
         let table = open(copy.open()).unwrap();
         table.add("k", &"v".repeat(9000)).unwrap();
         for first in (0..160).step_by(31) {

@@ -2,11 +2,12 @@
 
 use std::fs;
 
-use super::{Case, Copy, METHODS};
+use super::{Case, METHODS};
 use crate::error::Result;
 use crate::group;
 use crate::hash_table::HashTable;
 use crate::shm::Shm;
+use crate::testing::Scratch;
 
 type Texts = HashTable<String, String>;
 
@@ -42,13 +43,13 @@ fn deaths_in_changes_one_after_the_other() {
         let both = case.both(&prepared);
         let mut deaths = 0;
         for first in (3..).step_by(37) {
-            let copy = Copy::new();
+            let copy = Scratch::new();
             if !case.stopped(&prepared, &copy, first) {
                 break;
             }
             let left = fs::read(&copy.0).unwrap();
             for second in (first % 13..).step_by(31) {
-                let copy = Copy::new();
+                let copy = Scratch::new();
                 let stopped = case.stopped(&left, &copy, second);
                 let left = fs::read(&copy.0).unwrap();
                 case.found(&copy, &both, first * 10_000 + second);
@@ -56,7 +57,7 @@ fn deaths_in_changes_one_after_the_other() {
                     break;
                 }
                 deaths += 1;
-                let copy = Copy::new();
+                let copy = Scratch::new();
                 case.stopped(&left, &copy, (first + second) * 7 % 300);
                 case.found(&copy, &both, first * 10_000 + second);
             }

@@ -1,6 +1,6 @@
 //! Operations that replace an object, need long logs, or reach far into an array.
 
-use super::{Case, Copy, METHODS, STOPPED};
+use super::{Case, METHODS, STOPPED};
 use crate::array::Array;
 use crate::error::{Error, Result};
 use crate::hash_table::HashTable;
@@ -9,6 +9,7 @@ use crate::name::ShmName;
 use crate::os::fork::tests::status_of_child;
 use crate::os::steps;
 use crate::shm::Shm;
+use crate::testing::Scratch;
 
 type Pairs = HashTable<u64, u64>;
 type Texts = HashTable<String, String>;
@@ -70,7 +71,7 @@ fn heights() {
 #[test]
 fn recreation() {
     for step in 0.. {
-        let copy = Copy::new();
+        let copy = Scratch::new();
         let table = Pairs::options().stripes(2).slots(2).manage(copy.open()).unwrap();
         (0..100).for_each(|key| table.add(&key, &key).unwrap());
         drop(table);
@@ -101,7 +102,7 @@ fn recreation() {
 #[test]
 fn repair() {
     for step in (0..).step_by(41) {
-        let copy = Copy::new();
+        let copy = Scratch::new();
         let name = ShmName::file(&copy.0).unwrap();
         let table = Texts::options().stripes(2).slots(2).manage(copy.open()).unwrap();
         (0..30).for_each(|i| table.add(&i.to_string(), &"v".repeat(i * 50)).unwrap());

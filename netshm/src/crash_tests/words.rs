@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use super::{Copy, METHODS};
+use super::METHODS;
 use crate::error::Result;
 use crate::hash_table::HashTable;
 use crate::layout::method::Locking;
@@ -17,6 +17,7 @@ use crate::locking::word_of;
 use crate::os::lock::{self, LockKind, bytes};
 use crate::shm::Shm;
 use crate::store::Store;
+use crate::testing::Scratch;
 
 type Texts = HashTable<String, String>;
 
@@ -94,7 +95,7 @@ fn use_it(table: &Texts) -> Result<()> {
     table.clear()
 }
 
-fn spoil(copy: &Copy, locking: Locking, wrong: fn(&Store), boot: u64) {
+fn spoil(copy: &Scratch, locking: Locking, wrong: fn(&Store), boot: u64) {
     let table = open(copy.open(), locking, None).unwrap();
     table.add("a", "1").unwrap();
     table.add("b", "2").unwrap();
@@ -107,7 +108,7 @@ fn spoil(copy: &Copy, locking: Locking, wrong: fn(&Store), boot: u64) {
 fn who_has_the_object_alone_puts_them_in_order() {
     for (locking, boot) in METHODS.into_iter().flat_map(|locking| [(locking, 0), (locking, 1)]) {
         for (what, _, wrong) in WRONG {
-            let copy = Copy::new();
+            let copy = Scratch::new();
             spoil(&copy, locking, wrong, boot);
             let shm = copy.open();
             ends(what, move || open(shm, locking, None).and_then(|table| use_it(&table))).unwrap();
@@ -119,7 +120,7 @@ fn who_has_the_object_alone_puts_them_in_order() {
 fn they_are_put_in_order_beside_others() {
     for locking in METHODS {
         for (what, is_damage, wrong) in WRONG {
-            let copy = Copy::new();
+            let copy = Scratch::new();
             spoil(&copy, locking, wrong, 0);
             // As another process holds it.
             let other = fs::File::options().read(true).write(true).open(&copy.0).unwrap();
@@ -139,7 +140,7 @@ fn they_are_put_in_order_beside_others() {
 fn waits_for_them_have_their_limit() {
     for locking in METHODS {
         for (what, _, wrong) in WRONG {
-            let copy = Copy::new();
+            let copy = Scratch::new();
             let table = Arc::new(open(copy.open(), locking, Some(Duration::from_millis(20))).unwrap());
             table.add("a", "1").unwrap();
             let verbs: [fn(&Texts) -> Result<()>; 5] = [

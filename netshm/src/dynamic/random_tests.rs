@@ -6,18 +6,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use super::plan::Plan;
 use super::value::{Enum, FieldValues, Value};
 use crate::data::{Container, DataManager, Decoder, Field, Fields, Scalar, Schema, Variant, from_words};
-
-/// Random numbers (xorshift).
-struct Random(u64);
+use crate::testing::Random;
 
 impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % bound
-    }
-
     fn schema(&mut self, depth: u64) -> Schema {
         const SCALARS: [Scalar; 8] =
             [Scalar::U8, Scalar::I16, Scalar::U32, Scalar::I64, Scalar::U128, Scalar::Bool, Scalar::Char, Scalar::F64];
@@ -149,7 +140,7 @@ impl Random {
 fn what_is_written_of_random_types_is_read() {
     let (mut values, mut keys, mut refused) = (0, 0, 0);
     for seed in 1..=3000 {
-        let mut random = Random(u64::wrapping_mul(seed, 0x9e37_79b9_7f4a_7c15));
+        let mut random = Random::new(seed);
         let schema = random.schema(3);
         // What is stored is the text.
         let plan = Plan::new(&schema.to_string().parse().unwrap()).unwrap();
@@ -199,7 +190,7 @@ fn typed_programs_read_what_was_written_without_their_type() {
     fn check<T: DataManager>() {
         let schema = Schema::of::<T>();
         let plan = Plan::new(&schema).unwrap();
-        let mut random = Random(0x2545_f491_4f6c_dd1d);
+        let mut random = Random::new(1);
         let mut written = 0;
         for _ in 0..500 {
             let value = random.value(&schema);

@@ -5,6 +5,7 @@ use super::decode::TOO_MANY_STEPS;
 use super::plan::Plan;
 use crate::data::{DataManager, Decoder};
 use crate::data::{Encoder, Schema, to_words};
+use crate::testing::Random;
 
 #[track_caller]
 fn assert_accepted<T: DataManager>(value: &T) {
@@ -103,21 +104,15 @@ fn values_that_are_nested_too_deep_are_not_written() {
 }
 
 /// Words as they may stand anywhere: mostly small numbers, so that lengths and indices make sense now and then.
-fn arbitrary(seed: &mut u64) -> Vec<u64> {
-    let mut next = || {
-        *seed ^= *seed << 13;
-        *seed ^= *seed >> 7;
-        *seed ^= *seed << 17;
-        *seed
-    };
-    let len = next() % 9;
-    let word = |random: u64| match random % 8 {
-        0..5 => random >> 32 & 3,
-        5 => random >> 56,
+fn arbitrary(random: &mut Random) -> Vec<u64> {
+    let len = random.number() % 9;
+    let word = |number: u64| match number % 8 {
+        0..5 => number >> 32 & 3,
+        5 => number >> 56,
         6 => 0x2d2d_2d2d_2d2d_2d2d,
-        _ => random,
+        _ => number,
     };
-    (0..len).map(|_| word(next())).collect()
+    (0..len).map(|_| word(random.number())).collect()
 }
 
 /// Arbitrary words are a value to both or to neither, and what was read is written so that it is read again.
@@ -125,9 +120,9 @@ fn arbitrary(seed: &mut u64) -> Vec<u64> {
 fn agree<T: DataManager>() {
     let schema = Schema::of::<T>();
     let plan = Plan::new(&schema).unwrap();
-    let (mut seed, mut values) = (0x9e37_79b9_7f4a_7c15, 0);
+    let (mut random, mut values) = (Random::new(1), 0);
     for _ in 0..3000 {
-        let words = arbitrary(&mut seed);
+        let words = arbitrary(&mut random);
         let mut typed = Decoder::from_words(&words);
         let typed = T::decode(&mut typed).and_then(|_| typed.finish());
         let read = plan.decode(&words);

@@ -239,41 +239,33 @@ fn parse_uuid(text: &str) -> Option<u128> {
 pub(crate) mod tests {
     use std::fs::{File, OpenOptions};
     use std::os::fd::AsFd;
-    use std::path::PathBuf;
 
     use super::*;
     use crate::os::lock_fd::LockFd;
-
-    /// An empty file that is removed at the end.
-    pub(crate) struct Scratch(PathBuf);
+    use crate::testing::Scratch;
 
     impl Scratch {
-        pub(crate) fn new() -> Scratch {
-            let path = std::env::temp_dir().join(format!("netshm-{}-{:016x}", std::process::id(), random().unwrap()));
-            OpenOptions::new().write(true).create_new(true).open(&path).unwrap();
-            Scratch(path)
+        /// Makes an empty file.
+        pub(crate) fn empty() -> Scratch {
+            let scratch = Scratch::new();
+            OpenOptions::new().write(true).create_new(true).open(&scratch.0).unwrap();
+            scratch
         }
 
-        pub(crate) fn open(&self) -> File {
+        pub(crate) fn file(&self) -> File {
             OpenOptions::new().read(true).write(true).open(&self.0).unwrap()
         }
 
         pub(crate) fn open_for_locks(&self) -> LockFd {
-            let identity = identity(self.open().as_fd()).unwrap();
-            LockFd::open(identity, || io::Result::Ok(Some(OwnedFd::from(self.open())))).unwrap().unwrap()
-        }
-    }
-
-    impl Drop for Scratch {
-        fn drop(&mut self) {
-            let _ = std::fs::remove_file(&self.0);
+            let identity = identity(self.file().as_fd()).unwrap();
+            LockFd::open(identity, || io::Result::Ok(Some(OwnedFd::from(self.file())))).unwrap().unwrap()
         }
     }
 
     #[test]
     fn space_is_added_and_data_stay() {
-        let scratch = Scratch::new();
-        let file = scratch.open();
+        let scratch = Scratch::empty();
+        let file = scratch.file();
         write_at(file.as_fd(), b"kept", 0).unwrap();
         allocate(file.as_fd(), 0, 100_000).unwrap();
         assert_eq!(size(file.as_fd()).unwrap(), 100_000);
@@ -289,8 +281,8 @@ pub(crate) mod tests {
 
     #[test]
     fn zeros_are_written_beyond_the_end_only() {
-        let scratch = Scratch::new();
-        let file = scratch.open();
+        let scratch = Scratch::empty();
+        let file = scratch.file();
         write_at(file.as_fd(), &[7; 10], 0).unwrap();
         extend_with_zeros(file.as_fd(), 200_000).unwrap();
         extend_with_zeros(file.as_fd(), 5).unwrap();
@@ -304,8 +296,8 @@ pub(crate) mod tests {
 
     #[test]
     fn impossible_sizes_are_errors() {
-        let scratch = Scratch::new();
-        let file = scratch.open();
+        let scratch = Scratch::empty();
+        let file = scratch.file();
         for (offset, len) in [(u64::MAX, 1), (1, u64::MAX), (i64::MAX as u64, 1)] {
             let error = allocate(file.as_fd(), offset, len).unwrap_err();
             assert_eq!(error.raw_os_error(), Some(libc::EFBIG));
@@ -318,8 +310,8 @@ pub(crate) mod tests {
         use crate::os::fork::tests::in_child;
         use rustix::process::{Rlimit, setrlimit};
 
-        let scratch = Scratch::new();
-        let file = scratch.open();
+        let scratch = Scratch::empty();
+        let file = scratch.file();
         allocate(file.as_fd(), 0, 9000).unwrap();
         assert!(in_child(|| {
             let limit = Rlimit { current: Some(8192), maximum: Some(8192) };

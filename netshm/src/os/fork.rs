@@ -277,12 +277,12 @@ pub(crate) mod tests {
 
     #[test]
     fn a_child_does_not_keep_its_parents_locks() {
-        use crate::os::file::tests::Scratch;
         use crate::os::lock::{self, LockKind, Outcome, bytes};
+        use crate::testing::Scratch;
         use std::os::fd::{AsFd, AsRawFd};
 
         generation();
-        let scratch = Scratch::new();
+        let scratch = Scratch::empty();
         let held = scratch.open_for_locks();
         let outcome = lock::ofd_lock(held.as_fd(), LockKind::Exclusive, bytes::PROCESS, false).unwrap();
         assert_eq!(outcome, Outcome::Locked);
@@ -296,7 +296,7 @@ pub(crate) mod tests {
             generation();
             before && !is_open()
         }));
-        let other = scratch.open();
+        let other = scratch.file();
         assert!(lock::ofd_held_elsewhere(other.as_fd(), bytes::PROCESS).unwrap());
         drop(held);
         assert!(!lock::ofd_held_elsewhere(other.as_fd(), bytes::PROCESS).unwrap());
@@ -304,14 +304,14 @@ pub(crate) mod tests {
 
     #[test]
     fn a_fork_waits_for_a_lock_descriptor_to_be_entered() {
-        use crate::os::file::tests::Scratch;
         use crate::os::{file, pause};
+        use crate::testing::Scratch;
         use std::os::fd::AsFd;
         use std::sync::mpsc::channel;
         use std::time::Duration;
 
-        let scratch = Scratch::new();
-        let wanted = file::identity(scratch.open().as_fd()).unwrap();
+        let scratch = Scratch::empty();
+        let wanted = file::identity(scratch.file().as_fd()).unwrap();
         let (forker, forks) = channel();
         pause::once_at("a lock descriptor is open", move || {
             let (forked, has_forked) = channel();
@@ -349,13 +349,13 @@ pub(crate) mod tests {
 
     #[test]
     fn an_unnoticed_child_leaves_reused_numbers_alone() {
-        use crate::os::file::tests::Scratch;
+        use crate::testing::Scratch;
         use std::os::fd::{AsFd, AsRawFd};
 
         generation();
-        let (scratch, other) = (Scratch::new(), Scratch::new());
+        let (scratch, other) = (Scratch::empty(), Scratch::empty());
         let held = scratch.open_for_locks();
-        let (number, other) = (held.as_fd().as_raw_fd(), other.open());
+        let (number, other) = (held.as_fd().as_raw_fd(), other.file());
         assert!(in_unnoticed_child(|| {
             // SAFETY: puts another file under the number, as a child that closes everything and opens anew may do.
             unsafe { libc::dup2(other.as_raw_fd(), number) };

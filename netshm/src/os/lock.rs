@@ -234,11 +234,11 @@ mod tests {
     use std::os::fd::AsFd;
 
     use super::*;
-    use crate::os::file::tests::Scratch;
+    use crate::testing::Scratch;
 
     fn two_descriptions() -> (Scratch, File, File) {
-        let scratch = Scratch::new();
-        let (a, b) = (scratch.open(), scratch.open());
+        let scratch = Scratch::empty();
+        let (a, b) = (scratch.file(), scratch.file());
         (scratch, a, b)
     }
 
@@ -274,7 +274,7 @@ mod tests {
         assert!(!ofd_held_elsewhere(a.as_fd(), bytes::STRIPE + 64).unwrap());
         record_unlock(a.as_fd(), bytes::STRIPE + 1, 1).unwrap();
         assert!(!ofd_held_elsewhere(a.as_fd(), bytes::STRIPE + 1).unwrap());
-        drop(scratch.open());
+        drop(scratch.file());
         assert!(!ofd_held_elsewhere(a.as_fd(), bytes::STRIPE).unwrap());
     }
 

@@ -61,7 +61,8 @@ pub(crate) mod tests {
     use std::os::fd::AsFd;
 
     use super::*;
-    use crate::os::file::{self, tests::Scratch};
+    use crate::os::file;
+    use crate::testing::Scratch;
 
     thread_local! {
         /// How often this thread has written pages back.
@@ -70,8 +71,8 @@ pub(crate) mod tests {
 
     #[test]
     fn a_mapping_may_be_longer_than_the_file() {
-        let scratch = Scratch::new();
-        let file = scratch.open();
+        let scratch = Scratch::empty();
+        let file = scratch.file();
         let map = Mapping::new(file.as_fd(), 1 << 30, true).unwrap();
         assert_eq!(map.start().addr().get() % 4096, 0);
         file::allocate(file.as_fd(), 0, 8192).unwrap();
@@ -81,8 +82,8 @@ pub(crate) mod tests {
 
     #[test]
     fn impossible_lengths_are_errors() {
-        let scratch = Scratch::new();
-        let file = scratch.open();
+        let scratch = Scratch::empty();
+        let file = scratch.file();
         assert_eq!(Mapping::new(file.as_fd(), 0, true).unwrap_err().raw_os_error(), Some(libc::EINVAL));
         assert_eq!(Mapping::new(file.as_fd(), 1 << 60, true).unwrap_err().raw_os_error(), Some(libc::ENOMEM));
     }

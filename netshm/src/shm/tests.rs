@@ -3,7 +3,7 @@
 use std::env;
 use std::fs::File;
 use std::os::fd::AsRawFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::thread;
@@ -15,34 +15,12 @@ use crate::name::ShmName;
 use crate::os::file;
 use crate::os::fork::tests::in_child;
 use crate::os::lock::{self, LockKind, Outcome, bytes};
-use crate::os::path::Directory;
+use crate::os::path;
+use crate::testing::Directory;
 
-/// A directory that is removed at the end.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new() -> Scratch {
-        let path = env::temp_dir().join(format!("netshm-shm-{:016x}", file::random().unwrap()));
-        std::fs::create_dir(&path).unwrap();
-        Scratch(path)
-    }
-
-    fn path(&self, file: &str) -> PathBuf {
-        self.0.join(file)
-    }
-
-    fn name(&self, file: &str) -> ShmName {
-        ShmName::file(self.path(file)).unwrap()
-    }
-
+impl Directory {
     fn create(&self, file: &str) -> Shm {
         Shm::options().create_new(true).open(&self.name(file)).unwrap()
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
@@ -90,13 +68,13 @@ fn probe() {
 
 #[test]
 fn handles_of_an_object_share_it() {
-    let scratch = Scratch::new();
-    let first = scratch.create("a");
-    std::fs::hard_link(scratch.path("a"), scratch.path("b")).unwrap();
-    let second = Shm::open(&scratch.name("b")).unwrap();
+    let directory = Directory::new();
+    let first = directory.create("a");
+    std::fs::hard_link(directory.path("a"), directory.path("b")).unwrap();
+    let second = Shm::open(&directory.name("b")).unwrap();
     assert!(Arc::ptr_eq(first.object(), second.object()));
-    assert_eq!(second.name(), &scratch.name("b"));
-    let reader = Shm::options().read_only(true).open(&scratch.name("a")).unwrap();
+    assert_eq!(second.name(), &directory.name("b"));
+    let reader = Shm::options().read_only(true).open(&directory.name("a")).unwrap();
     assert!(!Arc::ptr_eq(first.object(), reader.object()));
     assert!(reader.object().read_only() && !first.object().read_only());
     // One lock for managing the inode, whatever the access.
@@ -106,30 +84,30 @@ fn handles_of_an_object_share_it() {
         drop(guard);
         other.join().unwrap();
     });
-    assert_eq!(&**second.object().name(), scratch.name("a").to_string());
+    assert_eq!(&**second.object().name(), directory.name("a").to_string());
 }
 
 #[test]
 fn opening_and_closing_again_keeps_record_locks() {
-    let scratch = Scratch::new();
-    let path = scratch.path("a");
-    let shm = scratch.create("a");
+    let directory = Directory::new();
+    let path = directory.path("a");
+    let shm = directory.create("a");
     assert!(!stripe_is_locked(&path));
     lock_stripe(&shm);
     assert!(stripe_is_locked(&path));
 
-    Shm::open(&scratch.name("a")).unwrap().close().unwrap();
+    Shm::open(&directory.name("a")).unwrap().close().unwrap();
     assert!(stripe_is_locked(&path));
     for _ in 0..10 {
-        drop(Shm::options().read_only(true).open(&scratch.name("a")).unwrap());
-        drop(Shm::options().truncate(true).open(&scratch.name("a")).unwrap());
+        drop(Shm::options().read_only(true).open(&directory.name("a")).unwrap());
+        drop(Shm::options().truncate(true).open(&directory.name("a")).unwrap());
     }
     assert!(stripe_is_locked(&path));
-    assert!(matches!(Shm::options().create_new(true).open(&scratch.name("a")), Err(Error::Io { .. })));
+    assert!(matches!(Shm::options().create_new(true).open(&directory.name("a")), Err(Error::Io { .. })));
     assert!(stripe_is_locked(&path));
 
     // The locks go with the last handle, of whatever kind.
-    let reader = Shm::options().read_only(true).open(&scratch.name("a")).unwrap();
+    let reader = Shm::options().read_only(true).open(&directory.name("a")).unwrap();
     drop(shm);
     assert!(stripe_is_locked(&path));
     drop(reader);
@@ -139,33 +117,33 @@ fn opening_and_closing_again_keeps_record_locks() {
 
 #[test]
 fn a_file_opened_by_mistake_keeps_the_locks_of_its_own_object() {
-    let scratch = Scratch::new();
-    let (shm, other) = (scratch.create("a"), scratch.create("b"));
+    let directory = Directory::new();
+    let (shm, other) = (directory.create("a"), directory.create("b"));
     lock_stripe(&shm);
-    let place = Directory::find(&scratch.path("a"), false).unwrap();
+    let place = path::Directory::find(&directory.path("a"), false).unwrap();
     let wanted = file::identity(other.object().fd()).unwrap();
-    let before = descriptors_of(&scratch.path("a"));
+    let before = descriptors_of(&directory.path("a"));
     assert!(registry::open_by_name(&mut registry::lock(), &place, wanted, true).unwrap().is_none());
-    assert_eq!(descriptors_of(&scratch.path("a")), before + 1);
-    assert!(stripe_is_locked(&scratch.path("a")));
+    assert_eq!(descriptors_of(&directory.path("a")), before + 1);
+    assert!(stripe_is_locked(&directory.path("a")));
     drop(shm);
-    assert_eq!(descriptors_of(&scratch.path("a")), 0);
+    assert_eq!(descriptors_of(&directory.path("a")), 0);
 }
 
 #[test]
 fn idle_descriptors_are_used_again() {
-    let scratch = Scratch::new();
-    let path = scratch.path("a");
+    let directory = Directory::new();
+    let path = directory.path("a");
     let reader_options = Shm::options().read_only(true).clone();
-    let writer = scratch.create("a");
+    let writer = directory.create("a");
     for _ in 0..50 {
-        drop(reader_options.open(&scratch.name("a")).unwrap());
+        drop(reader_options.open(&directory.name("a")).unwrap());
     }
     assert_eq!(descriptors_of(&path), 4);
-    let reader = reader_options.open(&scratch.name("a")).unwrap();
+    let reader = reader_options.open(&directory.name("a")).unwrap();
     drop(writer);
     for _ in 0..50 {
-        drop(Shm::open(&scratch.name("a")).unwrap());
+        drop(Shm::open(&directory.name("a")).unwrap());
     }
     assert_eq!(descriptors_of(&path), 4);
     drop(reader);
@@ -174,24 +152,24 @@ fn idle_descriptors_are_used_again() {
 
 #[test]
 fn an_idle_descriptor_bears_no_lock() {
-    let scratch = Scratch::new();
+    let directory = Directory::new();
     let reader = {
-        let writer = scratch.create("a");
+        let writer = directory.create("a");
         let outcome = lock::ofd_lock(writer.object().lock_fd(), LockKind::Exclusive, bytes::PROCESS, false).unwrap();
         assert_eq!(outcome, Outcome::Locked);
-        Shm::options().read_only(true).open(&scratch.name("a")).unwrap()
+        Shm::options().read_only(true).open(&directory.name("a")).unwrap()
     };
     assert!(!lock::ofd_held_elsewhere(reader.object().lock_fd(), bytes::PROCESS).unwrap());
 }
 
 #[test]
 fn threads_open_and_close_at_once() {
-    let scratch = Scratch::new();
-    let path = scratch.path("a");
+    let directory = Directory::new();
+    let path = directory.path("a");
     for round in 0..30 {
         thread::scope(|scope| {
             for id in 0..6 {
-                let name = scratch.name("a");
+                let name = directory.name("a");
                 scope.spawn(move || {
                     for step in 0..20 {
                         let shm = if (id + step + round) % 3 == 0 {
@@ -209,15 +187,15 @@ fn threads_open_and_close_at_once() {
             }
         });
         assert_eq!(descriptors_of(&path), 0);
-        scratch.name("a").unlink().unwrap();
+        directory.name("a").unlink().unwrap();
     }
 }
 
 #[test]
 fn an_object_in_use_is_not_emptied() {
-    let scratch = Scratch::new();
-    let name = scratch.name("a");
-    std::fs::write(scratch.path("a"), "content").unwrap();
+    let directory = Directory::new();
+    let name = directory.name("a");
+    std::fs::write(directory.path("a"), "content").unwrap();
     let shm = Shm::open(&name).unwrap();
     let shared = |shm: &Shm| {
         let outcome = lock::ofd_lock(shm.object().lock_fd(), LockKind::Shared, bytes::USE, false).unwrap();
@@ -238,9 +216,9 @@ fn an_object_in_use_is_not_emptied() {
 
 #[test]
 fn a_child_opens_anew() {
-    let scratch = Scratch::new();
-    let name = scratch.name("a");
-    let mut inherited = Some(scratch.create("a"));
+    let directory = Directory::new();
+    let name = directory.name("a");
+    let mut inherited = Some(directory.create("a"));
     let shm = inherited.as_ref().unwrap();
     let generation = shm.object().generation();
     lock_stripe(shm);
@@ -268,15 +246,15 @@ fn a_child_opens_anew() {
     let shm = inherited.as_ref().unwrap();
     assert!(is_open(shm.object()));
     assert_eq!(shm.size().unwrap(), 0);
-    assert!(stripe_is_locked(&scratch.path("a")));
+    assert!(stripe_is_locked(&directory.path("a")));
     assert!(Arc::ptr_eq(shm.object(), Shm::open(&name).unwrap().object()));
 }
 
 #[test]
 fn a_child_opens_anew_though_the_registry_was_locked() {
-    let scratch = Scratch::new();
-    let shm = scratch.create("a");
-    let name = scratch.name("a");
+    let directory = Directory::new();
+    let shm = directory.create("a");
+    let name = directory.name("a");
     let guard = registry::lock();
     assert!(in_child(|| Shm::open(&name).is_ok_and(|new| new.size().is_ok())));
     drop(guard);
@@ -285,12 +263,12 @@ fn a_child_opens_anew_though_the_registry_was_locked() {
 
 #[test]
 fn the_attachment_is_one_for_each_access() {
-    let scratch = Scratch::new();
-    let writer = scratch.create("a");
-    let reader = Shm::options().read_only(true).open(&scratch.name("a")).unwrap();
+    let directory = Directory::new();
+    let writer = directory.create("a");
+    let reader = Shm::options().read_only(true).open(&directory.name("a")).unwrap();
     let attached: Arc<dyn std::any::Any + Send + Sync> = Arc::new(7_u32);
     *writer.object().store_slot().lock().unwrap() = Some(Arc::downgrade(&attached));
-    let found = Shm::open(&scratch.name("a")).unwrap();
+    let found = Shm::open(&directory.name("a")).unwrap();
     let found = found.object().store_slot().lock().unwrap().as_ref().unwrap().upgrade().unwrap();
     assert_eq!(found.downcast_ref(), Some(&7_u32));
     assert!(reader.object().store_slot().lock().unwrap().is_none());

@@ -207,36 +207,22 @@ mod tests {
 
     use super::*;
     use crate::hash_table::HashTable;
-    use crate::name::ShmName;
-    use crate::os::file::random;
     use crate::shm::Shm;
-
-    /// A name that is removed at the end.
-    struct Scratch(ShmName);
+    use crate::testing::Scratch;
 
     impl Scratch {
-        fn new() -> Scratch {
-            Scratch(ShmName::posix(format!("/netshm-numbers-{:016x}", random().unwrap())).unwrap())
-        }
-
         fn table(&self) -> HashTable<u64, u64> {
-            HashTable::options().manage(Shm::options().create(true).open(&self.0).unwrap()).unwrap()
+            HashTable::options().manage(self.open()).unwrap()
         }
 
         /// Returns whether anybody holds the byte, asked through a descriptor of its own.
         fn is_held(&self, byte: u64) -> bool {
-            let stranger = File::options().read(true).write(true).open(self.0.path()).unwrap();
+            let stranger = File::options().read(true).write(true).open(&self.0).unwrap();
             lock::ofd_held_elsewhere(stranger.as_fd(), byte).unwrap()
         }
 
         fn held_numbers(&self) -> Vec<u64> {
             (1..=8).filter(|number| self.is_held(bytes::PROCESS + number)).collect()
-        }
-    }
-
-    impl Drop for Scratch {
-        fn drop(&mut self) {
-            let _ = self.0.unlink();
         }
     }
 
@@ -246,7 +232,7 @@ mod tests {
             let scratch = Scratch::new();
             let old = scratch.table();
             old.add(&1, &1).unwrap();
-            let kept_open = Shm::open(&scratch.0).unwrap();
+            let kept_open = Shm::open(&scratch.name()).unwrap();
             let ((dropping, is_dropping), (go_on, goes_on)) = (channel(), channel());
             let dropper = thread::spawn(move || {
                 pause::once_at("dropping a store", move || {
@@ -266,7 +252,7 @@ mod tests {
             assert!(scratch.is_held(bytes::USE), "another process may empty the object");
             new.add(&3, &3).unwrap();
             assert_eq!(scratch.held_numbers(), [1], "this process is taken for dead");
-            assert!(matches!(Shm::options().truncate(true).open(&scratch.0), Err(Error::InUse { .. })));
+            assert!(matches!(Shm::options().truncate(true).open(&scratch.name()), Err(Error::InUse { .. })));
             drop(new);
             assert!(!scratch.is_held(bytes::USE));
             assert!(scratch.held_numbers().is_empty());
@@ -280,13 +266,13 @@ mod tests {
 
         let scratch = Scratch::new();
         drop(scratch.table());
-        let shm = Shm::open(&scratch.0).unwrap();
+        let shm = Shm::open(&scratch.name()).unwrap();
         let alone = Alone::open(&shm, "test it").unwrap();
         thread::scope(|scope| {
             let other = scope.spawn(|| scratch.table().find(&1).unwrap());
             // However long the other thread tries, it must not let strangers in.
             thread::sleep(Duration::from_millis(50));
-            let stranger = File::options().read(true).write(true).open(scratch.0.path()).unwrap();
+            let stranger = File::options().read(true).write(true).open(&scratch.0).unwrap();
             let outcome = lock::ofd_lock(stranger.as_fd(), LockKind::Shared, bytes::USE, false).unwrap();
             assert_eq!(outcome, Outcome::Busy);
             drop(alone);

@@ -2,32 +2,27 @@
 
 use std::fs::File;
 use std::os::fd::AsFd;
-use std::path::PathBuf;
 use std::sync::mpsc::channel;
+use std::thread;
 use std::time::Duration;
-use std::{fs, thread};
 
 use crate::error::{Error, Result};
 use crate::hash_table::HashTable;
 use crate::layout::PROCESSES;
 use crate::layout::method::Locking;
 use crate::name::ShmName;
-use crate::os::file::random;
 use crate::os::fork::tests::{Child, give_up_root, stop_here};
 use crate::os::lock::{self, LockKind, bytes};
 use crate::os::steps;
 use crate::shm::Shm;
+use crate::testing::Scratch;
 
 type Numbers = HashTable<u64, u64>;
 
-struct Scratch(PathBuf);
-
 impl Scratch {
     /// Returns an object that everybody may read.
-    fn new(locking: Locking) -> Scratch {
-        let memory = PathBuf::from("/dev/shm");
-        let directory = if memory.is_dir() { memory } else { std::env::temp_dir() };
-        let scratch = Scratch(directory.join(format!("netshm-reader-{:016x}", random().unwrap())));
+    fn readable(locking: Locking) -> Scratch {
+        let scratch = Scratch::new();
         let shm = Shm::options().create_new(true).mode(0o644).open(&scratch.name()).unwrap();
         shm.set_mode(0o644).unwrap();
         let table = Numbers::options().locking(locking).stripes(1).slots(4).manage(shm).unwrap();
@@ -35,11 +30,7 @@ impl Scratch {
         scratch
     }
 
-    fn name(&self) -> ShmName {
-        ShmName::file(&self.0).unwrap()
-    }
-
-    fn open(&self, limit: Option<Duration>) -> Result<Numbers> {
+    fn numbers(&self, limit: Option<Duration>) -> Result<Numbers> {
         open(&self.name(), limit)
     }
 
@@ -64,12 +55,6 @@ impl Scratch {
         });
         assert_eq!(child.wait(), None, "it could not lock");
         child
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
     }
 }
 
@@ -106,7 +91,7 @@ const LIMITS: [Option<Duration>; 2] = [None, Some(Duration::from_millis(20))];
 
 #[test]
 fn a_reader_that_keeps_the_byte_for_opening() {
-    let scratch = Scratch::new(Locking::Futex);
+    let scratch = Scratch::readable(Locking::Futex);
     for by_process in [false, true] {
         let reader = scratch.reader(bytes::INIT, 1, by_process);
         for limit in LIMITS {
@@ -118,24 +103,24 @@ fn a_reader_that_keeps_the_byte_for_opening() {
         let name = scratch.name();
         ends(move || Numbers::manage(Shm::options().read_only(true).open(&name)?, Locking::Futex)?.find(&1)).unwrap();
         drop(reader);
-        scratch.open(None).unwrap();
+        scratch.numbers(None).unwrap();
     }
 }
 
 #[test]
 fn a_reader_that_keeps_the_numbers_of_processes() {
-    let scratch = Scratch::new(Locking::Futex);
+    let scratch = Scratch::readable(Locking::Futex);
     for by_process in [false, true] {
         let reader = scratch.reader(bytes::PROCESS + 1, PROCESSES.into(), by_process);
         for limit in LIMITS {
-            let table = scratch.open(limit).unwrap();
+            let table = scratch.numbers(limit).unwrap();
             assert_eq!(table.find(&1).unwrap(), Some(1));
             let outcome = ends(move || table.replace(&1, &1));
             assert_names_reader(outcome, "waited for a process number", by_process.then_some(&reader));
         }
         drop(reader);
         let _reader = scratch.reader(bytes::PROCESS + 1, 7, by_process);
-        scratch.open(None).unwrap().replace(&1, &1).unwrap();
+        scratch.numbers(None).unwrap().replace(&1, &1).unwrap();
     }
 }
 
@@ -143,7 +128,7 @@ fn a_reader_that_keeps_the_numbers_of_processes() {
 fn a_reader_that_keeps_what_the_dead_left() {
     for locking in [Locking::Futex, Locking::Record, Locking::None] {
         for by_process in [false, true] {
-            let scratch = Scratch::new(locking);
+            let scratch = Scratch::readable(locking);
             let open = |limit: Option<Duration>| {
                 let options = Numbers::options().locking(locking);
                 let options = if let Some(limit) = limit { options.lock_timeout(limit) } else { options };
@@ -179,7 +164,7 @@ fn a_reader_that_keeps_what_the_dead_left() {
 #[test]
 fn a_reader_that_keeps_what_the_dead_left_from_those_who_have_it_open() {
     for locking in [Locking::Futex, Locking::Record, Locking::None] {
-        let scratch = Scratch::new(locking);
+        let scratch = Scratch::readable(locking);
         let open = |limit: Option<Duration>| {
             let options = Numbers::options().locking(locking);
             let options = if let Some(limit) = limit { options.lock_timeout(limit) } else { options };

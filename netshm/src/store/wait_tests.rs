@@ -1,8 +1,6 @@
 //! What others wait for when a process is stopped, and how long.
 
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
@@ -16,37 +14,13 @@ use crate::name::ShmName;
 use crate::os::fork::tests::Child;
 use crate::os::steps;
 use crate::shm::Shm;
+use crate::testing::Scratch;
 
 type Texts = HashTable<u64, String>;
 
-/// A file that is removed at the end.
-struct Scratch(PathBuf);
-
 impl Scratch {
-    fn new() -> Scratch {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        let name = format!("netshm-wait-{}-{}", std::process::id(), NEXT.fetch_add(1, SeqCst));
-        let memory = PathBuf::from("/dev/shm");
-        let directory = if memory.is_dir() { memory } else { std::env::temp_dir() };
-        Scratch(directory.join(name))
-    }
-
-    fn name(&self) -> ShmName {
-        ShmName::file(&self.0).unwrap()
-    }
-
-    fn shm(&self) -> Shm {
-        Shm::options().create(true).open(&self.name()).unwrap()
-    }
-
-    fn open(&self, locking: Locking) -> Result<Texts> {
-        Texts::options().locking(locking).stripes(2).slots(4).init(1).manage(self.shm())
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
+    fn texts(&self, locking: Locking) -> Result<Texts> {
+        Texts::options().locking(locking).stripes(2).slots(4).init(1).manage(self.open())
     }
 }
 
@@ -114,7 +88,7 @@ fn no_wait_for_a_stopped_process_is_longer_than_its_limit() {
             let scratch = Scratch::new();
             let mut child = Child::start(|| {
                 steps::pause_after(step);
-                i32::from(scratch.open(locking).and_then(|table| act(&table)).is_err())
+                i32::from(scratch.texts(locking).and_then(|table| act(&table)).is_err())
             });
             let Some(status) = child.wait() else {
                 let name = format!("{locking}, step {step}");
@@ -139,7 +113,7 @@ fn no_wait_for_a_stopped_process_is_longer_than_its_limit() {
                 });
                 child.go_on();
                 assert_eq!(child.wait(), Some(0), "{name}: the one that had been stopped");
-                let table = scratch.open(locking).unwrap();
+                let table = scratch.texts(locking).unwrap();
                 use_it(&table, 2).into_iter().for_each(|outcome| outcome.unwrap());
                 let report = table.check().unwrap();
                 assert!(report.is_clean(), "{name}: {report}");
@@ -160,7 +134,7 @@ fn no_wait_for_a_stopped_process_is_longer_than_its_limit() {
 fn a_stopped_process_does_not_keep_others_in_a_ring() {
     let scratch = Scratch::new();
     let table: HashTable<u64, u64> =
-        HashTable::options().locking(Locking::Futex).stripes(2).slots(2).manage(scratch.shm()).unwrap();
+        HashTable::options().locking(Locking::Futex).stripes(2).slots(2).manage(scratch.open()).unwrap();
     let store = table.handle().store.clone();
     let key_in = |stripe| (0..).find(|key: &u64| store.stripe_of(store.hash(&[*key])) == stripe).unwrap();
     let keys = [1, 2].map(key_in);
@@ -204,7 +178,7 @@ fn errors_name_the_process_that_holds_the_lock_now() {
     let scratch = Scratch::new();
     let limited = || {
         let options = HashTable::<u64, u64>::options().locking(Locking::Futex).stripes(1).slots(1);
-        options.lock_timeout(Duration::from_millis(50)).manage(scratch.shm()).unwrap()
+        options.lock_timeout(Duration::from_millis(50)).manage(scratch.open()).unwrap()
     };
     let table = limited();
     table.add(&1, &1).unwrap();
@@ -236,7 +210,7 @@ fn opening_waits_no_longer_than_its_limit() {
 
     for (byte, read_only) in [(bytes::INIT, false), (bytes::INIT, true), (bytes::USE, false), (bytes::USE, true)] {
         let scratch = Scratch::new();
-        drop(scratch.open(Locking::Futex).unwrap());
+        drop(scratch.texts(Locking::Futex).unwrap());
         let stranger = fs::File::options().read(true).write(true).open(&scratch.0).unwrap();
         let outcome = lock::ofd_lock(stranger.as_fd(), LockKind::Exclusive, byte, false).unwrap();
         assert_eq!(outcome, lock::Outcome::Locked);
@@ -269,7 +243,7 @@ fn the_limit_is_that_of_all_waits_together() {
     use crate::locking::{Awaited, Deadline};
 
     let scratch = Scratch::new();
-    let table = scratch.open(Locking::Futex).unwrap();
+    let table = scratch.texts(Locking::Futex).unwrap();
     let store = &*table.handle().store;
     let deadline = Deadline::after(Duration::from_millis(20));
     let mut ended = None;
@@ -289,7 +263,7 @@ fn the_limit_is_that_of_all_waits_together() {
 fn a_circle_through_read_only_handles_ends() {
     let scratches = [Scratch::new(), Scratch::new()];
     for scratch in &scratches {
-        scratch.open(Locking::Futex).unwrap().add(&1, "v").unwrap();
+        scratch.texts(Locking::Futex).unwrap().add(&1, "v").unwrap();
     }
     let names = [0, 1].map(|number: usize| scratches[number].name());
     within(MINUTE, move || {
@@ -324,7 +298,7 @@ fn a_circle_through_read_only_handles_ends() {
 #[test]
 fn a_reading_through_a_read_only_handle_does_not_wait_for_ever() {
     let scratch = Scratch::new();
-    let table = scratch.open(Locking::Futex).unwrap();
+    let table = scratch.texts(Locking::Futex).unwrap();
     table.add(&1, "v").unwrap();
     let name = scratch.name();
     within(MINUTE, move || {
@@ -359,7 +333,7 @@ fn a_reading_through_a_read_only_handle_does_not_wait_for_ever() {
 #[test]
 fn a_group_is_not_waited_for_by_its_own_thread() {
     let scratch = Scratch::new();
-    let table = scratch.open(Locking::Futex).unwrap();
+    let table = scratch.texts(Locking::Futex).unwrap();
     table.add(&1, "v").unwrap();
     let name = scratch.name();
     within(MINUTE, move || {
@@ -384,7 +358,7 @@ fn groups_on_two_objects_in_opposite_orders_go_on() {
     for locking in [Locking::Record, Locking::Futex] {
         let scratches = [Scratch::new(), Scratch::new()];
         for scratch in &scratches {
-            scratch.open(locking).unwrap().add(&1, "").unwrap();
+            scratch.texts(locking).unwrap().add(&1, "").unwrap();
         }
         let names = [0, 1].map(|number: usize| scratches[number].name());
         let path = names.clone();
@@ -434,7 +408,7 @@ fn groups_on_two_objects_in_opposite_orders_go_on() {
 #[test]
 fn threads_under_record_wait_for_each_other() {
     let scratch = Scratch::new();
-    let table = scratch.open(Locking::Record).unwrap();
+    let table = scratch.texts(Locking::Record).unwrap();
     table.add(&1, "").unwrap();
     within(MINUTE, move || {
         let (begun, has_begun) = channel();
@@ -469,7 +443,7 @@ fn a_count_is_one_that_the_table_had() {
         crate::index::bindings_in(region, stripe)
     }
     let scratch = Scratch::new();
-    let table: HashTable<u64, u64> = HashTable::options().stripes(2).manage(scratch.shm()).unwrap();
+    let table: HashTable<u64, u64> = HashTable::options().stripes(2).manage(scratch.open()).unwrap();
     let reader = Shm::options().read_only(true).open(&scratch.name()).unwrap();
     let reader: HashTable<u64, u64> = HashTable::manage(reader, Locking::Futex).unwrap();
     for key in 0..100 {

@@ -10,10 +10,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use netshm::{Array, Error, HashTable, Report, Result, Shm, ShmData, ShmName, repair};
-use netshm_tests::{Child, Random};
+use netshm_tests::{Child, Directory, Random};
 
 const PAGE: usize = 4096;
 /// How a value is shown that was never stored: it lies in several pages.
@@ -163,40 +163,13 @@ impl Subject for Numbers {
     same_in_both!();
 }
 
-/// A file in memory, where there is such a place, that goes away at the end with all beside it.
-struct Files(PathBuf);
-
-impl Files {
-    fn new(subject: &str) -> Files {
-        let memory = PathBuf::from("/dev/shm");
-        let directory = if memory.is_dir() { memory } else { std::env::temp_dir() };
-        let directory = directory.join(format!("netshm-test-power-{}-{subject}", std::process::id()));
-        fs::create_dir_all(&directory).unwrap();
-        Files(directory)
-    }
-
-    fn object(&self) -> PathBuf {
-        self.0.join("object")
-    }
-
-    fn image(&self, number: u64) -> PathBuf {
-        self.0.join(format!("image-{number}"))
-    }
-}
-
-impl Drop for Files {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 fn open<S: Subject>(path: &Path) -> Result<S> {
     S::open(Shm::options().create(true).open(&ShmName::file(path)?)?)
 }
 
 /// What the file and its users saw, from one `sync` on.
 struct Trace {
-    files: Files,
+    files: Directory,
     images: Vec<Vec<u8>>,
     states: Vec<BTreeMap<u64, u64>>,
     /// Whether a change was under way.
@@ -207,7 +180,7 @@ impl Trace {
     fn note(&mut self, subject: &impl Subject, under_way: bool) {
         // This recovers the dead.
         self.states.push(subject.dump().unwrap());
-        self.images.push(fs::read(self.files.object()).unwrap());
+        self.images.push(fs::read(self.files.join("object")).unwrap());
         self.under_way.push(under_way);
     }
 }
@@ -219,8 +192,9 @@ fn undone() -> Error {
 
 /// Makes changes of all kinds, in this process and in one that is killed.
 fn changes<S: Subject>(random: &mut Random) -> Trace {
-    let mut trace = Trace { files: Files::new(S::NAME), images: Vec::new(), states: Vec::new(), under_way: Vec::new() };
-    let path = trace.files.object();
+    let mut trace =
+        Trace { files: Directory::in_memory(S::NAME), images: Vec::new(), states: Vec::new(), under_way: Vec::new() };
+    let path = trace.files.join("object");
     if S::NAME == Texts::NAME {
         let name = ShmName::file(&path).unwrap();
         let shm = Shm::options().create(true).open(&name).unwrap();
@@ -333,11 +307,11 @@ fn mixture(images: &[&Vec<u8>], random: &mut Random) -> Vec<u8> {
 }
 
 /// Opens images in another process; what it finds in each.
-fn opened<S: Subject>(files: &Files, images: &[Vec<u8>]) -> Vec<String> {
+fn opened<S: Subject>(files: &Directory, images: &[Vec<u8>]) -> Vec<String> {
     for (number, image) in images.iter().enumerate() {
-        fs::write(files.image(number as u64), image).unwrap();
+        fs::write(files.join(&format!("image-{number}")), image).unwrap();
     }
-    let child = Child::start("power_loss::opener", &[S::NAME, files.0.to_str().unwrap(), &images.len().to_string()]);
+    let child = Child::start("power_loss::opener", &[S::NAME, files.text(), &images.len().to_string()]);
     let found = (0..images.len())
         .map(|number| child.line().unwrap_or_else(|| panic!("{}: whoever opens image {number} dies", S::NAME)));
     let found = found.collect();
@@ -402,7 +376,7 @@ fn lose_power<S: Subject>() {
 fn keep_what_is_synced<S: Subject>() {
     let mut random = Random::new(5);
     let trace = changes::<S>(&mut random);
-    let path = trace.files.object();
+    let path = trace.files.join("object");
     let object: S = open(&path).unwrap();
     object.put(3, 5000).unwrap();
     let mut child = Child::start("power_loss::writer", &[S::NAME, path.to_str().unwrap()]);

@@ -1,35 +1,14 @@
 //! Many processes on one object: nothing is lost, deadlocks end, one of many creators wins, and the greatest length does.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use netshm::{Array, Error, HashTable, Locking, Shm, ShmName, ShmSchema, Table, group};
-use netshm_tests::{Child, Random, Scratch};
+use netshm_tests::{Child, Directory, Random, Scratch};
 
 const SHARING: [Locking; 2] = [Locking::Record, Locking::Futex];
 
-/// A directory whose files are flags that processes show each other.
-struct Flags(PathBuf);
-
-impl Flags {
-    fn new(scratch: &Scratch) -> Flags {
-        let name = format!("{}-flags", scratch.name().to_string().replace(['/', ':'], ""));
-        let path = std::env::temp_dir().join(name);
-        std::fs::create_dir(&path).unwrap();
-        Flags(path)
-    }
-
-    fn path(&self) -> &str {
-        self.0.to_str().unwrap()
-    }
-}
-
-impl Drop for Flags {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
+/// Puts a file into a directory whose files are flags that processes show each other.
 fn show(flags: &Path, flag: &str) {
     std::fs::write(flags.join(flag), "").unwrap();
 }
@@ -148,9 +127,9 @@ fn upgrade(name: &ShmName, flags: &Path, own: &str, other: &str) {
 }
 
 fn deadlocks_of_two(part: &str, scratch: &Scratch) -> u64 {
-    let flags = Flags::new(scratch);
+    let flags = Directory::new("flags");
     let start = |mine, other| {
-        Child::start(&format!("process_stress::{part}"), &[&scratch.name().to_string(), flags.path(), mine, other])
+        Child::start(&format!("process_stress::{part}"), &[&scratch.name().to_string(), flags.text(), mine, other])
     };
     let children = [start("a", "b"), start("b", "a")];
     children
@@ -211,12 +190,12 @@ fn create(name: &ShmName, flags: &Path, me: u64) {
 #[test]
 fn many_creators_end_up_with_one_object() {
     let scratch = Scratch::posix("race");
-    let flags = Flags::new(&scratch);
+    let flags = Directory::new("flags");
     let start =
-        |me: u64| Child::start("process_stress::create", &[&scratch.name().to_string(), flags.path(), &me.to_string()]);
+        |me: u64| Child::start("process_stress::create", &[&scratch.name().to_string(), flags.text(), &me.to_string()]);
     let children: Vec<_> = (0..CREATORS).map(start).collect();
     for round in 0..ROUNDS {
-        show(&flags.0, &round.to_string());
+        show(flags.path(), &round.to_string());
         for child in &children {
             assert_eq!(child.line().as_deref(), Some("created"), "round {round}");
         }
@@ -285,13 +264,13 @@ fn grow(name: &ShmName, flags: &Path, length: usize) {
 #[test]
 fn of_many_lengths_the_greatest_stays() {
     let scratch = Scratch::posix("grow");
-    let flags = Flags::new(&scratch);
+    let flags = Directory::new("flags");
     let start = |length: &usize| {
-        Child::start("process_stress::grow", &[&scratch.name().to_string(), flags.path(), &length.to_string()])
+        Child::start("process_stress::grow", &[&scratch.name().to_string(), flags.text(), &length.to_string()])
     };
     let children: Vec<_> = LENGTHS.iter().map(start).collect();
     for round in 0..ROUNDS {
-        show(&flags.0, &round.to_string());
+        show(flags.path(), &round.to_string());
         for child in &children {
             assert_eq!(child.line().as_deref(), Some("grown"), "round {round}");
         }

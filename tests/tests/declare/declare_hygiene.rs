@@ -1,7 +1,7 @@
 //! `#[derive(ShmSchema)]` where generated code easily breaks: without a prelude, under strict lints, with a renamed crate, in
 //! functions and macros, with names like keywords, and with generic types.
 
-use crate::declare_common::Directory;
+use netshm_tests::Directory;
 
 pub mod without_prelude {
     #![no_implicit_prelude]

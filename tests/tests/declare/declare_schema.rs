@@ -6,9 +6,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::declare_common::{Directory, unique};
 use netshm::declare::Place;
 use netshm::{Array, Error, HashTable, Locking, Shm, ShmData, ShmName, ShmSchema, Table};
+use netshm_tests::{Directory, unique};
 
 #[derive(ShmData, Debug, Clone, PartialEq, Default)]
 struct Session {
@@ -384,7 +384,7 @@ fn a_read_only_field_is_never_created_changed_or_removed() {
 fn a_failing_create_leaves_a_read_only_object_alone() {
     let here = Directory::new("declare");
     Editor::open_in(here.path()).unwrap();
-    fs::write(here.path().join("visits"), "something else").unwrap();
+    fs::write(here.join("visits"), "something else").unwrap();
     assert!(is_io(&Atlas::at(here.path()).create().map(drop).unwrap_err(), ErrorKind::AlreadyExists));
     assert_eq!(here.entries(), ["geo.cities", "visits"]);
 }
@@ -397,7 +397,7 @@ fn a_directory_holds_a_file_for_each_field() {
     assert_eq!(here.entries(), ["counters", "raw", "sessions"]);
     let text = format!("file:{}", here.path().display());
     assert_eq!(AppState::at(text).open().unwrap().counters.get(1).unwrap(), 5);
-    assert!(is_io(&AppState::open_in(here.path().join("missing")).unwrap_err(), ErrorKind::NotFound));
+    assert!(is_io(&AppState::open_in(here.join("missing")).unwrap_err(), ErrorKind::NotFound));
 }
 
 #[test]
@@ -417,8 +417,8 @@ fn unlink_tells_what_it_could_not_remove_and_goes_on() {
     let here = Directory::new("declare");
     let at = AppState::at(here.path());
     at.create().unwrap();
-    fs::remove_file(here.path().join("sessions")).unwrap();
-    fs::create_dir(here.path().join("sessions")).unwrap();
+    fs::remove_file(here.join("sessions")).unwrap();
+    fs::create_dir(here.join("sessions")).unwrap();
     let error = at.unlink().unwrap_err();
     assert!(error.to_string().contains("sessions"), "{error}");
     assert_eq!(here.entries(), ["sessions"]);

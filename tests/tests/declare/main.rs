@@ -1,6 +1,5 @@
 //! Objects that one declaration opens, and types that change between versions of a program.
 
-mod declare_common;
 // Public, so that the lints on documents look at what is declared in it.
 pub mod declare_hygiene;
 mod declare_one_object;

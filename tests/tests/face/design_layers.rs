@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules that are no layer: tests, and what is for generated code.
-const BESIDE: [&str; 5] = ["lib", "__private", "crash_tests", "damage", "error_texts"];
+const BESIDE: [&str; 6] = ["lib", "__private", "crash_tests", "damage", "error_texts", "testing"];
 /// The directory of the repository.
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 
 use netshm::{Array, Error, HashTable, Locking, Result, Shm, ShmName, repair};
-use netshm_tests::Scratch;
+use netshm_tests::{Directory, Scratch};
 
 type Words = HashTable<String, u64>;
 
@@ -64,8 +64,7 @@ fn leftovers(directory: &std::path::Path) -> Vec<std::path::PathBuf> {
 
 #[test]
 fn a_repair_keeps_owner_mode_and_links_and_leaves_nothing_behind() {
-    let directory = std::env::temp_dir().join(format!("netshm-repair-{}", std::process::id()));
-    fs::create_dir(&directory).unwrap();
+    let directory = Directory::new("repair");
     let (file, link, second) = (directory.join("file"), directory.join("link"), directory.join("second"));
     let name = |path: &std::path::Path| ShmName::file(path).unwrap();
     let open = || Words::options().manage(Shm::options().create(true).open(&name(&file)).unwrap()).unwrap();
@@ -81,7 +80,7 @@ fn a_repair_keeps_owner_mode_and_links_and_leaves_nothing_behind() {
     let error = repair(&name(&file)).unwrap_err();
     assert!(error.to_string().contains("several names (hard links)"), "{error}");
     fs::remove_file(&second).unwrap();
-    assert_eq!(leftovers(&directory), Vec::<std::path::PathBuf>::new());
+    assert_eq!(leftovers(directory.path()), Vec::<std::path::PathBuf>::new());
     let before = fs::metadata(&file).unwrap().ino();
     let outcome = repair(&name(&link)).unwrap();
     assert_eq!(outcome.saved, 3000);
@@ -90,29 +89,26 @@ fn a_repair_keeps_owner_mode_and_links_and_leaves_nothing_behind() {
     assert_ne!(now.ino(), before);
     assert_eq!((now.uid(), now.gid(), now.permissions().mode() & 0o7777), (user, group, 0o2664));
     assert_eq!(open().len().unwrap(), 3000);
-    fs::remove_dir_all(&directory).unwrap();
 }
 
 /// A repair that is killed leaves its unfinished object, until the next one.
 #[test]
 fn what_a_killed_repair_left_is_deleted_by_the_next() {
-    let directory = std::env::temp_dir().join(format!("netshm-repair-killed-{}", std::process::id()));
-    fs::create_dir(&directory).unwrap();
-    let name = ShmName::file(directory.join("file")).unwrap();
+    let directory = Directory::new("repair-killed");
+    let name = directory.name("file");
     let tab = Words::options().manage(Shm::options().create(true).open(&name).unwrap()).unwrap();
     for i in 0..200_000u64 {
         tab.add(&format!("key {i}"), &i).unwrap();
     }
     drop(tab);
     let mut child = netshm_tests::Child::start("repair_object::repairer", &[&name.to_string()]);
-    while leftovers(&directory).is_empty() {
+    while leftovers(directory.path()).is_empty() {
         std::thread::yield_now();
     }
     child.kill();
     let outcome = repair(&name).unwrap();
     assert_eq!(outcome.saved, 200_000);
-    assert_eq!(leftovers(&directory), Vec::<std::path::PathBuf>::new());
-    fs::remove_dir_all(&directory).unwrap();
+    assert_eq!(leftovers(directory.path()), Vec::<std::path::PathBuf>::new());
 }
 
 pub(crate) fn child(_: &str, arguments: &[String]) {

@@ -7,13 +7,15 @@ use std::os::unix::net::UnixListener;
 use std::process::Command;
 use std::thread;
 
-use crate::shm_common::{Directory, io_error, mode_of, posix_name};
 use netshm::data::{DataError, DataManager, Decoder, Encoder, Schema, Types};
 use netshm::{Array, Error, HashTable, Shm, ShmName};
+use netshm_tests::Directory;
+
+use crate::shm_common::{io_error, mode_of, posix_name};
 
 #[test]
 fn an_object_must_exist_unless_it_is_created() {
-    let directory = Directory::new();
+    let directory = Directory::new("open");
     let name = directory.name("a");
     assert_eq!(io_error(Shm::open(&name)).kind(), ErrorKind::NotFound);
     assert_eq!(io_error(Shm::options().truncate(true).open(&name)).kind(), ErrorKind::NotFound);
@@ -46,25 +48,25 @@ fn posix_objects_are_named_deleted_and_outlive_their_names() {
 
 #[test]
 fn a_new_object_is_the_owners_alone_unless_told_otherwise() {
-    let directory = Directory::new();
+    let directory = Directory::new("open");
     Shm::options().create(true).open(&directory.name("default")).unwrap();
-    assert_eq!(mode_of(directory.path("default")), 0o600);
+    assert_eq!(mode_of(directory.join("default")), 0o600);
     // A usual umask does not take away these.
     for mode in [0o644, 0o400, 0o200, 0o000, 0o700] {
         let name = directory.name(&format!("{mode:o}"));
         let shm = Shm::options().create(true).mode(mode).open(&name).unwrap();
-        assert_eq!(mode_of(directory.path(&format!("{mode:o}"))), mode);
+        assert_eq!(mode_of(directory.join(&format!("{mode:o}"))), mode);
         shm.set_mode(0o666).unwrap();
-        assert_eq!(mode_of(directory.path(&format!("{mode:o}"))), 0o666);
+        assert_eq!(mode_of(directory.join(&format!("{mode:o}"))), 0o666);
         // The mode is for new objects only.
         Shm::options().create(true).mode(0o600).open(&name).unwrap();
-        assert_eq!(mode_of(directory.path(&format!("{mode:o}"))), 0o666);
+        assert_eq!(mode_of(directory.join(&format!("{mode:o}"))), 0o666);
     }
 }
 
 #[test]
 fn options_that_contradict_each_other_are_refused() {
-    let directory = Directory::new();
+    let directory = Directory::new("open");
     let name = directory.name("a");
     let mut read_only = Shm::options();
     read_only.read_only(true);
@@ -85,14 +87,14 @@ fn options_that_contradict_each_other_are_refused() {
     }
     let shm = Shm::create_unique(&directory.name("XXXX"), 0o600).unwrap();
     assert!(matches!(shm.set_mode(0o1600), Err(Error::InvalidOption { .. })));
-    assert_eq!(fs::read_dir(directory.path("")).unwrap().count(), 1);
+    assert_eq!(fs::read_dir(directory.join("")).unwrap().count(), 1);
 }
 
 #[test]
 fn truncate_empties_what_nobody_uses() {
-    let directory = Directory::new();
+    let directory = Directory::new("open");
     let name = directory.name("a");
-    fs::write(directory.path("a"), "something else").unwrap();
+    fs::write(directory.join("a"), "something else").unwrap();
     let shm = Shm::open(&name).unwrap();
     assert_eq!(shm.size().unwrap(), 14);
     let empty = Shm::options().create(true).truncate(true).open(&name).unwrap();
@@ -101,10 +103,10 @@ fn truncate_empties_what_nobody_uses() {
 
 #[test]
 fn only_regular_files_are_objects() {
-    let directory = Directory::new();
-    fs::create_dir(directory.path("directory")).unwrap();
-    let _socket = UnixListener::bind(directory.path("socket")).unwrap();
-    assert!(Command::new("mkfifo").arg(directory.path("fifo")).status().unwrap().success());
+    let directory = Directory::new("open");
+    fs::create_dir(directory.join("directory")).unwrap();
+    let _socket = UnixListener::bind(directory.join("socket")).unwrap();
+    assert!(Command::new("mkfifo").arg(directory.join("fifo")).status().unwrap().success());
     for (name, kind) in [
         (directory.name("directory"), "a directory"),
         (directory.name("socket"), "a socket"),
@@ -124,16 +126,16 @@ fn only_regular_files_are_objects() {
 
 #[test]
 fn the_owner_can_be_changed() {
-    let directory = Directory::new();
+    let directory = Directory::new("open");
     let shm = Shm::options().create(true).open(&directory.name("a")).unwrap();
-    let before = fs::metadata(directory.path("a")).unwrap();
+    let before = fs::metadata(directory.join("a")).unwrap();
     shm.set_owner(None, None).unwrap();
     shm.set_owner(before.uid(), before.gid()).unwrap();
     shm.set_owner(None, Some(before.gid())).unwrap();
     // Only the superuser may give things away.
     match shm.set_owner(12_345, 54_321) {
         Ok(()) => {
-            let after = fs::metadata(directory.path("a")).unwrap();
+            let after = fs::metadata(directory.join("a")).unwrap();
             assert_eq!((after.uid(), after.gid()), (12_345, 54_321));
         }
         Err(Error::Io { source, .. }) => assert_eq!(source.kind(), ErrorKind::PermissionDenied),
@@ -143,7 +145,7 @@ fn the_owner_can_be_changed() {
 
 #[test]
 fn many_threads_create_one_object() {
-    let directory = Directory::new();
+    let directory = Directory::new("open");
     for round in 0..50 {
         let name = directory.name(&round.to_string());
         let created: usize = thread::scope(|scope| {
@@ -159,19 +161,19 @@ fn many_threads_create_one_object() {
 #[test]
 fn a_handle_is_send_and_sync_and_prints() {
     fn check<T: Send + Sync + std::fmt::Debug>(_: &T) {}
-    let directory = Directory::new();
+    let directory = Directory::new("open");
     let shm = Shm::options().create(true).open(&directory.name("a")).unwrap();
     check(&shm);
     assert!(format!("{shm:?}").starts_with("Shm"));
-    fs::set_permissions(directory.path("a"), fs::Permissions::from_mode(0o640)).unwrap();
+    fs::set_permissions(directory.join("a"), fs::Permissions::from_mode(0o640)).unwrap();
     Shm::open(&directory.name("a")).unwrap();
 }
 
 /// Creating fails after the file has been made: then it is not there.
 #[test]
 fn what_cannot_be_managed_is_not_left_behind() {
-    let directory = Directory::new();
-    let (file, link) = (directory.path("file"), directory.path("link"));
+    let directory = Directory::new("open");
+    let (file, link) = (directory.join("file"), directory.join("link"));
     std::os::unix::fs::symlink("file", &link).unwrap();
     for name in [directory.name("file"), directory.name("link")] {
         let create = || Shm::options().create(true).open(&name).unwrap();

@@ -8,8 +8,9 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
-use crate::shm_common::{Directory, io_error, posix_name};
+use crate::shm_common::{io_error, posix_name};
 use netshm::{Error, Shm, ShmName};
+use netshm_tests::Directory;
 
 fn make_public(path: &Path) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o1777)).unwrap();
@@ -17,12 +18,12 @@ fn make_public(path: &Path) {
 
 #[test]
 fn links_in_public_directories_are_not_followed_unless_asked() {
-    let (public, private) = (Directory::new(), Directory::new());
-    make_public(public.path("").as_path());
-    fs::write(private.path("victim"), "precious").unwrap();
-    symlink(private.path("victim"), public.path("trap")).unwrap();
-    symlink(private.path("new"), public.path("dangling")).unwrap();
-    symlink(private.path(""), public.path("subdirectory")).unwrap();
+    let (public, private) = (Directory::new("trust"), Directory::new("trust"));
+    make_public(public.join("").as_path());
+    fs::write(private.join("victim"), "precious").unwrap();
+    symlink(private.join("victim"), public.join("trap")).unwrap();
+    symlink(private.join("new"), public.join("dangling")).unwrap();
+    symlink(private.join(""), public.join("subdirectory")).unwrap();
 
     for name in [public.name("trap"), public.name("dangling"), public.name("subdirectory/victim")] {
         for options in [&Shm::options(), Shm::options().create(true), Shm::options().read_only(true)] {
@@ -32,8 +33,8 @@ fn links_in_public_directories_are_not_followed_unless_asked() {
         }
         assert!(Shm::options().truncate(true).open(&name).is_err());
     }
-    assert_eq!(fs::read(private.path("victim")).unwrap(), b"precious");
-    assert!(!private.path("new").exists());
+    assert_eq!(fs::read(private.join("victim")).unwrap(), b"precious");
+    assert!(!private.join("new").exists());
 
     let asked = Shm::options().follow_symlinks(true).open(&public.name("trap")).unwrap();
     assert_eq!(asked.size().unwrap(), 8);
@@ -43,38 +44,38 @@ fn links_in_public_directories_are_not_followed_unless_asked() {
     create.create(true).follow_symlinks(true);
     assert!(create.clone().create_new(true).open(&public.name("dangling")).is_err());
     assert_eq!(create.open(&public.name("dangling")).unwrap().size().unwrap(), 0);
-    assert!(private.path("new").exists());
+    assert!(private.join("new").exists());
 }
 
 #[test]
 fn links_elsewhere_are_followed() {
-    let directory = Directory::new();
-    fs::write(directory.path("target"), "12345").unwrap();
-    symlink("target", directory.path("link")).unwrap();
-    symlink("new", directory.path("dangling")).unwrap();
-    symlink("loop", directory.path("loop")).unwrap();
-    symlink(".", directory.path("here")).unwrap();
+    let directory = Directory::new("trust");
+    fs::write(directory.join("target"), "12345").unwrap();
+    symlink("target", directory.join("link")).unwrap();
+    symlink("new", directory.join("dangling")).unwrap();
+    symlink("loop", directory.join("loop")).unwrap();
+    symlink(".", directory.join("here")).unwrap();
     assert_eq!(Shm::open(&directory.name("link")).unwrap().size().unwrap(), 5);
     assert_eq!(Shm::open(&directory.name("here/link")).unwrap().size().unwrap(), 5);
     assert_eq!(Shm::open(&directory.name("here/./target")).unwrap().size().unwrap(), 5);
     assert_eq!(io_error(Shm::open(&directory.name("dangling"))).kind(), ErrorKind::NotFound);
     Shm::options().create(true).open(&directory.name("dangling")).unwrap();
-    assert!(directory.path("new").exists());
+    assert!(directory.join("new").exists());
     assert!(Shm::options().create(true).open(&directory.name("loop")).is_err());
 }
 
 #[test]
 fn posix_names_do_not_follow_links() {
-    let directory = Directory::new();
-    fs::write(directory.path("victim"), "precious").unwrap();
+    let directory = Directory::new("trust");
+    fs::write(directory.join("victim"), "precious").unwrap();
     let name = posix_name("link");
-    symlink(directory.path("victim"), format!("/dev/shm{}", &name.to_string()[6..])).unwrap();
+    symlink(directory.join("victim"), format!("/dev/shm{}", &name.to_string()[6..])).unwrap();
     let result = Shm::options().create(true).open(&name);
     let asked = Shm::options().follow_symlinks(true).open(&name).map(|shm| shm.size().unwrap());
     name.unlink().unwrap();
     assert_eq!(io_error(result).kind(), ErrorKind::PermissionDenied);
     assert_eq!(asked.unwrap(), 8);
-    assert!(directory.path("victim").exists());
+    assert!(directory.join("victim").exists());
 }
 
 #[test]
@@ -91,7 +92,7 @@ fn relative_paths_are_looked_up_as_usual() {
 
 #[test]
 fn objects_of_others_are_refused_if_asked() {
-    let directory = Directory::new();
+    let directory = Directory::new("trust");
     let name = directory.name("a");
     let mut strict = Shm::options();
     strict.create(true).require_owner(true);
@@ -122,30 +123,30 @@ const UNPRIVILEGED: &str = "NETSHM_TEST_UNPRIVILEGED";
 /// The superuser may do everything, so this continues in another process as nobody in particular.
 #[test]
 fn permissions_are_honoured() {
-    let directory = Directory::new();
-    let metadata = fs::metadata(directory.path("")).unwrap();
+    let directory = Directory::new("trust");
+    let metadata = fs::metadata(directory.join("")).unwrap();
     if metadata.uid() != 0 {
-        return without_privileges(&directory.path(""));
+        return without_privileges(&directory.join(""));
     }
     Shm::options().create(true).open(&directory.name("secret")).unwrap();
     Shm::options().create(true).mode(0o644).open(&directory.name("readable")).unwrap();
-    fs::create_dir(directory.path("own")).unwrap();
-    chown(directory.path("own"), Some(65_534), Some(65_534)).unwrap();
+    fs::create_dir(directory.join("own")).unwrap();
+    chown(directory.join("own"), Some(65_534), Some(65_534)).unwrap();
     // The test program itself may lie where only the superuser gets to.
-    let program = directory.path("program");
+    let program = directory.join("program");
     fs::copy(env::current_exe().unwrap(), &program).unwrap();
-    fs::set_permissions(directory.path(""), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(directory.join(""), fs::Permissions::from_mode(0o755)).unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
     let child = Command::new(program)
         .args(["--ignored", "--exact", "shm_trust::child_without_privileges"])
-        .env(UNPRIVILEGED, directory.path(""))
+        .env(UNPRIVILEGED, directory.join(""))
         .current_dir("/")
         .uid(65_534)
         .gid(65_534)
         .output()
         .unwrap();
     assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stdout));
-    assert!(directory.path("own/reached").exists());
+    assert!(directory.join("own/reached").exists());
 }
 
 #[test]

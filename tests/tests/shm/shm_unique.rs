@@ -5,12 +5,13 @@ use std::fs;
 use std::io::ErrorKind;
 use std::thread;
 
-use crate::shm_common::{Directory, io_error, mode_of};
+use crate::shm_common::{io_error, mode_of};
 use netshm::{Error, Shm};
+use netshm_tests::Directory;
 
 #[test]
 fn every_x_is_replaced_and_nothing_else() {
-    let directory = Directory::new();
+    let directory = Directory::new("unique");
     let shm = Shm::create_unique(&directory.name("aXbxX.XXXXXX"), 0o600).unwrap();
     let name = shm.name().to_string();
     let part = name.rsplit('/').next().unwrap().as_bytes();
@@ -22,7 +23,7 @@ fn every_x_is_replaced_and_nothing_else() {
     }
     assert_eq!(part.len(), 12);
     assert_eq!(Shm::open(shm.name()).unwrap().size().unwrap(), 0);
-    assert_eq!(mode_of(directory.path(&name[name.len() - 12..])), 0o600);
+    assert_eq!(mode_of(directory.join(&name[name.len() - 12..])), 0o600);
 }
 
 #[test]
@@ -37,10 +38,10 @@ fn posix_objects_get_unique_names() {
 
 #[test]
 fn directories_are_not_replaced() {
-    let directory = Directory::new();
-    fs::create_dir(directory.path("XXX")).unwrap();
+    let directory = Directory::new("unique");
+    fs::create_dir(directory.join("XXX")).unwrap();
     Shm::create_unique(&directory.name("XXX/XXX"), 0o600).unwrap();
-    assert_eq!(fs::read_dir(directory.path("XXX")).unwrap().count(), 1);
+    assert_eq!(fs::read_dir(directory.join("XXX")).unwrap().count(), 1);
     match Shm::create_unique(&directory.name("XXX/x"), 0o600) {
         Err(Error::InvalidName { reason, .. }) => assert!(reason.contains("`X`")),
         other => panic!("{other:?}"),
@@ -49,7 +50,7 @@ fn directories_are_not_replaced() {
 
 #[test]
 fn all_names_are_found_and_then_it_ends() {
-    let directory = Directory::new();
+    let directory = Directory::new("unique");
     let created: Vec<_> = thread::scope(|scope| {
         let create = || (0..9).map(|_| Shm::create_unique(&directory.name("X"), 0o600).unwrap()).collect::<Vec<_>>();
         let threads: Vec<_> = (0..4).map(|_| scope.spawn(create)).collect();

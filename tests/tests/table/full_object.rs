@@ -3,12 +3,12 @@
 
 use std::fmt::Debug;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::LazyLock;
 
 use netshm::{Array, Error, HashTable, Locking, Report, Result, Shm, ShmName, Table};
-use netshm_tests::{Child, Scratch};
+use netshm_tests::{Child, Directory, Scratch};
 
 const METHODS: [Locking; 3] = [Locking::None, Locking::Record, Locking::Futex];
 
@@ -343,23 +343,13 @@ fn limit_of_the_process(kind: &str) {
     });
 }
 
-/// A directory that is removed at the end.
-struct Directory(PathBuf);
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 fn full_file_system(kind: &str) {
-    let directory = Directory(std::env::temp_dir().join(format!("netshm-full-{kind}-{}", std::process::id())));
-    fs::create_dir(&directory.0).unwrap();
+    let directory = Directory::new(&format!("full-{kind}"));
     // Mounted where only the child sees it, so it goes with the child.
     let mounted = |size: &str| {
         let mut command = Command::new("unshare");
         command.args(["--user", "--map-root-user", "--mount", "sh", "-c"]);
-        command.arg(format!(r#"mount -t tmpfs -o size={size} netshm "$0" && exec "$@""#)).arg(&directory.0);
+        command.arg(format!(r#"mount -t tmpfs -o size={size} netshm "$0" && exec "$@""#)).arg(directory.path());
         command
     };
     let possible = mounted("1m").arg("true").output().is_ok_and(|output| output.status.success());
@@ -367,7 +357,7 @@ fn full_file_system(kind: &str) {
         println!("skipped: no file system can be mounted here, not even in a namespace of one's own");
         return;
     }
-    in_children(kind, directory.0.to_str().unwrap(), || mounted("16m"));
+    in_children(kind, directory.text(), || mounted("16m"));
 }
 
 fn fill_place<V: Vessel>(locking: Locking, place: &str) {

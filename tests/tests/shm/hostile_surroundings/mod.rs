@@ -4,35 +4,14 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, exit};
 
 use netshm::{Error, HashTable, Shm, ShmName};
-use netshm_tests::Child;
+use netshm_tests::{Child, Directory};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 type Table = HashTable<u64, Vec<u8>>;
-
-/// A directory that is removed at the end.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new(subject: &str) -> Directory {
-        let path = std::env::temp_dir().join(format!("netshm-test-{}-{subject}", std::process::id()));
-        fs::create_dir(&path).unwrap();
-        Directory(path)
-    }
-
-    fn path(&self) -> &str {
-        self.0.to_str().unwrap()
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
 
 fn file(directory: &str, name: &str) -> ShmName {
     ShmName::file(Path::new(directory).join(name)).unwrap()
@@ -74,8 +53,8 @@ fn play(part: &str, arguments: &[&str]) {
 fn no_object_becomes_a_standard_descriptor() {
     for closed in ["0", "1", "2", "01", "12", "02", "012", "01234"] {
         let directory = Directory::new(&format!("standard-{closed}"));
-        play("without standard descriptors", &[directory.path(), closed]);
-        let left = table(&file(directory.path(), "a"));
+        play("without standard descriptors", &[directory.text(), closed]);
+        let left = table(&file(directory.text(), "a"));
         assert_eq!(left.find(&1).unwrap(), Some(vec![1; 10]));
         assert!(left.check().unwrap().is_clean());
     }
@@ -110,7 +89,7 @@ fn without_standard_descriptors(directory: &str, closed: &str) {
 #[test]
 fn creation_that_finds_no_descriptor_leaves_nothing() {
     let directory = Directory::new("descriptors");
-    play("without descriptors", &[directory.path()]);
+    play("without descriptors", &[directory.text()]);
 }
 
 /// Sets the soft limit for as long as `body` runs.
@@ -157,7 +136,7 @@ fn without_descriptors(directory: &str) {
 #[test]
 fn creation_that_finds_no_address_space_leaves_nothing() {
     let directory = Directory::new("space");
-    play("without address space", &[directory.path()]);
+    play("without address space", &[directory.text()]);
 }
 
 fn without_address_space(directory: &str) {
@@ -194,7 +173,7 @@ fn without_address_space(directory: &str) {
 #[test]
 fn the_limit_on_file_sizes_is_an_error() {
     let directory = Directory::new("sizes");
-    play("small files only", &[directory.path()]);
+    play("small files only", &[directory.text()]);
 }
 
 fn small_files_only(directory: &str) {
@@ -238,11 +217,11 @@ fn neither_proc_nor_the_boot_id_is_needed() {
         return;
     }
     let directory = Directory::new("proc");
-    let id = directory.0.join("boot");
+    let id = directory.join("boot");
     fs::write(&id, "11111111-2222-3333-4444-555555555555\n").unwrap();
     let other_boot = format!("mount --bind {} /proc/sys/kernel/random/boot_id", id.display());
     for script in ["mount -t tmpfs none /proc", &other_boot, "mount -t proc -o subset=pid proc /proc", "true"] {
-        play_after(script, "at work", &[directory.path()]);
+        play_after(script, "at work", &[directory.text()]);
     }
 }
 
@@ -253,9 +232,9 @@ fn a_reader_on_an_overlay_that_opens_anew_sees_what_is_written() {
         return;
     }
     let directory = Directory::new("overlay");
-    let path = directory.path();
+    let path = directory.text();
     for layer in ["lower", "upper", "over"] {
-        fs::create_dir(directory.0.join(layer)).unwrap();
+        fs::create_dir(directory.join(layer)).unwrap();
     }
     table(&file(&format!("{path}/lower"), "a")).add(&1, &vec![1]).unwrap();
     let mut command = Command::new("unshare");
@@ -318,15 +297,15 @@ fn the_directory_of_a_new_object_is_written_back() {
         return;
     }
     let directory = Directory::new("synced");
-    let trace = directory.0.join("trace");
+    let trace = directory.join("trace");
     let mut command = Command::new("strace");
     command.args(["-f", "-y", "-e", "trace=fsync", "-o"]).arg(&trace).arg(std::env::current_exe().unwrap());
-    let status = Child::start_under(command, "hostile_surroundings::at work", &[directory.path()]).wait();
-    if !status.success() && !directory.0.join("a").exists() {
+    let status = Child::start_under(command, "hostile_surroundings::at work", &[directory.text()]).wait();
+    if !status.success() && !directory.join("a").exists() {
         println!("skipped: strace may not trace");
         return;
     }
-    let synced = format!("<{}>) = 0", directory.0.canonicalize().unwrap().display());
+    let synced = format!("<{}>) = 0", directory.path().canonicalize().unwrap().display());
     let calls = fs::read_to_string(&trace).unwrap();
     assert!(calls.lines().any(|call| call.contains(&synced)), "{calls}");
 }
@@ -334,7 +313,7 @@ fn the_directory_of_a_new_object_is_written_back() {
 #[test]
 fn names_mean_what_was_opened() {
     let directory = Directory::new("names");
-    play("elsewhere", &[directory.path()]);
+    play("elsewhere", &[directory.text()]);
 }
 
 fn elsewhere(directory: &str) {
@@ -375,8 +354,8 @@ fn elsewhere(directory: &str) {
 #[test]
 fn closed_descriptors_are_an_error_and_no_other_file_is_touched() {
     let directory = Directory::new("closed");
-    play("closing everything", &[directory.path()]);
-    let left = table(&file(directory.path(), "a"));
+    play("closing everything", &[directory.text()]);
+    let left = table(&file(directory.text(), "a"));
     assert_eq!(left.find(&1).unwrap(), Some(vec![77]));
     assert_eq!(left.find(&2).unwrap(), Some(vec![2]));
     assert!(left.check().unwrap().is_clean());
@@ -431,7 +410,7 @@ fn a_full_disk_is_an_error_and_no_signal() {
         return;
     }
     let directory = Directory::new("full");
-    let (disk, image) = (directory.0.join("disk"), directory.0.join("image"));
+    let (disk, image) = (directory.join("disk"), directory.join("image"));
     fs::create_dir(&disk).unwrap();
     let (disk, image) = (disk.to_str().unwrap(), image.to_str().unwrap());
     let on_loop = |make: &str| {
