@@ -26,7 +26,7 @@ fn name(copy: &Scratch) -> ShmName {
 }
 
 /// A directory for copies, since unfinished ones may be left beside them; removed at the end.
-struct Beside(Copy);
+struct Beside(Scratch);
 
 impl Beside {
     fn new() -> Beside {
@@ -35,8 +35,8 @@ impl Beside {
         Beside(directory)
     }
 
-    fn copy(&self, step: u64) -> Copy {
-        Copy(self.0.0.join(step.to_string()))
+    fn copy(&self, step: u64) -> Scratch {
+        Scratch(self.0.0.join(step.to_string()))
     }
 
     fn entries(&self) -> Vec<String> {
