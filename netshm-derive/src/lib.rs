@@ -40,8 +40,9 @@ use schema::SchemaInput;
 /// - `#[shm(skip)]`: the field is not stored; decoding sets it to its default.
 /// - `#[shm(rename = "name")]`: the name in the schema, if it is to differ from the one in the program.
 /// - `#[shm(default)]`, `#[shm(default = expression)]`: rows that an older program wrote, without this field, are read
-///   with the default, if the struct is the value type of a table. Only for the last fields of a struct. Such a field needs
-///   its default for ever, and a struct that contains itself (as in a `Vec`) cannot gain fields.
+///   with the default, if the struct is the value type of a table; such a program reads past the field, and carries it over
+///   where it changes the row. Only for the last fields of a struct. Such a field needs its default for ever, and a struct that
+///   contains itself (as in a `Vec`) cannot gain fields.
 ///
 /// # Attributes of variants
 /// - `#[shm(index = n)]`: the stored number; by default one more than that of the previous variant.

@@ -129,7 +129,7 @@ impl<T: DataManager> Array<T> {
             kind: ObjectKind::Array,
             schema_hash: crate::data::hash_text(&schema),
             difference: &|stored| crate::data::first_difference(stored, &schema),
-            relation: Arc::new(|_| None),
+            types: Arc::new(described.clone()),
             schema: schema.clone(),
             default: default_words.clone(),
             element_words: elements.dense().unwrap_or(0),

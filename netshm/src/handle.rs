@@ -2,8 +2,7 @@
 
 use std::cell::Cell;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::AtomicU64;
 
 use smallvec::SmallVec;
 
@@ -18,7 +17,7 @@ use crate::region::Inconclusive;
 use crate::shm::Shm;
 use crate::shm::TypeClaim;
 use crate::store::group;
-use crate::store::open::{self, Agreement, Damage, Relate, Spec};
+use crate::store::open::{self, Damage, Spec};
 use crate::store::read::View;
 use crate::store::{Limits, Store, Transaction};
 
@@ -35,32 +34,15 @@ pub(crate) struct Handle {
     pub(crate) store: Arc<Store>,
     pub(crate) shm: Shm,
     pub(crate) limits: Limits,
-    outdated: Outdated,
-    /// Keeps programs that know another type from changing the stored one.
-    claim: TypeClaim,
-}
-
-/// A pending schema upgrade: the schema to store before the first change, if the stored one is older.
-struct Outdated {
-    is: AtomicBool,
-    schema: Arc<str>,
-    relation: Relate,
-}
-
-impl Clone for Outdated {
-    fn clone(&self) -> Self {
-        let is = AtomicBool::new(self.is.load(Relaxed));
-        Outdated { is, schema: self.schema.clone(), relation: self.relation.clone() }
-    }
+    /// Tells others that the member is open.
+    _claim: TypeClaim,
 }
 
 impl Handle {
     /// Opens an object. `damage` checks one that may have been damaged since it was last in use.
     pub(crate) fn open(shm: Shm, spec: &Spec<'_>, limits: Limits, damage: Damage<'_>) -> Result<Handle> {
-        let (shm, (store, agreement, claim)) = shm.current(|shm| open::open(shm, spec, limits, damage))?;
-        let is = AtomicBool::new(agreement == Agreement::Older);
-        let outdated = Outdated { is, schema: spec.schema.as_str().into(), relation: spec.relation.clone() };
-        Ok(Handle { store, shm, limits, outdated, claim })
+        let (shm, (store, claim)) = shm.current(|shm| open::open(shm, spec, limits, damage))?;
+        Ok(Handle { store, shm, limits, _claim: claim })
     }
 
     /// Makes a change: as part of this thread's group on the object, or as a transaction of its own.
@@ -81,8 +63,8 @@ impl Handle {
         args: A,
         make: impl Fn(&mut Transaction<'_>, A) -> Result<R> + Copy,
     ) -> Result<R> {
-        if self.outdated.is.load(Relaxed) {
-            self.upgrade(wanted)?;
+        if self.store.is_pending() {
+            self.store.extend_schema(self.limits, wanted)?;
         }
         group::change_at_once(&self.store, self.limits, wanted, || (), args, make)
     }
@@ -95,26 +77,10 @@ impl Handle {
         prepare: impl FnOnce(),
         make: impl Fn(&mut Transaction<'_>) -> Result<R> + Copy,
     ) -> Result<R> {
-        if self.outdated.is.load(Relaxed) {
-            self.upgrade(wanted)?;
+        if self.store.is_pending() {
+            self.store.extend_schema(self.limits, wanted)?;
         }
         group::change_at_once(&self.store, self.limits, wanted, prepare, make, |change, make| make(change))
-    }
-
-    /// Makes the stored schema that of the handle, before it changes anything.
-    #[cold]
-    fn upgrade(&self, wanted: &'static str) -> Result<()> {
-        self.store.check_fork()?;
-        if self.store.region().object().read_only() {
-            return Err(Error::ReadOnly { object: self.store.name(), wanted });
-        }
-        if self.store.upgrade_schema(self.limits, &self.outdated.relation, &self.claim)?.is_none() {
-            let (stored, expected) = (self.store.schema()?, self.outdated.schema.to_string());
-            let difference = crate::data::first_difference(&stored, &expected);
-            return Err(Error::SchemaMismatch { object: self.store.name(), stored, expected, difference });
-        }
-        self.outdated.is.store(false, Relaxed);
-        Ok(())
     }
 
     /// Runs a group on the object.
@@ -303,7 +269,7 @@ impl Handle {
             Staged::Words(words) => {
                 let mut decoder = Decoder::from_words(&words);
                 V::decode(&mut decoder)
-                    .and_then(|value| decoder.finish().map(|()| value))
+                    .and_then(|value| self.store.check_end(&decoder).map(|()| value))
                     .map_err(|error| self.data_error(error))
             }
         }
@@ -355,6 +321,31 @@ pub(crate) fn decode_in_place<V: DataManager>(view: View<'_>, words: &[AtomicU64
 pub(crate) fn decode_optimistic<V: DataManager>(view: View<'_>, words: &[AtomicU64]) -> Result<V, Inconclusive> {
     let mut decoder = Decoder::new(words, view.stamp);
     V::decode(&mut decoder).and_then(|value| decoder.finish().map(|()| value)).map_err(|_| Inconclusive)
+}
+
+/// As [`decode_in_place`], for the value of a table, which a program of a newer type may have written.
+#[inline(always)]
+pub(crate) fn decode_row<V: DataManager>(view: View<'_>, words: &[AtomicU64]) -> Result<Staged<V>> {
+    view.store.check_type()?;
+    if V::DIRECT {
+        let mut decoder = Decoder::new(words, view.stamp);
+        match V::decode(&mut decoder).and_then(|value| view.store.check_end(&decoder).map(|()| value)) {
+            Ok(value) => return Ok(Staged::Value(value)),
+            // What is wrong with the value of a newer program does not end the reading of others.
+            Err(error) if error == DataError::NEEDS_COPY || view.store.may_have_tails() => {}
+            Err(error) => return Err(data_error(view.store, error)),
+        }
+    }
+    copy_words(view, words)
+}
+
+/// As [`decode_optimistic`], for the value of a table, which a program of a newer type may have written.
+#[inline(always)]
+pub(crate) fn decode_row_optimistic<V: DataManager>(view: View<'_>, words: &[AtomicU64]) -> Result<V, Inconclusive> {
+    let mut decoder = Decoder::new(words, view.stamp);
+    let value = V::decode(&mut decoder).map_err(|_| Inconclusive)?;
+    view.store.check_end(&decoder).map_err(|_| Inconclusive)?;
+    Ok(value)
 }
 
 #[cold]

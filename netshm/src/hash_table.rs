@@ -17,7 +17,7 @@ use crate::check::{self, Contents, Report};
 use crate::data::{DataManager, Encode, ObjectSchema, Schema, ShmKey};
 use crate::error::{Error, Result};
 use crate::group::GroupError;
-use crate::handle::{Handle, Staged, decode_in_place, decode_optimistic};
+use crate::handle::{Handle, Staged, decode_row, decode_row_optimistic};
 use crate::index::bindings::{self, Key, Seen};
 use crate::index::record::Payload;
 use crate::index::{self, Bindings, Found};
@@ -114,10 +114,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
             kind,
             schema_hash: crate::data::hash_text(&text),
             difference: &|stored| crate::data::first_difference(stored, &text),
-            relation: Arc::new({
-                let schema = schema.clone();
-                move |stored| crate::data::relation(&schema, stored)
-            }),
+            types: Arc::new(schema.clone()),
             schema: text.clone(),
             default: Vec::new(),
             element_words: 0,
@@ -238,7 +235,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         self.handle.encoded(key, |words| {
             if V::DIRECT
                 && let Some(found) =
-                    self.optimistic(words, |view, found| decode_optimistic::<V>(view, found.record.value()))
+                    self.optimistic(words, |view, found| decode_row_optimistic::<V>(view, found.record.value()))
             {
                 return Ok(found);
             }
@@ -274,7 +271,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
             read::read(&self.handle.store, self.handle.limits, key.stripe, |view| {
                 let (region, form) = (view.region(), view.region().geometry().form);
                 index::find_and(region, form, region.stripe(key.at), key.hash, key.words, |found| {
-                    decode_in_place::<V>(view, found.record.value())
+                    decode_row::<V>(view, found.record.value())
                 })
             })
         })?;
@@ -291,7 +288,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         group::optimistic(store, stripe, move |view| {
             let region = view.region();
             index::find_and(region, form, region.stripe(store.geometry().stripe(stripe)), hash, key, move |found| {
-                decode_optimistic::<V>(view, found.record.value())
+                decode_row_optimistic::<V>(view, found.record.value())
             })
         })
     }
@@ -324,7 +321,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
                     if values.len() % LOOK_EACH == LOOK_EACH - 1 && !view.holds() {
                         break;
                     }
-                    values.push(decode_in_place::<V>(view, record?.value())?);
+                    values.push(decode_row::<V>(view, record?.value())?);
                 }
                 Ok(values)
             })
@@ -393,7 +390,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
                 let store = &*self.handle.store;
                 let seen = Seen::look(change, store.region(), key)?;
                 let Some(newest) = seen.newest() else { return Ok(Some(None)) };
-                match decode_in_place::<V>(View::locked(store), newest.value())? {
+                match decode_row::<V>(View::locked(store), newest.value())? {
                     Staged::Value(value) => {
                         seen.remove(change, key)?;
                         Ok(Some(Some(value)))
@@ -517,12 +514,12 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     #[inline(always)]
     fn optimistic_before_change<'a>(&'a self, key: Key<'_>) -> Option<Result<(Option<V>, Seen<'a>)>> {
         let (store, [key_word]) = (&*self.handle.store, key.words) else { return None };
-        if !V::DIRECT || self.form() != Some(Form::Pairs) {
+        if !V::DIRECT || self.form() != Some(Form::Pairs) || store.is_pending() {
             return None;
         }
         let found = group::optimistic_before_change(store, key.stripe, |region| {
             let (place, words) = index::optimistic_pair(region, key.at, key.hash, *key_word)?;
-            Some((place, decode_optimistic::<V>(View::locked(store), words).ok()?))
+            Some((place, decode_row_optimistic::<V>(View::locked(store), words).ok()?))
         })?;
         Some(found.map(|((place, value), entries)| (Some(value), Seen::Pair(place, entries))))
     }
@@ -532,8 +529,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         let store = &*self.handle.store;
         let (old, seen) = self.handle.change("change a binding", |change| {
             let seen = Seen::look(change, store.region(), key)?;
-            let old =
-                seen.newest().map(|newest| decode_in_place::<V>(View::locked(store), newest.value())).transpose()?;
+            let old = seen.newest().map(|newest| decode_row::<V>(View::locked(store), newest.value())).transpose()?;
             Ok((old, seen))
         })?;
         // Code that is not known runs between the parts of the group, not inside one.

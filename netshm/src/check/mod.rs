@@ -19,7 +19,7 @@ pub(crate) use lost::UsedBlocks;
 pub use report::{Finding, Report};
 use runs::RunMap;
 
-use crate::data::{DataError, DataManager, Decoder};
+use crate::data::{DataError, DataManager, Decoder, Schema};
 use crate::directory::Elements;
 use crate::error::{Error, Result};
 use crate::group::retry;
@@ -29,7 +29,7 @@ use crate::layout::record::Lengths;
 use crate::layout::run::Use;
 use crate::os::copy;
 use crate::store::open::Member;
-use crate::store::{Store, Transaction, group};
+use crate::store::{Store, Transaction, group, typed};
 
 /// Attempts of a check without locks, in the hope that nobody writes meanwhile.
 const QUIET_TRIES: u32 = 8;
@@ -84,6 +84,7 @@ pub(crate) fn copied(words: &[AtomicU64]) -> Vec<u64> {
 pub(crate) fn check(handle: &Handle, contents: Contents<'_>) -> Result<Report> {
     let store = &handle.store;
     store.check_fork()?;
+    store.check_type()?;
     if group::is_open(store) {
         return Err(Error::InGroup { object: store.name(), wanted: "check" });
     }
@@ -176,20 +177,34 @@ pub(crate) fn inspect(
             Some(contents) if other.geometry().part() == store.geometry().part() => (store, contents),
             _ => (other, Contents::unknown(member)),
         };
-        inspect_member(store, contents, &mut runs, &mut report);
+        let newer = store.newer_type()?;
+        inspect_member(store, contents, newer.as_ref(), &mut runs, &mut report);
     }
     runs.report_lost(&mut report);
     Ok(report)
 }
 
 /// Looks at the stripes of a member.
-fn inspect_member<'a>(store: &'a Store, contents: Contents<'_>, runs: &mut RunMap<'a>, report: &mut Report) {
+fn inspect_member<'a>(
+    store: &'a Store,
+    contents: Contents<'_>,
+    newer: Option<&Schema>,
+    runs: &mut RunMap<'a>,
+    report: &mut Report,
+) {
     let region = store.region();
     for stripe in store.geometry().own() {
         let blocks = Blocks::read(region, stripe, runs, report);
         let mut auditor = Auditor { stripe, blocks, runs: &mut *runs, report: &mut *report };
         match contents {
-            Contents::Index { key, value } => index::Check { store, key, value }.run(&mut auditor),
+            Contents::Index { key, value } => {
+                // What newer programs have written is judged by what they say it is.
+                let value: Decodes<'_> = match newer {
+                    Some(newer) => &|words| typed::is_row(newer, words),
+                    None => value,
+                };
+                index::Check { store, key, value }.run(&mut auditor);
+            }
             Contents::Directory { elements, element } => {
                 directory::Check { region, elements, element }.run(&mut auditor);
             }

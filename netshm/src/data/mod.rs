@@ -88,7 +88,7 @@ pub(crate) use managers::{all_fixed, decode_inner, encode_inner, same_fixed};
 pub use schema::{
     Container, Field, Fields, Items, Members, ObjectSchema, ParseSchemaError, Scalar, Schema, Types, Variant, Variants,
 };
-pub(crate) use schema::{Relation, first_difference, hash_text, relation, show};
+pub(crate) use schema::{Relation, first_difference, hash_text, relation, show, skip_row};
 pub use words::{from_words, to_words};
 pub(crate) use zero_sized::ZeroSizedLimit;
 

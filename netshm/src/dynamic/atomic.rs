@@ -1,5 +1,7 @@
 //! Changes that depend on what is there, by the stored schema: arithmetic, exchange, and both on a condition.
 
+use std::borrow::Cow;
+
 use super::array::DynArray;
 use super::plan::{Node, Plan};
 use super::row;
@@ -94,8 +96,8 @@ impl DynTable {
     #[doc(alias = "insert")]
     #[doc(alias = "exchange")]
     pub fn swap(&self, key: &Value, value: &Value) -> Result<Option<Value>> {
-        let value = self.value_row(value)?;
-        self.exchange(key, |old| Ok((Some(value), old)))
+        self.value_row(value)?;
+        self.exchange(key, |old| Ok((Some(Cow::Borrowed(value)), old)))
     }
 
     /// Changes the newest binding of the key to `new` if it is `old`; see
@@ -111,9 +113,9 @@ impl DynTable {
         old: &Value,
         new: &Value,
     ) -> Result<std::result::Result<(), Option<Value>>> {
-        let (old, new) = (self.value_row(old)?, self.value_row(new)?);
+        self.value_row(old).and_then(|_| self.value_row(new))?;
         self.exchange(key, |found| match found {
-            Some(found) if self.value_row(&found)? == old => Ok((Some(new), Ok(()))),
+            Some(found) if self.value_row(&found)? == self.value_row(old)? => Ok((Some(Cow::Borrowed(new)), Ok(()))),
             found => Ok((None, Err(found))),
         })
     }
@@ -189,22 +191,26 @@ impl DynTable {
     }
 
     fn fetch(&self, key: &Value, operation: Operation, by: &Value) -> Result<Value> {
-        let number = Number::of(self.shm(), &self.value)?;
+        let number = Number::of(self.shm(), self.value_plan()?)?;
         let by = self.value_of(&self.value_row(by)?)?;
         self.exchange(key, |old| {
             let old = old.unwrap_or_else(|| number.zero());
-            Ok((Some(self.value_row(&number.calculate(operation, &old, &by))?), old))
+            Ok((Some(Cow::Owned(number.calculate(operation, &old, &by))), old))
         })
     }
 
     /// Replaces the newest binding of the key by what `new` makes of it, if it makes something of it, as one step.
-    fn exchange<R>(&self, key: &Value, new: impl FnOnce(Option<Value>) -> Result<(Option<row::Row>, R)>) -> Result<R> {
+    fn exchange<'v, R>(
+        &self,
+        key: &Value,
+        new: impl FnOnce(Option<Value>) -> Result<(Option<Cow<'v, Value>>, R)>,
+    ) -> Result<R> {
         let key = self.key_row(key)?;
-        self.inner.locked(&key, || {
-            let old = self.inner.find(&key)?.map(|row| self.value_of(&row)).transpose()?;
+        self.inner().locked(&key, || {
+            let old = self.inner().find(&key)?.map(|row| self.value_of(&row)).transpose()?;
             let (new, result) = new(old)?;
             if let Some(new) = new {
-                self.inner.replace(&key, &new)?;
+                self.replace_by(&key, &new)?;
             }
             Ok(result)
         })

@@ -51,11 +51,14 @@ impl Plan {
         };
         let FieldValues::Named(values) = &row.fields else { return self.encode(value) };
         let present = values.iter().rposition(|(_, value)| *value != Value::Missing).map_or(0, |last| last + 1);
-        if present == values.len() {
+        if present == fields.len() {
             return self.encode(value);
         }
         same_name("struct", name, &row.name)?;
-        same_number(fields.len(), values.len())?;
+        // One that was made when the type had fewer fields may have only those.
+        if !(self.in_all_rows()..=fields.len()).contains(&values.len()) {
+            same_number(fields.len(), values.len())?;
+        }
         if let Some((name, _)) = fields[..self.in_all_rows()].get(present) {
             let unfit =
                 Unfit::new("a missing field, though it was not added later, so that programs have no default for it");
@@ -63,7 +66,7 @@ impl Plan {
         }
         let mut writer = Writer::new(self);
         writer.named(&fields[..present], &values[..present])?;
-        same_names(&fields[present..], &values[present..])?;
+        same_names(&fields[present..values.len()], &values[present..])?;
         Ok(writer.out)
     }
 }

@@ -1,6 +1,6 @@
 //! Tables by their stored schema.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::iter::{DynItems, DynKeys, DynValues};
 use super::plan::Plan;
@@ -15,6 +15,7 @@ use crate::layout::header::ObjectKind;
 use crate::options::ManageOptions;
 use crate::shm::Shm;
 use crate::stats::Stats;
+use crate::store::Limits;
 use crate::store::open::Shape;
 
 /// A [`HashTable`] or [`Table`](crate::Table) whose types are known at run time only: those that the object itself tells.
@@ -46,13 +47,29 @@ use crate::store::open::Shape;
 /// # name.unlink()?;
 /// # Ok::<(), netshm::Error>(())
 /// ```
+///
+/// Where a program of a newer type extends the stored one meanwhile, the table reads and writes rows of the extended type from
+/// then on.
 #[derive(Debug, Clone)]
-pub struct DynTable {
-    pub(super) inner: HashTable<Row, Row>,
+pub struct DynTable(Arc<Version>);
+
+/// The table, as the object described it at one time.
+#[derive(Debug)]
+struct Version {
+    inner: HashTable<Row, Row>,
     schema: ObjectSchema,
-    key: Arc<Plan>,
-    pub(super) value: Arc<Plan>,
+    key: Plan,
+    value: Plan,
+    name: Option<String>,
+    limits: Limits,
+    /// How often the stored schema had been extended.
+    number: u64,
+    /// What it has become.
+    next: OnceLock<Box<Version>>,
 }
+
+/// No schema has been extended so often.
+const NO_VERSION: u64 = u64::MAX;
 
 impl DynTable {
     /// Views an object as the table that it is, with the locking method that it has.
@@ -78,6 +95,30 @@ impl DynTable {
         DynTable::options_of(shape).manage(shm, schema)
     }
 
+    /// The table as the object describes it now.
+    fn current(&self) -> Result<&Version> {
+        let mut version = self.last();
+        while version.inner.handle().store.schema_version() != version.number {
+            let next = version.again()?;
+            // What is there is what another process has not committed yet.
+            if next.number == version.number {
+                break;
+            }
+            // Another thread may have been first.
+            version = version.next.get_or_init(|| Box::new(next));
+        }
+        Ok(version)
+    }
+
+    /// The table as it was described last.
+    fn last(&self) -> &Version {
+        let mut version = &*self.0;
+        while let Some(next) = version.next.get() {
+            version = next;
+        }
+        version
+    }
+
     fn options_of(shape: Shape) -> ManageOptions<Self> {
         let mut options = Self::options();
         options.shape = shape;
@@ -91,23 +132,40 @@ impl DynTable {
 
     /// Returns the types of the keys and values.
     pub fn schema(&self) -> &ObjectSchema {
-        &self.schema
+        &self.last().schema
     }
 
-    pub(super) fn key_row(&self, key: &Value) -> Result<Row> {
-        row::encode(self.shm(), &self.key, key)
+    pub(super) fn inner(&self) -> &HashTable<Row, Row> {
+        &self.0.inner
+    }
+
+    /// The type of the values, as the object describes it now.
+    pub(super) fn value_plan(&self) -> Result<&Plan> {
+        self.current().map(|version| &version.value)
     }
 
     pub(super) fn value_row(&self, value: &Value) -> Result<Row> {
-        row::encode_row(self.shm(), &self.value, value)
+        self.current()?.row(value)
+    }
+
+    /// Changes the newest binding of a key.
+    pub(super) fn replace_by(&self, key: &Row, value: &Value) -> Result<()> {
+        let version = self.current()?;
+        version.inner.replace(key, &version.row(value)?)
+    }
+
+    /// Keys do not change.
+    pub(super) fn key_row(&self, key: &Value) -> Result<Row> {
+        row::encode(self.shm(), &self.0.key, key)
     }
 
     pub(super) fn key_of(&self, row: &Row) -> Result<Value> {
-        row::decode(self.shm(), &self.key, row)
+        row::decode(self.shm(), &self.0.key, row)
     }
 
+    /// The row has been read already, so the type is that of the row, or a newer one.
     pub(super) fn value_of(&self, row: &Row) -> Result<Value> {
-        row::decode_row(self.shm(), &self.value, row)
+        row::decode_row(self.shm(), &self.current()?.value, row)
     }
 
     /// Pushes a binding for the key, which hides the older ones.
@@ -120,7 +178,8 @@ impl DynTable {
     #[doc(alias = "insert")]
     #[doc(alias = "push")]
     pub fn add(&self, key: &Value, value: &Value) -> Result<()> {
-        self.inner.add(&self.key_row(key)?, &self.value_row(value)?)
+        let version = self.current()?;
+        version.inner.add(&self.key_row(key)?, &version.row(value)?)
     }
 
     /// Changes the newest binding of the key; adds one if there is none.
@@ -131,7 +190,7 @@ impl DynTable {
     #[doc(alias = "put")]
     #[doc(alias = "set")]
     pub fn replace(&self, key: &Value, value: &Value) -> Result<()> {
-        self.inner.replace(&self.key_row(key)?, &self.value_row(value)?)
+        self.replace_by(&self.key_row(key)?, value)
     }
 
     /// Adds a binding if the key has none, and returns whether it did.
@@ -140,7 +199,8 @@ impl DynTable {
     /// Those of [`add`](Self::add).
     #[doc(alias = "try_insert")]
     pub fn add_if_absent(&self, key: &Value, value: &Value) -> Result<bool> {
-        self.inner.add_if_absent(&self.key_row(key)?, &self.value_row(value)?)
+        let version = self.current()?;
+        version.inner.add_if_absent(&self.key_row(key)?, &version.row(value)?)
     }
 
     /// Returns the value of the newest binding of the key.
@@ -150,7 +210,7 @@ impl DynTable {
     /// the stored words are not of theirs, and those of [`HashTable::find`].
     #[doc(alias = "get")]
     pub fn find(&self, key: &Value) -> Result<Option<Value>> {
-        self.inner.find(&self.key_row(key)?)?.map(|row| self.value_of(&row)).transpose()
+        self.inner().find(&self.key_row(key)?)?.map(|row| self.value_of(&row)).transpose()
     }
 
     /// Returns the values of all bindings of the key, the newest first.
@@ -158,7 +218,7 @@ impl DynTable {
     /// # Errors
     /// Those of [`find`](Self::find).
     pub fn find_all(&self, key: &Value) -> Result<Vec<Value>> {
-        self.inner.find_all(&self.key_row(key)?)?.iter().map(|row| self.value_of(row)).collect()
+        self.inner().find_all(&self.key_row(key)?)?.iter().map(|row| self.value_of(row)).collect()
     }
 
     /// Returns the newest bindings of many keys, in the order of the keys; see [`HashTable::find_many`].
@@ -168,7 +228,7 @@ impl DynTable {
     #[doc(alias = "get_many")]
     pub fn find_many<'k>(&self, keys: impl IntoIterator<Item = &'k Value>) -> Result<Vec<Option<Value>>> {
         let keys = keys.into_iter().map(|key| self.key_row(key)).collect::<Result<Vec<_>>>()?;
-        let rows = self.inner.find_many(&keys)?;
+        let rows = self.inner().find_many(&keys)?;
         rows.into_iter().map(|row| row.map(|row| self.value_of(&row)).transpose()).collect()
     }
 
@@ -179,7 +239,7 @@ impl DynTable {
     #[doc(alias = "contains_key")]
     #[doc(alias = "mem")]
     pub fn contains(&self, key: &Value) -> Result<bool> {
-        self.inner.contains(&self.key_row(key)?)
+        self.inner().contains(&self.key_row(key)?)
     }
 
     /// Removes the newest binding of the key, and returns whether there was one. The removed value is given by [`pop`](Self::pop), unlike in
@@ -189,7 +249,7 @@ impl DynTable {
     /// [`Error::Unfit`](crate::Error::Unfit) if the key is not of its type, and those of [`HashTable::remove`].
     #[doc(alias = "delete")]
     pub fn remove(&self, key: &Value) -> Result<bool> {
-        self.inner.remove(&self.key_row(key)?)
+        self.inner().remove(&self.key_row(key)?)
     }
 
     /// Removes the newest binding of the key and returns its value, as `remove` does in [`std::collections::HashMap`]. A value
@@ -199,7 +259,7 @@ impl DynTable {
     /// Those of [`remove`](Self::remove) and [`find`](Self::find).
     #[doc(alias = "take")]
     pub fn pop(&self, key: &Value) -> Result<Option<Value>> {
-        self.inner.pop_with(&self.key_row(key)?, |row| self.value_of(&row))
+        self.inner().pop_with(&self.key_row(key)?, |row| self.value_of(&row))
     }
 
     /// Removes all bindings of the key, and returns their number.
@@ -207,7 +267,7 @@ impl DynTable {
     /// # Errors
     /// Those of [`remove`](Self::remove).
     pub fn remove_all(&self, key: &Value) -> Result<usize> {
-        self.inner.remove_all(&self.key_row(key)?)
+        self.inner().remove_all(&self.key_row(key)?)
     }
 
     /// The newest binding of the key; if there is none, `make` gives one, which is added. Nobody else adds one meanwhile.
@@ -218,14 +278,15 @@ impl DynTable {
     #[doc(alias = "or_insert_with")]
     pub fn get_or_insert_with(&self, key: &Value, make: impl FnOnce() -> Value) -> Result<Value> {
         let row = self.key_row(key)?;
-        if let Some(found) = self.inner.find(&row)? {
+        if let Some(found) = self.inner().find(&row)? {
             return self.value_of(&found);
         }
-        self.inner.locked(&row, || match self.inner.find(&row)? {
+        self.inner().locked(&row, || match self.inner().find(&row)? {
             Some(found) => self.value_of(&found),
             None => {
                 let value = make();
-                self.inner.add(&row, &self.value_row(&value)?)?;
+                let version = self.current()?;
+                version.inner.add(&row, &version.row(&value)?)?;
                 Ok(value)
             }
         })
@@ -238,7 +299,7 @@ impl DynTable {
     #[doc(alias = "entry")]
     #[doc(alias = "and_modify")]
     pub fn update(&self, key: &Value, change: impl FnOnce(Option<Value>) -> Option<Value>) -> Result<Option<Value>> {
-        self.inner.locked(&self.key_row(key)?, || {
+        self.inner().locked(&self.key_row(key)?, || {
             let new = change(self.find(key)?);
             match &new {
                 Some(value) => self.replace(key, value)?,
@@ -268,7 +329,7 @@ impl DynTable {
         &self,
         mut visit: impl FnMut(Value, Value) -> Result<(), E>,
     ) -> Result<(), E> {
-        self.inner.try_for_each(|key, value| visit(self.key_of(&key)?, self.value_of(&value)?))
+        self.inner().try_for_each(|key, value| visit(self.key_of(&key)?, self.value_of(&value)?))
     }
 
     /// Calls `visit` with each key once; see [`HashTable::for_each_key`].
@@ -277,7 +338,7 @@ impl DynTable {
     /// Those of [`find`](Self::find).
     #[doc(alias = "iter_keys")]
     pub fn for_each_key(&self, mut visit: impl FnMut(Value)) -> Result<()> {
-        self.inner.try_for_each_key(|key| {
+        self.inner().try_for_each_key(|key| {
             visit(self.key_of(&key)?);
             Ok::<(), crate::error::Error>(())
         })
@@ -297,17 +358,17 @@ impl DynTable {
     /// `Err` item, the others follow.
     #[doc(alias = "iter")]
     pub fn scan(&self) -> DynItems<'_> {
-        DynItems::new(self, self.inner.scan())
+        DynItems::new(self, self.inner().scan())
     }
 
     /// Iterates over the keys, each once, in the manner of [`scan`](Self::scan); see [`HashTable::keys`].
     pub fn keys(&self) -> DynKeys<'_> {
-        DynKeys::new(self, self.inner.keys())
+        DynKeys::new(self, self.inner().keys())
     }
 
     /// Iterates over the values of all bindings, in the manner of [`scan`](Self::scan); see [`HashTable::values`].
     pub fn values(&self) -> DynValues<'_> {
-        DynValues::new(self, self.inner.values())
+        DynValues::new(self, self.inner().values())
     }
 
     /// Returns the number of bindings, hidden ones included.
@@ -316,7 +377,7 @@ impl DynTable {
     /// Those of [`HashTable::len`].
     #[doc(alias = "length")]
     pub fn len(&self) -> Result<usize> {
-        self.inner.len()
+        self.inner().len()
     }
 
     /// Returns whether the table has no binding.
@@ -324,7 +385,7 @@ impl DynTable {
     /// # Errors
     /// Those of [`HashTable::len`].
     pub fn is_empty(&self) -> Result<bool> {
-        self.inner.is_empty()
+        self.inner().is_empty()
     }
 
     /// Removes all bindings atomically.
@@ -332,7 +393,7 @@ impl DynTable {
     /// # Errors
     /// Those of [`HashTable::clear`].
     pub fn clear(&self) -> Result<()> {
-        self.inner.clear()
+        self.inner().clear()
     }
 
     /// Writes the object back to its storage; see [`HashTable::sync`].
@@ -340,7 +401,7 @@ impl DynTable {
     /// # Errors
     /// Those of [`HashTable::sync`].
     pub fn sync(&self) -> Result<()> {
-        self.inner.sync()
+        self.inner().sync()
     }
 
     /// Checks the whole object, and that all keys and values are of their types; see [`HashTable::check`].
@@ -348,7 +409,8 @@ impl DynTable {
     /// # Errors
     /// Those of [`HashTable::check`].
     pub fn check(&self) -> Result<Report> {
-        with_contents(&self.key, &self.value, |contents| check::check(self.inner.handle(), contents))
+        let version = self.current()?;
+        with_contents(&version.key, &version.value, |contents| check::check(version.inner.handle(), contents))
     }
 
     /// Returns statistics about the object.
@@ -356,12 +418,12 @@ impl DynTable {
     /// # Errors
     /// Those of [`HashTable::stats`].
     pub fn stats(&self) -> Result<Stats> {
-        self.inner.stats()
+        self.inner().stats()
     }
 
     /// Returns the descriptor that the table was opened through.
     pub fn shm(&self) -> &Shm {
-        self.inner.shm()
+        self.inner().shm()
     }
 
     /// Runs a group: what [`group!`](crate::group!) stands for.
@@ -370,7 +432,7 @@ impl DynTable {
     /// Any error of `body`, which rolls everything back, and the errors of locking.
     #[doc(alias = "transaction")]
     pub fn group<R, E: From<crate::error::Error>>(&self, body: impl FnOnce() -> Result<R, E>) -> Result<R, E> {
-        self.inner.group(body)
+        self.inner().group(body)
     }
 
     /// Runs a group, again and again as long as it ends in a deadlock; see [`HashTable::group_retry`].
@@ -378,7 +440,7 @@ impl DynTable {
     /// # Errors
     /// Any error of `body`, which rolls everything back, and the errors of locking.
     pub fn group_retry<R, E: GroupError>(&self, body: impl FnMut() -> Result<R, E>) -> Result<R, E> {
-        self.inner.group_retry(body)
+        self.inner().group_retry(body)
     }
 
     /// Runs a group as [`group_retry`](Self::group_retry) does, with at most `retries` repetitions: what `group!(retry(n) ..)` stands
@@ -391,7 +453,7 @@ impl DynTable {
         retries: u64,
         body: impl FnMut() -> Result<R, E>,
     ) -> Result<R, E> {
-        self.inner.group_retry_at_most(retries, body)
+        self.inner().group_retry_at_most(retries, body)
     }
 }
 
@@ -402,6 +464,31 @@ impl<'a> IntoIterator for &'a DynTable {
 
     fn into_iter(self) -> Self::IntoIter {
         self.scan()
+    }
+}
+
+impl Version {
+    fn row(&self, value: &Value) -> Result<Row> {
+        row::encode_row(self.inner.shm(), &self.value, value)
+    }
+
+    /// The same table, as the object describes it now.
+    #[cold]
+    fn again(&self) -> Result<Version> {
+        let store = &self.inner.handle().store;
+        let (stored, number) = store.schema()?;
+        let kind = store.kind();
+        let Ok(schema @ ObjectSchema::HashTable { .. }) = stored.parse::<ObjectSchema>() else {
+            return Err(row::other_kind(self.inner.shm(), stored, "a table"));
+        };
+        let ObjectSchema::HashTable { key, value } = &schema else { unreachable!("it is one") };
+        let (key, value) = (row::plan(self.inner.shm(), key)?, row::plan(self.inner.shm(), value)?);
+        let shape = Shape { name: self.name.clone(), existing: true, ..Shape::default() };
+        let inner = with_contents(&key, &value, |contents| {
+            HashTable::open(self.inner.shm().clone(), kind, &schema, contents, shape, self.limits)
+        })?;
+        let (name, limits) = (self.name.clone(), self.limits);
+        Ok(Version { inner, schema, key, value, name, limits, number, next: OnceLock::new() })
     }
 }
 
@@ -445,21 +532,23 @@ impl ManageOptions<DynTable> {
             }
             ObjectSchema::Array { .. } => return Err(row::other_kind(&shm, schema.to_string(), "a table")),
         };
-        let name = self.shape.name.clone();
+        let (name, limits) = (self.shape.name.clone(), self.limits);
         let inner = with_contents(&key, &value, |contents| {
             HashTable::open(shm, kind, &schema, contents, self.shape, self.limits)
         })?;
         // An object that existed says which fields were added later.
-        let (_, stored) = row::stored(inner.shm(), name.as_deref())?;
-        let marked = match relation(&schema, &stored.to_string()) {
-            Some(Relation::Same) => Some(stored),
-            Some(Relation::Older(text)) => text.parse().ok(),
-            None => None,
+        let (stored, number) = inner.handle().store.schema()?;
+        let (marked, number) = match relation(&schema, &stored) {
+            Some(Relation::Same) => (stored.parse().ok(), number),
+            Some(Relation::Older(text)) => (text.parse().ok(), number),
+            // The handle does not know all of it, so the first use makes another one.
+            Some(Relation::Newer) => (None, NO_VERSION),
+            None => (None, number),
         };
         let value = match &marked {
             Some(ObjectSchema::HashTable { value, .. }) => row::plan(inner.shm(), value)?,
             _ => value,
         };
-        Ok(DynTable { inner, schema, key: Arc::new(key), value: Arc::new(value) })
+        Ok(DynTable(Arc::new(Version { inner, schema, key, value, name, limits, number, next: OnceLock::new() })))
     }
 }

@@ -6,7 +6,7 @@ use std::cmp::{max, min};
 use super::HashTable;
 use crate::data::{DataManager, Encode, Integer, ShmKey};
 use crate::error::Result;
-use crate::handle::{Staged, decode_in_place};
+use crate::handle::{Staged, decode_row};
 use crate::index;
 use crate::index::bindings::{self, Key, Seen};
 use crate::index::record::Payload;
@@ -56,7 +56,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
                         let store = &*self.handle.store;
                         let seen = Seen::look(change, store.region(), key)?;
                         let old = match seen.newest() {
-                            Some(newest) => match decode_in_place::<V>(View::locked(store), newest.value())? {
+                            Some(newest) => match decode_row::<V>(View::locked(store), newest.value())? {
                                 Staged::Value(old) => Some(old),
                                 Staged::Words(_) => return Ok(None),
                             },
@@ -121,11 +121,10 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
                             seen.replace(change, key, new)?;
                             return Ok(Compared::Equal);
                         }
-                        if V::FIXED.is_none() {
+                        if V::FIXED != Some(newest.value().len()) {
                             return Ok(Compared::Unclear);
                         }
-                        decode_in_place::<V>(View::locked(store), newest.value())
-                            .map(|found| Compared::Other(Some(found)))
+                        decode_row::<V>(View::locked(store), newest.value()).map(|found| Compared::Other(Some(found)))
                     })
                 })
             })?;
@@ -137,8 +136,8 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         })
     }
 
-    /// As [`compare_exchange`](Self::compare_exchange), where equal values may have different words: hash maps, and rows from before
-    /// their type got more fields.
+    /// As [`compare_exchange`](Self::compare_exchange), where equal values may have different words: hash maps, and rows with fewer
+    /// fields than their type, or with more.
     #[cold]
     fn compare_exchange_slow<W: Encode + ?Sized>(
         &self,

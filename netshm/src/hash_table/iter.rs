@@ -10,7 +10,7 @@ use std::vec;
 use super::LOOK_EACH;
 use crate::data::{DataManager, ShmKey};
 use crate::error::{Error, Result};
-use crate::handle::{Handle, Staged, decode_in_place, decode_optimistic};
+use crate::handle::{Handle, Staged, decode_in_place, decode_optimistic, decode_row, decode_row_optimistic};
 use crate::index::record::Record;
 use crate::index::ring::Ring;
 use crate::index::{self, walk};
@@ -67,11 +67,11 @@ impl<K: DataManager, V: DataManager> Pick for Both<K, V> {
 
     #[inline(always)]
     fn decode_optimistic(view: View<'_>, record: &Record<'_>) -> Result<(K, V), Inconclusive> {
-        Ok((decode_optimistic(view, record.key())?, decode_optimistic(view, record.value())?))
+        Ok((decode_optimistic(view, record.key())?, decode_row_optimistic(view, record.value())?))
     }
     #[inline]
     fn take(view: View<'_>, record: &Record<'_>) -> Result<Self::Staged> {
-        Ok((decode_in_place(view, record.key())?, decode_in_place(view, record.value())?))
+        Ok((decode_in_place(view, record.key())?, decode_row(view, record.value())?))
     }
     fn finish(handle: &Handle, (key, value): Self::Staged) -> Result<(K, V)> {
         Ok((handle.finish(key)?, handle.finish(value)?))
@@ -105,11 +105,11 @@ impl<V: DataManager> Pick for ValueOnly<V> {
 
     #[inline(always)]
     fn decode_optimistic(view: View<'_>, record: &Record<'_>) -> Result<V, Inconclusive> {
-        decode_optimistic(view, record.value())
+        decode_row_optimistic(view, record.value())
     }
     #[inline]
     fn take(view: View<'_>, record: &Record<'_>) -> Result<Staged<V>> {
-        decode_in_place(view, record.value())
+        decode_row(view, record.value())
     }
     fn finish(handle: &Handle, raw: Staged<V>) -> Result<V> {
         handle.finish(raw)
@@ -126,14 +126,15 @@ impl<P: Pick> Batch<P> {
     /// Reads items optimistically, or on the slow path if that fails.
     #[inline]
     fn picked(
-        region: &Region,
+        view: View<'_>,
         optimistic: impl FnOnce(Form) -> Result<Vec<P::Item>, Inconclusive>,
         with_care: impl FnOnce(Form) -> Result<Vec<P::Staged>>,
     ) -> Result<Self> {
-        let form = region.geometry().form;
+        let form = view.region().geometry().form;
         // A constant form spares the cases of the other.
         if P::DIRECT
             && (!P::PAIRS || form == Form::Pairs)
+            && !view.store.is_pending()
             && let Ok(items) = optimistic(if P::PAIRS { Form::Pairs } else { form })
         {
             return Ok(Batch::Ready(items.into_iter()));
@@ -204,7 +205,7 @@ pub(crate) fn for_each<P: Pick, E: From<Error>>(
 fn snapshot<P: Pick>(handle: &Handle, stripe: u32, which: Which) -> Result<Batch<P>> {
     read::read(&handle.store, handle.limits, stripe, |view| {
         Batch::picked(
-            view.region(),
+            view,
             |form| all_in(view, form, stripe, which, P::decode_optimistic),
             |form| all_in(view, form, stripe, which, P::take),
         )
@@ -289,7 +290,7 @@ impl Walker {
     fn batch<P: Pick>(&mut self, view: View<'_>) -> Result<Batch<P>> {
         let mut attempt = *self;
         let batch = Batch::picked(
-            view.region(),
+            view,
             |form| attempt.items(view, form, P::decode_optimistic),
             |form| self.items(view, form, P::take),
         )?;

@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::heap::Memory;
 use crate::layout::bucket::{BucketAt, Cell, Cells, Form, Tag, Tags};
 use crate::layout::{Offset, StripeAt};
+use crate::os::copy;
 use crate::region::Region;
 use crate::store::Transaction;
 
@@ -268,6 +269,35 @@ fn free(change: &mut Transaction<'_>, stripe: u32, binding: &Record<'_>) {
 }
 
 fn overwrite(change: &mut Transaction<'_>, key: Key<'_>, value: Payload<'_>, found: &Found<'_>) -> Result<()> {
+    if change.store().may_have_tails() {
+        return overwrite_known(change, key, value, found);
+    }
+    overwrite_all(change, key, value, found)
+}
+
+/// Overwrites what the type of the program knows of a binding; what else there is it carries over.
+#[cold]
+fn overwrite_known(change: &mut Transaction<'_>, key: Key<'_>, value: Payload<'_>, found: &Found<'_>) -> Result<()> {
+    let tail = change.store().tail_of(found.record.value());
+    if tail.is_empty() {
+        return overwrite_all(change, key, value, found);
+    }
+    let tail = copy::load_vec::<u64>(tail, tail.len());
+    match value {
+        Payload::Words(words) => overwrite_all(change, key, Payload::Words(&[words, &tail].concat()), found),
+        Payload::Fill(words, fill) => {
+            let fill_all = |shared: &[AtomicU64]| {
+                let (known, rest) = shared.split_at(words as usize);
+                fill(known)?;
+                copy::store_words(rest, &tail);
+                Ok(())
+            };
+            overwrite_all(change, key, Payload::Fill(words + tail.len() as u64, &fill_all), found)
+        }
+    }
+}
+
+fn overwrite_all(change: &mut Transaction<'_>, key: Key<'_>, value: Payload<'_>, found: &Found<'_>) -> Result<()> {
     if let Payload::Words(words) = value
         && words.len() as u64 == found.record.lengths.value
         && words.len() <= IN_PLACE

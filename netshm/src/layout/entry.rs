@@ -69,6 +69,10 @@ impl PartAt {
     pub(crate) const fn schema_hash(self) -> Offset {
         Offset(self.0 + 3 * WORD)
     }
+    /// How often the schema has been extended.
+    pub(crate) const fn schema_version(self) -> Offset {
+        Offset(self.0 + 4 * WORD)
+    }
 }
 
 // What the format says, in numbers. Objects of this format exist, so none of these may change.
@@ -77,7 +81,7 @@ const _: () = {
     assert!(NAME as usize + LONGEST_NAME + 1 == CHANGING as usize && WATCH + 64 == ENTRY_BYTES);
     let part = EntryAt(0).part();
     assert!(part.array_len().0 == 128 && part.schema_at().0 == 136);
-    assert!(part.schema_len().0 == 144 && part.schema_hash().0 == 152);
+    assert!(part.schema_len().0 == 144 && part.schema_hash().0 == 152 && part.schema_version().0 == 160);
 };
 
 /// The state of an entry whose member is there; it is 0 in one that has never been used.

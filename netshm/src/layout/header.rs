@@ -76,7 +76,7 @@ const _: () = {
     assert!(FIELDS_AT.0 == 64 && FIELDS_AT.0 + FIELDS as u64 * 8 == CHECKSUM_AT.0);
     assert!(ID.0 == 256 && FILE.0 == ID.0 + 16 && FILE.0 + 16 <= FIXED_BYTES);
     assert!(UNNAMED.array_len().0 == 1024 && UNNAMED.schema_at().0 == 1032);
-    assert!(UNNAMED.schema_len().0 == 1040 && UNNAMED.schema_hash().0 == 1048);
+    assert!(UNNAMED.schema_len().0 == 1040 && UNNAMED.schema_hash().0 == 1048 && UNNAMED.schema_version().0 == 1056);
     assert!(STRIPES_USED.0 == 1064 && ENTRIES_USED.0 == 1072 && LAST_MEMBER.0 == 1080);
     assert!(DIRTY.0 == 1104 && RESERVE.0 == 1112 && BOOTS.0 == 1152);
     assert!(BOOTS.0 + BOOTS_KEPT * 16 <= SPARE.0 && SPARE.0 == 1536 && SPARE.0 + SPARE_WORDS * 8 <= HEADER_BYTES);

@@ -53,7 +53,13 @@ impl Generation {
     /// Like [`is_current`].
     #[inline(always)]
     pub(crate) fn is_current(self) -> bool {
-        self.word.load(Ordering::Acquire) == self.number
+        self.is(self.number)
+    }
+
+    /// Returns whether that number is the generation of this process.
+    #[inline(always)]
+    pub(crate) fn is(self, number: u64) -> bool {
+        self.word.load(Ordering::Acquire) == number
     }
 }
 

@@ -111,9 +111,10 @@ fn save_member(
     let from = alone.store.sibling(member);
     let elements = Elements::dense_or_not(member.element_words);
     let (schema, default) = (member.schema(damaged.object())?, member.default_value(damaged.object())?);
-    let types = schema.parse::<ObjectSchema>().ok().and_then(|schema| salvage::Types::new(&schema));
+    let parsed = schema.parse::<ObjectSchema>().ok();
+    let types = parsed.and_then(|schema| Some((salvage::Types::new(&schema)?, schema)));
     let geometry = member.geometry;
-    let Some(types) = types else {
+    let Some((types, parsed)) = types else {
         return Err(from.region().corrupt(geometry.part().schema_at().0, "the stored schema is damaged"));
     };
     let spec = Spec {
@@ -123,7 +124,7 @@ fn save_member(
         default: default.clone(),
         element_words: member.element_words,
         form: geometry.form,
-        relation: Arc::new(|_| None),
+        types: Arc::new(parsed),
         show_default: &|_| String::new(),
         difference: &|_| String::new(),
         shape: Shape {

@@ -1,7 +1,6 @@
 //! The types as which an object is open: one lock byte for each, shared by all processes that have a handle of that type.
 //!
-//! So a process that is about to extend the stored type learns whether anybody has the object open as another type, and
-//! programs with the same type do not exclude each other.
+//! So a process that is about to remove a member learns whether anybody has it open.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -65,19 +64,6 @@ impl TypeClaim {
         *counts.entry(byte).or_insert(0) += 1;
         drop(counts);
         Ok(TypeClaim { object: object.clone(), byte })
-    }
-
-    /// Returns whether anybody has the member open as another type. The caller keeps others from opening it meanwhile.
-    pub(crate) fn has_company(&self) -> io::Result<bool> {
-        let bytes = self.byte - self.byte % bytes::TYPES..self.byte - self.byte % bytes::TYPES + bytes::TYPES;
-        if self.object.types.counts().range(bytes.clone()).any(|(byte, _)| *byte != self.byte) {
-            return Ok(true);
-        }
-        let held = |first: u64, end: u64| match end - first {
-            0 => Ok(false),
-            count => lock::ofd_any_held_elsewhere(self.object.lock_fd(), bytes::TYPE + first, count),
-        };
-        Ok(held(bytes.start, self.byte)? || held(self.byte + 1, bytes.end)?)
     }
 }
 

@@ -358,7 +358,7 @@ pub(crate) fn optimistic<R>(
     stripe: u32,
     look: impl FnOnce(View<'_>) -> Result<R, Inconclusive>,
 ) -> Option<Result<R>> {
-    if !store.is_current() {
+    if !store.is_ready() {
         return None;
     }
     let group = current(store)?;

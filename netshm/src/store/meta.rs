@@ -238,7 +238,9 @@ impl Store {
             }
             meta.write(part.schema_at(), run.content())?;
             meta.write(part.schema_len(), schema.len() as u64)?;
-            meta.write(part.schema_hash(), hash)
+            meta.write(part.schema_hash(), hash)?;
+            let version = meta.load(part.schema_version())?;
+            meta.write(part.schema_version(), version.wrapping_add(1))
         })
     }
 

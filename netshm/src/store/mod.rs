@@ -23,6 +23,7 @@ mod sync;
 mod torn_tests;
 mod transaction;
 mod tx;
+pub(crate) mod typed;
 #[cfg(test)]
 mod wait_tests;
 
@@ -37,6 +38,7 @@ use processes::ProcessIds;
 use rapidhash::v3::{RapidSecrets, rapidhash_v3_inline};
 use recovery::Recoveries;
 pub(crate) use transaction::Transaction;
+use typed::Typed;
 
 use crate::error::{Error, Result};
 use crate::layout::header::ObjectKind;
@@ -77,6 +79,7 @@ pub(crate) struct Store {
     generation: Generation,
     /// That of the object.
     id: u64,
+    typed: Typed,
 }
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
@@ -106,6 +109,7 @@ impl Store {
             stripe_mask: stripes.wrapping_sub(1),
             first: region.geometry().first(),
             generation: Generation::of(region.object().generation()),
+            typed: Typed::none(region.object().generation()),
             region,
             shared: shared.clone(),
             // Nobody asks for that of an object where there is none.

@@ -12,7 +12,7 @@ pub(crate) use catalogue::{Catalogue, Member};
 pub(crate) use header::Header;
 
 use super::{Limits, Shared, Store, group};
-use crate::data::{Relation, hash_text};
+use crate::data::{ObjectSchema, Relation, hash_text};
 use crate::error::{Error, Result};
 use crate::events;
 use crate::layout::bucket::Form;
@@ -44,20 +44,29 @@ pub(crate) struct Spec<'a> {
     pub(crate) show_default: &'a dyn Fn(&[u64]) -> String,
     /// Shows the first difference between a stored schema text and the expected one.
     pub(crate) difference: &'a dyn Fn(&str) -> String,
-    /// Returns how a stored type with this text, which differs, relates to the expected type.
-    pub(crate) relation: Relate,
+    /// The types as a tree.
+    pub(crate) types: Arc<ObjectSchema>,
     pub(crate) shape: Shape,
 }
 
-/// Tells how a stored type relates to that of a program.
-pub(crate) type Relate = Arc<dyn Fn(&str) -> Option<Relation> + Send + Sync>;
-
-/// Whether a stored type is the one asked for.
+/// How a stored type relates to the one asked for, with the version of the stored schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Agreement {
-    Same,
+    Same(u64),
     /// An older version of it.
-    Older,
+    Older(u64),
+    /// A newer version of it.
+    Newer,
+}
+
+impl Agreement {
+    pub(super) fn of(relation: &Relation, version: u64) -> Agreement {
+        match relation {
+            Relation::Same => Agreement::Same(version),
+            Relation::Older(_) => Agreement::Older(version),
+            Relation::Newer => Agreement::Newer,
+        }
+    }
 }
 
 /// The options that matter when an object is created.
@@ -175,8 +184,8 @@ impl Shape {
 /// was asked for.
 pub(crate) type Damage<'a> = &'a dyn Fn(&Store, bool) -> Result<Option<u64>>;
 
-/// What a member is opened as: its store, how its type agrees, and what keeps that so.
-pub(crate) type Opened = (Arc<Store>, Agreement, TypeClaim);
+/// What a member is opened as: its store, and what tells others that it is open.
+pub(crate) type Opened = (Arc<Store>, TypeClaim);
 
 /// What was found of a member.
 enum Sought {
@@ -283,7 +292,7 @@ fn seek(shm: &Shm, spec: &Spec<'_>, deadline: Deadline, damage: Damage<'_>) -> R
         let (store, opened) = Initialising::lock(shm, deadline)?.open(Some(spec), damage)?;
         attach(object, &store);
         return Ok(match opened {
-            Some((agreement, claim)) => Sought::Found((Arc::new(store), agreement, claim)),
+            Some(claim) => Sought::Found((Arc::new(store), claim)),
             None => Sought::Missing(Box::new(store)),
         });
     };
@@ -295,7 +304,7 @@ fn seek(shm: &Shm, spec: &Spec<'_>, deadline: Deadline, damage: Damage<'_>) -> R
     // An error if the file has been overwritten.
     whole.region().file_size()?;
     let header = Header::read(object)?;
-    // Of the member without a name, nothing changes but the schema; and that does not while this process has its type claimed.
+    // Of the member without a name, nothing changes but the schema, which only grows.
     let unnamed = Member::unnamed(&header).filter(|_| spec.shape.name.is_none());
     let again = unnamed.and_then(|member| Some((TypeClaim::again(object, member.id, spec.schema_hash)?, member)));
     let (claim, member, _init) = match again {
@@ -314,7 +323,7 @@ fn seek(shm: &Shm, spec: &Spec<'_>, deadline: Deadline, damage: Damage<'_>) -> R
         return Err(Error::InUse { object: object.name().clone(), wanted: "recreate it with another layout" });
     }
     let agreement = header.check(member, object, spec)?;
-    Ok(Sought::Found((Arc::new(Store::of(&shared, Some(member))), agreement, claim)))
+    Ok(Sought::Found((Arc::new(Store::of(&shared, Some(member)).with_type(spec, agreement)), claim)))
 }
 
 /// The first and the longest pause between attempts at a lock that another process holds while it opens the object.
@@ -407,7 +416,7 @@ impl<'a> Initialising<'a> {
     }
 
     /// Opens the object, and a member of it if one is asked for and is there.
-    fn open(self, spec: Option<&Spec<'_>>, damage: Damage<'_>) -> Result<(Store, Option<(Agreement, TypeClaim)>)> {
+    fn open(self, spec: Option<&Spec<'_>>, damage: Damage<'_>) -> Result<(Store, Option<TypeClaim>)> {
         let object = self.object;
         // Before the content is read: a process that truncates the object has it alone for that moment.
         let claim = self.share_use()?;
@@ -495,7 +504,7 @@ impl<'a> Initialising<'a> {
         damage: Damage<'_>,
         claim: Claim,
         state: Found,
-    ) -> Result<(Store, Option<(Agreement, TypeClaim)>)> {
+    ) -> Result<(Store, Option<TypeClaim>)> {
         let object = self.object;
         let header = Header::read(object)?;
         if !object.read_only() {
@@ -515,8 +524,8 @@ impl<'a> Initialising<'a> {
             Some((spec, member)) => {
                 let type_claim = self.claim_type(member, spec)?;
                 let agreement = header.check(member, object, spec)?;
-                store = Store::of(&store.shared, Some(member));
-                Some((agreement, type_claim))
+                store = Store::of(&store.shared, Some(member)).with_type(spec, agreement);
+                Some(type_claim)
             }
             None => None,
         };
@@ -746,31 +755,30 @@ impl Store {
         self.all_stripes().all(|stripe| count(stripe) == 0)
     }
 
-    /// Text of the stored schema.
-    pub(crate) fn schema(&self) -> Result<String> {
-        header::schema(self.region().object(), self.geometry()).map(|(text, _)| text)
+    /// Text of the stored schema, and its version.
+    pub(crate) fn schema(&self) -> Result<(String, u64)> {
+        header::schema(self.region().object(), self.geometry()).map(|schema| (schema.text, schema.version))
     }
 
-    /// Replaces the stored schema by one that extends it, so that a handle of that type can write. Nobody may have the object
-    /// open as another type, which may not know what is written then. `None` if the stored type is not an older version.
-    pub(crate) fn upgrade_schema(&self, limits: Limits, relation: &Relate, claim: &TypeClaim) -> Result<Option<()>> {
+    /// Replaces the stored schema by one that extends it, if it is older than what `relate` compares it with. Programs that know
+    /// the stored one only go on.
+    pub(super) fn replace_schema(
+        &self,
+        limits: Limits,
+        relate: impl FnOnce(String) -> Result<Relation>,
+    ) -> Result<Agreement> {
         let deadline = limits.deadline();
-        let io = |source| Error::Io { object: self.name(), doing: "look who uses it", source };
         // The slot comes first: the owner of a slot may wait for processes that open the object, but these never wait for a slot.
         group::with_slot(self, &deadline, |slot| {
             let object = self.region().object();
             let _alone = manage_guard(object, &deadline)?;
             lock_init(object, &deadline)?;
             let _init = Initialising { object, deadline: Deadline::none() };
-            match relation(&self.schema()?) {
-                None => Ok(None),
-                Some(Relation::Same) => Ok(Some(())),
-                Some(Relation::Older(_)) if claim.has_company().map_err(io)? => Err(Error::InUse {
-                    object: self.name(),
-                    wanted: "extend its schema, which programs do not know that have it open as another type",
-                }),
-                Some(Relation::Older(newer)) => self.write_schema(slot, &deadline, &newer, hash_text(&newer)).map(Some),
-            }
+            let (stored, version) = self.schema()?;
+            let relation = relate(stored)?;
+            let Relation::Older(newer) = &relation else { return Ok(Agreement::of(&relation, version)) };
+            self.write_schema(slot, &deadline, newer, hash_text(newer))?;
+            Ok(Agreement::Same(self.schema_version()))
         })
     }
 }

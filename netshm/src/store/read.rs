@@ -76,10 +76,10 @@ pub(crate) fn read<R>(
 pub(crate) struct OptimisticRead<'a>(&'a Store);
 
 impl<'a> OptimisticRead<'a> {
-    /// No group may be open, and this must be the process that opened the object.
+    /// No group may be open, this must be the process that opened the object, and the stored type must be known.
     #[inline(always)]
     pub(crate) fn at(store: &'a Store) -> Option<Self> {
-        (group::open() == 0 && store.is_current()).then_some(OptimisticRead(store))
+        (group::open() == 0 && store.is_ready()).then_some(OptimisticRead(store))
     }
 
     /// Returns what `look` finds in a stripe.

@@ -6,5 +6,6 @@ mod declare_one_object;
 mod declare_schema;
 mod schema_evolution;
 mod schema_random;
+mod schema_rolling;
 
-netshm_tests::children!(schema_evolution);
+netshm_tests::children!(schema_evolution, schema_rolling);

@@ -242,13 +242,16 @@ fn versions_that_are_accepted_read_what_was_written() {
                     for (key, row) in rows.iter().enumerate() {
                         let read = tab.find(&Value::from(key as u64));
                         let read = read.unwrap_or_else(|error| panic!("seed {seed}: {schema}: {row:?}: {error}"));
-                        assert_eq!(read.as_ref(), Some(&as_read(row, &schema)), "seed {seed}: {schema}");
+                        // Where an earlier version knew more, the stored type tells it.
+                        let ObjectSchema::HashTable { value: shown, .. } = tab.schema() else { panic!() };
+                        assert_eq!(read.as_ref(), Some(&as_read(row, shown)), "seed {seed}: {schema}");
                         // A field that a row lacks has a default in this version.
                         let (Some(Value::Struct(row)), Schema::Struct(_, Fields::Named(fields))) = (read, &schema)
                         else {
                             continue;
                         };
                         let FieldValues::Named(values) = &row.fields else { panic!("{row:?}") };
+                        assert!(values.len() >= fields.len());
                         for (field, (_, value)) in fields.iter().zip(values) {
                             assert!(field.has_default || *value != Value::Missing, "seed {seed}: {schema}");
                         }

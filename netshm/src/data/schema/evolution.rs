@@ -9,11 +9,14 @@ pub(crate) enum Relation {
     Same,
     /// It is an older version. The text is to take the place of the stored one before the program writes.
     Older(String),
+    /// It is a newer version, which the program can read and write too: rows may have words behind those that it knows, or be
+    /// of variants that it does not know.
+    Newer,
 }
 
 /// Compares the type `new` of a table with the stored text. A program reads older rows if the keys are the same, and the
 /// values, a struct, have got further fields with defaults, or, an enum, further variants. Fields that were added once need
-/// a default for ever, since there may be rows without them.
+/// a default for ever, since there may be rows without them; so a program that lacks only such fields reads and writes as well.
 pub(crate) fn relation(new: &ObjectSchema, stored: &str) -> Option<Relation> {
     let ObjectSchema::HashTable { key, value } = new else { return None };
     let Ok(ObjectSchema::HashTable { key: old_key, value: old_value }) = stored.parse() else { return None };
@@ -21,20 +24,23 @@ pub(crate) fn relation(new: &ObjectSchema, stored: &str) -> Option<Relation> {
         return None;
     }
     let outermost = match (value, &old_value) {
-        (Schema::Struct(name, Fields::Named(fields)), Schema::Struct(old_name, old)) if name == old_name => {
-            let old_fields: &[Field] = match old {
-                Fields::Named(fields) => fields,
-                Fields::Unit => &[],
-                Fields::Tuple(_) => return None,
-            };
+        (Schema::Struct(name, fields), Schema::Struct(old_name, old)) if name == old_name => {
+            let (fields, old_fields) = (named(fields)?, named(old)?);
+            if let Some(newer) = old_fields.get(fields.len()..).filter(|newer| !newer.is_empty()) {
+                let is_prefix = extended_fields(fields, &old_fields[..fields.len()]).is_some();
+                return (is_prefix && newer.iter().all(|field| field.is_added)).then_some(Relation::Newer);
+            }
             let fields = extended_fields(fields, old_fields)?;
             // A struct within has no length, so one of an older row would take what follows it for its further fields.
             if fields.len() > old_fields.len() && refers_to_itself(&old_value) {
                 return None;
             }
-            Schema::Struct(name.clone(), Fields::Named(fields))
+            Schema::Struct(name.clone(), if fields.is_empty() { Fields::Unit } else { Fields::Named(fields) })
         }
         (Schema::Enum(name, variants), Schema::Enum(old_name, old)) if name == old_name => {
+            if old.len() > variants.len() {
+                return (!variants.is_empty() && old.starts_with(variants)).then_some(Relation::Newer);
+            }
             // One within is read as well: its index tells the variant, whose fields are what they were.
             variants.starts_with(old).then(|| value.clone())?
         }
@@ -46,6 +52,15 @@ pub(crate) fn relation(new: &ObjectSchema, stored: &str) -> Option<Relation> {
     Some(Relation::Older(ObjectSchema::HashTable { key: old_key, value: outermost }.to_string()))
 }
 
+/// Returns the fields of a struct that can have further ones.
+fn named(fields: &Fields) -> Option<&[Field]> {
+    match fields {
+        Fields::Named(fields) => Some(fields),
+        Fields::Unit => Some(&[]),
+        Fields::Tuple(_) => None,
+    }
+}
+
 /// Returns the fields of a struct, with those marked that rows may lack, if it extends the old fields.
 fn extended_fields(new: &[Field], old: &[Field]) -> Option<Vec<Field>> {
     let mut old_fields = old.iter();
@@ -55,7 +70,8 @@ fn extended_fields(new: &[Field], old: &[Field]) -> Option<Vec<Field>> {
             Some(_) => return None,
             None => true,
         };
-        (!is_added || field.has_default).then(|| Field { is_added, ..field.clone() })
+        // A text that says so is that of a program that reads rows without the field.
+        (!is_added || field.has_default || field.is_added).then(|| Field { is_added, ..field.clone() })
     });
     let fields = fields.collect::<Option<Vec<_>>>()?;
     old_fields.next().is_none().then_some(fields)

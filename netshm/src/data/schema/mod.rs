@@ -3,6 +3,7 @@
 mod builder;
 mod difference;
 mod evolution;
+mod measure;
 mod parse;
 mod show;
 mod text;
@@ -12,6 +13,7 @@ use std::fmt;
 pub use builder::{Items, Members, Types, Variants};
 pub(crate) use difference::first_difference;
 pub(crate) use evolution::{Relation, relation};
+pub(crate) use measure::skip_row;
 pub use parse::ParseSchemaError;
 pub(crate) use show::show;
 

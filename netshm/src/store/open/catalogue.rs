@@ -69,7 +69,7 @@ impl Member {
 
     /// Text of the stored schema.
     pub(crate) fn schema(&self, object: &Arc<Object>) -> Result<String> {
-        header::schema(object, &self.geometry).map(|(text, _)| text)
+        header::schema(object, &self.geometry).map(|schema| schema.text)
     }
 
     /// Where the default value lies, if it has a run of its own.

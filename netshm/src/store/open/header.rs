@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Agreement, Member, Spec};
-use crate::data::Relation;
+use crate::data::{Relation, relation};
 use crate::error::{Error, Result};
 use crate::layout::bucket::Form;
 use crate::layout::entry::{FEWEST_ENTRIES, MOST_ENTRIES};
@@ -126,23 +126,31 @@ pub(super) fn counts(object: &Arc<Object>, geometry: &Geometry) -> Result<[u64; 
     Ok([stripes_used, entries_used, last_id])
 }
 
-/// The text of the schema and its hash, as they were last committed. Nobody but a dead process, or one that recovers it, may
-/// be changing them.
-pub(super) fn schema(object: &Arc<Object>, geometry: &Geometry) -> Result<(String, u64)> {
+/// The stored description of a type.
+pub(super) struct StoredSchema {
+    pub(super) text: String,
+    pub(super) hash: u64,
+    /// How often it has been extended.
+    pub(super) version: u64,
+}
+
+/// What is stored of the schema, as it was last committed.
+pub(super) fn schema(object: &Arc<Object>, geometry: &Geometry) -> Result<StoredSchema> {
     let fields = geometry.part().schema_at();
     for _ in 0..READINGS {
         let before = undone(object, geometry)?;
-        let mut at: [u64; 3] = words(object, fields)?;
+        let found: [u64; 4] = words(object, fields)?;
+        let mut at = found;
         undo(&before, fields.0, bytemuck::cast_slice_mut(&mut at));
-        let [place, length, hash] = at;
+        let [place, length, hash, version] = at;
         let text = schema_text(object, &before, fields, place, length);
         let concerns = |[word, _]: &[u64; 2]| {
-            (fields.0..fields.0 + 24).contains(word) || word.checked_sub(place).is_some_and(|at| at < length)
+            (fields.0..fields.0 + 32).contains(word) || word.checked_sub(place).is_some_and(|at| at < length)
         };
         let concerning = |undone: Undone| undone.into_iter().filter(concerns).collect::<Undone>();
-        // Others may have undone it meanwhile.
-        if concerning(before) == concerning(undone(object, geometry)?) {
-            return Ok((text?, hash));
+        // Others may have undone it meanwhile, or extended the schema.
+        if concerning(before) == concerning(undone(object, geometry)?) && words(object, fields)? == found {
+            return Ok(StoredSchema { text: text?, hash, version });
         }
     }
     Err(corrupt(object, fields.0, "the schema changes all the time"))
@@ -337,23 +345,20 @@ impl Header {
         if requested != self.locking && !object.read_only() {
             return Err(Error::LockingMismatch { object: object.name().clone(), stored: self.locking, requested });
         }
-        let (stored, hash) = schema(object, &member.geometry)?;
+        let StoredSchema { text: stored, hash, version } = schema(object, &member.geometry)?;
         let mismatch = |stored: String, expected: String, difference: String| {
             Err(Error::SchemaMismatch { object: object.name().clone(), stored, expected, difference })
         };
         let relation = match hash == spec.schema_hash {
             _ if member.kind != spec.kind => None,
             true => Some(Relation::Same),
-            false => (spec.relation)(&stored),
+            false => relation(&spec.types, &stored),
         };
-        let agreement = match relation {
-            Some(Relation::Same) => Agreement::Same,
-            Some(Relation::Older(_)) => Agreement::Older,
-            None => {
-                let difference = (spec.difference)(&stored);
-                return mismatch(stored, spec.schema.clone(), difference);
-            }
+        let Some(relation) = relation else {
+            let difference = (spec.difference)(&stored);
+            return mismatch(stored, spec.schema.clone(), difference);
         };
+        let agreement = Agreement::of(&relation, version);
         if member.element_words != spec.element_words {
             // The types agree, so a hand-written manager has changed.
             let with = |words| format!("{} of {words} words", spec.schema);
@@ -374,6 +379,6 @@ impl Header {
     /// Whether recreating a member for `spec` would leave its layout as it is, so that emptying it suffices.
     pub(super) fn is_like(&self, member: &Member, object: &Arc<Object>, spec: &Spec<'_>) -> bool {
         spec.shape.agrees_with(&member.geometry)
-            && self.check(member, object, spec).is_ok_and(|agreement| agreement == Agreement::Same)
+            && self.check(member, object, spec).is_ok_and(|agreement| matches!(agreement, Agreement::Same(_)))
     }
 }

@@ -1,0 +1,175 @@
+//! The type that a member is open as, beside the one that is stored, which programs of newer types extend.
+//!
+//! Stored types only grow: a program of a newer type adds its fields or variants to the stored text before its first change. So
+//! programs of both types go on. What the older one has to know is that rows may now have words that it does not know: it
+//! reads past them, and carries them over where it replaces a value. It learns that by the version of the stored schema, one
+//! word, which it compares under the lock of the stripe that it changes: who has extended the schema has locked the stripe later.
+//!
+//! A program whose type is newer than the stored one reads rows by a type of which nobody knows yet. Another program may
+//! extend the stored type in another way meanwhile, so it reads with care until the stored type is its own.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::open::{Agreement, Spec};
+use super::{Limits, Store};
+use crate::data::{DataError, Decoder, ObjectSchema, Relation, Schema, first_difference, relation, skip_row};
+use crate::error::{Error, Result};
+
+/// The version of no schema.
+const NEVER: u64 = u64::MAX;
+/// The fork generation of no process.
+const NOT_READY: u64 = u64::MAX;
+
+/// The type of a member's handle.
+pub(super) struct Typed {
+    /// `None` if what is stored is not looked at by its type.
+    schema: Option<Arc<ObjectSchema>>,
+    /// As long as the stored schema has this version, no row has words that the type does not know.
+    plain: AtomicU64,
+    /// The fork generation in which the member may be read without care: that of the process, unless the stored type is
+    /// to be extended.
+    ready: AtomicU64,
+}
+
+impl Typed {
+    /// A member that is not looked at by its type.
+    pub(super) fn none(generation: u64) -> Typed {
+        Typed { schema: None, plain: AtomicU64::new(NEVER), ready: AtomicU64::new(generation) }
+    }
+}
+
+impl Store {
+    /// Notes as what type it is open, beside the stored one.
+    pub(super) fn with_type(self, spec: &Spec<'_>, agreement: Agreement) -> Store {
+        let typed = Typed { schema: Some(spec.types.clone()), ..self.typed };
+        let store = Store { typed, ..self };
+        store.agree(agreement);
+        store
+    }
+
+    /// Notes how the stored type relates to its own.
+    fn agree(&self, agreement: Agreement) {
+        let (plain, ready) = match agreement {
+            Agreement::Same(version) => (version, self.object_generation()),
+            Agreement::Newer => (NEVER, self.object_generation()),
+            Agreement::Older(version) => (version, NOT_READY),
+        };
+        self.typed.plain.store(plain, Relaxed);
+        self.typed.ready.store(ready, Relaxed);
+    }
+
+    fn object_generation(&self) -> u64 {
+        self.region().object().generation()
+    }
+
+    /// Returns whether the stored type is older than its own, which is to be stored before the first change.
+    #[inline(always)]
+    pub(crate) fn is_pending(&self) -> bool {
+        self.typed.ready.load(Relaxed) == NOT_READY
+    }
+
+    /// Returns whether this is the process that opened the object, and the stored type is its own or has been extended since.
+    #[inline(always)]
+    pub(super) fn is_ready(&self) -> bool {
+        self.generation.is(self.typed.ready.load(Relaxed))
+    }
+
+    /// How often the stored schema has been extended.
+    #[inline]
+    pub(crate) fn schema_version(&self) -> u64 {
+        self.region().field(self.geometry().part().schema_version()).load(Relaxed)
+    }
+
+    /// Returns whether rows may have words that its type does not know. To be asked under the lock of a stripe, or in an optimistic
+    /// read.
+    #[inline]
+    pub(crate) fn may_have_tails(&self) -> bool {
+        self.schema_version() != self.typed.plain.load(Relaxed) && self.typed.schema.is_some()
+    }
+
+    /// Checks that a value has been read to its end, or to the words that its type does not know.
+    #[inline(always)]
+    pub(crate) fn check_end(&self, decoder: &Decoder<'_>) -> Result<(), DataError> {
+        decoder.finish().or_else(|error| self.accept_tail(error))
+    }
+
+    #[cold]
+    fn accept_tail(&self, error: DataError) -> Result<(), DataError> {
+        if self.may_have_tails() { Ok(()) } else { Err(error) }
+    }
+
+    /// Makes sure that what is read is not of a type that has been stored in place of its own, as long as that is not stored.
+    #[inline]
+    pub(crate) fn check_type(&self) -> Result<()> {
+        if self.is_pending() && self.may_have_tails() { self.look_again() } else { Ok(()) }
+    }
+
+    #[cold]
+    fn look_again(&self) -> Result<()> {
+        let (stored, version) = self.schema()?;
+        match self.relation_to(&stored) {
+            Some(relation) => {
+                self.agree(Agreement::of(&relation, version));
+                Ok(())
+            }
+            None => Err(self.mismatch(stored)),
+        }
+    }
+
+    fn relation_to(&self, stored: &str) -> Option<Relation> {
+        relation(self.typed.schema.as_deref()?, stored)
+    }
+
+    #[cold]
+    fn mismatch(&self, stored: String) -> Error {
+        let expected = self.typed.schema.as_ref().map(ToString::to_string).unwrap_or_default();
+        let difference = first_difference(&stored, &expected);
+        Error::SchemaMismatch { object: self.name(), stored, expected, difference }
+    }
+
+    /// Makes the stored type its own, before it changes anything.
+    #[cold]
+    pub(crate) fn extend_schema(&self, limits: Limits, wanted: &'static str) -> Result<()> {
+        self.check_fork()?;
+        if self.region().object().read_only() {
+            return Err(Error::ReadOnly { object: self.name(), wanted });
+        }
+        let agreement = self.replace_schema(limits, |stored| match self.relation_to(&stored) {
+            Some(relation) => Ok(relation),
+            None => Err(self.mismatch(stored)),
+        })?;
+        self.agree(agreement);
+        Ok(())
+    }
+
+    /// The type of the values that are stored, if it may be newer than its own.
+    pub(crate) fn newer_type(&self) -> Result<Option<Schema>> {
+        if !self.may_have_tails() {
+            return Ok(None);
+        }
+        let stored = self.schema()?.0.parse();
+        Ok(match stored {
+            Ok(ObjectSchema::HashTable { value, .. }) => Some(value),
+            _ => None,
+        })
+    }
+
+    /// What a row has behind the words that its type knows. (A row that is none has nothing that could be carried over.)
+    pub(crate) fn tail_of<'a>(&self, words: &'a [AtomicU64]) -> &'a [AtomicU64] {
+        let Some(ObjectSchema::HashTable { value, .. }) = self.typed.schema.as_deref() else { return &[] };
+        let mut input = Decoder::new(words, None);
+        match skip_row(value, &mut input) {
+            Ok(()) => &words[words.len() - input.remaining()..],
+            Err(_) => &[],
+        }
+    }
+}
+
+/// Fails unless words are a row of a type.
+pub(crate) fn is_row(value: &Schema, words: &[AtomicU64]) -> Result<(), DataError> {
+    let mut input = Decoder::new(words, None);
+    skip_row(value, &mut input)?;
+    input.finish()
+}

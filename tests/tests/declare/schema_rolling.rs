@@ -1,0 +1,391 @@
+//! Programs of several versions of a type that use one object side by side.
+
+use netshm::dynamic::{DynTable, Value};
+use netshm::{Error, HashTable, Locking, Result, Shm, ShmData, group};
+use netshm_tests::{Child, Random, Scratch};
+
+/// Versions of one struct, each with a further field.
+mod versions {
+    macro_rules! version {
+        ($name:ident: $($(#[$default:meta])* $field:ident: $of:ty,)*) => {
+            pub(crate) mod $name {
+                #[derive(netshm::ShmData, Debug, PartialEq, Clone, Default)]
+                pub(crate) struct Row { $($(#[$default])* pub(crate) $field: $of,)* }
+            }
+        };
+    }
+    version!(first: name: String, a: u64,);
+    version!(second: name: String, a: u64, #[shm(default)] b: u64,);
+    version!(third: name: String, a: u64, #[shm(default)] b: u64, #[shm(default)] c: Vec<String>,);
+    // Another successor of the first.
+    version!(branch: name: String, a: u64, #[shm(default)] z: u64,);
+    pub(super) mod numbers {
+        version!(first: a: u64,);
+        version!(second: a: u64, #[shm(default)] b: u64,);
+    }
+    pub(super) mod empty {
+        version!(first:);
+        version!(second: #[shm(default)] b: u64,);
+    }
+}
+use versions::{branch, first, numbers, second, third};
+
+mod states {
+    pub(super) mod first {
+        #[derive(netshm::ShmData, Debug, PartialEq, Clone)]
+        pub(crate) enum State {
+            Idle,
+            Running(u32),
+        }
+    }
+    pub(super) mod second {
+        #[derive(netshm::ShmData, Debug, PartialEq, Clone)]
+        pub(crate) enum State {
+            Idle,
+            Running(u32),
+            Failed { why: String },
+        }
+    }
+    pub(super) mod branch {
+        #[derive(netshm::ShmData, Debug, PartialEq, Clone)]
+        pub(crate) enum State {
+            Idle,
+            Running(u32),
+            Done { at: u64 },
+        }
+    }
+}
+
+const METHODS: [Locking; 3] = [Locking::None, Locking::Record, Locking::Futex];
+
+fn open<V: ShmData>(object: &Scratch) -> HashTable<u64, V> {
+    open_with(object, Locking::Futex)
+}
+
+fn open_with<V: ShmData>(object: &Scratch, locking: Locking) -> HashTable<u64, V> {
+    HashTable::options().locking(locking).stripes(2).manage(object.open()).unwrap()
+}
+
+fn old(a: u64) -> first::Row {
+    first::Row { name: "Ada".to_owned(), a }
+}
+
+fn new(a: u64, b: u64) -> second::Row {
+    second::Row { name: "Ada".to_owned(), a, b }
+}
+
+fn newest(a: u64, b: u64, c: &[&str]) -> third::Row {
+    third::Row { name: "Ada".to_owned(), a, b, c: c.iter().map(|&text| text.to_owned()).collect() }
+}
+
+#[track_caller]
+fn mismatch<T: std::fmt::Debug>(outcome: Result<T>) {
+    assert!(matches!(outcome, Err(Error::SchemaMismatch { .. })), "{outcome:?}");
+}
+
+#[test]
+fn what_an_old_program_does_not_know_it_carries_on() {
+    for locking in METHODS {
+        let object = Scratch::posix("rolling-tails");
+        let (one, two): (HashTable<u64, first::Row>, _) =
+            (open_with(&object, locking), open_with::<second::Row>(&object, locking));
+        one.add(&1, &old(1)).unwrap();
+        assert_eq!(two.find(&1).unwrap(), Some(new(1, 0)));
+        two.add(&2, &new(2, 20)).unwrap();
+        two.replace(&1, &new(1, 10)).unwrap();
+        // All ways to read.
+        assert_eq!(one.find(&1).unwrap(), Some(old(1)));
+        assert_eq!(one.find_all(&2).unwrap(), [old(2)]);
+        assert_eq!(one.find_many([&1, &2, &3]).unwrap(), [Some(old(1)), Some(old(2)), None]);
+        assert_eq!(one.scan().collect::<Result<Vec<_>>>().unwrap().len(), 2);
+        assert_eq!(one.values().map(|row| row.unwrap().a).sum::<u64>(), 3);
+        assert_eq!(one.fold(0, |sum, _, row| sum + row.a).unwrap(), 3);
+        assert_eq!(group!(one => { one.find(&2)? }).unwrap(), Some(old(2)));
+        assert!(one.check().unwrap().is_clean() && two.check().unwrap().is_clean());
+        // All ways to change a binding.
+        one.replace(&1, &old(3)).unwrap();
+        assert_eq!(two.find(&1).unwrap(), Some(new(3, 10)));
+        one.update(&2, |row| Some(old(row.unwrap().a * 2))).unwrap();
+        assert_eq!(two.find(&2).unwrap(), Some(new(4, 20)));
+        one.replace(&2, &first::Row { name: "a much longer name than there was before".repeat(20), a: 5 }).unwrap();
+        assert_eq!(two.find(&2).unwrap().unwrap().b, 20);
+        one.replace(&2, &first::Row { name: String::new(), a: 6 }).unwrap();
+        assert_eq!(two.find(&2).unwrap(), Some(second::Row { name: String::new(), a: 6, b: 20 }));
+        group!(one => {
+            one.replace(&2, &old(7))?;
+            one.update(&2, |row| row.map(|row| old(row.a + 1)))?;
+        })
+        .unwrap();
+        assert_eq!(two.find(&2).unwrap(), Some(new(8, 20)));
+        assert_eq!(one.get_or_insert_with(&2, || old(0)).unwrap(), old(8));
+        assert_eq!(one.swap(&2, &old(7)).unwrap(), Some(old(8)));
+        assert_eq!(one.compare_exchange(&2, &old(8), &old(9)).unwrap(), Err(Some(old(7))));
+        assert_eq!(one.compare_exchange(&2, &old(7), &old(8)).unwrap(), Ok(()));
+        assert_eq!(two.find(&2).unwrap(), Some(new(8, 20)));
+        // What begins anew has what the new program takes by default.
+        one.add(&2, &old(9)).unwrap();
+        assert_eq!(two.find_all(&2).unwrap(), [new(9, 0), new(8, 20)]);
+        assert_eq!(one.pop(&2).unwrap(), Some(old(9)));
+        one.replace(&2, &old(10)).unwrap();
+        assert_eq!(two.find(&2).unwrap(), Some(new(10, 20)));
+        assert!(one.remove(&2).unwrap() && one.add_if_absent(&2, &old(11)).unwrap());
+        assert_eq!(two.find(&2).unwrap(), Some(new(11, 0)));
+        assert!(one.check().unwrap().is_clean() && two.check().unwrap().is_clean());
+    }
+}
+
+#[test]
+fn an_old_program_opens_what_a_newer_one_has_extended() {
+    let object = Scratch::posix("rolling-downgrade");
+    open::<first::Row>(&object).add(&1, &old(1)).unwrap();
+    open::<second::Row>(&object).replace(&1, &new(1, 10)).unwrap();
+    open::<third::Row>(&object).replace(&1, &newest(1, 10, &["x"])).unwrap();
+    let one = open::<first::Row>(&object);
+    assert_eq!(one.find(&1).unwrap(), Some(old(1)));
+    one.replace(&1, &old(2)).unwrap();
+    one.add(&2, &old(2)).unwrap();
+    assert!(one.check().unwrap().is_clean());
+    drop(one);
+    let read_only = Shm::options().read_only(true).open(object.name()).unwrap();
+    let two: HashTable<u64, second::Row> = HashTable::options().manage(read_only).unwrap();
+    assert_eq!(two.find(&1).unwrap(), Some(new(2, 10)));
+    assert_eq!(two.scan().count(), 2);
+    drop(two);
+    let two = open::<second::Row>(&object);
+    two.replace(&1, &new(3, 30)).unwrap();
+    two.replace(&2, &new(3, 30)).unwrap();
+    drop(two);
+    let three = open::<third::Row>(&object);
+    assert_eq!(three.find(&1).unwrap(), Some(newest(3, 30, &["x"])));
+    assert_eq!(three.find(&2).unwrap(), Some(newest(3, 30, &[])));
+}
+
+#[test]
+fn numbers_in_buckets_get_further_words() {
+    let object = Scratch::posix("rolling-pairs");
+    let one: HashTable<u64, numbers::first::Row> = open(&object);
+    let two: HashTable<u64, numbers::second::Row> = open(&object);
+    let (old, new) = (|a| numbers::first::Row { a }, |a, b| numbers::second::Row { a, b });
+    (0..100).for_each(|key| one.add(&key, &old(key)).unwrap());
+    (0..100).step_by(3).for_each(|key| two.replace(&key, &new(key, 7)).unwrap());
+    for key in 0..100 {
+        one.update(&key, |row| row.map(|row| old(row.a + 1))).unwrap();
+    }
+    (0..100).for_each(|key| one.replace(&key, &old(one.find(&key).unwrap().unwrap().a + 1)).unwrap());
+    // Values are equal if they are so for the program.
+    for key in 0..100 {
+        let b = if key % 3 == 0 { 7 } else { 0 };
+        assert_eq!(two.compare_exchange(&key, &new(key + 2, b), &new(key, b)).unwrap(), Ok(()));
+        assert_eq!(one.compare_exchange(&key, &old(key), &old(key + 2)).unwrap(), Ok(()));
+    }
+    for key in 0..100 {
+        assert_eq!(two.find(&key).unwrap(), Some(new(key + 2, if key % 3 == 0 { 7 } else { 0 })));
+    }
+    assert_eq!(one.fold(0, |sum, _, row| sum + row.a).unwrap(), (0..100).sum::<u64>() + 200);
+    assert!(one.check().unwrap().is_clean() && two.check().unwrap().is_clean());
+}
+
+#[test]
+fn a_struct_without_fields_gets_some() {
+    let object = Scratch::posix("rolling-empty");
+    let one: HashTable<u64, versions::empty::first::Row> = open(&object);
+    one.add(&1, &versions::empty::first::Row {}).unwrap();
+    let two: HashTable<u64, versions::empty::second::Row> = open(&object);
+    two.add(&2, &versions::empty::second::Row { b: 2 }).unwrap();
+    one.replace(&2, &versions::empty::first::Row {}).unwrap();
+    assert_eq!(two.find(&1).unwrap().unwrap().b + two.find(&2).unwrap().unwrap().b, 2);
+    drop((one, two));
+    assert!(open::<versions::empty::first::Row>(&object).contains(&1).unwrap());
+}
+
+#[test]
+fn an_enum_gets_variants_that_old_programs_do_not_know() {
+    use states::{branch, first, second};
+    let object = Scratch::posix("rolling-variants");
+    let (one, two) = (open::<first::State>(&object), open::<second::State>(&object));
+    one.add(&1, &first::State::Running(3)).unwrap();
+    two.add(&2, &second::State::Failed { why: "tired".to_owned() }).unwrap();
+    let again = open::<first::State>(&object);
+    for one in [one, again] {
+        assert_eq!(one.find(&1).unwrap(), Some(first::State::Running(3)));
+        assert!(matches!(one.find(&2), Err(Error::Decode { .. })));
+        // The rest is there, and the unknown is no damage.
+        assert_eq!(one.scan().filter_map(Result::ok).count(), one.len().unwrap() - 1);
+        assert!(one.check().unwrap().is_clean());
+        one.replace(&3, &first::State::Idle).unwrap();
+    }
+    let failed = Some(second::State::Failed { why: "tired".to_owned() });
+    assert_eq!((two.find(&2).unwrap(), two.find(&3).unwrap()), (failed, Some(second::State::Idle)));
+    mismatch(HashTable::<u64, branch::State>::manage(object.open(), Locking::Futex));
+}
+
+#[test]
+fn of_two_programs_that_add_different_fields_the_first_to_write_wins() {
+    for (reads_before, in_group) in [(false, false), (true, false), (false, true), (true, true)] {
+        let object = Scratch::posix("rolling-branch");
+        let one = open::<first::Row>(&object);
+        one.add(&1, &old(1)).unwrap();
+        let (two, other) = (open::<second::Row>(&object), open::<branch::Row>(&object));
+        if reads_before {
+            assert_eq!(other.find(&1).unwrap().unwrap().z, 0);
+            assert_eq!(two.find(&1).unwrap(), Some(new(1, 0)));
+        }
+        two.replace(&1, &new(1, 10)).unwrap();
+        // Nothing is read as what it is not, in whatever way.
+        if in_group {
+            mismatch(other.group(|| other.find(&1)));
+            mismatch(other.group(|| other.update(&1, |row| panic!("{row:?}"))));
+            mismatch(other.group(|| other.pop(&1)));
+        }
+        mismatch(other.find(&1));
+        mismatch(other.find_many([&1]));
+        mismatch(other.find_all(&1));
+        mismatch(other.scan().collect::<Result<Vec<_>>>());
+        mismatch(other.for_each(|key, row| panic!("{key}: {row:?}")));
+        mismatch(other.update(&1, |row| panic!("{row:?}")));
+        mismatch(other.replace(&1, &branch::Row::default()));
+        mismatch(other.pop(&1));
+        mismatch(other.check());
+        drop(other);
+        mismatch(HashTable::<u64, branch::Row>::manage(object.open(), Locking::Futex));
+        assert_eq!(two.find(&1).unwrap(), Some(new(1, 10)));
+        assert_eq!(one.find(&1).unwrap(), Some(old(1)));
+    }
+}
+
+#[test]
+fn workers_of_one_program_extend_the_type_once() {
+    let object = Scratch::posix("rolling-workers");
+    open::<first::Row>(&object).add(&1, &old(1)).unwrap();
+    let workers = [open::<second::Row>(&object), open(&object), open(&object)];
+    workers.iter().for_each(|worker| assert_eq!(worker.find(&1).unwrap(), Some(new(1, 0))));
+    for (key, worker) in (2..).zip(&workers) {
+        worker.add(&key, &new(key, key)).unwrap();
+    }
+    for worker in &workers {
+        assert_eq!(worker.fold(0, |sum, _, row| sum + row.b).unwrap(), 9);
+    }
+}
+
+#[test]
+fn dynamic_tables_learn_the_new_type() {
+    let object = Scratch::posix("rolling-dynamic");
+    let one = open::<first::Row>(&object);
+    one.add(&1, &old(1)).unwrap();
+    let dynamic = DynTable::open(object.open()).unwrap();
+    let given = DynTable::options().manage(object.open(), dynamic.schema().clone()).unwrap();
+    let mut shown = dynamic.find(&Value::from(1)).unwrap().unwrap();
+    let two = open::<second::Row>(&object);
+    two.replace(&1, &new(1, 10)).unwrap();
+    assert_eq!(one.find(&1).unwrap(), Some(old(1)));
+    // A value of the old form lacks the field: it is another value.
+    dynamic.replace(&Value::from(2), &shown).unwrap();
+    assert_eq!(two.find(&2).unwrap(), Some(new(1, 0)));
+    for table in [dynamic, given, DynTable::open(object.open()).unwrap()] {
+        shown = table.find(&Value::from(1)).unwrap().unwrap();
+        assert!(format!("{shown:?}").contains("\"b\""), "{shown:?}");
+        assert!(table.schema().to_string().contains("b?: u64"), "{}", table.schema());
+        table.add(&Value::from(3), &shown).unwrap();
+        assert_eq!(two.find(&3).unwrap(), Some(new(1, 10)));
+        table.replace(&Value::from(1), &shown).unwrap();
+        assert_eq!(table.swap(&Value::from(1), &shown).unwrap().as_ref(), Some(&shown));
+        assert_eq!(table.compare_exchange(&Value::from(1), &shown, &shown).unwrap(), Ok(()));
+        assert_eq!(two.find(&1).unwrap(), Some(new(1, 10)));
+        assert_eq!(table.scan().filter_map(Result::ok).count(), table.len().unwrap());
+        assert!(table.check().unwrap().is_clean());
+    }
+    // One that was given the old type finds the newer one as it opens the object.
+    let old_type = "HashTable<u64, Row { name: String, a: u64 }>".parse().unwrap();
+    let given = DynTable::options().manage(object.open(), old_type).unwrap();
+    given.replace(&Value::from(1), &shown).unwrap();
+    assert_eq!(two.find(&1).unwrap(), Some(new(1, 10)));
+}
+
+#[test]
+fn members_with_names_are_extended_each_by_itself() {
+    let object = Scratch::posix("rolling-members");
+    let shm = object.open();
+    fn member<V: ShmData>(shm: &Shm, name: &str) -> HashTable<u64, V> {
+        HashTable::options().named(name).manage(shm.clone()).unwrap()
+    }
+    let (one, other) = (member::<first::Row>(&shm, "one"), member::<first::Row>(&shm, "other"));
+    one.add(&1, &old(1)).unwrap();
+    other.add(&1, &old(1)).unwrap();
+    let two = member::<second::Row>(&shm, "one");
+    two.replace(&1, &new(1, 10)).unwrap();
+    one.replace(&1, &old(2)).unwrap();
+    other.replace(&1, &old(2)).unwrap();
+    assert_eq!(two.find(&1).unwrap(), Some(new(2, 10)));
+    assert_eq!(member::<branch::Row>(&shm, "other").find(&1).unwrap().unwrap().z, 0);
+    assert!(two.check().unwrap().is_clean());
+}
+
+/// Each version counts in a field of its own. Whatever is killed, no count is lost but that of a change under way.
+#[test]
+fn three_versions_at_once_lose_nothing_that_another_has_written() {
+    let kills = std::env::var("NETSHM_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(12);
+    for locking in [Locking::Futex, Locking::Record] {
+        let object = Scratch::posix("rolling-kills");
+        let rows = open_with::<first::Row>(&object, locking);
+        (0..KEYS).for_each(|key| rows.add(&key, &first::Row { name: "name".to_owned(), a: 0 }).unwrap());
+        drop(rows);
+        let (name, method) = (object.name().to_string(), locking.to_string());
+        let mut random = Random::new(1);
+        // Counted surely, and perhaps, by each version.
+        let mut counted = [[0u64; 2]; 3];
+        for _ in 0..kills {
+            let start = |version: &str| Child::start("schema_rolling::count", &[&name, &method, version]);
+            let mut children = [start("0"), start("1"), start("2")];
+            for _ in 0..40 + random.below(100) {
+                let which = random.below(3) as usize;
+                if children[which].line().is_some() {
+                    counted[which][0] += 1;
+                }
+            }
+            children.iter_mut().for_each(Child::kill);
+            for (which, child) in children.iter().enumerate() {
+                while child.line().is_some() {
+                    counted[which][0] += 1;
+                }
+                counted[which][1] += 1;
+            }
+        }
+        let three = open_with::<third::Row>(&object, locking);
+        let report = three.check().unwrap();
+        assert!(report.is_clean(), "{report}");
+        let rows: Vec<_> = three.values().collect::<Result<_>>().unwrap();
+        let sums = [
+            rows.iter().map(|row| row.a).sum::<u64>(),
+            rows.iter().map(|row| row.b).sum(),
+            rows.iter().map(|row| row.c.len() as u64).sum(),
+        ];
+        for (sum, [surely, perhaps]) in sums.iter().zip(counted) {
+            assert!((surely..=surely + perhaps).contains(sum), "{locking}: {sums:?} {counted:?}");
+        }
+        assert!(counted.iter().all(|[surely, _]| *surely > 0));
+    }
+}
+
+const KEYS: u64 = 5;
+
+fn count<V: ShmData>(arguments: &[String], change: impl Fn(V) -> V) {
+    let shm = Shm::open(&arguments[0].parse().unwrap()).unwrap();
+    let locking = METHODS.into_iter().find(|method| method.to_string() == arguments[1]).unwrap();
+    let rows: HashTable<u64, V> = HashTable::options().locking(locking).manage(shm).unwrap();
+    for key in (0..KEYS).cycle() {
+        rows.update(&key, |row| Some(change(row.unwrap()))).unwrap();
+        println!("> counted");
+    }
+}
+
+pub(crate) fn child(part: &str, arguments: &[String]) {
+    assert_eq!(part, "count");
+    match arguments[2].as_str() {
+        "0" => count(arguments, |row: first::Row| first::Row { a: row.a + 1, name: "name".repeat(row.a as usize % 9) }),
+        "1" => count(arguments, |row: second::Row| second::Row { b: row.b + 1, ..row }),
+        _ => count(arguments, |mut row: third::Row| {
+            row.c.push("c".to_owned());
+            row
+        }),
+    }
+}
