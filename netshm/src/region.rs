@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::events;
 use crate::layout::header::{HEADER_BYTES, ID, STRIPES_USED};
 use crate::layout::{Geometry, Offset, Offset32, STRIPE_WORDS, StripeAt, WORD};
+use crate::os::atomic::acquire;
 use crate::os::map::Mapping;
 use crate::os::{copy, file};
 use crate::shm::Object;
@@ -77,6 +78,8 @@ pub(crate) struct Region {
     id: [u64; 2],
     /// Words of the data area that are known to be there.
     known: AtomicU64,
+    /// How many stripes, in front of it, are known to have the file's space.
+    backed: AtomicU32,
 }
 
 impl Region {
@@ -84,7 +87,8 @@ impl Region {
     pub(crate) fn map(object: Arc<Object>, geometry: Geometry) -> Result<Region> {
         assert!(geometry.data_start() >= HEADER_BYTES && geometry.data_start().is_multiple_of(WORD));
         let map = Self::mapping(&object, &geometry)?;
-        let mut region = Region { map, object, geometry, id: [0; 2], known: AtomicU64::new(0) };
+        let mut region =
+            Region { map, object, geometry, id: [0; 2], known: AtomicU64::new(0), backed: AtomicU32::new(1) };
         region.id = region.present_id();
         region.refresh_end()?;
         Ok(region)
@@ -94,13 +98,27 @@ impl Region {
     pub(crate) fn of_member(&self, geometry: Geometry) -> Region {
         assert!(geometry.data_start() == self.geometry.data_start() && geometry.max_size == self.geometry.max_size);
         let known = AtomicU64::new(self.known.load(Ordering::Relaxed));
-        Region { map: self.map.clone(), object: self.object.clone(), geometry, id: self.id, known }
+        let backed = AtomicU32::new(self.backed.load(Ordering::Relaxed));
+        Region { map: self.map.clone(), object: self.object.clone(), geometry, id: self.id, known, backed }
     }
 
     /// Returns how many stripes are used, the meta stripe among them; at least that one, and not more than there is room for.
     pub(crate) fn stripes_used(&self) -> u32 {
-        let used = self.header(STRIPES_USED).load(Ordering::Acquire);
-        used.clamp(1, u64::from(self.geometry.stripe_room) + 1) as u32
+        let used = acquire(self.header(STRIPES_USED)).clamp(1, u64::from(self.geometry.stripe_room) + 1) as u32;
+        let backed = self.backed.load(Ordering::Relaxed);
+        if used <= backed || self.object.read_only() { used } else { self.back_stripes(backed, used) }
+    }
+
+    /// Gives stripes that are said to be used the file's space, which they have unless the number is damaged. On a full tmpfs, a
+    /// mere look at a hole raises SIGBUS. Returns how many have it.
+    #[cold]
+    fn back_stripes(&self, backed: u32, used: u32) -> u32 {
+        let [start, end] = [backed, used].map(|stripes| self.geometry.stripes_end(stripes));
+        if self.object.check_descriptors().is_err() || file::allocate(self.object.fd(), start, end - start).is_err() {
+            return backed;
+        }
+        self.backed.fetch_max(used, Ordering::Relaxed);
+        used
     }
 
     /// Fails if there is no room to map an object of that shape.

@@ -7,7 +7,7 @@
 //! Under `Futex` the word is the lock. Under `Record` and `None` it is the mark of a writer in flight: the kernel's lock
 //! vanishes when its holder dies, the mark stays.
 
-use crate::os::atomic::{AtomicU32, Ordering::*};
+use crate::os::atomic::{AtomicU32, Ordering::*, fence};
 
 use crate::os::steps;
 
@@ -56,7 +56,11 @@ pub(crate) struct LockWord<'a>(pub(crate) &'a AtomicU32);
 
 impl LockWord<'_> {
     pub(crate) fn load(self) -> Snapshot {
-        Snapshot(self.0.load(SeqCst))
+        // Readers look at it through read-only memory, where `std` allows relaxed loads only.
+        fence(SeqCst);
+        let word = self.0.load(Relaxed);
+        fence(SeqCst);
+        Snapshot(word)
     }
 
     /// Takes a free lock.

@@ -117,12 +117,17 @@ pub(crate) fn allocate(fd: BorrowedFd<'_>, offset: u64, len: u64) -> io::Result<
     Ok(())
 }
 
+/// The least that a file system gives a file.
+const PAGE: u64 = 4096;
+
 /// Gives the file space of its own wherever the parts of it have none, or share it with another file: a copy may have holes,
 /// and the system may have made one that is copied at the first write. Where there is no room for that, writing through a
 /// mapping raises SIGBUS. Nothing is done where the file system cannot.
 pub(crate) fn own_space(fd: BorrowedFd<'_>, parts: &[Range<u64>]) -> io::Result<()> {
     let stat = fs::fstat(fd)?;
-    let needed = parts.iter().map(|part| part.end.saturating_sub(part.start)).sum::<u64>();
+    // A page that two parts share counts twice: at worst, nothing is missing and it is asked for in vain.
+    let in_pages = |part: &Range<u64>| (part.end.div_ceil(PAGE) * PAGE).saturating_sub(part.start / PAGE * PAGE);
+    let needed = parts.iter().map(in_pages).sum::<u64>();
     let has_holes = u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512) < needed;
     for (needed, flags) in [(has_holes, FallocateFlags::empty()), (true, FallocateFlags::UNSHARE_RANGE)] {
         for part in parts.iter().filter(|part| needed && part.start < part.end) {

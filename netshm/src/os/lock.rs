@@ -20,8 +20,13 @@ pub(crate) mod bytes {
     pub(crate) const USE: u64 = BASE;
     /// OFD: exclusive while the object is initialised.
     pub(crate) const INIT: u64 = BASE + 1;
-    /// OFD: shared by all that have the object open and know that it has been sound since the system was started.
+    /// OFD: shared by all that have the object open for reading and have found it sound since the system was started.
     pub(crate) const SOUND: u64 = BASE + 2;
+    /// OFD: one byte of these is held exclusively by each process that has the object open for writing and has found it sound
+    /// since the system was started. A reader cannot hold one.
+    pub(crate) const VOUCHERS: u64 = BASE + (1 << 16);
+    /// How many such bytes there are.
+    pub(crate) const MOST_VOUCHERS: u64 = 1 << 31;
     /// OFD: process number `n` is the byte `PROCESS + n`, held by the process that has the number.
     pub(crate) const PROCESS: u64 = BASE + (1 << 32);
     /// Record: stripe `s` is the byte `STRIPE + s`.
@@ -183,6 +188,14 @@ pub(crate) fn ofd_conflict<'a>(
 /// Returns whether anybody but this description holds a lock, of either kind, on the byte. Any descriptor may ask.
 pub(crate) fn ofd_held_elsewhere<'a>(fd: impl Into<Lockable<'a>>, start: u64) -> io::Result<bool> {
     ofd_any_held_elsewhere(fd, start, 1)
+}
+
+/// Returns whether anybody but this description holds an exclusive lock on any of `len` bytes, for which writing rights are
+/// needed. Any descriptor may ask.
+pub(crate) fn ofd_any_owned_elsewhere<'a>(fd: impl Into<Lockable<'a>>, start: u64, len: u64) -> io::Result<bool> {
+    let mut range = range(libc::F_RDLCK, start, len);
+    fd.into().get(&mut range)?;
+    Ok(i32::from(range.l_type) != libc::F_UNLCK)
 }
 
 /// Like [`ofd_held_elsewhere`], for any of `len` bytes.

@@ -10,7 +10,11 @@ use std::sync::atomic::Ordering::{Acquire, Release};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Object;
+use crate::os::file;
 use crate::os::lock::{self, LockKind, Lockable, Outcome, bytes};
+
+/// Attempts at a byte that no other process has.
+const VOUCHING_TRIES: u32 = 8;
 
 /// The claims of one object.
 #[derive(Debug, Default)]
@@ -70,14 +74,29 @@ impl Claim {
         lock::ofd_lock(self.lock_fd(), LockKind::Shared, bytes::USE, true).map(drop)
     }
 
-    /// Returns whether another process, or this one through another description, knows the object to be sound.
+    /// Returns whether another process, or this one through another description, knows the object to be sound. Who may only read
+    /// the file is believed by its like, not by writers: else anybody could make them use a damaged object.
     pub(crate) fn others_vouch(&self) -> io::Result<bool> {
-        lock::ofd_held_elsewhere(self.lock_fd(), bytes::SOUND)
+        let fd = self.lock_fd();
+        if self.object().read_only() && lock::ofd_held_elsewhere(fd, bytes::SOUND)? {
+            return Ok(true);
+        }
+        lock::ofd_any_owned_elsewhere(fd, bytes::VOUCHERS, bytes::MOST_VOUCHERS)
     }
 
     /// Tells other processes that the object is sound, as long as this one uses it.
     pub(crate) fn vouch(&self) -> io::Result<()> {
-        lock::ofd_lock(self.lock_fd(), LockKind::Shared, bytes::SOUND, true).map(drop)
+        if self.object().read_only() {
+            return lock::ofd_lock(self.lock_fd(), LockKind::Shared, bytes::SOUND, true).map(drop);
+        }
+        for _ in 0..VOUCHING_TRIES {
+            let byte = bytes::VOUCHERS + file::random()? % bytes::MOST_VOUCHERS;
+            if lock::ofd_lock(self.lock_fd(), LockKind::Exclusive, byte, false)? == Outcome::Locked {
+                break;
+            }
+        }
+        // Otherwise readers hold shared locks on all of them, and others check the object as well.
+        Ok(())
     }
 
     /// Returns the process number, if the process has one.
@@ -117,6 +136,7 @@ impl Claim {
             object.claims.number.store(0, Release);
         }
         let _ = lock::ofd_unlock(object.lock_fd(), bytes::SOUND);
+        let _ = lock::ofd_unlock_range(object.lock_fd(), bytes::VOUCHERS, bytes::MOST_VOUCHERS);
         let _ = lock::ofd_unlock(object.lock_fd(), bytes::USE);
     }
 }

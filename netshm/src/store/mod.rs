@@ -29,7 +29,7 @@ mod wait_tests;
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{Acquire, Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::time::Duration;
 
@@ -45,6 +45,7 @@ use crate::layout::header::ObjectKind;
 use crate::layout::method::Locking;
 use crate::layout::{Geometry, Offset, Offset32};
 use crate::locking::{Deadline, Locks, Mode, Protocol};
+use crate::os::atomic::acquire;
 use crate::os::fork::Generation;
 use crate::region::Region;
 use crate::sequence::Sequence;
@@ -212,7 +213,7 @@ impl Store {
     /// Returns the length of an array.
     #[inline]
     pub(crate) fn array_len(&self) -> u64 {
-        self.region.field(self.geometry().part().array_len()).load(Acquire)
+        acquire(self.region.field(self.geometry().part().array_len()))
     }
 }
 

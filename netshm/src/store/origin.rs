@@ -4,12 +4,13 @@
 //! shows in this container. So each process that has settled in vouches for the object, and later ones need not check.
 
 use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::{Acquire, Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
 use super::Store;
 use crate::error::{Error, Result};
 use crate::layout::Offset;
 use crate::layout::header::{BOOTS, BOOTS_KEPT, DIRTY, FILE};
+use crate::os::atomic::{acquire, in_one_order};
 use crate::os::file;
 
 const COPIED: &str = "it is a copy of an object that was in use, and a check finds damage (`repair` saves what is sound; to copy an \
@@ -37,7 +38,7 @@ impl Store {
             return vouch();
         }
         let place = file::place(object.fd()).map_err(|source| self.io("look up its file", source))?;
-        let dirty = self.field(DIRTY).load(Acquire) != 0;
+        let dirty = acquire(self.field(DIRTY)) != 0;
         let moved = self.pair(FILE).map(|word| word.load(Relaxed)) != place;
         // A copy may have got its header before the first change, and the rest after it. But one that is only ever read, as
         // from a read-only file system, would be checked at each opening.
@@ -71,15 +72,15 @@ impl Store {
             return None;
         }
         let geometry = self.geometry();
-        Some(self.all_stripes().map(|stripe| self.field(geometry.stripe(stripe).sequence()).load(Acquire)).collect())
+        Some(self.all_stripes().map(|stripe| acquire(self.field(geometry.stripe(stripe).sequence()))).collect())
     }
 
     /// Returns whether a writer is at work or has died in the middle of a change.
     fn is_unfinished(&self) -> bool {
         let geometry = self.geometry();
-        (0..geometry.slots).any(|slot| self.field32(geometry.slot(slot).owner()).load(Acquire) != 0)
+        (0..geometry.slots).any(|slot| in_one_order(self.field32(geometry.slot(slot).owner())) != 0)
             || (0..self.region.stripes_used())
-                .any(|stripe| self.field32(geometry.stripe(stripe).lock()).load(Acquire) != 0)
+                .any(|stripe| in_one_order(self.field32(geometry.stripe(stripe).lock())) != 0)
     }
 
     fn pair(&self, place: Offset) -> [&AtomicU64; 2] {

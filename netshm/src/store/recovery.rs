@@ -17,6 +17,7 @@ use crate::journal::Journal;
 use crate::layout::{Offset, PROCESSES};
 use crate::locking::word::Released;
 use crate::locking::{Awaited, Deadline, Fate, Owners, retract, word_of};
+use crate::os::atomic::in_one_order;
 use crate::os::{futex, steps};
 use crate::region::Region;
 
@@ -79,7 +80,7 @@ impl Store {
 
     /// Recovers the owner of a slot if it is dead.
     pub(super) fn recover_slot_owner(&self, slot: u32) -> Result<Fate> {
-        let number = self.field32(self.geometry().slot(slot).owner()).load(SeqCst);
+        let number = in_one_order(self.field32(self.geometry().slot(slot).owner()));
         match number {
             0 => Ok(Fate::Gone),
             number if number > PROCESSES => {
@@ -194,7 +195,7 @@ impl Owners for Store {
             if word.load().owner() != Some(slot) {
                 return Ok(Fate::Gone);
             }
-            if self.field32(self.geometry().slot(slot).owner()).load(SeqCst) != 0 {
+            if in_one_order(self.field32(self.geometry().slot(slot).owner())) != 0 {
                 return self.recover_slot_owner(slot);
             }
             std::thread::sleep(Duration::from_micros(50));
@@ -231,12 +232,12 @@ impl Owners for Store {
     fn pid(&self, slot: u32) -> Option<u32> {
         // A slot changes hands often, and so may its number: the pid counts only if the owner is still the same.
         let owner = self.field32(self.geometry().slot(slot).owner());
-        let number = owner.load(SeqCst);
+        let number = in_one_order(owner);
         if number == 0 || number > PROCESSES {
             return None;
         }
-        let pid = self.field32(self.geometry().process(number)).load(SeqCst);
-        (pid != 0 && owner.load(SeqCst) == number).then_some(pid)
+        let pid = in_one_order(self.field32(self.geometry().process(number)));
+        (pid != 0 && in_one_order(owner) == number).then_some(pid)
     }
 }
 

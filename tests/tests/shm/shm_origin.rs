@@ -130,14 +130,19 @@ fn whoever_uses_an_object_shows_that_there_was_no_reboot() {
     damage(&object, b"key 77\0\0");
     let read_only = || Shm::options().read_only(true).open(object.name()).unwrap();
     let reader = manage(read_only()).unwrap();
-    // Nor does the next one, after the first writer has left.
+    // Nor does the next writer; it notes the boot.
+    let mut user = Child::start("shm_origin::holder of a group", &[&object.name().to_string()]);
+    assert_eq!(user.line().as_deref(), Some("open"));
+    assert_ne!(boot_of(&object), [7; 16]);
+    set_boots(&object, Some([7; 16]), Some([8; 16]));
     drop(tab);
     manage(read_only()).unwrap();
-    let tab = manage(object.open()).unwrap();
-    drop((reader, tab));
-    // The last writer has noted the boot.
-    assert_ne!(boot_of(&object), [7; 16]);
+    user.kill();
+    // Readers believe each other. Writers do not believe them: whoever may read the file can hold their lock.
     manage(read_only()).unwrap();
+    let error = manage(object.open()).unwrap_err();
+    assert!(error.to_string().contains("went down"), "{error}");
+    drop(reader);
     // Nobody is there now, and no boot is known.
     set_boots(&object, Some([7; 16]), Some([8; 16]));
     let error = manage(read_only()).unwrap_err();
