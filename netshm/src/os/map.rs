@@ -50,7 +50,10 @@ impl Mapping {
     /// Writes the pages that hold these bytes to the file and waits for it.
     pub(crate) fn flush(&self, offset: usize, len: usize) -> io::Result<()> {
         #[cfg(test)]
-        tests::FLUSHES.set(tests::FLUSHES.get() + 1);
+        {
+            tests::FLUSHES.set(tests::FLUSHES.get() + 1);
+            tests::fail()?;
+        }
         self.raw.flush_range(offset, len)
     }
 }
@@ -67,6 +70,19 @@ pub(crate) mod tests {
     thread_local! {
         /// How often this thread has written pages back.
         pub(crate) static FLUSHES: Cell<u64> = const { Cell::new(0) };
+        /// How often this thread can still do so before it fails; `None` if it does not fail.
+        pub(crate) static FAILING: Cell<Option<u64>> = const { Cell::new(None) };
+    }
+
+    pub(super) fn fail() -> io::Result<()> {
+        match FAILING.get() {
+            None => Ok(()),
+            Some(0) => Err(io::Error::from_raw_os_error(libc::EIO)),
+            Some(left) => {
+                FAILING.set(Some(left - 1));
+                Ok(())
+            }
+        }
     }
 
     #[test]

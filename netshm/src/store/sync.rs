@@ -8,6 +8,7 @@ use crate::layout::header;
 use crate::layout::method::Locking;
 use crate::locking::{Awaited, Deadline, Mode};
 use crate::mark::Mark;
+use crate::os::pause;
 
 /// The greatest number of rounds of writing back without locks.
 const ROUNDS: u32 = 4;
@@ -43,6 +44,7 @@ impl Store {
         let begin = Instant::now();
         for _ in 0..ROUNDS {
             let round = Instant::now();
+            pause::at("writing back without locks");
             self.region().flush()?;
             if round.elapsed() < begin.elapsed() / 10 {
                 break;
@@ -113,5 +115,80 @@ impl Transaction<'_> {
                 return Ok(result);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::thread;
+    use std::time::Duration;
+
+    use crate::error::Error;
+    use crate::hash_table::HashTable;
+    use crate::layout::header::DIRTY;
+    use crate::layout::method::Locking;
+    use crate::os::map::tests::{FAILING, FLUSHES};
+    use crate::os::{file, pause};
+    use crate::shm::Shm;
+
+    type Counts = HashTable<u64, u64>;
+
+    fn with_table(locking: Locking, test: impl FnOnce(Counts)) {
+        let shm = Shm::create_unique(&"posix:/netshm-sync.XXXXXXXX".try_into().unwrap(), 0o600).unwrap();
+        let name = shm.name().clone();
+        test(Counts::options().locking(locking).stripes(4).manage(shm).unwrap());
+        name.unlink().unwrap();
+    }
+
+    fn mark(table: &Counts) -> u64 {
+        let mut bytes = [0; 8];
+        file::read_at(table.shm().object().fd(), &mut bytes, DIRTY.0).unwrap();
+        u64::from_ne_bytes(bytes)
+    }
+
+    #[test]
+    fn writers_go_on_while_most_is_written_back() {
+        for locking in [Locking::None, Locking::Record, Locking::Futex] {
+            with_table(locking, |table| {
+                table.add(&0, &0).unwrap();
+                let writer = table.clone();
+                pause::once_at("writing back without locks", move || {
+                    let (done, wait) = channel();
+                    thread::spawn(move || {
+                        (1..100).for_each(|i| writer.add(&i, &i).unwrap());
+                        let _ = done.send(());
+                    });
+                    wait.recv_timeout(Duration::from_secs(60)).expect("writers are not held up");
+                });
+                table.sync().unwrap();
+                assert_eq!((table.len().unwrap(), mark(&table)), (100, 0));
+            });
+        }
+    }
+
+    #[test]
+    fn a_writing_back_that_fails_leaves_the_mark() {
+        with_table(Locking::Futex, |table| {
+            table.add(&1, &1).unwrap();
+            // The first one is without locks, a later one under all of them.
+            for ok in 0..3 {
+                FAILING.set(Some(ok));
+                assert!(matches!(table.sync(), Err(Error::Io { .. })), "{ok}");
+                assert_eq!(mark(&table), 1, "{ok}");
+                table.replace(&1, &ok).unwrap();
+            }
+            FAILING.set(None);
+            table.sync().unwrap();
+            assert_eq!(mark(&table), 0);
+            // Nor is a change made whose mark is not in storage.
+            FAILING.set(Some(0));
+            assert!(matches!(table.replace(&1, &7), Err(Error::Io { .. })));
+            assert_eq!((table.find(&1).unwrap(), mark(&table)), (Some(2), 2));
+            FAILING.set(None);
+            let before = FLUSHES.get();
+            table.replace(&1, &8).unwrap();
+            assert_eq!((FLUSHES.get() - before, mark(&table)), (1, 1));
+        });
     }
 }
