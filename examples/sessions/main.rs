@@ -6,7 +6,7 @@
 //! cargo run --release --example sessions -- --self-test             a few requests, without a browser
 //! ```
 //!
-//! A supervisor listens, and starts worker processes that take requests from the same listener. The sessions are in one
+//! A supervisor listens, and starts worker processes that take requests from the same listener. The sessions are in a
 //! table in shared memory (see `store.rs`): it does not matter which worker answers, and when one is killed, another
 //! takes its place and nobody is signed out. The supervisor sweeps out the sessions that nobody uses any more.
 

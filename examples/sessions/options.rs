@@ -15,8 +15,8 @@ usage: sessions [OPTIONS]
   --port N        of 127.0.0.1 (default: 8080; 0: any that is free)
   --workers N     processes (default: one for each CPU, at least 2)
   --idle SECONDS  how long a session lives without a visit (default: 1800)
-  --store PLACE   keep the sessions here, so that they outlive the server: posix:/PREFIX for shared memory, file:PATH
-                  for a directory (default: in shared memory, removed at the end)
+  --store PLACE   keep the sessions here, so that they outlive the server: posix:/NAME for shared memory, file:PATH
+                  for a file (default: in shared memory, removed at the end)
   --self-test     serve on any free port, make a few requests, kill a worker, check the answers, and end";
 
 /// The task of this process.

@@ -15,11 +15,11 @@ pub(crate) fn sign_in() -> String {
     )
 }
 
-pub(crate) fn session(session: &Session, worker: u32) -> String {
+pub(crate) fn session(session: &Session, all: u64, worker: u32) -> String {
     page(
         &format!("Hello, {}", session.name),
         &format!(
-            r#"<p>This is visit number <b id="visits">{}</b>.</p>
+            r#"<p>This is visit number <b id="visits">{}</b> of yours, and number <b id="all">{all}</b> of all.</p>
 <p class="quiet">Answered by worker <b id="worker">{worker}</b>. Kill it, and the next page comes from another one that
 knows you as well.</p>
 <form class="row" method="get" action="/"><button>Visit again</button></form>

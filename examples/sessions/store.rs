@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
-use netshm::{HashTable, Locking, ShmData, ShmSchema};
+use netshm::{Array, HashTable, Locking, ShmData, ShmSchema, group};
 
 /// Somebody who has signed in.
 #[derive(ShmData, Debug, Clone, PartialEq)]
@@ -20,14 +20,20 @@ impl Session {
     }
 }
 
-/// The shared objects of the server. Opening, creating and removing them is derived.
+/// What the processes of the server share: two members of one object. Opening, creating and removing it is derived.
 #[derive(ShmSchema)]
-#[shm(prefix = "/webserver", locking = Locking::Futex)]
+#[shm(object = "/webserver", locking = Locking::Futex)]
 pub(crate) struct Store {
     /// By session id: random text that only the browser and we know.
     #[shm(init = 10_000)]
     sessions: HashTable<String, Session>,
+    /// Sign-ins, and visits, since the object was created.
+    #[shm(len = 2, default = 0)]
+    totals: Array<u64>,
 }
+
+const SIGN_INS: usize = 0;
+const VISITS: usize = 1;
 
 impl Store {
     /// Begins a session and returns its id.
@@ -36,15 +42,26 @@ impl Store {
         getrandom::fill(&mut random)?;
         let id = format!("{:032x}", u128::from_ne_bytes(random));
         let session = Session { name: name.to_owned(), visits: 0, last_visit: SystemTime::now() };
-        self.sessions.replace(&id, &session)?;
+        group!(retry self => {
+            self.sessions.replace(&id, &session)?;
+            self.totals.update(SIGN_INS, |count| count + 1)?;
+            Ok::<_, netshm::Error>(())?
+        })?;
         Ok(id)
     }
 
-    /// Counts a visit, if there is such a session. No visit is lost if several workers count at the same time.
-    pub(crate) fn visit(&self, id: &str) -> Result<Option<Session>> {
-        Ok(self.sessions.update(id, |session| {
-            session.map(|session| Session { visits: session.visits + 1, last_visit: SystemTime::now(), ..session })
-        })?)
+    /// Counts a visit, if there is such a session; returns the session and the visits of all. No visit is lost if several workers
+    /// count at the same time, and the two counts fit together even if one of them dies.
+    pub(crate) fn visit(&self, id: &str) -> netshm::Result<Option<(Session, u64)>> {
+        group!(retry self => {
+            let session = self.sessions.update(id, |session| {
+                session.map(|session| Session { visits: session.visits + 1, last_visit: SystemTime::now(), ..session })
+            })?;
+            match session {
+                Some(session) => Some((session, self.totals.update(VISITS, |count| count + 1)?)),
+                None => None,
+            }
+        })
     }
 
     pub(crate) fn sign_out(&self, id: &str) -> Result<()> {

@@ -52,7 +52,7 @@ fn answer(store: &Store, request: &mut Request) -> Result<Page> {
     let path = request.url().split('?').next().unwrap_or_default();
     Ok(match (request.method(), path) {
         (Method::Get, "/") => match store.visit(&id)? {
-            Some(session) => html(pages::session(&session, std::process::id())),
+            Some((session, all)) => html(pages::session(&session, all, std::process::id())),
             None => html(pages::sign_in()),
         },
         (Method::Post, "/sign-in") => {

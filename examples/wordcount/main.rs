@@ -6,7 +6,7 @@
 //! ```
 //!
 //! The program starts itself anew as worker processes. They take pieces of text from one shared table, add what they
-//! count to a second one, and note down in a shared array how far they are, which the progress bar shows. The summary
+//! count to a second one, and note down in a shared array how far they are, which the progress bar shows; all three are in one object. The summary
 //! compares one worker, several workers, and a single process with a map of its own.
 
 mod options;
@@ -20,44 +20,28 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
-use netshm::{Array, HashTable, Locking, Shm, ShmName, group};
+use netshm::declare::Place;
+use netshm::{Array, HashTable, ShmSchema, group};
 use options::{Options, Role};
 use text::Piece;
 
 /// The key whose bindings are the pieces of text that are still to be counted.
 const QUEUE: u32 = 0;
 
-/// The state that all processes share.
+/// The state that all processes share: two tables and an array, in one object.
+#[derive(ShmSchema)]
+#[shm(object = "/wordcount", locking = options::locking())]
 struct Shared {
     /// The number of times that each word has been seen.
     counts: HashTable<String, u64>,
     /// A stack of work: each process pops a piece, no two get the same.
     pieces: HashTable<u32, Piece>,
     /// Bytes and words that each worker has read.
+    #[shm(default = (0, 0))]
     progress: Array<(u64, u64)>,
 }
 
 impl Shared {
-    fn names(base: &str) -> netshm::Result<[ShmName; 3]> {
-        let name = |part| ShmName::posix(format!("/{base}.{part}"));
-        Ok([name("counts")?, name("pieces")?, name("progress")?])
-    }
-
-    /// Creates the three objects, or opens those that the main process has created.
-    fn open(base: &str, create: bool, locking: Locking) -> netshm::Result<Shared> {
-        let [counts, pieces, progress] = Shared::names(base)?;
-        let open = |name| Shm::options().create_new(create).open(name);
-        Ok(Shared {
-            counts: HashTable::manage(open(&counts)?, locking)?,
-            pieces: HashTable::manage(open(&pieces)?, locking)?,
-            progress: Array::manage(open(&progress)?, (0, 0), locking)?,
-        })
-    }
-
-    fn unlink(base: &str) -> netshm::Result<()> {
-        Shared::names(base)?.iter().try_for_each(ShmName::unlink)
-    }
-
     /// Returns how much the workers have read: bytes and words.
     fn read_so_far(&self) -> netshm::Result<(u64, u64)> {
         let mut sum = (0, 0);
@@ -71,7 +55,7 @@ impl Shared {
 
 fn main() -> Result<()> {
     match options::parse()? {
-        Role::Worker { index, base, locking } => work(&Shared::open(&base, false, locking)?, index),
+        Role::Worker { index, place } => work(&Shared::at(place).open()?, index),
         Role::Main(options) => count(&options),
     }
 }
@@ -114,10 +98,10 @@ fn count(options: &Options) -> Result<()> {
     let passes = options.passes.unwrap_or_else(|| ENOUGH.div_ceil(size.max(1)));
     let pieces: Vec<Piece> = (0..passes).flat_map(|_| files.iter().cloned()).collect();
     let (total, times) = (HumanBytes(size * passes), if passes == 1 { "time" } else { "times" });
-    println!("counting {total} ({} {passes} {times}), {:?} locking", HumanBytes(size), options.locking);
+    println!("counting {total} ({} {passes} {times}), {:?} locking", HumanBytes(size), options::locking());
 
-    let single = if options.workers > 1 { Some(round(options, 1, &pieces)?) } else { None };
-    let shared = round(options, options.workers, &pieces)?;
+    let single = if options.workers > 1 { Some(round(1, &pieces)?) } else { None };
+    let shared = round(options.workers, &pieces)?;
     let start = Instant::now();
     let alone = count_alone(&pieces)?;
     let elapsed_alone = start.elapsed();
@@ -152,17 +136,17 @@ struct Round {
 }
 
 /// Lets some workers count all pieces.
-fn round(options: &Options, workers: usize, pieces: &[Piece]) -> Result<Round> {
-    let base = format!("wordcount.{}", std::process::id());
-    let shared = Shared::open(&base, true, options.locking)?;
+fn round(workers: usize, pieces: &[Piece]) -> Result<Round> {
+    let at = Shared::at(format!("/wordcount.{}", std::process::id()));
+    let shared = at.create()?;
     shared.progress.resize(workers)?;
     for piece in pieces.iter().rev() {
         shared.pieces.add(&QUEUE, piece)?;
     }
     let start = Instant::now();
-    let workers = (0..workers).map(|index| spawn(&base, index, options.locking)).collect::<Result<Vec<_>>>();
-    // All have opened the objects, which live on without names until the last process ends, whatever way it does.
-    Shared::unlink(&base)?;
+    let workers = (0..workers).map(|index| spawn(at.place(), index)).collect::<Result<Vec<_>>>();
+    // All have opened the object, which lives on without a name until the last process ends, whatever way it does.
+    at.unlink()?;
     wait(&mut workers?, &shared, pieces.iter().map(text::length).sum())?;
     let elapsed = start.elapsed();
     let mut counts: Vec<(String, u64)> = shared.counts.scan().collect::<netshm::Result<_>>()?;
@@ -183,10 +167,11 @@ fn count_alone(pieces: &[Piece]) -> Result<HashMap<String, u64>> {
     Ok(counts)
 }
 
-/// Starts a worker and waits until it has opened the shared objects.
-fn spawn(base: &str, index: usize, locking: Locking) -> Result<Child> {
+/// Starts a worker and waits until it has opened the shared object.
+fn spawn(place: &Place, index: usize) -> Result<Child> {
     let mut child = Command::new(std::env::current_exe()?)
-        .args(["--worker", &index.to_string(), "--base", base, "--locking", &locking.to_string()])
+        .args(["--worker", &index.to_string(), "--place", &place.to_string()])
+        .args(["--locking", &options::locking().to_string()])
         .stdout(Stdio::piped())
         .spawn()
         .context("starting a worker")?;

@@ -1,11 +1,13 @@
 //! The command line.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::thread;
 
 use anyhow::{Result, bail, ensure};
 use lexopt::prelude::*;
 use netshm::Locking;
+use netshm::declare::Place;
 
 const HELP: &str = "\
 Counts words with several processes that share one table.
@@ -25,24 +27,29 @@ pub(crate) enum Role {
     /// Count with others; the main process started us.
     Worker {
         index: usize,
-        base: String,
-        locking: Locking,
+        place: Place,
     },
 }
 
 /// The options of the user.
 pub(crate) struct Options {
     pub(crate) workers: usize,
-    pub(crate) locking: Locking,
     pub(crate) top: usize,
     pub(crate) paths: Vec<PathBuf>,
     /// `None`: enough to make the input worth several processes.
     pub(crate) passes: Option<u64>,
 }
 
+static LOCKING: OnceLock<Locking> = OnceLock::new();
+
+/// Returns the locking method that the user has chosen.
+pub(crate) fn locking() -> Locking {
+    LOCKING.get().copied().unwrap_or_default()
+}
+
 pub(crate) fn parse() -> Result<Role> {
     let (mut workers, mut locking, mut top, mut paths) = (None, Locking::Futex, 10, Vec::new());
-    let (mut worker, mut base, mut passes) = (None, String::new(), None);
+    let (mut worker, mut place, mut passes) = (None, None, None);
     let mut arguments = lexopt::Parser::from_env();
     while let Some(argument) = arguments.next()? {
         match argument {
@@ -51,7 +58,7 @@ pub(crate) fn parse() -> Result<Role> {
             Long("top") => top = arguments.value()?.parse()?,
             Long("passes") => passes = Some(arguments.value()?.parse()?),
             Long("worker") => worker = Some(arguments.value()?.parse()?),
-            Long("base") => base = arguments.value()?.string()?,
+            Long("place") => place = Some(arguments.value()?.string()?.into()),
             Long("help") | Short('h') => {
                 println!("{HELP}");
                 std::process::exit(0);
@@ -60,8 +67,10 @@ pub(crate) fn parse() -> Result<Role> {
             other => bail!("{} (see --help)", other.unexpected()),
         }
     }
+    LOCKING.get_or_init(|| locking);
     if let Some(index) = worker {
-        return Ok(Role::Worker { index, base, locking });
+        let Some(place) = place else { bail!("a worker needs --place") };
+        return Ok(Role::Worker { index, place });
     }
     let workers = match (workers, locking) {
         (Some(workers), _) => workers,
@@ -80,7 +89,7 @@ pub(crate) fn parse() -> Result<Role> {
         let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         paths.push(if repository.is_dir() { repository } else { ".".into() });
     }
-    Ok(Role::Main(Options { workers, locking, top, paths, passes }))
+    Ok(Role::Main(Options { workers, top, paths, passes }))
 }
 
 fn method(text: &str) -> Result<Locking, String> {

@@ -120,7 +120,7 @@ impl KeptPlace {
 
 impl Drop for KeptPlace {
     fn drop(&mut self) {
-        let _ = format!("{}.sessions", self.0).parse::<ShmName>().and_then(|name| name.unlink());
+        let _ = self.0.parse::<ShmName>().and_then(|name| name.unlink());
     }
 }
 
@@ -317,10 +317,10 @@ fn sessions_outlive_the_server_if_their_table_has_a_name() {
 #[test]
 fn the_server_ends_its_workers_and_leaves_nothing_behind() {
     let mut server = Server::start(&["--workers", "2"]);
-    let table = format!("/dev/shm/webserver.{}.sessions", server.process.id());
-    assert!(std::fs::exists(&table).unwrap());
+    let object = format!("/dev/shm/webserver.{}", server.process.id());
+    assert!(std::fs::exists(&object).unwrap());
     server.stop();
-    assert!(!std::fs::exists(&table).unwrap());
+    assert!(!std::fs::exists(&object).unwrap());
     for worker in &server.workers {
         assert_eq!(kill(Pid::from_raw(*worker as i32), None), Err(nix::errno::Errno::ESRCH));
     }

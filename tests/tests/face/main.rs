@@ -2,6 +2,7 @@
 
 mod compile_fail;
 mod design_layers;
+mod example_bank;
 mod example_common;
 mod example_histogram;
 mod example_lookup;
