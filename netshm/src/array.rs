@@ -24,7 +24,7 @@ use crate::region::Inconclusive;
 use crate::shm::Shm;
 use crate::stats::{self, Stats};
 use crate::store::open::{self, Shape, Spec};
-use crate::store::read::{self, OptimisticRead};
+use crate::store::read::{self, OptimisticRead, with_source};
 use crate::store::{Limits, Store, Transaction, group};
 
 /// The longest array.
@@ -153,10 +153,8 @@ impl<T: DataManager> Array<T> {
     #[doc(alias = "length")]
     pub fn len(&self) -> Result<usize> {
         // Whoever changes the length holds all stripes, so that any of them tells.
-        let length =
-            read::read(&self.handle.store, self.handle.limits, self.handle.store.geometry().first(), |view| {
-                Ok(view.store.array_len())
-            })?;
+        let first = self.handle.store.geometry().first();
+        let length = read::read(&self.handle.store, self.handle.limits, first, |view| Ok(view.array_len()))?;
         Ok(length as usize)
     }
 
@@ -187,7 +185,11 @@ impl<T: DataManager> Array<T> {
 
     #[inline]
     fn check_bounds(store: &Store, index: u64) -> Result<()> {
-        let length = store.array_len();
+        Self::check_length(store, index, store.array_len())
+    }
+
+    #[inline]
+    fn check_length(store: &Store, index: u64, length: u64) -> Result<()> {
         if index < length { Ok(()) } else { Err(out_of_bounds(store, index, length)) }
     }
 
@@ -198,7 +200,7 @@ impl<T: DataManager> Array<T> {
     ///
     /// # Errors
     /// [`Error::OutOfBounds`], [`Error::Decode`] if a hand-written manager refuses the stored words,
-    /// [`Error::NeedsRecovery`] through a read-only descriptor after a writer's death, [`Error::Deadlock`] in a group,
+    /// [`Error::NeedsRecovery`] through a read-only descriptor if what a dead writer left cannot be read, [`Error::Deadlock`] in a group,
     /// [`Error::LockTimeout`] if a limit was set, [`Error::Corrupt`], [`Error::Forked`].
     #[inline]
     pub fn get(&self, index: usize) -> Result<T> {
@@ -243,8 +245,8 @@ impl<T: DataManager> Array<T> {
             }
         }
         let raw = read::read(store, self.handle.limits, spot.stripe, |view| {
-            Self::check_bounds(view.store, index)?;
-            match directory::find(view.region(), self.elements(), spot)? {
+            Self::check_length(view.store, index, view.array_len())?;
+            match with_source!(view, source => directory::find(source, self.elements(), spot))? {
                 Some(words) => decode_in_place::<T>(view, words).map(Some),
                 None => Ok(None),
             }

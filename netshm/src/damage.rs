@@ -132,7 +132,7 @@ impl Spoiler<'_> {
             }
             6 => {
                 let meta = geometry.stripe(geometry.meta()).top_end();
-                let place = self.one_of(&[slot_at.log_len(), meta]);
+                let place = self.one_of(&[slot_at.log_word(), meta]);
                 self.count(place);
                 for _ in 0..self.below(4) {
                     let entry = log.entry(self.below(LogAt::FIRST_CAPACITY));

@@ -320,7 +320,8 @@ pub enum Error {
         /// The object's name.
         object: Arc<str>,
     },
-    /// A writer died inside an operation, and this descriptor, being read-only, cannot undo it.
+    /// A writer died inside an operation, and this descriptor, being read-only, cannot undo it. Most readings go on all the same,
+    /// and show what was committed before; this is left for what cannot be read so.
     ///
     /// > posix:/x: a writer died in the middle of an operation; open the object once for writing to recover
     /// > it

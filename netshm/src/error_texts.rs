@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
 use std::sync::Barrier;
 use std::time::Duration;
 
@@ -331,6 +332,10 @@ fn needs_recovery() {
     assert_eq!(status, 99);
     let reader = Shm::options().read_only(true).open(&x.name()).unwrap();
     let table = Counts::manage(reader, Locking::Futex).unwrap();
+    assert_eq!(table.find("k").unwrap(), Some(1));
+    // Without its name on the stripe, nobody knows what it was about to do.
+    let lock = table.handle().store.geometry().stripe(1).lock();
+    fs::File::options().write(true).open(&x.0).unwrap().write_all_at(&[0; 4], lock.0).unwrap();
     assert_eq!(
         x.text(table.find("k")),
         "posix:/x: a writer died in the middle of an operation; open the object once for writing to recover it"

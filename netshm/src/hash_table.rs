@@ -27,9 +27,10 @@ use crate::layout::method::Locking;
 use crate::options::ManageOptions;
 use crate::region::Inconclusive;
 use crate::shm::Shm;
+use crate::source::Source;
 use crate::stats::{self, Stats};
 use crate::store::open::{Shape, Spec};
-use crate::store::read::{self, OptimisticRead, View};
+use crate::store::read::{self, OptimisticRead, View, with_source};
 use crate::store::{Limits, group};
 
 /// Bindings decoded between two checks of whether a writer has spoiled the read.
@@ -218,12 +219,13 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
 
     /// The newest binding of the key.
     ///
-    /// Outside a group this takes no lock, makes no system call and stores nothing to shared memory, unless a writer is
-    /// at work in the same stripe and stays there.
+    /// Outside a group this takes no lock, makes no system call and stores nothing to shared memory, unless a writer has died in
+    /// the same stripe or changes follow upon each other there. While a group is at work in the stripe, however long, what was
+    /// committed before is found; also by the group's own thread, if it reads through another handle than the group's.
     ///
     /// # Errors
     /// [`Error::Decode`] if a hand-written manager refuses the stored words, [`Error::NeedsRecovery`] through a
-    /// read-only descriptor after a writer's death, [`Error::Deadlock`] in a group, [`Error::LockTimeout`] if a limit
+    /// read-only descriptor if what a dead writer left cannot be read, [`Error::Deadlock`] in a group, [`Error::LockTimeout`] if a limit
     /// was set, [`Error::Corrupt`], [`Error::Forked`].
     #[doc(alias = "get")]
     #[inline]
@@ -269,9 +271,11 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         }
         let raw = self.handle.with_words(key, |key| {
             read::read(&self.handle.store, self.handle.limits, key.stripe, |view| {
-                let (region, form) = (view.region(), view.region().geometry().form);
-                index::find_and(region, form, region.stripe(key.at), key.hash, key.words, |found| {
-                    decode_row::<V>(view, found.record.value())
+                let form = view.region().geometry().form;
+                with_source!(view, source => {
+                    index::find_and(source, form, source.stripe(key.at), key.hash, key.words, |found| {
+                        decode_row::<V>(view, found.record.value())
+                    })
                 })
             })
         })?;
@@ -315,15 +319,17 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     {
         let raws = self.with_key(key, |key| {
             read::read(&self.handle.store, self.handle.limits, key.stripe, |view| {
-                let mut values = Vec::new();
-                let Some(found) = index::find(view.region(), key.at, key.hash, key.words)? else { return Ok(values) };
-                for record in Bindings::from(view.region(), key.at, found.record.at) {
-                    if values.len() % LOOK_EACH == LOOK_EACH - 1 && !view.holds() {
-                        break;
+                with_source!(view, source => {
+                    let mut values = Vec::new();
+                    let Some(found) = index::find(source, key.at, key.hash, key.words)? else { return Ok(values) };
+                    for record in Bindings::from(source, key.at, found.record.at) {
+                        if values.len() % LOOK_EACH == LOOK_EACH - 1 && !view.holds() {
+                            break;
+                        }
+                        values.push(decode_row::<V>(view, record?.value())?);
                     }
-                    values.push(decode_row::<V>(view, record?.value())?);
-                }
-                Ok(values)
+                    Ok(values)
+                })
             })
         })?;
         raws.into_iter().map(|raw| self.handle.finish(raw)).collect()
@@ -352,7 +358,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     fn contains_slow(&self, key: &[u64]) -> Result<bool> {
         self.handle.with_words(key, |key| {
             read::read(&self.handle.store, self.handle.limits, key.stripe, |view| {
-                Ok(index::find(view.region(), key.at, key.hash, key.words)?.is_some())
+                with_source!(view, source => index::find(source, key.at, key.hash, key.words).map(|found| found.is_some()))
             })
         })
     }

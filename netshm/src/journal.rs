@@ -1,13 +1,15 @@
 //! The undo log: what a word held before it changed.
 //!
 //! An entry is written, then counted, then the word changes, each with a Release store: whoever finds the writer dead,
-//! or looks from another processor, sees an entry for every changed word. Storing 0 as the number of entries commits.
+//! or looks from another processor, sees an entry for every changed word. Letting no entry count any more commits
+//! ([`LogWord`]).
 
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicU64, fence};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{Relaxed, Release};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::layout::{LogAt, Offset};
+use crate::log_word::{LogState, LogWord};
 use crate::os::steps;
 use crate::region::Region;
 
@@ -22,10 +24,11 @@ struct Segment {
     capacity: u64,
 }
 
-/// A writer's view of a log.
+/// A log, as its writer sees it, or who reads past its change.
 #[derive(Debug)]
 pub(crate) struct Journal {
-    length: Offset,
+    /// Where its [`LogWord`] is.
+    word: Offset,
     first: LogAt,
     /// The segments linked behind the first.
     more: Vec<Segment>,
@@ -37,17 +40,17 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    /// An empty log, whose number of entries is kept at `length` and whose first segment, in the log table, is `first`.
+    /// A log of which no entry counts, and whose first segment, in the log table, is `first`.
     #[inline]
-    pub(crate) fn new(length: Offset, first: LogAt) -> Self {
-        Journal { length, first, more: Vec::new(), entries: 0, next: first.entry(0), left: LogAt::FIRST_CAPACITY }
+    pub(crate) fn new(word: Offset, first: LogAt) -> Self {
+        Journal { word, first, more: Vec::new(), entries: 0, next: first.entry(0), left: LogAt::FIRST_CAPACITY }
     }
 
     /// Makes it an empty log of another slot.
     #[inline]
-    pub(crate) fn renew(&mut self, length: Offset, first: LogAt) {
+    pub(crate) fn renew(&mut self, word: Offset, first: LogAt) {
         self.more.clear();
-        (self.length, self.first, self.entries) = (length, first, 0);
+        (self.word, self.first, self.entries) = (word, first, 0);
         (self.next, self.left) = (first.entry(0), LogAt::FIRST_CAPACITY);
     }
 
@@ -59,23 +62,41 @@ impl Journal {
     }
 
     /// Opens the log as it was left, to roll it back.
-    pub(crate) fn reopen(length: Offset, first: LogAt, region: &Region) -> Result<Self> {
-        let mut journal = Journal::new(length, first);
-        let entries = region.field(length).load(Acquire);
-        while journal.capacity() < entries {
-            if !journal.extend(region)? {
-                return Err(region.corrupt(length.0, "a log has more entries than room"));
-            }
-        }
+    pub(crate) fn reopen(word: Offset, first: LogAt, region: &Region) -> Result<Self> {
+        let mut journal = Journal::new(word, first);
+        let entries = LogWord(region.field(word)).load().entries();
+        journal.reach(region, entries)?;
         journal.entries = entries;
         journal.seek();
         Ok(journal)
+    }
+
+    /// Takes in all segments that so many entries lie in.
+    pub(crate) fn reach(&mut self, region: &Region, entries: u64) -> Result<()> {
+        while self.capacity() < entries {
+            if !self.extend(region)? {
+                return Err(region.corrupt(self.word.0, "a log has more entries than room"));
+            }
+        }
+        Ok(())
+    }
+
+    /// An entry, in a segment that has been reached: the place, and what it held.
+    pub(crate) fn entry(&self, region: &Region, entry: u64) -> Result<[u64; 2]> {
+        let segment = self.segment_of(entry);
+        let words = Self::pair(region, segment.at.entry(entry - segment.first))?;
+        Ok(words.each_ref().map(|word| word.load(Relaxed)))
     }
 
     /// Returns the number of entries so far: a savepoint to roll back to.
     #[inline]
     pub(crate) fn entries(&self) -> u64 {
         self.entries
+    }
+
+    #[inline(always)]
+    fn word<'a>(&self, region: &'a Region) -> LogWord<'a> {
+        LogWord(region.field(self.word))
     }
 
     /// Returns the number of entries that the log can hold.
@@ -116,10 +137,14 @@ impl Journal {
             return Err(region.corrupt(next, "a log segment is empty"));
         }
         let first = self.capacity();
+        if first == LogState::MOST_ENTRIES {
+            return Err(Error::TooLarge { what: "a change", size: first * 16, limit: first * 16 });
+        }
         // Segments that go in a circle would hold more than the object.
         if first.saturating_add(capacity) > region.known_words() / 2 + LogAt::FIRST_CAPACITY {
             return Err(region.corrupt(next, "the segments of a log are larger than the object"));
         }
+        let capacity = capacity.min(LogState::MOST_ENTRIES - first);
         self.more.push(Segment { at, first, capacity });
         Ok(true)
     }
@@ -154,28 +179,25 @@ impl Journal {
         first.store(place, Relaxed);
         second.store(old, Relaxed);
         steps::step();
-        self.entries += 1;
         (self.next, self.left) = (Offset(self.next.0 + LogAt::ENTRY_BYTES), self.left - 1);
-        // SYNC POINT: log entry. Pairs with the load in `reopen`.
-        region.field(self.length).store(self.entries, Release);
-        steps::step();
+        self.entries += 1;
+        self.word(region).count();
         Ok(())
     }
 
     /// Returns whether an entry from number `from` on names the word at `place`.
     #[cfg(debug_assertions)]
     pub(crate) fn names(&self, region: &Region, place: u64, from: u64) -> bool {
-        (from..self.entries).rev().any(|entry| {
-            let segment = self.segment_of(entry);
-            let words = Self::pair(region, segment.at.entry(entry - segment.first));
-            words.is_ok_and(|words| words[0].load(Relaxed) == place)
-        })
+        (from..self.entries).rev().any(|entry| self.entry(region, entry).is_ok_and(|[named, _]| named == place))
     }
 
     /// Undoes the changes noted after `position`, the last one first.
     pub(crate) fn roll_back_to(&mut self, region: &Region, position: u64) -> Result<()> {
-        while self.entries > position {
-            let mut index = self.entries;
+        let mut index = self.entries;
+        if index <= position {
+            return Ok(());
+        }
+        while index > position {
             let segment = self.segment_of(index - 1);
             while index > position.max(segment.first) {
                 index -= 1;
@@ -184,23 +206,20 @@ impl Journal {
                 region.logged(place)?.store(old, Release);
                 steps::step();
             }
-            self.entries = index;
         }
-        self.left = 0;
+        (self.entries, self.left) = (position, 0);
         // The length sinks only now: if this process dies before, all is undone once more, to the same end.
-        region.field(self.length).store(position, Release);
-        steps::step();
-        // No entry is written over before that.
-        fence(Release);
+        self.word(region).cut_to(position);
         Ok(())
     }
 
-    /// Forgets all entries: the store of 0 is the commit.
+    /// Forgets all entries, if there are any: that is the commit.
     #[inline]
     pub(crate) fn commit(&mut self, region: &Region) {
-        region.field(self.length).store(0, Release);
-        steps::step();
-        (self.entries, self.left) = (0, 0);
+        if self.entries > 0 {
+            self.word(region).clear();
+            (self.entries, self.left) = (0, 0);
+        }
     }
 
     /// Returns the two words of an entry: in the log table, or in a segment of the data area.

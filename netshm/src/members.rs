@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::index;
 use crate::layout::header::ObjectKind;
 use crate::shm::Shm;
-use crate::store::{open, sum};
+use crate::store::{open, read, sum};
 
 /// What a member of an object is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -82,13 +82,13 @@ impl Shm {
     /// [`ShmOptions::lock_timeout`](crate::ShmOptions::lock_timeout), [`Error::Io`](crate::Error::Io).
     pub fn members(&self) -> Result<Vec<Member>> {
         let stored = open::stored_members(self)?;
-        let whole = self.whole_to_read()?;
+        let (whole, limits) = (self.whole_to_read()?, self.limits());
         let member = |stored: open::Stored| {
             let store = whole.sibling(&stored.member);
             let kind = stored.member.kind;
             let len = match kind {
-                ObjectKind::Array => store.array_len(),
-                ObjectKind::HashTable | ObjectKind::Table => sum::sum(&store, self.limits(), index::bindings_in)?,
+                ObjectKind::Array => read::read(&store, limits, store.geometry().first(), |view| Ok(view.array_len()))?,
+                ObjectKind::HashTable | ObjectKind::Table => sum::sum(&store, limits, index::bindings_seen)?,
             };
             Ok(Member {
                 name: stored.member.name.clone(),

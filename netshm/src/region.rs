@@ -472,12 +472,6 @@ impl<'a, const N: usize> Fields<'a, N> {
     pub(crate) fn words(self) -> &'a [AtomicU64; N] {
         self.words
     }
-
-    /// Returns whether all of them are 0.
-    #[inline(always)]
-    pub(crate) fn are_zero(self) -> bool {
-        self.words.iter().fold(0, |bits, word| bits | word.load(Ordering::Relaxed)) == 0
-    }
 }
 
 /// The fields of a stripe, but for its lock word.

@@ -29,6 +29,13 @@ impl<'a> Sequence<'a> {
         (value & 1 == 0).then_some(Stamp { sequence: self.0, value })
     }
 
+    /// Begins a reading past the writer that is at work; `None` if there is none.
+    pub(crate) fn begin_reading_past(self) -> Option<Stamp<'a>> {
+        // SYNC POINT: sequence. Pairs with the store in `begin_change`.
+        let value = self.value();
+        (value & 1 == 1).then_some(Stamp { sequence: self.0, value })
+    }
+
     /// Returns the present number.
     pub(crate) fn value(self) -> u64 {
         let value = self.0.load(Relaxed);
@@ -65,7 +72,7 @@ impl Stamp<'_> {
         self.value
     }
 
-    /// Returns whether nothing has changed since the read began.
+    /// Returns whether nothing has changed since the read began; if it goes past a writer, whether that is still at work.
     #[inline(always)]
     pub(crate) fn holds(self) -> bool {
         // SYNC POINT: sequence. What was read came before this load; pairs with the fence in `begin_change`.

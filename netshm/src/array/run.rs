@@ -6,8 +6,8 @@ use crate::directory::{self, Spot};
 use crate::error::Result;
 use crate::handle::{Staged, decode_in_place, decode_optimistic};
 use crate::region::Inconclusive;
-use crate::store::Store;
-use crate::store::read::{self, OptimisticRead, View};
+use crate::source::Source;
+use crate::store::read::{self, OptimisticRead, View, with_source};
 
 use std::sync::atomic::AtomicU64;
 
@@ -27,7 +27,7 @@ impl<T: DataManager> Array<T> {
             && let Some(attempt) = OptimisticRead::at(store)
         {
             let found = attempt.read(spot.at, |view, stripe| {
-                let count = self.count_in(view.store, index, end).map_err(|_| Inconclusive)?;
+                let count = self.count_in(view.array_len(), index, end).map_err(|_| Inconclusive)?;
                 match directory::find_run(view.region(), stripe, self.elements(), spot, count)? {
                     Some(words) if self.elements().dense().is_some() => Self::decode_run(view, spot, words),
                     Some(_) => Err(Inconclusive),
@@ -42,8 +42,7 @@ impl<T: DataManager> Array<T> {
     }
 
     /// Returns how many elements there are from `index` on; the length of the array if they are not as many as asked for.
-    fn count_in(&self, store: &Store, index: u64, end: Option<u64>) -> Result<u64, u64> {
-        let length = store.array_len();
+    fn count_in(&self, length: u64, index: u64, end: Option<u64>) -> Result<u64, u64> {
         match end {
             Some(end) if end <= length => Ok(end - index),
             Some(_) => Err(length),
@@ -65,21 +64,22 @@ impl<T: DataManager> Array<T> {
         let (store, elements) = (&self.handle.store, self.elements());
         let raws = read::read(store, self.handle.limits, spot.stripe, |view| {
             let count = self
-                .count_in(view.store, index, end)
+                .count_in(view.array_len(), index, end)
                 .map_err(|length| out_of_bounds(view.store, index.max(length), length))?;
-            let region = view.region();
-            let Some(words) = directory::find_run(region, region.stripe(spot.at), elements, spot, count)? else {
-                return Ok((0..count).map(|_| None).collect());
-            };
-            let mut raws: Vec<Option<Staged<T>>> = Vec::with_capacity(count as usize);
-            for words in words.chunks_exact(spot.words_each()) {
-                if raws.len() % LOOK_EACH == LOOK_EACH - 1 && !view.holds() {
-                    break;
+            with_source!(view, source => {
+                let Some(words) = directory::find_run(source, source.stripe(spot.at), elements, spot, count)? else {
+                    return Ok((0..count).map(|_| None).collect());
+                };
+                let mut raws: Vec<Option<Staged<T>>> = Vec::with_capacity(count as usize);
+                for words in words.chunks_exact(spot.words_each()) {
+                    if raws.len() % LOOK_EACH == LOOK_EACH - 1 && !view.holds() {
+                        break;
+                    }
+                    let stored = directory::stored(source, elements, words)?;
+                    raws.push(stored.map(|words| decode_in_place::<T>(view, words)).transpose()?);
                 }
-                let stored = directory::stored(region, elements, words)?;
-                raws.push(stored.map(|words| decode_in_place::<T>(view, words)).transpose()?);
-            }
-            Ok(raws)
+                Ok(raws)
+            })
         })?;
         let finish = |raw| match raw {
             Some(raw) => self.handle.finish(raw),

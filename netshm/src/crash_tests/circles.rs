@@ -95,7 +95,7 @@ fn segments_of_a_log() {
         region.word(segment.entry(entry).0).unwrap().store(segment.0 - 64, Relaxed);
     }
     region.field(geometry.log(0).link()).store(segment.0, Relaxed);
-    region.field(geometry.slot(0).log_len()).store(capacity * 60_000, Relaxed);
+    region.field(geometry.slot(0).log_word()).store(capacity * 60_000, Relaxed);
     drop(table);
     let shm = copy.open();
     assert!(ends("a circle of log segments", move || open(shm).map(drop)).is_err());

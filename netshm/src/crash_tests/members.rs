@@ -121,7 +121,9 @@ fn a_group_over_members() {
                 let from = from.manage(shm.clone())?;
                 let to = Texts::options().named("to").stripes(2).manage(shm.clone())?;
                 let hits = Array::options().named("hits").stripes(1).manage(shm, 0)?;
-                hits.resize(4)?;
+                if hits.is_empty()? {
+                    hits.resize(4)?;
+                }
                 Ok(Three { from, to, hits })
             },
             prepare: &|three: &Three| three.from.add(&1, &10),

@@ -1,8 +1,9 @@
 //! Every operation, stopped after every single store that it makes to shared memory.
 //!
-//! For each n a forked child runs the operation on a copy of a prepared object and ends after its n-th step, as if killed
-//! there. Then this process opens the copy: the operation must have happened as a whole or not at all, the object must
-//! be sound, and it must go on working.
+//! For each n a forked child runs the operation on a copy of a prepared object and stops after its n-th step. This process,
+//! which has the copy open for writing and for reading, reads at once what is committed. Then the child is killed: the
+//! operation must have happened as a whole or not at all, as it was read before, the object must be sound, and it must go on
+//! working.
 
 mod arrays;
 mod circles;
@@ -28,7 +29,7 @@ use std::fs;
 use crate::check::Report;
 use crate::error::Result;
 use crate::layout::method::Locking;
-use crate::os::fork::tests::status_of_child;
+use crate::os::fork::tests::{Child, status_of_child};
 use crate::os::steps;
 use crate::shm::Shm;
 use crate::testing::Scratch;
@@ -77,6 +78,50 @@ impl<T, D: PartialEq + Debug> Case<'_, T, D> {
         status == STOPPED
     }
 
+    /// As [`stopped`](Self::stopped), but the operation is stopped and killed later, and others read meanwhile: what they find, 0
+    /// for the content before the operation, 1 for that after it.
+    #[track_caller]
+    fn watched(&self, prepared: &[u8], copy: &Scratch, both: &[D; 2], step: u64) -> (bool, usize) {
+        fs::write(&copy.0, prepared).unwrap();
+        let others = [copy.open(), Shm::options().read_only(true).open(&copy.name()).unwrap()]
+            .map(|shm| (self.open)(shm).unwrap());
+        let mut child = Child::start(|| {
+            steps::pretend_id(0);
+            let Ok(object) = (self.open)(copy.open()) else { return 2 };
+            steps::pause_after(step);
+            let outcome = (self.act)(&object);
+            steps::stop_after(None);
+            if outcome.is_ok() { 0 } else { 3 }
+        });
+        let status = child.wait();
+        assert!(matches!(status, None | Some(0)), "{}, step {step}: the writer ended with {status:?}", self.name);
+        let [writable, read_only] = &others;
+        let mut seen = None;
+        let mut look = |who: &str, object: &T| {
+            let found =
+                (self.dump)(object).unwrap_or_else(|error| panic!("{}, step {step}, {who}: {error}", self.name));
+            let which = both.iter().position(|content| *content == found);
+            let which = which.unwrap_or_else(|| panic!("{}, step {step}, {who}: {found:?}, but {both:?}", self.name));
+            assert_eq!(
+                *seen.get_or_insert(which),
+                which,
+                "{}, step {step}: not what others have seen, {who}",
+                self.name
+            );
+        };
+        // Each of them after every second step; together they look at every one.
+        if step.is_multiple_of(2) {
+            look("read-only beside the stopped one", read_only);
+            drop(child);
+            look("writable after its death", writable);
+        } else {
+            look("writable beside the stopped one", writable);
+            drop(child);
+            look("read-only after its death", read_only);
+        }
+        (status.is_none(), seen.unwrap_or_else(|| unreachable!("somebody has looked")))
+    }
+
     /// Returns the content before and after.
     fn both(&self, prepared: &[u8]) -> [D; 2] {
         let copy = Scratch::new();
@@ -120,8 +165,9 @@ impl<T, D: PartialEq + Debug> Case<'_, T, D> {
         let mut committed = false;
         for step in (0..MOST_STEPS).step_by(stride) {
             let copy = Scratch::new();
-            let stopped = self.stopped(&prepared, &copy, step);
+            let (stopped, seen) = self.watched(&prepared, &copy, &both, step);
             let which = self.found(&copy, &both, step);
+            assert!(which == seen || both[0] == both[1], "{}, step {step}: read {seen}, but found {which}", self.name);
             if !stopped {
                 assert!(which == 1 || both[0] == both[1], "{}: done, but not there", self.name);
                 assert!(step > 5, "{}: {step} steps are too few to be true", self.name);

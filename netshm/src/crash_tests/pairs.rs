@@ -18,6 +18,11 @@ fn dump(table: &Pairs) -> Result<Vec<(u64, u64)>> {
     let mut all = table.scan().collect::<Result<Vec<_>>>()?;
     all.sort_by_key(|(key, _)| *key);
     assert_eq!(all.len(), table.len()?);
+    for stack in all.chunk_by(|(a, _), (b, _)| a == b) {
+        let (key, newest) = stack[0];
+        assert!(table.contains(&key)? && table.find(&key)? == Some(newest));
+        assert!(table.find_all(&key)?.iter().eq(stack.iter().map(|(_, value)| value)));
+    }
     Ok(all)
 }
 

@@ -23,6 +23,19 @@ fn dump(table: &Texts) -> Result<Content> {
     // The order of keys is the table's own; that of the bindings of a key counts.
     all.sort_by(|(a, _), (b, _)| a.cmp(b));
     assert_eq!(all.len(), table.len()?);
+    let mut keys = table.keys().collect::<Result<Vec<_>>>()?;
+    keys.sort();
+    let mut values = table.values().collect::<Result<Vec<_>>>()?;
+    values.sort();
+    let mut expected: Vec<_> = all.iter().map(|(_, value)| value.clone()).collect();
+    expected.sort();
+    assert!(values == expected && table.find_many(&keys)?.iter().all(Option::is_some));
+    let stacks = all.chunk_by(|(a, _), (b, _)| a == b);
+    for (key, stack) in keys.iter().zip(stacks) {
+        assert!(*key == stack[0].0 && table.contains(key)? && table.find(key)?.as_ref() == Some(&stack[0].1));
+        assert!(table.find_all(key)?.iter().eq(stack.iter().map(|(_, value)| value)));
+    }
+    assert!(!table.contains("never")? && table.find_all("never")?.is_empty());
     Ok(all)
 }
 

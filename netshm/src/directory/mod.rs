@@ -17,7 +17,8 @@ use crate::error::{Error, Result};
 use crate::heap::Memory;
 use crate::index::record::{IN_PLACE, Payload, Record, write_record};
 use crate::layout::{DENSE, Geometry, Offset, StripeAt};
-use crate::region::{Inconclusive, ReadError, Region, StripeFields};
+use crate::region::{Inconclusive, ReadError, Region};
+use crate::source::{Source, Stripe};
 use crate::store::Transaction;
 
 /// Words in a chunk, about.
@@ -130,70 +131,70 @@ impl Elements {
 
 /// Returns the stored words of an element; `None` if it has never been written.
 #[inline]
-pub(crate) fn find(region: &Region, elements: Elements, spot: Spot) -> Result<Option<&[AtomicU64]>> {
-    find_in(region, region.stripe(spot.at), elements, spot)
+pub(crate) fn find<'a>(source: impl Source<'a>, elements: Elements, spot: Spot) -> Result<Option<&'a [AtomicU64]>> {
+    find_in(source, source.stripe(spot.at), elements, spot)
 }
 
 /// As [`find`], in a stripe whose fields are at hand.
 #[inline(always)]
-pub(crate) fn find_in<'a, E: ReadError>(
-    region: &'a Region,
-    stripe: StripeFields<'_>,
+pub(crate) fn find_in<'a, S: Source<'a>, E: ReadError>(
+    source: S,
+    stripe: S::Stripe,
     elements: Elements,
     spot: Spot,
 ) -> Result<Option<&'a [AtomicU64]>, E> {
-    let Some(chunk) = find_chunk(region, stripe, spot.chunk)? else { return Ok(None) };
-    element_in(region, elements, spot, chunk)
+    let Some(chunk) = find_chunk(source, stripe, spot.chunk)? else { return Ok(None) };
+    element_in(source, elements, spot, chunk)
 }
 
 /// The stored words of an element whose chunk is there.
 #[inline(always)]
-fn element_in<E: ReadError>(
-    region: &Region,
+fn element_in<'a, E: ReadError>(
+    source: impl Source<'a>,
     elements: Elements,
     spot: Spot,
     chunk: u64,
-) -> Result<Option<&[AtomicU64]>, E> {
+) -> Result<Option<&'a [AtomicU64]>, E> {
     let place = spot.place(chunk);
     let words = match spot.words {
         // One compare is enough.
-        1 => slice::from_ref(region.word_or(place)?),
-        words => region.words_or(place, words)?,
+        1 => slice::from_ref(source.word_or(place)?),
+        words => source.words_or(place, words)?,
     };
     if elements.dense.is_some() {
         return Ok(Some(words));
     }
     match words[0].load(Relaxed) {
         0 => Ok(None),
-        record => Ok(Some(Record::at_or(region, record)?.value())),
+        record => Ok(Some(Record::at_or(source, record)?.value())),
     }
 }
 
 /// Returns the words of some elements in a row in one chunk: of the elements, or pointers to their records.
-pub(crate) fn find_run<'a, E: ReadError>(
-    region: &'a Region,
-    stripe: StripeFields<'_>,
+pub(crate) fn find_run<'a, S: Source<'a>, E: ReadError>(
+    source: S,
+    stripe: S::Stripe,
     elements: Elements,
     spot: Spot,
     count: u64,
 ) -> Result<Option<&'a [AtomicU64]>, E> {
     debug_assert!(count <= elements.in_chunk() as u64);
-    match find_chunk(region, stripe, spot.chunk)? {
-        Some(chunk) => region.words_or(spot.place(chunk), count * spot.words).map(Some),
+    match find_chunk(source, stripe, spot.chunk)? {
+        Some(chunk) => source.words_or(spot.place(chunk), count * spot.words).map(Some),
         None => Ok(None),
     }
 }
 
 /// Returns the stored words of an element, of which the chunk has these; `None` if it has never been written.
 pub(crate) fn stored<'a>(
-    region: &'a Region,
+    source: impl Source<'a>,
     elements: Elements,
     words: &'a [AtomicU64],
 ) -> Result<Option<&'a [AtomicU64]>> {
     match (elements.dense, words) {
         (None, [pointer]) => match pointer.load(Relaxed) {
             0 => Ok(None),
-            record => Ok(Some(Record::at(region, record)?.value())),
+            record => Ok(Some(Record::at(source, record)?.value())),
         },
         _ => Ok(Some(words)),
     }
@@ -209,17 +210,17 @@ pub(crate) fn prefetch(region: &Region, spot: Spot) {
 
 /// Returns the address of the record that holds a chunk.
 #[inline]
-fn find_chunk<E: ReadError>(region: &Region, stripe: StripeFields<'_>, chunk: u64) -> Result<Option<u64>, E> {
+fn find_chunk<'a, S: Source<'a>, E: ReadError>(source: S, stripe: S::Stripe, chunk: u64) -> Result<Option<u64>, E> {
     let at = stripe.at();
-    let height = stripe.field(at.buckets()).load(Relaxed);
-    if !reaches(region, at, height, chunk)? {
+    let height = stripe.get(at.buckets());
+    if !reaches(source.region(), at, height, chunk)? {
         return Ok(None);
     }
-    let mut node = stripe.field(at.segment(0)).load(Relaxed);
+    let mut node = stripe.get(at.segment(0));
     let mut shift = height as u32 * FANOUT_BITS;
     while node != 0 {
         shift -= FANOUT_BITS;
-        node = region.word_or(child_at(node, chunk >> shift))?.load(Relaxed);
+        node = source.word_or(child_at(node, chunk >> shift))?.load(Relaxed);
         if shift == 0 {
             break;
         }
@@ -281,7 +282,7 @@ pub(crate) fn set_run(
     words: &[u64],
 ) -> Result<()> {
     let region = change.store().region();
-    let chunk = match find_chunk::<Error>(region, region.stripe(spot.at), spot.chunk)? {
+    let chunk = match find_chunk::<_, Error>(region, region.stripe(spot.at), spot.chunk)? {
         Some(chunk) => chunk,
         // It shows them without being there.
         None if words.chunks_exact(spot.words_each()).all(|element| element == default) => return Ok(()),
@@ -387,7 +388,7 @@ pub(crate) fn modify<const N: usize, R>(
     new: impl FnOnce(Option<&[AtomicU64]>) -> Result<(Option<[u64; N]>, R)>,
 ) -> Result<R> {
     let region = change.store().region();
-    let chunk = find_chunk::<Error>(region, region.stripe(spot.at), spot.chunk)?;
+    let chunk = find_chunk::<_, Error>(region, region.stripe(spot.at), spot.chunk)?;
     let (words, result) = match chunk {
         Some(chunk) => new(element_in(region, elements, spot, chunk)?)?,
         None => new(None)?,
@@ -419,7 +420,7 @@ pub(crate) fn swap(change: &mut Transaction<'_>, elements: Elements, a: Spot, b:
 #[inline(always)]
 fn chunk_of(change: &mut Transaction<'_>, elements: Elements, spot: Spot, default: &[u64]) -> Result<u64> {
     let region = change.store().region();
-    match find_chunk::<Error>(region, region.stripe(spot.at), spot.chunk)? {
+    match find_chunk::<_, Error>(region, region.stripe(spot.at), spot.chunk)? {
         Some(chunk) => Ok(chunk),
         None => {
             let pattern = if elements.dense.is_some() { default } else { &[0] };

@@ -11,7 +11,7 @@ pub(super) fn count_bindings(handle: &Handle) -> Result<u64> {
     let store = &handle.store;
     store.check_fork()?;
     if !group::is_open(store) {
-        return sum::sum(store, handle.limits, index::bindings_in);
+        return sum::sum(store, handle.limits, index::bindings_seen);
     }
     group::read_locked(store, handle.limits, |change| {
         change.read_all()?;

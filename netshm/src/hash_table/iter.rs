@@ -15,7 +15,8 @@ use crate::index::record::Record;
 use crate::index::ring::Ring;
 use crate::index::{self, walk};
 use crate::layout::bucket::Form;
-use crate::region::{Inconclusive, ReadError, Region};
+use crate::region::{Inconclusive, ReadError};
+use crate::source::{Source, Stripe};
 use crate::store::group::{self, Iteration};
 use crate::store::read::{self, View};
 
@@ -204,16 +205,21 @@ pub(crate) fn for_each<P: Pick, E: From<Error>>(
 /// Returns everything in one stripe at one moment.
 fn snapshot<P: Pick>(handle: &Handle, stripe: u32, which: Which) -> Result<Batch<P>> {
     read::read(&handle.store, handle.limits, stripe, |view| {
+        if let Some(past) = view.past {
+            let form = view.region().geometry().form;
+            return all_in(past, view, form, stripe, which, P::take).map(|items| Batch::Staged(items.into_iter()));
+        }
         Batch::picked(
             view,
-            |form| all_in(view, form, stripe, which, P::decode_optimistic),
-            |form| all_in(view, form, stripe, which, P::take),
+            |form| all_in(view.region(), view, form, stripe, which, P::decode_optimistic),
+            |form| all_in(view.region(), view, form, stripe, which, P::take),
         )
     })
 }
 
 /// Returns everything in a stripe, or a part of it if a writer has spoiled the read.
-fn all_in<T, E: ReadError>(
+fn all_in<'a, T, E: ReadError>(
+    source: impl Source<'a>,
     view: View<'_>,
     form: Form,
     stripe: u32,
@@ -224,8 +230,8 @@ fn all_in<T, E: ReadError>(
     let at = region.geometry().stripe(stripe);
     let mut items = Vec::new();
     let mut holds = true;
-    for bucket in 0..region.field(at.buckets()).load(Relaxed) {
-        walk::newest_in(region, form, at, bucket, |newest| {
+    for bucket in 0..source.stripe(at).get(at.buckets()) {
+        walk::newest_in(source, form, at, bucket, |newest| {
             let mut next = Some(newest);
             let mut ring = Ring::default();
             while let Some(record) = next {
@@ -234,10 +240,10 @@ fn all_in<T, E: ReadError>(
                     holds = false;
                     return Ok(Break(()));
                 }
-                if items.len() as u64 > index::most_bindings_in(region, at) {
+                if items.len() as u64 > index::most_bindings_in(source, at) {
                     return Err(E::corrupt(region, at.keys().0, MORE));
                 }
-                next = which.after(region, &record, &mut ring)?;
+                next = which.after(source, &record, &mut ring)?;
             }
             Ok(Continue(()))
         })?;
@@ -253,14 +259,14 @@ impl Which {
     #[inline(always)]
     fn after<'a, E: ReadError>(
         self,
-        region: &'a Region,
+        source: impl Source<'a>,
         record: &Record<'_>,
         ring: &mut Ring,
     ) -> Result<Option<Record<'a>>, E> {
         match (self, record.older()) {
             (Which::Newest, _) | (Which::All, 0) => Ok(None),
-            (Which::All, older) if ring.closes(older) => Err(E::corrupt(region, older, CIRCLE)),
-            (Which::All, older) => Record::at_or(region, older).map(Some),
+            (Which::All, older) if ring.closes(older) => Err(E::corrupt(source.region(), older, CIRCLE)),
+            (Which::All, older) => Record::at_or(source, older).map(Some),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Buckets: where they lie, the chains that they form, and what their cells hold.
 
+use std::marker::PhantomData;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -9,7 +10,8 @@ use crate::layout::bucket::{BucketAt, Cell, Cells, Form, MOST_WORDS, PAIR_WORDS,
 use crate::layout::record::Head;
 use crate::layout::{Offset, SEGMENTS, StripeAt};
 use crate::os::copy;
-use crate::region::{ReadError, Region, StripeFields};
+use crate::region::{ReadError, Region};
+use crate::source::{Source, Stripe};
 use crate::store::{Store, Transaction};
 
 use super::record::{PAIR, Payload, write_record};
@@ -45,12 +47,15 @@ pub(crate) fn segment_of(bucket: u64) -> (u32, u64, u64) {
 
 const _: () = assert!((MOST_BUCKETS.ilog2() - 3) * 4 <= SEGMENTS);
 
+/// The cells of a bucket that leads to records, and the link behind them.
+type RecordCells<'a> = &'a [AtomicU64; Form::Records.cell_words()];
 /// Keys and values of a bucket.
 type Pairs<'a> = &'a [[AtomicU64; PAIR_WORDS]];
 
 /// A bucket and the overflow buckets behind it.
-pub(crate) struct Chain<'a> {
-    region: &'a Region,
+pub(crate) struct Chain<'a, S = &'a Region> {
+    source: S,
+    words: PhantomData<&'a AtomicU64>,
     at: BucketAt,
     form: Form,
     before: Option<BucketAt>,
@@ -64,23 +69,41 @@ impl<'a> Chain<'a> {
         Self::of_or(region, region.geometry().form, region.stripe(stripe), buckets, bucket)
     }
 
+    /// A copy of the present bucket.
+    pub(crate) fn image(&self) -> Result<Image> {
+        Image::of(self.source, self.at)
+    }
+}
+
+impl<'a, S: Source<'a>> Chain<'a, S> {
     #[inline(always)]
     pub(super) fn of_or<E: ReadError>(
-        region: &'a Region,
+        source: S,
         form: Form,
-        stripe: StripeFields<'_>,
+        stripe: S::Stripe,
         buckets: u64,
         bucket: u64,
     ) -> Result<Self, E> {
         if buckets > MOST_BUCKETS {
-            return Err(E::corrupt(region, stripe.at().buckets().0, "a stripe has more buckets than there can be"));
+            return Err(E::corrupt(
+                source.region(),
+                stripe.at().buckets().0,
+                "a stripe has more buckets than there can be",
+            ));
         }
-        Ok(Chain { region, at: bucket_at(form, stripe, bucket), form, before: None, steps: 0, ring: Ring::default() })
+        let at = bucket_at(form, stripe, bucket);
+        Ok(Chain { source, words: PhantomData, at, form, before: None, steps: 0, ring: Ring::default() })
     }
 
     #[inline(always)]
-    pub(super) fn region(&self) -> &'a Region {
-        self.region
+    pub(super) fn source(&self) -> S {
+        self.source
+    }
+
+    /// The error for damage found in the present bucket.
+    #[inline(always)]
+    pub(super) fn corrupt<E: ReadError>(&self, what: &'static str) -> E {
+        E::corrupt(self.source.region(), self.at.cells, what)
     }
 
     /// Returns where the present bucket lies.
@@ -103,26 +126,21 @@ impl<'a> Chain<'a> {
 
     /// The cells of the present bucket, if it leads to records, and the link behind them.
     #[inline(always)]
-    pub(crate) fn records<E: ReadError>(&self) -> Result<&'a [AtomicU64; Form::Records.cell_words()], E> {
-        records(self.region, self.at)
+    pub(crate) fn records<E: ReadError>(&self) -> Result<RecordCells<'a>, E> {
+        records(self.source, self.at)
     }
 
     /// The tags of the present bucket, if it is one of pairs.
     #[inline(always)]
     pub(crate) fn tags<E: ReadError>(&self) -> Result<Tags, E> {
-        tags(self.region, self.at)
+        tags(self.source, self.at)
     }
 
     /// Keys and values of the present bucket, if it is one of pairs.
     #[inline(always)]
     pub(crate) fn pairs<E: ReadError>(&self) -> Result<Pairs<'a>, E> {
-        let words: &[AtomicU64; Form::Pairs.cell_words()] = self.region.array_or(self.at.cells)?;
+        let words: &[AtomicU64; Form::Pairs.cell_words()] = self.source.array_or(self.at.cells)?;
         Ok(words.as_chunks().0)
-    }
-
-    /// Returns a copy of the present bucket.
-    pub(crate) fn image(&self) -> Result<Image> {
-        Image::of(self.region, self.at)
     }
 
     /// Returns the address of the overflow record behind the present bucket, or 0.
@@ -131,7 +149,7 @@ impl<'a> Chain<'a> {
         if self.form == Form::Pairs && !self.tags()?.has_link() {
             return Ok(0);
         }
-        Ok(self.region.word_or(link_of(self.form, self.at).0)?.load(Relaxed))
+        Ok(self.source.word_or(link_of(self.form, self.at).0)?.load(Relaxed))
     }
 
     /// Goes on to the next overflow bucket.
@@ -146,10 +164,10 @@ impl<'a> Chain<'a> {
     #[inline(never)]
     fn follow<E: ReadError>(&mut self, link: u64) -> Result<bool, E> {
         self.steps += 1;
-        let head = Head(self.region.word_or(link)?.load(Relaxed));
+        let head = Head(self.source.word_or(link)?.load(Relaxed));
         let astray = self.steps > LONGEST_CHAIN || self.ring.closes(link);
         if astray || head.is_free() || head.is_long() || head.lengths() != self.form.overflow() {
-            return Err(E::corrupt(self.region, self.at.cells, "a bucket's chain leads astray"));
+            return Err(self.corrupt("a bucket's chain leads astray"));
         }
         self.before = Some(self.at);
         self.at = self.form.bucket_in(link);
@@ -159,21 +177,21 @@ impl<'a> Chain<'a> {
 
 /// The cells of a bucket that leads to records, and the link behind them.
 #[inline(always)]
-fn records<E: ReadError>(region: &Region, bucket: BucketAt) -> Result<&[AtomicU64; Form::Records.cell_words()], E> {
-    region.array_or(bucket.cells)
+fn records<'a, E: ReadError>(source: impl Source<'a>, bucket: BucketAt) -> Result<RecordCells<'a>, E> {
+    source.array_or(bucket.cells)
 }
 
 /// The tags of a bucket of pairs.
 #[inline(always)]
-fn tags<E: ReadError>(region: &Region, bucket: BucketAt) -> Result<Tags, E> {
-    Ok(Tags(region.word_or(bucket.tags)?.load(Relaxed)))
+fn tags<'a, E: ReadError>(source: impl Source<'a>, bucket: BucketAt) -> Result<Tags, E> {
+    Ok(Tags(source.word_or(bucket.tags)?.load(Relaxed)))
 }
 
 /// Returns where a bucket lies, by the stripe's segments. There are at most [`MOST_BUCKETS`].
 #[inline(always)]
-pub(super) fn bucket_at(form: Form, stripe: StripeFields<'_>, bucket: u64) -> BucketAt {
+pub(super) fn bucket_at(form: Form, stripe: impl Stripe, bucket: u64) -> BucketAt {
     let (segment, place, size) = segment_of(bucket);
-    form.bucket(stripe.field(stripe.at().segment(segment)).load(Relaxed), size, place)
+    form.bucket(stripe.get(stripe.at().segment(segment)), size, place)
 }
 
 /// The word of a bucket that leads to an overflow bucket; in one of pairs, only if the tags say so.

@@ -15,6 +15,7 @@ pub(crate) mod walk;
 
 pub(crate) use buckets::{Chain, Content, Image, MOST_BUCKETS, bucket_of, segment_of};
 
+use std::marker::PhantomData;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -26,7 +27,9 @@ use crate::error::Result;
 use crate::layout::bucket::{BucketAt, Cell, Form, PAIR_WORDS, Tag};
 use crate::layout::{Offset, StripeAt};
 use crate::os::copy;
-use crate::region::{Inconclusive, ReadError, Region, StripeFields};
+use crate::region::{Inconclusive, ReadError, Region};
+use crate::source::{Source, Stripe};
+use crate::store::read::{View, with_source};
 
 /// Words that a binding takes at least: a pair takes no more.
 const LEAST_BINDING: u64 = 2;
@@ -53,8 +56,8 @@ pub(crate) enum Sought<'a> {
 
 /// Looks a key up.
 #[inline]
-pub(crate) fn find<'a>(region: &'a Region, stripe: StripeAt, hash: u64, key: &[u64]) -> Result<Option<Found<'a>>> {
-    match seek(region, stripe, hash, key)? {
+pub(crate) fn find<'a>(source: impl Source<'a>, stripe: StripeAt, hash: u64, key: &[u64]) -> Result<Option<Found<'a>>> {
+    match seek(source, stripe, hash, key)? {
         Sought::Found(found) => Ok(Some(found)),
         Sought::Missing(_) => Ok(None),
     }
@@ -69,7 +72,7 @@ pub(crate) fn optimistic_pair(
     hash: u64,
     key: u64,
 ) -> Option<(Offset, &[AtomicU64])> {
-    let chain = home::<Inconclusive>(region, Form::Pairs, region.stripe(stripe), hash).ok().flatten()?;
+    let chain = home::<_, Inconclusive>(region, Form::Pairs, region.stripe(stripe), hash).ok().flatten()?;
     let ((_, pair), _) =
         find_pair::<Inconclusive>(&chain, hash, key).ok().and_then(|(found, link)| Some((found?, link)))?;
     Some((Offset(pair.value_at()), pair.value()))
@@ -77,14 +80,14 @@ pub(crate) fn optimistic_pair(
 
 /// Looks for a key, and for where it belongs.
 #[inline(always)]
-pub(crate) fn seek<'a>(region: &'a Region, stripe: StripeAt, hash: u64, key: &[u64]) -> Result<Sought<'a>> {
-    let form = region.geometry().form;
-    let Some(chain) = home(region, form, region.stripe(stripe), hash)? else { return Ok(Sought::Missing(None)) };
+pub(crate) fn seek<'a>(source: impl Source<'a>, stripe: StripeAt, hash: u64, key: &[u64]) -> Result<Sought<'a>> {
+    let form = source.region().geometry().form;
+    let Some(chain) = home(source, form, source.stripe(stripe), hash)? else { return Ok(Sought::Missing(None)) };
     match find_here(&chain, hash, key)? {
         (Some(found), _) => Ok(Sought::Found(found)),
         (None, false) => Ok(Sought::Missing(Some(chain.at()))),
         (None, true) => {
-            let found = find_behind(region, stripe, hash, key, |found| Ok(*found))?;
+            let found = find_behind(source, stripe, hash, key, |found| Ok(*found))?;
             Ok(found.map_or(Sought::Missing(None), Sought::Found))
         }
     }
@@ -92,19 +95,19 @@ pub(crate) fn seek<'a>(region: &'a Region, stripe: StripeAt, hash: u64, key: &[u
 
 /// Looks a key up in an index with buckets of form `form`, and returns the result of `then` for what was found.
 #[inline(always)]
-pub(crate) fn find_and<'a, R, E: ReadError>(
-    region: &'a Region,
+pub(crate) fn find_and<'a, S: Source<'a>, R, E: ReadError>(
+    source: S,
     form: Form,
-    stripe: StripeFields<'a>,
+    stripe: S::Stripe,
     hash: u64,
     key: &[u64],
     then: impl Fn(&Found<'a>) -> Result<R, E> + Copy,
 ) -> Result<Option<R>, E> {
-    let Some(chain) = home(region, form, stripe, hash)? else { return Ok(None) };
+    let Some(chain) = home(source, form, stripe, hash)? else { return Ok(None) };
     let (found, link) = find_here(&chain, hash, key)?;
     match found {
         Some(found) => then(&found).map(Some),
-        None if link => find_behind(region, stripe.at(), hash, key, then),
+        None if link => find_behind(source, stripe.at(), hash, key, then),
         None => Ok(None),
     }
 }
@@ -112,13 +115,14 @@ pub(crate) fn find_and<'a, R, E: ReadError>(
 /// Looks a key up in the overflow buckets of its chain. Out of line, since few lookups need it.
 #[inline(never)]
 fn find_behind<'a, R, E: ReadError>(
-    region: &'a Region,
+    source: impl Source<'a>,
     stripe: StripeAt,
     hash: u64,
     key: &[u64],
     then: impl Fn(&Found<'a>) -> Result<R, E>,
 ) -> Result<Option<R>, E> {
-    let Some(mut chain) = home(region, region.geometry().form, region.stripe(stripe), hash)? else { return Ok(None) };
+    let form = source.region().geometry().form;
+    let Some(mut chain) = home(source, form, source.stripe(stripe), hash)? else { return Ok(None) };
     while chain.advance()? {
         if let (Some(found), _) = find_here(&chain, hash, key)? {
             return then(&found).map(Some);
@@ -129,7 +133,11 @@ fn find_behind<'a, R, E: ReadError>(
 
 /// Looks a key up in one bucket. Returns where it is, or else whether it may be in an overflow bucket.
 #[inline(always)]
-fn find_here<'a, E: ReadError>(chain: &Chain<'a>, hash: u64, key: &[u64]) -> Result<(Option<Found<'a>>, bool), E> {
+fn find_here<'a, E: ReadError>(
+    chain: &Chain<'a, impl Source<'a>>,
+    hash: u64,
+    key: &[u64],
+) -> Result<(Option<Found<'a>>, bool), E> {
     let (found, link) = match (chain.form(), key) {
         (Form::Pairs, [key]) => find_pair(chain, hash, *key)?,
         _ => find_record(chain, hash, key)?,
@@ -143,12 +151,12 @@ type Look<'a> = (Option<(usize, Record<'a>)>, bool);
 
 /// Looks a key up in one bucket of the form [`Form::Records`].
 #[inline(always)]
-fn find_record<'a, E: ReadError>(chain: &Chain<'a>, hash: u64, key: &[u64]) -> Result<Look<'a>, E> {
+fn find_record<'a, E: ReadError>(chain: &Chain<'a, impl Source<'a>>, hash: u64, key: &[u64]) -> Result<Look<'a>, E> {
     let words = chain.records()?;
     for (i, word) in words[..Form::Records.cells()].iter().enumerate() {
         let cell = Cell(word.load(Relaxed));
         if cell.agrees(hash) && !cell.is_empty() {
-            let record = Record::at_or(chain.region(), cell.record())?;
+            let record = Record::at_or(chain.source(), cell.record())?;
             if record.has_key(key) {
                 return Ok((Some((i, record)), false));
             }
@@ -159,7 +167,7 @@ fn find_record<'a, E: ReadError>(chain: &Chain<'a>, hash: u64, key: &[u64]) -> R
 
 /// Looks a key up in one bucket of the form [`Form::Pairs`].
 #[inline(always)]
-fn find_pair<'a, E: ReadError>(chain: &Chain<'a>, hash: u64, key: u64) -> Result<Look<'a>, E> {
+fn find_pair<'a, E: ReadError>(chain: &Chain<'a, impl Source<'a>>, hash: u64, key: u64) -> Result<Look<'a>, E> {
     let pairs = chain.pairs()?;
     // The tags say whether it is needed, but they seldom say no, and that only after a while.
     copy::prefetch(&pairs[Tag::new(hash, false).nearest()][0]);
@@ -171,7 +179,7 @@ fn find_pair<'a, E: ReadError>(chain: &Chain<'a>, hash: u64, key: u64) -> Result
             if record.is_pair() || record.has_key(&[key]) {
                 return Ok((Some((cell, record)), false));
             }
-            return Err(E::corrupt(chain.region(), chain.at().cells, "a binding has another key than its cell"));
+            return Err(chain.corrupt("a binding has another key than its cell"));
         }
     }
     Ok((None, tags.has_link()))
@@ -180,39 +188,39 @@ fn find_pair<'a, E: ReadError>(chain: &Chain<'a>, hash: u64, key: u64) -> Result
 /// Returns the newest binding of the key in a cell of the form [`Form::Pairs`].
 #[inline(always)]
 fn stored_pair<'a, E: ReadError>(
-    chain: &Chain<'a>,
+    chain: &Chain<'a, impl Source<'a>>,
     tag: Tag,
     cell: usize,
     pair: &'a [AtomicU64; PAIR_WORDS],
 ) -> Result<Record<'a>, E> {
     if tag.is_stack() {
         if E::OPTIMISTIC {
-            return Err(E::corrupt(chain.region(), chain.at().cells, "no damage, but no pair either"));
+            return Err(chain.corrupt("no damage, but no pair either"));
         }
-        return Record::at_or(chain.region(), pair[1].load(Relaxed));
+        return Record::at_or(chain.source(), pair[1].load(Relaxed));
     }
     Ok(Record::pair(pair_at(chain.at(), cell), pair))
 }
 
 /// Returns the bucket that a key belongs to, or `None` if there are no buckets.
 #[inline(always)]
-fn home<'a, E: ReadError>(
-    region: &'a Region,
+fn home<'a, S: Source<'a>, E: ReadError>(
+    source: S,
     form: Form,
-    stripe: StripeFields<'a>,
+    stripe: S::Stripe,
     hash: u64,
-) -> Result<Option<Chain<'a>>, E> {
-    let buckets = stripe.field(stripe.at().buckets()).load(Relaxed);
+) -> Result<Option<Chain<'a, S>>, E> {
+    let buckets = stripe.get(stripe.at().buckets());
     if buckets == 0 {
         return Ok(None);
     }
-    Chain::of_or(region, form, stripe, buckets, bucket_of(hash, buckets)).map(Some)
+    Chain::of_or(source, form, stripe, buckets, bucket_of(hash, buckets)).map(Some)
 }
 
 /// As [`home`], or `None` on any error: for prefetching only.
 #[inline(always)]
 fn probable_home(region: &Region, stripe: StripeAt, hash: u64) -> Option<Chain<'_>> {
-    home::<Inconclusive>(region, region.geometry().form, region.stripe(stripe), hash).ok().flatten()
+    home::<_, Inconclusive>(region, region.geometry().form, region.stripe(stripe), hash).ok().flatten()
 }
 
 /// Prefetches the bucket of a key.
@@ -244,34 +252,42 @@ pub(crate) fn prefetch_record(region: &Region, stripe: StripeAt, hash: u64) {
 }
 
 /// Returns the number of bindings in a stripe, as counted there.
-pub(crate) fn bindings_in(region: &Region, stripe: StripeAt) -> u64 {
-    let [keys, hidden] = [stripe.keys(), stripe.hidden()].map(|place| region.field(place).load(Relaxed));
+pub(crate) fn bindings_in<'a>(source: impl Source<'a>, stripe: StripeAt) -> u64 {
+    let fields = source.stripe(stripe);
+    let [keys, hidden] = [stripe.keys(), stripe.hidden()].map(|place| fields.get(place));
     keys.saturating_add(hidden)
+}
+
+/// Returns the number of bindings in a stripe, as a reader finds it.
+pub(crate) fn bindings_seen(view: View<'_>, stripe: StripeAt) -> u64 {
+    with_source!(view, source => bindings_in(source, stripe))
 }
 
 /// Returns the largest number of bindings to visit in a stripe: its count, but no more than the object has room for.
 #[inline]
-pub(crate) fn most_bindings_in(region: &Region, stripe: StripeAt) -> u64 {
-    bindings_in(region, stripe).min(region.known_words() / LEAST_BINDING)
+pub(crate) fn most_bindings_in<'a>(source: impl Source<'a>, stripe: StripeAt) -> u64 {
+    bindings_in(source, stripe).min(source.region().known_words() / LEAST_BINDING)
 }
 
 /// The bindings of a key, from one of them to the oldest.
-pub(crate) struct Bindings<'a> {
-    region: &'a Region,
+pub(crate) struct Bindings<'a, S = &'a Region> {
+    source: S,
+    words: PhantomData<&'a AtomicU64>,
     next: u64,
     /// The number of bindings that may still come; a longer chain is damaged.
     left: u64,
     ring: Ring,
 }
 
-impl<'a> Bindings<'a> {
-    pub(crate) fn from(region: &'a Region, stripe: StripeAt, newest: u64) -> Self {
-        let hidden = region.field(stripe.hidden()).load(Relaxed).min(region.known_words() / LEAST_BINDING);
-        Bindings { region, next: newest, left: hidden + 1, ring: Ring::default() }
+impl<'a, S: Source<'a>> Bindings<'a, S> {
+    pub(crate) fn from(source: S, stripe: StripeAt, newest: u64) -> Self {
+        let most = source.region().known_words() / LEAST_BINDING;
+        let hidden = source.stripe(stripe).get(stripe.hidden()).min(most);
+        Bindings { source, words: PhantomData, next: newest, left: hidden + 1, ring: Ring::default() }
     }
 }
 
-impl<'a> Iterator for Bindings<'a> {
+impl<'a, S: Source<'a>> Iterator for Bindings<'a, S> {
     type Item = Result<Record<'a>>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -280,10 +296,10 @@ impl<'a> Iterator for Bindings<'a> {
         }
         if self.left == 0 || self.ring.closes(self.next) {
             let at = std::mem::take(&mut self.next);
-            return Some(Err(self.region.corrupt(at, "a stack of bindings is longer than the stripe has")));
+            return Some(Err(self.source.region().corrupt(at, "a stack of bindings is longer than the stripe has")));
         }
         self.left -= 1;
-        let record = Record::binding(self.region, self.next);
+        let record = Record::binding(self.source, self.next);
         self.next = record.as_ref().map_or(0, Record::older);
         Some(record)
     }

@@ -8,7 +8,8 @@ use crate::layout::bucket::PAIR_WORDS;
 use crate::layout::record::{Head, Lengths};
 use crate::layout::{MAX_VALUE, Offset};
 use crate::os::copy;
-use crate::region::{ReadError, Region};
+use crate::region::ReadError;
+use crate::source::Source;
 use crate::store::Transaction;
 
 /// Values of up to this number of words are changed in place, through the log, if their size stays.
@@ -50,33 +51,33 @@ pub(crate) struct Record<'a> {
 impl<'a> Record<'a> {
     /// Returns the record at an address.
     #[inline(always)]
-    pub(crate) fn at(region: &'a Region, at: u64) -> Result<Record<'a>> {
-        Self::at_or(region, at)
+    pub(crate) fn at(source: impl Source<'a>, at: u64) -> Result<Record<'a>> {
+        Self::at_or(source, at)
     }
 
     #[inline(always)]
-    pub(crate) fn at_or<E: ReadError>(region: &'a Region, at: u64) -> Result<Record<'a>, E> {
-        let (first, known) = region.words_from(at)?;
+    pub(crate) fn at_or<E: ReadError>(source: impl Source<'a>, at: u64) -> Result<Record<'a>, E> {
+        let (first, known) = source.words_from(at)?;
         let head = Head(first.load(Relaxed));
         if head.is_free() || head.is_end() {
-            return Err(E::corrupt(region, at, "a pointer leads to a block that is no record"));
+            return Err(E::corrupt(source.region(), at, "a pointer leads to a block that is no record"));
         }
-        let lengths = if head.is_long() { Self::long_lengths(region, at)? } else { head.lengths() };
+        let lengths = if head.is_long() { Self::long_lengths(source, at)? } else { head.lengths() };
         let words = match known.get(..lengths.words() as usize) {
             Some(words) => words,
-            None => region.words_or(at, lengths.words())?,
+            None => source.words_or(at, lengths.words())?,
         };
         Ok(Record { at, head, lengths, words, value: (lengths.head_words() + lengths.key) as usize })
     }
 
     #[cold]
-    fn long_lengths<E: ReadError>(region: &Region, at: u64) -> Result<Lengths, E> {
-        let lengths = Lengths::from_long_word(region.word_or(at + 8)?.load(Relaxed));
+    fn long_lengths<E: ReadError>(source: impl Source<'a>, at: u64) -> Result<Lengths, E> {
+        let lengths = Lengths::from_long_word(source.word_or(at + 8)?.load(Relaxed));
         // A long head with short lengths would make the parts disagree.
         if lengths.is_long() {
             Ok(lengths)
         } else {
-            Err(E::corrupt(region, at, "a record's head and lengths disagree"))
+            Err(E::corrupt(source.region(), at, "a record's head and lengths disagree"))
         }
     }
 
@@ -89,8 +90,8 @@ impl<'a> Record<'a> {
 
     /// Returns the binding at an address, which may be marked as that of a pair.
     #[inline]
-    pub(crate) fn binding(region: &'a Region, at: u64) -> Result<Record<'a>> {
-        if at & PAIR == 0 { Self::at(region, at) } else { Ok(Self::pair(at, region.array_or(at & !PAIR)?)) }
+    pub(crate) fn binding(source: impl Source<'a>, at: u64) -> Result<Record<'a>> {
+        if at & PAIR == 0 { Self::at(source, at) } else { Ok(Self::pair(at, source.array_or(at & !PAIR)?)) }
     }
 
     /// Returns whether it is a pair in its bucket.

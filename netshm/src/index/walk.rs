@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::layout::StripeAt;
 use crate::layout::bucket::{Cell, Cells, Form, Tags};
 use crate::region::{Inconclusive, ReadError, Region, StripeFields};
+use crate::source::{Source, Stripe};
 
 /// Distance of prefetching in buckets: for the bucket itself, then for the records it points to.
 const AHEAD: [u64; 2] = [8, 4];
@@ -17,18 +18,18 @@ const AHEAD: [u64; 2] = [8, 4];
 /// Visits the newest bindings of the keys in a bucket's chain, in an index with buckets of that form, until `visit` breaks.
 /// Buckets are visited in order, so the records that come next are prefetched.
 #[inline(always)]
-pub(crate) fn newest_in<'a, E: ReadError>(
-    region: &'a Region,
+pub(crate) fn newest_in<'a, S: Source<'a>, E: ReadError>(
+    source: S,
     form: Form,
     at: StripeAt,
     bucket: u64,
     mut visit: impl FnMut(Record<'a>) -> Result<ControlFlow<()>, E>,
 ) -> Result<(), E> {
-    let stripe = region.stripe(at);
-    let buckets = stripe.field(at.buckets()).load(Relaxed);
-    let mut chain = Chain::of_or(region, form, stripe, buckets, bucket.min(buckets))?;
+    let stripe = source.stripe(at);
+    let buckets = stripe.get(at.buckets());
+    let mut chain = Chain::of_or(source, form, stripe, buckets, bucket.min(buckets))?;
     if form == Form::Records {
-        look_ahead(region, stripe, bucket, buckets);
+        look_ahead(source.region(), source.region().stripe(at), bucket, buckets);
     }
     loop {
         let (tags, pairs, used) = match form {
@@ -44,7 +45,7 @@ pub(crate) fn newest_in<'a, E: ReadError>(
         };
         for cell in used {
             let newest = match form {
-                Form::Records => Record::at_or(region, Cell(chain.records()?[cell].load(Relaxed)).record())?,
+                Form::Records => Record::at_or(source, Cell(chain.records()?[cell].load(Relaxed)).record())?,
                 Form::Pairs => stored_pair(&chain, tags.tag(cell), cell, &pairs[cell])?,
             };
             // The only call, so that it can be inlined.

@@ -8,6 +8,7 @@ use crate::layout::header::ID;
 use crate::layout::{Geometry, Offset, Offset32, PROCESSES, WORD};
 use crate::locking::word::Snapshot as LockSnapshot;
 use crate::locking::{waited_for, waits_of};
+use crate::log_word::LogState;
 use crate::os::file;
 use crate::os::lock::{self, LockKind, bytes};
 use crate::shm::Object;
@@ -103,7 +104,7 @@ impl Words {
             SlotWords {
                 owner: tables.half(at.owner()),
                 wait: tables.half(at.wait()),
-                log: entries(tables.word(at.log_len())),
+                log: entries(tables.word(at.log_word())),
                 in_transit: tables.word(at.transit()) != 0 || tables.word(at.release()) != 0,
             }
         };
@@ -229,5 +230,5 @@ impl Words {
 
 /// Entries of a log, by the word that counts them.
 fn entries(word: u64) -> u32 {
-    u32::try_from(word).unwrap_or(u32::MAX)
+    LogState(word).entries() as u32
 }

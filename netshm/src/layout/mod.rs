@@ -256,13 +256,13 @@ impl SlotAt {
     pub(crate) const fn wait(self) -> Offset32 {
         Offset32(self.0 + 4)
     }
-    /// The fields that are 0 while nothing is left to be done for the slot lie in a row, as many as [`PENDING`]: from the
-    /// number of log entries to the runs on their way back.
+    /// The fields that tell whether something is left to be done for the slot lie in a row, as many as [`PENDING`]: from the
+    /// word of the log to the runs on their way back.
     pub(crate) const fn pending(self) -> Offset {
-        self.log_len()
+        self.log_word()
     }
-    /// Number of entries in the slot's log; storing 0 commits.
-    pub(crate) const fn log_len(self) -> Offset {
+    /// Which entries of the slot's log count: see `log_word`. When none does any more, the change is committed.
+    pub(crate) const fn log_word(self) -> Offset {
         Offset(self.0 + 16)
     }
     /// First of the runs on their way from the run heap to a stripe; written by meta changes.
@@ -279,7 +279,7 @@ impl SlotAt {
     }
 }
 
-/// The number of fields of a slot that are 0 while nothing is left to be done for it.
+/// The number of fields of a slot that tell whether something is left to be done for it.
 pub(crate) const PENDING: usize = 4;
 
 /// The fields of a stripe. The 32 bits behind the lock word, and the words behind the last field, are spare, and 0.
@@ -311,7 +311,7 @@ impl StripeAt {
     pub(crate) const fn top(self) -> Offset {
         Offset(self.0 + 40)
     }
-    /// End of that rest. In the meta stripe: length of the meta log.
+    /// End of that rest. In the meta stripe: the word of the meta log.
     pub(crate) const fn top_end(self) -> Offset {
         Offset(self.0 + 48)
     }
@@ -385,7 +385,7 @@ const SPARE_STRIPE_WORDS: u64 = 4;
 // What the format says, in numbers. Objects of this format exist, so none of these may change.
 const _: () = {
     let (slot, stripe) = (SlotAt(0), StripeAt(0));
-    assert!(slot.owner().0 == 0 && slot.wait().0 == 4 && slot.log_len().0 == 16);
+    assert!(slot.owner().0 == 0 && slot.wait().0 == 4 && slot.log_word().0 == 16);
     assert!(slot.transit().0 == 24 && slot.adopted().0 == 32 && slot.release().0 == 40);
     assert!(stripe.lock().0 == 0 && stripe.sequence().0 == 8 && stripe.buckets().0 == 16 && stripe.keys().0 == 24);
     assert!(stripe.hidden().0 == 32 && stripe.top().0 == 40 && stripe.top_end().0 == 48 && stripe.classes().0 == 56);
@@ -443,7 +443,7 @@ mod tests {
     #[test]
     fn what_is_pending_lies_in_a_row() {
         let at = geometry().slot(1);
-        let pending = [at.log_len(), at.transit(), at.adopted(), at.release()];
+        let pending = [at.log_word(), at.transit(), at.adopted(), at.release()];
         assert_eq!([0, 1, 2, 3].map(|i| Offset(at.pending().0 + i * WORD)), pending);
         assert_eq!(pending.len(), PENDING);
     }

@@ -63,7 +63,12 @@ impl Deadline {
         self.restart(bounded);
     }
 
-    /// Begins anew, for the next operation of a group.
+    /// The same for a wait that ends soon; the operation goes on then.
+    pub(crate) fn at_most(&self, limit: Duration) -> Self {
+        Deadline { limit: Cell::new(Some(limit)), bounded: self.bounded.clone(), started: Cell::new(None) }
+    }
+
+    /// Restarts the clock, for the next operation of a group.
     #[inline]
     pub(crate) fn restart(&self, bounded: bool) {
         self.bounded.set(bounded);
@@ -129,8 +134,6 @@ pub(crate) enum Bound {
     Marks,
     /// The reader cannot lock the stripe. In a group it may be waited for because of that one.
     ReadOnly { in_group: bool },
-    /// This thread's own group, through another handle.
-    OwnGroup,
     /// Somebody holds a shared lock, for which reading rights suffice, where netshm needs one that excludes others.
     SharedLock,
 }
@@ -140,14 +143,13 @@ impl Bound {
         match self {
             Bound::OtherObjects | Bound::OwnThread | Bound::Marks => UNDETECTED,
             Bound::ReadOnly { .. } => READ_ONLY,
-            Bound::OwnGroup => Duration::ZERO,
             Bound::SharedLock => SHARED_LOCK,
         }
     }
 
     /// Returns whether a deadlock may be the reason.
     fn may_be_deadlock(self) -> bool {
-        !matches!(self, Bound::ReadOnly { in_group: false } | Bound::OwnGroup | Bound::SharedLock)
+        !matches!(self, Bound::ReadOnly { in_group: false } | Bound::SharedLock)
     }
 
     fn reason(self) -> &'static str {
@@ -165,7 +167,6 @@ impl Bound {
             Bound::ReadOnly { .. } => {
                 "given up since a read-only handle cannot lock what others keep changing; try again, or set `lock_timeout`"
             }
-            Bound::OwnGroup => "which this thread's own group changes; read it through the handle of the group",
             Bound::SharedLock => {
                 "in the way is a shared lock (`fcntl`) on the object's file, which whoever may read it can hold; end the process \
                  that holds it (`lslocks` and `fuser -v` on the file tell which it may be)"

@@ -183,11 +183,6 @@ impl Object {
         self.access
     }
 
-    /// Returns the object of the same file that this process has open for writing, if any.
-    pub(crate) fn writable(&self) -> Option<Arc<Object>> {
-        registry::writable(self.identity)
-    }
-
     /// Returns the place for what the layer above shares among the handles of this object (type-erased, since `shm` does not
     /// know it).
     pub(crate) fn store_slot(&self) -> &Mutex<Option<Weak<dyn Any + Send + Sync>>> {

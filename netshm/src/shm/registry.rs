@@ -120,12 +120,6 @@ pub(super) fn is_open(identity: Identity) -> bool {
     lock().contains_key(&identity)
 }
 
-/// Returns the object in that file as it is open for writing, if it is.
-pub(super) fn writable(identity: Identity) -> Option<Arc<Object>> {
-    let mut inodes = lock();
-    inodes.get_mut(&identity).and_then(|inode| inode.shelf(Access::ReadWrite).object.upgrade())
-}
-
 /// Opens the object that an inherited descriptor stands for. `name` is that by which it was opened.
 ///
 /// If the system does not let this process open the file again, as when it has given its rights up, it goes on with the

@@ -5,7 +5,6 @@ use std::mem::ManuallyDrop;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::open::attached;
 use super::read::View;
 use super::transaction::check_writable;
 use super::tx::TxState;
@@ -333,15 +332,6 @@ fn among_further(store: u64) -> Option<Rc<Group>> {
 #[inline]
 pub(crate) fn is_open(store: &Store) -> bool {
     current(store).is_some()
-}
-
-/// Returns whether a slot of an object that is open for reading only is that of a group of this thread, through another handle.
-#[cold]
-pub(super) fn is_own_slot(store: &Store, slot: u32) -> bool {
-    let writable = || store.region().object().writable().and_then(|object| attached(&object));
-    let Some(writable) = (open() > 0).then(writable).flatten() else { return false };
-    let has_slot = |group: &Group| group.tx.try_borrow().is_ok_and(|tx| tx.slot == slot);
-    current(&Store::of(&writable, None)).is_some_and(|group| has_slot(&group))
 }
 
 /// Runs a part of the thread's open group on the object, if there is one.

@@ -19,6 +19,7 @@ use crate::layout::method::Locking;
 use crate::layout::run::{RUN_HEADER, RunAt, Use};
 use crate::layout::{LogAt, Offset, RESERVED, WORD};
 use crate::locking::{Deadline, Mode, Protocol, Request};
+use crate::log_word::LogWord;
 use crate::os::steps;
 use crate::region::Region;
 
@@ -81,10 +82,11 @@ impl Store {
         let stripe = geometry.meta();
         let request = Request { slot, stripe, count: 1, mode: Mode::Exclusive, held: None, deadline };
         self.acquire_meta(&request)?;
-        let journal = Journal::new(geometry.stripe(stripe).top_end(), geometry.log(geometry.slots));
+        let word = geometry.stripe(stripe).top_end();
+        let journal = Journal::new(word, geometry.log(geometry.slots));
         let mut meta = MetaTransaction { store: self, journal, audit: Audit::default() };
         meta.audit.begin_runs(self);
-        let outcome = change(&mut meta);
+        let outcome = self.drop_stray_entries(word).and_then(|()| change(&mut meta));
         let outcome = match outcome {
             Ok(result) => {
                 meta.journal.commit(self.region());
@@ -94,6 +96,17 @@ impl Store {
         };
         self.shared.locks.release(self, &request);
         outcome
+    }
+
+    /// Forgets entries of a log that nobody writes to: damage.
+    #[inline]
+    fn drop_stray_entries(&self, word: Offset) -> Result<()> {
+        let word = LogWord(self.field(word));
+        if word.own().entries() != 0 {
+            self.note_dirty()?;
+            word.clear();
+        }
+        Ok(())
     }
 
     /// Runs a meta change that takes a run for `bytes` of content. Memory that dead writers have left is reclaimed before the
@@ -380,7 +393,7 @@ impl Store {
     /// The chain is read again: a former owner of the slot, who died, may have left more segments than this one knows.
     pub(super) fn trim_log(&self, slot: u32, deadline: &Deadline, kept: u64) -> Result<()> {
         let geometry = self.geometry();
-        let mut journal = Journal::new(geometry.slot(slot).log_len(), geometry.log(slot));
+        let mut journal = Journal::new(geometry.slot(slot).log_word(), geometry.log(slot));
         while journal.extend(self.region())? {}
         for (before, segment) in journal.further_segments() {
             let run = RunAt(segment.0 - RUN_HEADER);

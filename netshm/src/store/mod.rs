@@ -9,6 +9,7 @@ pub(crate) mod group;
 mod meta;
 pub(crate) mod open;
 mod origin;
+pub(crate) mod past;
 mod processes;
 pub(crate) mod read;
 #[cfg(test)]

@@ -684,9 +684,20 @@ fn no_member(object: &Object, catalogue: &Catalogue, name: Option<&str>) -> Erro
     Error::NoMember { object: object.name().clone(), name: name.unwrap_or_default().to_owned(), members }
 }
 
-fn with_catalogue<R>(shm: &Shm, look: impl FnOnce(&Header, &Catalogue) -> Result<R>) -> Result<R> {
+fn with_catalogue<R>(shm: &Shm, look: impl Fn(&Header, &Catalogue) -> Result<R>) -> Result<R> {
     let object = shm.object();
     object.check_fork()?;
+    // Who has it open reads past those who add members or remove them, however long they take.
+    if attached(object).is_some() {
+        for _ in 0..header::READINGS {
+            let header = Header::read(object)?;
+            let epoch = header::meta_epoch(object, &header.geometry)?;
+            let found = Catalogue::read(object, &header).and_then(|catalogue| look(&header, &catalogue));
+            if header::meta_epoch(object, &header.geometry)? == epoch {
+                return found;
+            }
+        }
+    }
     let deadline = group::own_deadline(Limits { lock_timeout: shm.lock_timeout() });
     let _alone = manage_guard(object, &deadline)?;
     let lock = Initialising::lock(shm, deadline)?;

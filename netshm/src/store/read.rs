@@ -1,25 +1,29 @@
 //! Optimistic reads: copy or decode without a lock, then validate that no writer was at work.
 //!
-//! They rely on the stripe's [`sequence`](crate::sequence), a seqlock. It stores nothing to shared memory and makes no system
-//! call, unless a writer is in flight in its stripe and stays there; then it waits for the writer, recovers it if it is dead,
-//! and at last takes the lock.
+//! They rely on the stripe's [`sequence`](crate::sequence), a seqlock. A reader stores nothing to shared memory and makes no system
+//! call, unless a writer is in flight in its stripe and stays there; then it reads [past](super::past) the writer, and looks
+//! afterwards whether that lives. Only where change follows upon change it takes the lock, if it can be had soon.
 
 use std::hint::spin_loop;
 use std::time::Duration;
 
-use super::group;
-use super::{Limits, Store};
+use super::past::{self, Reading};
+use super::{Limits, Store, group};
 use crate::error::{Error, Result};
 use crate::layout::StripeAt;
-use crate::locking::{Awaited, Bound, Deadline, Fate, Owners, Wait, word_of};
+use crate::locking::{Awaited, Bound, Deadline, Wait};
+use crate::log_word::LogWord;
 use crate::region::{Inconclusive, Region, StripeFields};
 use crate::sequence::{Sequence, Stamp};
+use crate::source::Source;
 
 /// Readings that a writer may spoil before the lock is taken.
 const ATTEMPTS: u32 = 64;
-/// Looks at an odd sequence before the reader sleeps.
+/// Looks at an odd sequence before the reader looks past the change.
 const SPINS: u32 = 200;
-/// Sleeps before the lock is taken.
+/// How long a reader waits for the lock at a time.
+const TURN: Duration = Duration::from_millis(1);
+/// Sleeps of a reader that finds no owner, before it takes the lock.
 const NAPS: u32 = 40;
 /// Sleeps of a reader that finds no owner, before it concludes that nobody will end the change.
 const READ_ONLY_NAPS: u32 = 2000;
@@ -30,22 +34,75 @@ pub(crate) struct View<'a> {
     pub(crate) store: &'a Store,
     /// What tells a decoder whether the words it reads may still be trusted; `None` under a lock, where they may.
     pub(crate) stamp: Option<Stamp<'a>>,
+    /// What the words come from if they are not read as they lie: see [`with_source`].
+    pub(crate) past: Option<&'a Reading<'a>>,
+}
+
+/// Evaluates an expression with the source of a view's words; apart, if that is not the object as it lies.
+macro_rules! with_source {
+    ($view:expr, $source:ident => $result:expr) => {
+        match $view.past {
+            None => {
+                let $source = $view.region();
+                $result
+            }
+            Some($source) => $crate::store::read::out_of_line(|| $result),
+        }
+    };
+}
+pub(crate) use with_source;
+
+/// Keeps what is seldom done out of what is often done.
+#[cold]
+#[inline(never)]
+pub(crate) fn out_of_line<R>(work: impl FnOnce() -> R) -> R {
+    work()
 }
 
 impl<'a> View<'a> {
     /// Under a lock.
     pub(crate) fn locked(store: &'a Store) -> Self {
-        View { store, stamp: None }
+        View { store, stamp: None, past: None }
     }
 
     pub(crate) fn region(&self) -> &'a Region {
         self.store.region()
     }
 
+    /// Length of an array.
+    #[inline]
+    pub(crate) fn array_len(&self) -> u64 {
+        let place = self.store.geometry().part().array_len();
+        with_source!(self, source => Source::field(source, place))
+    }
+
+    /// What the stripe that is read can be known by.
+    pub(super) fn state(&self, stripe: u32) -> State {
+        let sequence = self.stamp.map_or_else(|| self.store.sequence(stripe).value(), |stamp| stamp.value());
+        State { sequence, log: self.past.map(Reading::epoch) }
+    }
+
     /// Returns whether nothing has changed since the reading began.
     #[inline]
     pub(crate) fn holds(&self) -> bool {
         self.stamp.is_none_or(Stamp::holds)
+    }
+}
+
+/// What is committed in a stripe, as it can be told from anything else.
+#[derive(Clone, Copy)]
+pub(super) struct State {
+    sequence: u64,
+    /// Where a change is under way, its slot and the epoch of its log.
+    log: Option<(u32, u32)>,
+}
+
+impl State {
+    /// Whether the stripe is in that state.
+    pub(super) fn is_that_of(self, store: &Store, stripe: u32) -> bool {
+        let log = |slot| LogWord(store.field(store.geometry().slot(slot).log_word()));
+        store.sequence(stripe).value() == self.sequence
+            && self.log.is_none_or(|(slot, epoch)| log(slot).load().epoch() == epoch)
     }
 }
 
@@ -92,22 +149,24 @@ impl<'a> OptimisticRead<'a> {
         let store = self.0;
         let fields = store.region().stripe(stripe);
         let stamp = Sequence(fields.field(fields.at().sequence())).begin_reading()?;
-        let result = look(View { store, stamp: Some(stamp) }, fields).ok()?;
+        let result = look(View { store, stamp: Some(stamp), past: None }, fields).ok()?;
         stamp.holds().then_some(result)
     }
 }
 
-enum Attempt<R> {
+/// How an attempt to read has ended.
+pub(super) enum Attempt<R> {
     Done(Result<R>),
+    /// The stripe was read as it was before a change of the owner of that slot, who is still at it or dead.
+    Past(Result<R>, u32),
     /// A writer came in between.
     Spoiled,
-    /// A writer is there.
+    /// A writer is there, but it cannot be known who.
     Busy,
 }
 
-fn attempt<R>(store: &Store, stripe: u32, read: impl Fn(View<'_>) -> Result<R>) -> Attempt<R> {
-    let Some(stamp) = store.sequence(stripe).begin_reading() else { return Attempt::Busy };
-    let result = read(View { store, stamp: Some(stamp) });
+fn attempt<R>(store: &Store, stamp: Stamp<'_>, read: impl Fn(View<'_>) -> Result<R>) -> Attempt<R> {
+    let result = read(View { store, stamp: Some(stamp), past: None });
     if stamp.holds() { Attempt::Done(result) } else { Attempt::Spoiled }
 }
 
@@ -119,31 +178,45 @@ pub(super) fn keep_trying<R>(
     read: impl Fn(View<'_>) -> Result<R> + Copy,
 ) -> Result<R> {
     let writable = !store.region().object().read_only();
+    let sequence = store.sequence(stripe);
     let mut wait = None;
     let (mut spins, mut naps, mut attempts) = (0, 0, 0);
     loop {
-        match attempt(store, stripe, read) {
-            Attempt::Done(result) => return result,
-            Attempt::Spoiled => {
-                attempts += 1;
-                if attempts > ATTEMPTS {
-                    if writable {
-                        return read_locked(store, deadline, stripe, read);
-                    }
-                    wait.get_or_insert_with(|| begin_waiting(store, deadline, stripe)).check(store, None)?;
-                }
-            }
-            Attempt::Busy if spins < SPINS => {
+        let attempt = match sequence.begin_reading() {
+            Some(stamp) => attempt(store, stamp, read),
+            None if spins < SPINS && !past::is_known(store, stripe) => {
                 spins += 1;
                 spin_loop();
+                continue;
+            }
+            None => past::attempt(store, stripe, read),
+        };
+        match attempt {
+            Attempt::Done(result) => return result,
+            Attempt::Past(result, slot) => {
+                if writable {
+                    past::probe(store, stripe, slot);
+                }
+                return result;
+            }
+            Attempt::Spoiled if attempts < ATTEMPTS => attempts += 1,
+            Attempt::Spoiled => {
+                wait.get_or_insert_with(|| begin_waiting(store, deadline, stripe)).check(store, None)?;
+                if writable && let Some(outcome) = queue(store, deadline, stripe, read) {
+                    return outcome;
+                }
+            }
+            Attempt::Busy if writable && naps > NAPS => return read_locked(store, deadline, stripe, read),
+            Attempt::Busy if naps > READ_ONLY_NAPS => {
+                return Err(Error::NeedsRecovery { object: store.name() });
             }
             Attempt::Busy => {
-                if writable && naps > NAPS {
-                    return read_locked(store, deadline, stripe, read);
-                }
                 naps += 1;
                 let wait = wait.get_or_insert_with(|| begin_waiting(store, deadline, stripe));
-                wait_for_writer(store, stripe, naps, wait)?;
+                wait.check(store, None)?;
+                std::thread::sleep(
+                    wait.pause(Duration::from_micros(u64::from(naps) * 10).min(Duration::from_millis(1))),
+                );
             }
         }
     }
@@ -157,29 +230,19 @@ fn begin_waiting<'a>(store: &Store, deadline: &'a Deadline, stripe: u32) -> Wait
     if store.region().object().read_only() { wait.bounded(bound) } else { wait }
 }
 
-fn wait_for_writer(store: &Store, stripe: u32, naps: u32, wait: &mut Wait<'_>) -> Result<()> {
-    let owner = word_of(store.region(), stripe).load().owner();
-    if let Some(slot) = owner {
-        if slot >= store.geometry().slots {
-            let place = store.geometry().stripe(stripe).lock().0;
-            return Err(store.region().corrupt(place, "a lock word names an owner that cannot exist"));
-        }
-        if group::is_own_slot(store, slot) {
-            wait.set_bound(Some(Bound::OwnGroup));
-        }
-        wait.check(store, owner)?;
-        let fate = store.take_over(stripe, slot)?;
-        if fate == Fate::Gone {
-            return Ok(());
-        }
-        wait.note(fate);
-    } else if naps > READ_ONLY_NAPS {
-        return Err(Error::NeedsRecovery { object: store.name() });
-    } else {
-        wait.check(store, None)?;
+/// Waits for the lock for a moment, where changes follow upon each other: `None` if it could not be had.
+#[cold]
+fn queue<R>(
+    store: &Store,
+    deadline: &Deadline,
+    stripe: u32,
+    read: impl Fn(View<'_>) -> Result<R> + Copy,
+) -> Option<Result<R>> {
+    match read_locked(store, &deadline.at_most(TURN), stripe, read) {
+        // Whether the operation's own limit is reached is looked at before the next time.
+        Err(Error::LockTimeout { .. }) => None,
+        outcome => Some(outcome),
     }
-    std::thread::sleep(wait.pause(Duration::from_micros(u64::from(naps) * 10).min(Duration::from_millis(1))));
-    Ok(())
 }
 
 #[cold]

@@ -17,6 +17,7 @@ use crate::journal::Journal;
 use crate::layout::{Offset, PROCESSES};
 use crate::locking::word::Released;
 use crate::locking::{Awaited, Deadline, Fate, Owners, retract, word_of};
+use crate::log_word::LogWord;
 use crate::os::atomic::in_one_order;
 use crate::os::{futex, steps};
 use crate::region::Region;
@@ -84,7 +85,7 @@ impl Store {
         match number {
             0 => Ok(Fate::Gone),
             number if number > PROCESSES => {
-                let place = self.geometry().slot(slot).log_len();
+                let place = self.geometry().slot(slot).log_word();
                 Err(self.region().corrupt(place.0 & !63, "a slot names an owner that cannot exist"))
             }
             number if Some(number) == self.known_number() => Ok(Fate::Alive),
@@ -152,7 +153,7 @@ impl Store {
             self.undo_meta()?;
             self.free_stripe(meta);
         }
-        self.undo_log(geometry.slot(slot).log_len(), slot)?;
+        self.undo_log(geometry.slot(slot).log_word(), slot)?;
         for stripe in self.all_stripes() {
             if word_of(self.region(), stripe).load().owner() == Some(slot) {
                 self.free_stripe(stripe);
@@ -168,12 +169,12 @@ impl Store {
         self.undo_log(geometry.stripe(geometry.meta()).top_end(), geometry.slots)
     }
 
-    pub(super) fn undo_log(&self, length: Offset, log: u32) -> Result<()> {
-        if self.field(length).load(Relaxed) == 0 {
+    pub(super) fn undo_log(&self, word: Offset, log: u32) -> Result<()> {
+        if LogWord(self.field(word)).own().entries() == 0 {
             return Ok(());
         }
         self.note_dirty()?;
-        Journal::reopen(length, self.geometry().log(log), self.region())?.roll_back_to(self.region(), 0)
+        Journal::reopen(word, self.geometry().log(log), self.region())?.roll_back_to(self.region(), 0)
     }
 
     pub(super) fn free_stripe(&self, stripe: u32) {

@@ -36,7 +36,7 @@ impl Store {
         // from being undone.
         let mut outcome = self.undo_meta();
         for slot in 0..geometry.slots {
-            outcome = outcome.and(self.undo_log(geometry.slot(slot).log_len(), slot));
+            outcome = outcome.and(self.undo_log(geometry.slot(slot).log_word(), slot));
         }
         outcome?;
         for stripe in iter::once(geometry.meta()).chain(self.all_stripes()) {

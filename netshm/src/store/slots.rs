@@ -8,6 +8,7 @@ use super::Store;
 use crate::error::Result;
 use crate::layout::PENDING;
 use crate::locking::{Awaited, Deadline, Fate};
+use crate::log_word::LogState;
 use crate::os::steps;
 
 thread_local! {
@@ -44,7 +45,9 @@ impl Store {
     /// Returns whether the slot is settled: nothing is left in it.
     #[inline]
     pub(super) fn is_settled(&self, slot: u32) -> bool {
-        self.region().fields::<PENDING>(self.geometry().slot(slot).pending()).are_zero()
+        let pending = self.region().fields::<PENDING>(self.geometry().slot(slot).pending()).words();
+        let [log, transit, adopted, release] = pending.each_ref().map(|word| word.load(Relaxed));
+        LogState(log).entries() | transit | adopted | release == 0
     }
 
     #[inline]

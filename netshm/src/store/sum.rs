@@ -1,28 +1,28 @@
 //! Consistent sums over all stripes, without locks.
 //!
-//! First each stripe's number is read together with its sequence. If then a pass over all sequences finds none changed, all
-//! stripes had these numbers when the pass began. Otherwise stripes that have changed are read again, and another pass follows;
-//! it is short enough to fit between two changes of most writers.
+//! First each stripe's number is read, past a change if there is one, together with its state. If then a pass over all states
+//! finds none changed, all stripes had these numbers when the pass began. Otherwise stripes that have
+//! changed are read again, and another pass follows; it is short enough to fit between two changes of most writers.
 
-use super::{Limits, Store, group, read};
+use super::read::{self, State, View};
+use super::{Limits, Store, group};
 use crate::error::Result;
 use crate::layout::StripeAt;
 use crate::locking::Deadline;
-use crate::region::Region;
 
 /// Passes before the numbers are taken as they are, each from a moment of its own.
 const PASSES: u32 = 64;
 
 /// Returns the sum of a number that each stripe has. If writers change the object during every pass, it is the sum of what each
 /// stripe had at some moment during the call.
-pub(crate) fn sum(store: &Store, limits: Limits, number: fn(&Region, StripeAt) -> u64) -> Result<u64> {
+pub(crate) fn sum(store: &Store, limits: Limits, number: fn(View<'_>, StripeAt) -> u64) -> Result<u64> {
     let deadline = group::own_deadline(limits);
     let stripes = store.geometry().own();
     let mut seen = stripes.map(|stripe| settled(store, &deadline, stripe, number)).collect::<Result<Vec<_>>>()?;
     for _ in 0..PASSES {
         let mut same = true;
         for (stripe, seen) in store.geometry().own().zip(&mut seen) {
-            if store.sequence(stripe).value() != seen.sequence {
+            if !seen.state.is_that_of(store, stripe) {
                 *seen = settled(store, &deadline, stripe, number)?;
                 same = false;
             }
@@ -34,15 +34,14 @@ pub(crate) fn sum(store: &Store, limits: Limits, number: fn(&Region, StripeAt) -
     Ok(seen.iter().fold(0, |sum, seen| sum.wrapping_add(seen.number)))
 }
 
-/// A stripe's number, and its sequence when the number was read.
+/// A stripe's number, and the state in which the stripe has that.
 struct Settled {
-    sequence: u64,
+    state: State,
     number: u64,
 }
 
-fn settled(store: &Store, deadline: &Deadline, stripe: u32, number: fn(&Region, StripeAt) -> u64) -> Result<Settled> {
+fn settled(store: &Store, deadline: &Deadline, stripe: u32, number: fn(View<'_>, StripeAt) -> u64) -> Result<Settled> {
     read::keep_trying(store, deadline, stripe, |view| {
-        let sequence = view.stamp.map_or_else(|| store.sequence(stripe).value(), |stamp| stamp.value());
-        Ok(Settled { sequence, number: number(view.region(), store.geometry().stripe(stripe)) })
+        Ok(Settled { state: view.state(stripe), number: number(view, store.geometry().stripe(stripe)) })
     })
 }

@@ -314,9 +314,7 @@ impl<'a> Transaction<'a> {
             self.roll_back();
             return Err(error);
         }
-        if self.tx.journal.entries() > 0 {
-            self.tx.journal.commit(self.store.region());
-        }
+        self.tx.journal.commit(self.store.region());
         self.end(is_plain);
         Ok(())
     }

@@ -157,7 +157,7 @@ impl TxState {
     pub(super) fn new(slot: u32, geometry: &Geometry) -> Self {
         TxState {
             slot,
-            journal: Journal::new(geometry.slot(slot).log_len(), geometry.log(slot)),
+            journal: Journal::new(geometry.slot(slot).log_word(), geometry.log(slot)),
             held: HeldStripes::default(),
             deferred: SmallVec::new(),
             transit: 0,
@@ -185,7 +185,7 @@ impl TxState {
     #[inline]
     pub(super) fn renew(&mut self, slot: u32, geometry: &Geometry) {
         debug_assert!(self.held.is_empty() && self.deferred.is_empty());
-        self.journal.renew(geometry.slot(slot).log_len(), geometry.log(slot));
+        self.journal.renew(geometry.slot(slot).log_word(), geometry.log(slot));
         (self.slot, self.transit) = (slot, 0);
         (self.vacated, self.torn) = (false, false);
         self.audit.clear();

@@ -294,44 +294,53 @@ fn a_circle_through_read_only_handles_ends() {
     });
 }
 
-/// Without a limit a reading that cannot lock ends as well, and with one by that.
+/// What is committed is read at once, whatever a group does meanwhile.
 #[test]
-fn a_reading_through_a_read_only_handle_does_not_wait_for_ever() {
-    let scratch = Scratch::new();
-    let table = scratch.texts(Locking::Futex).unwrap();
-    table.add(&1, "v").unwrap();
-    let name = scratch.name();
-    within(MINUTE, move || {
-        let mut child = Child::start(|| {
-            let table = Texts::manage(Shm::open(&name).unwrap(), Locking::Futex).unwrap();
-            let outcome = group!(table => {
-                table.replace(&1, "w")?;
-                steps::pause_after(0);
-                steps::step();
+fn a_reading_does_not_wait_for_a_stopped_group() {
+    for locking in [Locking::None, Locking::Record, Locking::Futex] {
+        let scratch = Scratch::new();
+        let table = scratch.texts(locking).unwrap();
+        table.add(&1, "v").unwrap();
+        let name = scratch.name();
+        within(MINUTE, move || {
+            let open = |read_only| {
+                let shm = Shm::options().read_only(read_only).open(&name).unwrap();
+                Texts::options().locking(locking).lock_timeout(Duration::from_nanos(1)).manage(shm).unwrap()
+            };
+            let readers = [open(true), open(false)];
+            let mut child = Child::start(|| {
+                let table = Texts::manage(Shm::open(&name).unwrap(), locking).unwrap();
+                let outcome = group!(table => {
+                    table.replace(&1, "w")?;
+                    for key in 2..200 {
+                        table.add(&key, "added")?;
+                    }
+                    steps::pause_after(0);
+                    steps::step();
+                    table.replace(&1, "x")?;
+                });
+                i32::from(outcome.is_err())
             });
-            i32::from(outcome.is_err())
+            assert_eq!(child.wait(), None);
+            for reader in &readers {
+                assert_eq!(reader.find(&1).unwrap().as_deref(), Some("v"), "{locking}");
+                assert_eq!(reader.find(&7).unwrap(), None);
+                assert_eq!(reader.len().unwrap(), 1);
+                assert_eq!(reader.scan().collect::<Result<Vec<_>>>().unwrap(), [(1, "v".to_owned())]);
+            }
+            child.go_on();
+            assert_eq!(child.wait(), Some(0));
+            for reader in &readers {
+                assert_eq!(reader.find(&1).unwrap().as_deref(), Some("x"));
+                assert_eq!(reader.len().unwrap(), 199);
+            }
         });
-        assert_eq!(child.wait(), None);
-        let read_only = || Shm::options().read_only(true).open(&name).unwrap();
-        let limited: Texts = Texts::options().lock_timeout(Duration::from_millis(5)).manage(read_only()).unwrap();
-        for outcome in [limited.find(&1).map(drop), limited.len().map(drop)] {
-            assert!(matches!(outcome, Err(Error::LockTimeout { reason: None, .. })), "{outcome:?}");
-        }
-        let unlimited = Texts::manage(read_only(), Locking::Futex).unwrap();
-        let outcome = unlimited.find(&1);
-        assert!(
-            matches!(outcome, Err(Error::LockTimeout { reason: Some(_), may_be_deadlock: false, .. })),
-            "{outcome:?}"
-        );
-        child.go_on();
-        assert_eq!(child.wait(), Some(0));
-        assert_eq!(unlimited.find(&1).unwrap().as_deref(), Some("w"));
-    });
+    }
 }
 
-/// A thread does not wait for its own group.
+/// What a thread's own group changes is seen through the handle of the group; through another, what was there before.
 #[test]
-fn a_group_is_not_waited_for_by_its_own_thread() {
+fn another_handle_shows_what_was_before_the_own_group() {
     let scratch = Scratch::new();
     let table = scratch.texts(Locking::Futex).unwrap();
     table.add(&1, "v").unwrap();
@@ -340,15 +349,77 @@ fn a_group_is_not_waited_for_by_its_own_thread() {
         let reader = Texts::manage(Shm::options().read_only(true).open(&name).unwrap(), Locking::Futex).unwrap();
         group!(table => {
             table.replace(&1, "w")?;
-            for outcome in [reader.find(&1).map(drop), reader.len().map(drop)] {
-                let Err(Error::LockTimeout { reason: Some(reason), may_be_deadlock: false, .. }) = &outcome else {
-                    panic!("{outcome:?}");
-                };
-                assert!(reason.contains("own group"), "{reason}");
-            }
+            table.add(&2, "w")?;
+            assert_eq!((reader.find(&1)?.as_deref(), reader.len()?), (Some("v"), 1));
+            assert_eq!((table.find(&1)?.as_deref(), table.len()?), (Some("w"), 2));
+            // Entries come to those that the thread has read already; others go.
+            let undone: Result<()> = group!(table => {
+                table.replace(&1, "a longer one, in another record")?;
+                assert_eq!((reader.find(&1)?.as_deref(), reader.len()?), (Some("v"), 1));
+                return Err(Error::Forked { object: "any error".into() });
+            });
+            assert!(undone.is_err());
+            assert_eq!((reader.find(&1)?.as_deref(), reader.len()?), (Some("v"), 1));
+            table.remove(&1)?;
+            assert_eq!((reader.find(&1)?.as_deref(), reader.len()?), (Some("v"), 1));
         })
         .unwrap();
-        assert_eq!(reader.find(&1).unwrap().as_deref(), Some("w"));
+        assert_eq!((reader.find(&1).unwrap(), reader.find(&2).unwrap().as_deref()), (None, Some("w")));
+    });
+}
+
+/// The log that readers look past says anything: an error where it can be nothing else, and no wait.
+#[test]
+fn a_hostile_log_is_an_error() {
+    use std::sync::atomic::Ordering::Relaxed;
+
+    use crate::layout::LogAt;
+
+    let scratch = Scratch::new();
+    let table: HashTable<u64, u64> = HashTable::options().stripes(1).slots(2).manage(scratch.open()).unwrap();
+    table.add(&1, &1).unwrap();
+    let name = scratch.name();
+    within(MINUTE, move || {
+        let reader = Shm::options().read_only(true).open(&name).unwrap();
+        let reader: HashTable<u64, u64> = HashTable::manage(reader, Locking::Futex).unwrap();
+        let (store, geometry) = (&table.handle().store, *table.handle().store.geometry());
+        group!(table => {
+            table.replace(&1, &2)?;
+            let slot = (0..2).find(|slot| store.field(geometry.slot(*slot).log_word()).load(Relaxed) as u32 != 0).unwrap();
+            let (word, log) = (store.field(geometry.slot(slot).log_word()), geometry.log(slot));
+            let honest = word.load(Relaxed);
+            let (entry, link) = (store.field(log.entry(0)), store.field(log.link()));
+            let named = entry.load(Relaxed);
+            assert_eq!(reader.find(&1)?, Some(1));
+            let lie = |state: u64, first: u64, next: u64| {
+                word.store(state, Relaxed);
+                entry.store(first, Relaxed);
+                link.store(next, Relaxed);
+                let outcome = reader.find(&1);
+                word.store(honest, Relaxed);
+                entry.store(named, Relaxed);
+                link.store(0, Relaxed);
+                outcome
+            };
+            // Each in an epoch of its own, or else the thread would believe what it has read before.
+            let epoch = |number: u64, entries: u64| ((honest >> 32) + number) << 32 | entries;
+            let start = geometry.data_start();
+            for (state, first, next, what) in [
+                (epoch(1, 1), 3, 0, "between two words"),
+                (epoch(2, 1), geometry.stripe(0).lock().0, 0, "a lock word"),
+                (epoch(3, 1), 8, 0, "the header's fixed part"),
+                (epoch(4, 1), u64::MAX - 7, 0, "outside"),
+                (epoch(5, u64::from(u32::MAX)), named, 0, "more entries than room"),
+                (epoch(6, LogAt::FIRST_CAPACITY + 1), named, start, "a segment that is none"),
+                (epoch(7, LogAt::FIRST_CAPACITY + 1), named, u64::MAX - 7, "a segment outside"),
+            ] {
+                let outcome = lie(state, first, next);
+                assert!(matches!(outcome, Err(Error::Corrupt { .. })), "{what}: {outcome:?}");
+            }
+            assert_eq!(reader.find(&1)?, Some(1));
+        })
+        .unwrap();
+        assert_eq!(reader.find(&1).unwrap(), Some(2));
     });
 }
 
@@ -435,12 +506,12 @@ fn threads_under_record_wait_for_each_other() {
 fn a_count_is_one_that_the_table_had() {
     use crate::layout::StripeAt;
     use crate::os::pause;
-    use crate::region::Region;
+    use crate::store::read::View;
     use crate::store::{Limits, sum};
 
-    fn count(region: &Region, stripe: StripeAt) -> u64 {
+    fn count(view: View<'_>, stripe: StripeAt) -> u64 {
         pause::at("counting a stripe");
-        crate::index::bindings_in(region, stripe)
+        crate::index::bindings_seen(view, stripe)
     }
     let scratch = Scratch::new();
     let table: HashTable<u64, u64> = HashTable::options().stripes(2).manage(scratch.open()).unwrap();

@@ -12,8 +12,9 @@ use crate::index::ring::Ring;
 
 use crate::error::{Error, Result};
 use crate::layout::Offset;
+use crate::store::group;
 use crate::store::group::Iteration;
-use crate::store::{group, read};
+use crate::store::read::{self, with_source};
 
 /// How to go on after a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -195,17 +196,19 @@ pub(super) fn read(handle: &Handle, key: i32, mut visit: impl FnMut(&Block<'_>) 
 fn read_copies(handle: &Handle, key: i32, mut visit: impl FnMut(&Block<'_>) -> Flow) -> Result<()> {
     let copies = with_key(handle, key, |key| {
         read::read(&handle.store, handle.limits, key.stripe, |view| {
-            let mut copies = Vec::new();
-            let Some(found) = index::find(view.region(), key.at, key.hash, key.words)? else { return Ok(copies) };
-            for record in index::Bindings::from(view.region(), key.at, found.record.at) {
-                let (words, length) = elements(&record?, view.region())?;
-                if !view.holds() {
-                    break;
+            with_source!(view, source => {
+                let mut copies = Vec::new();
+                let Some(found) = index::find(source, key.at, key.hash, key.words)? else { return Ok(copies) };
+                for record in index::Bindings::from(source, key.at, found.record.at) {
+                    let (words, length) = elements(&record?, view.region())?;
+                    if !view.holds() {
+                        break;
+                    }
+                    let copy: Vec<AtomicU64> = words.iter().map(|word| AtomicU64::new(word.load(Relaxed))).collect();
+                    copies.push((copy, length));
                 }
-                let copy: Vec<AtomicU64> = words.iter().map(|word| AtomicU64::new(word.load(Relaxed))).collect();
-                copies.push((copy, length));
-            }
-            Ok(copies)
+                Ok(copies)
+            })
         })
     })?;
     for (words, length) in &copies {

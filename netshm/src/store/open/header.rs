@@ -10,13 +10,14 @@ use crate::layout::entry::{FEWEST_ENTRIES, MOST_ENTRIES};
 use crate::layout::header::{self as at, ObjectKind};
 use crate::layout::method::Locking;
 use crate::layout::{DENSE, Dimensions, Geometry, LogAt, MAX_OBJECT, MOST_STRIPES, Offset};
+use crate::log_word::LogState;
 use crate::os::file;
 use crate::shm::Object;
 
 /// The longest schema text that is read, in bytes.
 pub(super) const MOST_SCHEMA: u64 = 1 << 24;
 /// How often it is read while others undo a change to it.
-const READINGS: u32 = 100;
+pub(super) const READINGS: u32 = 100;
 
 /// Advice for objects of formats that are no longer read.
 const CARRY_OVER: &str = "no release wrote that format: write the data out with the program that made the object, and add them to a \
@@ -58,20 +59,16 @@ fn read_words(object: &Arc<Object>, place: Offset, words: &mut [u64]) -> Result<
     if read < size_of_val(words) { Err(corrupt(object, place.0, "the header is cut off")) } else { Ok(()) }
 }
 
-/// Words in front of the data area as meta changes have committed them last. Nobody but a dead process, or one that recovers it,
-/// may be changing them.
+/// Words in front of the data area as meta changes have committed them last, whoever is changing them.
 pub(super) fn committed(object: &Arc<Object>, geometry: &Geometry, place: Offset, count: usize) -> Result<Vec<u64>> {
     let end = place.0 + count as u64 * 8;
-    let concerning = |undone: &Undone| -> Undone {
-        undone.iter().filter(|[word, _]| (place.0..end).contains(word)).copied().collect()
-    };
+    let concerns = |[word, _]: &[u64; 2]| (place.0..end).contains(word);
     for _ in 0..READINGS {
         let before = undone(object, geometry)?;
         let mut found = vec![0; count];
         read_words(object, place, &mut found)?;
-        undo(&before, place.0, bytemuck::cast_slice_mut(&mut found));
-        // Others may have undone it meanwhile.
-        if concerning(&before) == concerning(&undone(object, geometry)?) {
+        before.undo(place.0, bytemuck::cast_slice_mut(&mut found));
+        if before.agrees(&undone(object, geometry)?, concerns) {
             return Ok(found);
         }
     }
@@ -91,25 +88,46 @@ fn size(object: &Arc<Object>) -> Result<u64> {
     })
 }
 
-/// Entries of the log of the run heap: places and old words.
-type Undone = Vec<[u64; 2]>;
-
-/// Returns the log of the meta change under way, if there is one: of a process that runs or has died.
-fn undone(object: &Arc<Object>, geometry: &Geometry) -> Result<Undone> {
-    const FIRST: usize = LogAt::FIRST_CAPACITY as usize;
-    let [entries] = words(object, geometry.stripe(geometry.meta()).top_end())?;
-    let log: [u64; FIRST * 2] = words(object, geometry.log(geometry.slots).entry(0))?;
-    Ok(log.as_chunks().0[..FIRST.min(entries as usize)].to_vec())
+/// The log of the run heap as it was read: of a change by a process that runs or has died, if there is one.
+struct Undone {
+    epoch: u32,
+    /// Places and old words.
+    entries: Vec<[u64; 2]>,
 }
 
-/// Undoes the change in bytes read from `place`. The oldest entry for a word counts.
-fn undo(undone: &Undone, place: u64, bytes: &mut [u8]) {
-    for [word, old] in undone.iter().rev() {
-        let Some(start) = word.checked_sub(place).filter(|start| *start < bytes.len() as u64) else { continue };
-        let tail = &mut bytes[start as usize..];
-        let length = tail.len().min(8);
-        tail[..length].copy_from_slice(&old.to_ne_bytes()[..length]);
+impl Undone {
+    /// Returns whether what was read between these two looks at the log was committed, and is when the words of the entries that
+    /// concern it are put back.
+    fn agrees(&self, later: &Undone, concerns: impl Fn(&[u64; 2]) -> bool) -> bool {
+        let concerning =
+            |undone: &Undone| undone.entries.iter().filter(|entry| concerns(entry)).copied().collect::<Vec<_>>();
+        self.epoch == later.epoch && concerning(self) == concerning(later)
     }
+
+    /// Undoes the change in bytes read from `place`. The oldest entry for a word counts.
+    fn undo(&self, place: u64, bytes: &mut [u8]) {
+        for [word, old] in self.entries.iter().rev() {
+            let Some(start) = word.checked_sub(place).filter(|start| *start < bytes.len() as u64) else { continue };
+            let tail = &mut bytes[start as usize..];
+            let length = tail.len().min(8);
+            tail[..length].copy_from_slice(&old.to_ne_bytes()[..length]);
+        }
+    }
+}
+
+/// Returns how often entries of the log of the run heap have ceased to count: as long as that is the same, nothing is committed.
+pub(super) fn meta_epoch(object: &Arc<Object>, geometry: &Geometry) -> Result<u32> {
+    let [word] = words(object, geometry.stripe(geometry.meta()).top_end())?;
+    Ok(LogState(word).epoch())
+}
+
+/// Returns the log of the meta change under way, if there is one.
+fn undone(object: &Arc<Object>, geometry: &Geometry) -> Result<Undone> {
+    const FIRST: usize = LogAt::FIRST_CAPACITY as usize;
+    let [word] = words(object, geometry.stripe(geometry.meta()).top_end())?;
+    let log: [u64; FIRST * 2] = words(object, geometry.log(geometry.slots).entry(0))?;
+    let state = LogState(word);
+    Ok(Undone { epoch: state.epoch(), entries: log.as_chunks().0[..FIRST.min(state.entries() as usize)].to_vec() })
 }
 
 /// How many stripes and entries of the catalogue are used, and the id that was given last; checked.
@@ -134,22 +152,21 @@ pub(super) struct StoredSchema {
     pub(super) version: u64,
 }
 
-/// What is stored of the schema, as it was last committed.
+/// What is stored of the schema, as it was last committed, whoever is changing it.
 pub(super) fn schema(object: &Arc<Object>, geometry: &Geometry) -> Result<StoredSchema> {
     let fields = geometry.part().schema_at();
     for _ in 0..READINGS {
         let before = undone(object, geometry)?;
         let found: [u64; 4] = words(object, fields)?;
         let mut at = found;
-        undo(&before, fields.0, bytemuck::cast_slice_mut(&mut at));
+        before.undo(fields.0, bytemuck::cast_slice_mut(&mut at));
         let [place, length, hash, version] = at;
         let text = schema_text(object, &before, fields, place, length);
         let concerns = |[word, _]: &[u64; 2]| {
             (fields.0..fields.0 + 32).contains(word) || word.checked_sub(place).is_some_and(|at| at < length)
         };
-        let concerning = |undone: Undone| undone.into_iter().filter(concerns).collect::<Undone>();
-        // Others may have undone it meanwhile, or extended the schema.
-        if concerning(before) == concerning(undone(object, geometry)?) && words(object, fields)? == found {
+        // Without a log, others may have extended the schema meanwhile.
+        if before.agrees(&undone(object, geometry)?, concerns) && words(object, fields)? == found {
             return Ok(StoredSchema { text: text?, hash, version });
         }
     }
@@ -168,7 +185,7 @@ fn schema_text(object: &Arc<Object>, undone: &Undone, fields: Offset, place: u64
         source,
     })?;
     text.truncate(read);
-    undo(undone, place, &mut text);
+    undone.undo(place, &mut text);
     String::from_utf8(text).map_err(|_| corrupt(object, place, "the schema is not UTF-8"))
 }
 

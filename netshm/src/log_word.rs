@@ -1,0 +1,97 @@
+//! The word of a log that says which of its entries count.
+//!
+//! ```text
+//! 32..=63  epoch: counts up whenever entries cease to count, by a commit or by undoing
+//! 0..=31   number of entries
+//! ```
+//! Within one change, the same word means the same entries and the same state of the object. So whoever reads past the
+//! change learns from this word whether what has been read is of one moment.
+
+use crate::os::atomic::{AtomicU64, Ordering::*, fence};
+use crate::os::steps;
+
+/// What the word of a log holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LogState(pub(crate) u64);
+
+impl LogState {
+    /// The most entries that can be counted.
+    pub(crate) const MOST_ENTRIES: u64 = u32::MAX as u64;
+
+    /// How many entries count.
+    #[inline(always)]
+    pub(crate) fn entries(self) -> u64 {
+        self.0 & Self::MOST_ENTRIES
+    }
+
+    /// How often entries have ceased to count.
+    #[inline(always)]
+    pub(crate) fn epoch(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    /// The next epoch, in which so many entries are left.
+    #[inline(always)]
+    fn cut(self, entries: u64) -> Self {
+        LogState(((self.0 >> 32).wrapping_add(1) << 32) | entries)
+    }
+}
+
+/// The word of a log.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LogWord<'a>(pub(crate) &'a AtomicU64);
+
+impl LogWord<'_> {
+    /// What it holds.
+    #[inline]
+    pub(crate) fn load(self) -> LogState {
+        // SYNC POINT: log entry. Pairs with the store in `count`. A fence, since std allows only relaxed loads from read-only
+        // memory.
+        let state = LogState(self.0.load(Relaxed));
+        fence(Acquire);
+        state
+    }
+
+    /// What it holds, for the owner of the log.
+    #[inline(always)]
+    pub(crate) fn own(self) -> LogState {
+        LogState(self.0.load(Relaxed))
+    }
+
+    /// Counts an entry that has been written.
+    #[inline(always)]
+    pub(crate) fn count(self) {
+        // SYNC POINT: log entry. Pairs with the load in `load`.
+        self.0.store(self.own().0.wrapping_add(1), Release);
+        steps::step();
+    }
+
+    /// Lets no entry count any more: commits what has been changed, or ends undoing it.
+    #[inline(always)]
+    pub(crate) fn clear(self) {
+        self.cut(0);
+    }
+
+    /// Lets only the first entries count, when what the others name has been undone. They can be written over then.
+    pub(crate) fn cut_to(self, entries: u64) {
+        self.cut(entries);
+        // No entry is written over before that; pairs with the fence in `after_reading`.
+        fence(Release);
+    }
+
+    #[inline(always)]
+    fn cut(self, entries: u64) {
+        self.0.store(self.own().cut(entries).0, Release);
+        steps::step();
+    }
+
+    /// What it holds after entries of the log, or words that a change may be about to store, have been read.
+    ///
+    /// The epoch tells whether the entries were those that counted. If a word that was read had been changed already, the entry
+    /// for it counts in what is returned.
+    pub(crate) fn after_reading(self) -> LogState {
+        // SYNC POINT: log entry. Pairs with the stores of changed words, which are Release, and with the fence in `cut_to`.
+        fence(Acquire);
+        self.load()
+    }
+}

@@ -1,0 +1,81 @@
+//! Where readers take their words from: the object as it lies, or as it was before a change under way (`store::past`).
+
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+
+use crate::error::Result;
+use crate::layout::{Offset, StripeAt};
+use crate::region::{ReadError, Region, StripeFields};
+
+/// A source of words, for code that only reads.
+pub(crate) trait Source<'a>: Copy {
+    /// The fields of a stripe.
+    type Stripe: Stripe;
+
+    /// The object, for its shape and for errors.
+    fn region(self) -> &'a Region;
+    /// The fields of a stripe.
+    fn stripe(self, stripe: StripeAt) -> Self::Stripe;
+    /// A field in front of the data area.
+    fn field(self, place: Offset) -> u64;
+    /// A word of the data area.
+    fn word_or<E: ReadError>(self, offset: u64) -> Result<&'a AtomicU64, E>;
+    /// Words of the data area in a row.
+    fn words_or<E: ReadError>(self, offset: u64, count: u64) -> Result<&'a [AtomicU64], E>;
+    /// So many words of the data area in a row.
+    fn array_or<const N: usize, E: ReadError>(self, offset: u64) -> Result<&'a [AtomicU64; N], E>;
+    /// A word, and as many of those from there on as come without a further look.
+    fn words_from<E: ReadError>(self, offset: u64) -> Result<(&'a AtomicU64, &'a [AtomicU64]), E>;
+}
+
+/// The fields of a stripe, without its lock word.
+pub(crate) trait Stripe: Copy {
+    /// Where the stripe lies.
+    fn at(self) -> StripeAt;
+    /// What one of its fields holds.
+    fn get(self, place: Offset) -> u64;
+}
+
+impl<'a> Source<'a> for &'a Region {
+    type Stripe = StripeFields<'a>;
+
+    #[inline(always)]
+    fn region(self) -> &'a Region {
+        self
+    }
+    #[inline(always)]
+    fn stripe(self, stripe: StripeAt) -> StripeFields<'a> {
+        Region::stripe(self, stripe)
+    }
+    #[inline(always)]
+    fn field(self, place: Offset) -> u64 {
+        Region::field(self, place).load(Relaxed)
+    }
+    #[inline(always)]
+    fn word_or<E: ReadError>(self, offset: u64) -> Result<&'a AtomicU64, E> {
+        Region::word_or(self, offset)
+    }
+    #[inline(always)]
+    fn words_or<E: ReadError>(self, offset: u64, count: u64) -> Result<&'a [AtomicU64], E> {
+        Region::words_or(self, offset, count)
+    }
+    #[inline(always)]
+    fn array_or<const N: usize, E: ReadError>(self, offset: u64) -> Result<&'a [AtomicU64; N], E> {
+        Region::array_or(self, offset)
+    }
+    #[inline(always)]
+    fn words_from<E: ReadError>(self, offset: u64) -> Result<(&'a AtomicU64, &'a [AtomicU64]), E> {
+        Region::words_from(self, offset)
+    }
+}
+
+impl Stripe for StripeFields<'_> {
+    #[inline(always)]
+    fn at(self) -> StripeAt {
+        StripeFields::at(self)
+    }
+    #[inline(always)]
+    fn get(self, place: Offset) -> u64 {
+        self.field(place).load(Relaxed)
+    }
+}

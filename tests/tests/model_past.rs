@@ -1,0 +1,291 @@
+//! Reading past a change under way, under all schedules that loom finds, at small bounds.
+//!
+//! The protocols are those of the library, word for word: its source files are compiled here with loom's atomics. What a
+//! reader does with the entries of a log is modelled, as is the change itself.
+#![allow(dead_code, unreachable_pub)]
+
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use loom::sync::Arc;
+use loom::sync::atomic::Ordering::{Relaxed, Release};
+use loom::sync::atomic::{AtomicU32, AtomicU64};
+use loom::thread;
+
+use log_word::LogWord;
+use sequence::Sequence;
+use word::{LockWord, Released};
+
+/// What the included files find in `crate::os`.
+mod os {
+    pub(crate) mod atomic {
+        pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+    }
+
+    pub(crate) mod steps {
+        pub(crate) fn step() {
+            crate::die_in_turn();
+        }
+    }
+}
+
+#[path = "../../netshm/src/log_word.rs"]
+mod log_word;
+#[path = "../../netshm/src/sequence.rs"]
+mod sequence;
+#[path = "../../netshm/src/locking/word.rs"]
+mod word;
+
+loom::thread_local! {
+    /// Steps that this thread may still make; `None` for those that do not die.
+    static LEFT: Cell<Option<u32>> = Cell::new(None);
+}
+
+/// What ends a thread that dies.
+struct Died;
+
+fn die_in_turn() {
+    LEFT.with(|left| match left.get() {
+        Some(0) => resume_unwind(Box::new(Died)),
+        Some(steps) => left.set(Some(steps - 1)),
+        None => {}
+    });
+}
+
+/// Runs `life`, which ends after so many steps at the latest; whether it came to its end.
+fn live(steps: u32, life: impl FnOnce()) -> bool {
+    LEFT.with(|left| left.set(Some(steps)));
+    let outcome = catch_unwind(AssertUnwindSafe(life));
+    LEFT.with(|left| left.set(None));
+    match outcome {
+        Ok(()) => true,
+        Err(death) if death.is::<Died>() => false,
+        Err(other) => resume_unwind(other),
+    }
+}
+
+const SLOT: u32 = 3;
+/// Entries that a log has room for.
+const ROOM: usize = 3;
+
+/// Two words that belong together, with all that guards them.
+struct Stripe {
+    lock: AtomicU32,
+    sequence: AtomicU64,
+    words: [AtomicU64; 2],
+    /// Which word, and what it held.
+    log: [[AtomicU64; 2]; ROOM],
+    log_word: AtomicU64,
+}
+
+impl Stripe {
+    fn new() -> Arc<Stripe> {
+        Arc::new(Stripe {
+            lock: AtomicU32::new(0),
+            sequence: AtomicU64::new(4),
+            words: [AtomicU64::new(1), AtomicU64::new(1)],
+            log: std::array::from_fn(|_| [AtomicU64::new(0), AtomicU64::new(0)]),
+            log_word: AtomicU64::new(7 << 32),
+        })
+    }
+
+    fn log(&self) -> LogWord<'_> {
+        LogWord(&self.log_word)
+    }
+
+    fn begin(&self) {
+        assert!(LockWord(&self.lock).try_take(SLOT));
+        Sequence(&self.sequence).begin_change();
+    }
+
+    fn end(&self) {
+        Sequence(&self.sequence).end_change();
+        let (Released::Quiet | Released::Sleepers) = LockWord(&self.lock).release();
+    }
+
+    /// Changes a word, as the store does.
+    fn set(&self, word: usize, value: u64) {
+        let [place, old] = &self.log[self.log().own().entries() as usize];
+        place.store(word as u64, Relaxed);
+        old.store(self.words[word].load(Relaxed), Relaxed);
+        die_in_turn();
+        self.log().count();
+        self.words[word].store(value, Release);
+        die_in_turn();
+    }
+
+    /// Undoes what has been changed since there were so many entries.
+    fn roll_back_to(&self, position: u64) {
+        for entry in (position..self.log().own().entries()).rev() {
+            let [place, old] = self.log[entry as usize].each_ref().map(|word| word.load(Relaxed));
+            self.words[place as usize].store(old, Release);
+            die_in_turn();
+        }
+        self.log().cut_to(position);
+    }
+
+    fn commit(&self) {
+        self.log().clear();
+    }
+
+    /// What another process does that finds the writer dead.
+    fn recover(&self) {
+        if LockWord(&self.lock).load().owner() == Some(SLOT) {
+            if self.log().own().entries() > 0 {
+                self.roll_back_to(0);
+            }
+            self.end();
+        }
+    }
+
+    /// Reads as the library does, with or without a writer about; `None` if a reading is spoiled.
+    fn read(&self) -> Option<[u64; 2]> {
+        if let Some(stamp) = Sequence(&self.sequence).begin_reading() {
+            let words = self.words.each_ref().map(|word| word.load(Relaxed));
+            return stamp.holds().then_some(words);
+        }
+        let stamp = Sequence(&self.sequence).begin_reading_past()?;
+        LockWord(&self.lock).load().owner()?;
+        let epoch = self.log().load().epoch();
+        let mut past = [None; 2];
+        let mut read = 0;
+        loop {
+            // First before anything is read, then for what has come since.
+            let (mut words, mut known) = ([0; 2], false);
+            for look in 0..2 {
+                let state = self.log().after_reading();
+                if state.epoch() != epoch || !stamp.holds() {
+                    return None;
+                }
+                let mut met = false;
+                for entry in read..state.entries() as usize {
+                    let [place, old] = self.log[entry].each_ref().map(|word| word.load(Relaxed));
+                    let past = past.get_mut(place as usize)?;
+                    met |= past.is_none();
+                    past.get_or_insert(old);
+                }
+                if read < state.entries() as usize {
+                    read = state.entries() as usize;
+                    if self.log().after_reading().epoch() != epoch || !stamp.holds() {
+                        return None;
+                    }
+                }
+                if look == 0 {
+                    words = [0, 1].map(|word: usize| past[word].unwrap_or_else(|| self.words[word].load(Relaxed)));
+                } else {
+                    known = !met;
+                }
+            }
+            if known {
+                return Some(words);
+            }
+        }
+    }
+}
+
+/// Runs a writer against a reader, who must see what was committed before or after each change. The writer dies after every third
+/// step, and lives the last time.
+fn check(committed: &'static [u64], deaths: u32, preemptions: usize, write: fn(&Stripe)) {
+    for steps in (0..=deaths).step_by(3) {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(preemptions);
+        model.check(move || {
+            let stripe = Stripe::new();
+            let reader = {
+                let stripe = stripe.clone();
+                thread::spawn(move || stripe.read())
+            };
+            let lived = live(if steps == deaths { u32::MAX } else { steps }, || write(&stripe));
+            if !lived {
+                stripe.recover();
+            }
+            let seen = reader.join().unwrap();
+            let left = stripe.read().expect("nobody is at work any more");
+            let mut last = 0;
+            for words in seen.into_iter().chain([left]) {
+                let moment = committed.iter().position(|value| words == [*value; 2]);
+                let moment = moment.unwrap_or_else(|| panic!("{words:?} was never committed"));
+                assert!(moment >= last, "what was seen has been undone");
+                last = moment;
+            }
+            assert!(!lived || left == [committed[committed.len() - 1]; 2]);
+        });
+    }
+}
+
+#[test]
+fn a_commit() {
+    check(&[1, 2], 12, 2, |stripe| {
+        stripe.begin();
+        stripe.set(0, 2);
+        stripe.set(1, 2);
+        stripe.commit();
+        stripe.end();
+    });
+}
+
+#[test]
+fn a_whole_rollback() {
+    check(&[1], 15, 2, |stripe| {
+        stripe.begin();
+        stripe.set(0, 9);
+        stripe.set(1, 9);
+        stripe.roll_back_to(0);
+        stripe.end();
+    });
+}
+
+/// The entry of what has been undone is written over with another one.
+#[test]
+fn a_partial_rollback() {
+    check(&[1, 2], 0, 2, |stripe| {
+        stripe.begin();
+        stripe.set(1, 2);
+        stripe.set(0, 9);
+        stripe.roll_back_to(1);
+        stripe.set(0, 2);
+        stripe.commit();
+        stripe.end();
+    });
+}
+
+/// A word is changed twice: the older entry counts.
+#[test]
+fn a_word_that_changes_twice() {
+    check(&[1, 2], 0, 2, |stripe| {
+        stripe.begin();
+        stripe.set(0, 9);
+        stripe.set(0, 2);
+        stripe.set(1, 2);
+        stripe.commit();
+        stripe.end();
+    });
+}
+
+/// What a change commits before it ends is committed: the rest of it has an epoch of its own.
+#[test]
+fn a_commit_within_a_change() {
+    check(&[1, 2, 3], 0, 1, |stripe| {
+        stripe.begin();
+        for value in [2, 3] {
+            stripe.set(0, value);
+            stripe.set(1, value);
+            stripe.commit();
+            loom::sync::atomic::fence(Release);
+        }
+        stripe.end();
+    });
+}
+
+#[test]
+fn a_second_change() {
+    check(&[1, 2, 3], 0, 1, |stripe| {
+        for value in [2, 3] {
+            stripe.begin();
+            stripe.set(0, value);
+            stripe.set(1, value);
+            stripe.commit();
+            stripe.end();
+        }
+    });
+}
