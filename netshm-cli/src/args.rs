@@ -50,6 +50,22 @@ pub(crate) enum Command {
     Get(Get),
     Keys(Keys),
     Scan(Scan),
+    Set(Set),
+    Add(Add),
+    Remove(Remove),
+    Incr(Incr),
+    Clear(Clear),
+    Resize(Resize),
+    Create(Create),
+    Dump(Dump),
+    Load(Load),
+    Export(Export),
+    Import(Import),
+    Check(Check),
+    Repair(Repair),
+    Copy(Copy),
+    Sync(Sync),
+    Compact(Compact),
 }
 
 /// An object.
@@ -230,4 +246,357 @@ pub(crate) struct Select {
     /// At most so many
     #[arg(long, short = 'n', value_name = "COUNT")]
     pub(crate) limit: Option<u64>,
+}
+
+/// Sets the value of a key, or elements of an array
+///
+/// Of a key with several bindings, the newest is replaced.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  netshm set users ada 7
+  netshm set sessions ada '{\"user\": 7, \"name\": \"Ada\", \"hits\": 0}'
+  netshm set counters 3 100                 an element
+  netshm set counters 0..16 0               all elements of a range, as one step")]
+pub(crate) struct Set {
+    #[command(flatten)]
+    pub(crate) member: Member,
+    /// The key; of an array, an index or a range
+    #[arg(value_name = "KEY", allow_hyphen_values = true)]
+    pub(crate) key: String,
+    /// The value
+    #[arg(value_name = "VALUE", allow_hyphen_values = true)]
+    pub(crate) value: String,
+}
+
+/// Adds a binding for a key, which hides the older ones
+#[derive(Debug, Args)]
+pub(crate) struct Add {
+    #[command(flatten)]
+    pub(crate) member: Member,
+    /// The key
+    #[arg(value_name = "KEY", allow_hyphen_values = true)]
+    pub(crate) key: String,
+    /// The value
+    #[arg(value_name = "VALUE", allow_hyphen_values = true)]
+    pub(crate) value: String,
+    /// Only if the key has no value; otherwise the exit status is 1
+    #[arg(long)]
+    pub(crate) if_absent: bool,
+}
+
+/// Removes the newest bindings of keys
+///
+/// The exit status is 1 if one of the keys is not there; the others are removed nevertheless.
+#[derive(Debug, Args)]
+pub(crate) struct Remove {
+    #[command(flatten)]
+    pub(crate) member: Member,
+    /// The keys
+    #[arg(value_name = "KEY", required = true, allow_hyphen_values = true)]
+    pub(crate) keys: Vec<String>,
+    /// Remove all bindings of each key
+    #[arg(long, short)]
+    pub(crate) all: bool,
+}
+
+/// Adds to a number, as one step, and prints the sum
+///
+/// A key that is not there counts as 0.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  netshm incr counters 3
+  netshm incr counters 3 -10
+  netshm incr sessions ada 1 --field hits")]
+pub(crate) struct Incr {
+    #[command(flatten)]
+    pub(crate) member: Member,
+    /// The key; of an array, an index
+    #[arg(value_name = "KEY", allow_hyphen_values = true)]
+    pub(crate) key: String,
+    /// What is added
+    #[arg(value_name = "NUMBER", default_value = "1", allow_negative_numbers = true)]
+    pub(crate) by: String,
+    /// The field of the value that is the number
+    #[arg(long, short, value_name = "FIELD")]
+    pub(crate) field: Option<String>,
+}
+
+/// Removes all rows of a table, as one step
+#[derive(Debug, Args)]
+pub(crate) struct Clear {
+    #[command(flatten)]
+    pub(crate) member: Member,
+    /// Do not ask at a terminal
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+}
+
+/// Sets the length of an array
+#[derive(Debug, Args)]
+pub(crate) struct Resize {
+    #[command(flatten)]
+    pub(crate) member: Member,
+    /// The number of elements
+    #[arg(value_name = "LENGTH")]
+    pub(crate) length: usize,
+}
+
+/// Looks at every word of objects, and says what is wrong
+///
+/// Objects are opened read-only and not locked: if others write all the time, findings prove nothing, and it says so. The exit
+/// status is 1 if something is wrong.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  netshm check sessions
+  netshm check --lock sessions             writers wait meanwhile
+  netshm --json check sessions | jq '.[].findings'")]
+pub(crate) struct Check {
+    /// The objects
+    #[arg(value_name = "NAME", required = true, value_parser = names::parser())]
+    pub(crate) names: Vec<ShmName>,
+    /// Open them for writing and lock them, so that the findings are exact
+    #[arg(long)]
+    pub(crate) lock: bool,
+}
+
+/// Replaces a damaged object by a new one with all that is sound in it
+///
+/// Nobody may have it open. Whatever interrupts it, the name stands for the damaged object as it was, or for the repaired one.
+#[derive(Debug, Args)]
+pub(crate) struct Repair {
+    #[command(flatten)]
+    pub(crate) object: Object,
+    /// Do not ask at a terminal
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+}
+
+/// Makes a consistent copy of an object, which others may go on using
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  netshm copy sessions file:backup/sessions
+  netshm copy sessions posix:/sessions.old")]
+pub(crate) struct Copy {
+    #[command(flatten)]
+    pub(crate) object: Object,
+    /// The name of the copy, which must not be in use: posix:/name, file:PATH or a path
+    #[arg(value_name = "TO", value_parser = names::new_parser())]
+    pub(crate) to: ShmName,
+}
+
+/// Writes objects back to their storage, so that a loss of power does not harm them
+///
+/// It opens them for writing, which also undoes what dead writers left.
+#[derive(Debug, Args)]
+pub(crate) struct Sync {
+    /// The objects
+    #[arg(value_name = "NAME", required = true, value_parser = names::parser())]
+    pub(crate) names: Vec<ShmName>,
+}
+
+/// Makes an object as small as it can be, by building it anew
+///
+/// Nobody may have it open. A damaged object is left as it is.
+#[derive(Debug, Args)]
+pub(crate) struct Compact {
+    #[command(flatten)]
+    pub(crate) object: Object,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LockingName {
+    Futex,
+    Record,
+    None,
+}
+
+impl From<LockingName> for netshm::Locking {
+    fn from(name: LockingName) -> netshm::Locking {
+        match name {
+            LockingName::Futex => netshm::Locking::Futex,
+            LockingName::Record => netshm::Locking::Record,
+            LockingName::None => netshm::Locking::None,
+        }
+    }
+}
+
+/// Reads permission bits, which are octal.
+fn mode(text: &str) -> Result<u32, String> {
+    let digits = text.strip_prefix("0o").unwrap_or(text);
+    u32::from_str_radix(digits, 8)
+        .ok()
+        .filter(|mode| *mode <= 0o777)
+        .ok_or_else(|| "permission bits are three octal digits, as in 640".to_owned())
+}
+
+/// Creates an object, or adds members to one, by the text of a schema
+///
+/// The text is that of `netshm schema`: HashTable<KEY, VALUE>, Array<ELEMENT> = DEFAULT, len LENGTH, or Table (the primitive one). Several
+/// members stand one below the other, each behind its name and a colon. Nothing is left if it fails.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  netshm create users 'HashTable<String, u64>'
+  netshm create stats 'Array<f64> = 1.5, len 100'
+  netshm create app --member users 'HashTable<String, User { id: u64, name: String }>'
+  netshm schema app | netshm create file:data/app --from -")]
+pub(crate) struct Create {
+    /// The object
+    #[arg(value_name = "NAME", value_parser = names::new_parser())]
+    pub(crate) name: ShmName,
+    /// The types of its contents
+    #[arg(value_name = "SCHEMA", conflicts_with = "from", required_unless_present = "from")]
+    pub(crate) schema: Option<String>,
+    /// Read the schema from a file; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) from: Option<std::path::PathBuf>,
+    /// The name of the member
+    #[arg(long, short, value_name = "MEMBER")]
+    pub(crate) member: Option<String>,
+    /// The value that elements of an array have until they are set
+    #[arg(long, value_name = "JSON", allow_hyphen_values = true)]
+    pub(crate) default: Option<String>,
+    /// The length of an array
+    #[arg(long, value_name = "LENGTH")]
+    pub(crate) len: Option<u64>,
+    /// The permission bits of a new object
+    #[arg(long, value_name = "OCTAL", default_value = "600", value_parser = mode)]
+    pub(crate) mode: u32,
+    /// The locking method of a new object
+    #[arg(long, value_name = "METHOD")]
+    pub(crate) locking: Option<LockingName>,
+    /// The number of keys that are expected
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) init: Option<u64>,
+    /// The number of parts that can be written to at the same time
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) stripes: Option<u32>,
+    /// The number of writers that there can be at the same time, in a new object
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) slots: Option<u32>,
+    /// Bytes of a page of a new object
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) pagesize: Option<u64>,
+    /// The size in bytes that a new object cannot exceed
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) max_size: Option<u64>,
+}
+
+/// Prints an object as lines of JSON, which `netshm load` reads
+///
+/// The first line says what the object is. Each other line is a row: {"member": .., "key": .., "value": ..}, the older bindings of a key
+/// before the newer ones; of arrays, {"member": .., "index": .., "value": ..} for the elements that differ from the default. Nothing is
+/// locked: all bindings of a key are as of one moment. For a dump of one moment, `netshm copy` it first.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  netshm dump sessions > sessions.jsonl
+  netshm dump sessions | zstd > sessions.jsonl.zst
+  netshm dump sessions | ssh elsewhere netshm load")]
+pub(crate) struct Dump {
+    #[command(flatten)]
+    pub(crate) member: Member,
+    /// Write to a file
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<std::path::PathBuf>,
+}
+
+/// Makes an object of what `netshm dump` has printed, or fills one
+///
+/// All is loaded as one step: if it fails, an object that was there is as it was, and a new one is gone.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  netshm load < sessions.jsonl
+  netshm load sessions.copy < sessions.jsonl
+  netshm load sessions --replace --batch 10000 < sessions.jsonl")]
+pub(crate) struct Load {
+    /// The object; without it, the name in the dump
+    #[arg(value_name = "NAME", value_parser = names::new_parser())]
+    pub(crate) name: Option<ShmName>,
+    /// Load the only member of the dump under this name
+    #[arg(long, short, value_name = "MEMBER")]
+    pub(crate) member: Option<String>,
+    /// Read from a file
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) input: Option<std::path::PathBuf>,
+    /// Add to rows that are there
+    #[arg(long, conflicts_with = "replace")]
+    pub(crate) append: bool,
+    /// Remove rows that are there first, in the same step
+    #[arg(long)]
+    pub(crate) replace: bool,
+    /// Load so many rows in a step, so that others need not wait for all
+    #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) batch: Option<u64>,
+    /// The permission bits of a new object
+    #[arg(long, value_name = "OCTAL", default_value = "600", value_parser = mode)]
+    pub(crate) mode: u32,
+}
+
+/// A character between columns.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Delimiter(u8);
+
+impl Delimiter {
+    pub(crate) fn byte(self) -> u8 {
+        self.0
+    }
+}
+
+fn delimiter(text: &str) -> Result<Delimiter, String> {
+    match (text, text.as_bytes()) {
+        ("tab" | "\\t", _) => Ok(Delimiter(b'\t')),
+        (_, [byte]) => Ok(Delimiter(*byte)),
+        _ => Err("one character, or `tab`".to_owned()),
+    }
+}
+
+/// Prints a table or an array as CSV
+///
+/// The first line names the columns: `key` and `value`, or one for each field of a struct; `index` for arrays. Values inside are JSON,
+/// texts are as they are, `None` is empty. The older bindings of a key come before the newer ones.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  netshm export sessions > sessions.csv
+  netshm export sessions --delimiter tab | sort")]
+pub(crate) struct Export {
+    #[command(flatten)]
+    pub(crate) member: Member,
+    /// Write to a file
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<std::path::PathBuf>,
+    /// What stands between columns; `tab` for a tabulator
+    #[arg(long, value_name = "CHARACTER", default_value = ",", value_parser = delimiter)]
+    pub(crate) delimiter: Delimiter,
+}
+
+/// Adds the rows of a CSV file to a table, or sets elements of an array
+///
+/// The first line names the columns, in any order: those that `netshm export` prints. All is added as one step. An array grows as it must.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  netshm create prices 'HashTable<String, Price { cents: u64, since: String }>'
+  netshm import prices < prices.csv        with the columns key, cents, since")]
+pub(crate) struct Import {
+    #[command(flatten)]
+    pub(crate) member: Member,
+    /// Read from a file
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) input: Option<std::path::PathBuf>,
+    /// Replace the values of keys that are there, instead of hiding them
+    #[arg(long)]
+    pub(crate) replace: bool,
+    /// Add so many rows in a step, so that others need not wait for all
+    #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) batch: Option<u64>,
+    /// What stands between columns; `tab` for a tabulator
+    #[arg(long, value_name = "CHARACTER", default_value = ",", value_parser = delimiter)]
+    pub(crate) delimiter: Delimiter,
 }

@@ -81,6 +81,13 @@ impl From<netshm::Error> for Failure {
     }
 }
 
+/// A group that fails is rolled back, and run again after a deadlock.
+impl netshm::GroupError for Failure {
+    fn is_deadlock(&self) -> bool {
+        matches!(self, Failure::Library(error) if error.is_deadlock())
+    }
+}
+
 /// Errors of writing to standard output.
 impl From<io::Error> for Failure {
     fn from(source: io::Error) -> Failure {

@@ -1,12 +1,12 @@
 //! The command `netshm`: looks into objects in shared memory and mapped files without the programs that made them.
 
-#![allow(dead_code, reason = "for commands to come")]
-
 mod args;
 mod commands;
 mod failure;
 mod names;
 mod output;
+mod plan;
+mod progress;
 mod rows;
 mod values;
 
@@ -38,5 +38,21 @@ fn run(command: Command, out: &mut Output) -> Result<(), Failure> {
         Command::Get(args) => commands::read::get(&args, out),
         Command::Keys(args) => commands::read::keys(&args, out),
         Command::Scan(args) => commands::read::scan(&args, out),
+        Command::Set(args) => commands::change::set(&args),
+        Command::Add(args) => commands::change::add(&args),
+        Command::Remove(args) => commands::change::remove(&args, out),
+        Command::Incr(args) => commands::change::incr(&args, out),
+        Command::Clear(args) => commands::change::clear(&args),
+        Command::Resize(args) => commands::change::resize(&args),
+        Command::Create(args) => commands::create::run(&args),
+        Command::Dump(args) => commands::dump::dump(&args, out),
+        Command::Load(args) => commands::dump::load(&args),
+        Command::Export(args) => commands::table_file::export(&args, out),
+        Command::Import(args) => commands::table_file::import(&args),
+        Command::Check(args) => commands::care::check(&args, out),
+        Command::Repair(args) => commands::care::repair(&args, out),
+        Command::Copy(args) => commands::care::copy(&args, out),
+        Command::Sync(args) => commands::care::sync(&args),
+        Command::Compact(args) => commands::care::compact(&args, out),
     }
 }

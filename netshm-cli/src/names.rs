@@ -16,6 +16,20 @@ pub(crate) fn parser() -> impl TypedValueParser<Value = ShmName> {
     OsStringValueParser::new().try_map(|text: OsString| object(&text).map_err(|error| error.to_string()))
 }
 
+/// Parses the name of an object to be made: without `posix:`, it is a path if it has a slash, and shared memory if not.
+pub(crate) fn new_parser() -> impl TypedValueParser<Value = ShmName> {
+    OsStringValueParser::new().try_map(|text: OsString| {
+        let path = Path::new(&text);
+        let is_bare = !text.as_bytes().contains(&b'/') && !text.as_bytes().contains(&b':');
+        let name = match in_posix(path) {
+            Some(name) => Ok(name),
+            None if is_bare => posix(&text),
+            None => object(&text),
+        };
+        name.map_err(|error| error.to_string())
+    })
+}
+
 /// Reads `posix:/name`, `file:path`, or a plain name or path: that of a file if there is one, otherwise of POSIX shared memory.
 pub(crate) fn object(text: &OsStr) -> netshm::Result<ShmName> {
     if let Some(name) = text.as_bytes().strip_prefix(b"posix:") {

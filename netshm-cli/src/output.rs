@@ -33,8 +33,6 @@ impl ColorWhen {
 
 /// Titles and labels.
 pub(crate) const TITLE: Style = Style::new().bold();
-/// What is less important.
-pub(crate) const DIM: Style = Style::new().dimmed();
 
 /// Standard output, buffered.
 pub(crate) struct Output {
@@ -75,6 +73,11 @@ impl Output {
     /// Writes bytes as they are.
     pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         Ok(self.stream.write_all(bytes)?)
+    }
+
+    /// The stream itself.
+    pub(crate) fn stream(&mut self) -> Box<dyn Write + '_> {
+        Box::new(&mut self.stream)
     }
 
     /// Writes JSON on a line of its own.

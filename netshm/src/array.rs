@@ -4,6 +4,7 @@ mod atomic;
 mod bulk;
 pub(crate) mod iter;
 mod run;
+mod written;
 
 use std::borrow::Borrow;
 use std::fmt;

@@ -1,11 +1,16 @@
 //! The commands.
 
+pub(crate) mod care;
+pub(crate) mod change;
+pub(crate) mod create;
+pub(crate) mod dump;
 pub(crate) mod ls;
 pub(crate) mod members;
 pub(crate) mod read;
 pub(crate) mod rust_source;
 pub(crate) mod schema;
 pub(crate) mod stat;
+pub(crate) mod table_file;
 
 use netshm::inspect::Process;
 

@@ -6,10 +6,7 @@ use std::fmt::Write;
 use netshm::data::{Container, Fields, ObjectSchema, Schema, Variant};
 use netshm::dynamic::Value;
 use netshm::inspect::MemberState;
-use netshm::{Locking, Shm, ShmName};
-
-use crate::failure::Failure;
-use crate::rows::Rows;
+use netshm::{Locking, ShmName};
 
 const KEYWORDS: [&str; 51] = [
     "abstract", "as", "async", "await", "become", "box", "break", "const", "continue", "do", "dyn", "else", "enum",
@@ -70,7 +67,7 @@ struct Source<'a> {
 }
 
 /// Writes the types of the members, and how to use them.
-pub(crate) fn of(object: &ShmName, locking: Locking, members: &[MemberState]) -> Result<String, Failure> {
+pub(crate) fn of(object: &ShmName, locking: Locking, members: &[MemberState]) -> String {
     let mut source = Source { known: known(), ..Source::default() };
     let mut fields = Vec::new();
     for member in members {
@@ -99,15 +96,15 @@ pub(crate) fn of(object: &ShmName, locking: Locking, members: &[MemberState]) ->
         let _ = writeln!(text, "\n/// What is in `{object}`.\npub type Contents = {kind};");
     } else if !fields.is_empty() {
         source.uses.extend(["Locking", "ShmSchema"]);
-        text.push_str(&structure(object, locking, &fields)?);
+        text.push_str(&structure(object, locking, &fields));
     }
     let uses = source.uses.iter().copied().collect::<Vec<_>>().join(", ");
     let head = format!("// The types of {object}, as it describes itself; written by `netshm schema --rust`.\n\n");
-    Ok(format!("{head}use netshm::{{{uses}}};\n{text}"))
+    format!("{head}use netshm::{{{uses}}};\n{text}")
 }
 
 /// The object as a struct.
-fn structure(object: &ShmName, locking: Locking, fields: &[(&MemberState, String)]) -> Result<String, Failure> {
+fn structure(object: &ShmName, locking: Locking, fields: &[(&MemberState, String)]) -> String {
     let text = object.to_string();
     let place = text.strip_prefix("posix:").unwrap_or(&text);
     let mut out = format!("\n/// What is in `{object}`.\n#[derive(ShmSchema)]\n");
@@ -123,10 +120,8 @@ fn structure(object: &ShmName, locking: Locking, fields: &[(&MemberState, String
             attributes.push(format!("name = {:?}", member.name));
         }
         if let ObjectSchema::Array { .. } = member.schema {
-            let shm = Shm::options().read_only(true).open(object)?;
-            let Rows::Array(array) = Rows::of(shm, member)? else { continue };
             attributes.push(format!("len = {}", member.rows));
-            attributes.push(match expression(&array.default_value()?) {
+            attributes.push(match member.default_value.as_ref().and_then(expression) {
                 Some(default) => format!("default = {default}"),
                 None => "default".to_owned(),
             });
@@ -137,7 +132,7 @@ fn structure(object: &ShmName, locking: Locking, fields: &[(&MemberState, String
         let _ = writeln!(out, "    pub {name}: {kind},");
     }
     out.push_str("}\n");
-    Ok(out)
+    out
 }
 
 /// A value as a Rust expression, if it is a simple one.
@@ -156,7 +151,7 @@ fn expression(value: &Value) -> Option<String> {
         Value::Seq(values) if values.is_empty() => "Default::default()".to_owned(),
         Value::Tuple(values) => {
             let items = values.iter().map(expression).collect::<Option<Vec<_>>>()?;
-            format!("({},)", items.join(", "))
+            format!("({}{})", items.join(", "), if items.len() == 1 { "," } else { "" })
         }
         _ => return None,
     })

@@ -19,17 +19,18 @@ pub(crate) fn run(args: &Schema, out: &mut Output) -> Result<(), Failure> {
         None => snapshot.members.clone(),
     };
     if args.rust {
-        return out.bytes(rust_source::of(name, snapshot.locking, &members)?.as_bytes());
+        return out.bytes(rust_source::of(name, snapshot.locking, &members).as_bytes());
     }
     if out.json() {
         let members: Vec<_> = members.iter().map(document).collect();
         return out.json_document(&json!({"name": name.to_string(), "members": members}));
     }
     for member in &members {
-        match member.name.as_str() {
-            "" => out.line(format_args!("{:#}", member.schema))?,
-            name => out.line(format_args!("{}: {:#}", quoted(name), member.schema))?,
-        }
+        let name = if member.name.is_empty() { String::new() } else { format!("{}: ", quoted(&member.name)) };
+        let default = member.default_value.as_ref().map_or_else(String::new, |value| format!(" = {}", value.to_json()));
+        let is_array = matches!(member.schema, ObjectSchema::Array { .. });
+        let len = if is_array { format!(", len {}", member.rows) } else { String::new() };
+        out.line(format_args!("{name}{:#}{default}{len}", member.schema))?;
     }
     Ok(())
 }
@@ -42,13 +43,19 @@ pub(crate) fn quoted(name: &str) -> String {
 
 fn document(member: &MemberState) -> Json {
     let (key, value) = types(&member.schema);
-    json!({
+    let is_array = matches!(member.schema, ObjectSchema::Array { .. });
+    let mut document = json!({
         "name": member.name,
         "kind": kind(member.kind),
         "schema": member.schema.to_string(),
         "key": key.as_ref().map(tree),
-        if matches!(member.schema, ObjectSchema::Array { .. }) { "element" } else { "value" }: tree(&value),
-    })
+        if is_array { "element" } else { "value" }: tree(&value),
+    });
+    if is_array {
+        document["default"] = member.default_value.as_ref().map(netshm::dynamic::Value::to_json).into();
+        document["len"] = member.rows.into();
+    }
+    document
 }
 
 /// The tree of a type.

@@ -1,8 +1,9 @@
 //! The command, as a user runs it: the real binary, on objects that typed programs have made.
 
-#![allow(dead_code, reason = "for tests to come")]
-
+mod changing;
+mod files;
 mod looking;
+mod rust_source;
 mod support;
 
 netshm_tests::children!(looking);

@@ -5,8 +5,10 @@
 //! their chunk; for others it holds pointers to records. What has never been written is not there.
 
 mod resize;
+mod walk;
 
 pub(crate) use resize::resize;
+pub(crate) use walk::chunks_in;
 
 use std::ops::Range;
 use std::slice;

@@ -1,6 +1,6 @@
 //! Arrays by their stored schema.
 
-use std::ops::RangeBounds;
+use std::ops::{Range, RangeBounds};
 use std::sync::Arc;
 
 use super::iter::DynElements;
@@ -227,6 +227,14 @@ impl DynArray {
     #[doc(alias = "iter")]
     pub fn scan(&self) -> DynElements<'_> {
         DynElements::new(self, self.inner.scan())
+    }
+
+    /// Returns the ranges of elements that take memory; see [`Array::written`].
+    ///
+    /// # Errors
+    /// Those of [`Array::written`].
+    pub fn written(&self) -> Result<Vec<Range<usize>>> {
+        self.inner.written()
     }
 
     /// Sets the length; see [`Array::resize`].

@@ -35,6 +35,7 @@ use std::time::Duration;
 
 use crate::data::ObjectSchema;
 use crate::describe::object_schema;
+use crate::dynamic::{Plan, Value};
 use crate::error::{Error, Result};
 use crate::layout::header::{self as at, ObjectKind};
 use crate::layout::method::Locking;
@@ -133,7 +134,7 @@ pub struct Snapshot {
 }
 
 /// A member of an object.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct MemberState {
     /// Its name; empty for the member that was managed without one.
@@ -142,6 +143,8 @@ pub struct MemberState {
     pub kind: MemberKind,
     /// The types of its contents.
     pub schema: ObjectSchema,
+    /// The value that elements of an array have until they are set; `None` for tables, and where it is damaged.
+    pub default_value: Option<Value>,
     /// Its stripes.
     pub stripes: Range<u32>,
     /// The number of keys that were expected when it was created.
@@ -236,6 +239,13 @@ pub struct Ring {
     pub waits: Vec<Wait>,
 }
 
+/// A member, with what it says of itself.
+struct Described {
+    member: Member,
+    schema: ObjectSchema,
+    default: Option<Value>,
+}
+
 impl Snapshot {
     /// Returns the member that a stripe belongs to; `None` for stripe 0 and for stripes that no member has.
     #[must_use]
@@ -310,10 +320,7 @@ impl Inspector {
             slots: geometry.slots,
             stripe_room: geometry.stripe_room,
             member_room: geometry.member_room,
-            members: described
-                .iter()
-                .map(|(member, schema)| self.member(member, schema, &stripes))
-                .collect::<Result<_>>()?,
+            members: described.iter().map(|described| self.member(described, &stripes)).collect::<Result<_>>()?,
             holds: again.holds(&processes),
             waits: again.waits(&processes),
             rings: rings::of(&words, &again, &processes),
@@ -329,7 +336,7 @@ impl Inspector {
 
     /// The members with their schemas, and how many stripes are used. While others add or remove one, words may contradict each
     /// other for a moment.
-    fn described(&self, header: &Header) -> Result<(u32, Vec<(Member, ObjectSchema)>)> {
+    fn described(&self, header: &Header) -> Result<(u32, Vec<Described>)> {
         let mut readings = 0;
         loop {
             match self.read_catalogue(header) {
@@ -342,18 +349,26 @@ impl Inspector {
         }
     }
 
-    fn read_catalogue(&self, header: &Header) -> Result<(u32, Vec<(Member, ObjectSchema)>)> {
+    fn read_catalogue(&self, header: &Header) -> Result<(u32, Vec<Described>)> {
         let object = self.shm.object();
         let catalogue = open::Catalogue::read(object, header)?;
         let with_schema = |member: Member| {
             let stored = open::stored_member(&self.shm, header, &member)?;
-            Ok((member, object_schema(&self.shm, &stored)?))
+            let schema = object_schema(&self.shm, &stored)?;
+            let default = match &schema {
+                ObjectSchema::Array { element } => {
+                    Plan::new(element).ok().and_then(|plan| plan.decode(&stored.default).ok())
+                }
+                _ => None,
+            };
+            Ok(Described { member, schema, default })
         };
         let present = catalogue.members.into_iter().filter(|member| !member.is_leaving);
         Ok((catalogue.stripes_used, present.map(with_schema).collect::<Result<_>>()?))
     }
 
-    fn member(&self, member: &Member, schema: &ObjectSchema, stripes: &[StripeState]) -> Result<MemberState> {
+    fn member(&self, described: &Described, stripes: &[StripeState]) -> Result<MemberState> {
+        let Described { member, schema, default } = described;
         let own = member.geometry.own();
         let mut state = MemberState {
             name: member.name.clone(),
@@ -367,6 +382,7 @@ impl Inspector {
             rows: 0,
             keys: 0,
             changes: 0,
+            default_value: default.clone(),
             stripes: own.clone(),
         };
         for stripe in stripes.get(own.start as usize..own.end as usize).unwrap_or_default() {

@@ -332,3 +332,31 @@ fn arrays_by_their_schema_have_the_same_verbs() {
     assert_eq!((scanned.len(), &scanned), (300, &visited));
     assert_eq!((&typed).into_iter().collect::<Result<Vec<_>>>().unwrap()[256], "c");
 }
+
+#[test]
+fn what_takes_memory_is_told() {
+    for stripes in [1, 64] {
+        let object = Scratch::posix("written");
+        let array: Array<String> = Array::options().stripes(stripes).manage(object.open(), "x".to_owned()).unwrap();
+        assert_eq!(array.written().unwrap(), []);
+        array.resize(1 << 56).unwrap();
+        assert_eq!(array.written().unwrap(), []);
+        let set = [0, 255, 256, 70_000, 1 << 40, (1 << 56) - 1];
+        for index in set {
+            array.set(index, &index.to_string()).unwrap();
+        }
+        let written = array.written().unwrap();
+        assert_eq!(written.len(), 4, "{written:?}");
+        assert_eq!(written[0], 0..512);
+        assert_eq!(written[3].end, 1 << 56);
+        let mut found = Vec::new();
+        for index in written.into_iter().flatten() {
+            if array.get(index).unwrap() != "x" {
+                found.push(index);
+            }
+        }
+        assert_eq!(found, set);
+        array.resize(300).unwrap();
+        assert_eq!(array.written().unwrap().last().map(|last| last.end), Some(300));
+    }
+}
