@@ -9,6 +9,7 @@ mod written;
 use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use crate::check::{self, Contents, Decodes, Report};
 use crate::data::{DataManager, Decoder, Encode, ObjectSchema, Schema};
@@ -287,7 +288,11 @@ impl<T: DataManager> Array<T> {
     #[inline(always)]
     fn set_payload(&self, index: usize, value: Payload<'_>) -> Result<()> {
         let (index, wanted) = (index as u64, "set an element");
-        directory::prefetch(self.handle.store.region(), self.spot(index));
+        if let Payload::Words(new) = value
+            && let Some(()) = self.small_change(index, |old| (old.len() == new.len()).then_some((Some(new), ())))
+        {
+            return Ok(());
+        }
         match (self.elements().dense(), value) {
             (Some(each), Payload::Words(words)) if words.len() as u64 == each => {
                 self.handle.change_with(wanted, (self, index, words), |change, (array, index, words)| {
@@ -302,6 +307,22 @@ impl<T: DataManager> Array<T> {
                 directory::set_record(change, self.elements(), spot, &self.default_words, value)
             }),
         }
+    }
+
+    /// Changes an element in a small transaction, if it can be done in one: `new` gives the words to store, if they are others,
+    /// and what is returned.
+    #[inline(always)]
+    fn small_change<W: AsRef<[u64]>, R>(
+        &self,
+        index: u64,
+        new: impl FnOnce(&[AtomicU64]) -> Option<(Option<W>, R)>,
+    ) -> Option<R> {
+        self.elements().dense()?;
+        let (store, spot) = (&*self.handle.store, self.spot(index));
+        let find = |region| {
+            if index < store.array_len() { directory::optimistic_element(region, self.elements(), spot) } else { None }
+        };
+        self.handle.small_change(spot.stripe, find, new)
     }
 
     /// Locks an element's stripe for writing, and returns where the element belongs; fails if it is out of bounds.

@@ -11,15 +11,15 @@ use crate::error::{Error, Result};
 use crate::group::{GroupError, retry};
 use crate::index::bindings::Key;
 use crate::index::record::Payload;
-use crate::layout::{DENSE, MAX_VALUE};
+use crate::layout::{DENSE, MAX_VALUE, Offset};
 use crate::os::copy;
-use crate::region::Inconclusive;
+use crate::region::{Inconclusive, Region};
 use crate::shm::Shm;
 use crate::shm::TypeClaim;
 use crate::store::group;
 use crate::store::open::{self, Damage, Spec};
 use crate::store::read::View;
-use crate::store::{Limits, Store, Transaction};
+use crate::store::{Limits, Store, Transaction, small};
 
 /// Encoded keys and values of up to this number of words are built on the stack.
 const SMALL: usize = 4;
@@ -81,6 +81,17 @@ impl Handle {
             self.store.extend_schema(self.limits, wanted)?;
         }
         group::change_at_once(&self.store, self.limits, wanted, prepare, make, |change, make| make(change))
+    }
+
+    /// Makes a change that a small transaction may do, which needs `find` and `new`; `None` if it may not.
+    #[inline(always)]
+    pub(crate) fn small_change<'a, W: AsRef<[u64]>, R>(
+        &'a self,
+        stripe: u32,
+        find: impl Fn(&'a Region) -> Option<(Offset, &'a [AtomicU64])>,
+        new: impl FnOnce(&'a [AtomicU64]) -> Option<(Option<W>, R)>,
+    ) -> Option<R> {
+        small::change(&self.store, stripe, find, new)
     }
 
     /// Runs a group on the object.
@@ -163,6 +174,12 @@ impl Handle {
     pub(crate) fn encode_fixed<V: Integer, const N: usize>(&self, number: V) -> Result<[u64; N]> {
         let mut words = [0; N];
         self.encode(&number, &mut words).map(|()| words)
+    }
+
+    /// Returns the words of a number that takes the place of another one, if it is different.
+    #[inline(always)]
+    pub(crate) fn replacing<V: Integer, const N: usize>(&self, old: V, new: V) -> Result<Option<[u64; N]>> {
+        if new == old { Ok(None) } else { self.encode_fixed(new).map(Some) }
     }
 
     /// Decodes a number that is locked.

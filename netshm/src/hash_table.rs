@@ -10,6 +10,7 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 pub use iter::{Items, Keys, Values};
 
@@ -191,9 +192,12 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     {
         self.with_key(key, |key| {
             self.with_payload(value, |value| {
-                let prefetch = || index::prefetch_bucket(self.handle.store.region(), key.at, key.hash);
-                self.handle
-                    .prepared_change("replace a binding", prefetch, |change| bindings::replace(change, key, value))
+                if let Payload::Words(new) = value
+                    && let Some(()) = self.small_change(key, |old| (old.len() == new.len()).then_some((Some(new), ())))
+                {
+                    return Ok(());
+                }
+                self.handle.change("replace a binding", |change| bindings::replace(change, key, value))
             })
         })
     }
@@ -294,6 +298,26 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
             index::find_and(region, form, region.stripe(store.geometry().stripe(stripe)), hash, key, move |found| {
                 decode_row_optimistic::<V>(view, found.record.value())
             })
+        })
+    }
+
+    /// Changes the value of the newest binding in a small transaction, if it can be done in one: `new` gives the words to store,
+    /// if they are others, and what is returned.
+    #[inline(always)]
+    fn small_change<W: AsRef<[u64]>, R>(
+        &self,
+        key: Key<'_>,
+        new: impl FnOnce(&[AtomicU64]) -> Option<(Option<W>, R)>,
+    ) -> Option<R> {
+        let form = self.form()?;
+        let find = |region| match (form, key.words) {
+            (Form::Pairs, [word]) => index::optimistic_pair(region, key.at, key.hash, *word),
+            _ => index::optimistic_record(region, key.at, key.hash, key.words),
+        };
+        self.handle.small_change(key.stripe, find, |words| {
+            // What a newer program has stored behind the value is to be carried over.
+            let is_plain = V::FIXED.is_some() || !self.handle.store.may_have_tails();
+            if is_plain { new(words) } else { None }
         })
     }
 

@@ -61,8 +61,14 @@ impl LogWord<'_> {
     /// Counts an entry that has been written.
     #[inline(always)]
     pub(crate) fn count(self) {
+        self.count_all(1);
+    }
+
+    /// Counts entries that have been written, together.
+    #[inline(always)]
+    pub(crate) fn count_all(self, entries: u64) {
         // SYNC POINT: log entry. Pairs with the load in `load`.
-        self.0.store(self.own().0.wrapping_add(1), Release);
+        self.0.store(self.own().0.wrapping_add(entries), Release);
         steps::step();
     }
 

@@ -16,10 +16,12 @@ type Run = fn(u64) -> netshm::Result<()>;
 
 /// Entries in the table and the array: few, since only instructions count.
 const ENTRIES: u64 = 1000;
+/// Bytes of a text.
+const TEXT: usize = 100;
 /// Calls in the two runs.
 const CALLS: [u64; 2] = [10_000, 60_000];
 
-const OPERATIONS: [(&str, Run); 10] = [
+const OPERATIONS: [(&str, Run); 14] = [
     ("hit", |calls| {
         on_table(calls, |table, call| {
             black_box(table.find(black_box(&(call % ENTRIES)))?);
@@ -48,6 +50,22 @@ const OPERATIONS: [(&str, Run); 10] = [
             table.update(black_box(&(call % ENTRIES)), |value| value.map(|value| value + 1)).map(drop)
         })
     }),
+    ("fetch_add", |calls| {
+        on_table(calls, |table, call| {
+            black_box(table.fetch_add(black_box(&(call % ENTRIES)), 1)?);
+            Ok(())
+        })
+    }),
+    ("find a text", |calls| {
+        on_texts(calls, |table, call| {
+            black_box(table.find(black_box(&(call % ENTRIES)))?);
+            Ok(())
+        })
+    }),
+    ("replace a text", |calls| {
+        let text = "t".repeat(TEXT);
+        on_texts(calls, |table, call| table.replace(black_box(&(call % ENTRIES)), black_box(text.as_str())))
+    }),
     ("iterate, an entry", |calls| {
         // Only whole iterations can be counted.
         on_table(calls / ENTRIES, |table, _| {
@@ -65,12 +83,24 @@ const OPERATIONS: [(&str, Run); 10] = [
     ("array update", |calls| {
         on_array(calls, |array, call| array.update(black_box(call % ENTRIES) as usize, |value| value + 1).map(drop))
     }),
+    ("array fetch_add", |calls| {
+        on_array(calls, |array, call| {
+            black_box(array.fetch_add(black_box(call % ENTRIES) as usize, 1)?);
+            Ok(())
+        })
+    }),
     ("array set", |calls| on_array(calls, |array, call| array.set(black_box(call % ENTRIES) as usize, &call))),
 ];
 
 fn on_table(calls: u64, operation: impl Fn(&HashTable<u64, u64>, u64) -> netshm::Result<()>) -> netshm::Result<()> {
     let scratch = Managed::table(Locking::Futex)?;
     (0..ENTRIES).try_for_each(|key| scratch.object.add(&key, &key))?;
+    (0..calls).try_for_each(|call| operation(&scratch.object, call))
+}
+
+fn on_texts(calls: u64, operation: impl Fn(&HashTable<u64, String>, u64) -> netshm::Result<()>) -> netshm::Result<()> {
+    let scratch = Managed::table(Locking::Futex)?;
+    (0..ENTRIES).try_for_each(|key| scratch.object.add(&key, &"t".repeat(TEXT)))?;
     (0..calls).try_for_each(|call| operation(&scratch.object, call))
 }
 

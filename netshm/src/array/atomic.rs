@@ -5,7 +5,7 @@ use std::cmp::{max, min};
 
 use super::Array;
 use crate::data::{DataManager, Encode, Integer};
-use crate::directory::{self, Seen, Spot};
+use crate::directory::{Seen, Spot};
 use crate::error::Result;
 use crate::handle::{Staged, decode_in_place};
 use crate::index::record::{self, Payload};
@@ -223,24 +223,38 @@ impl<T: Integer> Array<T> {
     #[inline(always)]
     fn fetch(&self, index: usize, new: impl Fn(T) -> T + Copy) -> Result<T> {
         let index = index as u64;
-        directory::prefetch(self.handle.store.region(), self.spot(index));
-        self.handle.change_with("change a number", (self, index), |change, (array, index)| match T::FIXED {
-            Some(1) => array.fetch_words::<1>(change, index, new),
-            _ => array.fetch_words::<2>(change, index, new),
-        })
+        let small = match T::FIXED {
+            Some(1) => self.fetch_small::<1>(index, new),
+            _ => self.fetch_small::<2>(index, new),
+        };
+        match small {
+            Some(old) => Ok(old),
+            None => self.handle.change("change a number", |change| self.fetch_inside(change, index, new)),
+        }
     }
 
     #[inline(always)]
-    fn fetch_words<const N: usize>(&self, change: &mut Transaction<'_>, index: u64, new: impl Fn(T) -> T) -> Result<T> {
-        let spot = self.lock_inside(change, index)?;
-        directory::modify(change, self.elements(), spot, &self.default_words, |words| {
-            let old = match words {
-                Some(words) => self.handle.number(words)?,
-                None => self.decode_default()?,
-            };
-            let new = new(old);
-            let words = if new == old { None } else { Some(self.handle.encode_fixed::<T, N>(new)?) };
-            Ok((words, old))
+    fn fetch_small<const N: usize>(&self, index: u64, new: impl Fn(T) -> T) -> Option<T> {
+        self.small_change(index, |words| {
+            let old = self.handle.number(words).ok()?;
+            Some((self.handle.replacing::<T, N>(old, new(old)).ok()?, old))
         })
+    }
+
+    #[inline(never)]
+    fn fetch_inside(&self, change: &mut Transaction<'_>, index: u64, new: impl Fn(T) -> T) -> Result<T> {
+        let (store, elements, spot) = (&*self.handle.store, self.elements(), self.spot(index));
+        let seen = Seen::look(change, spot)?;
+        Self::check_bounds(store, index)?;
+        let old = match seen.words(store.region(), elements, spot)? {
+            Some(words) => self.handle.number(words)?,
+            None => self.decode_default()?,
+        };
+        let new = new(old);
+        if new != old {
+            self.handle
+                .encoded(&new, |words| seen.set(change, elements, spot, &self.default_words, Payload::Words(words)))?;
+        }
+        Ok(old)
     }
 }

@@ -58,10 +58,28 @@ fn set() {
 fn arithmetic() {
     run_numbers("add to a number", &|array| array.fetch_add(50, 1).map(drop));
     run_numbers("add to a number in a new chunk", &|array| array.fetch_add(999, 1).map(drop));
-    run_numbers("a minimum that is there", &|array| array.fetch_min(999, 5).map(drop));
     run_numbers("exchange a number", &|array| array.compare_exchange(50, &50, &1).map(drop));
     run_numbers("exchange a number in a new chunk", &|array| array.compare_exchange(999, &5, &1).map(drop));
     run_texts("exchange a text", &|array| array.compare_exchange(30, &"t".repeat(30), &"longer".repeat(9)).map(drop));
+}
+
+/// A process that has changed something before makes these changes in small transactions.
+#[test]
+fn small_transactions() {
+    // A chunk that shows the default is no place for one.
+    let warmed = |array: &Numbers| array.fetch_min(999, 5).map(drop);
+    run_numbers("set a number", &|array| {
+        warmed(array)?;
+        array.set(50, &1)
+    });
+    run_numbers("add to a number", &|array| {
+        warmed(array)?;
+        array.fetch_add(50, 1).map(drop)
+    });
+    run_numbers("set a number in a new chunk", &|array| {
+        warmed(array)?;
+        array.set(999, &1)
+    });
 }
 
 #[test]

@@ -62,7 +62,6 @@ fn arithmetic() {
     run("add to a pair", &prepare, &|table| table.fetch_add(&5, 1).map(drop));
     run("add to a pair on a stack", &prepare, &|table| table.fetch_add(&1, 1).map(drop));
     run("add to no pair", &prepare, &|table| table.fetch_add(&100, 1).map(drop));
-    run("a maximum that is there", &prepare, &|table| table.fetch_max(&5, 50).map(drop));
     run("swap a pair", &prepare, &|table| table.swap(&5, &1).map(drop));
     run("exchange a pair", &prepare, &|table| table.compare_exchange(&5, &50, &51).map(drop));
     run("add to several pairs", &prepare, &|table| {
@@ -71,6 +70,32 @@ fn arithmetic() {
                 table.fetch_add(&key, 1)?;
             }
         })
+    });
+}
+
+/// A process that has changed something before makes these changes in small transactions.
+#[test]
+fn small_transactions() {
+    let warmed = |table: &Pairs| table.remove(&999).map(drop);
+    run("replace a pair", &prepare, &|table| {
+        warmed(table)?;
+        table.replace(&5, &1)
+    });
+    run("replace the first pair", &|_| Ok(()), &|table| {
+        warmed(table)?;
+        table.replace(&5, &1)
+    });
+    run("replace on a stack", &prepare, &|table| {
+        warmed(table)?;
+        table.replace(&1, &1)
+    });
+    run("add to a pair", &prepare, &|table| {
+        warmed(table)?;
+        table.fetch_add(&5, 1).map(drop)
+    });
+    run("a maximum that is there", &prepare, &|table| {
+        warmed(table)?;
+        table.fetch_max(&5, 50).map(drop)
     });
 }
 

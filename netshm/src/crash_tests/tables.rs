@@ -74,6 +74,24 @@ fn replace() {
     run("replace what is not there", &prepare, &|table| table.replace("new", "v"));
 }
 
+/// A process that has changed something before makes these changes in small transactions.
+#[test]
+fn small_transactions() {
+    let warmed = |table: &Texts| table.remove("nothing").map(drop);
+    run("replace in place", &prepare, &|table| {
+        warmed(table)?;
+        table.replace("a", "THIRD")
+    });
+    run("replace many words in place", &prepare, &|table| {
+        warmed(table)?;
+        table.replace("key 12", &"w".repeat(84))
+    });
+    run("replace by a longer one", &prepare, &|table| {
+        warmed(table)?;
+        table.replace("a", &"t".repeat(300))
+    });
+}
+
 #[test]
 fn remove() {
     run("remove a binding", &prepare, &|table| table.remove("a").map(drop));

@@ -149,6 +149,14 @@ pub(crate) fn find_in<'a, S: Source<'a>, E: ReadError>(
     element_in(source, elements, spot, chunk)
 }
 
+/// The words of an element that lies in its chunk, with their place.
+#[inline(always)]
+pub(crate) fn optimistic_element(region: &Region, elements: Elements, spot: Spot) -> Option<(Offset, &[AtomicU64])> {
+    let chunk = find_chunk::<_, Inconclusive>(region, region.stripe(spot.at), spot.chunk).ok().flatten()?;
+    let words = element_in::<Inconclusive>(region, elements, spot, chunk).ok().flatten()?;
+    Some((Offset(spot.place(chunk)), words))
+}
+
 /// The stored words of an element whose chunk is there.
 #[inline(always)]
 fn element_in<'a, E: ReadError>(
@@ -377,30 +385,6 @@ impl Seen {
             _ => set(change, elements, spot, default, value),
         }
     }
-}
-
-/// Changes an element that lies in its chunk by `new`, which gets its words, fills those of the new value, and returns whether it
-/// is another one. The stripe is locked already.
-#[inline(always)]
-pub(crate) fn modify<const N: usize, R>(
-    change: &mut Transaction<'_>,
-    elements: Elements,
-    spot: Spot,
-    default: &[u64],
-    new: impl FnOnce(Option<&[AtomicU64]>) -> Result<(Option<[u64; N]>, R)>,
-) -> Result<R> {
-    let region = change.store().region();
-    let chunk = find_chunk::<_, Error>(region, region.stripe(spot.at), spot.chunk)?;
-    let (words, result) = match chunk {
-        Some(chunk) => new(element_in(region, elements, spot, chunk)?)?,
-        None => new(None)?,
-    };
-    match (words, chunk) {
-        (None, _) => {}
-        (Some(words), Some(chunk)) => store_words(change, spot.place(chunk), &words)?,
-        (Some(words), None) => set_words(change, elements, spot, default, &words)?,
-    }
-    Ok(result)
 }
 
 /// Exchanges two elements that lie in their chunks. Their stripes are locked already.

@@ -7,10 +7,8 @@ use super::HashTable;
 use crate::data::{DataManager, Encode, Integer, ShmKey};
 use crate::error::Result;
 use crate::handle::{Staged, decode_row};
-use crate::index;
-use crate::index::bindings::{self, Key, Seen};
+use crate::index::bindings::{Key, Seen};
 use crate::index::record::Payload;
-use crate::layout::bucket::Form;
 use crate::store::Transaction;
 use crate::store::read::View;
 
@@ -288,32 +286,27 @@ impl<K: ShmKey, V: Integer> HashTable<K, V> {
         Q: Encode + ?Sized,
     {
         self.with_key(key, |key| {
-            let prefetch = || index::prefetch_bucket(self.handle.store.region(), key.at, key.hash);
-            self.handle.prepared_change("change a number", prefetch, |change| {
-                change.write_stripe(key.stripe)?;
-                if const { matches!(Form::of(K::FIXED, V::FIXED), Form::Pairs) }
-                    && self.form() == Some(Form::Pairs)
-                    && let Some(old) = self.fetch_pair(change, key, new)?
-                {
-                    return Ok(old);
-                }
-                self.fetch_slow(change, key, new)
-            })
+            let small = match V::FIXED {
+                Some(1) => self.fetch_small::<1>(key, new),
+                _ => self.fetch_small::<2>(key, new),
+            };
+            match small {
+                Some(old) => Ok(old),
+                None => self.handle.change("change a number", |change| self.fetch_inside(change, key, new)),
+            }
         })
     }
 
     #[inline(always)]
-    fn fetch_pair(&self, change: &mut Transaction<'_>, key: Key<'_>, new: impl Fn(V) -> V + Copy) -> Result<Option<V>> {
-        bindings::modify_pair(change, key, |words| {
-            let old = self.handle.number(words)?;
-            let new = new(old);
-            let word = if new == old { None } else { Some(self.handle.encode_fixed::<V, 1>(new)?[0]) };
-            Ok((word, old))
+    fn fetch_small<const N: usize>(&self, key: Key<'_>, new: impl Fn(V) -> V) -> Option<V> {
+        self.small_change(key, |words| {
+            let old = self.handle.number(words).ok()?;
+            Some((self.handle.replacing::<V, N>(old, new(old)).ok()?, old))
         })
     }
 
     #[inline(never)]
-    fn fetch_slow(&self, change: &mut Transaction<'_>, key: Key<'_>, new: impl Fn(V) -> V + Copy) -> Result<V> {
+    fn fetch_inside(&self, change: &mut Transaction<'_>, key: Key<'_>, new: impl Fn(V) -> V + Copy) -> Result<V> {
         let seen = Seen::look(change, self.handle.store.region(), key)?;
         let found = seen.newest().map(|newest| self.handle.number(newest.value())).transpose()?;
         let old = found.unwrap_or_default();

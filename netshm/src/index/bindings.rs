@@ -65,24 +65,6 @@ pub(crate) fn add_if_absent(change: &mut Transaction<'_>, key: Key<'_>, value: P
     }
 }
 
-/// Changes the value of a pair by `new`, which returns nothing if it stays as it is. Returns what `new` made of it; `None` if the
-/// key has no pair in its bucket.
-#[inline(always)]
-pub(crate) fn modify_pair<R>(
-    change: &mut Transaction<'_>,
-    key: Key<'_>,
-    new: impl FnOnce(&[AtomicU64]) -> Result<(Option<u64>, R)>,
-) -> Result<Option<R>> {
-    let store = change.store();
-    let [key_word] = key.words else { return Ok(None) };
-    let Some((place, words)) = optimistic_pair(store.region(), key.at, key.hash, *key_word) else { return Ok(None) };
-    let (word, result) = new(words)?;
-    if let Some(word) = word {
-        change.write(place, word)?;
-    }
-    Ok(Some(result))
-}
-
 /// Pops the newest binding. Returns whether there was one.
 pub(crate) fn remove(change: &mut Transaction<'_>, key: Key<'_>) -> Result<bool> {
     change.write_stripe(key.stripe)?;

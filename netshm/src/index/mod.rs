@@ -20,7 +20,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use buckets::pair_at;
-use record::Record;
+use record::{IN_PLACE, Record};
 use ring::Ring;
 
 use crate::error::Result;
@@ -76,6 +76,20 @@ pub(crate) fn optimistic_pair(
     let ((_, pair), _) =
         find_pair::<Inconclusive>(&chain, hash, key).ok().and_then(|(found, link)| Some((found?, link)))?;
     Some((Offset(pair.value_at()), pair.value()))
+}
+
+/// The same for the newest binding that is a record, and so short that it is changed in place.
+#[inline(always)]
+pub(crate) fn optimistic_record<'a>(
+    region: &'a Region,
+    stripe: StripeAt,
+    hash: u64,
+    key: &[u64],
+) -> Option<(Offset, &'a [AtomicU64])> {
+    let chain = home::<_, Inconclusive>(region, Form::Records, region.stripe(stripe), hash).ok().flatten()?;
+    let (found, _) = find_record::<Inconclusive>(&chain, hash, key).ok()?;
+    let (_, record) = found?;
+    (record.value().len() <= IN_PLACE).then_some((Offset(record.value_at()), record.value()))
 }
 
 /// Looks for a key, and for where it belongs.

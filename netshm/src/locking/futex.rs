@@ -12,6 +12,7 @@ use super::word::{LockWord, Released};
 use super::{Fate, Mode, Owners, Protocol, Request, owner_of, word_of};
 use crate::error::{Error, Result};
 use crate::os::futex;
+use crate::region::Region;
 
 /// Spins on a lock that is likely to be freed soon.
 const SPINS: u32 = 120;
@@ -28,11 +29,8 @@ impl FutexLocks {
     #[cold]
     fn wait(&self, owners: &impl Owners, request: Request<'_>, stripe: u32) -> Result<()> {
         let word = word_of(owners.region(), stripe);
-        for _ in 0..SPINS {
-            spin_loop();
-            if word.load().owner().is_none() && word.try_take(request.slot) {
-                return Ok(());
-            }
+        if spin(word, request.slot) {
+            return Ok(());
         }
         // Nothing is waited for while the meta stripe is held: it is part of no ring.
         let watched = stripe != owners.region().geometry().meta();
@@ -132,13 +130,25 @@ impl FutexLocks {
     fn deadlock(&self, owners: &impl Owners, ring: &Ring) -> Error {
         Error::Deadlock { object: owners.region().name(), detail: ring.describe(|slot| owners.pid(slot)) }
     }
+}
 
-    #[inline]
-    fn release_one(owners: &impl Owners, stripe: u32) {
-        let word = word_of(owners.region(), stripe);
-        if word.release() == Released::Sleepers {
-            futex::wake(word.0, 1);
+/// Waits for a stripe that is likely to be freed soon. Returns whether it was, and has been taken.
+#[cold]
+pub(super) fn spin(word: LockWord<'_>, slot: u32) -> bool {
+    for _ in 0..SPINS {
+        spin_loop();
+        if word.load().owner().is_none() && word.try_take(slot) {
+            return true;
         }
+    }
+    false
+}
+
+#[inline]
+pub(super) fn release_one(region: &Region, stripe: u32) {
+    let word = word_of(region, stripe);
+    if word.release() == Released::Sleepers {
+        futex::wake(word.0, 1);
     }
 }
 
@@ -151,7 +161,7 @@ impl Protocol for FutexLocks {
             }
             if let Err(error) = self.wait(owners, request.clone(), stripe) {
                 for held in request.stripe..stripe {
-                    Self::release_one(owners, held);
+                    release_one(owners.region(), held);
                 }
                 return Err(error);
             }
@@ -162,7 +172,7 @@ impl Protocol for FutexLocks {
     #[inline(always)]
     fn release(&self, owners: &impl Owners, request: &Request<'_>) {
         for stripe in request.stripes() {
-            Self::release_one(owners, stripe);
+            release_one(owners.region(), stripe);
         }
     }
 

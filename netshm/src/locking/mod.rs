@@ -151,6 +151,19 @@ impl Protocol for Locks {
     }
 }
 
+/// Takes a stripe under [`Locking::Futex`] if it is free, or soon becomes so. Returns whether it did.
+#[inline(always)]
+pub(crate) fn take(region: &Region, slot: u32, stripe: u32) -> bool {
+    let word = word_of(region, stripe);
+    word.try_take(slot) || futex::spin(word, slot)
+}
+
+/// Gives back a stripe that was taken by [`take`].
+#[inline(always)]
+pub(crate) fn give_back(region: &Region, stripe: u32) {
+    futex::release_one(region, stripe);
+}
+
 /// Returns the lock word of a stripe.
 #[inline]
 pub(crate) fn word_of(region: &Region, stripe: u32) -> LockWord<'_> {

@@ -18,6 +18,7 @@ mod reclaim;
 mod recovery;
 mod reset;
 mod slots;
+pub(crate) mod small;
 pub(crate) mod sum;
 mod sync;
 #[cfg(test)]

@@ -42,7 +42,7 @@ impl ProcessIds {
     /// The number, for who has taken a slot with it.
     #[inline]
     pub(super) fn at_hand(&self) -> u32 {
-        self.mine.load(Relaxed)
+        self.mine.load(Acquire)
     }
 }
 

@@ -13,7 +13,7 @@ use crate::os::steps;
 
 thread_local! {
     /// The store and slot that this thread used last.
-    static LAST: Cell<(u64, u32)> = const { Cell::new((0, 0)) };
+    pub(super) static LAST: Cell<(u64, u32)> = const { Cell::new((0, 0)) };
 }
 
 impl Store {

@@ -16,7 +16,7 @@ const ROUNDS: u32 = 4;
 impl Store {
     /// Returns the dirty mark.
     #[inline(always)]
-    fn mark(&self) -> Mark<'_> {
+    pub(super) fn mark(&self) -> Mark<'_> {
         Mark(self.region().header(header::DIRTY))
     }
 

@@ -156,6 +156,32 @@ fn a_program_of_the_old_type_goes_on() {
 }
 
 #[test]
+fn an_old_program_exchanges_what_it_knows() {
+    let object = Scratch::posix("evolution-exchange");
+    let old = open::<first::Session>(&object).unwrap();
+    old.add("a", &old_session()).unwrap();
+    let new = open::<second::Session>(&object).unwrap();
+    new.replace("a", &new_session(1, "fr")).unwrap();
+    let other = first::Session { user: 8, name: "Ada".to_owned() };
+    assert_eq!(old.compare_exchange("a", &other, &old_session()).unwrap(), Err(Some(old_session())));
+    assert_eq!(old.compare_exchange("a", &old_session(), &other).unwrap(), Ok(()));
+    assert_eq!(new.find("a").unwrap(), Some(second::Session { user: 8, ..new_session(1, "fr") }));
+    // As many words as the row has, but those behind the value stay.
+    let longer = first::Session { user: 9, name: "A".repeat(8 * 4 + 1) };
+    assert_eq!(old.swap("a", &longer).unwrap(), Some(other));
+    old.replace("a", &old_session()).unwrap();
+    assert_eq!(new.find("a").unwrap(), Some(new_session(1, "fr")));
+
+    let object = Scratch::posix("evolution-exchange");
+    let old = open::<first::Count>(&object).unwrap();
+    old.add("a", &first::Count { count: 1 }).unwrap();
+    let new = open::<second::Count>(&object).unwrap();
+    new.replace("a", &second::Count { count: 1, most: 5 }).unwrap();
+    assert_eq!(old.compare_exchange("a", &first::Count { count: 1 }, &first::Count { count: 2 }).unwrap(), Ok(()));
+    assert_eq!(new.find("a").unwrap(), Some(second::Count { count: 2, most: 5 }));
+}
+
+#[test]
 fn programs_of_the_new_type_do_not_stand_in_each_others_way() {
     let object = Scratch::posix("evolution-together");
     let old = open::<first::Session>(&object).unwrap();
