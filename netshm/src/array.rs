@@ -41,7 +41,7 @@ const MOST_ELEMENTS: u64 = 1 << 56;
 /// ```
 /// use netshm::{Array, Locking, Shm};
 ///
-/// let shm = Shm::create_unique(&"posix:/results.XXXXXX".parse()?, 0o600)?;
+/// let shm = Shm::create_unique("posix:/results.XXXXXX", 0o600)?;
 /// # let name = shm.name().clone();
 /// let results: Array<i64> = Array::manage(shm, -1, Locking::Futex)?;
 /// results.resize(1_000_000_000)?;

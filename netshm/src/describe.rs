@@ -15,7 +15,7 @@ use crate::store::open::{self, Stored};
 /// ```
 /// use netshm::{HashTable, Locking, Shm};
 ///
-/// let shm = Shm::create_unique(&"posix:/described.XXXXXX".parse()?, 0o600)?;
+/// let shm = Shm::create_unique("posix:/described.XXXXXX", 0o600)?;
 /// # let name = shm.name().clone();
 /// let tab: HashTable<String, Vec<u64>> = HashTable::manage(shm, Locking::Futex)?;
 /// let description = tab.shm().describe()?;

@@ -94,7 +94,7 @@ pub(crate) fn retry<R, E>(mut attempt: impl FnMut() -> Result<R, E>, worth: impl
 /// ```
 /// use netshm::{HashTable, Locking, Shm, group};
 ///
-/// let shm = Shm::create_unique(&"posix:/accounts.XXXXXX".parse()?, 0o600)?;
+/// let shm = Shm::create_unique("posix:/accounts.XXXXXX", 0o600)?;
 /// # let name = shm.name().clone();
 /// let accounts: HashTable<String, i64> = HashTable::manage(shm, Locking::Futex)?;
 /// accounts.add("alice", &100)?;

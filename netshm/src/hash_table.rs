@@ -53,7 +53,7 @@ const LOOK_EACH: usize = 64;
 /// ```
 /// use netshm::{HashTable, Locking, Shm};
 ///
-/// let shm = Shm::create_unique(&"posix:/tutorial.XXXXXX".parse()?, 0o600)?;
+/// let shm = Shm::create_unique("posix:/tutorial.XXXXXX", 0o600)?;
 /// # let name = shm.name().clone();
 /// let tab: HashTable<String, (i64, String)> = HashTable::manage(shm, Locking::Record)?;
 /// tab.add("First Key", &(1, "First value".to_owned()))?;
@@ -493,7 +493,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     ///
     /// ```
     /// # use netshm::{HashTable, Locking, Shm};
-    /// # let shm = Shm::create_unique(&"posix:/update.XXXXXX".parse()?, 0o600)?;
+    /// # let shm = Shm::create_unique("posix:/update.XXXXXX", 0o600)?;
     /// # let name = shm.name().clone();
     /// # let hits: HashTable<String, u64> = HashTable::manage(shm, Locking::Futex)?;
     /// hits.update("index.html", |old| Some(old.unwrap_or(0) + 1))?;

@@ -74,7 +74,7 @@ pub use group::GroupError;
 pub use hash_table::{HashTable, Items, Keys, Values};
 pub use layout::method::Locking;
 pub use members::{Member, MemberKind};
-pub use name::ShmName;
+pub use name::{IntoShmName, ShmName};
 pub use netshm_derive::{ShmData, ShmKey, ShmSchema};
 pub use options::ManageOptions;
 pub use repair::{Repair, repair};

@@ -47,11 +47,11 @@ impl Member {
         &self.description
     }
 
-    /// How many bindings, or elements, it had when this was asked.
+    /// Returns the number of bindings, or elements, that it had when [`Shm::members`] was called.
     #[must_use]
     #[allow(clippy::len_without_is_empty, reason = "it is a number that the object told")]
-    pub fn len(&self) -> u64 {
-        self.len
+    pub fn len(&self) -> usize {
+        usize::try_from(self.len).unwrap_or(usize::MAX)
     }
 }
 
@@ -61,7 +61,7 @@ impl Shm {
     /// ```
     /// use netshm::{Array, HashTable, MemberKind, Shm};
     ///
-    /// let shm = Shm::create_unique(&"posix:/members.XXXXXX".parse()?, 0o600)?;
+    /// let shm = Shm::create_unique("posix:/members.XXXXXX", 0o600)?;
     /// # let name = shm.name().clone();
     /// let users: HashTable<String, u64> = HashTable::options().named("users").manage(shm.clone())?;
     /// let hits: Array<u64> = Array::options().named("hits").manage(shm.clone(), 0)?;

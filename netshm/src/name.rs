@@ -19,7 +19,8 @@ use crate::os::file::Identity;
 /// | `posix:/sample` | a POSIX shared memory object; it lives in memory and is gone after a reboot |
 /// | `file:data/sample` | a file that is mapped into memory; a relative path begins in the current directory at the time of opening |
 ///
-/// The text is read by [`str::parse`] and written by [`to_string`](ToString::to_string).
+/// The text is read by [`str::parse`] and written by [`to_string`](ToString::to_string). Functions that want a name take its text
+/// as well ([`IntoShmName`]).
 ///
 /// ```
 /// use netshm::ShmName;
@@ -257,6 +258,66 @@ impl fmt::Display for ShmName {
             Kind::File(path) => write!(f, "{FILE_PREFIX}{}", path.display()),
         }
     }
+}
+
+/// What functions take as a name: a [`ShmName`] or its text, `posix:/name` or `file:path`, by value, by reference, or in an
+/// [`Arc`](std::sync::Arc), `Rc`, or `Box`.
+///
+/// ```
+/// use netshm::{Shm, ShmName};
+///
+/// let name: ShmName = "posix:/into-shm-name".parse()?;
+/// let shm = Shm::options().create(true).open(&name)?;
+/// let same = Shm::open("posix:/into-shm-name")?;
+/// assert_eq!(shm.name(), same.name());
+/// name.unlink()?;
+///
+/// let error = Shm::open("into-shm-name").unwrap_err();
+/// assert!(error.to_string().contains("neither `posix:`"));
+/// # Ok::<(), netshm::Error>(())
+/// ```
+pub trait IntoShmName: sealed::Named {}
+
+impl<N: sealed::Named> IntoShmName for N {}
+
+pub(crate) mod sealed {
+    use super::{Result, ShmName};
+
+    /// What [`IntoShmName`](super::IntoShmName) is for; nobody else can implement it.
+    pub trait Named {
+        #[doc(hidden)]
+        fn to_name(&self) -> Result<ShmName>;
+    }
+
+    impl Named for ShmName {
+        fn to_name(&self) -> Result<ShmName> {
+            Ok(self.clone())
+        }
+    }
+
+    impl Named for str {
+        fn to_name(&self) -> Result<ShmName> {
+            self.parse()
+        }
+    }
+
+    impl Named for String {
+        fn to_name(&self) -> Result<ShmName> {
+            self.parse()
+        }
+    }
+
+    macro_rules! pointers {
+        ($($pointer:ty),*) => { $(
+            impl<N: Named + ?Sized> Named for $pointer {
+                fn to_name(&self) -> Result<ShmName> {
+                    (**self).to_name()
+                }
+            }
+        )* };
+    }
+
+    pointers!(&N, &mut N, Box<N>, std::rc::Rc<N>, std::sync::Arc<N>);
 }
 
 impl TryFrom<&str> for ShmName {

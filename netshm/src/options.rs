@@ -17,7 +17,7 @@ use crate::store::open::Shape;
 /// ```
 /// use netshm::{HashTable, Locking, Shm};
 ///
-/// let shm = Shm::create_unique(&"posix:/options.XXXXXX".parse()?, 0o600)?;
+/// let shm = Shm::create_unique("posix:/options.XXXXXX", 0o600)?;
 /// # let name = shm.name().clone();
 /// let table: HashTable<String, u64> =
 ///     HashTable::options().pagesize(1024).init(50_000).locking(Locking::Futex).manage(shm)?;
@@ -60,7 +60,7 @@ impl<T> ManageOptions<T> {
     /// ```
     /// use netshm::{Array, HashTable, Shm, group};
     ///
-    /// let shm = Shm::create_unique(&"posix:/members.XXXXXX".parse()?, 0o600)?;
+    /// let shm = Shm::create_unique("posix:/members.XXXXXX", 0o600)?;
     /// # let name = shm.name().clone();
     /// let users: HashTable<String, u64> = HashTable::options().named("users").manage(shm.clone())?;
     /// let hits: Array<u64> = Array::options().named("hits").manage(shm.clone(), 0)?;

@@ -15,7 +15,7 @@ use crate::layout::{PROCESSES, WORD};
 ///
 /// ```
 /// # use netshm::{HashTable, Locking, Shm};
-/// # let shm = Shm::create_unique(&"posix:/stats.XXXXXX".parse()?, 0o600)?;
+/// # let shm = Shm::create_unique("posix:/stats.XXXXXX", 0o600)?;
 /// # let name = shm.name().clone();
 /// let tab: HashTable<String, u64> = HashTable::options().init(10_000).manage(shm)?;
 /// tab.add("one", &1)?;

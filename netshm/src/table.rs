@@ -26,7 +26,7 @@ use crate::stats::Stats;
 /// ```
 /// use netshm::{Flow, Locking, Shm, Table};
 ///
-/// let shm = Shm::create_unique(&"posix:/primitive.XXXXXX".parse()?, 0o600)?;
+/// let shm = Shm::create_unique("posix:/primitive.XXXXXX", 0o600)?;
 /// # let name = shm.name().clone();
 /// let table = Table::manage(shm, Locking::Futex)?;
 /// table.add(7, &[1, 2, 3])?;

@@ -2,7 +2,7 @@
 
 use crate::check;
 use crate::error::{Error, Result};
-use crate::name::ShmName;
+use crate::name::{IntoShmName, ShmName};
 use crate::os::path;
 use crate::shm::{NewFile, Shm};
 use crate::store::{Limits, Store, open};
@@ -42,7 +42,7 @@ impl Shm {
     /// ```
     /// use netshm::{HashTable, Locking, Shm, ShmName};
     ///
-    /// let shm = Shm::create_unique(&"posix:/original.XXXXXX".parse()?, 0o600)?;
+    /// let shm = Shm::create_unique("posix:/original.XXXXXX", 0o600)?;
     /// # let name = shm.name().clone();
     /// let table: HashTable<String, u64> = HashTable::manage(shm.clone(), Locking::Futex)?;
     /// table.add("one", &1)?;
@@ -66,7 +66,11 @@ impl Shm {
     /// - [`Error::LockTimeout`], [`Error::Forked`].
     #[doc(alias = "backup")]
     #[doc(alias = "snapshot")]
-    pub fn copy_to(&self, to: &ShmName) -> Result<()> {
+    pub fn copy_to(&self, to: impl IntoShmName) -> Result<()> {
+        self.copy_to_name(&to.to_name()?)
+    }
+
+    fn copy_to_name(&self, to: &ShmName) -> Result<()> {
         let store = self.whole("copy it")?;
         let to_name = to.to_string().into();
         let io = |doing| move |source| Error::Io { object: to.to_string().into(), doing, source };

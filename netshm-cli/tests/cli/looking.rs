@@ -12,8 +12,7 @@ use crate::support::{Named, failure, json, netshm, output, several, text};
 
 /// Has an object open, with a change under way.
 pub(crate) fn child(_: &str, arguments: &[String]) {
-    let table: HashTable<u64, u64> =
-        HashTable::options().manage(Shm::open(&arguments[0].parse().unwrap()).unwrap()).unwrap();
+    let table: HashTable<u64, u64> = HashTable::options().manage(Shm::open(&arguments[0]).unwrap()).unwrap();
     table
         .group(|| -> netshm::Result<()> {
             table.replace(&1, &1)?;

@@ -77,7 +77,7 @@ impl<T: DataManager> Array<T> {
     ///
     /// ```
     /// # use netshm::{Array, Locking, Shm};
-    /// # let shm = Shm::create_unique(&"posix:/exchange.XXXXXX".parse()?, 0o600)?;
+    /// # let shm = Shm::create_unique("posix:/exchange.XXXXXX", 0o600)?;
     /// # let name = shm.name().clone();
     /// let owners: Array<u32> = Array::manage(shm, 0, Locking::Futex)?;
     /// owners.resize(10)?;
@@ -160,7 +160,7 @@ impl<T: Integer> Array<T> {
     ///
     /// ```
     /// # use netshm::{Array, Locking, Shm};
-    /// # let shm = Shm::create_unique(&"posix:/fetch.XXXXXX".parse()?, 0o600)?;
+    /// # let shm = Shm::create_unique("posix:/fetch.XXXXXX", 0o600)?;
     /// # let name = shm.name().clone();
     /// let bins: Array<u8> = Array::manage(shm, 0, Locking::Futex)?;
     /// bins.resize(100)?;

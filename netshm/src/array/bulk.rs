@@ -89,7 +89,7 @@ impl<T: DataManager> Array<T> {
     ///
     /// ```
     /// # use netshm::{Array, Locking, Shm};
-    /// # let shm = Shm::create_unique(&"posix:/range.XXXXXX".parse()?, 0o600)?;
+    /// # let shm = Shm::create_unique("posix:/range.XXXXXX", 0o600)?;
     /// # let name = shm.name().clone();
     /// let bins: Array<u64> = Array::manage(shm, 0, Locking::Futex)?;
     /// bins.resize(1000)?;

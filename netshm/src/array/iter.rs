@@ -96,7 +96,7 @@ impl<T: DataManager> Array<T> {
     ///
     /// ```
     /// # use netshm::{Array, Locking, Shm};
-    /// # let shm = Shm::create_unique(&"posix:/scan.XXXXXX".parse()?, 0o600)?;
+    /// # let shm = Shm::create_unique("posix:/scan.XXXXXX", 0o600)?;
     /// # let name = shm.name().clone();
     /// let bins: Array<u64> = Array::manage(shm, 1, Locking::Futex)?;
     /// bins.resize(1000)?;

@@ -11,7 +11,7 @@ const LISTED: usize = 1000;
 ///
 /// ```
 /// # use netshm::{HashTable, Locking, Shm};
-/// # let shm = Shm::create_unique(&"posix:/check.XXXXXX".parse()?, 0o600)?;
+/// # let shm = Shm::create_unique("posix:/check.XXXXXX", 0o600)?;
 /// # let name = shm.name().clone();
 /// # let tab: HashTable<String, u64> = HashTable::manage(shm, Locking::Futex)?;
 /// tab.add("one", &1)?;

@@ -53,7 +53,7 @@ impl Drop for Beside {
 
 /// Opens a copy and checks that it is what it should be; returns its pairs.
 fn opened(copy: &Scratch, locking: Locking) -> Vec<(u64, u64)> {
-    let shm = Shm::open(&name(copy)).unwrap();
+    let shm = Shm::open(name(copy)).unwrap();
     let table = Counts::options().locking(locking).manage(shm).unwrap();
     assert!(!table.stats().unwrap().dirty);
     let report = table.check().unwrap();
@@ -80,7 +80,7 @@ fn killed_at_every_step() {
                     let shm = original.open();
                     // A handle of its own, so that the child is no owner of the parent's.
                     steps::stop_after(Some(step));
-                    let outcome = shm.copy_to(&name(&copy));
+                    let outcome = shm.copy_to(name(&copy));
                     steps::stop_after(None);
                     i32::from(outcome.is_err())
                 });
@@ -121,10 +121,10 @@ fn changes_after_the_first_pass_are_there() {
             };
             thread::spawn(changes).join().unwrap();
         });
-        table.shm().copy_to(&name(&copy)).unwrap();
+        table.shm().copy_to(name(&copy)).unwrap();
         (0..100).for_each(|i| assert!(table.remove(&i).unwrap()));
         assert_eq!(opened(&copy, locking), (0..300).map(|i| (i, i + 1)).collect::<Vec<_>>());
-        let shm = Shm::open(&name(&copy)).unwrap();
+        let shm = Shm::open(name(&copy)).unwrap();
         let array: Array<u64> = Array::options().named("array").manage(shm.clone(), 0).unwrap();
         assert!((0..1000).all(|i| array.get(i).unwrap() == 7));
         let late: Array<u64> = Array::options().named("late").manage(shm, 3).unwrap();
@@ -141,7 +141,7 @@ fn a_name_that_is_taken_meanwhile_is_left_alone() {
         let copy = Scratch::new();
         let path = copy.0.clone();
         pause::once_at("a copy is about to get its name", move || fs::write(path, b"taken").unwrap());
-        let error = table.shm().copy_to(&name(&copy)).unwrap_err();
+        let error = table.shm().copy_to(name(&copy)).unwrap_err();
         assert!(error.to_string().contains("File exists"), "{error}");
         assert_eq!(fs::read(&copy.0).unwrap(), b"taken");
         NAMED.set(false);
@@ -157,7 +157,7 @@ fn a_copy_is_nobodys() {
     let table = counts(&original, Locking::Futex);
     table.add(&1, &1).unwrap();
     let copy = Scratch::new();
-    table.shm().copy_to(&name(&copy)).unwrap();
+    table.shm().copy_to(name(&copy)).unwrap();
     let words = |copy: &Scratch| -> Vec<u64> {
         fs::read(&copy.0).unwrap().as_chunks().0.iter().map(|bytes| u64::from_ne_bytes(*bytes)).collect()
     };
@@ -166,7 +166,7 @@ fn a_copy_is_nobodys() {
     assert_ne!(at(&from, ID.0), at(&to, ID.0));
     assert_ne!(at(&from, FILE.0), at(&to, FILE.0));
     assert_eq!((at(&from, DIRTY.0), at(&to, DIRTY.0)), (1, 0));
-    let shm = Shm::open(&name(&copy)).unwrap();
+    let shm = Shm::open(name(&copy)).unwrap();
     let geometry = Header::read(shm.object()).unwrap().geometry;
     let region = crate::region::Region::map(shm.object().clone(), geometry).unwrap();
     let numbers = 0..=crate::layout::PROCESSES;

@@ -12,7 +12,7 @@ type Counts = HashTable<u64, u64>;
 type Texts = HashTable<String, Vec<u8>>;
 
 /// What is seen of the members: their names and how much is in them.
-fn members(shm: &Shm) -> Result<Vec<(String, u64)>> {
+fn members(shm: &Shm) -> Result<Vec<(String, usize)>> {
     Ok(shm.members()?.iter().map(|member| (member.name().to_owned(), member.len())).collect())
 }
 

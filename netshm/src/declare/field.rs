@@ -25,7 +25,7 @@ use sealed::Sealed;
 /// use netshm::{Array, Locking, Shm};
 /// use netshm::declare::Object;
 ///
-/// # let shm = Shm::create_unique(&"posix:/object.XXXXXX".parse()?, 0o600)?;
+/// # let shm = Shm::create_unique("posix:/object.XXXXXX", 0o600)?;
 /// # let name = shm.name().clone();
 /// let array: Array<u64> = Array::manage(shm, 0, Locking::Futex)?;
 /// let object: &dyn Object = &array;

@@ -26,7 +26,7 @@ use crate::store::open::Shape;
 /// use netshm::dynamic::{DynArray, Value};
 /// use netshm::{Array, Locking, Shm};
 ///
-/// let shm = Shm::create_unique(&"posix:/dynamic.XXXXXX".parse()?, 0o600)?;
+/// let shm = Shm::create_unique("posix:/dynamic.XXXXXX", 0o600)?;
 /// # let name = shm.name().clone();
 /// let typed: Array<Option<f64>> = Array::manage(shm, None, Locking::Futex)?;
 /// typed.resize(10)?;

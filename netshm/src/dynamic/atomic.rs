@@ -126,7 +126,7 @@ impl DynTable {
     /// ```
     /// # use netshm::dynamic::{DynTable, Value};
     /// # use netshm::{HashTable, Locking, Shm};
-    /// # let shm = Shm::create_unique(&"posix:/fetch.XXXXXX".parse()?, 0o600)?;
+    /// # let shm = Shm::create_unique("posix:/fetch.XXXXXX", 0o600)?;
     /// # let name = shm.name().clone();
     /// let typed: HashTable<String, i8> = HashTable::manage(shm, Locking::Futex)?;
     /// let table = DynTable::open(Shm::open(typed.shm().name())?)?;

@@ -13,7 +13,7 @@
 //!     languages: Vec<String>,
 //! }
 //!
-//! # let shm = Shm::create_unique(&"posix:/sessions.XXXXXX".parse()?, 0o600)?;
+//! # let shm = Shm::create_unique("posix:/sessions.XXXXXX", 0o600)?;
 //! # let name = shm.name().clone();
 //! # let sessions: HashTable<String, Session> = HashTable::manage(shm, Locking::Futex)?;
 //! # sessions.add("cookie", &Session { user: 7, languages: vec!["en".to_owned()] })?;

@@ -30,7 +30,7 @@ use crate::store::open::Shape;
 /// use netshm::dynamic::{DynTable, Value};
 /// use netshm::{HashTable, Locking, Shm};
 ///
-/// let shm = Shm::create_unique(&"posix:/dynamic.XXXXXX".parse()?, 0o600)?;
+/// let shm = Shm::create_unique("posix:/dynamic.XXXXXX", 0o600)?;
 /// # let name = shm.name().clone();
 /// let typed: HashTable<String, (i64, bool)> = HashTable::manage(shm, Locking::Futex)?;
 /// typed.add("one", &(1, true))?;
@@ -507,7 +507,7 @@ impl ManageOptions<DynTable> {
     /// use netshm::dynamic::{DynTable, Value};
     /// use netshm::{HashTable, Locking, Shm};
     ///
-    /// let shm = Shm::create_unique(&"posix:/made.XXXXXX".parse()?, 0o600)?;
+    /// let shm = Shm::create_unique("posix:/made.XXXXXX", 0o600)?;
     /// # let name = shm.name().clone();
     /// let schema = "HashTable<String, Vec<u64>>".parse().expect("a schema");
     /// let table = DynTable::options().locking(Locking::Futex).manage(shm, schema)?;

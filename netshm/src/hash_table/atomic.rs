@@ -27,7 +27,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     ///
     /// ```
     /// # use netshm::{HashTable, Locking, Shm};
-    /// # let shm = Shm::create_unique(&"posix:/swap.XXXXXX".parse()?, 0o600)?;
+    /// # let shm = Shm::create_unique("posix:/swap.XXXXXX", 0o600)?;
     /// # let name = shm.name().clone();
     /// # let owners: HashTable<String, u32> = HashTable::manage(shm, Locking::Futex)?;
     /// assert_eq!(owners.swap("printer", &7)?, None);
@@ -85,7 +85,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     ///
     /// ```
     /// # use netshm::{HashTable, Locking, Shm};
-    /// # let shm = Shm::create_unique(&"posix:/exchange.XXXXXX".parse()?, 0o600)?;
+    /// # let shm = Shm::create_unique("posix:/exchange.XXXXXX", 0o600)?;
     /// # let name = shm.name().clone();
     /// # let states: HashTable<u64, String> = HashTable::manage(shm, Locking::Futex)?;
     /// states.add(&1, "waiting")?;
@@ -167,7 +167,7 @@ impl<K: ShmKey, V: Integer> HashTable<K, V> {
     ///
     /// ```
     /// # use netshm::{HashTable, Locking, Shm};
-    /// # let shm = Shm::create_unique(&"posix:/fetch.XXXXXX".parse()?, 0o600)?;
+    /// # let shm = Shm::create_unique("posix:/fetch.XXXXXX", 0o600)?;
     /// # let name = shm.name().clone();
     /// let hits: HashTable<String, u64> = HashTable::manage(shm, Locking::Futex)?;
     /// assert_eq!(hits.fetch_add("index.html", 1)?, 0);
@@ -220,7 +220,7 @@ impl<K: ShmKey, V: Integer> HashTable<K, V> {
     ///
     /// ```
     /// # use netshm::{HashTable, Locking, Shm};
-    /// # let shm = Shm::create_unique(&"posix:/fetch.XXXXXX".parse()?, 0o600)?;
+    /// # let shm = Shm::create_unique("posix:/fetch.XXXXXX", 0o600)?;
     /// # let name = shm.name().clone();
     /// # let slowest: HashTable<String, u64> = HashTable::manage(shm, Locking::Futex)?;
     /// assert_eq!(slowest.fetch_max("GET", 31)?, 0);
@@ -258,7 +258,7 @@ impl<K: ShmKey, V: Integer> HashTable<K, V> {
     ///
     /// ```
     /// # use netshm::{HashTable, Locking, Shm};
-    /// # let shm = Shm::create_unique(&"posix:/fetch.XXXXXX".parse()?, 0o600)?;
+    /// # let shm = Shm::create_unique("posix:/fetch.XXXXXX", 0o600)?;
     /// # let name = shm.name().clone();
     /// # let flags: HashTable<u32, u8> = HashTable::manage(shm, Locking::Futex)?;
     /// flags.fetch_or(&7, 0b101)?;

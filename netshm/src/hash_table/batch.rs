@@ -21,7 +21,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     ///
     /// ```
     /// # use netshm::{HashTable, Locking, Shm};
-    /// # let name = Shm::create_unique(&"posix:/doc.XXXXXX".parse()?, 0o600)?.name().clone();
+    /// # let name = Shm::create_unique("posix:/doc.XXXXXX", 0o600)?.name().clone();
     /// # let table: HashTable<String, u32> = HashTable::manage(Shm::open(&name)?, Locking::Futex)?;
     /// table.add("one", &1)?;
     /// table.add("two", &2)?;

@@ -8,7 +8,7 @@
 //! use netshm::inspect::{Inspector, State};
 //! use netshm::{HashTable, Locking, Shm, group};
 //!
-//! let shm = Shm::create_unique(&"posix:/inspected.XXXXXX".parse()?, 0o600)?;
+//! let shm = Shm::create_unique("posix:/inspected.XXXXXX", 0o600)?;
 //! # let name = shm.name().clone();
 //! let table: HashTable<String, u64> = HashTable::manage(shm, Locking::Futex)?;
 //! let inspector = Inspector::open(table.shm().name())?;

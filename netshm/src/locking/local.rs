@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_ring_of_threads_is_found_when_it_closes() {
-        let shm = Shm::create_unique(&"posix:/netshm-local.XXXXXX".parse().unwrap(), 0o600).unwrap();
+        let shm = Shm::create_unique("posix:/netshm-local.XXXXXX", 0o600).unwrap();
         shm.name().unlink().unwrap();
         let table: HashTable<u64, u64> = HashTable::options().manage(shm).unwrap();
         let store = &*table.handle().store;

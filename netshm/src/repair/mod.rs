@@ -15,7 +15,7 @@ use crate::data::{ObjectSchema, hash_text};
 use crate::directory::Elements;
 use crate::error::{Error, Result};
 use crate::layout::header::ObjectKind;
-use crate::name::ShmName;
+use crate::name::{IntoShmName, ShmName};
 use crate::os::file;
 use crate::os::path::{self, Directory, Status};
 use crate::shm::Shm;
@@ -55,7 +55,7 @@ impl fmt::Display for Repair {
 ///
 /// ```
 /// # use netshm::{HashTable, Locking, Shm};
-/// # let shm = Shm::create_unique(&"posix:/repair.XXXXXX".parse()?, 0o600)?;
+/// # let shm = Shm::create_unique("posix:/repair.XXXXXX", 0o600)?;
 /// # let name = shm.name().clone();
 /// # let tab: HashTable<String, u64> = HashTable::manage(shm, Locking::Futex)?;
 /// # tab.add("one", &1)?;
@@ -70,7 +70,11 @@ impl fmt::Display for Repair {
 /// [`Error::InUse`] if somebody has the object open, [`Error::NotNetshm`], [`Error::UnsupportedVersion`],
 /// [`Error::Corrupt`] if the header is damaged, [`Error::NoSpace`] if there is no room for a second object,
 /// [`Error::Io`].
-pub fn repair(name: &ShmName) -> Result<Repair> {
+pub fn repair(name: impl IntoShmName) -> Result<Repair> {
+    repair_name(&name.to_name()?)
+}
+
+fn repair_name(name: &ShmName) -> Result<Repair> {
     let (_, repair) = Shm::open(name)?.current(|damaged| repair_object(name, damaged))?;
     Ok(repair)
 }

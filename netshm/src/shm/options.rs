@@ -11,12 +11,13 @@ use super::descriptor::Shm;
 use super::object::Object;
 use super::registry::{self, Access};
 use crate::error::{Error, Result};
-use crate::name::ShmName;
+use crate::name::{IntoShmName, ShmName};
 use crate::os::path::{self, Directory, Status};
 
 /// Options for opening and creating objects, in the manner of [`std::fs::OpenOptions`].
 ///
-/// Made by [`Shm::options`]. Without any, the object must exist and is opened for reading and writing.
+/// Made by [`Shm::options`]. Without any, the object must exist and is opened for reading and writing. Each method sets an option
+/// and returns the options as they are then, so calls can be chained, and `let mut options` can be changed step by step.
 ///
 /// ```
 /// use netshm::{Shm, ShmName};
@@ -28,8 +29,7 @@ use crate::os::path::{self, Directory, Status};
 /// name.unlink()?;
 /// # Ok::<(), netshm::Error>(())
 /// ```
-#[derive(Debug, Clone)]
-#[must_use = "options do nothing until `open` is called"]
+#[derive(Debug, Clone, Copy)]
 pub struct ShmOptions {
     read_only: bool,
     create: bool,
@@ -43,16 +43,25 @@ pub struct ShmOptions {
 
 impl Shm {
     /// Returns the options for opening an object; see [`ShmOptions`].
+    #[must_use = "options do nothing until `open` is called"]
     pub fn options() -> ShmOptions {
         ShmOptions::new()
     }
 
     /// Opens an object that exists, for reading and writing.
     ///
+    /// ```
+    /// # let name = netshm::ShmName::posix("/shm-open.example")?;
+    /// # netshm::Shm::options().create(true).open(&name)?;
+    /// let shm = netshm::Shm::open("posix:/shm-open.example")?;
+    /// # name.unlink()?;
+    /// # Ok::<(), netshm::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// See [`ShmOptions::open`].
     #[doc(alias = "open_shm")]
-    pub fn open(name: &ShmName) -> Result<Shm> {
+    pub fn open(name: impl IntoShmName) -> Result<Shm> {
         Shm::options().open(name)
     }
 }
@@ -79,60 +88,60 @@ impl ShmOptions {
 
     /// Opens the object for reading only. Every operation that would change it fails with [`Error::ReadOnly`].
     #[doc(alias = "O_RDONLY")]
-    pub fn read_only(&mut self, read_only: bool) -> &mut Self {
+    pub fn read_only(&mut self, read_only: bool) -> Self {
         self.read_only = read_only;
-        self
+        *self
     }
 
     /// Creates the object if it does not exist.
     #[doc(alias = "O_CREAT")]
-    pub fn create(&mut self, create: bool) -> &mut Self {
+    pub fn create(&mut self, create: bool) -> Self {
         self.create = create;
-        self
+        *self
     }
 
     /// Creates the object, which must not exist yet.
     #[doc(alias = "O_EXCL")]
-    pub fn create_new(&mut self, create_new: bool) -> &mut Self {
+    pub fn create_new(&mut self, create_new: bool) -> Self {
         self.create_new = create_new;
-        self
+        *self
     }
 
     /// Makes the object empty, whatever it was, unless any process uses it: then opening fails with
     /// [`Error::InUse`]. (To use an object is to manage it; a mere [`Shm`] does not count.)
     #[doc(alias = "O_TRUNC")]
-    pub fn truncate(&mut self, truncate: bool) -> &mut Self {
+    pub fn truncate(&mut self, truncate: bool) -> Self {
         self.truncate = truncate;
-        self
+        *self
     }
 
     /// Sets the permission bits of an object that is created; the process's umask takes bits away, as for any file. The default
     /// is `0o600`: only the owner.
-    pub fn mode(&mut self, mode: u32) -> &mut Self {
+    pub fn mode(&mut self, mode: u32) -> Self {
         self.mode = mode;
-        self
+        *self
     }
 
     /// Refuses an object that does not belong to the effective user, or that its group or others may write to. In a
     /// directory like `/tmp` or `/dev/shm`, anybody could have created the object beforehand.
-    pub fn require_owner(&mut self, require_owner: bool) -> &mut Self {
+    pub fn require_owner(&mut self, require_owner: bool) -> Self {
         self.require_owner = require_owner;
-        self
+        *self
     }
 
     /// Follows symbolic links even where anybody could have put them: in directories that everybody can write to,
     /// like `/tmp` and `/dev/shm`. Elsewhere they are always followed.
-    pub fn follow_symlinks(&mut self, follow_symlinks: bool) -> &mut Self {
+    pub fn follow_symlinks(&mut self, follow_symlinks: bool) -> Self {
         self.follow_symlinks = follow_symlinks;
-        self
+        *self
     }
 
     /// Sets how long operations of the handle itself wait for other processes, as [`Shm::members`], [`Shm::remove_member`] and
     /// [`Shm::copy_to`]; then they fail with [`Error::LockTimeout`]. By default they wait as long as it takes. What is managed has a
     /// limit of its own ([`ManageOptions::lock_timeout`](crate::ManageOptions::lock_timeout)).
-    pub fn lock_timeout(&mut self, timeout: Duration) -> &mut Self {
+    pub fn lock_timeout(&mut self, timeout: Duration) -> Self {
         self.lock_timeout = Some(timeout);
-        self
+        *self
     }
 
     /// Opens the object.
@@ -140,13 +149,18 @@ impl ShmOptions {
     /// Objects that this process has open already share their descriptors and locks with the new handle.
     ///
     /// # Errors
+    /// - [`Error::InvalidName`]: the text is not that of a name.
     /// - [`Error::InvalidOption`]: two options contradict each other, or the mode has other than permission bits.
     /// - [`Error::Io`]: the object does not exist, or exists although `create_new` is set; the permissions, or
     ///   [`require_owner`](Self::require_owner), forbid it; a symbolic link is in the way (see
     ///   [`follow_symlinks`](Self::follow_symlinks)).
     /// - [`Error::NotNetshm`]: it is not a regular file.
     /// - [`Error::InUse`]: it was to be emptied, and a process uses it.
-    pub fn open(&self, name: &ShmName) -> Result<Shm> {
+    pub fn open(&self, name: impl IntoShmName) -> Result<Shm> {
+        self.open_name(&name.to_name()?)
+    }
+
+    fn open_name(&self, name: &ShmName) -> Result<Shm> {
         self.check()?;
         let failed = |doing| move |source| Error::Io { object: name.to_string().into(), doing, source };
         let place = Directory::find(&name.path(), self.follow_symlinks).map_err(failed("opening the directory"))?;
@@ -156,7 +170,7 @@ impl ShmOptions {
     /// Opens the object in a place that has been found already.
     pub(super) fn open_in(&self, name: &ShmName, place: &Arc<Directory>) -> Result<Shm> {
         let failed = |doing| move |source| Error::Io { object: name.to_string().into(), doing, source };
-        let shm = |object| Shm::new(name.clone(), object, self.clone(), place.clone());
+        let shm = |object| Shm::new(name.clone(), object, *self, place.clone());
         for _ in 0..TRIES {
             if self.creates()
                 && let Some(object) = registry::create(place, name, name, self.mode).map_err(failed("creating"))?

@@ -20,7 +20,7 @@ use crate::testing::Directory;
 
 impl Directory {
     fn create(&self, file: &str) -> Shm {
-        Shm::options().create_new(true).open(&self.name(file)).unwrap()
+        Shm::options().create_new(true).open(self.name(file)).unwrap()
     }
 }
 
@@ -59,7 +59,7 @@ fn stripe_is_locked(path: &Path) -> bool {
 #[ignore = "the other process of other tests"]
 fn probe() {
     let Some(path) = env::var_os(PROBED) else { return };
-    let shm = Shm::open(&ShmName::file(path).unwrap()).unwrap();
+    let shm = Shm::open(ShmName::file(path).unwrap()).unwrap();
     match lock::record_lock(shm.object().fd(), LockKind::Exclusive, bytes::STRIPE, 1, false).unwrap() {
         Outcome::Locked => println!("stripe: free"),
         _ => println!("stripe: locked"),
@@ -71,10 +71,10 @@ fn handles_of_an_object_share_it() {
     let directory = Directory::new();
     let first = directory.create("a");
     std::fs::hard_link(directory.path("a"), directory.path("b")).unwrap();
-    let second = Shm::open(&directory.name("b")).unwrap();
+    let second = Shm::open(directory.name("b")).unwrap();
     assert!(Arc::ptr_eq(first.object(), second.object()));
     assert_eq!(second.name(), &directory.name("b"));
-    let reader = Shm::options().read_only(true).open(&directory.name("a")).unwrap();
+    let reader = Shm::options().read_only(true).open(directory.name("a")).unwrap();
     assert!(!Arc::ptr_eq(first.object(), reader.object()));
     assert!(reader.object().read_only() && !first.object().read_only());
     // One lock for managing the inode, whatever the access.
@@ -96,18 +96,18 @@ fn opening_and_closing_again_keeps_record_locks() {
     lock_stripe(&shm);
     assert!(stripe_is_locked(&path));
 
-    Shm::open(&directory.name("a")).unwrap().close().unwrap();
+    Shm::open(directory.name("a")).unwrap().close().unwrap();
     assert!(stripe_is_locked(&path));
     for _ in 0..10 {
-        drop(Shm::options().read_only(true).open(&directory.name("a")).unwrap());
-        drop(Shm::options().truncate(true).open(&directory.name("a")).unwrap());
+        drop(Shm::options().read_only(true).open(directory.name("a")).unwrap());
+        drop(Shm::options().truncate(true).open(directory.name("a")).unwrap());
     }
     assert!(stripe_is_locked(&path));
-    assert!(matches!(Shm::options().create_new(true).open(&directory.name("a")), Err(Error::Io { .. })));
+    assert!(matches!(Shm::options().create_new(true).open(directory.name("a")), Err(Error::Io { .. })));
     assert!(stripe_is_locked(&path));
 
     // The locks go with the last handle, of whatever kind.
-    let reader = Shm::options().read_only(true).open(&directory.name("a")).unwrap();
+    let reader = Shm::options().read_only(true).open(directory.name("a")).unwrap();
     drop(shm);
     assert!(stripe_is_locked(&path));
     drop(reader);
@@ -134,16 +134,16 @@ fn a_file_opened_by_mistake_keeps_the_locks_of_its_own_object() {
 fn idle_descriptors_are_used_again() {
     let directory = Directory::new();
     let path = directory.path("a");
-    let reader_options = Shm::options().read_only(true).clone();
+    let reader_options = Shm::options().read_only(true);
     let writer = directory.create("a");
     for _ in 0..50 {
-        drop(reader_options.open(&directory.name("a")).unwrap());
+        drop(reader_options.open(directory.name("a")).unwrap());
     }
     assert_eq!(descriptors_of(&path), 4);
-    let reader = reader_options.open(&directory.name("a")).unwrap();
+    let reader = reader_options.open(directory.name("a")).unwrap();
     drop(writer);
     for _ in 0..50 {
-        drop(Shm::open(&directory.name("a")).unwrap());
+        drop(Shm::open(directory.name("a")).unwrap());
     }
     assert_eq!(descriptors_of(&path), 4);
     drop(reader);
@@ -157,7 +157,7 @@ fn an_idle_descriptor_bears_no_lock() {
         let writer = directory.create("a");
         let outcome = lock::ofd_lock(writer.object().lock_fd(), LockKind::Exclusive, bytes::PROCESS, false).unwrap();
         assert_eq!(outcome, Outcome::Locked);
-        Shm::options().read_only(true).open(&directory.name("a")).unwrap()
+        Shm::options().read_only(true).open(directory.name("a")).unwrap()
     };
     assert!(!lock::ofd_held_elsewhere(reader.object().lock_fd(), bytes::PROCESS).unwrap());
 }
@@ -265,10 +265,10 @@ fn a_child_opens_anew_though_the_registry_was_locked() {
 fn the_attachment_is_one_for_each_access() {
     let directory = Directory::new();
     let writer = directory.create("a");
-    let reader = Shm::options().read_only(true).open(&directory.name("a")).unwrap();
+    let reader = Shm::options().read_only(true).open(directory.name("a")).unwrap();
     let attached: Arc<dyn std::any::Any + Send + Sync> = Arc::new(7_u32);
     *writer.object().store_slot().lock().unwrap() = Some(Arc::downgrade(&attached));
-    let found = Shm::open(&directory.name("a")).unwrap();
+    let found = Shm::open(directory.name("a")).unwrap();
     let found = found.object().store_slot().lock().unwrap().as_ref().unwrap().upgrade().unwrap();
     assert_eq!(found.downcast_ref(), Some(&7_u32));
     assert!(reader.object().store_slot().lock().unwrap().is_none());

@@ -7,7 +7,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use super::descriptor::Shm;
 use super::options::ShmOptions;
 use crate::error::{Error, Result};
-use crate::name::ShmName;
+use crate::name::{IntoShmName, ShmName};
 use crate::os::file;
 
 /// Enough to find the last free name of 36 (a single `X`) all but surely.
@@ -23,7 +23,7 @@ impl Shm {
     /// ```
     /// use netshm::Shm;
     ///
-    /// let shm = Shm::create_unique(&"posix:/myprogram.XXXXX".parse()?, 0o600)?;
+    /// let shm = Shm::create_unique("posix:/myprogram.XXXXX", 0o600)?;
     /// println!("the object is called {}", shm.name());
     /// # assert_ne!(shm.name().to_string(), "posix:/myprogram.XXXXX");
     /// shm.name().unlink()?;
@@ -34,8 +34,8 @@ impl Shm {
     /// [`Error::InvalidName`] if there is no `X`; [`Error::Io`] if no free name was found in many tries; otherwise as
     /// for [`ShmOptions::open`].
     #[doc(alias = "create_unique_shm")]
-    pub fn create_unique(pattern: &ShmName, mode: u32) -> Result<Shm> {
-        create(pattern, Shm::options().create_new(true).mode(mode))
+    pub fn create_unique(pattern: impl IntoShmName, mode: u32) -> Result<Shm> {
+        create(&pattern.to_name()?, &Shm::options().create_new(true).mode(mode))
     }
 }
 

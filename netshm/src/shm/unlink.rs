@@ -17,7 +17,7 @@ impl ShmName {
     /// ```
     /// use netshm::{Error, Shm};
     ///
-    /// let shm = Shm::create_unique(&"posix:/unlink.XXXXXXXX".parse()?, 0o600)?;
+    /// let shm = Shm::create_unique("posix:/unlink.XXXXXXXX", 0o600)?;
     /// shm.name().unlink()?;
     /// assert_eq!(shm.size()?, 0); // still there for us
     /// assert!(matches!(Shm::open(shm.name()), Err(Error::Io { .. })));

@@ -232,7 +232,7 @@ mod tests {
             let scratch = Scratch::new();
             let old = scratch.table();
             old.add(&1, &1).unwrap();
-            let kept_open = Shm::open(&scratch.name()).unwrap();
+            let kept_open = Shm::open(scratch.name()).unwrap();
             let ((dropping, is_dropping), (go_on, goes_on)) = (channel(), channel());
             let dropper = thread::spawn(move || {
                 pause::once_at("dropping a store", move || {
@@ -252,7 +252,7 @@ mod tests {
             assert!(scratch.is_held(bytes::USE), "another process may empty the object");
             new.add(&3, &3).unwrap();
             assert_eq!(scratch.held_numbers(), [1], "this process is taken for dead");
-            assert!(matches!(Shm::options().truncate(true).open(&scratch.name()), Err(Error::InUse { .. })));
+            assert!(matches!(Shm::options().truncate(true).open(scratch.name()), Err(Error::InUse { .. })));
             drop(new);
             assert!(!scratch.is_held(bytes::USE));
             assert!(scratch.held_numbers().is_empty());
@@ -266,7 +266,7 @@ mod tests {
 
         let scratch = Scratch::new();
         drop(scratch.table());
-        let shm = Shm::open(&scratch.name()).unwrap();
+        let shm = Shm::open(scratch.name()).unwrap();
         let alone = Alone::open(&shm, "test it").unwrap();
         thread::scope(|scope| {
             let other = scope.spawn(|| scratch.table().find(&1).unwrap());

@@ -23,7 +23,7 @@ impl Scratch {
     /// Returns an object that everybody may read.
     fn readable(locking: Locking) -> Scratch {
         let scratch = Scratch::new();
-        let shm = Shm::options().create_new(true).mode(0o644).open(&scratch.name()).unwrap();
+        let shm = Shm::options().create_new(true).mode(0o644).open(scratch.name()).unwrap();
         shm.set_mode(0o644).unwrap();
         let table = Numbers::options().locking(locking).stripes(1).slots(4).manage(shm).unwrap();
         table.add(&1, &1).unwrap();
@@ -132,7 +132,7 @@ fn a_reader_that_keeps_what_the_dead_left() {
             let open = |limit: Option<Duration>| {
                 let options = Numbers::options().locking(locking);
                 let options = if let Some(limit) = limit { options.lock_timeout(limit) } else { options };
-                options.manage(Shm::open(&scratch.name()).unwrap())
+                options.manage(Shm::open(scratch.name()).unwrap())
             };
             let mut writer = Child::start(|| {
                 let Ok(table) = open(None) else { return 1 };
@@ -168,7 +168,7 @@ fn a_reader_that_keeps_what_the_dead_left_from_those_who_have_it_open() {
         let open = |limit: Option<Duration>| {
             let options = Numbers::options().locking(locking);
             let options = if let Some(limit) = limit { options.lock_timeout(limit) } else { options };
-            options.manage(Shm::open(&scratch.name()).unwrap()).unwrap()
+            options.manage(Shm::open(scratch.name()).unwrap()).unwrap()
         };
         let table = open(None);
         table.replace(&1, &1).unwrap();

@@ -12,7 +12,7 @@ use crate::shm::Shm;
 #[track_caller]
 fn is_undone(part: impl Fn(&HashTable<u64, String>)) {
     for locking in [Locking::None, Locking::Record, Locking::Futex] {
-        let shm = Shm::create_unique(&"posix:/netshm-torn.XXXXXX".parse().unwrap(), 0o600).unwrap();
+        let shm = Shm::create_unique("posix:/netshm-torn.XXXXXX", 0o600).unwrap();
         let name = shm.name().clone();
         let table: HashTable<u64, String> = HashTable::manage(shm, locking).unwrap();
         name.unlink().unwrap();

@@ -515,7 +515,7 @@ fn a_count_is_one_that_the_table_had() {
     }
     let scratch = Scratch::new();
     let table: HashTable<u64, u64> = HashTable::options().stripes(2).manage(scratch.open()).unwrap();
-    let reader = Shm::options().read_only(true).open(&scratch.name()).unwrap();
+    let reader = Shm::options().read_only(true).open(scratch.name()).unwrap();
     let reader: HashTable<u64, u64> = HashTable::manage(reader, Locking::Futex).unwrap();
     for key in 0..100 {
         table.add(&key, &key).unwrap();

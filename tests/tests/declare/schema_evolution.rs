@@ -213,7 +213,7 @@ fn the_type_is_extended_inside_a_group_that_has_the_only_slot() {
 }
 
 pub(crate) fn child(part: &str, arguments: &[String]) {
-    let shm = Shm::open(&arguments[0].parse().unwrap()).unwrap();
+    let shm = Shm::open(&arguments[0]).unwrap();
     if part == "write" {
         let tab: HashTable<String, second::Session> = HashTable::manage(shm, Locking::Futex).unwrap();
         tab.replace(&std::process::id().to_string(), &new_session(2, "de")).unwrap();

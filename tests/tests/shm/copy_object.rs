@@ -73,7 +73,7 @@ pub(crate) fn child(part: &str, arguments: &[String]) {
             let shm = Shm::open(&name).unwrap();
             println!("> ready");
             for i in 0.. {
-                let to = format!("{}-{i}", arguments[1]).parse().unwrap();
+                let to = format!("{}-{i}", arguments[1]);
                 shm.copy_to(&to).unwrap();
                 println!("> {i}");
             }
@@ -130,7 +130,7 @@ fn a_copier_that_is_killed_leaves_a_complete_copy_or_none() {
         for entry in fs::read_dir(&directory).unwrap() {
             let path = entry.unwrap().path();
             assert!(!path.file_name().unwrap().to_string_lossy().starts_with('.'), "{path:?} is left");
-            let copy = Bank::open(&Shm::open(&ShmName::file(&path).unwrap()).unwrap(), Locking::Futex).unwrap();
+            let copy = Bank::open(&Shm::open(ShmName::file(&path).unwrap()).unwrap(), Locking::Futex).unwrap();
             let report = copy.is_sound().unwrap();
             assert!(report.is_clean(), "{report}");
             fs::remove_file(path).unwrap();

@@ -42,7 +42,7 @@ fn two_keys(object: &Scratch, table: &HashTable<u64, u64>) -> [u64; 2] {
 
 /// Holds the stripe of a key; with a second one, waits for that as soon as a file is there.
 pub(crate) fn child(_: &str, arguments: &[String]) {
-    let shm = Shm::open(&arguments[0].parse().unwrap()).unwrap();
+    let shm = Shm::open(&arguments[0]).unwrap();
     let table: HashTable<u64, u64> = HashTable::options().manage(shm).unwrap();
     let key = |text: &String| text.parse::<u64>().unwrap();
     let start = Instant::now();

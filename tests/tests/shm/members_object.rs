@@ -149,7 +149,7 @@ fn members_are_removed_when_nobody_has_them() {
 }
 
 pub(crate) fn child(_: &str, arguments: &[String]) {
-    let table = accounts(&Shm::open(&arguments[0].parse().unwrap()).unwrap(), "old").unwrap();
+    let table = accounts(&Shm::open(&arguments[0]).unwrap(), "old").unwrap();
     println!("> open");
     thread::sleep(std::time::Duration::from_secs(60));
     drop(table);

@@ -67,7 +67,7 @@ fn a_repair_keeps_owner_mode_and_links_and_leaves_nothing_behind() {
     let directory = Directory::new("repair");
     let (file, link, second) = (directory.join("file"), directory.join("link"), directory.join("second"));
     let name = |path: &std::path::Path| ShmName::file(path).unwrap();
-    let open = || Words::options().manage(Shm::options().create(true).open(&name(&file)).unwrap()).unwrap();
+    let open = || Words::options().manage(Shm::options().create(true).open(name(&file)).unwrap()).unwrap();
     fill(&open());
     std::os::unix::fs::symlink("file", &link).unwrap();
     fs::set_permissions(&file, fs::Permissions::from_mode(0o2664)).unwrap();
@@ -77,12 +77,12 @@ fn a_repair_keeps_owner_mode_and_links_and_leaves_nothing_behind() {
     std::os::unix::fs::chown(&file, Some(user), Some(group)).unwrap();
     fs::set_permissions(&file, fs::Permissions::from_mode(0o2664)).unwrap();
     fs::hard_link(&file, &second).unwrap();
-    let error = repair(&name(&file)).unwrap_err();
+    let error = repair(name(&file)).unwrap_err();
     assert!(error.to_string().contains("several names (hard links)"), "{error}");
     fs::remove_file(&second).unwrap();
     assert_eq!(leftovers(directory.path()), Vec::<std::path::PathBuf>::new());
     let before = fs::metadata(&file).unwrap().ino();
-    let outcome = repair(&name(&link)).unwrap();
+    let outcome = repair(name(&link)).unwrap();
     assert_eq!(outcome.saved, 3000);
     assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
     let now = fs::metadata(&file).unwrap();
@@ -112,7 +112,7 @@ fn what_a_killed_repair_left_is_deleted_by_the_next() {
 }
 
 pub(crate) fn child(_: &str, arguments: &[String]) {
-    repair(&arguments[0].parse().unwrap()).unwrap();
+    repair(&arguments[0]).unwrap();
 }
 
 #[test]

@@ -293,13 +293,13 @@ fn a_name_that_stands_for_another_file_is_noticed() {
 pub(crate) fn child(part: &str, arguments: &[String]) {
     match part {
         "user" => {
-            let tab = manage(Shm::options().create(true).open(&arguments[0].parse().unwrap()).unwrap()).unwrap();
+            let tab = manage(Shm::options().create(true).open(&arguments[0]).unwrap()).unwrap();
             fill(&tab, 0);
             println!("> open");
             std::thread::sleep(std::time::Duration::from_secs(600));
         }
         "opener" => {
-            let shm = Shm::options().create(true).open(&arguments[0].parse().unwrap()).unwrap();
+            let shm = Shm::options().create(true).open(&arguments[0]).unwrap();
             let is_new = shm.size().unwrap() == 0;
             match manage(shm) {
                 Ok(tab) if is_new => {
@@ -314,7 +314,7 @@ pub(crate) fn child(part: &str, arguments: &[String]) {
             }
         }
         "holder of a group" => {
-            let tab = manage(Shm::open(&arguments[0].parse().unwrap()).unwrap()).unwrap();
+            let tab = manage(Shm::open(&arguments[0]).unwrap()).unwrap();
             tab.group(|| -> Result<()> {
                 tab.replace("held", &2)?;
                 println!("> open");
@@ -324,9 +324,9 @@ pub(crate) fn child(part: &str, arguments: &[String]) {
             .unwrap();
         }
         "waiter" => {
-            let name = arguments[0].parse().unwrap();
+            let name = &arguments[0];
             let inode = || fs::metadata(arguments[0].replace("file:", "")).unwrap().ino();
-            let (shm, before) = (Shm::open(&name).unwrap(), inode());
+            let (shm, before) = (Shm::open(name).unwrap(), inode());
             println!("> open");
             while inode() == before {
                 std::thread::sleep(std::time::Duration::from_millis(1));

@@ -26,7 +26,7 @@ fn links_in_public_directories_are_not_followed_unless_asked() {
     symlink(private.join(""), public.join("subdirectory")).unwrap();
 
     for name in [public.name("trap"), public.name("dangling"), public.name("subdirectory/victim")] {
-        for options in [&Shm::options(), Shm::options().create(true), Shm::options().read_only(true)] {
+        for options in [Shm::options(), Shm::options().create(true), Shm::options().read_only(true)] {
             let error = io_error(options.open(&name));
             assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{name}");
             assert!(error.to_string().contains("follow_symlinks"), "{error}");
@@ -36,14 +36,14 @@ fn links_in_public_directories_are_not_followed_unless_asked() {
     assert_eq!(fs::read(private.join("victim")).unwrap(), b"precious");
     assert!(!private.join("new").exists());
 
-    let asked = Shm::options().follow_symlinks(true).open(&public.name("trap")).unwrap();
+    let asked = Shm::options().follow_symlinks(true).open(public.name("trap")).unwrap();
     assert_eq!(asked.size().unwrap(), 8);
-    let below = Shm::options().follow_symlinks(true).open(&public.name("subdirectory/victim")).unwrap();
+    let below = Shm::options().follow_symlinks(true).open(public.name("subdirectory/victim")).unwrap();
     assert_eq!(below.size().unwrap(), 8);
     let mut create = Shm::options();
     create.create(true).follow_symlinks(true);
-    assert!(create.clone().create_new(true).open(&public.name("dangling")).is_err());
-    assert_eq!(create.open(&public.name("dangling")).unwrap().size().unwrap(), 0);
+    assert!(create.clone().create_new(true).open(public.name("dangling")).is_err());
+    assert_eq!(create.open(public.name("dangling")).unwrap().size().unwrap(), 0);
     assert!(private.join("new").exists());
 }
 
@@ -55,13 +55,13 @@ fn links_elsewhere_are_followed() {
     symlink("new", directory.join("dangling")).unwrap();
     symlink("loop", directory.join("loop")).unwrap();
     symlink(".", directory.join("here")).unwrap();
-    assert_eq!(Shm::open(&directory.name("link")).unwrap().size().unwrap(), 5);
-    assert_eq!(Shm::open(&directory.name("here/link")).unwrap().size().unwrap(), 5);
-    assert_eq!(Shm::open(&directory.name("here/./target")).unwrap().size().unwrap(), 5);
-    assert_eq!(io_error(Shm::open(&directory.name("dangling"))).kind(), ErrorKind::NotFound);
-    Shm::options().create(true).open(&directory.name("dangling")).unwrap();
+    assert_eq!(Shm::open(directory.name("link")).unwrap().size().unwrap(), 5);
+    assert_eq!(Shm::open(directory.name("here/link")).unwrap().size().unwrap(), 5);
+    assert_eq!(Shm::open(directory.name("here/./target")).unwrap().size().unwrap(), 5);
+    assert_eq!(io_error(Shm::open(directory.name("dangling"))).kind(), ErrorKind::NotFound);
+    Shm::options().create(true).open(directory.name("dangling")).unwrap();
     assert!(directory.join("new").exists());
-    assert!(Shm::options().create(true).open(&directory.name("loop")).is_err());
+    assert!(Shm::options().create(true).open(directory.name("loop")).is_err());
 }
 
 #[test]
@@ -128,8 +128,8 @@ fn permissions_are_honoured() {
     if metadata.uid() != 0 {
         return without_privileges(&directory.join(""));
     }
-    Shm::options().create(true).open(&directory.name("secret")).unwrap();
-    Shm::options().create(true).mode(0o644).open(&directory.name("readable")).unwrap();
+    Shm::options().create(true).open(directory.name("secret")).unwrap();
+    Shm::options().create(true).mode(0o644).open(directory.name("readable")).unwrap();
     fs::create_dir(directory.join("own")).unwrap();
     chown(directory.join("own"), Some(65_534), Some(65_534)).unwrap();
     // The test program itself may lie where only the superuser gets to.
@@ -156,13 +156,13 @@ fn child_without_privileges() {
     let path = Path::new(&path);
     let name = |file: &str| ShmName::file(path.join(file)).unwrap();
     let denied = |result| assert_eq!(io_error(result).kind(), ErrorKind::PermissionDenied);
-    denied(Shm::open(&name("secret")));
-    denied(Shm::options().read_only(true).open(&name("secret")));
-    denied(Shm::open(&name("readable")));
-    denied(Shm::options().create(true).open(&name("new")));
-    let reader = Shm::options().read_only(true).open(&name("readable")).unwrap();
+    denied(Shm::open(name("secret")));
+    denied(Shm::options().read_only(true).open(name("secret")));
+    denied(Shm::open(name("readable")));
+    denied(Shm::options().create(true).open(name("new")));
+    let reader = Shm::options().read_only(true).open(name("readable")).unwrap();
     assert!(matches!(reader.set_mode(0o666), Err(Error::Io { .. })));
-    denied(Shm::options().read_only(true).require_owner(true).open(&name("readable")));
+    denied(Shm::options().read_only(true).require_owner(true).open(name("readable")));
     without_privileges(&path.join("own"));
     fs::write(path.join("own/reached"), "").unwrap();
 }

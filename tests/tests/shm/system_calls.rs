@@ -1,7 +1,7 @@
 //! Which system calls the hot paths make: none, but for the locks of `Locking::Record`.
 #![cfg(target_arch = "x86_64")]
 
-use netshm::{Array, HashTable, Locking, Shm, ShmName, group};
+use netshm::{Array, HashTable, Locking, Shm, group};
 use netshm_tests::{Child, Scratch};
 use nix::sys::ptrace;
 use nix::sys::signal::{Signal, raise};
@@ -18,7 +18,7 @@ type Counts = HashTable<u64, u64>;
 type Texts = HashTable<String, Vec<u8>>;
 
 pub(crate) fn child(operation: &str, names: &[String]) {
-    let open = |at: usize| Shm::open(&names[at].parse::<ShmName>().unwrap()).unwrap();
+    let open = |at: usize| Shm::open(&names[at]).unwrap();
     let numbers = Counts::options().manage(open(0)).unwrap();
     let texts = Texts::options().manage(open(1)).unwrap();
     let array = Array::options().manage(open(2), 0_u64).unwrap();

@@ -290,8 +290,8 @@ fn deadlock_of_processes<S: Subject>(kind: &str) {
 fn collide<S: Subject>(arguments: &[String]) {
     let [locking, object, counter, seed] = arguments else { panic!("four arguments") };
     let locking = METHODS.into_iter().find(|method| method.to_string() == *locking).unwrap();
-    let subject = S::open(Shm::open(&object.parse().unwrap()).unwrap(), locking).unwrap();
-    let deadlocks: Array<u64> = Array::options().manage(Shm::open(&counter.parse().unwrap()).unwrap(), 0).unwrap();
+    let subject = S::open(Shm::open(object).unwrap(), locking).unwrap();
+    let deadlocks: Array<u64> = Array::options().manage(Shm::open(counter).unwrap(), 0).unwrap();
     let mut random = Random::new(seed.parse().unwrap());
     while deadlocks.get(0).unwrap() < DEADLOCKS {
         let mut changes = 0;

@@ -266,7 +266,7 @@ fn code_that_uses_the_table_that_calls_it_does_not_wait_for_itself() {
 
 /// Opens another object, beside that of the test.
 fn other(object: &Scratch) -> Shm {
-    let name = format!("{}-other", object.name()).parse().unwrap();
+    let name: netshm::ShmName = format!("{}-other", object.name()).parse().unwrap();
     let shm = Shm::options().create(true).open(&name).unwrap();
     name.unlink().unwrap();
     shm
@@ -345,7 +345,7 @@ fn groups_work_in_destructors_of_threads_and_at_exit() {
 }
 
 pub(crate) fn child(way: &str, arguments: &[String]) {
-    let shm = Shm::open(&arguments[0].parse().unwrap()).unwrap();
+    let shm = Shm::open(&arguments[0]).unwrap();
     let table: HashTable<u64, u64> = HashTable::manage(shm, Locking::Futex).unwrap();
     let exits = way == "exit";
     let thread = std::thread::spawn(move || {

@@ -4,7 +4,7 @@ use netshm::{HashTable, Locking, Shm, ShmData};
 struct Id(u64);
 
 fn main() -> netshm::Result<()> {
-    let shm = Shm::open(&"posix:/ids".parse()?)?;
+    let shm = Shm::open("posix:/ids")?;
     let _tab: HashTable<Id, String> = HashTable::manage(shm, Locking::Futex)?;
     Ok(())
 }

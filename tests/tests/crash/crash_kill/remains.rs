@@ -55,7 +55,7 @@ fn impatient(table: &Texts) -> Texts {
 
 /// Takes memory in several groups, and keeps them open until the process is killed.
 pub(crate) fn take(object: &str) {
-    let table = open(Shm::open(&object.parse().expect("a name")).expect("the object"));
+    let table = open(Shm::open(object).expect("the object"));
     thread::scope(|scope| {
         for thread in 0..THREADS {
             let table = &table;

@@ -57,7 +57,7 @@ fn a_dead_member_of_a_ring_is_no_deadlock() {
 
 /// Holds the first key and waits for the second one.
 pub(crate) fn wait(object: &str, held: &str, awaited: &str) {
-    let table = open(Shm::open(&object.parse().expect("a name")).expect("the object"));
+    let table = open(Shm::open(object).expect("the object"));
     let outcome: Result<()> = table.group(|| {
         table.replace(&held.parse().expect("a key"), &2)?;
         println!("> waits");
