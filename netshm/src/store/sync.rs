@@ -135,7 +135,7 @@ mod tests {
     type Counts = HashTable<u64, u64>;
 
     fn with_table(locking: Locking, test: impl FnOnce(Counts)) {
-        let shm = Shm::create_unique(&"posix:/netshm-sync.XXXXXXXX".try_into().unwrap(), 0o600).unwrap();
+        let shm = Shm::create_unique("posix:/netshm-sync.XXXXXXXX", 0o600).unwrap();
         let name = shm.name().clone();
         test(Counts::options().locking(locking).stripes(4).manage(shm).unwrap());
         name.unlink().unwrap();

@@ -369,7 +369,7 @@ fn three_versions_at_once_lose_nothing_that_another_has_written() {
 const KEYS: u64 = 5;
 
 fn count<V: ShmData>(arguments: &[String], change: impl Fn(V) -> V) {
-    let shm = Shm::open(&arguments[0].parse().unwrap()).unwrap();
+    let shm = Shm::open(&arguments[0]).unwrap();
     let locking = METHODS.into_iter().find(|method| method.to_string() == arguments[1]).unwrap();
     let rows: HashTable<u64, V> = HashTable::options().locking(locking).manage(shm).unwrap();
     for key in (0..KEYS).cycle() {
