@@ -13,7 +13,7 @@ use crate::support::{Named, State, failure, json, output, several};
 fn rows_are_set_added_and_removed() {
     let named = several("cli-change");
     let name = &*named.name;
-    let shm = Shm::open(&name.parse().unwrap()).unwrap();
+    let shm = Shm::open(name).unwrap();
     let pairs: HashTable<u64, u64> = HashTable::options().named("pairs").manage(shm.clone()).unwrap();
     output(&["set", name, "-m", "pairs", "7", "700"]);
     assert_eq!(pairs.find_all(&7).unwrap(), [700]);
@@ -129,7 +129,7 @@ fn what_is_damaged_is_found_and_repaired() {
     let repaired = json(&["repair", name]);
     assert!(repaired["saved"].as_u64().unwrap() >= 900, "{repaired}");
     output(&["check", name]);
-    let held = DynTable::open(Shm::open(&copy.name.parse().unwrap()).unwrap()).unwrap();
+    let held = DynTable::open(Shm::open(&copy.name).unwrap()).unwrap();
     assert!(failure(1, &["repair", &copy.name]).contains("in use"));
     held.clear().unwrap();
     drop(held);

@@ -24,7 +24,7 @@ fn dumps_of_all_kinds_come_back() {
     assert_eq!(rows(&output(&["dump", &copy.name])), rows(&dump));
     assert_eq!(json(&["schema", &copy.name])["members"], json(&["schema", &named.name])["members"]);
     let sessions: HashTable<String, Session> =
-        HashTable::options().named("sessions").manage(Shm::open(&copy.name.parse().unwrap()).unwrap()).unwrap();
+        HashTable::options().named("sessions").manage(Shm::open(&copy.name).unwrap()).unwrap();
     assert_eq!(sessions.find_all("user/3").unwrap(), [session(33), session(3)]);
     assert_eq!(sessions.find("user/8").unwrap(), Some(session(8)));
 
@@ -49,8 +49,7 @@ fn sparse_arrays_and_primitive_tables_come_back() {
     assert_eq!(dump.lines().count(), 4);
     let copy = Named::new("cli-load");
     load(&["load", &copy.name], &dump);
-    let loaded: Array<Option<String>> =
-        Array::options().manage(Shm::open(&copy.name.parse().unwrap()).unwrap(), None).unwrap();
+    let loaded: Array<Option<String>> = Array::options().manage(Shm::open(&copy.name).unwrap(), None).unwrap();
     assert_eq!(loaded.len().unwrap(), 1 << 50);
     for index in [0, 1, 1000, (1 << 50) - 1] {
         assert_eq!(loaded.get(index).unwrap(), array.get(index).unwrap());
@@ -63,7 +62,7 @@ fn sparse_arrays_and_primitive_tables_come_back() {
     table.add(-3, &[]).unwrap();
     let copy = Named::new("cli-load");
     load(&["load", &copy.name], &output(&["dump", &named.name]));
-    let loaded = Table::options().manage(Shm::open(&copy.name.parse().unwrap()).unwrap()).unwrap();
+    let loaded = Table::options().manage(Shm::open(&copy.name).unwrap()).unwrap();
     assert_eq!(loaded.find_all(-3).unwrap(), [vec![], vec![1, -2, i32::MAX]]);
 }
 
@@ -131,7 +130,7 @@ fn texts_survive_csv_whatever_is_in_them() {
     output(&["create", &copy.name, "HashTable<String, Option<String>>"]);
     load(&["import", &copy.name], &output(&["export", &named.name]));
     let loaded: HashTable<String, Option<String>> =
-        HashTable::options().manage(Shm::open(&copy.name.parse().unwrap()).unwrap()).unwrap();
+        HashTable::options().manage(Shm::open(&copy.name).unwrap()).unwrap();
     for text in texts {
         assert_eq!(loaded.find(text).unwrap(), Some(Some(text.to_owned())), "{text:?}");
     }

@@ -45,7 +45,7 @@ fn the_source_is_as_it_was_and_of_the_same_types() {
     }
     assert_eq!(source, std::fs::read_to_string(GOLDEN).unwrap(), "NETSHM_GOLDEN=1 writes it anew");
 
-    let shm = || Shm::open(&named.name.parse().unwrap()).unwrap();
+    let shm = || Shm::open(&named.name).unwrap();
     let nodes: HashTable<contents::Place, contents::Node> = HashTable::options().named("nodes").manage(shm()).unwrap();
     assert!(nodes.is_empty().unwrap());
     let users: HashTable<u64, contents::User> = HashTable::options().named("users").manage(shm()).unwrap();

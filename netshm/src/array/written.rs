@@ -17,7 +17,7 @@ impl<T: DataManager> Array<T> {
     ///
     /// ```
     /// # use netshm::{Array, Locking, Shm};
-    /// # let shm = Shm::create_unique(&"posix:/written.XXXXXX".parse()?, 0o600)?;
+    /// # let shm = Shm::create_unique("posix:/written.XXXXXX", 0o600)?;
     /// # let name = shm.name().clone();
     /// let bins: Array<u64> = Array::manage(shm, 0, Locking::Futex)?;
     /// bins.resize(1 << 40)?;

@@ -171,10 +171,10 @@ impl Shm {
     /// use netshm::{HashTable, Shm, ShmName};
     ///
     /// let name = ShmName::posix(format!("/reopened.{}", std::process::id()))?;
-    /// let tab: HashTable<u64, u64> = HashTable::manage(Shm::options().create(true).open(&name)?)?;
+    /// let tab: HashTable<u64, u64> = HashTable::options().manage(Shm::options().create(true).open(&name)?)?;
     /// name.unlink()?;
     /// // Here a server would fork, and its child give up its rights; then, in the child:
-    /// let mine: HashTable<u64, u64> = HashTable::manage(tab.shm().reopen()?)?;
+    /// let mine: HashTable<u64, u64> = HashTable::options().manage(tab.shm().reopen()?)?;
     /// mine.add(&1, &2)?;
     /// # Ok::<(), netshm::Error>(())
     /// ```
