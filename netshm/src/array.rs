@@ -179,6 +179,15 @@ impl<T: DataManager> Array<T> {
         if T::FIXED.is_some() { const { Elements::of(T::FIXED) } } else { self.elements }
     }
 
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// The stripe that an element belongs to.
+    pub(crate) fn stripe_of(&self, index: usize) -> u32 {
+        self.spot(index as u64).stripe
+    }
+
     /// Where an element belongs.
     #[inline(always)]
     fn spot(&self, index: u64) -> Spot {

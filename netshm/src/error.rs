@@ -340,6 +340,17 @@ pub enum Error {
         /// The object's name.
         object: Arc<str>,
     },
+    /// What was waited for has not come.
+    ///
+    /// > posix:/x: waited 5s for a change, and none of those that came was the one
+    #[error("{object}: waited {waited:?} for a change, and none of those that came was the one")]
+    #[non_exhaustive]
+    WaitTimeout {
+        /// The object's name.
+        object: Arc<str>,
+        /// How long.
+        waited: Duration,
+    },
     /// The operation cannot run in a group, since it needs that no change is under way.
     ///
     /// > posix:/x: cannot sync inside a group, whose changes are not final; call it outside

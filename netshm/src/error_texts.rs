@@ -379,6 +379,19 @@ fn every_error_is_documented_with_its_text() {
 }
 
 #[test]
+fn wait_timeout() {
+    let x = Scratch::new();
+    let table = x.counts(Locking::Futex);
+    let Err(Error::WaitTimeout { object, .. }) =
+        table.wait_until("k", Some(Duration::from_millis(1)), |found| found.is_some())
+    else {
+        panic!("it came")
+    };
+    let error = Error::WaitTimeout { object, waited: Duration::from_secs(5) };
+    assert_eq!(x.text::<()>(Err(error)), "posix:/x: waited 5s for a change, and none of those that came was the one");
+}
+
+#[test]
 fn in_group() {
     let x = Scratch::new();
     let table = x.counts(Locking::Futex);

@@ -58,6 +58,8 @@ mod table;
 #[cfg(test)]
 mod testing;
 mod upkeep;
+mod watch;
+mod watch_word;
 
 // Before its other name: the compiler suggests the path that it finds first.
 pub use data::{ShmData, ShmKey};
@@ -81,3 +83,4 @@ pub use repair::{Repair, repair};
 pub use shm::{Shm, ShmOptions};
 pub use stats::Stats;
 pub use table::{Block, BlockMut, Flow, Table};
+pub use watch::Watch;

@@ -3,6 +3,7 @@
 mod blocks;
 
 use std::fmt;
+use std::time::Duration;
 
 pub use blocks::{Block, BlockMut, Flow};
 
@@ -16,6 +17,7 @@ use crate::layout::method::Locking;
 use crate::options::ManageOptions;
 use crate::shm::Shm;
 use crate::stats::Stats;
+use crate::watch::Watch;
 
 /// The primitive table: keys are `i32`, values are sequences of `i32`.
 ///
@@ -48,6 +50,41 @@ pub struct Table {
 impl Table {
     pub(crate) fn handle(&self) -> &crate::handle::Handle {
         self.inner.handle()
+    }
+}
+
+/// Waiting for changes.
+impl Table {
+    /// Returns a watch that tells of changes to the table.
+    ///
+    /// # Errors
+    /// Those of [`HashTable::watch`].
+    #[doc(alias = "subscribe")]
+    #[doc(alias = "notify")]
+    pub fn watch(&self) -> Result<Watch> {
+        self.inner.watch()
+    }
+
+    /// Returns a watch that tells of changes to a key, and perhaps to a few others.
+    ///
+    /// # Errors
+    /// Those of [`HashTable::watch_key`].
+    pub fn watch_key(&self, key: i32) -> Result<Watch> {
+        self.inner.watch_key(&key)
+    }
+
+    /// Waits until `is_it` is satisfied with the newest binding of the key; see [`HashTable::wait_until`].
+    ///
+    /// # Errors
+    /// Those of [`HashTable::wait_until`].
+    #[doc(alias = "wait_for")]
+    pub fn wait_until(
+        &self,
+        key: i32,
+        timeout: Option<Duration>,
+        mut is_it: impl FnMut(Option<&[i32]>) -> bool,
+    ) -> Result<Option<Vec<i32>>> {
+        self.inner.wait_until(&key, timeout, |found| is_it(found.map(Vec::as_slice)))
     }
 }
 

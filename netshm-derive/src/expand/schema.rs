@@ -21,6 +21,7 @@ pub(crate) fn expand(input: &SchemaInput, wrong: bool) -> TokenStream {
     let (impl_generics, ty_generics, where_clause) = input.original.generics.split_for_impl();
     let (allow, methods) = (allowances(), methods(&library, input));
     let groups = (!wrong).then(|| groups(&library, input));
+    let watch = (!wrong && input.attrs.object.is_some()).then(|| watch(&library, input));
     let in_one_object = input.attrs.object.is_some().then(|| one_object(&library, input));
     quote! {
         const _: () = {
@@ -46,6 +47,7 @@ pub(crate) fn expand(input: &SchemaInput, wrong: bool) -> TokenStream {
             impl #impl_generics #ident #ty_generics #where_clause {
                 #methods
                 #groups
+                #watch
             }
 
             #in_one_object
@@ -177,6 +179,19 @@ fn one_object(library: &Path, input: &SchemaInput) -> TokenStream {
     quote! {
         #[automatically_derived]
         impl #impl_generics #library::declare::InOneObject<__R> for #ident #ty_generics #where_clause {}
+    }
+}
+
+/// Generates the method that watches the one object.
+fn watch(library: &Path, input: &SchemaInput) -> TokenStream {
+    let (vis, Some(first)) = (&input.original.vis, input.fields.first()) else { return TokenStream::new() };
+    let ident = &first.ident;
+    let object = at_type(first, |span| field_method(library, first, "as_object", span), &quote!(&self.#ident));
+    quote! {
+        /// Returns a watch that tells of changes to any member of the object. See `netshm::Shm::watch`.
+        #vis fn watch(&self) -> #library::Result<#library::Watch> {
+            #library::declare::Object::shm(#object).watch()
+        }
     }
 }
 

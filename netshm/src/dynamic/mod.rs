@@ -69,6 +69,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod value;
+mod watch;
 
 pub use array::DynArray;
 pub use iter::{DynElements, DynItems, DynKeys, DynValues};

@@ -7,7 +7,7 @@
 //! 40   run of the default value      48  words of the default value
 //! 64   name, up to 63 bytes, then zeros
 //! 128  length of an array   136  address, 144  length, 152  hash of the schema   160  version of the schema
-//! 192  a line of its own: 32 bits for those who wait for a change of the member
+//! 192  a line of its own for what is not logged; nothing yet
 //! ```
 //!
 //! The rest is spare, and 0: a word at 56, three from 168 on, seven from 200 on.

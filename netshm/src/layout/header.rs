@@ -1,7 +1,7 @@
 //! The header: what an object is.
 
-use super::Offset;
 use super::entry::PartAt;
+use super::{Offset, Offset32};
 
 /// Bytes of the whole header.
 pub(crate) const HEADER_BYTES: u64 = 4096;
@@ -49,6 +49,9 @@ pub(crate) const ID: Offset = Offset(256);
 /// process that has the object alone.
 pub(crate) const FILE: Offset = Offset(272);
 
+/// The word of those who wait for a change anywhere in a member or in the object: see `watch_word`. In a cache line of its own.
+pub(crate) const WATCH: Offset32 = Offset32(320);
+
 /// What changes of the member without a name, beside its stripes.
 pub(crate) const UNNAMED: PartAt = PartAt(FIXED_BYTES);
 /// How many stripes are used, the meta stripe among them. What lies behind them is a hole, which must not be touched.
@@ -74,7 +77,7 @@ pub(crate) const SPARE_WORDS: u64 = 64;
 const _: () = {
     assert!(FORMAT_AT.0 == 16 && FEATURES_TO_READ.0 == 32 && FEATURES_TO_WRITE.0 == 40);
     assert!(FIELDS_AT.0 == 64 && FIELDS_AT.0 + FIELDS as u64 * 8 == CHECKSUM_AT.0);
-    assert!(ID.0 == 256 && FILE.0 == ID.0 + 16 && FILE.0 + 16 <= FIXED_BYTES);
+    assert!(ID.0 == 256 && FILE.0 == ID.0 + 16 && FILE.0 + 16 <= WATCH.0 - 32 && WATCH.0 == 320);
     assert!(UNNAMED.array_len().0 == 1024 && UNNAMED.schema_at().0 == 1032);
     assert!(UNNAMED.schema_len().0 == 1040 && UNNAMED.schema_hash().0 == 1048 && UNNAMED.schema_version().0 == 1056);
     assert!(STRIPES_USED.0 == 1064 && ENTRIES_USED.0 == 1072 && LAST_MEMBER.0 == 1080);

@@ -282,7 +282,7 @@ impl SlotAt {
 /// The number of fields of a slot that tell whether something is left to be done for it.
 pub(crate) const PENDING: usize = 4;
 
-/// The fields of a stripe. The 32 bits behind the lock word, and the words behind the last field, are spare, and 0.
+/// The fields of a stripe. The words behind the last field are spare, and 0.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct StripeAt(u64);
 
@@ -290,6 +290,11 @@ impl StripeAt {
     /// The lock word: see `locking::word`.
     pub(crate) const fn lock(self) -> Offset32 {
         Offset32(self.0)
+    }
+    /// The word of those who wait for a change: see `watch_word`.
+    #[inline(always)]
+    pub(crate) const fn watch(self) -> Offset32 {
+        Offset32(self.0 + 4)
     }
     /// The sequence: odd while a writer changes the stripe.
     pub(crate) const fn sequence(self) -> Offset {
@@ -387,7 +392,13 @@ const _: () = {
     let (slot, stripe) = (SlotAt(0), StripeAt(0));
     assert!(slot.owner().0 == 0 && slot.wait().0 == 4 && slot.log_word().0 == 16);
     assert!(slot.transit().0 == 24 && slot.adopted().0 == 32 && slot.release().0 == 40);
-    assert!(stripe.lock().0 == 0 && stripe.sequence().0 == 8 && stripe.buckets().0 == 16 && stripe.keys().0 == 24);
+    assert!(
+        stripe.lock().0 == 0
+            && stripe.watch().0 == 4
+            && stripe.sequence().0 == 8
+            && stripe.buckets().0 == 16
+            && stripe.keys().0 == 24
+    );
     assert!(stripe.hidden().0 == 32 && stripe.top().0 == 40 && stripe.top_end().0 == 48 && stripe.classes().0 == 56);
     assert!(stripe.segment(0).0 == 64 && stripe.class(0).0 == 704);
     assert!(stripe.runs().0 == 1216 && stripe.capacity().0 == 1224);

@@ -107,6 +107,8 @@ pub(crate) enum Awaited {
     Number,
     /// Undoing what a dead process left.
     Recovery,
+    /// A change by others.
+    Change,
 }
 
 impl fmt::Display for Awaited {
@@ -118,6 +120,7 @@ impl fmt::Display for Awaited {
             Awaited::Group => f.write_str("another group of this process"),
             Awaited::Opening => f.write_str("somebody who creates, opens or repairs the object"),
             Awaited::Number => f.write_str("a process number, which a writer needs"),
+            Awaited::Change => f.write_str("a change"),
             Awaited::Recovery => f.write_str("the right to undo what a dead writer left"),
         }
     }

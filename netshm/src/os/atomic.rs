@@ -1,6 +1,18 @@
 //! The atomics that the protocols are built on. The model checks put their own in this place.
 
+use std::sync::atomic::compiler_fence;
 pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+
+/// A fence in one order with all others, behind a swap that frees a lock.
+#[inline(always)]
+pub(crate) fn fence_after_swap() {
+    if cfg!(target_arch = "x86_64") {
+        // There the swap is one itself.
+        compiler_fence(Ordering::SeqCst);
+    } else {
+        fence(Ordering::SeqCst);
+    }
+}
 
 /// Loads with `Acquire` from what may be read-only memory. There `std` allows relaxed loads only, since on some targets others are
 /// made of instructions that store as well, which trap.

@@ -172,6 +172,25 @@ pub(crate) mod tests {
         unsafe { libc::setuid(65534) };
     }
 
+    /// Returns this thread, for [`interrupt`].
+    pub(crate) fn this_thread() -> libc::pthread_t {
+        // SAFETY: asks for the number of this thread.
+        unsafe { libc::pthread_self() }
+    }
+
+    /// Sends a running thread of this process a signal, whose handler does nothing.
+    pub(crate) fn interrupt(thread: libc::pthread_t) {
+        extern "C" fn nothing(_: libc::c_int) {}
+        // SAFETY: all zeros is a valid value, that of no flags: system calls are not begun again.
+        let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+        action.sa_sigaction = nothing as *const () as usize;
+        // SAFETY: the handler does nothing, and no other code of the tests uses the signal.
+        let outcome = unsafe { libc::sigaction(libc::SIGUSR2, &action, std::ptr::null_mut()) };
+        assert_eq!(outcome, 0);
+        // SAFETY: the thread runs still, as the caller says.
+        unsafe { libc::pthread_kill(thread, libc::SIGUSR2) };
+    }
+
     /// Stops the process until it is told to go on.
     pub(crate) fn stop_here() {
         // SAFETY: a signal to this thread, which stops the process.

@@ -20,6 +20,7 @@ use crate::layout::run::{RUN_HEADER, RunAt, Use};
 use crate::layout::{LogAt, Offset, RESERVED, WORD};
 use crate::locking::{Deadline, Mode, Protocol, Request};
 use crate::log_word::LogWord;
+use crate::os::atomic::fence_after_swap;
 use crate::os::steps;
 use crate::region::Region;
 
@@ -302,6 +303,10 @@ impl Store {
             for _ in 0..taken {
                 self.return_run(slot, deadline)?;
             }
+        }
+        if written.is_ok() {
+            fence_after_swap();
+            self.tell_object();
         }
         written
     }

@@ -28,6 +28,9 @@ mod tx;
 pub(crate) mod typed;
 #[cfg(test)]
 mod wait_tests;
+pub(crate) mod watch;
+#[cfg(test)]
+mod watch_tests;
 
 use std::ops::Range;
 use std::sync::Arc;

@@ -140,6 +140,7 @@ impl Store {
         }
         // A process that ended normally may leave its number, but no slot.
         if writers > 0 {
+            self.tell_all();
             events::recovered(self.region().object().name(), number, writers);
         }
         Ok(())
@@ -216,6 +217,7 @@ impl Owners for Store {
         if self.claim_slot(slot, number) {
             let outcome = self.undo_slot(slot);
             self.give_slot_back(slot);
+            self.tell_all();
             outcome?;
         }
         Ok(Fate::Gone)

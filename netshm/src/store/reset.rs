@@ -57,6 +57,9 @@ impl Store {
         for number in 1..=PROCESSES {
             clear(self.field32(geometry.process(number)));
         }
+        if !writers.is_empty() {
+            self.tell_all();
+        }
         for (number, writers) in writers {
             events::recovered(self.region().object().name(), number, writers);
         }

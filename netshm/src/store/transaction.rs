@@ -15,6 +15,7 @@ use crate::heap::runs::Runs;
 use crate::layout::Offset;
 use crate::layout::run::{RunAt, Use};
 use crate::locking::{Deadline, Mode, Protocol, Request};
+use crate::os::atomic::fence_after_swap;
 use crate::os::steps;
 use crate::region::Region;
 
@@ -315,7 +316,7 @@ impl<'a> Transaction<'a> {
             return Err(error);
         }
         self.tx.journal.commit(self.store.region());
-        self.end(is_plain);
+        self.end(is_plain, true);
         Ok(())
     }
 
@@ -327,7 +328,7 @@ impl<'a> Transaction<'a> {
             // damage will show, but nobody must wait for ever.
             self.tx.journal.commit(self.store.region());
         }
-        self.end(false);
+        self.end(false, false);
     }
 
     /// Frees what was to be freed at the end, as part of the change. Where the object is too full for a log of that length, the
@@ -379,16 +380,20 @@ impl<'a> Transaction<'a> {
         Ok(())
     }
 
-    /// Makes sequences even, frees the locks and the slot. A plain change has moved no runs and leaves nothing in the slot but
-    /// perhaps a long log.
+    /// Makes sequences even, frees the locks and the slot, and tells those who wait if what has changed stays. A plain change has
+    /// moved no runs and leaves nothing in the slot but perhaps a long log.
     #[inline]
-    fn end(&mut self, is_plain: bool) {
+    fn end(&mut self, is_plain: bool, stays: bool) {
         match self.tx.held.single() {
             Some(held) => {
                 self.let_go(&[held]);
                 self.tx.held.clear_single();
+                if stays && held.changed {
+                    fence_after_swap();
+                    self.store.tell_change(held.stripe);
+                }
             }
-            None => self.reborrow().let_all_go(),
+            None => self.reborrow().let_all_go(stays),
         }
         if !(is_plain && self.tx.journal.is_short()) {
             self.settle();
@@ -397,9 +402,14 @@ impl<'a> Transaction<'a> {
     }
 
     #[cold]
-    fn let_all_go(self) {
+    fn let_all_go(self, stays: bool) {
         let in_a_row = |a: &Held, b: &Held| a.mode == b.mode && a.stripe + 1 == b.stripe;
         self.tx.held.as_slice().chunk_by(in_a_row).for_each(|held| self.let_go(held));
+        if stays {
+            fence_after_swap();
+            let changed = self.tx.held.as_slice().iter().filter(|held| held.changed);
+            changed.for_each(|held| self.store.tell_change(held.stripe));
+        }
         self.tx.held.clear();
     }
 

@@ -108,3 +108,23 @@ fn the_description_names_the_object() {
     assert_eq!(App::at(directory).names().unwrap()[0].1.to_string(), "file:data/app");
     let _ = Shm::options();
 }
+
+/// A change to any member is one to the object, and each member tells of its own.
+#[test]
+fn the_object_can_be_watched() {
+    let here = App::at(place("watch"));
+    let app = here.create().unwrap();
+    let mut of_all = app.watch().unwrap();
+    let mut of_raw = app.raw.watch().unwrap();
+    let mut of_key = app.raw.watch_key(7).unwrap();
+    let now = Some(std::time::Duration::ZERO);
+    assert!(!of_all.changed(now).unwrap());
+    app.counters.set(3, &1).unwrap();
+    assert_eq!([of_all.changed(now).unwrap(), of_raw.changed(now).unwrap()], [true, false]);
+    std::thread::scope(|scope| {
+        scope.spawn(|| group!(app => app.raw.add(7, &[1, 2])?).unwrap());
+        assert_eq!(app.raw.wait_until(7, None, |found| found.is_some()).unwrap(), Some(vec![1, 2]));
+    });
+    assert!(of_all.changed(None).unwrap() && of_raw.changed(None).unwrap() && of_key.changed(None).unwrap());
+    here.unlink().unwrap();
+}

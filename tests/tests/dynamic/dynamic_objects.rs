@@ -287,3 +287,30 @@ fn managers_that_do_not_tell_their_length_are_understood() {
     dynamic.set(1, &Value::from(5)).unwrap();
     assert_eq!((typed.get(0).unwrap(), typed.get(1).unwrap()), (Untold(1), Untold(5)));
 }
+
+#[test]
+fn changes_are_waited_for() {
+    let object = Scratch::posix("dynamic-watch");
+    let users: HashTable<String, u64> = HashTable::options().named("users").manage(object.open()).unwrap();
+    let hits: Array<u64> = Array::options().named("hits").manage(object.open(), 0).unwrap();
+    hits.resize(10).unwrap();
+    let table = DynTable::open_member(object.open(), "users").unwrap();
+    let array = DynArray::open_member(object.open(), "hits").unwrap();
+    let mut watches = [
+        table.watch().unwrap(),
+        table.watch_key(&"one".into()).unwrap(),
+        array.watch().unwrap(),
+        array.watch_element(3).unwrap(),
+    ];
+    let limit = Some(std::time::Duration::from_secs(30));
+    std::thread::scope(|scope| {
+        scope.spawn(|| users.add("one", &7).and_then(|()| hits.set(3, &5)).unwrap());
+        let found = table.wait_until(&"one".into(), limit, |found| found.is_some()).unwrap();
+        assert_eq!(found, Some(Value::from(7u64)));
+        assert_eq!(array.wait_until(3, limit, |found| *found != Value::from(0u64)).unwrap(), Value::from(5u64));
+    });
+    assert!(watches.iter_mut().all(|watch| watch.changed(limit).unwrap()));
+    let waited = table.wait_until(&"two".into(), Some(std::time::Duration::ZERO), |found| found.is_some());
+    assert!(matches!(waited, Err(Error::WaitTimeout { .. })), "{waited:?}");
+    assert!(matches!(table.watch_key(&2u64.into()), Err(Error::Unfit { .. })));
+}

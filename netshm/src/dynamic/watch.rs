@@ -1,0 +1,82 @@
+//! Waiting for changes.
+
+use std::time::Duration;
+
+use super::array::DynArray;
+use super::table::DynTable;
+use super::value::Value;
+use crate::error::Result;
+use crate::watch::{Watch, until};
+
+impl DynTable {
+    /// Returns a watch that tells of changes to the table.
+    ///
+    /// # Errors
+    /// Those of [`HashTable::watch`](crate::HashTable::watch).
+    #[doc(alias = "subscribe")]
+    #[doc(alias = "notify")]
+    pub fn watch(&self) -> Result<Watch> {
+        self.inner().watch()
+    }
+
+    /// Returns a watch that tells of changes to a key, and perhaps to a few others.
+    ///
+    /// # Errors
+    /// [`Error::Unfit`](crate::Error::Unfit) if the key is not of its type, and those of
+    /// [`HashTable::watch_key`](crate::HashTable::watch_key).
+    pub fn watch_key(&self, key: &Value) -> Result<Watch> {
+        self.inner().watch_key(&self.key_row(key)?)
+    }
+
+    /// Waits until `is_it` is satisfied with the newest binding of the key; see
+    /// [`HashTable::wait_until`](crate::HashTable::wait_until).
+    ///
+    /// # Errors
+    /// [`Error::WaitTimeout`](crate::Error::WaitTimeout), those of [`Watch::changed`], and those of [`find`](Self::find).
+    #[doc(alias = "wait_for")]
+    pub fn wait_until(
+        &self,
+        key: &Value,
+        timeout: Option<Duration>,
+        mut is_it: impl FnMut(Option<&Value>) -> bool,
+    ) -> Result<Option<Value>> {
+        let row = self.key_row(key)?;
+        let handle = self.inner().handle();
+        let stripe = handle.with_key(&row, |key| Ok(key.stripe))?;
+        until(handle, stripe, timeout, || self.find(key), |found| is_it(found.as_ref()))
+    }
+}
+
+impl DynArray {
+    /// Returns a watch that tells of changes to the array.
+    ///
+    /// # Errors
+    /// Those of [`Array::watch`](crate::Array::watch).
+    #[doc(alias = "subscribe")]
+    #[doc(alias = "notify")]
+    pub fn watch(&self) -> Result<Watch> {
+        self.inner.watch()
+    }
+
+    /// Returns a watch that tells of changes to an element, and to others of its stripe.
+    ///
+    /// # Errors
+    /// Those of [`Array::watch_element`](crate::Array::watch_element).
+    pub fn watch_element(&self, index: usize) -> Result<Watch> {
+        self.inner.watch_element(index)
+    }
+
+    /// Waits until `is_it` is satisfied with an element; see [`Array::wait_until`](crate::Array::wait_until).
+    ///
+    /// # Errors
+    /// [`Error::WaitTimeout`](crate::Error::WaitTimeout), those of [`Watch::changed`], and those of [`get`](Self::get).
+    #[doc(alias = "wait_for")]
+    pub fn wait_until(
+        &self,
+        index: usize,
+        timeout: Option<Duration>,
+        is_it: impl FnMut(&Value) -> bool,
+    ) -> Result<Value> {
+        until(self.inner.handle(), self.inner.stripe_of(index), timeout, || self.get(index), is_it)
+    }
+}

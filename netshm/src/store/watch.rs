@@ -1,0 +1,234 @@
+//! Being told of changes: waiting for them, and waking those who wait.
+//!
+//! Who waits for a change of one stripe sleeps on the stripe's own word, who waits for that of a member or of the whole object on
+//! a word of the object, to which the words of all its stripes lead. So a writer has one word to look at for each stripe,
+//! beside the lock that it has just freed. See [`watch_word`](crate::watch_word).
+
+use std::mem;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use super::{Limits, Store, group};
+use crate::error::{Error, Result};
+use crate::layout::header::{LAST_MEMBER, REPLACED, STATE_AT, WATCH};
+use crate::locking::{Awaited, Owners, word_of};
+use crate::os::futex;
+use crate::watch_word::{WatchWord, settle};
+
+/// The longest sleep: what a writer that died before it woke anybody has done is seen by then.
+const LONGEST_SLEEP: Duration = if cfg!(test) { Duration::from_millis(100) } else { Duration::from_secs(1) };
+/// Pauses of those who may not write to the object, and so cannot say that they wait: the first, and the longest.
+const FIRST_POLL: Duration = Duration::from_micros(20);
+const LONGEST_POLL: Duration = Duration::from_millis(10);
+/// Wake-ups for nothing come no more often than this.
+const USELESS_EACH: Duration = Duration::from_millis(1);
+/// All that sleep on a word.
+const ALL: u32 = u32::MAX >> 1;
+
+impl Store {
+    fn watch_word(&self, stripe: u32) -> WatchWord<'_> {
+        WatchWord(self.field32(self.geometry().stripe(stripe).watch()))
+    }
+
+    fn object_word(&self) -> WatchWord<'_> {
+        WatchWord(self.field32(WATCH))
+    }
+
+    /// Tells those who wait that a stripe has changed. All locks of the change are free.
+    #[inline(always)]
+    pub(super) fn tell_change(&self, stripe: u32) {
+        if self.watch_word(stripe).is_watched() {
+            self.wake_watchers(stripe);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn wake_watchers(&self, stripe: u32) {
+        let word = self.watch_word(stripe);
+        let wake = word.take();
+        if wake.sleepers {
+            futex::wake(word.0, ALL);
+        }
+        if wake.leads_on {
+            self.tell_object();
+        }
+    }
+
+    /// Wakes those who wait for a change anywhere in the object.
+    pub(super) fn tell_object(&self) {
+        let word = self.object_word();
+        if word.is_watched() && word.take().sleepers {
+            futex::wake(word.0, ALL);
+        }
+    }
+
+    /// Wakes everybody: somebody died, perhaps before it told what it had changed.
+    #[cold]
+    pub(super) fn tell_all(&self) {
+        let stripes = self.all_stripes().map(|stripe| self.watch_word(stripe));
+        for word in stripes.chain([self.object_word()]) {
+            word.count_up();
+            futex::wake(word.0, ALL);
+        }
+    }
+}
+
+/// What is watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Watched {
+    Stripe(u32),
+    /// The member that the store stands for.
+    Member,
+    /// The whole object.
+    Object,
+}
+
+/// Somebody who waits for changes.
+pub(crate) struct Watcher {
+    store: Arc<Store>,
+    watched: Watched,
+    /// The sequences of the stripes when they were looked at last, rounded down to even ones, and the last member.
+    seen: Vec<u64>,
+    /// When it was last woken for nothing.
+    useless: Option<Instant>,
+}
+
+impl Watcher {
+    pub(crate) fn new(store: Arc<Store>, watched: Watched) -> Result<Self> {
+        store.check_fork()?;
+        let mut watcher = Watcher { store, watched, seen: Vec::new(), useless: None };
+        watcher.look();
+        Ok(watcher)
+    }
+
+    pub(crate) fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    fn stripes(&self) -> Range<u32> {
+        match self.watched {
+            Watched::Stripe(stripe) => stripe..stripe + 1,
+            Watched::Member => self.store.geometry().own(),
+            Watched::Object => self.store.all_stripes(),
+        }
+    }
+
+    /// Returns whether a change has ended since this was asked last.
+    pub(crate) fn look(&mut self) -> bool {
+        let stripes = self.stripes();
+        let whole = self.watched == Watched::Object;
+        let count = stripes.len() + usize::from(whole);
+        let mut changed = self.seen.len() != count;
+        self.seen.resize(count, 0);
+        for (stripe, seen) in stripes.zip(&mut self.seen) {
+            let now = self.store.sequence(stripe).value() & !1;
+            changed |= mem::replace(seen, now) != now;
+        }
+        if whole && let Some(seen) = self.seen.last_mut() {
+            let now = self.store.field(LAST_MEMBER).load(Relaxed);
+            changed |= mem::replace(seen, now) != now;
+        }
+        changed
+    }
+
+    /// The word on which this one sleeps.
+    fn word(&self) -> WatchWord<'_> {
+        match self.watched {
+            Watched::Stripe(stripe) => self.store.watch_word(stripe),
+            Watched::Member | Watched::Object => self.store.object_word(),
+        }
+    }
+
+    /// Says at that word that somebody sleeps; returns what it holds then.
+    fn announce(&self) -> u32 {
+        let expected = self.word().announce();
+        if !matches!(self.watched, Watched::Stripe(_)) {
+            settle();
+            self.stripes().for_each(|stripe| self.store.watch_word(stripe).lead_on());
+        }
+        settle();
+        expected
+    }
+
+    /// Waits until a change has ended; returns whether one has, since this was asked last.
+    pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> Result<bool> {
+        self.check()?;
+        if self.look() {
+            return Ok(true);
+        }
+        let started = Instant::now();
+        let left = || timeout.map_or(Duration::MAX, |timeout| timeout.saturating_sub(started.elapsed()));
+        let in_group = group::open() > 0;
+        let deadline = group::own_deadline(Limits::default());
+        let mut wait = deadline.wait(Awaited::Change);
+        let mut poll = FIRST_POLL;
+        while !left().is_zero() {
+            if in_group {
+                wait.check(&*self.store, None)?;
+            }
+            if self.store.region().object().read_only() {
+                std::thread::sleep(poll.min(left()));
+                poll = (poll * 2).min(LONGEST_POLL);
+                if poll == LONGEST_POLL {
+                    self.check()?;
+                }
+            } else {
+                let expected = self.announce();
+                if self.look() {
+                    return Ok(true);
+                }
+                match futex::wait(self.word().0, expected, Some(LONGEST_SLEEP.min(left()))) {
+                    futex::Wake::TimedOut => {
+                        self.check()?;
+                        self.recover_owners();
+                    }
+                    futex::Wake::Woken | futex::Wake::Changed => {}
+                }
+            }
+            if self.look() {
+                return Ok(true);
+            }
+            self.was_useless(left());
+        }
+        Ok(self.look())
+    }
+
+    /// Returns an error where there is nothing to wait for.
+    pub(crate) fn check(&self) -> Result<()> {
+        let store = &*self.store;
+        store.check_fork()?;
+        if group::is_open(store) {
+            return Err(Error::InGroup { object: store.name(), wanted: "wait for a change" });
+        }
+        if store.field(STATE_AT).load(Relaxed) == REPLACED {
+            let what = "`repair` has put another file in its place";
+            return Err(Error::Replaced { object: store.name(), what });
+        }
+        Ok(())
+    }
+
+    /// Lets no more than so many wake-ups for nothing come at a time.
+    pub(crate) fn was_useless(&mut self, left: Duration) {
+        let now = Instant::now();
+        if let Some(rest) = self.useless.and_then(|last| (last + USELESS_EACH).checked_duration_since(now)) {
+            std::thread::sleep(rest.min(left));
+        }
+        self.useless = Some(Instant::now());
+    }
+
+    /// Recovers the owners of stripes under change, if they are dead: then what they did is over.
+    fn recover_owners(&self) {
+        for stripe in self.stripes() {
+            if self.store.sequence(stripe).value() & 1 == 1
+                && let Some(slot) = word_of(self.store.region(), stripe).load().owner()
+                && slot < self.store.geometry().slots
+            {
+                // What keeps it from being recovered shows where it is in the way.
+                let _ = self.store.take_over(stripe, slot);
+            }
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! Waiting for changes: nobody is left asleep, whatever kills the writer, and nobody is woken for what was undone.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::array::Array;
+use crate::error::{Error, Result};
+use crate::group;
+use crate::hash_table::HashTable;
+use crate::layout::header::WATCH;
+use crate::layout::method::Locking;
+use crate::os::fork::tests::{Child, in_child, status_of_child, stop_here};
+use crate::os::steps;
+use crate::shm::Shm;
+use crate::testing::Scratch;
+
+type Numbers = HashTable<u64, u64>;
+
+const METHODS: [Locking; 3] = [Locking::None, Locking::Record, Locking::Futex];
+const LONG: Option<Duration> = Some(Duration::from_secs(30));
+const SHORT: Option<Duration> = Some(Duration::from_millis(1));
+
+impl Scratch {
+    fn watched(&self, locking: Locking) -> Numbers {
+        Numbers::options().locking(locking).stripes(2).slots(4).manage(self.open()).unwrap()
+    }
+}
+
+/// The words of all stripes and of the object that watches sleep on.
+fn words(table: &Numbers) -> Vec<u32> {
+    let store = &table.handle().store;
+    let stripes = store.geometry().own().map(|stripe| store.geometry().stripe(stripe).watch());
+    stripes.chain([WATCH]).map(|place| store.field32(place).load(Relaxed)).collect()
+}
+
+/// Waits until so many words say that somebody sleeps.
+#[track_caller]
+fn until_asleep(table: &Numbers, sleepers: usize) {
+    let start = Instant::now();
+    while words(table).iter().filter(|word| **word & 1 != 0).count() < sleepers {
+        assert!(start.elapsed() < Duration::from_secs(30), "nobody sleeps");
+        thread::sleep(Duration::from_micros(100));
+    }
+}
+
+#[test]
+fn a_change_is_told_whenever_its_writer_dies() {
+    for locking in METHODS {
+        for step in 0.. {
+            let scratch = Scratch::new();
+            let table = scratch.watched(locking);
+            table.add(&1, &1).unwrap();
+            let watches = [table.watch_key(&1).unwrap(), table.watch().unwrap(), table.shm().watch().unwrap()];
+            let status = thread::scope(|scope| {
+                let waiting = watches.map(|mut watch| scope.spawn(move || watch.changed(LONG)));
+                until_asleep(&table, 2);
+                let status = status_of_child(|| {
+                    steps::pretend_id(0);
+                    let table = scratch.watched(locking);
+                    steps::stop_after(Some(step));
+                    let outcome = table.replace(&1, &2);
+                    steps::stop_after(None);
+                    i32::from(outcome.is_err())
+                });
+                assert!(matches!(status, 0 | 99), "{locking}, step {step}: {status}");
+                if table.find(&1).unwrap() == Some(1) {
+                    assert_eq!(status, 99, "{locking}, step {step}");
+                    table.replace(&1, &3).unwrap();
+                }
+                for watch in waiting {
+                    assert!(watch.join().unwrap().unwrap(), "{locking}, step {step}: it was not told");
+                }
+                status
+            });
+            if status == 0 {
+                assert!(step > 5, "{locking}: {step} steps are too few");
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_undone_wakes_nobody() {
+    for locking in METHODS {
+        let scratch = Scratch::new();
+        let table = scratch.watched(locking);
+        let mut watches = [table.watch_key(&1).unwrap(), table.watch().unwrap()];
+        thread::scope(|scope| {
+            let [by_key, whole] = &mut watches;
+            let waiting = [scope.spawn(|| by_key.changed(LONG)), scope.spawn(|| whole.changed(LONG))];
+            until_asleep(&table, 2);
+            let before = words(&table);
+            let undone: Result<()> = group!(table => {
+                table.replace(&1, &1)?;
+                return Err(Error::Forked { object: "any error".into() });
+            });
+            assert!(undone.is_err());
+            let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                let _: Result<()> = group!(table => {
+                    table.replace(&1, &1)?;
+                    panic!("on purpose");
+                });
+            }));
+            assert!(panicked.is_err());
+            assert_eq!(words(&table), before, "{locking}");
+            table.replace(&1, &1).unwrap();
+            for thread in waiting {
+                assert!(thread.join().unwrap().unwrap());
+            }
+        });
+    }
+}
+
+#[test]
+fn nothing_is_stored_for_nobody() {
+    for locking in METHODS {
+        let scratch = Scratch::new();
+        let table = scratch.watched(locking);
+        let mut watch = table.watch().unwrap();
+        group!(table => table.replace(&1, &1)?).unwrap();
+        assert!(watch.changed(None).unwrap());
+        table.clear().unwrap();
+        assert!(watch.changed(SHORT).unwrap());
+        assert_eq!(words(&table), [0; 3], "{locking}");
+        // Nobody waits any more: the first change clears the bits, and the others store nothing.
+        assert!(!watch.changed(SHORT).unwrap());
+        table.clear().unwrap();
+        let before = words(&table);
+        assert!(before.iter().all(|word| word & 3 == 0), "{locking}: {before:x?}");
+        table.replace(&1, &1).unwrap();
+        assert_eq!(words(&table), before);
+    }
+}
+
+/// All kinds of watches, and what they tell of.
+#[test]
+fn watches_tell_of_what_is_theirs() {
+    let scratch = Scratch::new();
+    let users: Numbers = HashTable::options().named("users").stripes(2).manage(scratch.open()).unwrap();
+    let hits: Array<u64> = Array::options().named("hits").stripes(2).manage(users.shm().clone(), 0).unwrap();
+    hits.resize(2).unwrap();
+    let mut of_users = users.watch().unwrap();
+    let mut of_hits = hits.watch().unwrap();
+    let mut of_element = hits.watch_element(1).unwrap();
+    let mut of_all = users.shm().watch().unwrap();
+    let all =
+        |watches: [&mut crate::watch::Watch; 4]| watches.map(|watch| watch.changed(Some(Duration::ZERO)).unwrap());
+    let mut told = || all([&mut of_users, &mut of_hits, &mut of_element, &mut of_all]);
+    assert_eq!(told(), [false; 4]);
+    users.add(&1, &1).unwrap();
+    assert_eq!(told(), [true, false, false, true]);
+    hits.set(1, &1).unwrap();
+    assert_eq!(told(), [false, true, true, true]);
+    hits.resize(1000).unwrap();
+    assert_eq!(told(), [false, true, true, true]);
+    group!(users => {
+        users.remove(&1)?;
+        hits.fill(.., &7)?;
+    })
+    .unwrap();
+    assert_eq!(told(), [true; 4]);
+    let more: Array<u64> = Array::options().named("more").stripes(1).manage(users.shm().clone(), 0).unwrap();
+    assert_eq!(told(), [false, false, false, true]);
+    more.resize(1).unwrap();
+    assert_eq!(told(), [false, false, false, true]);
+    drop(more);
+    users.shm().remove_member("more").unwrap();
+    assert_eq!(told(), [false, false, false, true]);
+    assert_eq!(told(), [false; 4]);
+}
+
+/// A member is added while somebody waits for changes of the object, and then changed.
+#[test]
+fn members_that_are_added_are_watched_too() {
+    let scratch = Scratch::new();
+    let table = scratch.watched(Locking::Futex);
+    let mut watch = table.shm().watch().unwrap();
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| {
+            let added = watch.changed(LONG).unwrap();
+            added && watch.changed(LONG).unwrap()
+        });
+        until_asleep(&table, 1);
+        let array: Array<u64> = Array::options().named("new").stripes(1).manage(table.shm().clone(), 0).unwrap();
+        until_asleep(&table, 1);
+        array.resize(1).unwrap();
+        assert!(waiting.join().unwrap());
+    });
+}
+
+#[test]
+fn nobody_waits_in_vain() {
+    let scratch = Scratch::new();
+    let table = scratch.watched(Locking::Futex);
+    let mut watch = table.watch().unwrap();
+    let in_group = group!(table => {
+        let waited = watch.changed(None);
+        assert!(matches!(waited, Err(Error::InGroup { .. })), "{waited:?}");
+        let waited = table.wait_until(&1, None, |found| found.is_some());
+        assert!(matches!(waited, Err(Error::InGroup { .. })), "{waited:?}");
+    });
+    in_group.unwrap();
+    // In a group on another object others may wait for this thread.
+    let another = Scratch::new();
+    let another = another.watched(Locking::Futex);
+    group!(another => {
+        let waited = watch.changed(None);
+        assert!(matches!(waited, Err(Error::LockTimeout { may_be_deadlock: true, .. })), "{waited:?}");
+    })
+    .unwrap();
+    assert!(in_child(|| {
+        matches!(watch.changed(None), Err(Error::Forked { .. }))
+            && matches!(table.wait_until(&1, None, |found| found.is_some()), Err(Error::Forked { .. }))
+            && matches!(table.watch(), Err(Error::Forked { .. }))
+    }));
+    let limited = Numbers::options().lock_timeout(Duration::from_nanos(1)).manage(scratch.open()).unwrap();
+    assert!(!limited.watch().unwrap().changed(SHORT).unwrap(), "a limit for locks is none for changes");
+    let waited = limited.wait_until(&1, SHORT, |found| found.is_some());
+    assert!(matches!(waited, Err(Error::WaitTimeout { .. })), "{waited:?}");
+}
+
+/// They can store nothing that says that they wait.
+#[test]
+fn read_only_handles_look_again_and_again() {
+    let scratch = Scratch::new();
+    let table = scratch.watched(Locking::Futex);
+    let reader = Shm::options().read_only(true).open(scratch.name()).unwrap();
+    let reader: Numbers = HashTable::manage(reader, Locking::Futex).unwrap();
+    let mut watches = [reader.watch().unwrap(), reader.watch_key(&1).unwrap(), reader.shm().watch().unwrap()];
+    assert!(!watches[0].changed(Some(Duration::from_millis(30))).unwrap());
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| reader.wait_until(&1, LONG, |found| found.is_some()).unwrap());
+        table.add(&1, &5).unwrap();
+        assert_eq!(waiting.join().unwrap(), Some(5));
+    });
+    for watch in &mut watches {
+        assert!(watch.changed(LONG).unwrap());
+    }
+    assert_eq!(words(&table), [0; 3]);
+}
+
+/// What is waited for is what a group has done in the end, not what it does on the way.
+#[test]
+fn a_group_is_one_change() {
+    let scratch = Scratch::new();
+    let table = scratch.watched(Locking::Futex);
+    let mut watch = table.watch_key(&1).unwrap();
+    let mut writer = Child::start(|| {
+        let table = scratch.watched(Locking::Futex);
+        let outcome = group!(table => {
+            table.add(&1, &1)?;
+            stop_here();
+            table.replace(&1, &2)?;
+        });
+        i32::from(outcome.is_err())
+    });
+    assert_eq!(writer.wait(), None);
+    assert!(!watch.changed(SHORT).unwrap());
+    let waited = table.wait_until(&1, SHORT, |found| found.is_some());
+    assert!(matches!(waited, Err(Error::WaitTimeout { .. })), "{waited:?}");
+    writer.go_on();
+    assert_eq!(table.wait_until(&1, LONG, |found| found.is_some()).unwrap(), Some(2));
+    assert!(watch.changed(LONG).unwrap());
+    assert_eq!(writer.wait(), Some(0));
+}
+
+/// Signals end no wait.
+#[test]
+fn a_signal_is_no_change() {
+    let scratch = Scratch::new();
+    let table = scratch.watched(Locking::Futex);
+    let mut watch = table.watch().unwrap();
+    thread::scope(|scope| {
+        let (told, thread) = std::sync::mpsc::channel();
+        let waiting = scope.spawn(move || {
+            told.send(crate::os::fork::tests::this_thread()).unwrap();
+            watch.changed(LONG).unwrap()
+        });
+        let thread = thread.recv().unwrap();
+        for _ in 0..20 {
+            until_asleep(&table, 1);
+            crate::os::fork::tests::interrupt(thread);
+            thread::sleep(Duration::from_millis(1));
+        }
+        assert!(!waiting.is_finished());
+        table.add(&1, &1).unwrap();
+        assert!(waiting.join().unwrap());
+    });
+}
+
+/// Each side waits for what the other does.
+#[test]
+fn hand_overs_between_two_processes() {
+    let turns: u64 = std::env::var("NETSHM_HANDOVERS").map_or(2000, |turns| turns.parse().unwrap());
+    for locking in [Locking::Futex, Locking::Record] {
+        let scratch = Scratch::new();
+        let table = scratch.watched(locking);
+        let play = |table: &Numbers, from: u64, to: u64| {
+            for turn in 1..=turns {
+                table.wait_until(&from, LONG, |found| found.is_some_and(|found| *found >= turn))?;
+                table.replace(&to, &turn)?;
+            }
+            Ok::<(), Error>(())
+        };
+        let mut other = Child::start(|| i32::from(play(&scratch.watched(locking), 1, 2).is_err()));
+        table.replace(&1, &1).unwrap();
+        for turn in 1..=turns {
+            table.wait_until(&2, LONG, |found| found.is_some_and(|found| *found >= turn)).unwrap();
+            table.replace(&1, &(turn + 1)).unwrap();
+        }
+        assert_eq!(other.wait(), Some(0), "{locking}");
+    }
+}

@@ -1,0 +1,84 @@
+//! The word that those sleep on who wait for a change.
+//!
+//! ```text
+//! bit 0    somebody sleeps until the word changes
+//! bit 1    somebody sleeps on the object's own word, which writers of the stripe have to look at as well
+//! 2..=31   counts up with each wake-up
+//! ```
+//! A writer makes its change known (the sequence), then looks at the word. Who waits sets a bit, then looks whether there has been a
+//! change. Both have a fence in between, so that one of them sees what the other did.
+
+use crate::os::atomic::{AtomicU32, Ordering::*, fence};
+use crate::os::steps;
+
+const SLEEPERS: u32 = 1;
+const LEADS_ON: u32 = 2;
+const ONE: u32 = 4;
+/// Attempts to clear the bits before they are taken to be set: only damage changes them so often.
+const ATTEMPTS: u32 = 1000;
+
+/// A word that those sleep on who wait for a change.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WatchWord<'a>(pub(crate) &'a AtomicU32);
+
+/// Whom a writer has to wake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Wake {
+    pub(crate) sleepers: bool,
+    /// Whether to look at the object's word too.
+    pub(crate) leads_on: bool,
+}
+
+impl WatchWord<'_> {
+    /// Returns whether anybody waits. The writer's locks are free by then, with a fence behind them.
+    #[inline(always)]
+    pub(crate) fn is_watched(self) -> bool {
+        // SYNC POINT: watch. Pairs with the fence in `settle`.
+        self.0.load(Relaxed) & (SLEEPERS | LEADS_ON) != 0
+    }
+
+    /// Takes the bits, and counts up: who has seen the word before does not fall asleep on it.
+    pub(crate) fn take(self) -> Wake {
+        let mut seen = self.0.load(Relaxed);
+        for _ in 0..ATTEMPTS {
+            if seen & (SLEEPERS | LEADS_ON) == 0 {
+                return Wake { sleepers: false, leads_on: false };
+            }
+            let next = (seen & !(SLEEPERS | LEADS_ON)).wrapping_add(ONE);
+            match self.0.compare_exchange(seen, next, SeqCst, Relaxed) {
+                Ok(_) => {
+                    steps::step();
+                    // What this bit leads to is looked at after it is cleared; pairs with the fence in `lead_on`.
+                    fence(SeqCst);
+                    return Wake { sleepers: seen & SLEEPERS != 0, leads_on: seen & LEADS_ON != 0 };
+                }
+                Err(now) => seen = now,
+            }
+        }
+        Wake { sleepers: true, leads_on: true }
+    }
+
+    /// Counts up whether or not anybody is known to sleep: a writer may have died between clearing the bits and waking.
+    pub(crate) fn count_up(self) {
+        self.0.fetch_add(ONE, SeqCst);
+        steps::step();
+    }
+
+    /// Says that somebody is about to sleep; returns what the word is then, for sleeping on it.
+    pub(crate) fn announce(self) -> u32 {
+        self.0.fetch_or(SLEEPERS, SeqCst) | SLEEPERS
+    }
+
+    /// Leads writers on to the object's word, at which the caller has announced itself.
+    pub(crate) fn lead_on(self) {
+        if self.0.load(Relaxed) & LEADS_ON == 0 {
+            self.0.fetch_or(LEADS_ON, SeqCst);
+        }
+    }
+}
+
+/// Between announcing oneself, looking at further words, and looking whether there has been a change.
+pub(crate) fn settle() {
+    // SYNC POINT: watch. Pairs with the fence behind the writer's unlocking, and with that in `take`.
+    fence(SeqCst);
+}
