@@ -102,7 +102,7 @@ impl<T: DataManager> Array<T> {
         ManageOptions::default()
     }
 
-    /// The type as it is written in the object.
+    /// Returns the type as it is written in the object.
     fn schema() -> ObjectSchema {
         ObjectSchema::Array { element: Schema::of_part::<T>() }
     }
@@ -173,7 +173,7 @@ impl<T: DataManager> Array<T> {
         &self.default
     }
 
-    /// How the elements are laid out: known to the compiler, if the Rust type says how many words they take.
+    /// Returns the layout of the elements: known to the compiler, if the Rust type says how many words they take.
     #[inline(always)]
     fn elements(&self) -> Elements {
         if T::FIXED.is_some() { const { Elements::of(T::FIXED) } } else { self.elements }
@@ -183,12 +183,12 @@ impl<T: DataManager> Array<T> {
         &self.handle
     }
 
-    /// The stripe that an element belongs to.
+    /// Returns the stripe that an element belongs to.
     pub(crate) fn stripe_of(&self, index: usize) -> u32 {
         self.spot(index as u64).stripe
     }
 
-    /// Where an element belongs.
+    /// Returns where an element belongs.
     #[inline(always)]
     fn spot(&self, index: u64) -> Spot {
         self.elements().spot(self.handle.store.geometry(), index)
@@ -204,7 +204,7 @@ impl<T: DataManager> Array<T> {
         if index < length { Ok(()) } else { Err(out_of_bounds(store, index, length)) }
     }
 
-    /// An element.
+    /// Returns an element.
     ///
     /// Outside a group this takes no lock, makes no system call and stores nothing to shared memory, unless a writer is
     /// at work in the same stripe and stays there.
@@ -265,7 +265,7 @@ impl<T: DataManager> Array<T> {
         self.finish(raw)
     }
 
-    /// An element that was read; `None` stands for one that has never been written.
+    /// Returns an element that was read; `None` stands for one that has never been written.
     #[inline]
     fn finish(&self, raw: Option<Staged<T>>) -> Result<T> {
         match raw {
@@ -426,7 +426,7 @@ impl<T: DataManager> Array<T> {
         self.check_elements(&check::decodes::<T>)
     }
 
-    /// A check that leaves it to the caller what the words of an element are.
+    /// Checks the array, and leaves it to the caller what the words of an element are.
     pub(crate) fn check_elements(&self, element: Decodes<'_>) -> Result<Report> {
         check::check(&self.handle, Contents::Directory { elements: self.elements, element })
     }

@@ -63,8 +63,8 @@ impl fmt::Display for Description {
 }
 
 impl Shm {
-    /// What the object says of itself: its kind, the types of its contents, and how it was created. Any object can be
-    /// asked, through any descriptor, without being managed. Waits while somebody creates the object. Of members that have names,
+    /// Describes the object: its kind, the types of its contents, and how it was created. Any object can be asked, through any
+    /// descriptor, without being managed. Waits while somebody creates the object. Of members that have names,
     /// [`members`](Self::members) tells.
     ///
     /// # Errors

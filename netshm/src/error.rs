@@ -9,7 +9,7 @@ use crate::layout::method::Locking;
 /// A [`std::result::Result`] whose error is [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// The two schemas of a mismatch: in full, unless showing their difference does so already.
+/// Returns the two schemas of a mismatch: in full, unless showing their difference does so already.
 fn two_schemas(stored: &str, expected: &str, difference: &str) -> String {
     let full = format!("\n  stored:   {stored}\n  expected: {expected}");
     match difference {

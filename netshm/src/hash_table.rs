@@ -96,7 +96,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         ManageOptions::default()
     }
 
-    /// The type as it is written in the object.
+    /// Returns the type as it is written in the object.
     fn schema() -> ObjectSchema {
         ObjectSchema::HashTable { key: Schema::of::<K>(), value: Schema::of::<V>() }
     }
@@ -221,7 +221,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         })
     }
 
-    /// The newest binding of the key.
+    /// Returns the newest binding of the key.
     ///
     /// Outside a group this takes no lock, makes no system call and stores nothing to shared memory, unless a writer has died in
     /// the same stripe or changes follow upon each other there. While a group is at work in the stripe, however long, what was
@@ -321,7 +321,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         })
     }
 
-    /// The form of the buckets, known to the compiler where the types say it; `None` if the object has another one.
+    /// Returns the form of the buckets, known to the compiler where the types say it; `None` if the object has another one.
     #[inline(always)]
     fn form(&self) -> Option<Form> {
         let form = self.handle.store.geometry().form;
@@ -332,7 +332,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         (form == Form::Pairs).then_some(Form::Pairs)
     }
 
-    /// All bindings of the key, the newest first.
+    /// Returns all bindings of the key, the newest first.
     ///
     /// # Errors
     /// Those of [`find`](Self::find).
@@ -464,7 +464,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         Ok(removed as usize)
     }
 
-    /// The newest binding of the key; if there is none, `make` gives one, which is added. Nobody else adds one meanwhile.
+    /// Returns the newest binding of the key; if there is none, `make` gives one, which is added. Nobody else adds one meanwhile.
     ///
     /// # Errors
     /// Those of [`add`](Self::add) and [`find`](Self::find).
@@ -540,7 +540,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         })
     }
 
-    /// A pair, if nothing stands against a short look.
+    /// Returns a pair; `None` if an optimistic read does not suffice.
     #[inline(always)]
     fn optimistic_before_change<'a>(&'a self, key: Key<'_>) -> Option<Result<(Option<V>, Seen<'a>)>> {
         let (store, [key_word]) = (&*self.handle.store, key.words) else { return None };

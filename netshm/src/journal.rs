@@ -40,7 +40,7 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    /// A log of which no entry counts, and whose first segment, in the log table, is `first`.
+    /// Returns a log of which no entry counts, and whose first segment, in the log table, is `first`.
     #[inline]
     pub(crate) fn new(word: Offset, first: LogAt) -> Self {
         Journal { word, first, more: Vec::new(), entries: 0, next: first.entry(0), left: LogAt::FIRST_CAPACITY }
@@ -81,7 +81,7 @@ impl Journal {
         Ok(())
     }
 
-    /// An entry, in a segment that has been reached: the place, and what it held.
+    /// Returns an entry, in a segment that has been reached: the place, and what it held.
     pub(crate) fn entry(&self, region: &Region, entry: u64) -> Result<[u64; 2]> {
         let segment = self.segment_of(entry);
         let words = Self::pair(region, segment.at.entry(entry - segment.first))?;
@@ -116,7 +116,7 @@ impl Journal {
         self.more.is_empty()
     }
 
-    /// The segments after the first, the last one first, each with the one that leads to it.
+    /// Returns the segments after the first, the last one first, each with the one that leads to it.
     pub(crate) fn further_segments(&self) -> impl Iterator<Item = (LogAt, LogAt)> {
         (1..=self.more.len()).rev().map(|index| (self.segment(index - 1).at, self.segment(index).at))
     }

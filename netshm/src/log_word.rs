@@ -18,19 +18,19 @@ impl LogState {
     /// The most entries that can be counted.
     pub(crate) const MOST_ENTRIES: u64 = u32::MAX as u64;
 
-    /// How many entries count.
+    /// Returns the number of entries that count.
     #[inline(always)]
     pub(crate) fn entries(self) -> u64 {
         self.0 & Self::MOST_ENTRIES
     }
 
-    /// How often entries have ceased to count.
+    /// Returns the number of times that entries have ceased to count.
     #[inline(always)]
     pub(crate) fn epoch(self) -> u32 {
         (self.0 >> 32) as u32
     }
 
-    /// The next epoch, in which so many entries are left.
+    /// Returns the next epoch, in which that number of entries is left.
     #[inline(always)]
     fn cut(self, entries: u64) -> Self {
         LogState(((self.0 >> 32).wrapping_add(1) << 32) | entries)
@@ -42,7 +42,7 @@ impl LogState {
 pub(crate) struct LogWord<'a>(pub(crate) &'a AtomicU64);
 
 impl LogWord<'_> {
-    /// What it holds.
+    /// Returns what it holds.
     #[inline]
     pub(crate) fn load(self) -> LogState {
         // SYNC POINT: log entry. Pairs with the store in `count`. A fence, since std allows only relaxed loads from read-only
@@ -52,7 +52,7 @@ impl LogWord<'_> {
         state
     }
 
-    /// What it holds, for the owner of the log.
+    /// Returns what it holds, for the owner of the log.
     #[inline(always)]
     pub(crate) fn own(self) -> LogState {
         LogState(self.0.load(Relaxed))
@@ -91,7 +91,7 @@ impl LogWord<'_> {
         steps::step();
     }
 
-    /// What it holds after entries of the log, or words that a change may be about to store, have been read.
+    /// Returns what it holds after entries of the log, or words that a change may be about to store, have been read.
     ///
     /// The epoch tells whether the entries were those that counted. If a word that was read had been changed already, the entry
     /// for it counts in what is returned.

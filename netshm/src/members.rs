@@ -29,19 +29,19 @@ pub struct Member {
 }
 
 impl Member {
-    /// Its name; empty for the member that was managed without one.
+    /// Returns its name; empty for the member that was managed without one.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// What it is.
+    /// Returns what it is.
     #[must_use]
     pub fn kind(&self) -> MemberKind {
         self.kind
     }
 
-    /// The types of its contents, and how it was made.
+    /// Returns the types of its contents, and how it was made.
     #[must_use]
     pub fn description(&self) -> &Description {
         &self.description
@@ -56,7 +56,7 @@ impl Member {
 }
 
 impl Shm {
-    /// The tables and arrays in the object, in the order in which they lie there. Waits while somebody creates the object.
+    /// Returns the tables and arrays in the object, in the order in which they lie there. Waits while somebody creates the object.
     ///
     /// ```
     /// use netshm::{Array, HashTable, MemberKind, Shm};

@@ -12,27 +12,27 @@ pub(crate) trait Source<'a>: Copy {
     /// The fields of a stripe.
     type Stripe: Stripe;
 
-    /// The object, for its shape and for errors.
+    /// Returns the object, for its shape and for errors.
     fn region(self) -> &'a Region;
-    /// The fields of a stripe.
+    /// Returns the fields of a stripe.
     fn stripe(self, stripe: StripeAt) -> Self::Stripe;
-    /// A field in front of the data area.
+    /// Returns a field in front of the data area.
     fn field(self, place: Offset) -> u64;
-    /// A word of the data area.
+    /// Returns a word of the data area.
     fn word_or<E: ReadError>(self, offset: u64) -> Result<&'a AtomicU64, E>;
-    /// Words of the data area in a row.
+    /// Returns a row of words of the data area.
     fn words_or<E: ReadError>(self, offset: u64, count: u64) -> Result<&'a [AtomicU64], E>;
     /// So many words of the data area in a row.
     fn array_or<const N: usize, E: ReadError>(self, offset: u64) -> Result<&'a [AtomicU64; N], E>;
-    /// A word, and as many of those from there on as come without a further look.
+    /// Returns a word, and as many of those from there on as come without a further look.
     fn words_from<E: ReadError>(self, offset: u64) -> Result<(&'a AtomicU64, &'a [AtomicU64]), E>;
 }
 
 /// The fields of a stripe, without its lock word.
 pub(crate) trait Stripe: Copy {
-    /// Where the stripe lies.
+    /// Returns where the stripe lies.
     fn at(self) -> StripeAt;
-    /// What one of its fields holds.
+    /// Returns what one of its fields holds.
     fn get(self, place: Offset) -> u64;
 }
 

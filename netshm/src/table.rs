@@ -138,7 +138,7 @@ impl Table {
         self.inner.add_if_absent(&key, value)
     }
 
-    /// The newest binding of the key.
+    /// Returns the newest binding of the key.
     ///
     /// # Errors
     /// Those of [`HashTable::find`].
@@ -147,7 +147,7 @@ impl Table {
         self.inner.find(&key)
     }
 
-    /// All bindings of the key, the newest first.
+    /// Returns all bindings of the key, the newest first.
     ///
     /// # Errors
     /// Those of [`HashTable::find`].
@@ -201,7 +201,7 @@ impl Table {
         self.inner.remove_all(&key)
     }
 
-    /// The newest binding of the key, or what `make` gives, which is added then.
+    /// Returns the newest binding of the key, or what `make` gives, which is added then.
     ///
     /// # Errors
     /// Those of [`HashTable::get_or_insert_with`].
@@ -284,17 +284,17 @@ impl Table {
         self.inner.fold(start, step)
     }
 
-    /// All bindings, without a lock on the whole table; see [`HashTable::scan`].
+    /// Returns all bindings, without a lock on the whole table; see [`HashTable::scan`].
     pub fn scan(&self) -> Items<'_, i32, Vec<i32>> {
         self.inner.scan()
     }
 
-    /// The keys, each once; see [`HashTable::keys`].
+    /// Returns the keys, each once; see [`HashTable::keys`].
     pub fn keys(&self) -> Keys<'_, i32> {
         self.inner.keys()
     }
 
-    /// The values of all bindings; see [`HashTable::values`].
+    /// Returns the values of all bindings; see [`HashTable::values`].
     pub fn values(&self) -> Values<'_, Vec<i32>> {
         self.inner.values()
     }
@@ -348,7 +348,7 @@ impl Table {
         self.inner.stats()
     }
 
-    /// The descriptor that the table was managed through.
+    /// Returns the descriptor that the table was managed through.
     pub fn shm(&self) -> &Shm {
         self.inner.shm()
     }

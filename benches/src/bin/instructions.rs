@@ -117,7 +117,7 @@ const TOLERANCE: u64 = 2;
 /// How often an operation is counted before it takes too many: each object has a random seed, by which keys meet in buckets.
 const ATTEMPTS: u32 = 4;
 
-/// What DESIGN.md says of each operation.
+/// Returns the instructions that DESIGN.md states for each operation.
 fn expected() -> Outcome<Vec<u64>> {
     let cells = |line: &'static str| line.trim_matches('|').split('|').map(str::trim).collect::<Vec<_>>();
     let first = format!("| {} |", OPERATIONS[0].0);
@@ -157,13 +157,13 @@ fn check() -> Outcome<bool> {
     Ok(is_good)
 }
 
-/// Instructions of one call.
+/// Returns the number of instructions of one call.
 fn per_call(operation: usize) -> Outcome<u64> {
     let [few, many] = CALLS;
     Ok(count(operation, many)?.saturating_sub(count(operation, few)?) / (many - few))
 }
 
-/// Instructions of a run with so many calls.
+/// Returns the instructions of a run with that number of calls.
 fn count(operation: usize, calls: u64) -> Outcome<u64> {
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])

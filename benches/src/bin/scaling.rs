@@ -29,7 +29,7 @@ fn circle(bound: u64) -> Vec<u32> {
     next
 }
 
-/// Nanoseconds of a step.
+/// Returns the number of nanoseconds of a step.
 fn chase(mut step: impl FnMut(u64) -> Outcome<u64>) -> Outcome<f64> {
     let clock = Instant::now();
     let mut place = 0;

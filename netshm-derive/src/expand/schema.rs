@@ -195,7 +195,7 @@ fn watch(library: &Path, input: &SchemaInput) -> TokenStream {
     }
 }
 
-/// What `group!` calls. The result is a parameter of the bound, so that the compiler asks for it where a group is made.
+/// Generates what `group!` calls. The result is a parameter of the bound, so that the compiler asks for it where a group is made.
 fn groups(library: &Path, input: &SchemaInput) -> TokenStream {
     let (vis, Some(first)) = (&input.original.vis, input.fields.first()) else { return TokenStream::new() };
     let ident = &first.ident;

@@ -7,7 +7,7 @@ use syn::Path;
 use super::{Parts, at, binding, decode_field, default_of, describe_fields, direct, encode_field, fixed_words};
 use crate::ast::{Fields, Style};
 
-/// Fields are read in their order, then put together.
+/// Generates the decoding of a struct: its fields in their order, then the whole.
 fn read_all(library: &Path, fields: &Fields, path: &TokenStream) -> TokenStream {
     let bindings: Vec<_> = (0..fields.fields.len()).map(binding).collect();
     let reads = fields.fields.iter().zip(&bindings).map(|(field, binding)| {

@@ -9,12 +9,12 @@ use crate::data::{self, DataError, Decoder, Encoder, Schema, ShmData, Types};
 
 pub mod check;
 
-/// The words of parts that follow each other, if each has a fixed length.
+/// Returns the words of parts that follow each other, if each has a fixed length.
 pub const fn all_fixed(parts: &[Option<usize>]) -> Option<usize> {
     data::all_fixed(parts)
 }
 
-/// The words of one of several variants, if all have the same fixed length.
+/// Returns the words of one of several variants, if all have the same fixed length.
 pub const fn same_fixed(variants: &[Option<usize>]) -> Option<usize> {
     data::same_fixed(variants)
 }

@@ -42,7 +42,7 @@ impl Span {
         }
     }
 
-    /// Where the range ends in an array of that length.
+    /// Returns where the range ends in an array of that length.
     fn end_in(self, store: &Store, length: u64) -> Result<u64> {
         let end = self.end.unwrap_or(length.max(self.start));
         if self.start <= length && end <= length {
@@ -57,7 +57,7 @@ fn unfit(start: u64, end: u64, reason: String) -> Error {
     Error::InvalidOption { option: "range", value: format!("{start}..{end}"), reason }
 }
 
-/// An error unless a slice has as many elements as the range.
+/// Returns an error unless a slice has as many elements as the range.
 fn check_slice(start: u64, end: u64, slice: usize) -> Result<()> {
     if end - start == slice as u64 {
         return Ok(());
@@ -264,7 +264,7 @@ impl<T: DataManager> Array<T> {
         })
     }
 
-    /// The range in the array as it is now.
+    /// Returns the range in the array as it is now.
     fn resolve(&self, span: Span) -> Result<(u64, u64)> {
         let end = span.end_in(&self.handle.store, self.len()? as u64)?;
         Ok((span.start, end))

@@ -47,7 +47,7 @@ pub(crate) enum Contents<'a> {
 }
 
 impl<'a> Contents<'a> {
-    /// Those of a member whose types are not looked at.
+    /// Returns the contents of a member whose types are not examined.
     fn unknown(member: &Member) -> Contents<'static> {
         match member.kind {
             ObjectKind::Array => {
@@ -58,7 +58,7 @@ impl<'a> Contents<'a> {
         }
     }
 
-    /// Bindings of a typed table.
+    /// Returns the contents of a typed table.
     pub(crate) fn table<K: DataManager + 'a, V: DataManager + 'a>() -> Self {
         Contents::Index { key: &decodes::<K>, value: &decodes::<V> }
     }

@@ -65,7 +65,7 @@ impl<'a> Encoder<'a> {
         Encoder { is_ordered: true, ..Self::private(words) }
     }
 
-    /// Whether entries of hash maps and sets are sorted.
+    /// Returns whether entries of hash maps and sets are sorted.
     #[inline]
     pub(crate) fn is_ordered(&self) -> bool {
         self.is_ordered
@@ -93,7 +93,7 @@ impl<'a> Encoder<'a> {
         matches!(self.sink, Sink::Count)
     }
 
-    /// Words written so far.
+    /// Returns the words written so far.
     #[inline]
     pub(crate) fn written(&self) -> usize {
         self.at

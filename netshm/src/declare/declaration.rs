@@ -98,19 +98,19 @@ impl Declaration {
         self
     }
 
-    /// Slots of the one object.
+    /// Sets the number of slots of the one object.
     pub fn slots(mut self, slots: u32) -> Self {
         self.shape.slots = Some(slots);
         self
     }
 
-    /// The largest size of the one object.
+    /// Sets the largest size of the one object.
     pub fn max_size(mut self, bytes: u64) -> Self {
         self.shape.max_size = Some(bytes);
         self
     }
 
-    /// The size of a page of the one object.
+    /// Sets the size of a page of the one object.
     pub fn pagesize(mut self, bytes: u64) -> Self {
         self.shape.pagesize = Some(bytes);
         self

@@ -87,7 +87,7 @@ impl Place {
 
 /// Writes what [`From<&str>`](Place#impl-From<%26str>-for-Place) reads.
 impl Place {
-    /// The name of the one object that the place stands for.
+    /// Returns the name of the one object that the place stands for.
     pub(super) fn whole(&self) -> Result<ShmName> {
         match &self.0 {
             Kind::Posix(name) => ShmName::posix(name),

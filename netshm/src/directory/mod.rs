@@ -55,7 +55,7 @@ pub(crate) struct Spot {
 }
 
 impl Spot {
-    /// Words of each element in the chunk: its own, or one pointer.
+    /// Returns the number of words of each element in the chunk: its own, or one pointer.
     pub(crate) fn words_each(self) -> usize {
         self.words as usize
     }
@@ -67,7 +67,7 @@ impl Spot {
 }
 
 impl Elements {
-    /// The layout for elements whose encoding takes `fixed` words.
+    /// Returns the layout for elements whose encoding takes `fixed` words.
     pub(crate) const fn of(fixed: Option<usize>) -> Self {
         match fixed {
             Some(words @ 1..=DENSE) => Self::dense_or_not(words as u64),
@@ -75,7 +75,7 @@ impl Elements {
         }
     }
 
-    /// The layout for elements of `words` words each in their chunk; 0 for elements in records.
+    /// Returns the layout for elements of `words` words each in their chunk; 0 for elements in records.
     pub(crate) const fn dense_or_not(words: u64) -> Self {
         match words {
             0 => Elements { dense: None, bits: CHUNK_WORDS.ilog2() },
@@ -89,37 +89,37 @@ impl Elements {
         self.dense.unwrap_or(1)
     }
 
-    /// Words of an element that lies in its chunk.
+    /// Returns the number of words of an element that lies in its chunk.
     pub(crate) fn dense(self) -> Option<u64> {
         self.dense
     }
 
-    /// Elements in a chunk.
+    /// Returns the number of elements in a chunk.
     pub(crate) fn in_chunk(self) -> usize {
         1 << self.bits
     }
 
-    /// The first element of the chunk after that of an element.
+    /// Returns the first element of the chunk after that of an element.
     pub(crate) fn chunk_end(self, index: u64) -> u64 {
         (index | ((1 << self.bits) - 1)).saturating_add(1)
     }
 
-    /// The chunks of a range of elements, counted over all stripes.
+    /// Returns the chunks of a range of elements, counted over all stripes.
     pub(crate) fn chunks(self, start: u64, end: u64) -> Range<u64> {
         if start < end { start >> self.bits..((end - 1) >> self.bits) + 1 } else { 0..1 }
     }
 
-    /// The first element of a chunk, counted over all stripes.
+    /// Returns the first element of a chunk, counted over all stripes.
     pub(crate) fn first_of(self, chunk: u64) -> u64 {
         chunk.wrapping_shl(self.bits)
     }
 
-    /// Words in a chunk.
+    /// Returns the number of words in a chunk.
     pub(crate) fn chunk_words(self) -> u64 {
         self.words_each() << self.bits
     }
 
-    /// Where element `index` belongs.
+    /// Returns where element `index` belongs.
     #[inline]
     pub(crate) fn spot(self, geometry: &Geometry, index: u64) -> Spot {
         let chunk = index >> self.bits;
@@ -149,7 +149,7 @@ pub(crate) fn find_in<'a, S: Source<'a>, E: ReadError>(
     element_in(source, elements, spot, chunk)
 }
 
-/// The words of an element that lies in its chunk, with their place.
+/// Returns the words of an element that lies in its chunk, with their place.
 #[inline(always)]
 pub(crate) fn optimistic_element(region: &Region, elements: Elements, spot: Spot) -> Option<(Offset, &[AtomicU64])> {
     let chunk = find_chunk::<_, Inconclusive>(region, region.stripe(spot.at), spot.chunk).ok().flatten()?;
@@ -157,7 +157,7 @@ pub(crate) fn optimistic_element(region: &Region, elements: Elements, spot: Spot
     Some((Offset(spot.place(chunk)), words))
 }
 
-/// The stored words of an element whose chunk is there.
+/// Returns the stored words of an element whose chunk is there.
 #[inline(always)]
 fn element_in<'a, E: ReadError>(
     source: impl Source<'a>,
@@ -360,7 +360,7 @@ impl Seen {
         Ok(Seen { chunk: find_chunk(region, region.stripe(spot.at), spot.chunk)?, entries: change.entries() })
     }
 
-    /// The stored words of the element; `None` if it has never been written.
+    /// Returns the stored words of the element; `None` if it has never been written.
     #[inline]
     pub(crate) fn words(self, region: &Region, elements: Elements, spot: Spot) -> Result<Option<&[AtomicU64]>> {
         self.chunk.map_or(Ok(None), |chunk| element_in(region, elements, spot, chunk))

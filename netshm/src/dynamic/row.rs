@@ -35,14 +35,14 @@ impl DataManager for Row {
 
 impl ShmKey for Row {}
 
-/// What the object says of itself, with its schema as a tree.
+/// Describes the object, with its schema as a tree.
 pub(super) fn stored(shm: &Shm, name: Option<&str>) -> Result<(Stored, crate::data::ObjectSchema)> {
     let stored = open::stored(shm, name)?;
     let schema = object_schema(shm, &stored)?;
     Ok((stored, schema))
 }
 
-/// A compiled schema.
+/// Returns a compiled schema.
 pub(super) fn plan(shm: &Shm, schema: &Schema) -> Result<Plan> {
     Plan::new(schema).map_err(|unfit| unfit_of(shm, unfit.into()))
 }

@@ -95,7 +95,7 @@ impl DynTable {
         DynTable::options_of(shape).manage(shm, schema)
     }
 
-    /// The table as the object describes it now.
+    /// Returns the table as the object describes it now.
     fn current(&self) -> Result<&Version> {
         let mut version = self.last();
         while version.inner.handle().store.schema_version() != version.number {
@@ -110,7 +110,7 @@ impl DynTable {
         Ok(version)
     }
 
-    /// The table as it was described last.
+    /// Returns the table as it was described last.
     fn last(&self) -> &Version {
         let mut version = &*self.0;
         while let Some(next) = version.next.get() {
@@ -139,7 +139,7 @@ impl DynTable {
         &self.0.inner
     }
 
-    /// The type of the values, as the object describes it now.
+    /// Returns the type of the values, as the object describes it now.
     pub(super) fn value_plan(&self) -> Result<&Plan> {
         self.current().map(|version| &version.value)
     }
@@ -154,7 +154,7 @@ impl DynTable {
         version.inner.replace(key, &version.row(value)?)
     }
 
-    /// Keys do not change.
+    /// Encodes a key. (The types of keys do not change.)
     pub(super) fn key_row(&self, key: &Value) -> Result<Row> {
         row::encode(self.shm(), &self.0.key, key)
     }
@@ -163,7 +163,7 @@ impl DynTable {
         row::decode(self.shm(), &self.0.key, row)
     }
 
-    /// The row has been read already, so the type is that of the row, or a newer one.
+    /// Decodes a value. The row has been read already, so the type is that of the row, or a newer one.
     pub(super) fn value_of(&self, row: &Row) -> Result<Value> {
         row::decode_row(self.shm(), &self.current()?.value, row)
     }
@@ -270,7 +270,7 @@ impl DynTable {
         self.inner().remove_all(&self.key_row(key)?)
     }
 
-    /// The newest binding of the key; if there is none, `make` gives one, which is added. Nobody else adds one meanwhile.
+    /// Returns the newest binding of the key; if there is none, `make` gives one, which is added. Nobody else adds one meanwhile.
     ///
     /// # Errors
     /// Those of [`add`](Self::add) and [`find`](Self::find).
@@ -472,7 +472,7 @@ impl Version {
         row::encode_row(self.inner.shm(), &self.value, value)
     }
 
-    /// The same table, as the object describes it now.
+    /// Returns the same table, as the object describes it now.
     #[cold]
     fn again(&self) -> Result<Version> {
         let store = &self.inner.handle().store;

@@ -89,7 +89,7 @@ pub enum FieldValues {
 }
 
 impl FieldValues {
-    /// Fields with names.
+    /// Makes fields with names.
     ///
     /// ```
     /// use netshm::dynamic::{FieldValues, Value};

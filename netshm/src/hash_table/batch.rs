@@ -13,7 +13,7 @@ use crate::index;
 const BATCH: usize = 16;
 
 impl<K: ShmKey, V: DataManager> HashTable<K, V> {
-    /// The newest bindings of many keys, in the order of the keys.
+    /// Returns the newest bindings of many keys, in the order of the keys.
     ///
     /// In a large table most of the time of a lookup is spent waiting for memory. Here the memory of several keys is asked
     /// for in advance, so that they wait together. Each key is read by itself, as by [`find`](Self::find); to see them all at

@@ -255,7 +255,7 @@ fn all_in<'a, T, E: ReadError>(
 }
 
 impl Which {
-    /// The binding to be visited after another one of the same key.
+    /// Returns the binding to be visited after another one of the same key.
     #[inline(always)]
     fn after<'a, E: ReadError>(
         self,
@@ -292,7 +292,7 @@ impl Walker {
         Walker { which, stripe, bucket: 0, visited: 0, older: 0, ring: Ring::default(), met: 0 }
     }
 
-    /// The next items; none at the end.
+    /// Returns the next items; none at the end.
     fn batch<P: Pick>(&mut self, view: View<'_>) -> Result<Batch<P>> {
         let mut attempt = *self;
         let batch = Batch::picked(
@@ -393,7 +393,7 @@ impl<P: Pick> Iterator for Scan<'_, P> {
         }
     }
 
-    /// What is in memory is known; each stripe that follows may be empty, or have any number of items.
+    /// Counts what is in memory; each stripe that follows may be empty, or have any number of items.
     fn size_hint(&self) -> (usize, Option<usize>) {
         let known = self.items.len();
         (known, (self.stripe >= self.handle.store.geometry().own().end).then_some(known))

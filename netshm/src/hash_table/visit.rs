@@ -65,7 +65,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         Ok(folded.unwrap_or_else(|| unreachable!("always put back")))
     }
 
-    /// All bindings as an iterator that locks nothing: each stripe is consistent in itself, but changes may happen while
+    /// Returns all bindings as an iterator that locks nothing: each stripe is consistent in itself, but changes may happen while
     /// the iterator goes from one stripe to the next. Holds one stripe in memory at a time.
     ///
     /// An `Err` item stands for what could not be read: a binding that a hand-written manager refuses, or all of a stripe
@@ -76,12 +76,12 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         Items::new(&self.handle)
     }
 
-    /// The keys, each once, in the manner of [`scan`](Self::scan).
+    /// Returns the keys, each once, in the manner of [`scan`](Self::scan).
     pub fn keys(&self) -> Keys<'_, K> {
         Keys::new(&self.handle)
     }
 
-    /// The values of all bindings, in the manner of [`scan`](Self::scan).
+    /// Returns the values of all bindings, in the manner of [`scan`](Self::scan).
     pub fn values(&self) -> Values<'_, V> {
         Values::new(&self.handle)
     }

@@ -16,7 +16,7 @@ use crate::region::Region;
 
 /// Shared memory as a change sees it.
 pub(crate) trait Memory {
-    /// The object.
+    /// Returns the object.
     fn region(&self) -> &Region;
     /// Reads a word.
     fn load(&self, place: Offset) -> Result<u64>;
@@ -38,23 +38,23 @@ pub(crate) struct Block {
 
 /// How the blocks of a heap are told from their words.
 pub(crate) trait BlockFormat: Copy {
-    /// Where the lists of free blocks start.
+    /// Returns where the lists of free blocks start.
     fn lists(self) -> StripeAt;
-    /// Bytes in a unit.
+    /// Returns the number of bytes in a unit.
     fn unit(self) -> u64;
-    /// The smallest block, in units.
+    /// Returns the smallest block, in units.
     fn smallest(self) -> u64;
     /// Takes the head word of a block apart; the size is meaningful for free blocks only.
     fn block(self, head: u64) -> Block;
-    /// The head word with another note about the previous block.
+    /// Returns the head word with another note about the previous block.
     fn with_previous_free(self, head: u64, free: bool) -> u64;
-    /// Next free block of the same class.
+    /// Returns the next free block of the same class.
     fn next(self, memory: &impl Memory, at: u64) -> Result<u64>;
     /// Changes it.
     fn set_next(self, memory: &mut impl Memory, at: u64, next: u64) -> Result<()>;
     /// Makes `at` the head of a free block, behind used ones, with this next one of its class.
     fn set_free(self, memory: &mut impl Memory, at: u64, units: u64, next: u64) -> Result<()>;
-    /// Where the link to the previous free block of the class lies.
+    /// Returns where the link to the previous free block of the class lies.
     fn previous(self, at: u64) -> Offset;
     /// Returns whether `at` is behind the last block, so that no head lies there.
     fn is_end(self, memory: &impl Memory, at: u64) -> Result<bool>;
@@ -171,7 +171,7 @@ fn find<S: BlockFormat>(memory: &impl Memory, shape: S, units: u64) -> Result<Op
     Ok(Some((at, found)))
 }
 
-/// The size of a block that a list claims to be free.
+/// Returns the size of a block that a list claims to be free.
 fn checked_units<S: BlockFormat>(memory: &impl Memory, shape: S, at: u64) -> Result<u64> {
     let block = shape.block(memory.load(Offset(at))?);
     if !block.free || block.units < shape.smallest() {

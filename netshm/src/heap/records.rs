@@ -20,7 +20,7 @@ pub(crate) trait RunSource: Memory {
     fn take_run(&mut self, bytes: u64, content: Use, owner: u32) -> Result<RunAt>;
     /// Gives a run back, with all that follow it in its chain, once the change is committed. Part of the change's end.
     fn release_chain(&mut self, first: RunAt) -> Result<()>;
-    /// Bytes of content in a run.
+    /// Returns the number of bytes of content in a run.
     fn content_bytes(&self, run: RunAt) -> Result<u64>;
 }
 
@@ -36,7 +36,7 @@ impl Records {
         Records { stripe: geometry.stripe(stripe), number: stripe, pagesize: geometry.pagesize }
     }
 
-    /// Room for a record: its address and the head to be stored there. The rest of it may be filled in afresh.
+    /// Takes room for a record; returns its address and the head to be stored there. The rest of it may be filled in afresh.
     pub(crate) fn take<M: RunSource>(self, memory: &mut M, lengths: Lengths, older: u64) -> Result<(u64, Head)> {
         let words = lengths.words();
         if lengths.is_large() {

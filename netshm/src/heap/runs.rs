@@ -24,7 +24,7 @@ impl Runs {
         Runs { meta: geometry.stripe(geometry.meta()), pagesize: geometry.pagesize }
     }
 
-    /// Where the end of the managed area is noted.
+    /// Returns where the end of the managed area is noted.
     pub(crate) fn end(self) -> Offset {
         self.meta.top()
     }
@@ -72,7 +72,7 @@ impl Runs {
         insert(memory, self, at, pages)
     }
 
-    /// Bytes of content in a run.
+    /// Returns the number of bytes of content in a run.
     pub(crate) fn content_bytes(self, memory: &impl Memory, run: RunAt) -> Result<u64> {
         let pages = RunHead(memory.load(run.head())?).pages();
         memory.region().words(run.0, pages.saturating_mul(self.pagesize / WORD))?;

@@ -334,8 +334,8 @@ impl Inspector {
         Ok(snapshot)
     }
 
-    /// The members with their schemas, and how many stripes are used. While others add or remove one, words may contradict each
-    /// other for a moment.
+    /// Returns the members with their schemas, and how many stripes are used. While others add or remove one, words may contradict
+    /// each other for a moment.
     fn described(&self, header: &Header) -> Result<(u32, Vec<Described>)> {
         let mut readings = 0;
         loop {

@@ -35,7 +35,7 @@ pub(super) fn of(before: &Words, after: &Words, processes: &[Process]) -> Vec<Ri
     rings
 }
 
-/// The ring that a slot is part of.
+/// Returns the ring that a slot is part of.
 fn around(first: u32, next: &impl Fn(u32) -> Option<(u32, u32)>, words: &Words, processes: &[Process]) -> Ring {
     let mut waits = Vec::new();
     let mut slot = first;

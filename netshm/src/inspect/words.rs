@@ -16,14 +16,14 @@ use crate::shm::Object;
 /// Stripes that are read at once.
 const AT_ONCE: u32 = 256;
 
-/// A word of the object; 0 behind its end.
+/// Returns a word of the object; 0 behind its end.
 pub(super) fn word(object: &Arc<Object>, place: Offset) -> Result<u64> {
     let mut word = [0; WORD as usize];
     read(object, place.0, &mut word)?;
     Ok(u64::from_ne_bytes(word))
 }
 
-/// The number that tells the object from all others.
+/// Returns the number that tells the object from all others.
 pub(super) fn id(object: &Arc<Object>) -> Result<u128> {
     let [high, low] = [ID, Offset(ID.0 + WORD)].map(|place| word(object, place));
     Ok(u128::from(high?) << 64 | u128::from(low?))
@@ -134,7 +134,7 @@ impl Words {
         })
     }
 
-    /// The processes that have a number.
+    /// Returns the processes that have a number.
     pub(super) fn processes(&self, object: &Arc<Object>) -> Result<Vec<Process>> {
         object.check_descriptors()?;
         let mut processes = Vec::new();
@@ -153,7 +153,7 @@ impl Words {
         processes.iter().find(|process| process.number == owner).copied()
     }
 
-    /// The stripe that a slot waits for.
+    /// Returns the stripe that a slot waits for.
     pub(super) fn awaited(&self, slot: u32) -> Option<u32> {
         let words = self.slots.get(slot as usize).filter(|words| words.owner != 0)?;
         waited_for(words.wait).filter(|stripe| (*stripe as usize) < self.stripes.len())
@@ -210,8 +210,8 @@ impl Words {
         (0..).zip(&self.stripes).map(state).collect()
     }
 
-    /// Whether a dead writer has left something to be undone. What two readings have in common was so when it was asked in between
-    /// which processes live.
+    /// Returns whether a dead writer has left something to be undone. What two readings have in common was so when it was asked in
+    /// between which processes live.
     pub(super) fn has_remains(&self, again: &Words, processes: &[Process]) -> bool {
         let dead = |slot: u32| {
             let same = self.slots.get(slot as usize).filter(|words| again.slots.get(slot as usize) == Some(words));

@@ -42,11 +42,11 @@ impl Form {
             _ => Form::Records,
         }
     }
-    /// The number stored in the header.
+    /// Returns the number stored in the header.
     pub(crate) const fn number(self) -> u64 {
         self as u64
     }
-    /// The form with that number.
+    /// Returns the form with that number.
     pub(crate) fn from_number(number: u64) -> Option<Form> {
         [Form::Records, Form::Pairs].into_iter().find(|form| form.number() == number)
     }
@@ -58,7 +58,7 @@ impl Form {
             Form::Pairs => PAIR_CELLS,
         }
     }
-    /// Words of tags of a bucket.
+    /// Returns the number of words of tags of a bucket.
     #[inline]
     pub(crate) const fn tag_words(self) -> usize {
         match self {
@@ -66,7 +66,7 @@ impl Form {
             Form::Pairs => 1,
         }
     }
-    /// Words of a bucket, without its tags.
+    /// Returns the number of words of a bucket, without its tags.
     #[inline]
     pub(crate) const fn cell_words(self) -> usize {
         match self {
@@ -74,12 +74,12 @@ impl Form {
             Form::Pairs => PAIR_CELLS * PAIR_WORDS,
         }
     }
-    /// Words of a bucket, tags included.
+    /// Returns the number of words of a bucket, tags included.
     #[inline]
     pub(crate) const fn words(self) -> usize {
         self.tag_words() + self.cell_words()
     }
-    /// Index of the word that leads to an overflow bucket, among those of the cells.
+    /// Returns the index of the word that leads to an overflow bucket, among those of the cells.
     #[inline]
     pub(crate) const fn link(self) -> usize {
         self.cell_words() - 1
@@ -110,7 +110,7 @@ impl Form {
             cells: segment.wrapping_add(self.cell_bytes(place)),
         }
     }
-    /// The bucket in the value of a record.
+    /// Returns the bucket in the value of a record.
     #[inline]
     pub(crate) const fn bucket_in(self, record: u64) -> BucketAt {
         let tags = record.wrapping_add(WORD);
@@ -128,27 +128,27 @@ pub(crate) struct BucketAt {
 }
 
 impl BucketAt {
-    /// The record that it is the value of, if it is an overflow bucket.
+    /// Returns the record that it is the value of, if it is an overflow bucket.
     #[inline]
     pub(crate) const fn record(self, form: Form) -> u64 {
         self.cells.wrapping_sub((form.tag_words() as u64 + 1) * WORD)
     }
-    /// A place in each of the cache lines that it lies in.
+    /// Returns a place in each of the cache lines that it lies in.
     pub(crate) fn lines(self, form: Form) -> impl Iterator<Item = u64> {
         let tags = if form.tag_words() > 0 { Some(self.tags) } else { None };
         tags.into_iter().chain((0..form.cell_words()).step_by(LINE_WORDS).map(move |word| self.cell(word).0))
     }
-    /// A cell of the form [`Form::Records`].
+    /// Returns the place of a cell of the form [`Form::Records`].
     #[inline]
     pub(crate) const fn cell(self, cell: usize) -> Offset {
         Offset(self.cells.wrapping_add(cell as u64 * WORD))
     }
-    /// The key word of a cell of the form [`Form::Pairs`].
+    /// Returns the place of the key word of a cell of the form [`Form::Pairs`].
     #[inline]
     pub(crate) const fn pair(self, cell: usize) -> Offset {
         Offset(self.cells.wrapping_add((cell * PAIR_WORDS) as u64 * WORD))
     }
-    /// The value word of a cell of the form [`Form::Pairs`].
+    /// Returns the place of the value word of a cell of the form [`Form::Pairs`].
     #[inline]
     pub(crate) const fn value(self, cell: usize) -> Offset {
         Offset(self.pair(cell).0.wrapping_add(WORD))
@@ -243,7 +243,7 @@ impl Tags {
     pub(crate) const fn without(self, cell: usize) -> Self {
         Tags(self.0 & !(0xff << (cell * 8)))
     }
-    /// An unused cell for a key with that tag: one of the nearest, if there is one, and the last one of the bucket only if
+    /// Returns an unused cell for a key with that tag: one of the nearest, if there is one, and the last one of the bucket only if
     /// there is no other.
     #[inline]
     pub(crate) const fn free_for(self, tag: Tag) -> Option<usize> {
@@ -268,13 +268,13 @@ impl Tags {
     pub(crate) const fn without_link(self) -> Self {
         if self.has_link() { self.without(PAIR_CELLS - 1) } else { self }
     }
-    /// The cells that are used.
+    /// Returns the cells that are used.
     #[inline]
     pub(crate) const fn used(self) -> Cells {
         Cells(self.0 & Cells::ALL)
     }
-    /// The cells whose bits of the hash agree with `hash`, and seldom some others: all bytes are compared at once, with
-    /// the test for zero bytes of A. Mycroft (1987), in which a borrow may reach the byte above one that is zero.
+    /// Returns the cells whose bits of the hash agree with `hash`, and seldom some others: all bytes are compared at once, with the
+    /// test for zero bytes of A. Mycroft (1987), in which a borrow may reach the byte above one that is zero.
     #[inline]
     pub(crate) const fn candidates(self, hash: u64) -> Cells {
         let wanted = Self::EACH * Tag::new(hash, false).0 as u64;
@@ -296,7 +296,7 @@ impl Cells {
     pub(crate) fn of(cells: usize, is: impl Fn(usize) -> bool) -> Self {
         Cells((0..cells).fold(0, |bits, cell| bits | u64::from(is(cell)) << (cell * 8 + 7)))
     }
-    /// These cells and another one.
+    /// Returns these cells and another one.
     #[inline]
     pub(crate) const fn with(self, cell: usize) -> Self {
         Cells(self.0 | 0x80 << (cell * 8))

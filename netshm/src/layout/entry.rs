@@ -39,11 +39,11 @@ pub(crate) const WATCH: u64 = 192;
 pub(crate) struct EntryAt(pub(crate) u64);
 
 impl EntryAt {
-    /// What changes while there is the member.
+    /// Returns what changes while there is the member.
     pub(crate) const fn part(self) -> PartAt {
         PartAt(self.0 + CHANGING)
     }
-    /// Whether a journal may name the word that lies so many bytes behind the start of an entry.
+    /// Returns whether a journal may name the word that lies that number of bytes behind the start of an entry.
     pub(crate) const fn is_journalled(offset: u64) -> bool {
         offset < WATCH
     }
@@ -54,7 +54,7 @@ impl EntryAt {
 pub(crate) struct PartAt(pub(crate) u64);
 
 impl PartAt {
-    /// Length of an array, in elements.
+    /// Returns the place of the length of an array, in elements.
     #[inline(always)]
     pub(crate) const fn array_len(self) -> Offset {
         Offset(self.0)
@@ -69,7 +69,7 @@ impl PartAt {
     pub(crate) const fn schema_hash(self) -> Offset {
         Offset(self.0 + 3 * WORD)
     }
-    /// How often the schema has been extended.
+    /// Returns the version of the schema: the number of its extensions.
     pub(crate) const fn schema_version(self) -> Offset {
         Offset(self.0 + 4 * WORD)
     }
@@ -112,12 +112,12 @@ pub(crate) struct Entry {
 }
 
 impl EntryAt {
-    /// Whether there is a member.
+    /// Returns the place of the state: whether there is a member.
     pub(crate) const fn state(self) -> Offset {
         Offset(self.0)
     }
 
-    /// The words of an entry but for its state, each with its place.
+    /// Returns the words of an entry but for its state, each with its place.
     pub(crate) fn words(self, entry: &Entry) -> impl Iterator<Item = (Offset, u64)> {
         let mut words = [0; WORDS_TO_WATCH];
         words[1] = entry.id;

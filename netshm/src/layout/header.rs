@@ -97,7 +97,7 @@ pub(crate) enum ObjectKind {
 }
 
 impl ObjectKind {
-    /// The number stored in the header.
+    /// Returns the number stored in the header.
     pub(crate) const fn number(self) -> u64 {
         match self {
             ObjectKind::Table => 1,
@@ -105,7 +105,7 @@ impl ObjectKind {
             ObjectKind::Array => 3,
         }
     }
-    /// The kind with that number.
+    /// Returns the kind with that number.
     pub(crate) fn from_number(number: u64) -> Option<ObjectKind> {
         [ObjectKind::Table, ObjectKind::HashTable, ObjectKind::Array].into_iter().find(|kind| kind.number() == number)
     }

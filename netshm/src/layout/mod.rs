@@ -150,72 +150,72 @@ impl std::ops::Deref for Geometry {
 }
 
 impl Geometry {
-    /// The shape of the same object as another member sees it.
+    /// Returns the shape of the same object as another member sees it.
     pub(crate) fn of_member(mut self, first: u32, stripes: u32, init: u64, form: Form, part: PartAt) -> Geometry {
         (self.first, self.part) = (first, part);
         (self.dimensions.stripes, self.dimensions.init, self.dimensions.form) = (stripes, init, form);
         self
     }
-    /// The first stripe of the member.
+    /// Returns the first stripe of the member.
     #[inline(always)]
     pub(crate) const fn first(&self) -> u32 {
         self.first
     }
-    /// The stripes of the member.
+    /// Returns the stripes of the member.
     #[inline]
     pub(crate) const fn own(&self) -> Range<u32> {
         self.first..self.first + self.dimensions.stripes
     }
-    /// What changes of the member, beside its stripes.
+    /// Returns what changes of the member, beside its stripes.
     #[inline(always)]
     pub(crate) const fn part(&self) -> PartAt {
         self.part
     }
-    /// An entry of the catalogue.
+    /// Returns an entry of the catalogue.
     pub(crate) const fn entry(&self, index: u32) -> EntryAt {
         EntryAt(CATALOGUE + index as u64 * ENTRY_BYTES)
     }
-    /// The bytes of the catalogue.
+    /// Returns the bytes of the catalogue.
     pub(crate) const fn catalogue(&self) -> Range<u64> {
         CATALOGUE..self.process_table
     }
-    /// The end of the table of stripes as far as that many of them are used, the meta stripe among them.
+    /// Returns the end of the table of stripes as far as that many of them are used, the meta stripe among them.
     pub(crate) const fn stripes_end(&self, used: u32) -> u64 {
         self.stripe_table + used as u64 * STRIPE_BYTES
     }
-    /// Where the schema text lies when the object is created.
+    /// Returns where the schema text lies when the object is created.
     pub(crate) const fn schema(&self) -> u64 {
         self.schema
     }
-    /// Where the encoded default value of an array lies.
+    /// Returns where the encoded default value of an array lies.
     pub(crate) const fn default_value(&self) -> u64 {
         self.default_value
     }
-    /// The first byte managed by the run heap.
+    /// Returns the first byte managed by the run heap.
     #[inline]
     pub(crate) const fn data_start(&self) -> u64 {
         self.data_start
     }
-    /// The word of a process number: 0 while free, otherwise the process id of its owner.
+    /// Returns the place of the word of a process number: 0 while free, otherwise the process id of its owner.
     pub(crate) const fn process(&self, number: u32) -> Offset32 {
         Offset32(self.process_table + number as u64 * 4)
     }
-    /// A slot's fields.
+    /// Returns a slot's fields.
     #[inline]
     pub(crate) const fn slot(&self, slot: u32) -> SlotAt {
         SlotAt(self.slot_table + slot as u64 * SLOT_BYTES)
     }
-    /// A stripe's fields.
+    /// Returns a stripe's fields.
     #[inline]
     pub(crate) const fn stripe(&self, stripe: u32) -> StripeAt {
         StripeAt(self.stripe_table + stripe as u64 * STRIPE_BYTES)
     }
-    /// The meta stripe, which guards the run heap.
+    /// Returns the meta stripe, which guards the run heap.
     #[allow(clippy::unused_self, reason = "which one it is, is a matter of the layout")]
     pub(crate) const fn meta(&self) -> u32 {
         META
     }
-    /// The first log segment of a slot; the index `slots` names the log of the meta stripe.
+    /// Returns the first log segment of a slot; the index `slots` names the log of the meta stripe.
     #[inline]
     pub(crate) const fn log(&self, slot: u32) -> LogAt {
         LogAt(self.log_table + slot as u64 * LOG_BYTES)
@@ -252,28 +252,29 @@ impl SlotAt {
     pub(crate) const fn owner(self) -> Offset32 {
         Offset32(self.0)
     }
-    /// What the owner waits for: see `locking::wait`.
+    /// Returns the place of what the owner waits for: see `locking::wait`.
     pub(crate) const fn wait(self) -> Offset32 {
         Offset32(self.0 + 4)
     }
-    /// The fields that tell whether something is left to be done for the slot lie in a row, as many as [`PENDING`]: from the
-    /// word of the log to the runs on their way back.
+    /// Returns the place of the first field that tells whether something is left to be done for the slot. They lie in a row, as
+    /// many as [`PENDING`]: from the word of the log to the runs on their way back.
     pub(crate) const fn pending(self) -> Offset {
         self.log_word()
     }
-    /// Which entries of the slot's log count: see `log_word`. When none does any more, the change is committed.
+    /// Returns the place of the word that tells which entries of the slot's log count: see `log_word`. When none does any more, the
+    /// change is committed.
     pub(crate) const fn log_word(self) -> Offset {
         Offset(self.0 + 16)
     }
-    /// First of the runs on their way from the run heap to a stripe; written by meta changes.
+    /// Returns the place of the first of the runs on their way from the run heap to a stripe; written by meta changes.
     pub(crate) const fn transit(self) -> Offset {
         Offset(self.0 + 24)
     }
-    /// 1 as soon as the runs in transit belong to their stripes; written by groups.
+    /// Returns the flag that is 1 as soon as the runs in transit belong to their stripes; written by groups.
     pub(crate) const fn adopted(self) -> Offset {
         Offset(self.0 + 32)
     }
-    /// First of the runs on their way back to the run heap.
+    /// Returns the place of the first of the runs on their way back to the run heap.
     pub(crate) const fn release(self) -> Offset {
         Offset(self.0 + 40)
     }
@@ -287,16 +288,16 @@ pub(crate) const PENDING: usize = 4;
 pub(crate) struct StripeAt(u64);
 
 impl StripeAt {
-    /// The lock word: see `locking::word`.
+    /// Returns the place of the lock word: see `locking::word`.
     pub(crate) const fn lock(self) -> Offset32 {
         Offset32(self.0)
     }
-    /// The word of those who wait for a change: see `watch_word`.
+    /// Returns the place of the word of those who wait for a change: see `watch_word`.
     #[inline(always)]
     pub(crate) const fn watch(self) -> Offset32 {
         Offset32(self.0 + 4)
     }
-    /// The sequence: odd while a writer changes the stripe.
+    /// Returns the place of the sequence: odd while a writer changes the stripe.
     pub(crate) const fn sequence(self) -> Offset {
         Offset(self.0 + 8)
     }
@@ -304,23 +305,23 @@ impl StripeAt {
     pub(crate) const fn buckets(self) -> Offset {
         Offset(self.0 + 16)
     }
-    /// Keys in the stripe (chunks, in an array).
+    /// Returns the place of the number of keys in the stripe (chunks, in an array).
     pub(crate) const fn keys(self) -> Offset {
         Offset(self.0 + 24)
     }
-    /// Bindings in the stripe that newer ones of their keys hide.
+    /// Returns the place of the number of bindings in the stripe that newer ones of their keys hide.
     pub(crate) const fn hidden(self) -> Offset {
         Offset(self.0 + 32)
     }
-    /// Start of the untouched rest of the newest chunk. In the meta stripe: end of the managed area.
+    /// Returns the place of the start of the untouched rest of the newest chunk. In the meta stripe: end of the managed area.
     pub(crate) const fn top(self) -> Offset {
         Offset(self.0 + 40)
     }
-    /// End of that rest. In the meta stripe: the word of the meta log.
+    /// Returns the place of the end of that rest. In the meta stripe: the word of the meta log.
     pub(crate) const fn top_end(self) -> Offset {
         Offset(self.0 + 48)
     }
-    /// Which size classes have free blocks.
+    /// Returns the place of the set of size classes that have free blocks.
     pub(crate) const fn classes(self) -> Offset {
         Offset(self.0 + 56)
     }
@@ -329,18 +330,18 @@ impl StripeAt {
     pub(crate) const fn segment(self, segment: u32) -> Offset {
         Offset(self.0 + 64 + segment as u64 * WORD)
     }
-    /// First free block of a size class; valid only while its bit in `classes` is set.
+    /// Returns the place of the first free block of a size class; valid only while its bit in `classes` is set.
     pub(crate) const fn class(self, class: u32) -> Offset {
         Offset(self.0 + 64 + SEGMENTS as u64 * WORD + class as u64 * WORD)
     }
     const fn tail(self) -> u64 {
         self.0 + 64 + (SEGMENTS as u64 + CLASSES as u64) * WORD
     }
-    /// First of the runs that the stripe owns.
+    /// Returns the place of the first of the runs that the stripe owns.
     pub(crate) const fn runs(self) -> Offset {
         Offset(self.tail())
     }
-    /// Bytes in the chunks that the stripe owns.
+    /// Returns the place of the number of bytes in the chunks that the stripe owns.
     pub(crate) const fn capacity(self) -> Offset {
         Offset(self.tail() + 8)
     }
@@ -365,7 +366,7 @@ impl LogAt {
     pub(crate) const fn capacity(self) -> Offset {
         Offset(self.0.wrapping_add(8))
     }
-    /// The place noted in an entry; the old word lies behind it.
+    /// Returns the place that an entry names; the old word lies behind it.
     pub(crate) const fn entry(self, index: u64) -> Offset {
         Offset(self.0.wrapping_add(16 + index * Self::ENTRY_BYTES))
     }

@@ -28,7 +28,7 @@ pub(crate) const MIN_BLOCK: u64 = 3;
 /// Records of more words than this have a run of their own.
 pub(crate) const LARGE: u64 = 1024;
 
-/// A pointer in the high bits of a word.
+/// Returns a pointer in the high bits of a word.
 pub(super) const fn pack(address: u64) -> u64 {
     (address / WORD) << LOW_BITS
 }
@@ -48,11 +48,11 @@ impl Lengths {
     pub(crate) const fn is_long(self) -> bool {
         self.key >= KEY_LONG || self.value > VALUE_MASK
     }
-    /// Words before the key.
+    /// Returns the number of words before the key.
     pub(crate) const fn head_words(self) -> u64 {
         1 + self.is_long() as u64
     }
-    /// Words of the whole record, without padding.
+    /// Returns the number of words of the whole record, without padding.
     pub(crate) const fn words(self) -> u64 {
         self.head_words() + self.key + self.value
     }
@@ -60,7 +60,7 @@ impl Lengths {
     pub(crate) const fn is_large(self) -> bool {
         self.words() > LARGE
     }
-    /// The second head word of a long record.
+    /// Returns the second head word of a long record.
     pub(crate) const fn long_word(self) -> u64 {
         self.key << 32 | self.value
     }
@@ -75,16 +75,16 @@ impl Lengths {
 pub(crate) struct Head(pub(crate) u64);
 
 impl Head {
-    /// Head of a record whose older binding lies at `older` (0: none).
+    /// Returns the head of a record whose older binding lies at `older` (0: none).
     pub(crate) const fn record(lengths: Lengths, pad: u64, older: u64) -> Self {
         let parts = if lengths.is_long() { KEY_LONG << KEY_SHIFT } else { lengths.key << KEY_SHIFT | lengths.value };
         Head(pack(older) | pad << PAD_SHIFT | parts)
     }
-    /// Head of a free block.
+    /// Returns the head of a free block.
     pub(crate) const fn free(words: u64, next: u64) -> Self {
         Head(pack(next) | FREE | words)
     }
-    /// The word behind a chunk's last block; it leads back to the chunk.
+    /// Returns the word behind a chunk's last block; it leads back to the chunk.
     pub(crate) const fn end_of_chunk(chunk: u64) -> Self {
         Head(pack(chunk) | END_PAD << PAD_SHIFT)
     }
@@ -117,7 +117,7 @@ impl Head {
     pub(crate) const fn pad(self) -> u64 {
         (self.0 >> PAD_SHIFT) & 7
     }
-    /// Words of a free block.
+    /// Returns the number of words of a free block.
     pub(crate) const fn free_words(self) -> u64 {
         self.0 & SIZE_MASK
     }

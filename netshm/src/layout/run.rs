@@ -58,7 +58,7 @@ pub(crate) enum Use {
 impl Use {
     const ALL: [Use; 5] = [Use::Chunk, Use::Segment, Use::Large, Use::Log, Use::Schema];
 
-    /// The word stored in a run: what it holds, and the stripe or slot that it is for.
+    /// Returns the word stored in a run: what it holds, and the stripe or slot that it is for.
     pub(crate) fn word(self, owner: u32) -> u64 {
         let number = Self::ALL.iter().position(|u| *u == self).unwrap_or(0) as u64 + 1;
         number << 32 | owner as u64
@@ -78,7 +78,7 @@ impl RunAt {
     pub(crate) const fn head(self) -> Offset {
         Offset(self.0)
     }
-    /// Next free run of the class, or next run in transit.
+    /// Returns the place of the next free run of the class, or next run in transit.
     pub(crate) const fn next(self) -> Offset {
         Offset(self.0.wrapping_add(8))
     }
@@ -86,15 +86,15 @@ impl RunAt {
     pub(crate) const fn previous(self) -> Offset {
         Offset(self.0.wrapping_add(16))
     }
-    /// Next run to be released.
+    /// Returns the place of the next run to be released.
     pub(crate) const fn release(self) -> Offset {
         Offset(self.0.wrapping_add(16))
     }
-    /// What it holds.
+    /// Returns the place of what it holds.
     pub(crate) const fn use_word(self) -> Offset {
         Offset(self.0.wrapping_add(24))
     }
-    /// Next run of the same stripe.
+    /// Returns the place of the next run of the same stripe.
     pub(crate) const fn chain_next(self) -> Offset {
         Offset(self.0.wrapping_add(32))
     }
@@ -106,7 +106,7 @@ impl RunAt {
     pub(crate) const fn buckets(self) -> Offset {
         Offset(self.0.wrapping_add(48))
     }
-    /// Where its content starts.
+    /// Returns where its content starts.
     pub(crate) const fn content(self) -> u64 {
         self.0.wrapping_add(RUN_HEADER)
     }

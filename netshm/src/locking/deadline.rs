@@ -63,7 +63,7 @@ impl Deadline {
         self.restart(bounded);
     }
 
-    /// The same for a wait that ends soon; the operation goes on then.
+    /// Returns the same for a wait that ends soon; the operation goes on then.
     pub(crate) fn at_most(&self, limit: Duration) -> Self {
         Deadline { limit: Cell::new(Some(limit)), bounded: self.bounded.clone(), started: Cell::new(None) }
     }

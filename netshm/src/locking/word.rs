@@ -18,7 +18,7 @@ const WAITERS: u32 = 1 << 31;
 pub(crate) struct Snapshot(u32);
 
 impl Snapshot {
-    /// What a word says that was read elsewhere.
+    /// Returns what a word says that was read elsewhere.
     pub(crate) fn of(word: u32) -> Snapshot {
         Snapshot(word)
     }

@@ -66,14 +66,15 @@ pub(crate) struct Lockable<'a> {
 }
 
 impl<'a> From<BorrowedFd<'a>> for Lockable<'a> {
-    /// The locks belong to the open file description.
+    /// Returns the descriptor for locks that belong to the open file description.
     fn from(fd: BorrowedFd<'a>) -> Self {
         Lockable { fd, of_process: false }
     }
 }
 
 impl<'a> Lockable<'a> {
-    /// The locks belong to the process: for a descriptor whose open file description is another process's as well.
+    /// Returns the descriptor for locks that belong to the process: for a descriptor whose open file description is another
+    /// process's as well.
     pub(crate) fn of_process(fd: BorrowedFd<'a>) -> Self {
         Lockable { fd, of_process: true }
     }

@@ -263,8 +263,8 @@ fn through_proc(fd: BorrowedFd<'_>) -> String {
     format!("/proc/self/fd/{}", fd.as_raw_fd())
 }
 
-/// Whether the file lies on an overlay file system. There a descriptor that was opened for reading before anybody opened the file for
-/// writing goes on standing for the file in the lower layer, under the same device and inode.
+/// Returns whether the file lies on an overlay file system. There a descriptor that was opened for reading before anybody opened
+/// the file for writing goes on standing for the file in the lower layer, under the same device and inode.
 pub(crate) fn is_overlaid(fd: BorrowedFd<'_>) -> io::Result<bool> {
     const OVERLAY: i64 = 0x794c_7630;
     Ok(fs::fstatfs(fd)?.f_type as i64 == OVERLAY)

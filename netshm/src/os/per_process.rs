@@ -23,7 +23,7 @@ impl<T: Send + Sync> PerProcess<T> {
         PerProcess { current: AtomicPtr::new(ptr::null_mut()), make }
     }
 
-    /// This process's value. It is never freed: the parent's is left behind in the child.
+    /// Returns this process's value. It is never freed: the parent's is left behind in the child.
     pub(crate) fn get(&'static self) -> &'static T {
         let generation = fork::generation();
         loop {

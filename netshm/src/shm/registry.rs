@@ -69,7 +69,7 @@ impl Inode {
         }
     }
 
-    /// Whether this process has the file open for writing, so that it lies in the upper layer.
+    /// Returns whether this process has the file open for writing, so that it lies in the upper layer.
     fn is_open_for_writing(&self) -> bool {
         self.read_write.object.strong_count() > 0 || !self.read_write.idle.is_empty()
     }

@@ -29,7 +29,7 @@ pub(crate) struct TypeClaim {
 }
 
 impl TypeClaim {
-    /// Each member has bytes of its own, by its id.
+    /// Returns the lock bytes of a member, by its id.
     fn bytes_of(member: u64) -> Range<u64> {
         let first = member % bytes::MEMBERS * bytes::TYPES;
         first..first + bytes::TYPES
@@ -39,7 +39,7 @@ impl TypeClaim {
         Self::bytes_of(member).start + hash % bytes::TYPES
     }
 
-    /// Whether anybody has the member open, as whatever type. The caller keeps others from opening it meanwhile.
+    /// Returns whether anybody has the member open, as whatever type. The caller keeps others from opening it meanwhile.
     pub(crate) fn is_open(object: &Object, member: u64) -> io::Result<bool> {
         let bytes = Self::bytes_of(member);
         if object.types.counts().range(bytes.clone()).next().is_some() {

@@ -39,7 +39,7 @@ pub struct Block<'a> {
     last: bool,
 }
 
-/// One of the two elements in a word.
+/// Returns one of the two elements in a word.
 fn half(word: u64, index: usize) -> i32 {
     let bytes = word.to_ne_bytes();
     let part = if index.is_multiple_of(2) {
@@ -50,7 +50,7 @@ fn half(word: u64, index: usize) -> i32 {
     i32::from_ne_bytes(part)
 }
 
-/// The word with another one.
+/// Returns the word with another one.
 fn with_half(word: u64, index: usize, value: i32) -> u64 {
     let mut bytes = word.to_ne_bytes();
     bytes[index % 2 * 4..][..4].copy_from_slice(&value.to_ne_bytes());
@@ -58,7 +58,7 @@ fn with_half(word: u64, index: usize, value: i32) -> u64 {
 }
 
 impl Block<'_> {
-    /// Elements in the block; 0 for the one block of an empty value.
+    /// Returns the number of elements in the block; 0 for the one block of an empty value.
     #[must_use]
     pub fn len(&self) -> usize {
         self.len
@@ -70,7 +70,7 @@ impl Block<'_> {
         self.len == 0
     }
 
-    /// An element; `None` beyond the block's end.
+    /// Returns an element; `None` beyond the block's end.
     #[must_use]
     pub fn get(&self, index: usize) -> Option<i32> {
         let at = self.start + index;
@@ -111,7 +111,7 @@ impl<'a> std::ops::Deref for BlockMut<'a> {
 }
 
 impl BlockMut<'_> {
-    /// An element, with the changes made so far; `None` beyond the block's end.
+    /// Returns an element, with the changes made so far; `None` beyond the block's end.
     #[must_use]
     pub fn get(&self, index: usize) -> Option<i32> {
         match self.changes.iter().rev().find(|(changed, _)| *changed == index) {
@@ -142,7 +142,7 @@ impl BlockMut<'_> {
     }
 }
 
-/// The elements of a value: its words, without the length in front.
+/// Returns the elements of a value: its words, without the length in front.
 fn elements<'a>(record: &Record<'a>, region: &crate::region::Region) -> Result<(&'a [AtomicU64], usize)> {
     let damaged = || region.corrupt(record.at, "a value of a primitive table has a wrong length");
     let (length, words) = record.value().split_first().ok_or_else(damaged)?;
@@ -150,7 +150,7 @@ fn elements<'a>(record: &Record<'a>, region: &crate::region::Region) -> Result<(
     if length.div_ceil(2) == words.len() { Ok((words, length)) } else { Err(damaged()) }
 }
 
-/// The blocks of a value; an empty value has one.
+/// Returns the blocks of a value; an empty value has one.
 fn blocks<'a>(words: &'a [AtomicU64], length: usize, each: usize) -> impl Iterator<Item = Block<'a>> {
     (0..length.max(1)).step_by(each).map(move |start| {
         let len = each.min(length - start.min(length));

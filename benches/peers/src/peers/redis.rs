@@ -152,7 +152,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Keys by SCAN, their values by MGET.
+    /// Returns the keys by SCAN, their values by MGET.
     fn sum(&mut self, part: impl Fn(&str) -> Result<u64>) -> Result<u64> {
         let mut cursor = "0".to_owned();
         let mut sum = 0;

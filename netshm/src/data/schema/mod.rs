@@ -179,7 +179,7 @@ impl Scalar {
         }
     }
 
-    /// Bytes of an element in a sequence or array.
+    /// Returns the number of bytes of an element in a sequence or array.
     pub fn packed(self) -> usize {
         match self {
             Scalar::U8 | Scalar::I8 | Scalar::Bool => 1,

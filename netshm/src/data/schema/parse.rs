@@ -245,7 +245,7 @@ impl Parser<'_> {
         }
     }
 
-    /// Fields of a struct or variant, if there are any.
+    /// Reads the fields of a struct or variant, if there are any.
     fn fields(&mut self) -> Parsed<Option<Fields>> {
         if self.accept("(") {
             return Ok(Some(Fields::Tuple(self.list(")", Self::schema)?.0)));
