@@ -13,6 +13,7 @@ use crate::layout::method::Locking;
 use crate::layout::{LogAt, Offset};
 use crate::locking::{give_back, take};
 use crate::log_word::LogWord;
+use crate::os::atomic::fence_after_swap;
 use crate::os::steps;
 use crate::region::Region;
 use crate::sequence::Stamp;
@@ -39,7 +40,7 @@ pub(crate) fn change<'a, W: AsRef<[u64]>, R>(
     if stamp.is_some() {
         found = Some(find(region)?);
     }
-    let held = Held::take(store, stripe)?;
+    let mut held = Held::take(store, stripe)?;
     let (place, words) = match found {
         Some(found) if stamp.is_some_and(Stamp::holds) => found,
         _ => find_again(region, find)?,
@@ -66,6 +67,8 @@ struct Held<'a> {
     store: &'a Store,
     slot: u32,
     stripe: u32,
+    /// Whether something has been changed.
+    changed: bool,
 }
 
 impl<'a> Held<'a> {
@@ -82,14 +85,14 @@ impl<'a> Held<'a> {
             store.give_slot_back(slot);
             return None;
         }
-        let held = Held { store, slot, stripe };
+        let held = Held { store, slot, stripe, changed: false };
         // Not before: who clears the mark holds all stripes.
         if store.mark().is_durable() { Some(held) } else { None }
     }
 
     /// Stores words over others, of which there are as many.
     #[inline(always)]
-    fn store(&self, place: Offset, words: &[AtomicU64], new: &[u64]) -> Option<()> {
+    fn store(&mut self, place: Offset, words: &[AtomicU64], new: &[u64]) -> Option<()> {
         if words.len() != new.len() || new.len() > MOST_WORDS {
             return None;
         }
@@ -110,6 +113,7 @@ impl<'a> Held<'a> {
         }
         log_word.clear();
         sequence.end_change();
+        self.changed = true;
         Some(())
     }
 }
@@ -118,6 +122,10 @@ impl Drop for Held<'_> {
     #[inline(always)]
     fn drop(&mut self) {
         give_back(self.store.region(), self.stripe);
+        if self.changed {
+            fence_after_swap();
+            self.store.tell_change(self.stripe);
+        }
         self.store.give_slot_back(self.slot);
     }
 }

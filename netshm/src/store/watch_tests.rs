@@ -82,6 +82,27 @@ fn a_change_is_told_whenever_its_writer_dies() {
 }
 
 #[test]
+fn small_transactions_are_told() {
+    let scratch = Scratch::new();
+    let table = scratch.watched(Locking::Futex);
+    // So that the next change of this thread is a small transaction.
+    table.add(&1, &1).unwrap();
+    let changes: [&dyn Fn() -> Result<()>; 2] =
+        [&|| table.replace(&1, &2), &|| table.fetch_add(&1, 1).map(|before| assert_eq!(before, 2))];
+    for change in changes {
+        let mut watch = table.watch_key(&1).unwrap();
+        thread::scope(|scope| {
+            let waiting = scope.spawn(move || watch.changed(LONG));
+            until_asleep(&table, 1);
+            let before = words(&table);
+            change().unwrap();
+            assert_ne!(words(&table), before, "nobody was told");
+            assert!(waiting.join().unwrap().unwrap());
+        });
+    }
+}
+
+#[test]
 fn what_is_undone_wakes_nobody() {
     for locking in METHODS {
         let scratch = Scratch::new();
