@@ -26,7 +26,7 @@ const SMALL: usize = 4;
 /// At least `DENSE`: an inline array element is always encoded on the stack, never written in place.
 const STACK: usize = DENSE;
 /// Larger copies are made only of words that are known to be consistent.
-const TRUSTED_WORDS: usize = 512;
+pub(crate) const TRUSTED_WORDS: usize = 512;
 
 /// A managed object: its store, and the descriptor that it came from.
 #[derive(Clone)]

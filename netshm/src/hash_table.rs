@@ -4,6 +4,8 @@ mod atomic;
 mod batch;
 mod bulk;
 mod iter;
+mod load;
+mod view;
 mod visit;
 
 use std::borrow::Borrow;

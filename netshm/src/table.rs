@@ -225,6 +225,35 @@ impl Table {
         self.inner.update(&key, change)
     }
 
+    /// Shows the newest binding of the key to `look`, without building a vector; see [`HashTable::find_with`].
+    ///
+    /// # Errors
+    /// Those of [`HashTable::find`].
+    #[doc(alias = "get_ref")]
+    #[doc(alias = "view")]
+    pub fn find_with<R>(&self, key: i32, look: impl FnOnce(&[i32]) -> R) -> Result<Option<R>> {
+        self.inner.find_with(&key, look)
+    }
+
+    /// Makes `into` the newest binding of the key, in the memory that it has; see [`HashTable::find_into`].
+    ///
+    /// # Errors
+    /// Those of [`HashTable::find`].
+    pub fn find_into(&self, key: i32, into: &mut Vec<i32>) -> Result<bool> {
+        self.inner.find_into(&key, into)
+    }
+
+    /// Adds many bindings; see [`HashTable::add_many`].
+    ///
+    /// # Errors
+    /// Those of [`HashTable::add`].
+    #[doc(alias = "extend")]
+    #[doc(alias = "insert_many")]
+    #[doc(alias = "load")]
+    pub fn add_many(&self, bindings: impl IntoIterator<Item = (i32, Vec<i32>)>) -> Result<()> {
+        self.inner.add_many(bindings)
+    }
+
     /// Changes the newest binding of the key, and returns what it was; see [`HashTable::swap`].
     ///
     /// # Errors

@@ -155,6 +155,15 @@ fn group() {
     });
 }
 
+#[test]
+fn many_in_a_group() {
+    let bindings = || (0..12).map(|number| (format!("key {number}"), "m".repeat(number * 9)));
+    let locking = Locking::Futex;
+    let act = |table: &Texts| table.group(|| table.add_many(bindings()));
+    let (open, name) = (open(locking, 2), "many bindings in a group".to_owned());
+    Case { name, open: &open, prepare: &prepare, act: &act, dump: &dump, check: &Texts::check }.run();
+}
+
 /// Enough for the log to need segments beyond its first, the index to split, and the file to grow.
 #[test]
 fn a_large_group() {

@@ -72,6 +72,7 @@ pub(crate) mod schema;
 pub(crate) mod unfit;
 #[cfg(test)]
 mod user_code;
+mod viewed;
 mod words;
 mod zero_sized;
 
@@ -89,6 +90,7 @@ pub use schema::{
     Container, Field, Fields, Items, Members, ObjectSchema, ParseSchemaError, Scalar, Schema, Types, Variant, Variants,
 };
 pub(crate) use schema::{Relation, first_difference, hash_text, relation, show, skip_row};
+pub use viewed::{Plain, Viewed};
 pub use words::{from_words, to_words};
 pub(crate) use zero_sized::ZeroSizedLimit;
 

@@ -242,6 +242,20 @@ impl DynTable {
         self.inner().contains(&self.key_row(key)?)
     }
 
+    /// Adds many bindings; see [`HashTable::add_many`]. A pair that does not fit the types ends it.
+    ///
+    /// # Errors
+    /// Those of [`add`](Self::add).
+    #[doc(alias = "extend")]
+    #[doc(alias = "insert_many")]
+    #[doc(alias = "load")]
+    pub fn add_many(&self, bindings: impl IntoIterator<Item = (Value, Value)>) -> Result<()> {
+        let mut unfit = None;
+        let rows = bindings.into_iter().map(|(key, value)| Ok((self.key_row(&key)?, self.value_row(&value)?)));
+        self.inner().add_many(rows.map_while(|row| row.map_err(|error| unfit = Some(error)).ok()))?;
+        unfit.map_or(Ok(()), Err)
+    }
+
     /// Removes the newest binding of the key, and returns whether there was one. The removed value is given by [`pop`](Self::pop), unlike in
     /// [`std::collections::HashMap`].
     ///

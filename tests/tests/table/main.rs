@@ -7,6 +7,7 @@ mod group_rollback;
 mod group_threads;
 mod rollback_exact;
 mod table_blocks;
+mod table_bulk;
 mod table_large;
 mod table_model;
 mod table_trace;
