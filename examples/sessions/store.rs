@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::Result;
 use netshm::{Array, HashTable, Locking, ShmData, ShmSchema, group};
 
-/// Somebody who has signed in.
+/// A signed-in user.
 #[derive(ShmData, Debug, Clone, PartialEq)]
 pub(crate) struct Session {
     pub(crate) name: String,

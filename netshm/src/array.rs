@@ -32,7 +32,7 @@ use crate::store::{Limits, Store, Transaction, group};
 /// The longest array.
 const MOST_ELEMENTS: u64 = 1 << 56;
 
-/// An array of `T` in shared memory. It may be sparse: only what has been written takes up memory, and the rest shows the
+/// An array of `T` in shared memory. It may be sparse: only what has been written takes memory, and the rest shows the
 /// default value.
 ///
 /// An array that has just been created has no elements; [`resize`](Self::resize) gives it some. Elements of fixed

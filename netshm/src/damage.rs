@@ -19,7 +19,7 @@ pub fn spoil(bytes: &mut [u8], choose: &mut dyn FnMut(u64) -> u64) {
     }
 }
 
-/// Makes the bytes those of an object that lies in the file with that inode, as far as there are so many: lest it be taken for a
+/// Makes the bytes those of an object that lies in the file with that inode, as far as there are any: lest it be taken for a
 /// copy, which is checked when it is opened, and refused.
 pub fn settle(bytes: &mut [u8], inode: u64) {
     if let Some(word) = bytes.get_mut(header::FILE.0 as usize..).and_then(<[u8]>::first_chunk_mut) {

@@ -4,6 +4,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::data::DataError;
+use crate::data::unfit::Unfit;
 use crate::layout::method::Locking;
 
 /// A [`std::result::Result`] whose error is [`Error`].
@@ -282,7 +284,8 @@ pub enum Error {
         /// The object's name.
         object: Arc<str>,
         /// Which part does not fit, and why.
-        unfit: crate::data::unfit::Unfit,
+        #[source]
+        unfit: Unfit,
     },
     /// A value could not be converted from or to its stored words.
     ///
@@ -296,6 +299,8 @@ pub enum Error {
         type_name: &'static str,
         /// What is wrong.
         what: &'static str,
+        /// What the manager said.
+        source: DataError,
     },
     /// The handle was opened before a `fork` and is used in the child.
     ///
@@ -386,7 +391,7 @@ pub enum Error {
     },
     /// The object has no room for another member.
     ///
-    /// > posix:/x: no room for another member: it has 128 members, as many as it has room for
+    /// > posix:/x: no room for another member: it has 128 members, the most it can have
     #[error("{object}: no room for another member: {what}")]
     #[non_exhaustive]
     NoRoomForMember {
@@ -406,4 +411,12 @@ pub enum Error {
         /// How many processes can write at once.
         limit: u32,
     },
+}
+
+impl Error {
+    /// Returns the error of a manager, with the object's name.
+    #[cold]
+    pub(crate) fn decode(object: Arc<str>, source: DataError) -> Error {
+        Error::Decode { object, type_name: source.type_name, what: source.what, source }
+    }
 }

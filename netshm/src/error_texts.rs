@@ -290,6 +290,9 @@ fn decode() {
     let table: HashTable<u8, Refused> = HashTable::options().manage(x.open()).unwrap();
     table.add(&1, &Refused).unwrap();
     assert_eq!(x.text(table.find(&1)), "posix:/x: Refused: seven is no number for it");
+    let error = table.find(&1).err().unwrap();
+    let source = std::error::Error::source(&error).unwrap();
+    assert_eq!(source.downcast_ref(), Some(&crate::data::DataError::new("Refused", "seven is no number for it")));
 }
 
 #[test]

@@ -150,8 +150,7 @@ impl Handle {
 
     /// Encodes a value where there is no store yet.
     pub(crate) fn encode_alone<T: DataManager>(object: &Arc<str>, value: &T) -> Result<Vec<u64>> {
-        let fail =
-            |error: DataError| Error::Decode { object: object.clone(), type_name: error.type_name, what: error.what };
+        let fail = |error| Error::decode(object.clone(), error);
         let mut counting = Encoder::counting();
         DataManager::encode(value, &mut counting).map_err(fail)?;
         let mut words = vec![0; check_size(&counting)?];
@@ -271,11 +270,8 @@ impl Handle {
 
     #[cold]
     pub(crate) fn unsteady(&self) -> Error {
-        Error::Decode {
-            object: self.store.name(),
-            type_name: "a data manager",
-            what: "encoding the same value twice gave different lengths, or another length than its FIXED",
-        }
+        let what = "encoding the same value twice gave different lengths, or another length than its FIXED";
+        self.data_error(DataError::new("a data manager", what))
     }
 
     /// Decodes what was read.
@@ -307,7 +303,7 @@ fn check_size(counted: &Encoder<'_>) -> Result<usize> {
 /// Returns the error for a value that does not fit its words, or the reverse.
 #[cold]
 fn data_error(store: &Store, error: DataError) -> Error {
-    Error::Decode { object: store.name(), type_name: error.type_name, what: error.what }
+    Error::decode(store.name(), error)
 }
 
 /// A value on its way out of shared memory.

@@ -599,7 +599,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     ///
     /// Nothing is locked for it, except by a group on the table, which then keeps the whole table locked until it ends. The
     /// number is that of one moment, unless others change the table so often that it is never found unchanged: then it is the
-    /// sum of what each stripe had at some moment during the call.
+    /// sum of the numbers that each stripe had at some moment during the call.
     ///
     /// # Errors
     /// Those of [`find`](Self::find).

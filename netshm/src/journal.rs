@@ -24,7 +24,7 @@ struct Segment {
     capacity: u64,
 }
 
-/// A log, as its writer sees it, or who reads past its change.
+/// A log, as seen by its writer, or by a reader that looks past the writer's change.
 #[derive(Debug)]
 pub(crate) struct Journal {
     /// Where its [`LogWord`] is.
@@ -71,7 +71,7 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Takes in all segments that so many entries lie in.
+    /// Takes in all segments that the first `entries` entries lie in.
     pub(crate) fn reach(&mut self, region: &Region, entries: u64) -> Result<()> {
         while self.capacity() < entries {
             if !self.extend(region)? {

@@ -1,4 +1,4 @@
-//! The dirty mark of an object: whether it differs from what its storage is known to hold.
+//! The dirty mark of an object: set while the object may differ from what its storage is known to hold.
 //!
 //! ```text
 //! 0   clean      storage holds every change

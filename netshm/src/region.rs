@@ -26,7 +26,7 @@ pub(crate) unsafe trait ReadError: Sized {
     const OPTIMISTIC: bool;
     /// Returns the error for damage found at `offset`.
     fn corrupt(region: &Region, offset: u64, what: &'static str) -> Self;
-    /// Called when `count` words at `offset` lie beyond the known end; may look up the size of the file and check again.
+    /// Decides about `count` words at `offset` beyond the known end; may look up the size of the file and check again.
     fn recheck(region: &Region, offset: u64, count: u64) -> Result<(), Self>;
 }
 

@@ -22,7 +22,7 @@ pub(crate) trait Source<'a>: Copy {
     fn word_or<E: ReadError>(self, offset: u64) -> Result<&'a AtomicU64, E>;
     /// Returns a row of words of the data area.
     fn words_or<E: ReadError>(self, offset: u64, count: u64) -> Result<&'a [AtomicU64], E>;
-    /// So many words of the data area in a row.
+    /// Returns `N` words of the data area in a row.
     fn array_or<const N: usize, E: ReadError>(self, offset: u64) -> Result<&'a [AtomicU64; N], E>;
     /// Returns a word, and as many of those from there on as come without a further look.
     fn words_from<E: ReadError>(self, offset: u64) -> Result<(&'a AtomicU64, &'a [AtomicU64]), E>;

@@ -35,7 +35,7 @@ impl Shm {
     /// stands for the complete copy or for nothing. (On a file system without files that have no name, as some that go over a
     /// network, a process that is killed leaves a file in the directory whose name begins with `.netshm-copy-`, which can be
     /// deleted.) Its permission bits are those of the object, as far as the process's umask allows. Memory that the object has free
-    /// takes up none in the copy, as far as the file system can do that.
+    /// takes none in the copy, as far as the file system can do that.
     ///
     /// To replace an older copy, give the new one a name of its own first, and rename it then.
     ///

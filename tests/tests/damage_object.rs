@@ -23,7 +23,7 @@ const TIMEOUT: Duration = Duration::from_millis(2);
 const ROUND: Duration = Duration::from_secs(20);
 /// How many bytes the process may have for its own data. (What is mapped of objects is not counted.)
 const MEMORY: u64 = 1 << 30;
-/// Of so many objects one is repaired in the end, which takes as long as all else.
+/// One of this number of objects is repaired at the end, which takes as long as all else.
 const REPAIRED: u64 = 4;
 
 fn below(random: &mut Random, limit: usize) -> usize {

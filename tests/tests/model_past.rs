@@ -52,7 +52,7 @@ fn die_in_turn() {
     });
 }
 
-/// Runs `life`, which ends after so many steps at the latest; whether it came to its end.
+/// Runs `life`, which ends after `steps` steps at the latest; returns whether it came to its end.
 fn live(steps: u32, life: impl FnOnce()) -> bool {
     LEFT.with(|left| left.set(Some(steps)));
     let outcome = catch_unwind(AssertUnwindSafe(life));
@@ -114,7 +114,7 @@ impl Stripe {
         die_in_turn();
     }
 
-    /// Undoes what has been changed since there were so many entries.
+    /// Undoes what has been changed since the log had `entries` entries.
     fn roll_back_to(&self, position: u64) {
         for entry in (position..self.log().own().entries()).rev() {
             let [place, old] = self.log[entry as usize].each_ref().map(|word| word.load(Relaxed));

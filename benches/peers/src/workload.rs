@@ -13,7 +13,7 @@ pub(crate) type Result<T> = std::result::Result<T, Failure>;
 
 /// Keys that the grouped read-modify-write fights for.
 pub(crate) const HOT_KEYS: u64 = 1000;
-/// Keys in the mix, if there are so many.
+/// Keys in the mix, at most.
 pub(crate) const MIX_KEYS: u64 = 100_000;
 /// One in this number of operations is a write in the mix.
 pub(crate) const MIX_WRITE_EACH: u64 = 20;

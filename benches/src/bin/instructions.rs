@@ -132,7 +132,7 @@ fn expected() -> Outcome<Vec<u64>> {
     OPERATIONS.iter().map(figure).collect()
 }
 
-/// Compares with what DESIGN.md says: whether no operation takes more.
+/// Compares with the figures in DESIGN.md; returns whether no operation takes more.
 fn check() -> Outcome<bool> {
     if let Err(error) = Command::new("valgrind").arg("--version").output() {
         eprintln!("instructions are not counted, since valgrind cannot be run: {error}");

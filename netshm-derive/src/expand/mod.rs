@@ -140,7 +140,7 @@ fn fixed_words(library: &Path, fields: &Fields) -> TokenStream {
     quote! { #library::__private::all_fixed(&[#(#parts),*]) }
 }
 
-/// Returns an expression: whether decoding the fields runs known code only.
+/// Returns an expression that tells whether decoding the fields runs known code only.
 fn direct(library: &Path, fields: &Fields) -> TokenStream {
     let parts = fields.fields.iter().map(|field| {
         let attrs = &field.attrs;

@@ -226,7 +226,7 @@ fn groups(library: &Path, input: &SchemaInput) -> TokenStream {
             #group_retry
         }
 
-        /// The same, at most so many times after the first.
+        /// The same, repeated at most `retries` times.
         #vis fn group_retry_at_most<__R, __E: #library::GroupError>(
             &self,
             retries: u64,

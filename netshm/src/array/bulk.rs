@@ -188,7 +188,7 @@ impl<T: DataManager> Array<T> {
     }
 
     /// Sets all elements of a range to a value, as one step, in the manner of [`set_range`](Self::set_range). Where nothing has
-    /// been written yet, the default value takes up no memory.
+    /// been written yet, the default value takes no memory.
     ///
     /// # Errors
     /// Those of [`set`](Self::set).

@@ -41,7 +41,7 @@ impl<T: DataManager> Array<T> {
         self.run_slow(index, end, spot)
     }
 
-    /// Returns how many elements there are from `index` on; the length of the array if they are not as many as asked for.
+    /// Returns the number of elements from `index` on, or the length of the array if there are fewer than asked for.
     fn count_in(&self, length: u64, index: u64, end: Option<u64>) -> Result<u64, u64> {
         match end {
             Some(end) if end <= length => Ok(end - index),

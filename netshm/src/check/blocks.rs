@@ -10,7 +10,7 @@ use crate::layout::run::{RUN_HEADER, RunAt};
 use crate::layout::{CLASSES, WORD};
 use crate::region::Region;
 
-/// A chunk with a bit for each word: whether a block begins there.
+/// A chunk with a bit for each word, set where a block begins.
 struct Chunk {
     start: u64,
     end: u64,

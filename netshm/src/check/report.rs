@@ -38,7 +38,7 @@ pub struct Report {
     pub index: u64,
     /// Bytes of logs beyond their first segments.
     pub logs: u64,
-    /// Bytes of the header, the tables of slots and stripes, and of what ties runs and chunks together.
+    /// Bytes of the header, the tables of slots and stripes, and the heads of runs and chunks.
     pub overhead: u64,
     /// Bytes that the object can use without growing.
     pub free: u64,

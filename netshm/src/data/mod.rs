@@ -176,7 +176,7 @@ pub trait ShmData: Sized {
 /// Types that can be keys: equal values have equal words, and different values have different words.
 ///
 /// `#[derive(ShmKey)]` implements this beside `#[derive(ShmData)]`, for types whose fields are keys. Floats are no keys,
-/// for `-0.0 == 0.0` and `NAN != NAN`; hash maps and sets are none, for equal ones list their elements in different order.
+/// for `-0.0 == 0.0` and `NAN != NAN`; hash maps and sets are not keys, since equal ones list their elements in different order.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a key",
     label = "not a key type",

@@ -130,7 +130,7 @@ pub trait ShmSchema: Sized {
     }
 
     /// Deletes the names of all objects that exist, but for those of `read_only` fields, which belong to somebody else.
-    /// Who has an object open keeps it.
+    /// Whoever has an object open keeps it.
     ///
     /// # Errors
     /// The first [`Error::Io`](crate::Error::Io); the other names are deleted nevertheless.

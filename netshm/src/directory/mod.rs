@@ -28,7 +28,7 @@ const CHUNK_WORDS: u64 = 256;
 /// Pointers in a node, as a power of two.
 pub(crate) const FANOUT_BITS: u32 = 6;
 pub(crate) const FANOUT: u64 = 1 << FANOUT_BITS;
-/// More levels than the longest array needs, but not so many that the numbers of chunks would exceed a word.
+/// More levels than the longest array needs, but few enough for the numbers of chunks to fit into a word.
 pub(crate) const HIGHEST: u64 = 10;
 
 /// How the elements of an array are laid out.

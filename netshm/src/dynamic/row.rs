@@ -78,7 +78,7 @@ fn unfit_of(shm: &Shm, unfit: Unfit) -> Error {
 
 #[cold]
 fn undecodable(shm: &Shm, error: DataError) -> Error {
-    Error::Decode { object: shm.object().name().clone(), type_name: error.type_name, what: error.what }
+    Error::decode(shm.object().name().clone(), error)
 }
 
 /// Returns the error for an object of another kind.

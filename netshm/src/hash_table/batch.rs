@@ -9,7 +9,7 @@ use crate::data::{DataManager, Encode, ShmKey};
 use crate::error::Result;
 use crate::index;
 
-/// Keys that are prefetched before the first of them is looked up: about as many as a processor can wait for at once.
+/// Keys that are prefetched before the first of them is looked up: about the number that a processor can wait for at once.
 const BATCH: usize = 16;
 
 impl<K: ShmKey, V: DataManager> HashTable<K, V> {

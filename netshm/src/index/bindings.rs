@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::buckets::{Chain, Content, Image, bucket_of, clear_cells, overflow_bucket, set_link};
 use super::record::{IN_PLACE, Payload, Record, write_record};
 use super::{Found, Sought, find, optimistic_pair, seek};
+use crate::data::DataError;
 use crate::error::{Error, Result};
 use crate::heap::Memory;
 use crate::layout::bucket::{BucketAt, Cell, Cells, Form, Tag, Tags};
@@ -218,11 +219,11 @@ fn content(change: &mut Transaction<'_>, key: Key<'_>, value: Payload<'_>) -> Re
             Ok(Content::Record(Cell::new(at, key.hash)))
         }
         // The schema says one word.
-        (Form::Pairs, ..) => Err(Error::Decode {
-            object: change.store().name(),
-            type_name: "a data manager",
-            what: "the encoding of a key has another length than its schema says",
-        }),
+        (Form::Pairs, ..) => {
+            let error =
+                DataError::new("a data manager", "the encoding of a key has another length than its schema says");
+            Err(Error::decode(change.store().name(), error))
+        }
     }
 }
 

@@ -260,11 +260,11 @@ impl Tags {
     pub(crate) const fn has_link(self) -> bool {
         self.0 >> (8 * (PAIR_CELLS - 1)) == Tag::LINK.0 as u64
     }
-    /// With the last cell leading there, which must be unused.
+    /// Returns the bucket with its last cell, which must be unused, leading there.
     pub(crate) const fn with_link(self) -> Self {
         self.with(PAIR_CELLS - 1, Tag::LINK)
     }
-    /// With the last cell unused if it led there.
+    /// Returns the bucket with its last cell unused if it led there.
     pub(crate) const fn without_link(self) -> Self {
         if self.has_link() { self.without(PAIR_CELLS - 1) } else { self }
     }

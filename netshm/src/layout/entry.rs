@@ -22,7 +22,7 @@ pub(crate) const ENTRY_BYTES: u64 = 256;
 pub(crate) const ENTRY_WORDS: usize = 32;
 /// The longest name, in bytes.
 pub(crate) const LONGEST_NAME: usize = 63;
-/// Members of an object, if it is not too small for so many.
+/// The most members of an object (a small one has room for fewer).
 pub(crate) const ENTRIES: u32 = 128;
 /// Members that an object can have at most.
 pub(crate) const MOST_ENTRIES: u32 = 1 << 12;

@@ -43,7 +43,7 @@ impl Deadline {
         Self::within(Some(limit))
     }
 
-    /// Like [`after`](Self::after), if there is a limit.
+    /// Returns [`after`](Self::after) if there is a limit, else [`none`](Self::none).
     #[inline]
     pub(crate) fn within(limit: Option<Duration>) -> Self {
         Deadline { limit: Cell::new(limit), bounded: Cell::new(false), started: Cell::new(None) }
@@ -241,7 +241,7 @@ impl Wait<'_> {
         self.check_for(|| owners.region().name(), || holder.and_then(|slot| owners.pid(slot)))
     }
 
-    /// Like [`check`](Self::check), where there is no store yet.
+    /// Does what [`check`](Self::check) does, where there is no store yet.
     pub(crate) fn check_for(&mut self, object: impl Fn() -> Arc<str>, holder: impl Fn() -> Option<u32>) -> Result<()> {
         let now = Instant::now();
         let (in_all, here) = (now - self.started, now - self.since);

@@ -24,7 +24,7 @@ pub(crate) struct RecordLocks {
 }
 
 impl RecordLocks {
-    /// For an object that has room for so many stripes beside the meta stripe.
+    /// Returns the state for an object that has room for `room` stripes beside the meta stripe.
     pub(crate) fn new(room: u32) -> Self {
         RecordLocks { local: LocalLocks::new(room + 1, 1), group: room + 1, turn: Mutex::new(()) }
     }

@@ -23,7 +23,7 @@ pub(crate) fn acquire(word: &AtomicU64) -> u64 {
     value
 }
 
-/// Like [`acquire`], for 32 bits, in one order with all `SeqCst` accesses and fences.
+/// Loads as [`acquire`] does, for 32 bits, in one order with all `SeqCst` accesses and fences.
 pub(crate) fn in_one_order(word: &AtomicU32) -> u32 {
     fence(Ordering::SeqCst);
     let value = word.load(Ordering::Relaxed);

@@ -26,7 +26,7 @@ pub(crate) fn identity(fd: BorrowedFd<'_>) -> io::Result<Identity> {
     Ok(Identity { device: stat.st_dev, inode: stat.st_ino })
 }
 
-/// Like [`identity`], for a number that need not be open.
+/// Returns what [`identity`] does, for a number that need not be open.
 pub(crate) fn identity_of_number(fd: RawFd) -> io::Result<Identity> {
     let mut stat = MaybeUninit::<libc::stat>::uninit();
     // SAFETY: the call writes nothing but one `stat`, and answers with an error if the number is not open.

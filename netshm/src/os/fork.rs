@@ -1,4 +1,4 @@
-//! Noticing forks: whether this process is a forked child.
+//! Detects forks: tells a forked child from its parent.
 //!
 //! A page of our own bears the number of this process's *fork generation*. The kernel hands a forked child that page
 //! filled with zeros (`MADV_WIPEONFORK`), so a child is noticed even if it was made without the C library and ran no
@@ -50,7 +50,7 @@ impl Generation {
         Generation { word: page().unwrap_or_else(create_page), number }
     }
 
-    /// Like [`is_current`].
+    /// Returns what [`is_current`] does.
     #[inline(always)]
     pub(crate) fn is_current(self) -> bool {
         self.is(self.number)

@@ -199,7 +199,7 @@ pub(crate) fn ofd_any_owned_elsewhere<'a>(fd: impl Into<Lockable<'a>>, start: u6
     Ok(i32::from(range.l_type) != libc::F_UNLCK)
 }
 
-/// Like [`ofd_held_elsewhere`], for any of `len` bytes.
+/// Returns what [`ofd_held_elsewhere`] does, for any of `len` bytes.
 pub(crate) fn ofd_any_held_elsewhere<'a>(fd: impl Into<Lockable<'a>>, start: u64, len: u64) -> io::Result<bool> {
     let mut range = range(libc::F_WRLCK, start, len);
     fd.into().get(&mut range)?;

@@ -296,7 +296,7 @@ pub(crate) fn real(path: &Path) -> io::Result<PathBuf> {
     std::fs::canonicalize(path)
 }
 
-/// Symbolic links that are followed one after the other, as many as the kernel follows.
+/// The most symbolic links followed one after the other: the kernel's limit.
 const MOST_LINKS: u32 = 40;
 
 /// Returns where the symbolic link at an absolute path leads, be there a file or not.

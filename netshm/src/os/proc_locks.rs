@@ -1,4 +1,4 @@
-//! The kernel's list of file locks: who holds them, and who waits, as far as the kernel tells.
+//! The kernel's list of file locks, with their holders and waiters as far as the kernel names them.
 
 use std::collections::HashMap;
 use std::fs;

@@ -16,7 +16,7 @@ use crate::layout::bucket::{BucketAt, Form};
 use crate::region::Region;
 use crate::store::{Limits, Store, group};
 
-/// The types of what is stored, made ready for looking at words.
+/// The stored types, prepared for examining words.
 pub(super) enum Types {
     Table { key: Plan, value: Plan },
     Array { element: Plan },
@@ -118,7 +118,7 @@ impl<'a> Salvage<'a> {
             self.dropped += 1;
             return stacks;
         }
-        // A wrong count says nothing of what else there is to be looked for.
+        // A wrong count says nothing about what else there is to find.
         let room = region.known_words() / region.geometry().form.words() as u64;
         for bucket in 0..buckets.min(room) {
             let mut chain = match Chain::of(region, at, buckets, bucket) {

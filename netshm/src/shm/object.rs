@@ -194,7 +194,7 @@ impl Object {
         self.manage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Like [`manage_guard`](Self::manage_guard), without waiting: `None` if another thread has it.
+    /// Takes the [`manage_guard`](Self::manage_guard) without waiting: `None` if another thread has it.
     pub(crate) fn try_manage_guard(&self) -> Option<MutexGuard<'_, ()>> {
         match self.manage.try_lock() {
             Ok(guard) => Some(guard),

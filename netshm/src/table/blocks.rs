@@ -192,7 +192,7 @@ pub(super) fn read(handle: &Handle, key: i32, mut visit: impl FnMut(&Block<'_>) 
     })
 }
 
-/// Through a read-only descriptor nothing can be locked: the blocks are those of consistent copies.
+/// Reads the blocks of consistent copies: through a read-only descriptor nothing can be locked.
 fn read_copies(handle: &Handle, key: i32, mut visit: impl FnMut(&Block<'_>) -> Flow) -> Result<()> {
     let copies = with_key(handle, key, |key| {
         read::read(&handle.store, handle.limits, key.stripe, |view| {

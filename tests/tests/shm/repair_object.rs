@@ -226,7 +226,7 @@ fn a_segment_that_tells_a_wrong_size_is_noticed_and_does_no_harm() {
     let tab = options().manage(object.open()).unwrap();
     (1000..4000).for_each(|key| tab.add(&key, &!key).unwrap());
     assert!(tab.check().unwrap().is_clean());
-    // The largest segments of so many keys; other words may hold that number too.
+    // The largest segments for that number of keys; other words may hold that number too.
     let (found, file) = places(&object, &128u64.to_ne_bytes());
     let noticed = found.into_iter().filter(|place| place % 8 == 0).find(|place| {
         file.write_all_at(&u64::MAX.to_ne_bytes(), *place).unwrap();

@@ -108,7 +108,7 @@ fn objects_of_others_are_refused_if_asked() {
                 assert_eq!(io_error::<()>(Err(error)).kind(), ErrorKind::PermissionDenied);
             }
         }
-        // Who does not ask is not bothered.
+        // Without the option, nothing is refused.
         Shm::open(&name).unwrap();
     }
     shm.set_mode(0o600).unwrap();

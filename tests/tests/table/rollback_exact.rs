@@ -168,7 +168,7 @@ fn fails<S: Subject>(fail: impl Fn(&S, &mut dyn FnMut() -> Result<()>)) {
                 subject.change(&mut random).unwrap();
             }
             let before = (subject.content().unwrap(), figures(&subject.check().unwrap()));
-            // From a few changes to so many that the log grows several times.
+            // From a few changes to enough for the log to grow several times.
             let times = 1 << round;
             fail(&subject, &mut || (0..times).try_for_each(|_| subject.change(&mut random)));
             let after = (subject.content().unwrap(), figures(&subject.check().unwrap()));
@@ -298,7 +298,7 @@ fn collide<S: Subject>(arguments: &[String]) {
         let outcome = subject.group(|| {
             // Changes of an array begin with a look at its length, for which groups would wait one after the other.
             let touches = random.below(7);
-            // So many that the log grows.
+            // Enough for the log to grow.
             for step in 0..1 << random.below(7) {
                 if step < touches {
                     subject.touch(random.below(14))?

@@ -34,7 +34,7 @@ pub(crate) enum Sharing {
     Threads,
 }
 
-/// Where it shows how much memory a store takes up.
+/// Where the system shows how much memory a store uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Memory {
     Files,

@@ -1,6 +1,6 @@
 //! Maps and sets: the length, then the entries. Ordered ones write them in their order, so that they can be keys; they read any.
 //!
-//! Reading one compares or hashes its keys. Where the user may have written how, that is done with a copy of what somebody has
+//! Reading one compares or hashes its keys. Where users may have written that code, it runs on a copy of what somebody has
 //! written, so such maps and sets are not direct. (This does not depend on itself where the keys contain the map: the user's
 //! types are not known, whatever they contain.)
 

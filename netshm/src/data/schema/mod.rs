@@ -232,7 +232,7 @@ impl Schema {
         T::schema(&mut Types::new())
     }
 
-    /// Describes a type as a part of another, or as the element of an array: whether its values have a fixed
+    /// Describes a type as a part of another, or as the element of an array: tells whether its values have a fixed
     /// length is told in any case.
     pub(crate) fn of_part<T: DataManager>() -> Self {
         Types::new().of::<T>()

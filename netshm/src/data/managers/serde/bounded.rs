@@ -12,7 +12,7 @@ use crate::data::{DataError, ZeroSizedLimit};
 const MOST_LEVELS: u32 = 2 * crate::data::MAX_DEPTH;
 const TOO_DEEP: DataError = DataError::new("Serde", "structs, enums, options or sequences nested more than 256 deep");
 
-/// The size that elements without bytes are taken to have in memory: who writes them is shown references.
+/// The size that elements without bytes are assumed to have in memory, since a serializer is given references to them.
 const SIZE: usize = 64;
 
 /// The resources that a value has taken so far.

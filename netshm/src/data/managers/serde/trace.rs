@@ -1,4 +1,4 @@
-//! A digest of what a value passes to serde: equal for a value and what is read back, unless they differ.
+//! A digest of what a value passes to serde, to compare a value with what is read back.
 
 use ::serde::de::value::Error;
 use ::serde::ser::{self, Serialize, Serializer};
