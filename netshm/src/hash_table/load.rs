@@ -42,7 +42,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     ///
     /// ```
     /// # use netshm::{HashTable, Locking, Shm, group};
-    /// # let shm = Shm::create_unique(&"posix:/load.XXXXXX".parse()?, 0o600)?;
+    /// # let shm = Shm::create_unique("posix:/load.XXXXXX", 0o600)?;
     /// # let name = shm.name().clone();
     /// let squares: HashTable<u64, u64> = HashTable::options().init(10_000).manage(shm)?;
     /// squares.add_many((0..10_000).map(|number| (number, number * number)))?;

@@ -54,7 +54,7 @@ impl<K: ShmKey, V: Viewed> HashTable<K, V> {
     ///
     /// ```
     /// # use netshm::{HashTable, Locking, Shm};
-    /// # let shm = Shm::create_unique(&"posix:/view.XXXXXX".parse()?, 0o600)?;
+    /// # let shm = Shm::create_unique("posix:/view.XXXXXX", 0o600)?;
     /// # let name = shm.name().clone();
     /// let pages: HashTable<u64, String> = HashTable::manage(shm, Locking::Futex)?;
     /// pages.add(&1, "<html>..</html>")?;
@@ -86,7 +86,7 @@ impl<K: ShmKey, V: Viewed> HashTable<K, V> {
     ///
     /// ```
     /// # use netshm::{HashTable, Locking, Shm};
-    /// # let shm = Shm::create_unique(&"posix:/view.XXXXXX".parse()?, 0o600)?;
+    /// # let shm = Shm::create_unique("posix:/view.XXXXXX", 0o600)?;
     /// # let name = shm.name().clone();
     /// let samples: HashTable<u64, Vec<f32>> = HashTable::manage(shm, Locking::Futex)?;
     /// samples.add(&1, &vec![0.5; 100])?;
