@@ -59,7 +59,8 @@ impl Input {
                 let variants = data.variants.iter().map(|variant| {
                     let attrs = VariantAttrs::read(&variant.attrs, errors);
                     let index = attrs.index.as_ref().map_or(next, |index| index.value);
-                    next = index.wrapping_add(1);
+                    // What stands for unknown variants has none.
+                    next = if attrs.other.is_some() { next } else { index.wrapping_add(1) };
                     Variant {
                         ident: variant.ident.clone(),
                         attrs,
@@ -92,7 +93,10 @@ impl Input {
     pub(crate) fn fields(&self) -> impl Iterator<Item = &Field> {
         let lists: Vec<&Fields> = match &self.data {
             Data::Struct(fields) => vec![fields],
-            Data::Enum(variants) => variants.iter().map(|variant| &variant.fields).collect(),
+            Data::Enum(variants) => {
+                let known = variants.iter().filter(|variant| variant.attrs.other.is_none());
+                known.map(|variant| &variant.fields).collect()
+            }
         };
         lists.into_iter().flat_map(|fields| &fields.fields)
     }
@@ -114,9 +118,14 @@ impl Fields {
         Fields { style, fields: fields.members().zip(fields).map(read).collect() }
     }
 
-    /// Returns the fields that are stored.
+    /// Returns the fields that are stored, but for what stands for unknown ones.
     pub(crate) fn stored(&self) -> impl Iterator<Item = &Field> {
-        self.fields.iter().filter(|field| field.attrs.skip.is_none())
+        self.fields.iter().filter(|field| field.attrs.skip.is_none() && field.attrs.rest.is_none())
+    }
+
+    /// Returns the field that stands for unknown ones.
+    pub(crate) fn rest(&self) -> Option<&Field> {
+        self.fields.iter().find(|field| field.attrs.rest.is_some())
     }
 }
 

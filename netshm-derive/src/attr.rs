@@ -48,6 +48,7 @@ pub(crate) struct ContainerAttrs {
     pub(crate) krate: Option<Given<Path>>,
     pub(crate) bound: Option<Given<Vec<WherePredicate>>>,
     pub(crate) transparent: Option<Given<()>>,
+    pub(crate) extensible: Option<Given<()>>,
     pub(crate) rename: Option<Given<String>>,
 }
 
@@ -55,6 +56,7 @@ pub(crate) struct ContainerAttrs {
 #[derive(Default)]
 pub(crate) struct VariantAttrs {
     pub(crate) index: Option<Given<u64>>,
+    pub(crate) other: Option<Given<()>>,
     pub(crate) rename: Option<Given<String>>,
 }
 
@@ -66,6 +68,7 @@ pub(crate) struct FieldAttrs {
     pub(crate) skip: Option<Given<()>>,
     pub(crate) rename: Option<Given<String>>,
     pub(crate) default: Option<Given<Default>>,
+    pub(crate) rest: Option<Given<()>>,
 }
 
 impl ContainerAttrs {
@@ -76,6 +79,7 @@ impl ContainerAttrs {
                 "crate" => set(&mut attrs.krate, meta, value_or_text)?,
                 "bound" => set(&mut attrs.bound, meta, predicates)?,
                 "transparent" => set(&mut attrs.transparent, meta, nothing)?,
+                "extensible" => set(&mut attrs.extensible, meta, nothing)?,
                 "rename" => set(&mut attrs.rename, meta, new_name)?,
                 _ => return Ok(Some(&CONTAINER)),
             }
@@ -91,6 +95,7 @@ impl VariantAttrs {
         read(attributes, errors, |name, meta| {
             match name {
                 "index" => set(&mut attrs.index, meta, index)?,
+                "other" => set(&mut attrs.other, meta, nothing)?,
                 "rename" => set(&mut attrs.rename, meta, new_name)?,
                 _ => return Ok(Some(&VARIANT)),
             }
@@ -110,6 +115,7 @@ impl FieldAttrs {
                 "skip" => set(&mut attrs.skip, meta, nothing)?,
                 "rename" => set(&mut attrs.rename, meta, new_name)?,
                 "default" => set(&mut attrs.default, meta, default)?,
+                "rest" => set(&mut attrs.rest, meta, nothing)?,
                 _ => return Ok(Some(&FIELD)),
             }
             Ok(None)
@@ -125,9 +131,10 @@ pub(crate) struct Known {
     pub(crate) names: &'static [&'static str],
 }
 
-const CONTAINER: Known = Known { place: "structs and enums", names: &["crate", "bound", "transparent", "rename"] };
-const VARIANT: Known = Known { place: "variants", names: &["index", "rename"] };
-const FIELD: Known = Known { place: "fields", names: &["with", "as", "skip", "rename", "default"] };
+const CONTAINER: Known =
+    Known { place: "structs and enums", names: &["crate", "bound", "transparent", "extensible", "rename"] };
+const VARIANT: Known = Known { place: "variants", names: &["index", "other", "rename"] };
+const FIELD: Known = Known { place: "fields", names: &["with", "as", "skip", "rename", "default", "rest"] };
 
 impl Known {
     /// Says what there is in place of an unknown attribute.

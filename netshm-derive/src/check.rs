@@ -12,6 +12,9 @@ use crate::expand::ask::contains_itself;
 /// Runs all checks for `ShmData`.
 pub(crate) fn check(input: &Input, errors: &mut Errors) {
     transparent(input, errors);
+    extensible(input, errors);
+    rest(input, errors);
+    other(input, errors);
     field_attributes(input, errors);
     defaults(input, errors);
     names(input, errors);
@@ -35,6 +38,9 @@ pub(crate) fn check_key(input: &Input, errors: &mut Errors) {
                 "a key cannot skip a field: keys that differ in it only would have equal words; \
                  remove the field or `skip`",
             );
+        }
+        if let Some(rest) = &field.attrs.rest {
+            errors.add(rest.span, "a key never gains fields, so it has no unknown ones; remove `rest`");
         }
         if let Some(with) = &field.attrs.with {
             errors.add(
@@ -69,6 +75,97 @@ fn transparent(input: &Input, errors: &mut Errors) {
     }
     if let Some(rename) = &input.attrs.rename {
         errors.add(rename.span, "a `transparent` struct has no name of its own in the schema; remove `rename`");
+    }
+}
+
+fn extensible(input: &Input, errors: &mut Errors) {
+    let Some(extensible) = &input.attrs.extensible else { return };
+    if input.attrs.transparent.is_some() {
+        errors.add(
+            extensible.span,
+            "a `transparent` struct is stored as its field, so it cannot gain others; remove one of both",
+        );
+    } else if matches!(&input.data, Data::Struct(fields) if fields.style == Style::Tuple) {
+        errors.add(
+            extensible.span,
+            "a struct can gain fields only if they have names: write `struct Name { field: Type }`, or remove `extensible`",
+        );
+    }
+}
+
+/// Looks at fields that stand for unknown ones.
+fn rest(input: &Input, errors: &mut Errors) {
+    for field in input.fields() {
+        let Some(rest) = &field.attrs.rest else { continue };
+        let attrs = &field.attrs;
+        let others = [
+            ("with", attrs.with.is_some()),
+            ("as", attrs.as_type.is_some()),
+            ("skip", attrs.skip.is_some()),
+            ("rename", attrs.rename.is_some()),
+            ("default", attrs.default.is_some()),
+        ];
+        let mut others = others.iter().filter(|(_, given)| *given);
+        let Data::Struct(fields) = &input.data else {
+            errors.add(
+                rest.span,
+                "fields of variants cannot be extended; unknown variants are kept by one with `#[shm(other)]`",
+            );
+            continue;
+        };
+        if input.attrs.extensible.is_none() {
+            errors.add(
+                rest.span,
+                "`rest` keeps the fields that newer programs have added, for which the struct needs `#[shm(extensible)]`",
+            );
+        } else if let Some((name, _)) = others.next() {
+            errors.add(rest.span, format!("`{name}` says nothing about a field that keeps unknown ones; remove one"));
+        } else if !is_rest(&field.ty) {
+            errors.add(field.ty.span(), "a field that keeps unknown ones is of the type `netshm::Rest`");
+        } else if fields.fields.last().is_none_or(|last| last.member != field.member) {
+            errors.add(
+                rest.span,
+                "new fields come at the end of a struct, so the field that keeps unknown ones must be the last; move it there",
+            );
+        }
+    }
+}
+
+/// Looks at variants that stand for unknown ones.
+fn other(input: &Input, errors: &mut Errors) {
+    let Data::Enum(variants) = &input.data else { return };
+    let mut first = None;
+    for variant in variants {
+        let Some(other) = &variant.attrs.other else { continue };
+        let is_alone = match variant.fields.fields.as_slice() {
+            [field] => variant.fields.style == Style::Tuple && is_rest(&field.ty),
+            _ => false,
+        };
+        if input.attrs.extensible.is_none() {
+            errors.add(
+                other.span,
+                "`other` keeps variants that newer programs have added, for which the enum needs `#[shm(extensible)]`",
+            );
+        } else if !is_alone {
+            errors.add(
+                other.span,
+                format!("a variant that keeps unknown ones has one field: write `{}(netshm::Rest)`", variant.ident),
+            );
+        } else if variant.attrs.index.is_some() || variant.attrs.rename.is_some() {
+            errors
+                .add(other.span, "a variant that keeps unknown ones is not stored itself; remove its other attributes");
+        } else if let Some(earlier) = first.replace(&variant.ident) {
+            errors.add(other.span, format!("`{earlier}` keeps unknown variants already; remove one"));
+        }
+    }
+}
+
+/// Returns whether a type is that of what is unknown, as far as can be seen.
+fn is_rest(ty: &Type) -> bool {
+    match ty {
+        Type::Path(path) => path.path.segments.last().is_some_and(|last| last.ident == "Rest"),
+        Type::Group(group) => is_rest(&group.elem),
+        _ => false,
     }
 }
 
@@ -162,7 +259,7 @@ fn variants(input: &Input, errors: &mut Errors) {
         );
     }
     let (mut indices, mut names) = (HashMap::new(), HashMap::new());
-    for variant in variants {
+    for variant in variants.iter().filter(|variant| variant.attrs.other.is_none()) {
         let index_span = variant.attrs.index.as_ref().map_or(variant.ident.span(), |index| index.span);
         if let Some(other) = indices.insert(variant.index, &variant.ident) {
             errors.add(

@@ -40,18 +40,25 @@ use schema::SchemaInput;
 /// - `#[shm(skip)]`: the field is not stored; decoding sets it to its default.
 /// - `#[shm(rename = "name")]`: the name in the schema, if it is to differ from the one in the program.
 /// - `#[shm(default)]`, `#[shm(default = expression)]`: rows that an older program wrote, without this field, are read
-///   with the default, if the struct is the value type of a table; such a program reads past the field, and carries it over
-///   where it changes the row. Only for the last fields of a struct. Such a field needs its default for ever, and a struct that
-///   contains itself (as in a `Vec`) cannot gain fields.
+///   with the default, if the struct is the value type of a table or `extensible`; such a program reads past the field, and carries
+///   it over where it changes a row. Only for the last fields of a struct. Such a field needs its default for ever, and a struct
+///   that contains itself (as in a `Vec`) gains fields only if it is `extensible`.
+/// - `#[shm(rest)]`: the last field of an `extensible` struct, of the type `netshm::Rest`: it keeps the fields that newer programs
+///   have added, so that the value can be written again without a loss.
 ///
 /// # Attributes of variants
 /// - `#[shm(index = n)]`: the stored number; by default one more than that of the previous variant.
+/// - `#[shm(other)]`: a variant like `Other(netshm::Rest)` of an `extensible` enum, which stands for all variants that newer
+///   programs have added.
 /// - `#[shm(rename = "name")]`: the name in the schema.
 ///
 /// # Attributes of structs and enums
 /// - `#[shm(crate = path)]`: where the library is, if its name is not `netshm`.
 /// - `#[shm(bound = "T: Trait")]`: the bounds of generic parameters, instead of those derived from the fields.
 /// - `#[shm(transparent)]`: a struct with one field is stored, and described, as that field.
+/// - `#[shm(extensible)]`: the type may gain fields with `default`, or variants, wherever it stands: in vectors, options, maps, other
+///   structs, inside itself, and as the element of an array. It is stored with its length for that, a word more. (As the value of a
+///   table, a type may gain them without it.)
 /// - `#[shm(rename = "Name")]`: the name in the schema.
 #[proc_macro_derive(ShmData, attributes(shm))]
 pub fn shm_data(input: TokenStream) -> TokenStream {

@@ -7,6 +7,7 @@ mod run;
 mod written;
 
 use std::borrow::Borrow;
+use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -127,25 +128,49 @@ impl<T: DataManager> Array<T> {
             ObjectSchema::Array { element } => crate::data::show(element, words),
             _ => unreachable!("an array is described as one"),
         };
+        let other_default = Cell::new(None);
         let spec = Spec {
             kind: ObjectKind::Array,
             schema_hash: crate::data::hash_text(&schema),
-            difference: &|stored| crate::data::first_difference(stored, &schema),
+            difference: &|stored| crate::data::difference(stored, described),
             types: Arc::new(described.clone()),
             schema: schema.clone(),
             default: default_words.clone(),
             element_words: elements.dense().unwrap_or(0),
             form: Form::Records,
+            keeps_rest: false,
+            other_default: &other_default,
             show_default: &show,
             shape,
         };
         let contents = Contents::Directory { elements, element: decodes };
         let handle = Handle::open(shm, &spec, limits, &check::damage(Some(contents)))?;
-        let array = Array { handle, default: Arc::new(default), default_words, elements };
+        let mut array = Array { handle, default: Arc::new(default), default_words, elements };
+        if let Some(words) = other_default.take() {
+            array.take_default(words, show)?;
+        }
         if recreate {
             array.resize(0)?;
         }
         Ok(array)
+    }
+
+    /// Takes the default value that the object was made with, by another version of the type, in place of its own: it must be the
+    /// same to this one, with the fields' own defaults for those that it lacks.
+    fn take_default(&mut self, words: Vec<u64>, show: impl Fn(&[u64]) -> String) -> Result<()> {
+        let stored: T = self.handle.finish(Staged::Words(words.clone()))?;
+        let encoded = Handle::encode_alone(&self.handle.store.name(), &stored)?;
+        if encoded != self.default_words {
+            let with = |words: &[u64]| format!("{} with default {}", Self::schema(), show(words));
+            return Err(Error::SchemaMismatch {
+                object: self.handle.store.name(),
+                stored: with(&encoded),
+                expected: with(&self.default_words),
+                difference: String::new(),
+            });
+        }
+        (self.default, self.default_words) = (Arc::new(stored), words);
+        Ok(())
     }
 
     /// Returns the number of elements. In a group the length stays as it is until the group ends.

@@ -11,13 +11,11 @@ use crate::layout::method::Locking;
 /// A [`std::result::Result`] whose error is [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Returns the two schemas of a mismatch: in full, unless showing their difference does so already.
+/// Returns the two schemas of a mismatch: in full, unless their difference is known.
 fn two_schemas(stored: &str, expected: &str, difference: &str) -> String {
-    let full = format!("\n  stored:   {stored}\n  expected: {expected}");
     match difference {
-        "" => full,
-        short if !short.contains('…') => short.to_owned(),
-        long => format!("{full}\n  first difference:{long}"),
+        "" => format!("\n    stored:   {stored}\n    expected: {expected}"),
+        difference => difference.to_owned(),
     }
 }
 
@@ -184,6 +182,9 @@ pub enum Error {
     ///     expected: HashTable<String, (u64, bool)>
     ///                                 ^
     /// ```
+    ///
+    /// Of long types it shows the fields around the difference. The path leads there from the outermost type, as in
+    /// `Row.addresses[].zip`; a line more says what would have allowed the difference, if something would.
     #[error("{object}: holds another type{}", two_schemas(stored, expected, difference))]
     #[non_exhaustive]
     SchemaMismatch {
@@ -193,7 +194,7 @@ pub enum Error {
         stored: String,
         /// The schema of the type asked for.
         expected: String,
-        /// The first difference, for long schemas; may be empty.
+        /// Where they differ, as the message shows it: a part of both, the path, and advice. May be empty.
         difference: String,
     },
     /// The object was created for another locking method.

@@ -317,6 +317,10 @@ pub(crate) enum Staged<V> {
 /// Decodes words of shared memory, or copies them for a manager that must not meet words in the middle of a change.
 #[inline(always)]
 pub(crate) fn decode_in_place<V: DataManager>(view: View<'_>, words: &[AtomicU64]) -> Result<Staged<V>> {
+    // Types that can grow have no fixed length.
+    if V::FIXED.is_none() {
+        view.store.check_type()?;
+    }
     if V::DIRECT {
         let mut decoder = Decoder::new(words, view.stamp);
         match V::decode(&mut decoder).and_then(|value| decoder.finish().map(|()| value)) {

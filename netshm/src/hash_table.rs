@@ -9,6 +9,7 @@ mod view;
 mod visit;
 
 use std::borrow::Borrow;
+use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -99,7 +100,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     }
 
     /// Returns the type as it is written in the object.
-    fn schema() -> ObjectSchema {
+    pub(crate) fn schema() -> ObjectSchema {
         ObjectSchema::HashTable { key: Schema::of::<K>(), value: Schema::of::<V>() }
     }
 
@@ -117,18 +118,14 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         let spec = Spec {
             kind,
             schema_hash: crate::data::hash_text(&text),
-            difference: &|stored| crate::data::first_difference(stored, &text),
+            difference: &|stored| crate::data::difference(stored, schema),
             types: Arc::new(schema.clone()),
             schema: text.clone(),
             default: Vec::new(),
             element_words: 0,
-            form: match schema {
-                ObjectSchema::HashTable { key, value } => {
-                    let words = |schema: &Schema| schema.fixed_words().map(|words| words as usize);
-                    Form::of(words(key), words(value))
-                }
-                _ => Form::Records,
-            },
+            keeps_rest: V::KEEPS_REST,
+            other_default: &Cell::new(None),
+            form: Self::form_of(schema),
             show_default: &|_| String::new(),
             shape,
         };
@@ -137,6 +134,17 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
             bulk::clear(&handle)?;
         }
         Ok(HashTable { handle, managed: PhantomData })
+    }
+
+    /// The form of the buckets of a table of these types.
+    pub(crate) fn form_of(schema: &ObjectSchema) -> Form {
+        match schema {
+            ObjectSchema::HashTable { key, value } => {
+                let words = |schema: &Schema| schema.fixed_words().map(|words| words as usize);
+                Form::of(words(key), words(value))
+            }
+            _ => Form::Records,
+        }
     }
 
     pub(crate) fn handle(&self) -> &Handle {

@@ -69,6 +69,7 @@ pub use array::iter::Elements;
 pub use check::{Finding, Report};
 #[doc(no_inline)]
 pub use data::DataManager;
+pub use data::Rest;
 #[doc(no_inline)]
 pub use declare::ShmSchema;
 pub use describe::Description;
@@ -79,7 +80,7 @@ pub use members::{Member, MemberKind};
 pub use name::{IntoShmName, ShmName};
 pub use netshm_derive::{ShmData, ShmKey, ShmSchema};
 pub use options::ManageOptions;
-pub use repair::{Repair, repair};
+pub use repair::{Migration, Repair, repair};
 pub use shm::{Shm, ShmOptions};
 pub use stats::Stats;
 pub use table::{Block, BlockMut, Flow, Table};

@@ -34,7 +34,8 @@ const CONTAINERS: [(&str, usize); 11] = [
 /// Returns a function, never called, that requires the trait of all fields. `bounds` are those of the implementation.
 pub(super) fn ask(input: &Input, wanted: Wanted, bounds: &syn::WhereClause) -> TokenStream {
     let library = library(input);
-    let questions = input.fields().map(|field| field_questions(&library, field, wanted));
+    let asked = input.fields().filter(|field| field.attrs.rest.is_none());
+    let questions = asked.map(|field| field_questions(&library, field, wanted));
     let (impl_generics, _, _) = input.original.generics.split_for_impl();
     let allow = allowances();
     let name = match wanted {

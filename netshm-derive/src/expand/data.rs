@@ -4,18 +4,21 @@ use proc_macro2::TokenStream;
 use quote::quote;
 
 use super::ask::{self, Wanted};
-use super::{Parts, allowances, enums, generics, library, stand_ins, structs};
+use super::{Parts, allowances, enums, extensible, generics, library, stand_ins, structs};
 use crate::ast::{Data, Input};
 
 pub(crate) fn expand(input: &Input) -> TokenStream {
     let library = library(input);
-    let Parts { items, direct, fixed, encode, decode, schema } = match &input.data {
+    let parts = match &input.data {
         Data::Struct(fields) if input.attrs.transparent.is_some() => {
             structs::transparent(&library, &input.name(), fields)
         }
         Data::Struct(fields) => structs::plain(&library, &input.name(), fields),
         Data::Enum(variants) => enums::expand(&library, &input.name(), variants),
     };
+    let keeps_rest = matches!(&input.data, Data::Struct(fields) if fields.rest().is_some());
+    let parts = if input.attrs.extensible.is_some() { extensible(parts, keeps_rest) } else { parts };
+    let Parts { items, direct, fixed, encode, decode, schema } = parts;
     let ident = &input.original.ident;
     let where_clause = generics::bounds(input, &library, "ShmData");
     let (impl_generics, ty_generics, _) = input.original.generics.split_for_impl();

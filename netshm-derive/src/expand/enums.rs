@@ -8,6 +8,15 @@ use super::{Parts, binding, decode_field, describe_fields, direct, encode_field,
 use crate::ast::{Style, Variant};
 
 pub(super) fn expand(library: &Path, name: &str, variants: &[Variant]) -> Parts {
+    let (other, variants): (Vec<_>, Vec<_>) = variants.iter().partition(|variant| variant.attrs.other.is_some());
+    let other = other.first().map(|variant| &variant.ident);
+    let encode_other = other.map(|ident| quote! { Self::#ident(__rest) => __out.put_other(__rest)?, });
+    let decode_other = match other {
+        Some(ident) => quote! { __index => __input.other(__index).map(Self::#ident), },
+        None => quote! {
+            _ => ::core::result::Result::Err(#library::data::DataError::new(#name, "no variant has the stored index")),
+        },
+    };
     let encode = variants.iter().map(|variant| {
         let (ident, index) = (&variant.ident, variant.index);
         let fields = variant.fields.fields.iter().enumerate();
@@ -59,11 +68,11 @@ pub(super) fn expand(library: &Path, name: &str, variants: &[Variant]) -> Parts 
         items: TokenStream::new(),
         direct: quote! { true #(&& #direct)* },
         fixed: quote! { #library::__private::same_fixed(&[#(#fixed),*]) },
-        encode: quote! { match self { #(#encode)* } },
+        encode: quote! { match self { #(#encode)* #encode_other } },
         decode: quote! {
             match __input.get()? {
                 #(#decode)*
-                _ => ::core::result::Result::Err(#library::data::DataError::new(#name, "no variant has the stored index")),
+                #decode_other
             }
         },
         schema: quote! { __types.enumeration::<Self>(#name, |__variants| { #(#describe)* }) },

@@ -44,6 +44,27 @@ fn allowances() -> TokenStream {
     }
 }
 
+/// Puts a length in front of the words of a type, so that it can gain fields or variants where others follow.
+fn extensible(parts: Parts, keeps_rest: bool) -> Parts {
+    let Parts { items, direct, encode, decode, schema, .. } = parts;
+    Parts {
+        items: quote! {
+            #items
+            const KEEPS_REST: bool = #keeps_rest;
+        },
+        direct,
+        fixed: quote!(::core::option::Option::None),
+        encode: quote! {
+            __out.extensible(|__out| {
+                #encode
+                ::core::result::Result::Ok(())
+            })?;
+        },
+        decode: quote! { __input.extensible(|__input| { #decode }) },
+        schema: quote! { __types.extensible(|__types| #schema) },
+    }
+}
+
 /// Returns the span of a part, for messages; names in generated code are resolved as if all of it stood at the derive. (They
 /// would not be known where a part of the input comes from another macro.)
 fn at(part: &impl Spanned) -> Span {
@@ -87,6 +108,9 @@ fn default_of(library: &Path, field: &Field) -> TokenStream {
 /// Reads a field: an expression.
 fn decode_field(library: &Path, field: &Field) -> TokenStream {
     let ty = &field.ty;
+    if field.attrs.rest.is_some() {
+        return quote_spanned! {at(ty)=> __input.rest()? };
+    }
     if field.attrs.skip.is_some() {
         let make = match field.attrs.default.as_ref().and_then(|default| default.value.as_ref()) {
             Some(default) => quote!(#default),
@@ -145,7 +169,7 @@ fn direct(library: &Path, fields: &Fields) -> TokenStream {
     let parts = fields.fields.iter().map(|field| {
         let attrs = &field.attrs;
         let ty = &field.ty;
-        if attrs.skip.is_some() && is_phantom(ty) {
+        if attrs.rest.is_some() || (attrs.skip.is_some() && is_phantom(ty)) {
             quote!(true)
         } else if attrs.skip.is_some() || attrs.with.is_some() || attrs.as_type.is_some() {
             quote!(false)

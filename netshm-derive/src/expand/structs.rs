@@ -26,6 +26,10 @@ pub(super) fn plain(library: &Path, name: &str, fields: &Fields) -> Parts {
         let member = &field.member;
         encode_field(library, field, &quote!(&self.#member))
     });
+    let rest = fields.rest().map(|field| {
+        let member = &field.member;
+        quote! { __out.put_rest(&self.#member)?; }
+    });
     let describe = describe_fields(library, fields);
     let schema = match fields.style {
         Style::Tuple => quote! { __types.tuple_structure::<Self>(#name, |__fields| { #describe }) },
@@ -35,7 +39,7 @@ pub(super) fn plain(library: &Path, name: &str, fields: &Fields) -> Parts {
         items: TokenStream::new(),
         direct: direct(library, fields),
         fixed: fixed_words(library, fields),
-        encode: quote! { #(#encode)* },
+        encode: quote! { #(#encode)* #rest },
         decode: read_all(library, fields, &quote!(Self)),
         schema,
     }

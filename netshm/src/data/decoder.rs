@@ -17,11 +17,18 @@ const SHORT: DataError = DataError::new("a value", "fewer words than it needs");
 const LONG: DataError = DataError::new("a value", "more words than it needs");
 const SPOILED: DataError = DataError::new("a value", "changed while it was read");
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 enum Source<'a> {
     /// Others may change the words at any time.
     Shared(&'a [AtomicU64]),
     Private(&'a [u64]),
+}
+
+/// The words around an extensible value, and where it ends.
+#[derive(Debug)]
+pub(crate) struct Around<'a> {
+    words: Source<'a>,
+    end: usize,
 }
 
 /// Reads the words of a value, one after the other.
@@ -184,6 +191,40 @@ impl<'a> Decoder<'a> {
         let decoded = decode(self)?;
         self.zero_sized.count(len.saturating_sub(self.at - start), size, self.at)?;
         Ok(decoded)
+    }
+
+    /// Reads a value that [`extensible`](super::Encoder::extensible) wrote: `decode` gets its words only, and what it leaves is read past.
+    ///
+    /// # Errors
+    /// Those of `decode`; fewer words than announced.
+    #[inline]
+    pub fn extensible<T>(&mut self, decode: impl FnOnce(&mut Self) -> Result<T, DataError>) -> Result<T, DataError> {
+        let around = self.narrow()?;
+        let result = decode(self);
+        self.widen(around);
+        result
+    }
+
+    /// Reads the number of words of an extensible value, and shows no others until [`widen`](Self::widen).
+    #[inline]
+    pub(crate) fn narrow(&mut self) -> Result<Around<'a>, DataError> {
+        let len = self.take_len()?;
+        if len > self.remaining() {
+            return Err(SHORT);
+        }
+        let end = self.at + len;
+        let around = Around { words: self.words, end };
+        self.words = match self.words {
+            Source::Shared(words) => Source::Shared(&words[..end]),
+            Source::Private(words) => Source::Private(&words[..end]),
+        };
+        Ok(around)
+    }
+
+    /// Goes on behind an extensible value.
+    #[inline]
+    pub(crate) fn widen(&mut self, around: Around<'a>) {
+        (self.words, self.at) = (around.words, around.end);
     }
 
     /// Decodes what is inside a box or a sequence.

@@ -169,6 +169,21 @@ impl<'a> Encoder<'a> {
         self.zero_sized.count(len.saturating_sub(self.at - start), size, self.at)
     }
 
+    /// Writes the number of the words that `encode` writes, then these: of a type that can gain fields or variants.
+    ///
+    /// # Errors
+    /// Those of `encode`.
+    #[inline]
+    pub fn extensible(&mut self, encode: impl FnOnce(&mut Self) -> Result<(), DataError>) -> Result<(), DataError> {
+        let place = self.at;
+        self.put(0)?;
+        encode(self)?;
+        let end = std::mem::replace(&mut self.at, place);
+        self.put_len(end - place - 1)?;
+        self.at = end;
+        Ok(())
+    }
+
     /// Encodes what is inside a box or a sequence.
     ///
     /// # Errors

@@ -68,6 +68,7 @@ mod encoder;
 mod error;
 mod integer;
 mod managers;
+mod rest;
 pub(crate) mod schema;
 pub(crate) mod unfit;
 #[cfg(test)]
@@ -86,11 +87,13 @@ pub use integer::Integer;
 #[cfg(feature = "serde")]
 pub use managers::Serde;
 pub(crate) use managers::{all_fixed, decode_inner, encode_inner, same_fixed};
+pub use rest::Rest;
 pub use schema::{
     Container, Field, Fields, Items, Members, ObjectSchema, ParseSchemaError, Scalar, Schema, Types, Variant, Variants,
 };
-pub(crate) use schema::{Relation, first_difference, hash_text, relation, show, skip_row};
+pub(crate) use schema::{Relation, difference, has_length, hash_text, relation, show, skip_row};
 pub use viewed::{Plain, Viewed};
+pub(crate) use words::row_of;
 pub use words::{from_words, to_words};
 pub(crate) use zero_sized::ZeroSizedLimit;
 
@@ -124,6 +127,10 @@ pub trait ShmData: Sized {
     /// Whether this is an array, which is stored without its length and so cannot be looked up as a slice.
     #[doc(hidden)]
     const ARRAY: bool = false;
+
+    /// Whether values keep what newer programs have added to them.
+    #[doc(hidden)]
+    const KEEPS_REST: bool = false;
 
     /// Bytes of an element in a sequence whose elements lie packed; 0 if they do not.
     #[doc(hidden)]

@@ -31,18 +31,12 @@ impl Plan {
 
     /// Reads a value as it lies in a row: a struct may end before any field, if its row is older than the field.
     pub(crate) fn decode_row(&self, words: &[u64]) -> Result<Value, DataError> {
-        let Node::Struct { name, fields: Parts::Named(fields) } = self.node(self.root()) else {
-            return self.decode(words);
-        };
-        self.read(words, |reader| {
-            let mut ended = false;
-            let fields = fields.iter().map(|(name, id)| {
-                ended |= reader.input.remaining() == 0 && !self.is_empty(*id);
-                Ok((name.clone(), if ended { Value::Missing } else { reader.value(*id)? }))
-            });
-            let fields = FieldValues::Named(fields.collect::<Result<_, DataError>>()?);
-            Ok(Value::Struct(Box::new(Struct { name: name.clone(), fields })))
-        })
+        match self.node(self.root()) {
+            Node::Struct { name, fields: Parts::Named(fields), .. } => {
+                self.read(words, |reader| reader.growing(name, fields))
+            }
+            _ => self.decode(words),
+        }
     }
 
     /// Returns whether the words are those of a value in a row, or of a key or an element.
@@ -119,7 +113,8 @@ impl<'a> Reader<'a> {
             Node::Set { element, .. } => self.set(*element),
             Node::Map { key, value, .. } => self.map(*key, *value),
             Node::Tuple(items) => self.tuple(items),
-            Node::Struct { name, fields } => self.structure(name, fields),
+            Node::Struct { name, fields, .. } => self.structure(name, fields),
+            Node::Extensible(content) => self.extensible(*content),
             Node::Enum { name, variants } => self.enumeration(name, variants),
         }
     }
@@ -133,6 +128,33 @@ impl<'a> Reader<'a> {
         let value = self.value(id);
         self.input.leave();
         value
+    }
+
+    /// Reads a struct that may end before any field, if it is older than the field.
+    fn growing(&mut self, name: &Arc<str>, fields: &[(Arc<str>, Id)]) -> Result<Value, DataError> {
+        let (mut values, mut ended) = (Vec::with_capacity(fields.len()), false);
+        for (name, id) in fields {
+            ended |= self.input.remaining() == 0 && !self.plan.is_empty(*id);
+            values.push((name.clone(), if ended { Value::Missing } else { self.value(*id)? }));
+        }
+        Ok(Value::Struct(Box::new(Struct { name: name.clone(), fields: FieldValues::Named(values) })))
+    }
+
+    fn extensible(&mut self, content: Id) -> Result<Value, DataError> {
+        let around = self.input.narrow()?;
+        let (target, counts) = self.plan.resolved(content);
+        if counts {
+            self.input.enter()?;
+        }
+        let value = match self.plan.node(target) {
+            Node::Struct { name, fields: Parts::Named(fields), .. } => self.growing(name, fields)?,
+            _ => self.value(target)?,
+        };
+        if counts {
+            self.input.leave();
+        }
+        self.input.widen(around);
+        Ok(value)
     }
 
     fn option(&mut self, content: Id, filling: usize) -> Result<Value, DataError> {

@@ -45,28 +45,13 @@ impl Plan {
 
     /// Writes the value of a binding: fields that were added to a struct later may be missing.
     pub(crate) fn encode_row(&self, value: &Value) -> Result<Vec<u64>, Unfit> {
-        let (Node::Struct { name, fields: Parts::Named(fields) }, Value::Struct(row)) = (self.node(self.root()), value)
+        let (Node::Struct { name, fields: Parts::Named(fields), always }, Value::Struct(row)) =
+            (self.node(self.root()), value)
         else {
             return self.encode(value);
         };
-        let FieldValues::Named(values) = &row.fields else { return self.encode(value) };
-        let present = values.iter().rposition(|(_, value)| *value != Value::Missing).map_or(0, |last| last + 1);
-        if present == fields.len() {
-            return self.encode(value);
-        }
-        same_name("struct", name, &row.name)?;
-        // One that was made when the type had fewer fields may have only those.
-        if !(self.in_all_rows()..=fields.len()).contains(&values.len()) {
-            same_number(fields.len(), values.len())?;
-        }
-        if let Some((name, _)) = fields[..self.in_all_rows()].get(present) {
-            let unfit =
-                Unfit::new("a missing field, though it was not added later, so that programs have no default for it");
-            return Err(unfit.inside(format!(".{name}")));
-        }
         let mut writer = Writer::new(self);
-        writer.named(&fields[..present], &values[..present])?;
-        same_names(&fields[present..values.len()], &values[present..])?;
+        writer.growing(name, fields, *always, row)?;
         Ok(writer.out)
     }
 }
@@ -116,7 +101,8 @@ impl Writer<'_> {
             }
             (Node::Tuple(items), Value::Unit) if items.is_empty() => Ok(()),
             (Node::Tuple(items), Value::Tuple(values)) => self.items(items, values),
-            (Node::Struct { name, fields }, Value::Struct(value)) => self.structure(name, fields, value),
+            (Node::Struct { name, fields, .. }, Value::Struct(value)) => self.structure(name, fields, value),
+            (Node::Extensible(content), _) => self.extensible(*content, value),
             (Node::Enum { name, variants }, Value::Enum(value)) => self.enumeration(name, variants, value),
             (node, _) => unexpected(node, value),
         }
@@ -165,6 +151,44 @@ impl Writer<'_> {
     fn structure(&mut self, name: &str, fields: &Parts, value: &Struct) -> Result<(), Unfit> {
         same_name("struct", name, &value.name)?;
         self.fields(fields, &value.fields)
+    }
+
+    /// Writes a struct that may lack its last fields, but for those that are there `always`.
+    fn growing(&mut self, name: &str, fields: &[(Arc<str>, Id)], always: usize, value: &Struct) -> Result<(), Unfit> {
+        same_name("struct", name, &value.name)?;
+        let FieldValues::Named(values) = &value.fields else { return Err(Unfit::new("the fields have names")) };
+        let present = values.iter().rposition(|(_, value)| *value != Value::Missing).map_or(0, |last| last + 1);
+        // One that was made when the type had fewer fields may have only those.
+        if !(always..=fields.len()).contains(&values.len()) {
+            same_number(fields.len(), values.len())?;
+        }
+        if let Some((name, _)) = fields[..always].get(present) {
+            let unfit =
+                Unfit::new("a missing field, though it was not added later, so that programs have no default for it");
+            return Err(unfit.inside(format!(".{name}")));
+        }
+        self.named(&fields[..present], &values[..present])?;
+        same_names(&fields[present..values.len()], &values[present..])
+    }
+
+    fn extensible(&mut self, content: Id, value: &Value) -> Result<(), Unfit> {
+        let place = self.out.len();
+        self.zeros(1)?;
+        let (target, counts) = self.plan.resolved(content);
+        if counts {
+            self.enter()?;
+        }
+        match (self.plan.node(target), value) {
+            (Node::Struct { name, fields: Parts::Named(fields), always }, Value::Struct(value)) => {
+                self.growing(name, fields, *always, value)?;
+            }
+            _ => self.value(target, value)?,
+        }
+        if counts {
+            self.leave();
+        }
+        self.out[place] = (self.out.len() - place - 1) as u64;
+        Ok(())
     }
 
     fn enumeration(&mut self, name: &str, variants: &[VariantPlan], value: &Enum) -> Result<(), Unfit> {
@@ -326,7 +350,9 @@ impl Writer<'_> {
         let each =
             |id: &Id, values: &[Value]| values.iter().map(|value| self.sorted(*id, value, depth)).collect::<Vec<_>>();
         match (self.plan.node(id), value) {
-            (Node::Box(content) | Node::Back { target: content, .. }, _) => self.sorted(*content, value, depth),
+            (Node::Box(content) | Node::Extensible(content) | Node::Back { target: content, .. }, _) => {
+                self.sorted(*content, value, depth)
+            }
             (Node::Option { content, .. }, Value::Some(value)) => Value::Some(boxed(content, value)),
             (Node::Result { ok, .. }, Value::Ok(value)) => Value::Ok(boxed(ok, value)),
             (Node::Result { err, .. }, Value::Err(value)) => Value::Err(boxed(err, value)),

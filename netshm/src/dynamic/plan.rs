@@ -11,8 +11,6 @@ use crate::data::{Container, Fields, Scalar, Schema};
 pub(crate) struct Plan {
     nodes: Vec<Node>,
     root: Id,
-    /// The number of fields that all rows have, if the type is a struct: those added later come behind them.
-    in_all_rows: usize,
 }
 
 /// Which node.
@@ -27,6 +25,8 @@ pub(super) enum Node {
     Text,
     /// As another one, but of variable length.
     Box(Id),
+    /// A struct or an enum behind the number of its words.
+    Extensible(Id),
     /// The padding of `None`, in words.
     Option {
         content: Id,
@@ -55,6 +55,8 @@ pub(super) enum Node {
     Struct {
         name: Arc<str>,
         fields: Parts,
+        /// The number of fields that all values have, where it can gain some: those added later come behind them.
+        always: usize,
     },
     Enum {
         name: Arc<str>,
@@ -91,21 +93,19 @@ impl Plan {
     pub(crate) fn new(schema: &Schema) -> Result<Plan, NoTarget> {
         let mut maker = Maker { nodes: Vec::new(), around: Vec::new(), sequences: 0 };
         let root = maker.node(schema)?;
-        let in_all_rows = match schema {
-            Schema::Struct(_, Fields::Named(fields)) => {
-                fields.iter().rposition(|field| !field.is_added).map_or(0, |last| last + 1)
-            }
-            _ => 0,
-        };
-        Ok(Plan { nodes: maker.nodes, root, in_all_rows })
+        Ok(Plan { nodes: maker.nodes, root })
     }
 
     pub(super) fn root(&self) -> Id {
         self.root
     }
 
-    pub(super) fn in_all_rows(&self) -> usize {
-        self.in_all_rows
+    /// Returns what a reference stands for, and whether following it counts as a level of nesting.
+    pub(super) fn resolved(&self, id: Id) -> (Id, bool) {
+        match self.node(id) {
+            Node::Back { target, counts } => (*target, *counts),
+            _ => (id, false),
+        }
     }
 
     pub(super) fn node(&self, id: Id) -> &Node {
@@ -123,7 +123,7 @@ impl Plan {
             (Node::Array(a, n), Node::Array(b, m)) => n == m && self.is_same(*a, other, *b),
             (Node::Result { ok: a, err: c, .. }, Node::Result { ok: b, err: d, .. }) => all(&[*a, *c], &[*b, *d]),
             (Node::Tuple(a), Node::Tuple(b)) => all(a, b),
-            (Node::Struct { name: a, fields: x }, Node::Struct { name: b, fields: y }) => {
+            (Node::Struct { name: a, fields: x, .. }, Node::Struct { name: b, fields: y, .. }) => {
                 a == b
                     && match (x, y) {
                         (Parts::Tuple(x), Parts::Tuple(y)) => all(x, y),
@@ -172,9 +172,15 @@ impl<'a> Maker<'a> {
             Schema::Tuple(items) => Node::Tuple(self.nodes(items)?),
             Schema::Struct(name, fields) => {
                 self.around.push((name, id, self.sequences));
+                let always = match fields {
+                    Fields::Named(fields) => {
+                        fields.iter().rposition(|field| !field.is_added).map_or(0, |last| last + 1)
+                    }
+                    _ => 0,
+                };
                 let fields = self.parts(fields)?;
                 self.around.pop();
-                Node::Struct { name: name.as_str().into(), fields }
+                Node::Struct { name: name.as_str().into(), fields, always }
             }
             Schema::Enum(name, variants) => {
                 self.around.push((name, id, self.sequences));
@@ -226,6 +232,7 @@ impl<'a> Maker<'a> {
         Ok(match (container, of) {
             (Container::Vec, [element]) => Node::Vec(self.inside(element)?),
             (Container::Box, [content]) => Node::Box(self.node(content)?),
+            (Container::Extensible, [content]) => Node::Extensible(self.node(content)?),
             (Container::Option, [content]) => Node::Option { content: self.node(content)?, filling: full.unwrap_or(0) },
             (Container::Result, [ok, err]) => Node::Result {
                 ok: self.node(ok)?,
@@ -261,7 +268,7 @@ impl fmt::Display for Node {
             Node::Tuple(items) => write!(f, "a tuple of {}", items.len()),
             Node::Struct { name, .. } => write!(f, "struct {name}"),
             Node::Enum { name, .. } => write!(f, "enum {name}"),
-            Node::Box(_) | Node::Back { .. } => f.write_str("another type"),
+            Node::Box(_) | Node::Extensible(_) | Node::Back { .. } => f.write_str("another type"),
         }
     }
 }

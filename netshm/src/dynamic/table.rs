@@ -554,9 +554,9 @@ impl ManageOptions<DynTable> {
         let (stored, number) = inner.handle().store.schema()?;
         let (marked, number) = match relation(&schema, &stored) {
             Some(Relation::Same) => (stored.parse().ok(), number),
-            Some(Relation::Older(text)) => (text.parse().ok(), number),
+            Some(Relation::Older { text, is_newer_too: false }) => (text.parse().ok(), number),
             // The handle does not know all of it, so the first use makes another one.
-            Some(Relation::Newer) => (None, NO_VERSION),
+            Some(Relation::Newer | Relation::Older { .. }) => (None, NO_VERSION),
             None => (None, number),
         };
         let value = match &marked {

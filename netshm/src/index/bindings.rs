@@ -261,18 +261,27 @@ fn overwrite(change: &mut Transaction<'_>, key: Key<'_>, value: Payload<'_>, fou
 /// Overwrites what the type of the program knows of a binding; what else there is it carries over.
 #[cold]
 fn overwrite_known(change: &mut Transaction<'_>, key: Key<'_>, value: Payload<'_>, found: &Found<'_>) -> Result<()> {
-    let tail = change.store().tail_of(found.record.value());
+    let (tail, is_counted) = change.store().tail_of(found.record.value());
     if tail.is_empty() {
         return overwrite_all(change, key, value, found);
     }
     let tail = copy::load_vec::<u64>(tail, tail.len());
     match value {
-        Payload::Words(words) => overwrite_all(change, key, Payload::Words(&[words, &tail].concat()), found),
+        Payload::Words(words) => {
+            let mut words = [words, &tail].concat();
+            if is_counted {
+                words[0] = words.len() as u64 - 1;
+            }
+            overwrite_all(change, key, Payload::Words(&words), found)
+        }
         Payload::Fill(words, fill) => {
             let fill_all = |shared: &[AtomicU64]| {
                 let (known, rest) = shared.split_at(words as usize);
                 fill(known)?;
                 copy::store_words(rest, &tail);
+                if is_counted {
+                    shared[0].store(shared.len() as u64 - 1, Relaxed);
+                }
                 Ok(())
             };
             overwrite_all(change, key, Payload::Fill(words + tail.len() as u64, &fill_all), found)

@@ -3,17 +3,22 @@
 //! The object is not mended in place: what is sound is copied to a new object, which then takes over the name in one
 //! step. Whatever interrupts a repair, the name stands for the damaged object as it was, or for the repaired one.
 
+mod migrate;
 mod salvage;
 
+use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
+pub use migrate::Migration;
+
 use crate::check::{self, Report};
 use crate::data::{ObjectSchema, hash_text};
 use crate::directory::Elements;
 use crate::error::{Error, Result};
+use crate::hash_table::HashTable;
 use crate::layout::header::ObjectKind;
 use crate::name::{IntoShmName, ShmName};
 use crate::os::file;
@@ -21,6 +26,7 @@ use crate::os::path::{self, Directory, Status};
 use crate::shm::Shm;
 use crate::store::open::{self, Alone, Member, Shape, Spec};
 use crate::store::{Limits, Store};
+use migrate::Convert;
 
 /// The outcome of a [`repair`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,7 +94,7 @@ fn repair_object(name: &ShmName, damaged: &Shm) -> Result<Repair> {
     let mut outcome = Repair { before, saved: 0, dropped: 0, found: 0 };
     let mut stores = Vec::new();
     for member in alone.members()? {
-        stores.push(save_member(&alone, damaged, &member, fresh, &mut outcome)?);
+        stores.push(save_member(&alone, damaged, &member, fresh, &mut outcome, None)?);
     }
     let Some(store) = stores.first() else {
         return Err(Error::NoMember {
@@ -104,13 +110,14 @@ fn repair_object(name: &ShmName, damaged: &Shm) -> Result<Repair> {
     Ok(outcome)
 }
 
-/// Copies what is sound of a member to the new object.
+/// Copies what is sound of a member to the new object, as it is or as another type.
 fn save_member(
     alone: &Alone<'_>,
     damaged: &Shm,
     member: &Member,
     fresh: &Shm,
     outcome: &mut Repair,
+    replacement: Option<(&ObjectSchema, Convert<'_>)>,
 ) -> Result<Arc<Store>> {
     let from = alone.store.sibling(member);
     let elements = Elements::dense_or_not(member.element_words);
@@ -121,13 +128,19 @@ fn save_member(
     let Some((types, parsed)) = types else {
         return Err(from.region().corrupt(geometry.part().schema_at().0, "the stored schema is damaged"));
     };
+    let (schema, parsed, form, convert) = match replacement {
+        None => (schema, parsed, geometry.form, None),
+        Some((new, convert)) => (new.to_string(), new.clone(), HashTable::<u64, u64>::form_of(new), Some(convert)),
+    };
     let spec = Spec {
         kind: member.kind,
         schema_hash: hash_text(&schema),
         schema,
         default: default.clone(),
         element_words: member.element_words,
-        form: geometry.form,
+        form,
+        keeps_rest: false,
+        other_default: &Cell::new(None),
         types: Arc::new(parsed),
         show_default: &|_| String::new(),
         difference: &|_| String::new(),
@@ -144,7 +157,7 @@ fn save_member(
         },
     };
     let (store, ..) = open::open(fresh, &spec, Limits::default(), &|_, _| Ok(None))?;
-    let mut salvage = salvage::Salvage::new(&from, &store, &types);
+    let mut salvage = salvage::Salvage::new(&from, &store, &types, convert);
     match member.kind {
         ObjectKind::Array => salvage.array(elements, &default)?,
         ObjectKind::Table | ObjectKind::HashTable => salvage.table()?,

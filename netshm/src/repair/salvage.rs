@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use super::migrate::Convert;
 use crate::check::{UsedBlocks, copied};
 use crate::data::{ObjectSchema, Schema};
 use crate::directory::{self, Elements, FANOUT, FANOUT_BITS, HIGHEST};
@@ -37,20 +38,22 @@ impl Types {
 }
 
 /// A salvage under way.
-pub(super) struct Salvage<'a> {
+pub(super) struct Salvage<'a, 'c> {
     from: &'a Store,
     to: &'a Arc<Store>,
     /// Records that have been met, so that no binding is saved twice.
     met: HashSet<u64>,
     types: &'a Types,
+    /// Makes another row of each.
+    convert: Option<Convert<'c>>,
     pub(super) saved: u64,
     pub(super) dropped: u64,
     pub(super) found: u64,
 }
 
-impl<'a> Salvage<'a> {
-    pub(super) fn new(from: &'a Store, to: &'a Arc<Store>, types: &'a Types) -> Self {
-        Salvage { from, to, met: HashSet::new(), types, saved: 0, dropped: 0, found: 0 }
+impl<'a, 'c> Salvage<'a, 'c> {
+    pub(super) fn new(from: &'a Store, to: &'a Arc<Store>, types: &'a Types, convert: Option<Convert<'c>>) -> Self {
+        Salvage { from, to, met: HashSet::new(), types, convert, saved: 0, dropped: 0, found: 0 }
     }
 
     /// Saves the bindings of a table.
@@ -197,11 +200,13 @@ impl<'a> Salvage<'a> {
     /// Adds a binding to the new object.
     fn save(&mut self, at: u64) -> Result<()> {
         let record = Record::binding(self.from.region(), at)?;
-        let words = copied(record.key());
+        let (mut words, mut value) = (copied(record.key()), copied(record.value()));
+        if let Some(convert) = &mut self.convert {
+            [words, value] = convert(&words, &value)?;
+        }
         let hash = self.to.hash(&words);
         let stripe = self.to.stripe_of(hash);
         let key = Key { words: &words, hash, stripe, at: self.to.geometry().stripe(stripe) };
-        let value = copied(record.value());
         self.change(|change| bindings::add(change, key, Payload::Words(&value)))
     }
 

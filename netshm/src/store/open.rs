@@ -4,6 +4,7 @@ mod catalogue;
 mod header;
 mod members;
 
+use std::cell::{Cell, RefCell};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -22,6 +23,7 @@ use crate::layout::method::Locking;
 use crate::layout::{Dimensions, Geometry, MAX_OBJECT, MOST_STRIPES, Offset, STRIPE_BYTES, round_up};
 use crate::locking::{Awaited, Deadline, Wait};
 use crate::mark;
+use crate::os::file::Identity;
 use crate::os::lock::{self, Outcome, bytes};
 use crate::os::{file, path};
 use crate::region::{Region, no_space};
@@ -40,6 +42,10 @@ pub(crate) struct Spec<'a> {
     pub(crate) element_words: u64,
     /// Form of the buckets of a table.
     pub(crate) form: Form,
+    /// Where the stored default value of an array is put if it was made by another version of the type.
+    pub(crate) other_default: &'a Cell<Option<Vec<u64>>>,
+    /// Whether values keep what newer programs have added to them.
+    pub(crate) keeps_rest: bool,
     /// Shows a default value to a person.
     pub(crate) show_default: &'a dyn Fn(&[u64]) -> String,
     /// Shows the first difference between a stored schema text and the expected one.
@@ -49,23 +55,25 @@ pub(crate) struct Spec<'a> {
     pub(crate) shape: Shape,
 }
 
-/// How a stored type relates to the one asked for, with the version of the stored schema.
+/// How a stored type relates to the one asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Agreement {
-    Same(u64),
-    /// An older version of it.
-    Older(u64),
-    /// A newer version of it.
-    Newer,
+pub(crate) struct Agreement {
+    /// The version of the stored schema.
+    pub(super) version: u64,
+    /// Whether it lacks something.
+    pub(super) is_older: bool,
+    /// Whether it has something that the other lacks.
+    pub(super) is_newer: bool,
 }
 
 impl Agreement {
     pub(super) fn of(relation: &Relation, version: u64) -> Agreement {
-        match relation {
-            Relation::Same => Agreement::Same(version),
-            Relation::Older(_) => Agreement::Older(version),
-            Relation::Newer => Agreement::Newer,
-        }
+        let (is_older, is_newer) = match relation {
+            Relation::Same => (false, false),
+            Relation::Older { is_newer_too, .. } => (true, *is_newer_too),
+            Relation::Newer => (false, true),
+        };
+        Agreement { version, is_older, is_newer }
     }
 }
 
@@ -262,6 +270,7 @@ pub(crate) fn uncreate(shm: &Shm) {
 pub(crate) fn whole(shm: &Shm, limits: Limits, damage: Damage<'_>) -> Result<Store> {
     let object = shm.object();
     object.check_fork()?;
+    check_reentrant(object)?;
     let deadline = limits.deadline();
     let _alone = manage_guard(object, &deadline)?;
     if let Some(shared) = attached(object) {
@@ -287,6 +296,7 @@ fn attach(object: &Object, store: &Store) {
 fn seek(shm: &Shm, spec: &Spec<'_>, deadline: Deadline, damage: Damage<'_>) -> Result<Sought> {
     let object = shm.object();
     object.check_fork()?;
+    check_reentrant(object)?;
     let _alone = manage_guard(object, &deadline)?;
     let Some(shared) = attached(object) else {
         let (store, opened) = Initialising::lock(shm, deadline)?.open(Some(spec), damage)?;
@@ -687,6 +697,7 @@ fn no_member(object: &Object, catalogue: &Catalogue, name: Option<&str>) -> Erro
 fn with_catalogue<R>(shm: &Shm, look: impl Fn(&Header, &Catalogue) -> Result<R>) -> Result<R> {
     let object = shm.object();
     object.check_fork()?;
+    check_reentrant(object)?;
     // Who has it open reads past those who add members or remove them, however long they take.
     if attached(object).is_some() {
         for _ in 0..header::READINGS {
@@ -719,11 +730,36 @@ pub(crate) struct Alone<'a> {
     _guard: MutexGuard<'a, ()>,
 }
 
+thread_local! {
+    /// The objects that this thread has alone while it runs code of the user.
+    static CALLING: RefCell<Vec<Identity>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Fails in code of the user that runs while this thread has the object alone, which would wait for itself.
+fn check_reentrant(object: &Object) -> Result<()> {
+    let is_calling = CALLING.with_borrow(|calling| calling.contains(&object.identity()));
+    if is_calling { Err(Error::Reentrant { object: object.name().clone() }) } else { Ok(()) }
+}
+
 impl<'a> Alone<'a> {
+    /// Runs code of the user, which may use other objects.
+    pub(crate) fn calling<R>(&self, code: impl FnOnce() -> R) -> R {
+        struct Calling;
+        impl Drop for Calling {
+            fn drop(&mut self) {
+                CALLING.with_borrow_mut(Vec::pop);
+            }
+        }
+        CALLING.with_borrow_mut(|calling| calling.push(self.lock.object.identity()));
+        let _calling = Calling;
+        code()
+    }
+
     /// Opens the object if nobody else has it open. What dead writers left is undone as far as their logs are sound.
     pub(crate) fn open(shm: &'a Shm, wanted: &'static str) -> Result<Self> {
         let object = shm.object();
         object.check_fork()?;
+        check_reentrant(object)?;
         let guard = object.manage_guard();
         if attached(object).is_some() {
             return Err(Error::InUse { object: object.name().clone(), wanted });
@@ -787,9 +823,10 @@ impl Store {
             let _init = Initialising { object, deadline: Deadline::none() };
             let (stored, version) = self.schema()?;
             let relation = relate(stored)?;
-            let Relation::Older(newer) = &relation else { return Ok(Agreement::of(&relation, version)) };
-            self.write_schema(slot, &deadline, newer, hash_text(newer))?;
-            Ok(Agreement::Same(self.schema_version()))
+            let agreement = Agreement::of(&relation, version);
+            let Relation::Older { text, .. } = relation else { return Ok(agreement) };
+            self.write_schema(slot, &deadline, &text, hash_text(&text))?;
+            Ok(Agreement { version: self.schema_version(), is_older: false, ..agreement })
         })
     }
 }

@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::open::{Agreement, Spec};
 use super::{Limits, Store};
-use crate::data::{DataError, Decoder, ObjectSchema, Relation, Schema, first_difference, relation, skip_row};
+use crate::data::{DataError, Decoder, ObjectSchema, Relation, Schema, difference, has_length, relation, skip_row};
 use crate::error::{Error, Result};
 
 /// The version of no schema.
@@ -28,6 +28,10 @@ pub(super) struct Typed {
     schema: Option<Arc<ObjectSchema>>,
     /// As long as the stored schema has this version, no row has words that the type does not know.
     plain: AtomicU64,
+    /// The version of the stored schema that the type was compared with last.
+    compared: AtomicU64,
+    /// Whether values have themselves what the type does not know.
+    keeps_rest: bool,
     /// The fork generation in which the member may be read without care: that of the process, unless the stored type is
     /// to be extended.
     ready: AtomicU64,
@@ -36,14 +40,20 @@ pub(super) struct Typed {
 impl Typed {
     /// A member that is not looked at by its type.
     pub(super) fn none(generation: u64) -> Typed {
-        Typed { schema: None, plain: AtomicU64::new(NEVER), ready: AtomicU64::new(generation) }
+        Typed {
+            schema: None,
+            plain: AtomicU64::new(NEVER),
+            compared: AtomicU64::new(NEVER),
+            keeps_rest: false,
+            ready: AtomicU64::new(generation),
+        }
     }
 }
 
 impl Store {
     /// Notes as what type it is open, beside the stored one.
     pub(super) fn with_type(self, spec: &Spec<'_>, agreement: Agreement) -> Store {
-        let typed = Typed { schema: Some(spec.types.clone()), ..self.typed };
+        let typed = Typed { schema: Some(spec.types.clone()), keeps_rest: spec.keeps_rest, ..self.typed };
         let store = Store { typed, ..self };
         store.agree(agreement);
         store
@@ -51,12 +61,11 @@ impl Store {
 
     /// Notes how the stored type relates to its own.
     fn agree(&self, agreement: Agreement) {
-        let (plain, ready) = match agreement {
-            Agreement::Same(version) => (version, self.object_generation()),
-            Agreement::Newer => (NEVER, self.object_generation()),
-            Agreement::Older(version) => (version, NOT_READY),
-        };
+        let Agreement { version, is_older, is_newer } = agreement;
+        let plain = if is_newer { NEVER } else { version };
+        let ready = if is_older { NOT_READY } else { self.object_generation() };
         self.typed.plain.store(plain, Relaxed);
+        self.typed.compared.store(version, Relaxed);
         self.typed.ready.store(ready, Relaxed);
     }
 
@@ -103,7 +112,10 @@ impl Store {
     /// Makes sure that what is read is not of a type that has been stored in place of its own, as long as that is not stored.
     #[inline]
     pub(crate) fn check_type(&self) -> Result<()> {
-        if self.is_pending() && self.may_have_tails() { self.look_again() } else { Ok(()) }
+        if self.is_pending() && self.schema_version() != self.typed.compared.load(Relaxed) {
+            return self.look_again();
+        }
+        Ok(())
     }
 
     #[cold]
@@ -124,9 +136,9 @@ impl Store {
 
     #[cold]
     fn mismatch(&self, stored: String) -> Error {
-        let expected = self.typed.schema.as_ref().map(ToString::to_string).unwrap_or_default();
-        let difference = first_difference(&stored, &expected);
-        Error::SchemaMismatch { object: self.name(), stored, expected, difference }
+        let schema = self.typed.schema.as_deref().unwrap_or(&ObjectSchema::Table);
+        let difference = difference(&stored, schema);
+        Error::SchemaMismatch { object: self.name(), stored, expected: schema.to_string(), difference }
     }
 
     /// Makes the stored type its own, before it changes anything.
@@ -156,20 +168,22 @@ impl Store {
         })
     }
 
-    /// What a row has behind the words that its type knows. (A row that is none has nothing that could be carried over.)
-    pub(crate) fn tail_of<'a>(&self, words: &'a [AtomicU64]) -> &'a [AtomicU64] {
-        let Some(ObjectSchema::HashTable { value, .. }) = self.typed.schema.as_deref() else { return &[] };
-        let mut input = Decoder::new(words, None);
-        match skip_row(value, &mut input) {
-            Ok(()) => &words[words.len() - input.remaining()..],
-            Err(_) => &[],
+    /// What a row has behind the words that its type knows, and whether a length in front of them counts it. (A row that is none
+    /// has nothing that could be carried over.)
+    pub(crate) fn tail_of<'a>(&self, words: &'a [AtomicU64]) -> (&'a [AtomicU64], bool) {
+        let Some(ObjectSchema::HashTable { value, .. }) = self.typed.schema.as_deref() else { return (&[], false) };
+        if self.typed.keeps_rest {
+            return (&[], false);
         }
+        let tail = skip_row(value, &mut Decoder::new(words, None)).unwrap_or(0);
+        (&words[words.len() - tail..], has_length(value))
     }
 }
 
 /// Fails unless words are a row of a type.
 pub(crate) fn is_row(value: &Schema, words: &[AtomicU64]) -> Result<(), DataError> {
-    let mut input = Decoder::new(words, None);
-    skip_row(value, &mut input)?;
-    input.finish()
+    match skip_row(value, &mut Decoder::new(words, None))? {
+        tail if tail == 0 || has_length(value) => Ok(()),
+        _ => Err(DataError::new("a value", "more words than it needs")),
+    }
 }

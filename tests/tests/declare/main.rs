@@ -5,7 +5,9 @@ pub mod declare_hygiene;
 mod declare_one_object;
 mod declare_schema;
 mod schema_evolution;
+mod schema_extensible;
+mod schema_migration;
 mod schema_random;
 mod schema_rolling;
 
-netshm_tests::children!(schema_evolution, schema_rolling);
+netshm_tests::children!(schema_evolution, schema_migration, schema_rolling);

@@ -66,6 +66,11 @@ impl Types {
         })
     }
 
+    /// Describes a type whose values begin with the number of their words: [`Encoder::extensible`](crate::data::Encoder::extensible).
+    pub fn extensible(&mut self, describe: impl FnOnce(&mut Self) -> Schema) -> Schema {
+        Schema::Container(Container::Extensible, vec![describe(self)])
+    }
+
     /// Describes a struct that is stored as its only field. If it contains itself with no other struct or enum
     /// between, nothing could be referred to: then it is described as a struct of its name.
     #[doc(hidden)]

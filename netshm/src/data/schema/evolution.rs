@@ -1,55 +1,172 @@
 //! Which types can read what an older version of themselves wrote.
 
-use super::{Field, Fields, ObjectSchema, Schema, Variant};
+use super::{Container, Field, Fields, ObjectSchema, Schema, Variant};
 
 /// The relation of a stored type to that of a program that can read it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Relation {
     /// It is the same type; the texts differ only in which fields were added later.
     Same,
-    /// It is an older version. The text is to take the place of the stored one before the program writes.
-    Older(String),
-    /// It is a newer version, which the program can read and write too: rows may have words behind those that it knows, or be
+    /// It lacks something. The text is to take the place of the stored one before the program writes.
+    Older {
+        text: String,
+        /// Whether it has something that the program lacks.
+        is_newer_too: bool,
+    },
+    /// It is a newer version, which the program can read and write too: values may have words behind those that it knows, or be
     /// of variants that it does not know.
     Newer,
 }
 
-/// Compares the type `new` of a table with the stored text. A program reads older rows if the keys are the same, and the
-/// values, a struct, have got further fields with defaults, or, an enum, further variants. Fields that were added once need
-/// a default for ever, since there may be rows without them; so a program that lacks only such fields reads and writes as well.
+/// Compares the type `new` of an object with the stored text. A program reads older values if types that may grow have got further
+/// fields with defaults, or, enums, further variants. Those are the outermost struct or enum of a table's values, whose rows have a
+/// length, and all that is marked as extensible. Keys never grow. Fields that were added once need a default for ever, since there
+/// may be values without them; so a program that lacks only such fields reads and writes as well.
 pub(crate) fn relation(new: &ObjectSchema, stored: &str) -> Option<Relation> {
-    let ObjectSchema::HashTable { key, value } = new else { return None };
-    let Ok(ObjectSchema::HashTable { key: old_key, value: old_value }) = stored.parse() else { return None };
-    if *key != old_key {
-        return None;
-    }
-    let outermost = match (value, &old_value) {
-        (Schema::Struct(name, fields), Schema::Struct(old_name, old)) if name == old_name => {
-            let (fields, old_fields) = (named(fields)?, named(old)?);
-            if let Some(newer) = old_fields.get(fields.len()..).filter(|newer| !newer.is_empty()) {
-                let is_prefix = extended_fields(fields, &old_fields[..fields.len()]).is_some();
-                return (is_prefix && newer.iter().all(|field| field.is_added)).then_some(Relation::Newer);
-            }
-            let fields = extended_fields(fields, old_fields)?;
-            // A struct within has no length, so one of an older row would take what follows it for its further fields.
-            if fields.len() > old_fields.len() && refers_to_itself(&old_value) {
-                return None;
-            }
-            Schema::Struct(name.clone(), if fields.is_empty() { Fields::Unit } else { Fields::Named(fields) })
+    let old: ObjectSchema = stored.parse().ok()?;
+    let mut merge = Merge { lacks: false };
+    let merged = match (new, &old) {
+        (ObjectSchema::HashTable { key, value }, ObjectSchema::HashTable { key: old_key, value: old_value }) => {
+            let value = if key == old_key { merge.row(value, old_value)? } else { return None };
+            ObjectSchema::HashTable { key: key.clone(), value }
         }
-        (Schema::Enum(name, variants), Schema::Enum(old_name, old)) if name == old_name => {
-            if old.len() > variants.len() {
-                return (!variants.is_empty() && old.starts_with(variants)).then_some(Relation::Newer);
-            }
-            // One within is read as well: its index tells the variant, whose fields are what they were.
-            variants.starts_with(old).then(|| value.clone())?
+        (ObjectSchema::Array { element }, ObjectSchema::Array { element: old_element }) => {
+            ObjectSchema::Array { element: merge.part(element, old_element)? }
         }
         _ => return None,
     };
-    if outermost == old_value {
-        return Some(Relation::Same);
+    Some(match (merged == old, merge.lacks) {
+        (true, false) => Relation::Same,
+        (true, true) => Relation::Newer,
+        (false, is_newer_too) => Relation::Older { text: merged.to_string(), is_newer_too },
+    })
+}
+
+/// Makes one type of that of a program and the stored one, which has all that one of them has.
+struct Merge {
+    /// Whether the program's lacks something.
+    lacks: bool,
+}
+
+impl Merge {
+    /// The outermost type of a table's values.
+    fn row(&mut self, new: &Schema, old: &Schema) -> Option<Schema> {
+        let merged = match (new, old) {
+            (Schema::Struct(..), Schema::Struct(..)) | (Schema::Enum(..), Schema::Enum(..)) => {
+                self.growing(new, old)?
+            }
+            _ => return self.part(new, old),
+        };
+        let fields = |schema: &Schema| match schema {
+            Schema::Struct(_, fields) => fields.schemas().count(),
+            _ => 0,
+        };
+        // A struct within has no length, so one of an older row would take what follows it for its further fields. (Of an enum
+        // within, the index tells the variant, whose fields are what they were.)
+        let grows = fields(&merged) > fields(old) || fields(&merged) > fields(new);
+        (!grows || !refers_to_itself(old)).then_some(merged)
     }
-    Some(Relation::Older(ObjectSchema::HashTable { key: old_key, value: outermost }.to_string()))
+
+    /// A type inside another.
+    fn part(&mut self, new: &Schema, old: &Schema) -> Option<Schema> {
+        Some(match (new, old) {
+            (Schema::Container(Container::Extensible, new), Schema::Container(Container::Extensible, old)) => {
+                let ([new], [old]) = (new.as_slice(), old.as_slice()) else { return None };
+                Schema::Container(Container::Extensible, vec![self.growing(new, old)?])
+            }
+            // What is compared or hashed does not grow.
+            (Schema::Container(container, new), Schema::Container(old_container, old))
+                if container == old_container =>
+            {
+                let keys = match container {
+                    Container::BTreeMap | Container::BTreeSet | Container::HashMap | Container::HashSet => 1,
+                    _ => 0,
+                };
+                let same_keys = new.iter().zip(old).take(keys).all(|(new, old)| new == old);
+                Schema::Container(*container, if same_keys { self.parts(new, old)? } else { return None })
+            }
+            (Schema::Array(new, len), Schema::Array(old, old_len)) if len == old_len => {
+                Schema::Array(Box::new(self.part(new, old)?), *len)
+            }
+            (Schema::Tuple(new), Schema::Tuple(old)) => Schema::Tuple(self.parts(new, old)?),
+            (Schema::Struct(name, new), Schema::Struct(old_name, old)) if name == old_name => {
+                Schema::Struct(name.clone(), self.fields(new, old)?)
+            }
+            (Schema::Enum(name, new), Schema::Enum(old_name, old)) if name == old_name && new.len() == old.len() => {
+                Schema::Enum(name.clone(), self.variants(new, old)?)
+            }
+            _ => return (new == old).then(|| old.clone()),
+        })
+    }
+
+    fn parts(&mut self, new: &[Schema], old: &[Schema]) -> Option<Vec<Schema>> {
+        let parts = new.iter().zip(old).map(|(new, old)| self.part(new, old)).collect();
+        if new.len() == old.len() { parts } else { None }
+    }
+
+    /// The fields of a type that may not grow.
+    fn fields(&mut self, new: &Fields, old: &Fields) -> Option<Fields> {
+        Some(match (new, old) {
+            (Fields::Unit, Fields::Unit) => Fields::Unit,
+            (Fields::Tuple(new), Fields::Tuple(old)) => Fields::Tuple(self.parts(new, old)?),
+            (Fields::Named(new), Fields::Named(old)) if new.len() == old.len() => Fields::Named(self.known(new, old)?),
+            _ => return None,
+        })
+    }
+
+    /// Fields that both types have.
+    fn known(&mut self, new: &[Field], old: &[Field]) -> Option<Vec<Field>> {
+        let fields = new.iter().zip(old).map(|(new, old)| {
+            // A text that says so is that of a program that reads values without the field.
+            let is_read = !old.is_added || new.has_default || new.is_added;
+            let same = new.name == old.name && is_read;
+            let schema = if same { self.part(&new.schema, &old.schema)? } else { return None };
+            Some(Field { schema, is_added: old.is_added, ..new.clone() })
+        });
+        fields.collect()
+    }
+
+    /// A struct or an enum that may grow.
+    fn growing(&mut self, new: &Schema, old: &Schema) -> Option<Schema> {
+        match (new, old) {
+            (Schema::Struct(name, new), Schema::Struct(old_name, old)) if name == old_name => {
+                let (new, old) = (named(new)?, named(old)?);
+                let both = new.len().min(old.len());
+                let mut fields = self.known(&new[..both], &old[..both])?;
+                for field in &new[both..] {
+                    let field = Field { is_added: true, ..field.clone() };
+                    fields.push((field.has_default || new[fields.len()].is_added).then_some(field)?);
+                }
+                for field in &old[both..] {
+                    self.lacks = true;
+                    fields.push(field.is_added.then(|| field.clone())?);
+                }
+                Some(Schema::Struct(name.clone(), if fields.is_empty() { Fields::Unit } else { Fields::Named(fields) }))
+            }
+            (Schema::Enum(name, new), Schema::Enum(old_name, old)) if name == old_name => {
+                let both = new.len().min(old.len());
+                if both == 0 && new.len() != old.len() {
+                    return None;
+                }
+                let mut variants = self.variants(&new[..both], &old[..both])?;
+                self.lacks |= old.len() > both;
+                variants.extend_from_slice(&new[both..]);
+                variants.extend_from_slice(&old[both..]);
+                Some(Schema::Enum(name.clone(), variants))
+            }
+            _ => (new == old).then(|| old.clone()),
+        }
+    }
+
+    /// Variants that both types have.
+    fn variants(&mut self, new: &[Variant], old: &[Variant]) -> Option<Vec<Variant>> {
+        let variants = new.iter().zip(old).map(|(new, old)| {
+            let same = new.index == old.index && new.name == old.name;
+            let fields = if same { self.fields(&new.fields, &old.fields)? } else { return None };
+            Some(Variant { fields, ..old.clone() })
+        });
+        variants.collect()
+    }
 }
 
 /// Returns the fields of a struct that can have further ones.
@@ -59,22 +176,6 @@ fn named(fields: &Fields) -> Option<&[Field]> {
         Fields::Unit => Some(&[]),
         Fields::Tuple(_) => None,
     }
-}
-
-/// Returns the fields of a struct, with those marked that rows may lack, if it extends the old fields.
-fn extended_fields(new: &[Field], old: &[Field]) -> Option<Vec<Field>> {
-    let mut old_fields = old.iter();
-    let fields = new.iter().map(|field| {
-        let is_added = match old_fields.next() {
-            Some(old) if old.name == field.name && old.schema == field.schema => old.is_added,
-            Some(_) => return None,
-            None => true,
-        };
-        // A text that says so is that of a program that reads rows without the field.
-        (!is_added || field.has_default || field.is_added).then(|| Field { is_added, ..field.clone() })
-    });
-    let fields = fields.collect::<Option<Vec<_>>>()?;
-    old_fields.next().is_none().then_some(fields)
 }
 
 /// Returns whether a struct or enum contains itself. (A dangling back reference counts.)
@@ -144,7 +245,7 @@ mod tests {
 
     #[test]
     fn a_field_that_was_added_once_needs_a_default_for_ever() {
-        let older = |text: &str| Some(Relation::Older(format!("HashTable<u8, {text}>")));
+        let older = |text: &str| Some(Relation::Older { text: format!("HashTable<u8, {text}>"), is_newer_too: false });
         let first = "HashTable<u8, A { x: u8 }>";
         assert_eq!(relation(&table("A { x: u8, y: u8 }", &["y"]), first), older("A { x: u8, y?: u8 }"));
         let second = "HashTable<u8, A { x: u8, y?: u8 }>";

@@ -1,6 +1,6 @@
 //! How many words a value of a type takes, found out by its description alone.
 
-use super::{Container, Fields, Schema, Variant};
+use super::{Container, Field, Fields, Schema, Variant};
 use crate::data::{DataError, Decoder};
 
 /// The deepest nesting of types, so that no value exhausts the stack.
@@ -8,10 +8,46 @@ const MOST_STEPS: u32 = 1024;
 const TOO_MANY_STEPS: DataError = DataError::new("a value", "types nested too deep");
 const NOWHERE: DataError = DataError::new("a value", "its schema refers to a type that is not there");
 
-/// Reads past the fields that a row has of those of the type; what is left is what a newer type has added. Rows of a type that
-/// cannot gain fields are read past as a whole.
-pub(crate) fn skip_row(value: &Schema, input: &mut Decoder<'_>) -> Result<(), DataError> {
-    let Schema::Struct(_, Fields::Named(fields)) = value else { return skip(value, None, 0, input) };
+/// Reads past a row, and returns how many of its words a newer type has added: the last ones. Of types that cannot gain fields,
+/// none are.
+pub(crate) fn skip_row(value: &Schema, input: &mut Decoder<'_>) -> Result<usize, DataError> {
+    match value {
+        Schema::Struct(_, Fields::Named(fields)) => {
+            skip_known(value, fields, input)?;
+            let tail = input.remaining();
+            input.skip(tail).map(|()| tail)
+        }
+        Schema::Struct(_, Fields::Unit) => {
+            let tail = input.remaining();
+            input.skip(tail).map(|()| tail)
+        }
+        Schema::Container(Container::Extensible, of) => {
+            let around = input.narrow()?;
+            let tail = match of.as_slice() {
+                [value @ Schema::Struct(_, Fields::Named(fields))] => {
+                    skip_known(value, fields, input)?;
+                    input.remaining()
+                }
+                [Schema::Struct(_, Fields::Unit)] => input.remaining(),
+                _ => 0,
+            };
+            input.widen(around);
+            input.finish().map(|()| tail)
+        }
+        _ => {
+            skip(value, None, 0, input)?;
+            input.finish().map(|()| 0)
+        }
+    }
+}
+
+/// Returns whether the first word of a row is the number of the others.
+pub(crate) fn has_length(value: &Schema) -> bool {
+    matches!(value, Schema::Container(Container::Extensible, _))
+}
+
+/// Reads past the fields that a row has of those of its type.
+fn skip_known(value: &Schema, fields: &[Field], input: &mut Decoder<'_>) -> Done {
     let around = Around { schema: value, outer: None };
     for field in fields {
         // A row may be older than the field.
@@ -46,6 +82,10 @@ fn skip(schema: &Schema, around: Outer<'_>, steps: u32, input: &mut Decoder<'_>)
         Schema::Scalar(_) => Ok(()),
         Schema::Text => skip_text(input),
         Schema::Container(Container::Vec, of) => skip_sequence(of, around, steps, input),
+        Schema::Container(Container::Extensible, _) => {
+            let words = input.take_len()?;
+            input.skip(words)
+        }
         Schema::Container(Container::Box, of) => skip_all(of, around, steps, input),
         Schema::Container(Container::Option | Container::Result, of) => skip_chosen(of, around, steps, input),
         Schema::Container(_, of) => skip_entries(of, around, steps, input),
@@ -176,14 +216,13 @@ mod tests {
         let words = to_words(&value).unwrap();
         for tail in [vec![], vec![0], vec![1, 2, u64::MAX]] {
             let all: Vec<_> = words.iter().chain(&tail).copied().collect();
-            let mut input = Decoder::from_words(&all);
-            skip_row(&schema, &mut input).unwrap();
-            assert_eq!(input.remaining(), tail.len(), "{schema}");
+            assert_eq!(skip_row(&schema, &mut Decoder::from_words(&all)), Ok(tail.len()), "{schema}");
+            let extensible = Schema::Container(Container::Extensible, vec![schema.clone()]);
+            let all: Vec<_> = [all.len() as u64].into_iter().chain(all).collect();
+            assert_eq!(skip_row(&extensible, &mut Decoder::from_words(&all)), Ok(tail.len()), "{schema}");
         }
         let first = to_words(&value.first).unwrap();
-        let mut input = Decoder::from_words(&first);
-        skip_row(&schema, &mut input).unwrap();
-        assert_eq!(input.remaining(), 0);
+        assert_eq!(skip_row(&schema, &mut Decoder::from_words(&first)), Ok(0));
     }
 
     fn rows<T: DataManager>(make: impl Fn() -> T) {

@@ -11,9 +11,9 @@ mod text;
 use std::fmt;
 
 pub use builder::{Items, Members, Types, Variants};
-pub(crate) use difference::first_difference;
+pub(crate) use difference::difference;
 pub(crate) use evolution::{Relation, relation};
-pub(crate) use measure::skip_row;
+pub(crate) use measure::{has_length, skip_row};
 pub use parse::ParseSchemaError;
 pub(crate) use show::show;
 
@@ -87,6 +87,8 @@ pub enum Container {
     /// A `Box` of a fixed-size type. The box counts as variable-size, so enclosing options and results are not padded.
     /// Other boxes are described as their content.
     Box,
+    /// A struct or an enum with the number of its words in front, so that it can gain fields or variants: `#[shm(extensible)]`.
+    Extensible,
 }
 
 /// The fields of a struct or of a variant.
@@ -192,7 +194,7 @@ impl Scalar {
 }
 
 impl Container {
-    const ALL: [Container; 8] = [
+    const ALL: [Container; 9] = [
         Container::Vec,
         Container::Option,
         Container::Result,
@@ -201,6 +203,7 @@ impl Container {
         Container::HashMap,
         Container::HashSet,
         Container::Box,
+        Container::Extensible,
     ];
 
     /// Returns the name in Rust.
@@ -214,6 +217,7 @@ impl Container {
             Container::HashMap => "HashMap",
             Container::HashSet => "HashSet",
             Container::Box => "Box",
+            Container::Extensible => "Extensible",
         }
     }
 
@@ -221,7 +225,12 @@ impl Container {
     fn arity(self) -> usize {
         match self {
             Container::Result | Container::BTreeMap | Container::HashMap => 2,
-            Container::Vec | Container::Option | Container::BTreeSet | Container::HashSet | Container::Box => 1,
+            Container::Vec
+            | Container::Option
+            | Container::BTreeSet
+            | Container::HashSet
+            | Container::Box
+            | Container::Extensible => 1,
         }
     }
 }

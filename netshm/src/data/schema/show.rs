@@ -110,6 +110,10 @@ impl<'a> Printer<'a> {
     ) -> Option<()> {
         match (container, of) {
             (Container::Box, [content]) => self.value(content, around),
+            (Container::Extensible, [content]) => {
+                self.word()?;
+                self.value(content, around)
+            }
             (Container::Option, [content]) => match self.word()? {
                 0 => {
                     self.skip(content.fixed_words())?;

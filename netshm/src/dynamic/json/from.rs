@@ -55,14 +55,9 @@ impl Value {
         let plan = Plan::new(schema)?;
         let mut reader = Reader { plan: &plan, steps: 0 };
         match (plan.node(plan.root()), json) {
-            (Node::Struct { name, fields: Parts::Named(fields) }, Json::Object(object)) => {
-                let is_present = |(name, id): &(Arc<str>, Id)| object.contains_key(&**name) || reader.is_option(*id);
-                let present = fields.iter().rposition(is_present).map_or(0, |last| last + 1);
+            (Node::Struct { name, fields: Parts::Named(fields), .. }, Json::Object(object)) => {
                 // One that all rows have is asked for.
-                let (present, missing) = fields.split_at(present.max(always_there(schema)));
-                let mut values = reader.named(present, object)?;
-                values.extend(missing.iter().map(|(name, _)| (name.clone(), Value::Missing)));
-                Ok(Value::Struct(Box::new(Struct { name: name.clone(), fields: FieldValues::Named(values) })))
+                reader.growing(name, fields, always_there(schema), object)
             }
             _ => reader.value(plan.root(), json),
         }
@@ -110,7 +105,8 @@ impl Reader<'_> {
             (Node::Map { key, value, .. }, _) => self.map([*key, *value], json),
             (Node::Tuple(items), Json::Null) if items.is_empty() => Ok(Value::Unit),
             (Node::Tuple(ids), Json::Array(items)) if !ids.is_empty() => self.items(ids, items).map(Value::Tuple),
-            (Node::Struct { name, fields }, _) => match known::read(self.plan, id, name, json) {
+            (Node::Extensible(content), _) => self.extensible(*content, json),
+            (Node::Struct { name, fields, .. }, _) => match known::read(self.plan, id, name, json) {
                 Some(value) => Ok(value),
                 None => self.structure(id, name, fields, json),
             },
@@ -146,7 +142,7 @@ impl Reader<'_> {
                 Node::Option { .. } | Node::Struct { fields: Parts::Unit, .. } => return true,
                 Node::Tuple(items) => return items.is_empty(),
                 Node::Struct { fields: Parts::Tuple(items), .. } if items.len() == 1 => items[0],
-                Node::Box(content) | Node::Back { target: content, .. } => *content,
+                Node::Box(content) | Node::Extensible(content) | Node::Back { target: content, .. } => *content,
                 _ => return false,
             };
         }
@@ -210,7 +206,7 @@ impl Reader<'_> {
             id = match self.plan.node(id) {
                 Node::Struct { name, .. } if known::is_known(self.plan, id, name) => break,
                 Node::Struct { fields: Parts::Tuple(items), .. } if items.len() == 1 => items[0],
-                Node::Box(content) | Node::Back { target: content, .. } => *content,
+                Node::Box(content) | Node::Extensible(content) | Node::Back { target: content, .. } => *content,
                 Node::Scalar(Scalar::Bool | Scalar::F32 | Scalar::F64) => {
                     return name.parse().unwrap_or_else(|_| Json::String(name.to_owned()));
                 }
@@ -239,6 +235,32 @@ impl Reader<'_> {
         }
         let fields = self.fields(fields, json)?;
         Ok(Value::Struct(Box::new(Struct { name: name.clone(), fields })))
+    }
+
+    /// Reads a struct that may lack its last fields, but for those that are there `always`.
+    fn growing(
+        &mut self,
+        name: &Arc<str>,
+        fields: &[(Arc<str>, Id)],
+        always: usize,
+        object: &Map<String, Json>,
+    ) -> Result<Value, Unfit> {
+        let is_present = |(name, id): &(Arc<str>, Id)| object.contains_key(&**name) || self.is_option(*id);
+        let present = fields.iter().rposition(is_present).map_or(0, |last| last + 1);
+        let (present, missing) = fields.split_at(present.max(always));
+        let mut values = self.named(present, object)?;
+        values.extend(missing.iter().map(|(name, _)| (name.clone(), Value::Missing)));
+        Ok(Value::Struct(Box::new(Struct { name: name.clone(), fields: FieldValues::Named(values) })))
+    }
+
+    fn extensible(&mut self, content: Id, json: &Json) -> Result<Value, Unfit> {
+        let (target, _) = self.plan.resolved(content);
+        match (self.plan.node(target), json) {
+            (Node::Struct { name, fields: Parts::Named(fields), always }, Json::Object(object)) => {
+                self.growing(name, fields, *always, object)
+            }
+            _ => self.value(target, json),
+        }
     }
 
     fn enumeration(&mut self, name: &Arc<str>, variants: &[VariantPlan], json: &Json) -> Result<Value, Unfit> {

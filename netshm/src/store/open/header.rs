@@ -382,7 +382,10 @@ impl Header {
             return mismatch(with(member.element_words), with(spec.element_words), String::new());
         }
         let default = member.default_value(object)?;
-        if default != spec.default {
+        if default != spec.default && hash != spec.schema_hash {
+            // It stays as it was made; whether it is the same to the program is for its type to say.
+            spec.other_default.set(Some(default));
+        } else if default != spec.default {
             let with = |default: &str| format!("{} with default {default}", spec.schema);
             return mismatch(
                 with(&(spec.show_default)(&default)),
@@ -396,6 +399,6 @@ impl Header {
     /// Whether recreating a member for `spec` would leave its layout as it is, so that emptying it suffices.
     pub(super) fn is_like(&self, member: &Member, object: &Arc<Object>, spec: &Spec<'_>) -> bool {
         spec.shape.agrees_with(&member.geometry)
-            && self.check(member, object, spec).is_ok_and(|agreement| matches!(agreement, Agreement::Same(_)))
+            && self.check(member, object, spec).is_ok_and(|agreement| !agreement.is_older && !agreement.is_newer)
     }
 }

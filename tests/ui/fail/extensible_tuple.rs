@@ -1,0 +1,7 @@
+use netshm::ShmData;
+
+#[derive(ShmData)]
+#[shm(extensible)]
+struct Meters(f64);
+
+fn main() {}

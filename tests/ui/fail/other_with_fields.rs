@@ -1,0 +1,11 @@
+use netshm::ShmData;
+
+#[derive(ShmData)]
+#[shm(extensible)]
+enum State {
+    Idle,
+    #[shm(other)]
+    Other,
+}
+
+fn main() {}

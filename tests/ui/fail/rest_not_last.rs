@@ -1,0 +1,11 @@
+use netshm::{Rest, ShmData};
+
+#[derive(ShmData)]
+#[shm(extensible)]
+struct Address {
+    #[shm(rest)]
+    rest: Rest,
+    street: String,
+}
+
+fn main() {}
