@@ -4,17 +4,49 @@
 //! or looks from another processor, sees an entry for every changed word. Letting no entry count any more commits
 //! ([`LogWord`]).
 
+use std::collections::{BTreeMap, btree_map};
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 
 use crate::error::{Error, Result};
-use crate::layout::{LogAt, Offset};
+use crate::layout::{LogAt, Noted, Offset};
 use crate::log_word::{LogState, LogWord};
 use crate::os::steps;
 use crate::region::Region;
 
+/// What storage writes at once.
+const PAGE: u64 = 4096;
 /// More segments than a log can have: each is at least as large as all before it, up to a limit.
 const MOST_SEGMENTS: usize = 1 << 16;
+
+/// How many epochs lie between two entries at most: undone parts of the change that had entries.
+const MOST_EPOCHS: u32 = 1024;
+/// Attempts at finding the epochs of all entries.
+const MOST_TRIES: u32 = 1 << 24;
+
+/// The epochs of entries, from the last entry backwards.
+struct Epochs {
+    /// That of the entry that was found last; no earlier one has a later epoch.
+    last: u32,
+    tries: u32,
+}
+
+impl Epochs {
+    /// Returns which of the values an entry says that the word becomes.
+    fn find(&mut self, noted: Noted, index: u64, values: [u64; 2]) -> Option<u64> {
+        let most = MOST_EPOCHS.min(self.tries);
+        for back in 0..most {
+            let epoch = self.last.wrapping_sub(back);
+            let state = LogState::of(epoch, index).0;
+            if let Some(value) = values.into_iter().find(|value| noted.agrees(state, *value)) {
+                (self.last, self.tries) = (epoch, self.tries - back);
+                return Some(value);
+            }
+        }
+        self.tries -= most;
+        None
+    }
+}
 
 /// A segment behind the first, with the number of its first entry.
 #[derive(Debug, Clone, Copy)]
@@ -83,9 +115,15 @@ impl Journal {
 
     /// Returns an entry, in a segment that has been reached: the place, and what it held.
     pub(crate) fn entry(&self, region: &Region, entry: u64) -> Result<[u64; 2]> {
+        let [noted, old] = self.words_of(region, entry)?.1.each_ref().map(|word| word.load(Relaxed));
+        Ok([Noted(noted).place(), old])
+    }
+
+    /// The words of an entry, and where they lie.
+    fn words_of<'a>(&self, region: &'a Region, entry: u64) -> Result<(Offset, &'a [AtomicU64; 2])> {
         let segment = self.segment_of(entry);
-        let words = Self::pair(region, segment.at.entry(entry - segment.first))?;
-        Ok(words.each_ref().map(|word| word.load(Relaxed)))
+        let at = segment.at.entry(entry - segment.first);
+        Ok((at, Self::pair(region, at)?))
     }
 
     /// Returns the number of entries so far: a savepoint to roll back to.
@@ -149,10 +187,19 @@ impl Journal {
         Ok(true)
     }
 
+    /// Returns whether the place of the next entry is at hand. If not, [`Journal::has_room`] finds it or tells that there is none.
+    #[inline(always)]
+    pub(crate) fn is_ready(&self) -> bool {
+        self.left > 0
+    }
+
     /// Returns whether there is room for another entry.
     #[inline]
-    pub(crate) fn has_room(&self) -> bool {
-        self.left > 0 || self.entries < self.capacity()
+    pub(crate) fn has_room(&mut self) -> bool {
+        if self.left == 0 && self.entries < self.capacity() {
+            self.seek();
+        }
+        self.left > 0
     }
 
     /// Returns the segment that an entry belongs to.
@@ -168,20 +215,30 @@ impl Journal {
         (self.next, self.left) = (segment.at.entry(used), segment.capacity - used);
     }
 
-    /// Notes what the word at `place` holds. There must be room.
+    /// Notes what the word at `place` holds, and by a part of a hash what it becomes. There must be room.
     #[inline(always)]
-    pub(crate) fn note(&mut self, region: &Region, place: u64, old: u64) -> Result<()> {
-        debug_assert!(self.has_room());
-        if self.left == 0 {
-            self.seek();
-        }
+    pub(crate) fn note(&mut self, region: &Region, place: u64, old: u64, new: u64) -> Result<()> {
+        self.note_entry(region, |state| Noted::new(place, state, new), old)
+    }
+
+    /// Notes what the word at `place` holds, whose memory is filled without further entries. There must be room.
+    #[inline(always)]
+    pub(crate) fn note_untold(&mut self, region: &Region, place: u64, old: u64) -> Result<()> {
+        self.note_entry(region, |_| Noted::untold(place), old)
+    }
+
+    #[inline(always)]
+    fn note_entry(&mut self, region: &Region, noted: impl FnOnce(u64) -> Noted, old: u64) -> Result<()> {
+        debug_assert!(self.is_ready());
         let [first, second] = Self::pair(region, self.next)?;
-        first.store(place, Relaxed);
+        let word = self.word(region);
+        let state = word.own();
+        first.store(noted(state.0).0, Relaxed);
         second.store(old, Relaxed);
         steps::step();
         (self.next, self.left) = (Offset(self.next.0 + LogAt::ENTRY_BYTES), self.left - 1);
         self.entries += 1;
-        self.word(region).count();
+        word.count(state);
         Ok(())
     }
 
@@ -191,20 +248,90 @@ impl Journal {
         (from..self.entries).rev().any(|entry| self.entry(region, entry).is_ok_and(|[named, _]| named == place))
     }
 
+    /// Returns whether the entries and the words that they name may be of one moment: not if storage has some of their pages as they
+    /// were earlier or later, so that undoing the change could restore words where others are by now.
+    ///
+    /// A word must be what an entry for it says, before the change or after it. And an entry must be one of this very change: that
+    /// shows in what the word becomes by it. Where the word is as before, a later entry in the same page shows it. One entry need not
+    /// be shown: a writer that is stopped has counted an entry and not stored the word, or restored it and not noted that. Entries for
+    /// words in a row may have been counted together ([`store::small`](crate::store)), so none of them need be shown.
+    pub(crate) fn is_consistent(&self, region: &Region) -> Result<bool> {
+        /// What is known of a word, going back from the present.
+        struct Word {
+            now: u64,
+            /// What it was after the present entry, as the later ones tell.
+            then: u64,
+            /// Whether the present content is one that the entries tell of.
+            is_told_of: bool,
+        }
+        let mut words: BTreeMap<u64, Word> = BTreeMap::new();
+        // The page of entries that is known to be of this change from the present entry on.
+        let mut shown = None;
+        let mut may_be_cut_short = true;
+        let are_together = self.are_in_a_row(region)?;
+        let mut epochs = Epochs { last: self.word(region).load().epoch(), tries: MOST_TRIES };
+        for index in (0..self.entries).rev() {
+            let (at, entry) = self.words_of(region, index)?;
+            let [noted, old] = entry.each_ref().map(|word| word.load(Relaxed));
+            let (noted, page) = (Noted(noted), at.0 / PAGE);
+            let word = match words.entry(noted.place()) {
+                btree_map::Entry::Occupied(word) => word.into_mut(),
+                btree_map::Entry::Vacant(place) => {
+                    let now = region.logged(noted.place())?.load(Relaxed);
+                    place.insert(Word { now, then: now, is_told_of: false })
+                }
+            };
+            word.is_told_of |= word.now == old;
+            if !noted.tells() {
+                (word.is_told_of, word.then) = (true, old);
+                continue;
+            }
+            match epochs.find(noted, index, [old, word.then]) {
+                // It has been undone already, or changed nothing.
+                Some(value) if value == old => shown = Some(page),
+                Some(_) => {
+                    shown = Some(page);
+                    word.is_told_of |= word.now == word.then;
+                    word.then = old;
+                }
+                None if word.then != word.now => return Ok(false),
+                None if shown != Some(page) && !are_together && !std::mem::take(&mut may_be_cut_short) => {
+                    return Ok(false);
+                }
+                None => word.then = old,
+            }
+        }
+        Ok(words.values().all(|word| word.is_told_of))
+    }
+
+    /// Returns whether the entries may be those of one small transaction.
+    fn are_in_a_row(&self, region: &Region) -> Result<bool> {
+        if self.entries > LogAt::FIRST_CAPACITY {
+            return Ok(false);
+        }
+        let places = (0..self.entries).map(|index| Ok(self.entry(region, index)?[0])).collect::<Result<Vec<_>>>()?;
+        Ok(places.windows(2).all(|pair| pair[1] == pair[0].wrapping_add(8)))
+    }
+
     /// Undoes the changes noted after `position`, the last one first.
     pub(crate) fn roll_back_to(&mut self, region: &Region, position: u64) -> Result<()> {
         let mut index = self.entries;
         if index <= position {
             return Ok(());
         }
+        let epoch = self.word(region).own().epoch();
         while index > position {
             let segment = self.segment_of(index - 1);
             while index > position.max(segment.first) {
                 index -= 1;
                 let entry = segment.at.entry(index - segment.first);
-                let [place, old] = Self::pair(region, entry)?.each_ref().map(|word| word.load(Relaxed));
-                region.logged(place)?.store(old, Release);
+                let words = Self::pair(region, entry)?;
+                let [noted, old] = words.each_ref().map(|word| word.load(Relaxed));
+                let noted = Noted(noted);
+                region.logged(noted.place())?.store(old, Release);
                 steps::step();
+                // As if it had changed nothing: see `is_consistent`.
+                words[0].store(noted.undone(LogState::of(epoch, index).0, old).0, Release);
             }
         }
         (self.entries, self.left) = (position, 0);

@@ -18,6 +18,11 @@ impl LogState {
     /// The most entries that can be counted.
     pub(crate) const MOST_ENTRIES: u64 = u32::MAX as u64;
 
+    /// Returns the state of an epoch with so many entries.
+    pub(crate) fn of(epoch: u32, entries: u64) -> Self {
+        LogState(u64::from(epoch) << 32 | entries)
+    }
+
     /// Returns the number of entries that count.
     #[inline(always)]
     pub(crate) fn entries(self) -> u64 {
@@ -58,17 +63,17 @@ impl LogWord<'_> {
         LogState(self.0.load(Relaxed))
     }
 
-    /// Counts an entry that has been written.
+    /// Counts an entry that has been written, when the word held `state`.
     #[inline(always)]
-    pub(crate) fn count(self) {
-        self.count_all(1);
+    pub(crate) fn count(self, state: LogState) {
+        self.count_all(state, 1);
     }
 
     /// Counts entries that have been written, together.
     #[inline(always)]
-    pub(crate) fn count_all(self, entries: u64) {
+    pub(crate) fn count_all(self, state: LogState, entries: u64) {
         // SYNC POINT: log entry. Pairs with the load in `load`.
-        self.0.store(self.own().0.wrapping_add(entries), Release);
+        self.0.store(state.0.wrapping_add(entries), Release);
         steps::step();
     }
 

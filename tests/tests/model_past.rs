@@ -109,7 +109,7 @@ impl Stripe {
         place.store(word as u64, Relaxed);
         old.store(self.words[word].load(Relaxed), Relaxed);
         die_in_turn();
-        self.log().count();
+        self.log().count(self.log().own());
         self.words[word].store(value, Release);
         die_in_turn();
     }

@@ -380,6 +380,54 @@ impl LogAt {
     }
 }
 
+/// The first word of a log entry: which word changes, and a part of a hash of what it becomes.
+///
+/// ```text
+/// 44..=63  part of a hash of the new word and the state of the log, which no two entries of a log have in common
+/// 0..=43   place of the word
+/// 0        1 if it is not known what the word becomes, as its memory is filled without entries; nothing is hashed then
+/// ```
+/// So whoever finds pages of different moments, after a loss of power, notices that the entry and the word do not belong together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Noted(pub(crate) u64);
+
+impl Noted {
+    const HASH: u64 = !(MAX_OBJECT - 1);
+    const UNTOLD: u64 = 1;
+
+    /// The word at `place` becomes `new`; `state` is the log's before the entry.
+    #[inline(always)]
+    pub(crate) fn new(place: u64, state: u64, new: u64) -> Self {
+        Noted(place | Self::hash(state, new))
+    }
+    /// The word at `place` becomes anything.
+    pub(crate) fn untold(place: u64) -> Self {
+        Noted(place | Self::UNTOLD)
+    }
+    /// The place of the word.
+    #[inline]
+    pub(crate) fn place(self) -> u64 {
+        self.0 & !Self::HASH & !Self::UNTOLD
+    }
+    /// Returns whether it is known what the word becomes.
+    pub(crate) fn tells(self) -> bool {
+        self.0 & Self::UNTOLD == 0
+    }
+    /// The same entry when it has been undone, so that the word becomes `old`, which it was before.
+    pub(crate) fn undone(self, state: u64, old: u64) -> Self {
+        if self.tells() { Self::new(self.place(), state, old) } else { self }
+    }
+    /// Returns whether the word may become `new`, by an entry that was made in that state of the log.
+    pub(crate) fn agrees(self, state: u64, new: u64) -> bool {
+        self.0 & Self::HASH == Self::hash(state, new)
+    }
+    /// An odd multiplier spreads each bit over all that are above it.
+    #[inline(always)]
+    fn hash(state: u64, new: u64) -> u64 {
+        (new ^ state).wrapping_mul(0x9E37_79B9_7F4A_7C15) & Self::HASH
+    }
+}
+
 /// Rounds up to a multiple of `unit`.
 pub(crate) const fn round_up(n: u64, unit: u64) -> u64 {
     n.div_ceil(unit) * unit

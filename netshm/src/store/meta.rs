@@ -50,7 +50,8 @@ impl Memory for MetaTransaction<'_> {
         Ok(self.region().journalled(place.0)?.load(std::sync::atomic::Ordering::Relaxed))
     }
     fn write(&mut self, place: Offset, value: u64) -> Result<()> {
-        self.log(place)?;
+        let old = self.room_for(place)?;
+        self.journal.note(self.store.region(), place.0, old, value)?;
         self.init(place, value)
     }
     fn init(&mut self, place: Offset, value: u64) -> Result<()> {
@@ -61,13 +62,20 @@ impl Memory for MetaTransaction<'_> {
         Ok(())
     }
     fn log(&mut self, place: Offset) -> Result<()> {
+        let old = self.room_for(place)?;
+        self.journal.note_untold(self.store.region(), place.0, old)
+    }
+}
+
+impl MetaTransaction<'_> {
+    /// Makes sure that the log has room for an entry, and returns what the word holds.
+    fn room_for(&mut self, place: Offset) -> Result<u64> {
         // Not when the change begins, since it may only read.
         self.store.note_dirty()?;
         if !self.journal.has_room() {
             return Err(self.region().corrupt(place.0, "the log of the run heap is full"));
         }
-        let old = self.load(place)?;
-        self.journal.note(self.store.region(), place.0, old)
+        self.load(place)
     }
 }
 

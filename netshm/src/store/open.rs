@@ -523,6 +523,7 @@ impl<'a> Initialising<'a> {
         let region = Region::map(object.clone(), header.geometry)?;
         let mut store = Store::new(region, claim, &header);
         events::opened(object.name(), header.locking, object.read_only());
+        store.check_logs(state.known_to_be_sound)?;
         if !object.read_only() {
             store.recover_or_reset(&self.deadline)?;
         }
@@ -769,7 +770,8 @@ impl<'a> Alone<'a> {
         let header = Header::read(object)?;
         let region = Region::map(object.clone(), header.geometry)?;
         let store = Store::new(region, claim, &header);
-        match store.recover_or_reset(&lock.deadline) {
+        // What cannot be undone rightly is left as it is.
+        match store.check_logs(false).and_then(|()| store.recover_or_reset(&lock.deadline)) {
             Ok(()) | Err(Error::Corrupt { .. }) => Ok(Alone { store, header, lock, _guard: guard }),
             Err(error) => Err(error),
         }

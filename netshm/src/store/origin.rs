@@ -18,6 +18,20 @@ const COPIED: &str = "it is a copy of an object that was in use, and a check fin
 const REBOOTED: &str = "the system went down after changes that no `sync` covered, and a check finds damage (`repair` saves what is \
                         sound)";
 
+const COPIED_MIDWAY: &str = "it was copied in the middle of a change, and not all that undoes the change is in the copy (`repair` saves \
+                             what is sound; to copy an object in use, see `Shm::copy_to`)";
+const REBOOTED_MIDWAY: &str = "the system went down in the middle of a change, and not all that undoes the change had been written \
+                               back (`repair` saves what is sound)";
+
+/// Where an object is, compared with what it says itself.
+struct Origin {
+    /// The file, as the header has it.
+    place: [u64; 2],
+    dirty: bool,
+    /// Whether it lies in another file than it was in.
+    moved: bool,
+}
+
 impl Store {
     /// Checks the object if it lies in another file than it was in, or was not synchronised before the system went down; from
     /// then on it belongs to this file and this boot. `damage` returns where a check finds damage.
@@ -37,9 +51,7 @@ impl Store {
             }
             return vouch();
         }
-        let place = file::place(object.fd()).map_err(|source| self.io("look up its file", source))?;
-        let dirty = acquire(self.field(DIRTY)) != 0;
-        let moved = self.pair(FILE).map(|word| word.load(Relaxed)) != place;
+        let Origin { place, dirty, moved } = self.origin()?;
         // A copy may have got its header before the first change, and the rest after it. But one that is only ever read, as
         // from a read-only file system, would be checked at each opening.
         let unchecked = moved && !dirty && object.read_only();
@@ -60,6 +72,28 @@ impl Store {
             self.note_boot();
         }
         if unchecked { Ok(()) } else { vouch() }
+    }
+
+    fn origin(&self) -> Result<Origin> {
+        let place = file::place(self.region.object().fd()).map_err(|source| self.io("look up its file", source))?;
+        let dirty = acquire(self.field(DIRTY)) != 0;
+        Ok(Origin { place, dirty, moved: self.pair(FILE).map(|word| word.load(Relaxed)) != place })
+    }
+
+    /// Checks that what would undo the changes under way is of the same moment as what they have changed, in an object that is
+    /// a copy, or was written when the system went down. Called before anything is undone.
+    pub(super) fn check_logs(&self, known_to_be_sound: bool) -> Result<()> {
+        if known_to_be_sound {
+            return Ok(());
+        }
+        let Origin { dirty, moved, .. } = self.origin()?;
+        if (moved || (dirty && !self.knows_boot()))
+            && let Some(offset) = self.inconsistent_log()?
+        {
+            let what = if moved { COPIED_MIDWAY } else { REBOOTED_MIDWAY };
+            return Err(Error::Corrupt { object: self.name(), offset, what });
+        }
+        Ok(())
     }
 
     fn io(&self, doing: &'static str, source: std::io::Error) -> Error {

@@ -178,6 +178,22 @@ impl Store {
         Journal::reopen(word, self.geometry().log(log), self.region())?.roll_back_to(self.region(), 0)
     }
 
+    /// Returns where a log is that storage holds of another moment than the words that it names, if there is one.
+    pub(super) fn inconsistent_log(&self) -> Result<Option<u64>> {
+        let geometry = *self.geometry();
+        let meta = (geometry.stripe(geometry.meta()).top_end(), geometry.slots);
+        let slots = (0..geometry.slots).map(|slot| (geometry.slot(slot).log_word(), slot));
+        for (length, log) in slots.chain([meta]) {
+            if LogWord(self.field(length)).load().entries() == 0 {
+                continue;
+            }
+            if !Journal::reopen(length, geometry.log(log), self.region())?.is_consistent(self.region())? {
+                return Ok(Some(length.0));
+            }
+        }
+        Ok(None)
+    }
+
     pub(super) fn free_stripe(&self, stripe: u32) {
         self.sequence(stripe).end_change();
         let word = word_of(self.region(), stripe);

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering::{Relaxed, Release};
 use super::slots::LAST;
 use super::{Store, group};
 use crate::layout::method::Locking;
-use crate::layout::{LogAt, Offset};
+use crate::layout::{LogAt, Noted, Offset};
 use crate::locking::{give_back, take};
 use crate::log_word::LogWord;
 use crate::os::atomic::fence_after_swap;
@@ -101,12 +101,13 @@ impl<'a> Held<'a> {
         let log_word = LogWord(region.field(geometry.slot(self.slot).log_word()));
         let log = region.fields::<{ 2 * MOST_WORDS }>(geometry.log(self.slot).entry(0)).words();
         sequence.begin_change();
-        for (i, (word, [named, old])) in words.iter().zip(log.as_chunks().0).enumerate() {
-            named.store(place.0 + i as u64 * 8, Relaxed);
+        let state = log_word.own();
+        for (i, ((word, new), [noted, old])) in (0..).zip(words.iter().zip(new).zip(log.as_chunks().0)) {
+            noted.store(Noted::new(place.0 + i * 8, state.0 + i, *new).0, Relaxed);
             old.store(word.load(Relaxed), Relaxed);
             steps::step();
         }
-        log_word.count_all(new.len() as u64);
+        log_word.count_all(state, new.len() as u64);
         for (word, new) in words.iter().zip(new) {
             word.store(*new, Release);
             steps::step();

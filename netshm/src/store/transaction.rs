@@ -171,11 +171,12 @@ impl<'a> Transaction<'a> {
     #[inline(always)]
     fn change_word(&mut self, place: Offset, word: &AtomicU64, new: impl FnOnce(u64) -> u64) -> Result<()> {
         let old = word.load(Relaxed);
-        if !self.tx.journal.has_room() {
-            self.reborrow().grow_log()?;
+        let new = new(old);
+        if !self.tx.journal.is_ready() {
+            self.reborrow().make_log_ready()?;
         }
-        self.tx.journal.note(self.store.region(), place.0, old)?;
-        word.store(new(old), Release);
+        self.tx.journal.note(self.store.region(), place.0, old, new)?;
+        word.store(new, Release);
         steps::step();
         Ok(())
     }
@@ -434,7 +435,20 @@ impl<'a> Transaction<'a> {
         let _ = self.store.settle(self.tx.slot, self.deadline);
     }
 
+    /// Finds the place of the next entry, and grows the log if it has none.
     #[cold]
+    fn make_log_ready(mut self) -> Result<()> {
+        if self.tx.journal.has_room() {
+            return Ok(());
+        }
+        self.reborrow().grow_log()?;
+        if self.tx.journal.has_room() {
+            return Ok(());
+        }
+        let slot = self.store.geometry().slot(self.tx.slot);
+        Err(self.store.region().corrupt(slot.log_word().0, "a log cannot be extended"))
+    }
+
     fn grow_log(self) -> Result<()> {
         self.store.grow_log(self.tx.slot, self.deadline, &mut self.tx.journal)
     }
@@ -467,10 +481,10 @@ impl Memory for Transaction<'_> {
     #[inline]
     fn log(&mut self, place: Offset) -> Result<()> {
         let old = self.load(place)?;
-        if !self.tx.journal.has_room() {
-            self.reborrow().grow_log()?;
+        if !self.tx.journal.is_ready() {
+            self.reborrow().make_log_ready()?;
         }
-        self.tx.journal.note(self.store.region(), place.0, old)
+        self.tx.journal.note_untold(self.store.region(), place.0, old)
     }
 }
 

@@ -9,7 +9,7 @@ use crate::layout::bucket::Form;
 use crate::layout::entry::{FEWEST_ENTRIES, MOST_ENTRIES};
 use crate::layout::header::{self as at, ObjectKind};
 use crate::layout::method::Locking;
-use crate::layout::{DENSE, Dimensions, Geometry, LogAt, MAX_OBJECT, MOST_STRIPES, Offset};
+use crate::layout::{DENSE, Dimensions, Geometry, LogAt, MAX_OBJECT, MOST_STRIPES, Noted, Offset};
 use crate::log_word::LogState;
 use crate::os::file;
 use crate::shm::Object;
@@ -127,7 +127,9 @@ fn undone(object: &Arc<Object>, geometry: &Geometry) -> Result<Undone> {
     let [word] = words(object, geometry.stripe(geometry.meta()).top_end())?;
     let log: [u64; FIRST * 2] = words(object, geometry.log(geometry.slots).entry(0))?;
     let state = LogState(word);
-    Ok(Undone { epoch: state.epoch(), entries: log.as_chunks().0[..FIRST.min(state.entries() as usize)].to_vec() })
+    let entries = &log.as_chunks().0[..FIRST.min(state.entries() as usize)];
+    let entries = entries.iter().map(|[noted, old]| [Noted(*noted).place(), *old]).collect();
+    Ok(Undone { epoch: state.epoch(), entries })
 }
 
 /// How many stripes and entries of the catalogue are used, and the id that was given last; checked.
