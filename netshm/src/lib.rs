@@ -70,6 +70,7 @@ pub use check::{Finding, Report};
 #[doc(no_inline)]
 pub use data::DataManager;
 pub use data::Rest;
+pub use data::with;
 #[doc(no_inline)]
 pub use declare::ShmSchema;
 pub use describe::Description;

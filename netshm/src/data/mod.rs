@@ -61,6 +61,11 @@
 //! | `time` | `Date`, `Time`, `PrimitiveDateTime`, `UtcDateTime`, `UtcOffset`, `Duration` | one or two words | yes |
 //! | `time` | `OffsetDateTime` | date, time and offset, three words | no: equality ignores the offset |
 //! | `serde` | `Serde<T>` for any `T` with `Serialize` and `Deserialize` | `Vec<u8>` in the format of postcard | no |
+//! | `serde`, `json` | `SerdeJson<T>`, also for types with `tag`, `untagged`, `flatten` | a JSON text | no |
+//! | `cbor` | `SerdeCbor<T>`, likewise | `Vec<u8>` in the format CBOR | no |
+//!
+//! Of other crates, fields are stored by the ready modules in [`with`], such as `#[shm(with = netshm::with::display)]`, or as another type,
+//! such as `#[shm(as = String)]`.
 
 mod decoder;
 mod drop_probe;
@@ -74,6 +79,7 @@ pub(crate) mod unfit;
 #[cfg(test)]
 mod user_code;
 mod viewed;
+pub mod with;
 mod words;
 mod zero_sized;
 
@@ -86,6 +92,10 @@ pub use error::DataError;
 pub use integer::Integer;
 #[cfg(feature = "serde")]
 pub use managers::Serde;
+#[cfg(feature = "cbor")]
+pub use managers::SerdeCbor;
+#[cfg(all(feature = "serde", feature = "json"))]
+pub use managers::SerdeJson;
 pub(crate) use managers::{all_fixed, decode_inner, encode_inner, same_fixed};
 pub use rest::Rest;
 pub use schema::{

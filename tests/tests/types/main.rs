@@ -8,4 +8,5 @@ mod golden_encodings;
 mod managers_arbitrary;
 mod managers_roundtrip;
 mod serde_bounds;
+mod serde_formats;
 mod serde_readable;

@@ -13,7 +13,7 @@ mod ranges;
 mod scalars;
 pub(super) mod sequences;
 #[cfg(feature = "serde")]
-mod serde;
+pub(crate) mod serde;
 mod text;
 mod time;
 #[cfg(feature = "time")]
@@ -25,6 +25,10 @@ mod wrappers;
 
 #[cfg(feature = "serde")]
 pub use self::serde::Serde;
+#[cfg(feature = "cbor")]
+pub use self::serde::formats::SerdeCbor;
+#[cfg(all(feature = "serde", feature = "json"))]
+pub use self::serde::formats::SerdeJson;
 pub(crate) use sequences::{decode_inner, encode_inner};
 
 /// Returns the total number of words of parts that follow each other, if each has a fixed size.

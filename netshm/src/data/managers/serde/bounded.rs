@@ -41,7 +41,7 @@ impl Taken {
         self.error.take().unwrap_or(other)
     }
 
-    fn add(&self, bytes: usize) {
+    pub(super) fn add(&self, bytes: usize) {
         self.bytes.set(self.bytes.get() + bytes);
     }
 }
