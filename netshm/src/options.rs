@@ -121,6 +121,39 @@ impl<T> ManageOptions<T> {
         self
     }
 
+    /// Sets how many stripes the object has room for, those of all its members: at least those that it begins with, 65536 at most;
+    /// by default 4096, or fewer if the object's [`max_size`](Self::max_size) is small. Room that is not used takes up no memory.
+    ///
+    /// ```
+    /// use netshm::{Error, HashTable, Shm};
+    ///
+    /// let shm = Shm::create_unique(&"posix:/room.XXXXXX".parse()?, 0o600)?;
+    /// # let name = shm.name().clone();
+    /// let first: HashTable<u64, u64> = HashTable::options().named("a").stripe_room(20).manage(shm.clone())?;
+    /// let second = HashTable::<u64, u64>::options().named("b").manage(shm.clone());
+    /// assert!(matches!(second, Err(Error::NoRoomForMember { .. }))); // members have 16 stripes, unless told otherwise
+    /// let second: HashTable<u64, u64> = HashTable::options().named("b").stripes(4).manage(shm)?;
+    /// # name.unlink()?;
+    /// # Ok::<(), netshm::Error>(())
+    /// ```
+    pub fn stripe_room(mut self, stripes: u32) -> Self {
+        self.shape.stripe_room = Some(stripes);
+        self
+    }
+
+    /// Gives memory that the object has free back to the system while others use it, as long as this process has it managed: each
+    /// second, that of larger parts that have been free for ten seconds. Without it that happens when nobody else uses the object; see
+    /// [`Shm::trim`](crate::Shm::trim).
+    ///
+    /// In shared memory there is a risk: a reader that is stopped in the middle of a reading for more than ten seconds may
+    /// take up such memory anew when it goes on, and gets a SIGBUS if the system has none left by then. In files on disks there is none.
+    ///
+    /// The work is done by a thread of its own, one for each object and process; a forked child has none.
+    pub fn give_back_live(mut self, give_back: bool) -> Self {
+        self.shape.give_back_live = give_back;
+        self
+    }
+
     /// Empties an object that exists. If its type or layout changes as well, nobody else may have it open
     /// ([`Error::InUse`](crate::Error::InUse)).
     pub fn recreate(mut self, recreate: bool) -> Self {

@@ -420,12 +420,51 @@ impl Region {
             return Err(Error::Full { object: self.name(), limit: self.geometry.max_size, needed: end - size });
         }
         if end > size {
+            #[cfg(test)]
+            if tests::FULL.get() {
+                return Err(no_space(&self.name(), end - size, std::io::Error::from_raw_os_error(libc::ENOSPC)));
+            }
             file::allocate(self.object.fd(), size, end - size)
                 .map_err(|source| no_space(&self.name(), end - size, source))?;
             self.refresh_end()?;
             events::grown(self.object.name(), size, end);
         }
         Ok(())
+    }
+
+    /// Makes sure that a part of the file that may be a hole has memory.
+    #[cold]
+    pub(crate) fn fill(&self, start: u64, end: u64) -> Result<()> {
+        self.object.check_descriptors()?;
+        let end = end.min(self.known_end());
+        let bytes = end.saturating_sub(start);
+        #[cfg(test)]
+        if tests::FULL.get() {
+            return Err(no_space(&self.name(), bytes, std::io::Error::from_raw_os_error(libc::ENOSPC)));
+        }
+        file::allocate(self.object.fd(), start, bytes).map_err(|source| no_space(&self.name(), bytes, source))
+    }
+
+    /// Gives the memory of a part of the file back to the system, so that it is a hole; returns the bytes given back. `None` where
+    /// the file system cannot.
+    #[cold]
+    pub(crate) fn punch(&self, start: u64, end: u64) -> Result<Option<u64>> {
+        self.object.check_descriptors()?;
+        let io = |source| Error::Io { object: self.name(), doing: "give memory back", source };
+        let before = file::allocated(self.object.fd()).map_err(io)?;
+        if !file::punch(self.object.fd(), start, end.min(self.known_end()).saturating_sub(start)).map_err(io)? {
+            return Ok(None);
+        }
+        Ok(Some(before.saturating_sub(file::allocated(self.object.fd()).map_err(io)?)))
+    }
+
+    /// Returns the bytes that the file takes up.
+    pub(crate) fn allocated(&self) -> Result<u64> {
+        file::allocated(self.object.fd()).map_err(|source| Error::Io {
+            object: self.name(),
+            doing: "look up its memory",
+            source,
+        })
     }
 
     /// Writes what is mapped back to the file's storage.
@@ -502,5 +541,15 @@ pub(crate) fn no_space(object: &Arc<str>, needed: u64, source: std::io::Error) -
             Error::NoSpace { object: object.clone(), needed, source }
         }
         _ => Error::Io { object: object.clone(), doing: "grow", source },
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::cell::Cell;
+
+    thread_local! {
+        /// Whether there is no memory left for this thread.
+        pub(crate) static FULL: Cell<bool> = const { Cell::new(false) };
     }
 }

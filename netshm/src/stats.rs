@@ -37,6 +37,8 @@ pub struct Stats {
     pub elements: u64,
     /// Bytes of the object.
     pub size: u64,
+    /// Bytes that the object takes up in memory or on the disk: less than its size where it has holes.
+    pub allocated: u64,
     /// The size in bytes that it cannot exceed.
     pub max_size: u64,
     /// Bytes that belong to the index, or to an array's directory (there: its root nodes only are counted, as 0).
@@ -89,6 +91,7 @@ pub(crate) fn stats(handle: &Handle) -> Result<Stats> {
         bindings,
         elements: if is_array { store.array_len() } else { 0 },
         size: region.file_size()?,
+        allocated: region.allocated()?,
         max_size: geometry.max_size,
         index: buckets.saturating_mul(geometry.form.words() as u64 * WORD),
         load: if buckets == 0 { 0.0 } else { keys as f64 / cells },
@@ -112,7 +115,11 @@ impl fmt::Display for Stats {
         } else {
             writeln!(f, "{} bindings of {} keys", self.bindings, self.keys)?;
         }
-        writeln!(f, "{} bytes, at most {}; pages of {}", self.size, self.max_size, self.pagesize)?;
+        writeln!(
+            f,
+            "{} bytes, {} of them allocated, at most {}; pages of {}",
+            self.size, self.allocated, self.max_size, self.pagesize
+        )?;
         writeln!(f, "index {} bytes, load {:.2}, skew {:.2}", self.index, self.load, self.skew)?;
         write!(
             f,

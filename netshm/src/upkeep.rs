@@ -2,10 +2,12 @@
 
 use crate::check;
 use crate::error::{Error, Result};
+use crate::index;
+use crate::layout::header::ObjectKind;
 use crate::name::{IntoShmName, ShmName};
 use crate::os::path;
 use crate::shm::{NewFile, Shm};
-use crate::store::{Limits, Store, open};
+use crate::store::{Limits, Store, group, open};
 
 impl Shm {
     /// Returns the limits of operations on the object as a whole.
@@ -23,6 +25,55 @@ impl Shm {
 
     pub(crate) fn whole_to_read(&self) -> Result<Store> {
         open::whole(self, self.limits(), &check::damage(None))
+    }
+
+    /// Gives the memory that the object has free back to the system, and returns the number of bytes: the object's size stays, but
+    /// [`Stats::allocated`](crate::Stats::allocated) sinks. What is needed again later is taken from the system then; where
+    /// there is none, the operation fails with [`Error::NoSpace`] and changes nothing.
+    ///
+    /// No other process may have the object managed meanwhile: in shared memory, one that is reading what has just been freed would take
+    /// up memory anew, and get a SIGBUS where there is none. For the same reason other threads of this process should not
+    /// read the object meanwhile, if memory may be short. When an object is opened, and when the last process closes it, this is
+    /// done without asking if much is free.
+    ///
+    /// ```
+    /// use netshm::{HashTable, Locking, Shm};
+    ///
+    /// let shm = Shm::create_unique(&"posix:/trim.XXXXXX".parse()?, 0o600)?;
+    /// # let name = shm.name().clone();
+    /// let table: HashTable<u64, Vec<u8>> = HashTable::manage(shm.clone(), Locking::Futex)?;
+    /// table.add(&1, &vec![7; 1_000_000])?;
+    /// table.remove(&1)?;
+    /// assert!(shm.trim()? > 900_000);
+    /// # name.unlink()?;
+    /// # Ok::<(), netshm::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// - [`Error::InUse`]: another process has the object managed, or this one has, through a read-only handle.
+    /// - [`Error::ReadOnly`]; [`Error::InGroup`]: in a group on the object.
+    /// - [`Error::NotNetshm`], [`Error::UnsupportedVersion`], [`Error::Corrupt`], [`Error::LockTimeout`], [`Error::Forked`],
+    ///   [`Error::Io`].
+    #[doc(alias = "shrink_to_fit")]
+    #[doc(alias = "vacuum")]
+    pub fn trim(&self) -> Result<u64> {
+        let store = self.whole("trim it")?;
+        store.trim(self.limits(), || {
+            for member in store.members()? {
+                if member.kind != ObjectKind::Array && !member.is_leaving {
+                    self.compact(&store.sibling(&member))?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Makes the index of a table as small as it can be.
+    fn compact(&self, table: &Store) -> Result<()> {
+        for stripe in table.geometry().own() {
+            while group::change(table, self.limits(), "trim it", |change| index::resize::compact(change, stripe))? {}
+        }
+        Ok(())
     }
 
     /// Makes a consistent copy of the object under another name, which must not be in use. Others may go on using the object.

@@ -225,6 +225,7 @@ fn use_name(content: Option<(Use, u32)>) -> String {
         Some((Use::Large, stripe)) => format!("a large record of stripe {stripe}"),
         Some((Use::Log, slot)) => format!("a log segment of slot {slot}"),
         Some((Use::Schema, _)) => "the text of a schema".to_owned(),
+        Some((Use::Hollow, _)) => "memory on its way back to the system".to_owned(),
         None => "a run of an unknown kind".to_owned(),
     }
 }

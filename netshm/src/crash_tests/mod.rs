@@ -12,6 +12,7 @@ mod half_written;
 mod inherited;
 mod marks;
 mod members;
+mod memory;
 mod pairs;
 mod recovery;
 mod regrowth;

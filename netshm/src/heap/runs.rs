@@ -2,16 +2,21 @@
 //!
 //! It belongs to the meta stripe: all its changes are meta changes, with a log of their own.
 
-use super::{Block, BlockFormat, Memory, allocate, find, insert, join};
+use super::{Block, BlockFormat, Memory, checked_units, class_of, find, insert, join, unlink};
 use crate::error::{Error, Result};
-use crate::layout::run::{RUN_HEADER, RunAt, RunHead, Use};
-use crate::layout::{Geometry, Offset, StripeAt, WORD, round_up};
+use crate::layout::run::{Hole, RUN_HEADER, RunAt, RunHead, Use};
+use crate::layout::{CLASSES, Geometry, Offset, StripeAt, WORD, round_up};
+use crate::os::clock;
 
 /// Growth beyond what is needed: a part of the object's size, within these limits in bytes. Writers wait for the system to clear
 /// so much memory.
 const GROW_PART: u64 = 16;
 const GROW_LEAST: u64 = 16 << 10;
 const GROW_MOST: u64 = 1 << 20;
+/// Bytes of a hole that get memory beyond what is needed.
+const FILL_AHEAD: u64 = 256 << 10;
+/// Free runs of each size class that are looked at for one that is no hole.
+const TRIES: usize = 8;
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Runs {
@@ -41,35 +46,217 @@ impl Runs {
     /// Takes a run with room for `bytes` of content: its address. The object grows if it must.
     pub(crate) fn take(self, memory: &mut impl Memory, bytes: u64, content: Use, owner: u32) -> Result<RunAt> {
         let pages = self.pages(bytes);
-        let found = match allocate(memory, self, pages)? {
+        let found = match self.allocate(memory, pages)? {
             Some(found) => Some(found),
             None => {
                 self.grow(memory, pages)?;
-                allocate(memory, self, pages)?
+                self.allocate(memory, pages)?
             }
         };
         let Some((at, pages)) = found else {
             return Err(memory.region().corrupt(self.meta.classes().0, "a run just freed is not to be found"));
         };
         let run = RunAt(at);
+        self.begin_use(memory, run, pages, content.word(owner))?;
+        Ok(run)
+    }
+
+    fn begin_use(self, memory: &mut impl Memory, run: RunAt, pages: u64, use_word: u64) -> Result<()> {
         memory.init(run.head(), RunHead::new(pages, false, false).0)?;
         memory.init(run.next(), 0)?;
         memory.init(run.release(), 0)?;
-        memory.init(run.use_word(), content.word(owner))?;
+        memory.init(run.use_word(), use_word)?;
         memory.init(run.chain_next(), 0)?;
-        memory.init(run.chain_previous(), 0)?;
-        Ok(run)
+        memory.init(run.chain_previous(), 0)
+    }
+
+    /// Takes a free run of at least that many pages out of the lists: its address and size. What of it is a hole gets memory first,
+    /// and so does the head of the rest; where there is none, nothing has changed.
+    fn allocate(self, memory: &mut impl Memory, pages: u64) -> Result<Option<(u64, u64)>> {
+        let Some((at, found)) = self.choose(memory, pages)? else { return Ok(None) };
+        let end = at + found * self.pagesize;
+        let rest = at + pages * self.pagesize;
+        let (hole, since) = (self.hole(memory, at, found)?, memory.load(RunAt(at).since())?);
+        let needed = if found > pages { rest + RUN_HEADER } else { end };
+        let mut kept = hole;
+        if !hole.up_to(needed).is_none() {
+            kept = self.fill(memory, hole, needed)?;
+        }
+        unlink(memory, self, at, found)?;
+        self.preserve(memory, at, end)?;
+        if found > pages {
+            insert(memory, self, rest, found - pages)?;
+            memory.init(RunAt(rest).hole(), kept.word())?;
+            memory.init(RunAt(rest).since(), since)?;
+            return Ok(Some((at, pages)));
+        }
+        let head = memory.load(Offset(end))?;
+        memory.write(Offset(end), self.with_previous_free(head, false))?;
+        Ok(Some((at, found)))
+    }
+
+    /// Logs the words that make a run a free one, which are going to be filled.
+    fn preserve(self, memory: &mut impl Memory, at: u64, end: u64) -> Result<()> {
+        let run = RunAt(at);
+        let places = [run.head(), run.next(), run.previous(), run.hole(), run.since(), Offset(end - WORD)];
+        places.into_iter().try_for_each(|place| memory.log(place))
+    }
+
+    /// Finds a free run of at least that many pages, rather one that needs no memory for them.
+    fn choose(self, memory: &impl Memory, pages: u64) -> Result<Option<(u64, u64)>> {
+        let Some((at, found)) = find(memory, self, pages)? else { return Ok(None) };
+        let needs_memory = |at: u64, found: u64| {
+            let needed = at + pages * self.pagesize + if found > pages { RUN_HEADER } else { 0 };
+            Ok::<_, Error>(!self.hole(memory, at, found)?.up_to(needed).is_none())
+        };
+        if !needs_memory(at, found)? {
+            return Ok(Some((at, found)));
+        }
+        let bits = memory.load(self.meta.classes())?;
+        for class in (class_of(pages)..CLASSES).filter(|class| bits & 1 << class != 0) {
+            let mut other = memory.load(self.meta.class(class))?;
+            for _ in 0..TRIES {
+                let units = checked_units(memory, self, other)?;
+                if units >= pages && !needs_memory(other, units)? {
+                    return Ok(Some((other, units)));
+                }
+                other = memory.load(RunAt(other).next())?;
+                if other == 0 {
+                    break;
+                }
+            }
+        }
+        Ok(Some((at, found)))
+    }
+
+    /// Returns which part of a free run is a hole.
+    fn hole(self, memory: &impl Memory, at: u64, pages: u64) -> Result<Hole> {
+        Ok(Hole::from_word(memory.load(RunAt(at).hole())?, at, at + pages * self.pagesize))
+    }
+
+    /// Gives a hole memory up to a place, or somewhat more if there is enough; returns what is left of it.
+    fn fill(self, memory: &impl Memory, hole: Hole, needed: u64) -> Result<Hole> {
+        let part = hole.up_to(needed);
+        let more = hole.up_to(needed.saturating_add(FILL_AHEAD));
+        match memory.region().fill(more.start, more.end) {
+            Err(Error::NoSpace { .. }) if more != part => memory.region().fill(part.start, part.end)?,
+            Ok(()) => return Ok(hole.behind(more.end)),
+            other => other?,
+        }
+        Ok(hole.behind(part.end))
+    }
+
+    /// Takes a free run out of the lists of which at least that many bytes can be given back to the system, and that has been free for
+    /// so many seconds. Whoever gives it back notes all of it as a hole.
+    pub(crate) fn take_solid(
+        self,
+        memory: &mut impl Memory,
+        least: u64,
+        seconds: u64,
+    ) -> Result<Option<(RunAt, Hole)>> {
+        let now = clock::seconds();
+        let Some((at, pages)) =
+            self.find_solid(memory, least, |since| seconds == 0 || now.wrapping_sub(since) >= seconds)?
+        else {
+            return Ok(None);
+        };
+        let end = at + pages * self.pagesize;
+        unlink(memory, self, at, pages)?;
+        self.preserve(memory, at, end)?;
+        let head = memory.load(Offset(end))?;
+        memory.write(Offset(end), self.with_previous_free(head, false))?;
+        self.begin_use(memory, RunAt(at), pages, Use::Hollow.word(0))?;
+        Ok(Some((RunAt(at), Hole::inside(at, end))))
+    }
+
+    fn find_solid(self, memory: &impl Memory, least: u64, is_old: impl Fn(u64) -> bool) -> Result<Option<(u64, u64)>> {
+        let mut found = None;
+        self.each_free(memory, least, |run, pages, hole| {
+            let gain = Hole::inside(run.0, run.0 + pages * self.pagesize).bytes() - hole.bytes();
+            if found.is_none() && gain >= least && is_old(memory.load(run.since())?) {
+                found = Some((run.0, pages));
+            }
+            Ok(found.is_none())
+        })?;
+        Ok(found)
+    }
+
+    /// Returns the bytes of free runs that have memory.
+    pub(crate) fn solid_bytes(self, memory: &impl Memory, least: u64) -> Result<u64> {
+        let mut sum = 0;
+        self.each_free(memory, least, |run, pages, hole| {
+            let gain = Hole::inside(run.0, run.0 + pages * self.pagesize).bytes() - hole.bytes();
+            sum += if gain >= least { gain } else { 0 };
+            Ok(true)
+        })?;
+        Ok(sum)
+    }
+
+    /// Looks at free runs of at least so many bytes, the largest first, until `look` says that it is enough.
+    fn each_free(
+        self,
+        memory: &impl Memory,
+        least: u64,
+        mut look: impl FnMut(RunAt, u64, Hole) -> Result<bool>,
+    ) -> Result<()> {
+        let bits = memory.load(self.meta.classes())?;
+        // Lists of a damaged object may be circles.
+        let mut left = memory.region().geometry().max_size / self.pagesize;
+        for class in (class_of(least / self.pagesize)..CLASSES).rev().filter(|class| bits & 1 << class != 0) {
+            let mut at = memory.load(self.meta.class(class))?;
+            while at != 0 && left > 0 {
+                let pages = checked_units(memory, self, at)?;
+                left = left.saturating_sub(pages);
+                if !look(RunAt(at), pages, self.hole(memory, at, pages)?)? {
+                    return Ok(());
+                }
+                at = memory.load(RunAt(at).next())?;
+            }
+        }
+        Ok(())
     }
 
     /// Gives a run back.
     pub(crate) fn give_back(self, memory: &mut impl Memory, run: RunAt) -> Result<()> {
+        let end = memory
+            .load(run.head())
+            .map(|head| run.0.saturating_add(RunHead(head).pages().saturating_mul(self.pagesize)))?;
+        let is_hollow = matches!(Use::from_word(memory.load(run.use_word())?), Some((Use::Hollow, _)));
+        self.give_back_as(memory, run, if is_hollow { Hole::inside(run.0, end) } else { Hole::NONE })
+    }
+
+    /// Gives a run back of which a part is a hole.
+    fn give_back_as(self, memory: &mut impl Memory, run: RunAt, hole: Hole) -> Result<()> {
         let head = RunHead(memory.load(run.head())?);
         if head.is_free() || head.pages() == 0 {
             return Err(memory.region().corrupt(run.0, "a run to be given back is free already"));
         }
         memory.region().words(run.0, head.pages().saturating_mul(self.pagesize / WORD))?;
+        let hole = self.hull(memory, run, head, hole)?;
         let (at, pages) = join(memory, self, run.0, head.pages())?;
-        insert(memory, self, at, pages)
+        insert(memory, self, at, pages)?;
+        memory.write(RunAt(at).hole(), hole.word())?;
+        memory.write(RunAt(at).since(), clock::seconds())
+    }
+
+    /// Returns the smallest hole that holds that of a run and those of its free neighbours.
+    fn hull(self, memory: &impl Memory, run: RunAt, head: RunHead, hole: Hole) -> Result<Hole> {
+        let mut hull = hole;
+        let next = run.0 + head.pages() * self.pagesize;
+        let behind = RunHead(memory.load(Offset(next))?);
+        if behind.is_free() {
+            hull = hull.hull(self.hole(memory, next, checked_units(memory, self, next)?)?);
+        }
+        if head.previous_free() {
+            let pages = memory.load(Offset(run.0 - WORD))?;
+            // What is wrong with it, `join` says.
+            if let Some(start) = pages.checked_mul(self.pagesize).and_then(|bytes| run.0.checked_sub(bytes))
+                && start >= memory.region().geometry().data_start()
+            {
+                hull = hull.hull(self.hole(memory, start, pages)?);
+            }
+        }
+        Ok(hull)
     }
 
     /// Returns the number of bytes of content in a run.

@@ -370,5 +370,8 @@ fn drop_key(change: &mut Transaction<'_>, stripe: u32, at: StripeAt, found: &Fou
         set_link(change, before, emptied.link())?;
         change.free_record(stripe, found.bucket.record(emptied.form()));
     }
+    if keys <= 1 && change.field(at.buckets()) > super::resize::FEW {
+        return super::resize::empty(change, stripe, at);
+    }
     super::resize::shrink(change, stripe, at)
 }

@@ -9,7 +9,7 @@
 pub(crate) mod bindings;
 mod buckets;
 pub(crate) mod record;
-mod resize;
+pub(crate) mod resize;
 pub(crate) mod ring;
 pub(crate) mod walk;
 

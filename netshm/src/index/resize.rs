@@ -13,9 +13,11 @@ const GROW_AT: u64 = 16;
 /// And at which it shrinks.
 const SHRINK_AT: u64 = 6;
 /// A stripe with this number of buckets or fewer does not shrink.
-const FEW: u64 = 16;
+pub(super) const FEW: u64 = 16;
 /// Chains longer than this are not split: it would not make them shorter.
 const LONGEST_SPLIT: usize = 64;
+/// Buckets merged in one change at most.
+const MERGES: u32 = 64;
 /// Log entries that shrinking needs at most.
 const SHRINK_ROOM: u64 = 48;
 
@@ -218,10 +220,96 @@ pub(super) fn shrink(change: &mut Transaction<'_>, stripe: u32, at: StripeAt) ->
         into.put(content);
     });
     into.store(change, chain.at())?;
+    end_at(change, stripe, at, last)
+}
+
+/// Merges buckets at the end of the index, those with overflow buckets as well, while it is empty enough; returns whether there may
+/// be more to do.
+pub(crate) fn compact(change: &mut Transaction<'_>, stripe: u32) -> Result<bool> {
+    change.write_stripe(stripe)?;
+    let at = change.store().geometry().stripe(stripe);
+    for _ in 0..MERGES {
+        if !merge_chains(change, stripe, at)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn merge_chains(change: &mut Transaction<'_>, stripe: u32, at: StripeAt) -> Result<bool> {
+    let (buckets, keys) = (change.field(at.buckets()), change.field(at.keys()));
+    if buckets <= FEW || keys.saturating_mul(4) >= buckets.saturating_mul(SHRINK_AT) {
+        return Ok(false);
+    }
+    let (region, form) = (change.store().region(), change.store().geometry().form);
+    let last = buckets - 1;
+    let into = last - (1 << last.ilog2());
+    let (mut contents, mut records) = (Vec::new(), Vec::new());
+    for bucket in [into, last] {
+        let mut chain = Chain::of(region, at, buckets, bucket)?;
+        loop {
+            contents.extend(chain.image()?.contents().map(|(_, content)| content));
+            if !chain.advance()? {
+                break;
+            }
+            records.push(chain.at());
+            if records.len() == LONGEST_SPLIT {
+                return Ok(false);
+            }
+        }
+    }
+    let needed = contents.len().div_ceil(CELLS).max(1);
+    if needed > records.len() + 1 {
+        return Ok(false);
+    }
+    let first = Chain::of(region, at, buckets, into)?.at();
+    let dropped = records.split_off(needed - 1);
+    let links = records.iter().map(|bucket| bucket.record(form)).chain([0]);
+    let mut rest = contents.into_iter();
+    for (bucket, link) in [first].into_iter().chain(records.iter().copied()).zip(links) {
+        let mut image = Image::empty(form);
+        image.set_link(link);
+        rest.by_ref().take(CELLS).for_each(|content| {
+            image.put(content);
+        });
+        image.store(change, bucket)?;
+    }
+    for bucket in dropped {
+        change.free_record(stripe, bucket.record(form));
+    }
+    end_at(change, stripe, at, last)?;
+    Ok(true)
+}
+
+/// Gives up most of the index of a stripe that has no key any more: merging one bucket for each key removed need not come so far.
+#[cold]
+pub(super) fn empty(change: &mut Transaction<'_>, stripe: u32, at: StripeAt) -> Result<()> {
+    let buckets = change.field(at.buckets());
+    let give_up = |change: &mut Transaction<'_>| {
+        let mut bucket = FEW;
+        while bucket < buckets {
+            let (segment, place, size) = segment_of(bucket);
+            if place == 0 {
+                let content = change.field(at.segment(segment));
+                change.free_run(stripe, RunAt(content.wrapping_sub(RUN_HEADER)));
+            }
+            bucket += size - place;
+        }
+        change.shorten(at.buckets(), FEW)
+    };
+    match change.with_savepoint(give_up) {
+        // It is as it was.
+        Err(Error::Full { .. } | Error::NoSpace { .. }) => Ok(()),
+        outcome => outcome,
+    }
+}
+
+/// Makes bucket number `last`, the last one, no bucket any more.
+fn end_at(change: &mut Transaction<'_>, stripe: u32, at: StripeAt, last: u64) -> Result<()> {
     change.shorten(at.buckets(), last)?;
     let (segment, place, _) = segment_of(last);
     if place == 0 {
-        let content = change.load(at.segment(segment))?;
+        let content = change.field(at.segment(segment));
         change.free_run(stripe, RunAt(content.wrapping_sub(RUN_HEADER)));
     }
     Ok(())

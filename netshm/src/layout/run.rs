@@ -4,8 +4,9 @@
 //! word 0   size in pages << 2 | previous run free << 1 | free
 //! word 1   free: next free run of the class     used: next run in transit
 //! word 2   free: previous one                   used: next run to be released
-//! word 3   used: what it holds, for whom
-//! word 4   used: next run of the same stripe    word 5   used: previous one
+//! word 3   used: what it holds, for whom        free: where its content is a hole
+//! word 4   used: next run of the same stripe    free: the second in which it became free
+//! word 5   used: previous run of the same stripe
 //! word 6   used, in a segment of an index: buckets that it has room for
 //! last     free: size in pages
 //! ```
@@ -53,10 +54,12 @@ pub(crate) enum Use {
     Log,
     /// The text of a schema that took the place of an older one.
     Schema,
+    /// Nothing: its memory is on the way back to the system.
+    Hollow,
 }
 
 impl Use {
-    const ALL: [Use; 5] = [Use::Chunk, Use::Segment, Use::Large, Use::Log, Use::Schema];
+    const ALL: [Use; 6] = [Use::Chunk, Use::Segment, Use::Large, Use::Log, Use::Schema, Use::Hollow];
 
     /// Returns the word stored in a run: what it holds, and the stripe or slot that it is for.
     pub(crate) fn word(self, owner: u32) -> u64 {
@@ -67,6 +70,74 @@ impl Use {
     pub(crate) fn from_word(word: u64) -> Option<(Use, u32)> {
         let number = (word >> 32).checked_sub(1)?;
         Some((*Self::ALL.get(usize::try_from(number).ok()?)?, word as u32))
+    }
+}
+
+/// The unit in which holes are noted.
+const HOLE_UNIT: u64 = 4096;
+
+/// The part of a free run that may be a hole of the file, as its word 3 says; it need not be one everywhere. It lies wholly between the
+/// memory page of the run's head and that of its last word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Hole {
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+}
+
+impl Hole {
+    pub(crate) const NONE: Hole = Hole { start: 0, end: 0 };
+
+    /// Returns all of a run that can be a hole.
+    pub(crate) const fn inside(start: u64, end: u64) -> Hole {
+        let hole = Hole {
+            start: super::round_up(start.saturating_add(RUN_HEADER), HOLE_UNIT),
+            end: end.saturating_sub(super::WORD) / HOLE_UNIT * HOLE_UNIT,
+        };
+        if hole.start < hole.end { hole } else { Hole::NONE }
+    }
+
+    pub(crate) const fn is_none(self) -> bool {
+        self.start >= self.end
+    }
+
+    pub(crate) const fn bytes(self) -> u64 {
+        self.end.saturating_sub(self.start)
+    }
+
+    /// Returns what a word says, as far as it can be true of the run.
+    pub(crate) fn from_word(word: u64, start: u64, end: u64) -> Hole {
+        let most = Hole::inside(start, end);
+        let said = Hole { start: (word >> 32) * HOLE_UNIT, end: u64::from(word as u32) * HOLE_UNIT };
+        said.within(most)
+    }
+
+    /// The word to be stored.
+    pub(crate) const fn word(self) -> u64 {
+        if self.is_none() { 0 } else { ((self.start / HOLE_UNIT) << 32) | (self.end / HOLE_UNIT) }
+    }
+
+    fn within(self, most: Hole) -> Hole {
+        let hole = Hole { start: self.start.max(most.start), end: self.end.min(most.end) };
+        if hole.is_none() { Hole::NONE } else { hole }
+    }
+
+    /// Returns the part in front of a place, with the whole page of that place.
+    pub(crate) fn up_to(self, place: u64) -> Hole {
+        self.within(Hole { start: 0, end: super::round_up(place, HOLE_UNIT) })
+    }
+
+    /// Returns the part behind the page of a place.
+    pub(crate) fn behind(self, place: u64) -> Hole {
+        self.within(Hole { start: super::round_up(place, HOLE_UNIT), end: u64::MAX })
+    }
+
+    /// Returns the smallest hole that holds both.
+    pub(crate) fn hull(self, other: Hole) -> Hole {
+        match (self.is_none(), other.is_none()) {
+            (true, _) => other,
+            (_, true) => self,
+            _ => Hole { start: self.start.min(other.start), end: self.end.max(other.end) },
+        }
     }
 }
 
@@ -93,6 +164,14 @@ impl RunAt {
     /// Returns the place of what it holds.
     pub(crate) const fn use_word(self) -> Offset {
         Offset(self.0.wrapping_add(24))
+    }
+    /// Returns the place of the note which part of a free run is a hole.
+    pub(crate) const fn hole(self) -> Offset {
+        Offset(self.0.wrapping_add(24))
+    }
+    /// Returns the place of the second in which a free run became free, as the system counts them.
+    pub(crate) const fn since(self) -> Offset {
+        Offset(self.0.wrapping_add(32))
     }
     /// Returns the place of the next run of the same stripe.
     pub(crate) const fn chain_next(self) -> Offset {

@@ -140,6 +140,19 @@ pub(crate) fn own_space(fd: BorrowedFd<'_>, parts: &[Range<u64>]) -> io::Result<
     Ok(())
 }
 
+/// Makes a part of the file a hole; false where the file system cannot.
+pub(crate) fn punch(fd: BorrowedFd<'_>, offset: u64, len: u64) -> io::Result<bool> {
+    if len == 0 {
+        return Ok(true);
+    }
+    let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    match rustix::io::retry_on_intr(|| fs::fallocate(fd, flags, offset, len)) {
+        Ok(()) => Ok(true),
+        Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::PERM) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Asks a copy-on-write file system to write to this empty file in place.
 pub(crate) fn write_in_place(fd: BorrowedFd<'_>) {
     const BTRFS: i64 = 0x9123_683E;

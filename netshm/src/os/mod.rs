@@ -6,6 +6,7 @@
 compile_error!("netshm needs a 64-bit Linux: OFD locks, shared futexes and mappings of several gigabytes");
 
 pub(crate) mod atomic;
+pub(crate) mod clock;
 pub(crate) mod copy;
 pub(crate) mod file;
 pub(crate) mod fork;

@@ -150,6 +150,8 @@ fn save_member(
             stripes: Some(geometry.stripes),
             slots: Some(geometry.slots),
             max_size: Some(geometry.max_size),
+            stripe_room: Some(geometry.stripe_room),
+            give_back_live: false,
             locking: Some(alone.header.locking),
             recreate: false,
             name: member.index.is_some().then(|| member.name.clone()),

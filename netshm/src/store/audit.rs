@@ -175,7 +175,7 @@ mod active {
                     let words = lengths(region, run.content())?.words();
                     used.add(run.content(), run.content() + words * WORD);
                 }
-                Use::Segment | Use::Log | Use::Schema => {}
+                Use::Segment | Use::Log | Use::Schema | Use::Hollow => {}
             }
             next = load(region, run.chain_next().0)?;
         }
@@ -264,7 +264,8 @@ mod active {
             };
             if head.is_free() {
                 let Offset(next) = RunAt(at).next();
-                used.add_words([at, next, RunAt(at).previous().0, behind - WORD]);
+                let run = RunAt(at);
+                used.add_words([at, next, run.previous().0, run.hole().0, run.since().0, behind - WORD]);
             } else {
                 used.add(at, behind);
             }

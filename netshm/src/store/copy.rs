@@ -14,7 +14,7 @@ use super::{Limits, Store, group};
 use crate::error::{Error, Result};
 use crate::layout::entry::WATCH;
 use crate::layout::header::{DIRTY, ENTRIES_USED, FILE, ID};
-use crate::layout::run::{RUN_HEADER, RunAt, RunHead, Use};
+use crate::layout::run::{Hole, RUN_HEADER, RunAt, RunHead, Use};
 use crate::layout::{PROCESSES, WORD};
 use crate::locking::Deadline;
 use crate::os::{file, pause, steps};
@@ -42,6 +42,8 @@ type Words = Vec<(u64, Vec<u64>)>;
 struct Ties {
     front: Words,
     heads: Words,
+    /// Where logs are, which get space.
+    logs: Vec<(u64, u64)>,
     end: u64,
 }
 
@@ -52,8 +54,6 @@ struct Copying<'a> {
     to_name: &'a Arc<str>,
     /// The sequences of the stripes when their runs were copied.
     copied: Vec<Option<u64>>,
-    /// How far the data area of the copy has space.
-    reached: u64,
     buffer: Vec<u8>,
 }
 
@@ -65,8 +65,7 @@ impl Store {
         if group::is_open(self) {
             return Err(Error::InGroup { object: self.name(), wanted: "copy it" });
         }
-        let start = self.geometry().data_start();
-        let mut copying = Copying { store: self, to, to_name, copied: Vec::new(), reached: start, buffer: Vec::new() };
+        let mut copying = Copying { store: self, to, to_name, copied: Vec::new(), buffer: Vec::new() };
         let begin = Instant::now();
         let deadline = group::own_deadline(limits);
         for _ in 0..ROUNDS {
@@ -86,16 +85,17 @@ impl Copying<'_> {
     /// Copies the runs of all stripes that have changed since they were last copied.
     fn round(&mut self, slot: u32, deadline: &Deadline) -> Result<()> {
         let sequences = self.sequences();
-        let (runs, end) = self.store.with_meta(slot, deadline, || self.runs())?;
-        self.copy_changed(&runs, end, &sequences)
+        let (runs, _) = self.store.with_meta(slot, deadline, || self.runs())?;
+        self.copy_changed(&runs, &sequences)
     }
 
     /// Copies, under all locks, what has changed since, and gathers what ties the object together.
     fn rest(&mut self) -> Result<Ties> {
         let sequences = self.sequences();
         let (runs, end) = self.runs()?;
-        self.copy_changed(&runs, end, &sequences)?;
-        Ok(Ties { front: self.front()?, heads: self.heads(&runs, end)?, end })
+        self.copy_changed(&runs, &sequences)?;
+        let logs = runs.iter().filter(|run| run.is_log).map(|run| (run.start, run.end)).collect();
+        Ok(Ties { front: self.front()?, heads: self.heads(&runs, end)?, logs, end })
     }
 
     /// The sequences of all stripes; `None` where a change is under way.
@@ -147,7 +147,7 @@ impl Copying<'_> {
             };
             let stripe = match content {
                 Use::Chunk | Use::Segment | Use::Large => Some(owner),
-                Use::Log | Use::Schema => None,
+                Use::Log | Use::Schema | Use::Hollow => None,
             };
             runs.push(Run { start: run.0, end, stripe, is_log: content == Use::Log });
             Ok(())
@@ -156,8 +156,7 @@ impl Copying<'_> {
     }
 
     /// Copies the runs whose stripes had other sequences when they were last copied.
-    fn copy_changed(&mut self, runs: &[Run], end: u64, sequences: &[Option<u64>]) -> Result<()> {
-        self.reach(end)?;
+    fn copy_changed(&mut self, runs: &[Run], sequences: &[Option<u64>]) -> Result<()> {
         let of = |sequences: &[Option<u64>], stripe: u32| sequences.get(stripe as usize).copied().flatten();
         let mut next: Option<(u64, u64)> = None;
         for run in runs {
@@ -204,16 +203,6 @@ impl Copying<'_> {
         Ok(())
     }
 
-    /// Gives the data area of the copy space up to `end`, and the head behind it.
-    fn reach(&mut self, end: u64) -> Result<()> {
-        let end = end + self.store.geometry().pagesize;
-        if end > self.reached {
-            self.allocate(self.reached, end)?;
-            self.reached = end;
-        }
-        Ok(())
-    }
-
     fn allocate(&self, start: u64, end: u64) -> Result<()> {
         let bytes = end.saturating_sub(start);
         file::allocate(self.to, start, bytes).map_err(|source| no_space(self.to_name, bytes, source))
@@ -249,7 +238,10 @@ impl Copying<'_> {
         let mut heads = Vec::with_capacity(runs.len());
         self.walk(|run, head, end| {
             if head.is_free() {
-                heads.push((run.0, load(run.0, 4)?));
+                // What is in it is not copied, so that it is a hole.
+                let mut words = load(run.0, RUN_HEADER / WORD)?;
+                words[3] = Hole::inside(run.0, end).word();
+                heads.push((run.0, words));
                 heads.push((end - WORD, load(end - WORD, 1)?));
             } else {
                 heads.push((run.0, load(run.0, RUN_HEADER / WORD)?));
@@ -268,6 +260,10 @@ impl Copying<'_> {
         self.set_at_rest(&mut ties.front)?;
         for (start, words) in &ties.front {
             self.allocate(*start, start + words.len() as u64 * WORD)?;
+        }
+        ties.logs.push((ties.end, ties.end + self.store.geometry().pagesize));
+        for (start, end) in &ties.logs {
+            self.allocate(*start, *end)?;
         }
         for (start, words) in ties.front.iter().chain(&ties.heads) {
             file::write_at(self.to, bytemuck::cast_slice(words), *start)

@@ -16,7 +16,7 @@ use crate::journal::Journal;
 use crate::layout::entry::{Entry, REMOVED};
 use crate::layout::header::RESERVE;
 use crate::layout::method::Locking;
-use crate::layout::run::{RUN_HEADER, RunAt, Use};
+use crate::layout::run::{Hole, RUN_HEADER, RunAt, Use};
 use crate::layout::{LogAt, Offset, RESERVED, WORD};
 use crate::locking::{Deadline, Mode, Protocol, Request};
 use crate::log_word::LogWord;
@@ -129,9 +129,12 @@ impl Store {
     ) -> Result<R> {
         let runs = Runs::of(self.geometry());
         let present =
-            self.meta(slot, deadline, |meta| if runs.fits(meta, bytes)? { change(meta).map(Some) } else { Ok(None) })?;
-        if let Some(result) = present {
-            return Ok(result);
+            self.meta(slot, deadline, |meta| if runs.fits(meta, bytes)? { change(meta).map(Some) } else { Ok(None) });
+        match present {
+            Ok(Some(result)) => return Ok(result),
+            // There is none, or no memory for the hole in it; others may have left one with memory.
+            Ok(None) | Err(Error::NoSpace { .. }) => {}
+            Err(error) => return Err(error),
         }
         self.reclaim(slot, deadline);
         self.meta(slot, deadline, change)
@@ -174,6 +177,31 @@ impl Store {
         })
     }
 
+    /// Takes a free run with memory that can be given back, noted as in transit in the slot.
+    pub(super) fn take_solid(
+        &self,
+        slot: u32,
+        deadline: &Deadline,
+        least: u64,
+        seconds: u64,
+    ) -> Result<Option<(RunAt, Hole)>> {
+        let transit = self.geometry().slot(slot).transit();
+        self.meta(slot, deadline, |meta| {
+            let Some((run, hole)) = Runs::of(self.geometry()).take_solid(meta, least, seconds)? else {
+                return Ok(None);
+            };
+            let first = meta.load(transit)?;
+            meta.init(run.next(), first)?;
+            meta.write(transit, run.0)?;
+            Ok(Some((run, hole)))
+        })
+    }
+
+    /// Returns the bytes of free runs of at least so many bytes that have memory.
+    pub(super) fn solid_bytes(&self, slot: u32, deadline: &Deadline, least: u64) -> Result<u64> {
+        self.meta(slot, deadline, |meta| Runs::of(self.geometry()).solid_bytes(meta, least))
+    }
+
     /// Gives back the run that was noted last as in transit.
     pub(super) fn return_run(&self, slot: u32, deadline: &Deadline) -> Result<()> {
         let transit = self.geometry().slot(slot).transit();
@@ -186,6 +214,16 @@ impl Store {
             meta.write(transit, next)?;
             Runs::of(self.geometry()).give_back(meta, run)
         })
+    }
+
+    /// Gives back the run that was noted last as in transit, whose memory has not gone after all.
+    pub(super) fn return_solid(&self, slot: u32, deadline: &Deadline) -> Result<()> {
+        let transit = self.geometry().slot(slot).transit();
+        self.meta(slot, deadline, |meta| {
+            let run = RunAt(meta.load(transit)?);
+            meta.write(run.use_word(), Use::Schema.word(0))
+        })?;
+        self.return_run(slot, deadline)
     }
 
     /// Gives back the first of the runs to be released; its chain takes its place.

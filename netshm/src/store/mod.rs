@@ -24,6 +24,7 @@ mod sync;
 #[cfg(test)]
 mod torn_tests;
 mod transaction;
+mod trim;
 mod tx;
 pub(crate) mod typed;
 #[cfg(test)]
@@ -35,7 +36,7 @@ mod watch_tests;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use std::time::Duration;
 
 use open::{Header, Member};
@@ -65,6 +66,8 @@ pub(crate) struct Shared {
     claim: Claim,
     recoveries: Recoveries,
     header: Header,
+    /// Whether a thread of this process gives memory back beside others.
+    gives_back: AtomicBool,
     /// Tells objects apart in caches of threads; never used twice in a process.
     id: u64,
 }
@@ -88,6 +91,15 @@ pub(crate) struct Store {
     typed: Typed,
 }
 
+impl Drop for Store {
+    /// The last one of this process gives memory back of which the object has too much.
+    fn drop(&mut self) {
+        if Arc::strong_count(&self.shared) == 1 {
+            self.trim_at_close();
+        }
+    }
+}
+
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 impl Store {
@@ -99,6 +111,7 @@ impl Store {
             claim,
             recoveries: Recoveries::default(),
             header: header.clone(),
+            gives_back: AtomicBool::new(false),
             id: NEXT_ID.fetch_add(1, Relaxed),
             region,
         };

@@ -2,6 +2,7 @@
 
 mod catalogue;
 mod header;
+mod holes;
 mod members;
 
 use std::cell::{Cell, RefCell};
@@ -85,6 +86,10 @@ pub(crate) struct Shape {
     pub(crate) stripes: Option<u32>,
     pub(crate) slots: Option<u32>,
     pub(crate) max_size: Option<u64>,
+    /// How many stripes the object has room for.
+    pub(crate) stripe_room: Option<u32>,
+    /// Whether this process gives memory back beside others.
+    pub(crate) give_back_live: bool,
     pub(crate) locking: Option<Locking>,
     pub(crate) recreate: bool,
     /// The name of a member.
@@ -138,7 +143,10 @@ impl Shape {
         };
         // As much of a small object as of a large one at most.
         let most = |bytes: u64| u32::try_from(max_size / ROOM_PART / bytes).unwrap_or(u32::MAX);
-        let stripe_room = most(STRIPE_BYTES).clamp(stripes, STRIPE_ROOM.max(stripes));
+        let stripe_room = match self.stripe_room {
+            Some(room) => range("stripe_room", room, stripes..=MOST_STRIPES)?,
+            None => most(STRIPE_BYTES).clamp(stripes, STRIPE_ROOM.max(stripes)),
+        };
         let member_room = (most(ENTRY_BYTES) / FEWEST_ENTRIES * FEWEST_ENTRIES).clamp(FEWEST_ENTRIES, ENTRIES);
         let is_named = self.name.is_some();
         let dimensions = Dimensions {
@@ -184,6 +192,7 @@ impl Shape {
             && self.init.is_none_or(|value| value == geometry.init)
             && self.stripes.is_none_or(|value| value == geometry.stripes)
             && self.slots.is_none_or(|value| value == geometry.slots)
+            && self.stripe_room.is_none_or(|value| value == geometry.stripe_room)
             && self.max_size.is_none_or(|value| value / geometry.pagesize * geometry.pagesize == geometry.max_size)
     }
 }
@@ -221,7 +230,12 @@ fn open_or_add(shm: &Shm, spec: &Spec<'_>, limits: Limits, damage: Damage<'_>) -
     }
     loop {
         match seek(shm, spec, limits.deadline(), damage)? {
-            Sought::Found(opened) => return Ok(opened),
+            Sought::Found(opened) => {
+                if spec.shape.give_back_live {
+                    opened.0.give_back_live()?;
+                }
+                return Ok(opened);
+            }
             Sought::Missing(whole) => {
                 let may_add = spec.shape.name.is_some() && !spec.shape.existing && !shm.object().read_only();
                 if !may_add {
@@ -395,6 +409,19 @@ fn lock_init(object: &Object, deadline: &Deadline) -> Result<()> {
     poll_beside_readers(object, deadline, attempt, reader)
 }
 
+/// Runs `act` while nobody opens the object. The caller has a slot already: whoever has one may wait for others to open the object,
+/// but nobody who opens it waits for one.
+pub(super) fn while_nobody_opens<R>(
+    object: &Arc<Object>,
+    deadline: &Deadline,
+    act: impl FnOnce() -> Result<R>,
+) -> Result<R> {
+    let _alone = manage_guard(object, deadline)?;
+    lock_init(object, deadline)?;
+    let _init = Initialising { object, deadline: Deadline::none() };
+    act()
+}
+
 /// How an object was found.
 #[derive(Debug, Clone, Copy)]
 struct Found {
@@ -504,7 +531,17 @@ impl<'a> Initialising<'a> {
         // The holes that an object has itself stay.
         let front = if entries_used == 0 { geometry.catalogue().start } else { geometry.catalogue().end };
         let stripes = geometry.catalogue().end..geometry.stripes_end(stripes_used as u32);
-        let parts = [0..front, stripes, geometry.data_start()..size];
+        let mut parts = vec![0..front, stripes, geometry.data_start()..size];
+        let needed = parts.iter().map(|part| part.end.saturating_sub(part.start)).sum::<u64>();
+        if file::allocated(object.fd()).map_err(|source| self.io("look up its memory", source))? < needed {
+            parts.pop();
+            let mut start = geometry.data_start();
+            for hole in holes::of(object, geometry)? {
+                parts.push(start..hole.start);
+                start = hole.end;
+            }
+            parts.push(start..size);
+        }
         file::own_space(object.fd(), &parts).map_err(|source| no_space(object.name(), size, source))
     }
 
@@ -542,6 +579,8 @@ impl<'a> Initialising<'a> {
         };
         store.settle_in(state.known_to_be_sound, &|store| damage(store, opened.is_some()))?;
         if state.alone {
+            // What cannot be given back stays; damage is reported elsewhere.
+            let _ = store.trim_if_much(&self.deadline);
             store.shared.claim.admit_others().map_err(|source| self.io("share it", source))?;
         }
         if !object.read_only() {

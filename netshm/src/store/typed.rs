@@ -52,11 +52,11 @@ impl Typed {
 
 impl Store {
     /// Notes as what type it is open, beside the stored one.
-    pub(super) fn with_type(self, spec: &Spec<'_>, agreement: Agreement) -> Store {
-        let typed = Typed { schema: Some(spec.types.clone()), keeps_rest: spec.keeps_rest, ..self.typed };
-        let store = Store { typed, ..self };
-        store.agree(agreement);
-        store
+    pub(super) fn with_type(mut self, spec: &Spec<'_>, agreement: Agreement) -> Store {
+        self.typed.schema = Some(spec.types.clone());
+        self.typed.keeps_rest = spec.keeps_rest;
+        self.agree(agreement);
+        self
     }
 
     /// Notes how the stored type relates to its own.

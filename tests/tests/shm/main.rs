@@ -5,6 +5,7 @@ mod copy_object;
 mod hostile_surroundings;
 mod inspect_object;
 mod members_object;
+mod memory_object;
 mod name_rules;
 mod repair_object;
 mod shm_common;
@@ -19,6 +20,7 @@ netshm_tests::children!(
     hostile_surroundings,
     inspect_object,
     members_object,
+    memory_object,
     repair_object,
     shm_origin,
     system_calls

@@ -454,6 +454,23 @@ fn count_too_many_stripes(path: &Path, made: &Table) {
     assert!(made.check().unwrap().is_clean());
 }
 
+/// An object whose free memory is gone, on a full disk: it is read and checked, and where memory is needed, that is an error.
+fn full_of_holes(name: &ShmName) {
+    let made = table(name);
+    assert_eq!(made.find(&0).unwrap(), Some(vec![1; 100_000]));
+    assert!(made.check().unwrap().is_clean());
+    let refused = (1..).find_map(|key| made.add(&key, &vec![2; 50_000]).err());
+    assert!(matches!(refused, Some(Error::NoSpace { .. })), "{refused:?}");
+    made.shm().trim().unwrap();
+    let small = (1_000..).find_map(|key| made.add(&key, &vec![3; 100]).err());
+    assert!(matches!(small, Some(Error::NoSpace { .. })), "{small:?}");
+    assert!(made.remove(&0).unwrap());
+    // That memory is there.
+    made.add(&0, &vec![4; 50_000]).unwrap();
+    assert_eq!(made.find(&0).unwrap(), Some(vec![4; 50_000]));
+    assert!(made.check().unwrap().is_clean());
+}
+
 fn full_disk(directory: &str, system: &str) {
     let in_disk = |name: &str| Path::new(directory).join(name);
     let original = file(directory, "a");
@@ -471,6 +488,14 @@ fn full_disk(directory: &str, system: &str) {
         // The original shares its space with it from now on.
         copy("--reflink=always", "clone");
         fs::remove_file(in_disk("sparse")).unwrap();
+    }
+    // Most of this one is holes, which must not be touched when the disk is full.
+    let hollow = file(directory, "hollow");
+    if system == "tmpfs" {
+        let made = table(&hollow);
+        (0..30).for_each(|key| made.add(&key, &vec![1; 100_000]).unwrap());
+        (1..30).for_each(|key| assert!(made.remove(&key).unwrap()));
+        assert!(made.shm().trim().unwrap() > 2_000_000);
     }
     // Fills the disk, in ever smaller pieces.
     let mut filled = File::create(in_disk("fill")).unwrap();
@@ -497,6 +522,7 @@ fn full_disk(directory: &str, system: &str) {
         assert!(made.remove(&7).unwrap());
         if system == "tmpfs" {
             count_too_many_stripes(&in_disk("a"), &made);
+            full_of_holes(&hollow);
         }
     });
     match outcome {

@@ -1,0 +1,145 @@
+//! Giving the memory of free runs back to the system, so that they are holes of the file.
+//!
+//! A run leaves the lists first, noted in the slot as one whose memory goes. Only then is the hole made, without a lock. Whoever puts
+//! the run back into the lists, be it after a death, notes all of it as a hole; and whoever takes it, gives it memory first.
+//! On a tmpfs even reading a hole takes memory, and raises SIGBUS if there is none. So nobody may be reading what the run held: see
+//! `Store::trim`.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread;
+use std::time::Duration;
+
+use super::open::while_nobody_opens;
+use super::{Limits, Store, group};
+use crate::error::{Error, Result};
+use crate::locking::Deadline;
+use crate::os::{pause, steps};
+
+/// The least that is given back of one run, in bytes.
+const LEAST: u64 = 4 << 10;
+/// What is given back unasked, if it is at least so much, and such a part of the object.
+const MUCH: u64 = 4 << 20;
+const MUCH_PART: u64 = 4;
+/// How long a run must have been free before its memory is given back beside others, in seconds.
+pub(super) const LIVE_AFTER: u64 = 10;
+
+impl Store {
+    /// Gives the memory of free runs back, after `compact` has freed what it can; returns the bytes. Nobody else may use the object.
+    pub(crate) fn trim(&self, limits: Limits, compact: impl FnOnce() -> Result<()>) -> Result<u64> {
+        self.check_fork()?;
+        if group::is_open(self) {
+            return Err(Error::InGroup { object: self.name(), wanted: "trim it" });
+        }
+        let in_use = || Error::InUse { object: self.name(), wanted: "trim it" };
+        drop(Alone::of(self)?.ok_or_else(in_use)?);
+        compact()?;
+        let deadline = group::own_deadline(limits);
+        group::with_slot(self, &deadline, |slot| {
+            while_nobody_opens(self.region().object(), &deadline, || {
+                let _alone = Alone::of(self)?.ok_or_else(in_use)?;
+                self.reclaim(slot, &deadline);
+                self.give_memory_back(slot, &deadline, 0)
+            })
+        })
+    }
+
+    /// Gives memory back if much is free. Nobody else uses the object, and nobody can begin to.
+    pub(super) fn trim_if_much(&self, deadline: &Deadline) -> Result<()> {
+        let Some(slot) = self.try_slot(deadline)? else { return Ok(()) };
+        let outcome = self.solid_bytes(slot, deadline, LEAST).and_then(|bytes| {
+            let is_much = bytes >= MUCH && bytes >= self.region().file_size()? / MUCH_PART;
+            if is_much { self.give_memory_back(slot, deadline, 0).map(drop) } else { Ok(()) }
+        });
+        self.give_slot_back(slot);
+        outcome
+    }
+
+    /// As [`trim_if_much`](Self::trim_if_much) when the last handle of this process is closed, unless others use the object.
+    pub(super) fn trim_at_close(&self) {
+        let is_possible = !self.region().object().read_only()
+            && self.check_fork().is_ok()
+            && !thread::panicking()
+            && !group::is_open(self)
+            && self.known_number().is_some();
+        if !is_possible {
+            return;
+        }
+        if let Ok(Some(_alone)) = Alone::of(self) {
+            // Without waiting: others may be about to open the object.
+            let _ = self.trim_if_much(&Deadline::within(Some(Duration::ZERO)));
+        }
+    }
+
+    /// Starts a thread that gives memory back beside others, unless there is one.
+    pub(super) fn give_back_live(&self) -> Result<()> {
+        if self.region().object().read_only() || self.shared.gives_back.swap(true, Relaxed) {
+            return Ok(());
+        }
+        let shared = Arc::downgrade(&self.shared);
+        let work = move || {
+            loop {
+                thread::sleep(Duration::from_secs(1));
+                // Not kept while it sleeps: the object is closed with its last handle.
+                let Some(shared) = shared.upgrade() else { return };
+                let store = Store::of(&shared, None);
+                drop(shared);
+                // Others may be at work, or the object is damaged; then it is tried again.
+                let _ = store.trim_beside_others(LIVE_AFTER);
+            }
+        };
+        thread::Builder::new().name("netshm-memory".to_owned()).spawn(work).map(drop).map_err(|source| {
+            self.shared.gives_back.store(false, Relaxed);
+            Error::Io { object: self.name(), doing: "start a thread that gives memory back", source }
+        })
+    }
+
+    /// Gives back the memory of runs that have been free for so many seconds, whoever uses the object.
+    fn trim_beside_others(&self, seconds: u64) -> Result<u64> {
+        self.check_fork()?;
+        let deadline = Deadline::within(Some(Duration::from_secs(1)));
+        let Some(slot) = self.try_slot(&deadline)? else { return Ok(0) };
+        let outcome = self.give_memory_back(slot, &deadline, seconds);
+        self.give_slot_back(slot);
+        outcome
+    }
+
+    /// Gives back the memory of runs that have been free for so many seconds.
+    pub(super) fn give_memory_back(&self, slot: u32, deadline: &Deadline, seconds: u64) -> Result<u64> {
+        let mut given = 0;
+        let transit = self.geometry().slot(slot).transit();
+        // Each leaves one run less with memory.
+        while let Some((run, hole)) = self.take_solid(slot, deadline, LEAST, seconds)? {
+            pause::at("a run is about to become a hole");
+            let punched = self.region().punch(hole.start, hole.end);
+            steps::step();
+            debug_assert_eq!(self.field(transit).load(Relaxed), run.0);
+            if let Ok(None) = punched {
+                self.return_solid(slot, deadline)?;
+                return Ok(given);
+            }
+            self.return_run(slot, deadline)?;
+            given += punched?.unwrap_or(0);
+        }
+        Ok(given)
+    }
+}
+
+/// The use of an object by this process alone, until dropped.
+struct Alone<'a>(&'a Store);
+
+impl Alone<'_> {
+    fn of(store: &Store) -> Result<Option<Alone<'_>>> {
+        store.region().object().check_descriptors()?;
+        let outcome = store.shared.claim.exclude_others();
+        let alone = outcome.map_err(|source| Error::Io { object: store.name(), doing: "look who uses it", source })?;
+        Ok(alone.then_some(Alone(store)))
+    }
+}
+
+impl Drop for Alone<'_> {
+    fn drop(&mut self) {
+        // If this fails, others wait until the process closes the object.
+        let _ = self.0.shared.claim.admit_others();
+    }
+}
