@@ -5,7 +5,7 @@
 //! bit 1    somebody sleeps on the object's own word, which writers of the stripe have to look at as well
 //! 2..=31   counts up with each wake-up
 //! ```
-//! A writer makes its change known (the sequence), then looks at the word. Who waits sets a bit, then looks whether there has been a
+//! A writer makes its change known (the sequence), then reads the word. A waiter sets a bit, then checks whether there has been a
 //! change. Both have a fence in between, so that one of them sees what the other did.
 
 use crate::os::atomic::{AtomicU32, Ordering::*, fence};
@@ -37,7 +37,7 @@ impl WatchWord<'_> {
         self.0.load(Relaxed) & (SLEEPERS | LEADS_ON) != 0
     }
 
-    /// Takes the bits, and counts up: who has seen the word before does not fall asleep on it.
+    /// Takes the bits, and counts up: a thread that has seen the word before does not fall asleep on it.
     pub(crate) fn take(self) -> Wake {
         let mut seen = self.0.load(Relaxed);
         for _ in 0..ATTEMPTS {
@@ -48,7 +48,7 @@ impl WatchWord<'_> {
             match self.0.compare_exchange(seen, next, SeqCst, Relaxed) {
                 Ok(_) => {
                     steps::step();
-                    // What this bit leads to is looked at after it is cleared; pairs with the fence in `lead_on`.
+                    // What this bit leads to is read after it is cleared; pairs with the fence in `lead_on`.
                     fence(SeqCst);
                     return Wake { sleepers: seen & SLEEPERS != 0, leads_on: seen & LEADS_ON != 0 };
                 }

@@ -90,7 +90,7 @@ impl<'a> Seen<'a> {
         Ok(Seen::Other(seek(region, key.at, key.hash, key.words)?, change.entries()))
     }
 
-    /// The newest binding, of which nothing but its value was looked at in a pair.
+    /// Returns the newest binding; of a pair, only the value has been read.
     #[inline]
     pub(crate) fn newest(&self) -> Option<&Record<'a>> {
         match self {

@@ -64,12 +64,12 @@ pub(crate) struct Chain<'a, S = &'a Region> {
 }
 
 impl<'a> Chain<'a> {
-    /// The chain of a bucket.
+    /// Returns the chain of a bucket.
     pub(crate) fn of(region: &'a Region, stripe: StripeAt, buckets: u64, bucket: u64) -> Result<Self> {
         Self::of_or(region, region.geometry().form, region.stripe(stripe), buckets, bucket)
     }
 
-    /// A copy of the present bucket.
+    /// Returns a copy of the present bucket.
     pub(crate) fn image(&self) -> Result<Image> {
         Image::of(self.source, self.at)
     }
@@ -100,7 +100,7 @@ impl<'a, S: Source<'a>> Chain<'a, S> {
         self.source
     }
 
-    /// The error for damage found in the present bucket.
+    /// Returns the error for damage found in the present bucket.
     #[inline(always)]
     pub(super) fn corrupt<E: ReadError>(&self, what: &'static str) -> E {
         E::corrupt(self.source.region(), self.at.cells, what)
@@ -118,25 +118,25 @@ impl<'a, S: Source<'a>> Chain<'a, S> {
         self.before
     }
 
-    /// The form of the buckets.
+    /// Returns the form of the buckets.
     #[inline(always)]
     pub(crate) fn form(&self) -> Form {
         self.form
     }
 
-    /// The cells of the present bucket, if it leads to records, and the link behind them.
+    /// Returns the cells of the present bucket, if it leads to records, and the link behind them.
     #[inline(always)]
     pub(crate) fn records<E: ReadError>(&self) -> Result<RecordCells<'a>, E> {
         records(self.source, self.at)
     }
 
-    /// The tags of the present bucket, if it is one of pairs.
+    /// Returns the tags of the present bucket, if it is one of pairs.
     #[inline(always)]
     pub(crate) fn tags<E: ReadError>(&self) -> Result<Tags, E> {
         tags(self.source, self.at)
     }
 
-    /// Keys and values of the present bucket, if it is one of pairs.
+    /// Returns the keys and values of the present bucket, if it is one of pairs.
     #[inline(always)]
     pub(crate) fn pairs<E: ReadError>(&self) -> Result<Pairs<'a>, E> {
         let words: &[AtomicU64; Form::Pairs.cell_words()] = self.source.array_or(self.at.cells)?;
@@ -175,13 +175,13 @@ impl<'a, S: Source<'a>> Chain<'a, S> {
     }
 }
 
-/// The cells of a bucket that leads to records, and the link behind them.
+/// Returns the cells of a bucket that leads to records, and the link behind them.
 #[inline(always)]
 fn records<'a, E: ReadError>(source: impl Source<'a>, bucket: BucketAt) -> Result<RecordCells<'a>, E> {
     source.array_or(bucket.cells)
 }
 
-/// The tags of a bucket of pairs.
+/// Returns the tags of a bucket of pairs.
 #[inline(always)]
 fn tags<'a, E: ReadError>(source: impl Source<'a>, bucket: BucketAt) -> Result<Tags, E> {
     Ok(Tags(source.word_or(bucket.tags)?.load(Relaxed)))
@@ -194,7 +194,7 @@ pub(super) fn bucket_at(form: Form, stripe: impl Stripe, bucket: u64) -> BucketA
     form.bucket(stripe.get(stripe.at().segment(segment)), size, place)
 }
 
-/// The word of a bucket that leads to an overflow bucket; in one of pairs, only if the tags say so.
+/// Returns the place of the word of a bucket that leads to an overflow bucket; in one of pairs, only if the tags say so.
 fn link_of(form: Form, bucket: BucketAt) -> Offset {
     bucket.cell(form.link())
 }
@@ -241,7 +241,7 @@ impl Content {
         }
     }
 
-    /// The newest binding: the address of its record, or of the pair in the cell of a bucket.
+    /// Returns the newest binding: the address of its record, or of the pair in the cell of a bucket.
     pub(crate) fn newest(self, bucket: BucketAt, cell: usize) -> u64 {
         match self {
             Content::Record(cell) => cell.record(),
@@ -288,7 +288,7 @@ pub(super) fn overflow_bucket(change: &mut Transaction<'_>, stripe: u32, image: 
     write_record(change, stripe, &[], Payload::Words(image.words()), 0)
 }
 
-/// The address of a pair, as of a binding.
+/// Returns the address of a pair, as of a binding.
 #[inline(always)]
 pub(super) fn pair_at(bucket: BucketAt, cell: usize) -> u64 {
     bucket.pair(cell).0 | PAIR
@@ -307,7 +307,7 @@ impl Image {
         Image { form, words: [0; MOST_WORDS] }
     }
 
-    /// A copy of the bucket at an address.
+    /// Returns a copy of the bucket at an address.
     pub(crate) fn of(region: &Region, bucket: BucketAt) -> Result<Self> {
         let form = region.geometry().form;
         let mut image = Image::empty(form);
@@ -323,7 +323,7 @@ impl Image {
         self.form
     }
 
-    /// All words of the bucket, as an overflow bucket's record has them.
+    /// Returns all words of the bucket, as an overflow bucket's record has them.
     pub(super) fn words(&self) -> &[u64] {
         &self.words[..self.form.words()]
     }
@@ -332,12 +332,12 @@ impl Image {
         Tags(self.words[0])
     }
 
-    /// Where key and value of a cell are, if it is a bucket of pairs.
+    /// Returns where key and value of a cell are, if it is a bucket of pairs.
     fn pair(cell: usize) -> usize {
         Form::Pairs.tag_words() + cell * PAIR_WORDS
     }
 
-    /// The used cells.
+    /// Returns the used cells.
     #[inline]
     fn used(&self) -> Cells {
         match self.form {
@@ -346,7 +346,7 @@ impl Image {
         }
     }
 
-    /// What a used cell holds.
+    /// Returns what a used cell holds.
     #[inline]
     pub(super) fn content(&self, cell: usize) -> Content {
         match self.form {
@@ -358,7 +358,7 @@ impl Image {
         }
     }
 
-    /// The used cells and what they hold.
+    /// Returns the used cells and what they hold.
     #[inline]
     pub(crate) fn contents(&self) -> impl Iterator<Item = (usize, Content)> {
         self.used().map(|cell| (cell, self.content(cell)))
@@ -389,7 +389,7 @@ impl Image {
         }
     }
 
-    /// The overflow bucket behind it, or 0.
+    /// Returns the overflow bucket behind it, or 0.
     pub(crate) fn link(&self) -> u64 {
         match self.form {
             Form::Pairs if !self.tags().has_link() => 0,
@@ -427,7 +427,7 @@ impl Image {
         true
     }
 
-    /// The words with the places where they belong in a bucket.
+    /// Returns the words with the places where they belong in a bucket.
     fn placed(&self, bucket: BucketAt) -> impl Iterator<Item = (Offset, u64)> {
         let (tags, cells) = self.words().split_at(self.form.tag_words());
         let tags = tags.iter().map(move |word| (Offset(bucket.tags), *word));

@@ -46,7 +46,7 @@ pub(crate) struct Found<'a> {
     pub(crate) record: Record<'a>,
 }
 
-/// What a search for a key ended with.
+/// The outcome of a search for a key.
 #[derive(Clone, Copy)]
 pub(crate) enum Sought<'a> {
     Found(Found<'a>),
@@ -63,8 +63,7 @@ pub(crate) fn find<'a>(source: impl Source<'a>, stripe: StripeAt, hash: u64, key
     }
 }
 
-/// The value of a key and where it lies, if it is a pair in the bucket that it belongs to and nothing stands against a short
-/// look.
+/// Returns the value of a key and its place, if it is a pair in the bucket that it belongs to; `None` if the slow path must decide.
 #[inline(always)]
 pub(crate) fn optimistic_pair(
     region: &Region,
@@ -78,7 +77,7 @@ pub(crate) fn optimistic_pair(
     Some((Offset(pair.value_at()), pair.value()))
 }
 
-/// The same for the newest binding that is a record, and so short that it is changed in place.
+/// Returns the same for a newest binding that is a record, short enough to be changed in place.
 #[inline(always)]
 pub(crate) fn optimistic_record<'a>(
     region: &'a Region,
@@ -145,7 +144,7 @@ fn find_behind<'a, R, E: ReadError>(
     Ok(None)
 }
 
-/// Looks a key up in one bucket. Returns where it is, or else whether it may be in an overflow bucket.
+/// Looks a key up in one bucket. Returns where it is, and otherwise whether it may be in an overflow bucket.
 #[inline(always)]
 fn find_here<'a, E: ReadError>(
     chain: &Chain<'a, impl Source<'a>>,
@@ -160,7 +159,7 @@ fn find_here<'a, E: ReadError>(
     Ok((found, link))
 }
 
-/// The number of a cell and the newest binding of its key, or else, whether there is a link to an overflow bucket.
+/// The number of a cell and the newest binding of its key; or else a flag for a link to an overflow bucket.
 type Look<'a> = (Option<(usize, Record<'a>)>, bool);
 
 /// Looks a key up in one bucket of the form [`Form::Records`].
@@ -231,7 +230,7 @@ fn home<'a, S: Source<'a>, E: ReadError>(
     Chain::of_or(source, form, stripe, buckets, bucket_of(hash, buckets)).map(Some)
 }
 
-/// As [`home`], or `None` on any error: for prefetching only.
+/// Returns [`home`], or `None` on any error: for prefetching only.
 #[inline(always)]
 fn probable_home(region: &Region, stripe: StripeAt, hash: u64) -> Option<Chain<'_>> {
     home::<_, Inconclusive>(region, region.geometry().form, region.stripe(stripe), hash).ok().flatten()

@@ -111,7 +111,7 @@ pub struct Snapshot {
     pub users: Option<usize>,
     /// Whether something has been written since the last `sync`.
     pub dirty: bool,
-    /// Slots: how many writers there can be at the same time.
+    /// Slots: the most writers at the same time.
     pub slots: u32,
     /// How many stripes there can be, of all members.
     pub stripe_room: u32,

@@ -14,7 +14,7 @@ pub(super) fn of(before: &Words, after: &Words, processes: &[Process]) -> Vec<Ri
         Some((stripe, held(before).filter(|_| same)?))
     };
     let slots = before.slots.len();
-    // Each slot is looked at once; in which walk is noted, so that a walk that meets itself has found a ring.
+    // Each slot is visited once, and its walk is noted: a walk that meets itself has found a ring.
     let mut met = vec![0; slots];
     let mut rings = Vec::new();
     for start in 0..slots as u32 {

@@ -98,7 +98,7 @@ impl Copying<'_> {
         Ok(Ties { front: self.front()?, heads: self.heads(&runs, end)?, logs, end })
     }
 
-    /// The sequences of all stripes; `None` where a change is under way.
+    /// Returns the sequences of all stripes; `None` where a change is under way.
     fn sequences(&self) -> Vec<Option<u64>> {
         let stripes = 0..self.store.all_stripes().end;
         let found = stripes.map(|stripe| self.store.sequence(stripe).value());
@@ -219,7 +219,7 @@ impl Copying<'_> {
         }
     }
 
-    /// What lies in front of the data area, but for holes.
+    /// Returns what lies in front of the data area, but for holes.
     fn front(&self) -> Result<Words> {
         let geometry = self.store.geometry();
         let catalogue = geometry.catalogue();

@@ -34,7 +34,7 @@ thread_local! {
 struct First(Rc<Group>);
 
 impl First {
-    /// The group, if that is the number of its store; not where thread-locals are gone already.
+    /// Returns the group, if that is the number of its store; not where thread-locals are gone already.
     #[inline(always)]
     fn on(store: u64) -> Option<Rc<Group>> {
         FIRST.try_with(|first| (first.0.store.get() == store).then(|| first.0.clone())).ok().flatten()
@@ -55,7 +55,7 @@ const CLOSED: u64 = 0;
 /// .. or that begins or ends, in which operations have no part.
 const PASSING: u64 = u64::MAX;
 
-/// Bit of what stands against operations: the group has been undone.
+/// Bit of `obstacles`: the group has been undone.
 const DOOMED: u32 = 1 << 31;
 
 /// An open group.
@@ -65,7 +65,7 @@ struct Group {
     /// That of the part which is being run.
     deadline: Deadline,
     tx: RefCell<TxState>,
-    /// What stands against operations: how many iterations are under way, and whether the group has been undone.
+    /// What forbids operations: the number of iterations under way, and a bit for a group that has been undone.
     obstacles: Cell<u32>,
     /// The first stripes of the members that are iterated over.
     iterated: RefCell<Vec<u32>>,
@@ -222,8 +222,8 @@ impl Group {
         doom.as_ref().unwrap_or_else(|| unreachable!("there is a reason")).error(store)
     }
 
-    /// What a part that failed means for the group. A deadlock, or a part that is half undone, ends it at once: all of it is
-    /// undone, and what comes later in it fails.
+    /// Handles the failure of a part. A deadlock, or a part that is half undone, ends it at once: all of it is undone, and what
+    /// comes later in it fails.
     #[cold]
     fn failed(&self, change: Transaction<'_>, error: Error) -> Error {
         if !matches!(error, Error::Deadlock { .. }) && !change.is_torn() {
@@ -314,7 +314,7 @@ fn iterating(store: &Store) -> Error {
     Error::Iterating { object: store.name() }
 }
 
-/// The open group of this thread on the object.
+/// Returns the open group of this thread on the object.
 #[inline(always)]
 fn current(store: &Store) -> Option<Rc<Group>> {
     if OPEN.get() == 0 {
@@ -340,8 +340,8 @@ pub(super) fn in_group<R>(store: &Store, part: impl FnOnce(&mut Transaction<'_>)
     current(store).map(|group| group.with(store, part))
 }
 
-/// What `look` finds in a stripe under the locks of this thread's group, if there is one and nothing stands against it: the
-/// short way of [`read`](super::read::read) in groups.
+/// Returns what `look` finds in a stripe under the locks of this thread's group, if there is one that is not doomed: the short way
+/// of [`read`](super::read::read) in groups.
 #[inline(always)]
 pub(crate) fn optimistic<R>(
     store: &Store,
@@ -364,7 +364,7 @@ pub(crate) fn optimistic<R>(
     look(View::locked(store)).ok().map(Ok)
 }
 
-/// The same for what is going to be changed: with what the group had logged by then.
+/// Returns the same for what is going to be changed: with what the group had logged by then.
 #[inline(always)]
 pub(crate) fn optimistic_before_change<R>(
     store: &Store,
@@ -470,7 +470,7 @@ pub(crate) fn read_locked<R>(
     }
 }
 
-/// Like [`read_locked`], for a read outside a group that has waited already.
+/// Reads as [`read_locked`] does, outside a group, for a read that has waited already.
 pub(super) fn read_locked_alone<R>(
     store: &Store,
     deadline: &Deadline,

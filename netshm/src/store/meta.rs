@@ -371,13 +371,13 @@ impl Store {
         })
     }
 
-    /// State and id of an entry of the catalogue that is, or has been, in use.
+    /// Returns the state and id of an entry of the catalogue that is, or has been, in use.
     pub(super) fn entry_state(&self, index: u32) -> [u64; 2] {
         let state = self.geometry().entry(index).state();
         [state, Offset(state.0 + WORD)].map(|place| self.field(place).load(std::sync::atomic::Ordering::Acquire))
     }
 
-    /// A meta change of words that are read without the lock: the sequence is odd meanwhile.
+    /// Returns a meta change of words that are read without the lock: the sequence is odd meanwhile.
     fn meta_announced(
         &self,
         slot: u32,
@@ -399,7 +399,7 @@ impl Store {
         })
     }
 
-    /// Sets a larger log segment apart, for clearing so many stripes.
+    /// Sets a larger log segment apart, for clearing `stripes` stripes.
     pub(super) fn widen_reserve(&self, slot: u32, stripes: u32, deadline: &Deadline) -> Result<()> {
         let entries = self.reserved_entries(stripes);
         self.meta(slot, deadline, |meta| {
@@ -414,7 +414,7 @@ impl Store {
         })
     }
 
-    /// Entries of the log segment that is set apart in an object whose members have so many stripes at most.
+    /// Returns the entries of the log segment that is set apart in an object whose members have at most `stripes` stripes.
     fn reserved_entries(&self, stripes: u32) -> u64 {
         let more = REMOVE_ENTRIES.min(self.geometry().max_size / RESERVE_PART / LogAt::ENTRY_BYTES);
         u64::from(stripes) * CLEAR_ENTRIES + more
@@ -427,8 +427,8 @@ impl Store {
             return Ok(());
         }
         let entries = self.reserved_entries(most_stripes);
-        // Who opens the object waits for no slot: the groups that have them all may be waiting for it to be open. It is
-        // created by somebody who has it alone.
+        // Opening an object waits for no slot: the groups that have them all may be waiting for it to be open. Its creator
+        // has it alone.
         let Some(slot) = self.try_slot(deadline)? else { return Ok(()) };
         let outcome = self.meta(slot, deadline, |meta| {
             let segment = self.take_segment(meta, LogAt::bytes_for(entries), RESERVED)?;

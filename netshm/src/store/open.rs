@@ -171,7 +171,7 @@ impl Shape {
         Ok(geometry)
     }
 
-    /// Stripes and expected keys of a further member, by default so many.
+    /// Returns the stripes and expected keys of a further member, or their defaults.
     fn of_member(&self, stripes: u32, init: u64) -> Result<(u32, u64)> {
         let (stripes, init) = (self.stripes.unwrap_or(stripes), self.init.unwrap_or(init));
         let refuse = |option, value: String, reason: &str| {
@@ -186,7 +186,7 @@ impl Shape {
         Ok((stripes, init))
     }
 
-    /// Whether an existing object has the shape that is asked for, where something is asked for.
+    /// Returns whether an existing object has the shape that is asked for, where something is asked for.
     fn agrees_with(&self, geometry: &Geometry) -> bool {
         self.pagesize.is_none_or(|value| value == geometry.pagesize)
             && self.init.is_none_or(|value| value == geometry.init)
@@ -280,7 +280,7 @@ pub(crate) fn uncreate(shm: &Shm) {
     }
 }
 
-/// The store of the whole object: the one that this process has already or a new one.
+/// Returns the store of the whole object: the one that this process has already or a new one.
 pub(crate) fn whole(shm: &Shm, limits: Limits, damage: Damage<'_>) -> Result<Store> {
     let object = shm.object();
     object.check_fork()?;
@@ -296,7 +296,7 @@ pub(crate) fn whole(shm: &Shm, limits: Limits, damage: Damage<'_>) -> Result<Sto
     Ok(store)
 }
 
-/// What this process has of the object already.
+/// Returns what this process has of the object already.
 pub(super) fn attached(object: &Object) -> Option<Arc<Shared>> {
     let attached = object.store_slot().lock().unwrap_or_else(PoisonError::into_inner).as_ref().and_then(Weak::upgrade);
     attached.and_then(|any| any.downcast().ok())
@@ -359,7 +359,7 @@ fn poll<R>(object: &Object, deadline: &Deadline, attempt: impl FnMut() -> Result
     poll_beside_readers(object, deadline, attempt, || Ok(None))
 }
 
-/// Like [`poll`]; `reader` finds the holder of a shared lock that is in the way, if there is one.
+/// Polls as [`poll`] does; `reader` finds the holder of a shared lock that is in the way, if there is one.
 fn poll_beside_readers<R>(
     object: &Object,
     deadline: &Deadline,
@@ -727,7 +727,7 @@ pub(crate) fn stored_member(shm: &Shm, header: &Header, member: &Member) -> Resu
     Ok(Stored { header: header.clone(), member: member.clone(), schema, default })
 }
 
-/// The error for a member that is not there.
+/// Returns the error for a member that is not there.
 fn no_member(object: &Object, catalogue: &Catalogue, name: Option<&str>) -> Error {
     let mut members = catalogue.names();
     members.sort_unstable();
@@ -822,7 +822,7 @@ impl<'a> Alone<'a> {
         let _ = file::write_at(self.lock.object.fd(), &at::REPLACED.to_ne_bytes(), at::STATE_AT.0);
     }
 
-    /// The members that have not been removed.
+    /// Returns the members that have not been removed.
     pub(crate) fn members(&self) -> Result<Vec<Member>> {
         let catalogue = Catalogue::read(self.lock.object, &self.header)?;
         Ok(catalogue.members.into_iter().filter(|member| !member.is_leaving).collect())
@@ -843,7 +843,7 @@ impl Store {
         self.all_stripes().all(|stripe| count(stripe) == 0)
     }
 
-    /// Text of the stored schema, and its version.
+    /// Returns the text of the stored schema, and its version.
     pub(crate) fn schema(&self) -> Result<(String, u64)> {
         header::schema(self.region().object(), self.geometry()).map(|schema| (schema.text, schema.version))
     }

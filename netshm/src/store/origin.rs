@@ -1,4 +1,4 @@
-//! Noticing copies and reboots: whether an object is in the file that it was in, under the same boot of the system.
+//! Detects copies and reboots: an object notes the file that it is in, and the boot of the system.
 //!
 //! While another process uses the object and knows it to be sound, it is not a copy, and there was no reboot, whatever `/proc`
 //! shows in this container. So each process that has settled in vouches for the object, and later ones need not check.

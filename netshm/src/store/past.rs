@@ -29,11 +29,11 @@ use crate::source::{Source, Stripe};
 const LOOK_EACH: u64 = 4096;
 /// More words in a row are handed out only if nothing has been found to be spoiled.
 const TRUSTED_WORDS: u64 = 512;
-/// A reading copies no more than so many times the words of the object.
+/// A read copies at most this multiple of the object's words.
 const MOST_COPIES: u64 = 16;
 /// Between two looks at whether the owner of a stripe lives.
 const PROBE_EACH: Duration = Duration::from_millis(1);
-/// Stripes that a thread remembers to have looked at.
+/// Stripes that a thread remembers to have read past.
 const PROBED: usize = 8;
 
 /// Changes that a thread remembers to have looked past.
@@ -41,7 +41,7 @@ const REMEMBERED: usize = 4;
 /// How long it does so. The epochs of a log begin anew after 2^32 changes, which take longer.
 const MEMORY: Duration = Duration::from_secs(60);
 
-/// A stripe of a store, and when it was looked at.
+/// A stripe of a store, and when it was read.
 type Probed = Option<(u64, u32, Instant)>;
 
 thread_local! {
@@ -57,7 +57,7 @@ struct Past {
     store: u64,
     slot: u32,
     epoch: u32,
-    /// When it was looked at last.
+    /// When it was read last.
     met: Instant,
     journal: Journal,
     /// How many entries have been read.
@@ -73,13 +73,13 @@ struct Line {
     words: [u64; 8],
 }
 
-/// Where a word belongs: the number of its line, and its own.
+/// Returns where a word belongs: the number of its line, and its own.
 fn spot(offset: u64) -> (u64, usize) {
     (offset / 64, (offset / WORD % 8) as usize)
 }
 
 impl Past {
-    /// The change that a slot makes now.
+    /// Returns the change that a slot makes now.
     fn of(store: &Store, slot: u32) -> Past {
         let word = store.geometry().slot(slot).log_word();
         let epoch = LogWord(store.field(word)).load().epoch();
@@ -137,13 +137,13 @@ impl Past {
         Ok(())
     }
 
-    /// What the word held, if the log names it.
+    /// Returns what the word held, if the log names it.
     fn old(&self, offset: u64) -> Option<u64> {
         let (line, word) = spot(offset);
         self.lines.get(&line).filter(|line| line.named & 1 << word != 0).map(|line| line.words[word])
     }
 
-    /// The words of so many from `offset` on that the log names: which of them, and what they held.
+    /// Returns those of the `count` words from `offset` on that the log names, by number, with what they held.
     fn old_of(&self, offset: u64, count: u64) -> impl Iterator<Item = (usize, u64)> {
         let (first, last) = (spot(offset).0, spot(offset + count.saturating_sub(1) * WORD).0);
         let lines = (first..=last).filter_map(|line| Some((line * 64, self.lines.get(&line)?)));
@@ -196,7 +196,7 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// The epoch of the change's log, and its slot.
+    /// Returns the epoch of the change's log, and its slot.
     pub(super) fn epoch(&self) -> (u32, u32) {
         let past = self.past.borrow();
         (past.slot, past.epoch)
@@ -235,7 +235,7 @@ impl<'a> Reading<'a> {
         self.seen.borrow_mut().push((offset, count));
     }
 
-    /// A field in front of the data area.
+    /// Returns a field in front of the data area.
     fn past_or(&self, place: Offset, present: &AtomicU64) -> u64 {
         self.past.borrow().old(place.0).unwrap_or_else(|| {
             self.see(place.0, 1);
@@ -243,7 +243,7 @@ impl<'a> Reading<'a> {
         })
     }
 
-    /// The words as they lie, if the log names none of them, or else a copy that is right.
+    /// Returns the words as they lie, if the log names none of them, or else a copy that is right.
     fn patched<E: ReadError>(&self, offset: u64, words: &'a [AtomicU64]) -> Result<&[AtomicU64], E> {
         let count = words.len() as u64;
         self.see(offset, count);
@@ -280,7 +280,7 @@ impl<'a> Source<'a> for &'a Reading<'a> {
     }
     fn words_or<E: ReadError>(self, offset: u64, count: u64) -> Result<&'a [AtomicU64], E> {
         let words = self.region.words_or(offset, count)?;
-        // A length that is none would be believed, and memory asked for accordingly.
+        // A wrong length would be believed, and memory allocated accordingly.
         if count > TRUSTED_WORDS && !matches!(self.look(), Ok(Fate::Holds)) {
             self.spoiled.set(true);
             return Err(E::corrupt(self.region, offset, "changed while it was read"));
@@ -312,7 +312,7 @@ impl Stripe for PastStripe<'_> {
     }
 }
 
-/// Whether this thread has looked before past the change that is under way in a stripe.
+/// Returns whether this thread has looked before past the change that is under way in a stripe.
 pub(super) fn is_known(store: &Store, stripe: u32) -> bool {
     let Some(slot) = word_of(store.region(), stripe).load().owner() else { return false };
     let is_it = |past: &Past| {

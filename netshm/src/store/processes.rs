@@ -1,4 +1,4 @@
-//! Process numbers: who writes to the object, and whether it still lives.
+//! Process numbers: which processes write to the object, and which of them still live.
 //!
 //! A writing process owns one number: a lock (OFD) on the number's byte, which the kernel drops when the process dies.
 //! So no process id is ever trusted, neither across containers nor after one has been used again.
@@ -39,7 +39,7 @@ pub(crate) struct ProcessIds {
 }
 
 impl ProcessIds {
-    /// The number, for who has taken a slot with it.
+    /// Returns the number, for the owner of a slot that was taken with it.
     #[inline]
     pub(super) fn at_hand(&self) -> u32 {
         self.mine.load(Acquire)

@@ -52,7 +52,7 @@ macro_rules! with_source {
 }
 pub(crate) use with_source;
 
-/// Keeps what is seldom done out of what is often done.
+/// Keeps rare work out of the code of hot paths.
 #[cold]
 #[inline(never)]
 pub(crate) fn out_of_line<R>(work: impl FnOnce() -> R) -> R {
@@ -60,7 +60,7 @@ pub(crate) fn out_of_line<R>(work: impl FnOnce() -> R) -> R {
 }
 
 impl<'a> View<'a> {
-    /// Under a lock.
+    /// Returns the view of a reader that has locked the stripe.
     pub(crate) fn locked(store: &'a Store) -> Self {
         View { store, stamp: None, past: None }
     }
@@ -69,14 +69,14 @@ impl<'a> View<'a> {
         self.store.region()
     }
 
-    /// Length of an array.
+    /// Returns the length of an array.
     #[inline]
     pub(crate) fn array_len(&self) -> u64 {
         let place = self.store.geometry().part().array_len();
         with_source!(self, source => Source::field(source, place))
     }
 
-    /// What the stripe that is read can be known by.
+    /// Returns what the stripe that is read can be known by.
     pub(super) fn state(&self, stripe: u32) -> State {
         let sequence = self.stamp.map_or_else(|| self.store.sequence(stripe).value(), |stamp| stamp.value());
         State { sequence, log: self.past.map(Reading::epoch) }
@@ -98,7 +98,7 @@ pub(super) struct State {
 }
 
 impl State {
-    /// Whether the stripe is in that state.
+    /// Returns whether the stripe is in that state.
     pub(super) fn is_that_of(self, store: &Store, stripe: u32) -> bool {
         let log = |slot| LogWord(store.field(store.geometry().slot(slot).log_word()));
         store.sequence(stripe).value() == self.sequence
@@ -222,7 +222,7 @@ pub(super) fn keep_trying<R>(
     }
 }
 
-/// Through a read-only descriptor the stripe cannot be locked, so that waiting might never end.
+/// Begins to wait. Through a read-only descriptor the stripe cannot be locked, so the wait is bounded.
 #[cold]
 fn begin_waiting<'a>(store: &Store, deadline: &'a Deadline, stripe: u32) -> Wait<'a> {
     let wait = deadline.wait(Awaited::Stripe(stripe));
@@ -239,7 +239,7 @@ fn queue<R>(
     read: impl Fn(View<'_>) -> Result<R> + Copy,
 ) -> Option<Result<R>> {
     match read_locked(store, &deadline.at_most(TURN), stripe, read) {
-        // Whether the operation's own limit is reached is looked at before the next time.
+        // The operation's own limit is checked before the next turn.
         Err(Error::LockTimeout { .. }) => None,
         outcome => Some(outcome),
     }

@@ -68,7 +68,7 @@ fn open(name: &ShmName, limit: Option<Duration>) -> Result<Numbers> {
     .manage(Shm::open(name)?)
 }
 
-/// Returns the outcome of what must not take for ever.
+/// Returns the outcome of an operation, which must end.
 #[track_caller]
 fn ends<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> R {
     let (done, is_done) = channel();

@@ -133,7 +133,7 @@ impl<'a> Transaction<'a> {
         self.tx.journal.capacity() - self.tx.journal.entries()
     }
 
-    /// How many words have been logged so far: as long as that stays, nothing has changed.
+    /// Returns the number of words logged so far: as long as that stays, nothing has changed.
     #[inline]
     pub(crate) fn entries(&self) -> u64 {
         self.tx.journal.entries()
@@ -243,7 +243,7 @@ impl<'a> Transaction<'a> {
         self.tx.position()
     }
 
-    /// Like [`Transaction::position`], for a nested group.
+    /// Returns the [`Transaction::position`] at which a nested group begins.
     pub(super) fn begin_savepoint(&mut self) -> Position {
         self.tx.audit.savepoint(self.store, &self.tx.journal, self.tx.held.as_slice());
         self.position()

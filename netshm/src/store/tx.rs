@@ -39,13 +39,13 @@ impl HeldStripes {
         self.single.is_some_and(|held| held.stripe == stripe && (held.mode == Mode::Exclusive || held.mode == mode))
     }
 
-    /// The only one, which is known to be there.
+    /// Returns the only lock, which is known to be there.
     #[inline(always)]
     pub(super) fn only(&mut self) -> &mut Held {
         self.single.as_mut().unwrap_or_else(|| unreachable!("it has been looked at"))
     }
 
-    /// The stripe that is held, if there is but one.
+    /// Returns the stripe that is held, if there is but one.
     #[inline]
     pub(super) fn single(&self) -> Option<Held> {
         // Taken out as soon as there are several.
@@ -167,7 +167,7 @@ impl TxState {
         }
     }
 
-    /// Memory for changes that come.
+    /// Returns no locks: memory for later changes.
     pub(super) fn none() -> Self {
         TxState {
             slot: 0,

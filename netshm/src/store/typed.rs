@@ -3,10 +3,10 @@
 //! Stored types only grow: a program of a newer type adds its fields or variants to the stored text before its first change. So
 //! programs of both types go on. What the older one has to know is that rows may now have words that it does not know: it
 //! reads past them, and carries them over where it replaces a value. It learns that by the version of the stored schema, one
-//! word, which it compares under the lock of the stripe that it changes: who has extended the schema has locked the stripe later.
+//! word, which it compares under the lock of the stripe that it changes: the process that has extended the schema has locked the stripe later.
 //!
 //! A program whose type is newer than the stored one reads rows by a type of which nobody knows yet. Another program may
-//! extend the stored type in another way meanwhile, so it reads with care until the stored type is its own.
+//! extend the stored type in another way meanwhile, so it takes the slow path until the stored type is its own.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -24,7 +24,7 @@ const NOT_READY: u64 = u64::MAX;
 
 /// The type of a member's handle.
 pub(super) struct Typed {
-    /// `None` if what is stored is not looked at by its type.
+    /// `None` if the stored words are not decoded by their type.
     schema: Option<Arc<ObjectSchema>>,
     /// As long as the stored schema has this version, no row has words that the type does not know.
     plain: AtomicU64,
@@ -38,7 +38,7 @@ pub(super) struct Typed {
 }
 
 impl Typed {
-    /// A member that is not looked at by its type.
+    /// Returns the state of a member whose words are not decoded by their type.
     pub(super) fn none(generation: u64) -> Typed {
         Typed {
             schema: None,
@@ -85,7 +85,7 @@ impl Store {
         self.generation.is(self.typed.ready.load(Relaxed))
     }
 
-    /// How often the stored schema has been extended.
+    /// Returns the version of the stored schema: the number of its extensions.
     #[inline]
     pub(crate) fn schema_version(&self) -> u64 {
         self.region().field(self.geometry().part().schema_version()).load(Relaxed)
@@ -156,7 +156,7 @@ impl Store {
         Ok(())
     }
 
-    /// The type of the values that are stored, if it may be newer than its own.
+    /// Returns the type of the values that are stored, if it may be newer than its own.
     pub(crate) fn newer_type(&self) -> Result<Option<Schema>> {
         if !self.may_have_tails() {
             return Ok(None);
@@ -168,8 +168,8 @@ impl Store {
         })
     }
 
-    /// What a row has behind the words that its type knows, and whether a length in front of them counts it. (A row that is none
-    /// has nothing that could be carried over.)
+    /// Returns what a row has behind the words that its type knows, and whether a length in front of them counts it. (A row that is
+    /// none has nothing that could be carried over.)
     pub(crate) fn tail_of<'a>(&self, words: &'a [AtomicU64]) -> (&'a [AtomicU64], bool) {
         let Some(ObjectSchema::HashTable { value, .. }) = self.typed.schema.as_deref() else { return (&[], false) };
         if self.typed.keeps_rest {

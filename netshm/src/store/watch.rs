@@ -1,6 +1,6 @@
 //! Being told of changes: waiting for them, and waking those who wait.
 //!
-//! Who waits for a change of one stripe sleeps on the stripe's own word, who waits for that of a member or of the whole object on
+//! A thread that waits for a change of one stripe sleeps on the stripe's own word, one that waits for that of a member or of the whole object on
 //! a word of the object, to which the words of all its stripes lead. So a writer has one word to look at for each stripe,
 //! beside the lock that it has just freed. See [`watch_word`](crate::watch_word).
 
@@ -86,11 +86,11 @@ pub(crate) enum Watched {
     Object,
 }
 
-/// Somebody who waits for changes.
+/// A waiter for changes.
 pub(crate) struct Watcher {
     store: Arc<Store>,
     watched: Watched,
-    /// The sequences of the stripes when they were looked at last, rounded down to even ones, and the last member.
+    /// The sequences of the stripes when they were last read, rounded down to even ones, and the last member.
     seen: Vec<u64>,
     /// When it was last woken for nothing.
     useless: Option<Instant>,
@@ -134,7 +134,7 @@ impl Watcher {
         changed
     }
 
-    /// The word on which this one sleeps.
+    /// Returns the word on which this one sleeps.
     fn word(&self) -> WatchWord<'_> {
         match self.watched {
             Watched::Stripe(stripe) => self.store.watch_word(stripe),
@@ -210,7 +210,7 @@ impl Watcher {
         Ok(())
     }
 
-    /// Lets no more than so many wake-ups for nothing come at a time.
+    /// Limits the rate of wake-ups for nothing.
     pub(crate) fn was_useless(&mut self, left: Duration) {
         let now = Instant::now();
         if let Some(rest) = self.useless.and_then(|last| (last + USELESS_EACH).checked_duration_since(now)) {

@@ -34,7 +34,7 @@ fn words(table: &Numbers) -> Vec<u32> {
     stripes.chain([WATCH]).map(|place| store.field32(place).load(Relaxed)).collect()
 }
 
-/// Waits until so many words say that somebody sleeps.
+/// Waits until `count` words say that a thread sleeps.
 #[track_caller]
 fn until_asleep(table: &Numbers, sleepers: usize) {
     let start = Instant::now();

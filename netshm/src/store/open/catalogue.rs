@@ -32,7 +32,7 @@ pub(crate) struct Member {
 }
 
 impl Member {
-    /// The member without a name, if there is one.
+    /// Returns the member without a name, if there is one.
     pub(super) fn unnamed(header: &Header) -> Option<Member> {
         let geometry = &header.geometry;
         header.kind.map(|kind| Member {
@@ -48,7 +48,7 @@ impl Member {
         })
     }
 
-    /// Words of the stored default value.
+    /// Returns the number of words of the stored default value.
     pub(crate) fn default_value(&self, object: &Arc<Object>) -> Result<Vec<u64>> {
         let size = file::size(object.fd()).map_err(|source| Error::Io {
             object: object.name().clone(),
@@ -67,12 +67,12 @@ impl Member {
         Ok(default)
     }
 
-    /// Text of the stored schema.
+    /// Returns the text of the stored schema.
     pub(crate) fn schema(&self, object: &Arc<Object>) -> Result<String> {
         header::schema(object, &self.geometry).map(|schema| schema.text)
     }
 
-    /// Where the default value lies, if it has a run of its own.
+    /// Returns where the default value lies, if it has a run of its own.
     pub(crate) fn default_run(&self) -> Option<u64> {
         (self.index.is_some() && self.default_words > 0).then_some(self.default_at)
     }
@@ -116,7 +116,7 @@ impl Catalogue {
         Ok(Catalogue { stripes_used, entries_used, last_id, unused, members })
     }
 
-    /// What an entry says, if that can be.
+    /// Reads an entry; fails if it is not a possible one.
     fn member(geometry: &Geometry, index: u32, stripes_used: u32, entry: Entry) -> Option<Member> {
         let Entry {
             state,
@@ -154,7 +154,7 @@ impl Catalogue {
         })
     }
 
-    /// The member of that name; none for the one without a name.
+    /// Returns the member of that name; none for the one without a name.
     pub(crate) fn find(&self, name: Option<&str>) -> Option<&Member> {
         self.members.iter().find(|member| !member.is_leaving && member.name == name.unwrap_or_default())
     }
@@ -164,7 +164,7 @@ impl Catalogue {
         self.members.iter().filter(|m| !m.is_leaving && m.index.is_some()).map(|m| m.name.clone()).collect()
     }
 
-    /// The first of so many stripes in a row that no member has.
+    /// Returns the first of `count` stripes in a row that no member has.
     pub(super) fn free_stripes(&self, header: &Header, count: u32) -> u32 {
         let mut taken: Vec<_> = self.members.iter().map(|member| member.geometry.own()).collect();
         taken.sort_unstable_by_key(|own| own.start);
@@ -179,7 +179,7 @@ impl Catalogue {
     }
 }
 
-/// Whether a text can be the name of a member.
+/// Returns whether a text can be the name of a member.
 pub(crate) fn is_name(name: &str) -> bool {
     (1..=LONGEST_NAME).contains(&name.len()) && !name.chars().any(|c| c.is_control() || c == '/')
 }

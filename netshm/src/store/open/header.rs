@@ -59,7 +59,7 @@ fn read_words(object: &Arc<Object>, place: Offset, words: &mut [u64]) -> Result<
     if read < size_of_val(words) { Err(corrupt(object, place.0, "the header is cut off")) } else { Ok(()) }
 }
 
-/// Words in front of the data area as meta changes have committed them last, whoever is changing them.
+/// Returns the words in front of the data area as meta changes have committed them last, whoever is changing them.
 pub(super) fn committed(object: &Arc<Object>, geometry: &Geometry, place: Offset, count: usize) -> Result<Vec<u64>> {
     let end = place.0 + count as u64 * 8;
     let concerns = |[word, _]: &[u64; 2]| (place.0..end).contains(word);
@@ -132,7 +132,7 @@ fn undone(object: &Arc<Object>, geometry: &Geometry) -> Result<Undone> {
     Ok(Undone { epoch: state.epoch(), entries })
 }
 
-/// How many stripes and entries of the catalogue are used, and the id that was given last; checked.
+/// Returns the number of stripes and entries of the catalogue that are used, and the id that was given last; checked.
 pub(super) fn counts(object: &Arc<Object>, geometry: &Geometry) -> Result<[u64; 3]> {
     let counts = committed(object, geometry, at::STRIPES_USED, 3)?;
     let [stripes_used, entries_used, last_id] = counts[..] else { unreachable!("asked for three") };
@@ -154,7 +154,7 @@ pub(super) struct StoredSchema {
     pub(super) version: u64,
 }
 
-/// What is stored of the schema, as it was last committed, whoever is changing it.
+/// Returns what is stored of the schema, as it was last committed, whoever is changing it.
 pub(super) fn schema(object: &Arc<Object>, geometry: &Geometry) -> Result<StoredSchema> {
     let fields = geometry.part().schema_at();
     for _ in 0..READINGS {
@@ -358,7 +358,7 @@ impl Header {
         Some(Header { geometry: dimensions.geometry(), locking, kind, seed, element_words })
     }
 
-    /// Whether the object is of the type asked for.
+    /// Returns whether the object is of the type asked for.
     pub(super) fn check(&self, member: &Member, object: &Arc<Object>, spec: &Spec<'_>) -> Result<Agreement> {
         let requested = spec.shape.locking.unwrap_or(self.locking);
         if requested != self.locking && !object.read_only() {
@@ -398,7 +398,7 @@ impl Header {
         Ok(agreement)
     }
 
-    /// Whether recreating a member for `spec` would leave its layout as it is, so that emptying it suffices.
+    /// Returns whether recreating a member for `spec` would leave its layout as it is, so that emptying it suffices.
     pub(super) fn is_like(&self, member: &Member, object: &Arc<Object>, spec: &Spec<'_>) -> bool {
         spec.shape.agrees_with(&member.geometry)
             && self.check(member, object, spec).is_ok_and(|agreement| !agreement.is_older && !agreement.is_newer)

@@ -16,7 +16,7 @@ const STRIPES: u32 = 16;
 const INIT: u64 = 1000;
 
 impl Store {
-    /// The error for a member that is not there.
+    /// Returns the error for a member that is not there.
     pub(super) fn no_member(&self, shm: &Shm, name: Option<&str>) -> Error {
         let object = shm.object();
         match Header::read(object).and_then(|header| Catalogue::read(object, &header)) {
@@ -32,7 +32,7 @@ impl Store {
         deadline: &Deadline,
         act: impl FnOnce(u32, &Header, &Catalogue) -> Result<R>,
     ) -> Result<R> {
-        // The slot comes first: who has one may wait for others to open the object, but nobody who opens it waits for one.
+        // The slot comes first: its owner may wait for others to open the object, but opening never waits for a slot.
         group::with_slot(self, deadline, |slot| {
             let object = shm.object();
             let _alone = manage_guard(object, deadline)?;
