@@ -10,6 +10,7 @@ mod circles;
 mod copies;
 mod half_written;
 mod inherited;
+mod lines;
 mod marks;
 mod members;
 mod memory;
