@@ -55,11 +55,15 @@
 //! | Feature | Types | Stored as | Keys |
 //! |---|---|---|---|
 //! | `uuid` | `Uuid` | its 16 bytes, in two words | yes |
+//! | `arrayvec` | `ArrayVec`, `ArrayString` | `Vec<T>`, `String` | yes |
 //! | `bytes` | `Bytes`, `BytesMut` | `Vec<u8>` | yes |
 //! | `chrono` | `NaiveDate`, `NaiveTime`, `NaiveDateTime`, `DateTime<Utc>`, `FixedOffset`, `TimeDelta` | one to three words | yes |
 //! | `chrono` | `DateTime<FixedOffset>` | UTC and the offset, four words | no: equality ignores the offset |
 //! | `time` | `Date`, `Time`, `PrimitiveDateTime`, `UtcDateTime`, `UtcOffset`, `Duration` | one or two words | yes |
 //! | `time` | `OffsetDateTime` | date, time and offset, three words | no: equality ignores the offset |
+//! | `indexmap` | `IndexMap`, `IndexSet` | `HashMap`, `HashSet`, in their order | no |
+//! | `ordered-float` | `OrderedFloat`, `NotNan` of `f32` and `f64` | a word | yes |
+//! | `smol_str` | `SmolStr` | `String` | yes |
 //! | `serde` | `Serde<T>` for any `T` with `Serialize` and `Deserialize` | `Vec<u8>` in the format of postcard | no |
 //! | `serde`, `json` | `SerdeJson<T>`, also for types with `tag`, `untagged`, `flatten` | a JSON text | no |
 //! | `cbor` | `SerdeCbor<T>`, likewise | `Vec<u8>` in the format CBOR | no |

@@ -6,6 +6,7 @@ mod managers_types;
 mod derive_types;
 mod golden_encodings;
 mod managers_arbitrary;
+mod managers_other;
 mod managers_roundtrip;
 mod serde_bounds;
 mod serde_formats;

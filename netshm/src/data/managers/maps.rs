@@ -13,7 +13,7 @@ use crate::data::schema::Container;
 use crate::data::{DataError, DataManager, Decoder, Encoder, Schema, ShmKey, Types};
 
 /// Encodes the entries of a map.
-fn encode_entries<'a, K: DataManager + 'a, V: DataManager + 'a>(
+pub(super) fn encode_entries<'a, K: DataManager + 'a, V: DataManager + 'a>(
     entries: impl ExactSizeIterator<Item = (&'a K, &'a V)>,
     out: &mut Encoder<'_>,
 ) -> Result<(), DataError> {

@@ -1,19 +1,27 @@
 //! The managers of the standard library's types, and behind features of those of other crates.
 
+#[cfg(feature = "arrayvec")]
+mod arrayvec;
 mod boxes;
 #[cfg(feature = "bytes")]
 mod bytes;
 #[cfg(feature = "chrono")]
 mod chrono;
+#[cfg(feature = "indexmap")]
+mod indexmap;
 mod maps;
 mod net;
 mod options;
+#[cfg(feature = "ordered-float")]
+mod ordered_float;
 mod paths;
 mod ranges;
 mod scalars;
 pub(super) mod sequences;
 #[cfg(feature = "serde")]
 pub(crate) mod serde;
+#[cfg(feature = "smol_str")]
+mod smol_str;
 mod text;
 mod time;
 #[cfg(feature = "time")]
