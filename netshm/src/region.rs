@@ -223,6 +223,17 @@ impl Region {
         unsafe { AtomicU32::from_ptr(pointer.as_ptr().cast()) }
     }
 
+    /// Returns two 32-bit fields that follow each other, at a multiple of a word.
+    #[inline(always)]
+    pub(crate) fn pair32(&self, place: Offset32) -> &[AtomicU32; 2] {
+        let offset = aligned(Offset(place.0));
+        assert!(offset < self.geometry.data_start());
+        // SAFETY: `add` wants the offset inside the allocation, which it is, with 8 bytes (invariants 1 to 3).
+        let pointer = unsafe { self.map.start().add(offset as usize) };
+        // SAFETY: as in `field32`, for both; an array has the alignment and layout of its elements in a row.
+        unsafe { pointer.cast().as_ref() }
+    }
+
     /// Returns a word of the data area.
     #[inline(always)]
     pub(crate) fn word(&self, offset: u64) -> Result<&AtomicU64> {

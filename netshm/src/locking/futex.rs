@@ -145,8 +145,12 @@ pub(super) fn spin(word: LockWord<'_>, slot: u32) -> bool {
 }
 
 #[inline]
-pub(super) fn release_one(region: &Region, stripe: u32) {
-    let word = word_of(region, stripe);
+fn release_one(region: &Region, stripe: u32) {
+    release_word(word_of(region, stripe));
+}
+
+#[inline(always)]
+pub(super) fn release_word(word: LockWord<'_>) {
     if word.release() == Released::Sleepers {
         futex::wake(word.0, 1);
     }

@@ -158,10 +158,10 @@ pub(crate) fn take(region: &Region, slot: u32, stripe: u32) -> bool {
     word.try_take(slot) || futex::spin(word, slot)
 }
 
-/// Gives back a stripe that was taken by [`take`].
+/// Gives back the stripe with that word, which was taken by [`take`].
 #[inline(always)]
-pub(crate) fn give_back(region: &Region, stripe: u32) {
-    futex::release_one(region, stripe);
+pub(crate) fn give_back(word: LockWord<'_>) {
+    futex::release_word(word);
 }
 
 /// Returns the lock word of a stripe.

@@ -11,12 +11,14 @@ use super::slots::LAST;
 use super::{Store, group};
 use crate::layout::method::Locking;
 use crate::layout::{LogAt, Noted, Offset};
+use crate::locking::word::LockWord;
 use crate::locking::{give_back, take};
 use crate::log_word::LogWord;
 use crate::os::atomic::fence_after_swap;
 use crate::os::steps;
 use crate::region::Region;
 use crate::sequence::Stamp;
+use crate::watch_word::WatchWord;
 
 /// The most words that a small transaction changes; its log is the first segment.
 pub(crate) const MOST_WORDS: usize = 32;
@@ -122,10 +124,14 @@ impl<'a> Held<'a> {
 impl Drop for Held<'_> {
     #[inline(always)]
     fn drop(&mut self) {
-        give_back(self.store.region(), self.stripe);
+        // Both words at once, since they lie side by side.
+        let [lock, watch] = self.store.region().pair32(self.store.geometry().stripe(self.stripe).lock());
+        give_back(LockWord(lock));
         if self.changed {
             fence_after_swap();
-            self.store.tell_change(self.stripe);
+            if WatchWord(watch).is_watched() {
+                self.store.wake_watchers(self.stripe);
+            }
         }
         self.store.give_slot_back(self.slot);
     }

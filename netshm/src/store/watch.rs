@@ -46,7 +46,7 @@ impl Store {
 
     #[cold]
     #[inline(never)]
-    fn wake_watchers(&self, stripe: u32) {
+    pub(super) fn wake_watchers(&self, stripe: u32) {
         let word = self.watch_word(stripe);
         let wake = word.take();
         if wake.sleepers {
