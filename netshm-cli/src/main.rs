@@ -54,5 +54,11 @@ fn run(command: Command, out: &mut Output) -> Result<(), Failure> {
         Command::Copy(args) => commands::care::copy(&args, out),
         Command::Sync(args) => commands::care::sync(&args),
         Command::Compact(args) => commands::care::compact(&args, out),
+        Command::Locks(args) => commands::locks::run(&args, out),
+        Command::Top(args) => commands::top::run(&args, out),
+        Command::Gc(args) => commands::gc::run(&args, out),
+        Command::Bench(args) => commands::bench::run(&args, out),
+        Command::Completions(args) => commands::manual::completions(&args, out),
+        Command::Manual(args) => commands::manual::manual(&args, out),
     }
 }

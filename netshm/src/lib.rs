@@ -57,6 +57,7 @@ mod store;
 mod table;
 #[cfg(test)]
 mod testing;
+mod unused;
 mod upkeep;
 mod watch;
 mod watch_word;

@@ -18,10 +18,10 @@ pub(crate) struct Listed {
     #[serde(serialize_with = "state_text")]
     pub(crate) state: StateName,
     members: Option<usize>,
-    rows: Option<u64>,
+    pub(crate) rows: Option<u64>,
     pub(crate) size: u64,
-    allocated: Option<u64>,
-    users: Option<usize>,
+    pub(crate) allocated: Option<u64>,
+    pub(crate) users: Option<usize>,
     /// What is wrong with it.
     error: Option<String>,
 }

@@ -1,16 +1,21 @@
 //! The commands.
 
+pub(crate) mod bench;
 pub(crate) mod care;
 pub(crate) mod change;
 pub(crate) mod create;
 pub(crate) mod dump;
+pub(crate) mod gc;
+pub(crate) mod locks;
 pub(crate) mod ls;
+pub(crate) mod manual;
 pub(crate) mod members;
 pub(crate) mod read;
 pub(crate) mod rust_source;
 pub(crate) mod schema;
 pub(crate) mod stat;
 pub(crate) mod table_file;
+pub(crate) mod top;
 
 use netshm::inspect::Process;
 

@@ -5,5 +5,6 @@ mod files;
 mod looking;
 mod rust_source;
 mod support;
+mod watching;
 
-netshm_tests::children!(looking);
+netshm_tests::children!(looking, watching);

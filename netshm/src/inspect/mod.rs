@@ -127,6 +127,8 @@ pub struct Snapshot {
     pub writers: Vec<Writer>,
     /// Locks that are held.
     pub holds: Vec<Hold>,
+    /// How many times each slot's owners have waited for a stripe, modulo 32,768.
+    pub wait_counts: Vec<u16>,
     /// Waits for locks. Under [`Locking::Record`] those in the kernel only: threads of one process wait for each other elsewhere.
     pub waits: Vec<Wait>,
     /// Deadlocks: rings of waits, none of which will end unless one of them gives up, which the library sees to.
@@ -199,8 +201,6 @@ pub struct Writer {
     pub log_entries: u32,
     /// The stripe that it waits for.
     pub waits_for: Option<u32>,
-    /// How many times the slot's owners have waited for a stripe, modulo 32,768.
-    pub waits: u16,
 }
 
 /// A lock that is held.
@@ -322,6 +322,7 @@ impl Inspector {
             member_room: geometry.member_room,
             members: described.iter().map(|described| self.member(described, &stripes)).collect::<Result<_>>()?,
             holds: again.holds(&processes),
+            wait_counts: again.wait_counts(),
             waits: again.waits(&processes),
             rings: rings::of(&words, &again, &processes),
             stripes,
@@ -420,5 +421,5 @@ impl Inspector {
 
 /// Counts the locks of those who use the object.
 fn users(locks: &[KernelLock]) -> usize {
-    locks.iter().filter(|lock| lock.is_ofd() && !lock.waits && lock.bytes.contains(&bytes::USE)).count()
+    locks.iter().filter(|lock| !lock.waits && lock.bytes.contains(&bytes::USE)).count()
 }

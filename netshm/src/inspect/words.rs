@@ -168,6 +168,10 @@ impl Words {
         slots.filter_map(|slot| Some(self.wait(slot, self.awaited(slot)?, processes))).collect()
     }
 
+    pub(super) fn wait_counts(&self) -> Vec<u16> {
+        self.slots.iter().map(|words| waits_of(words.wait)).collect()
+    }
+
     pub(super) fn holds(&self, processes: &[Process]) -> Vec<Hold> {
         let held = (0..).zip(&self.stripes).filter_map(|(stripe, words)| Some((stripe, words.holder?)));
         let hold = |(stripe, slot)| {
@@ -190,7 +194,6 @@ impl Words {
             process: self.process(slot, processes),
             log_entries: words.log,
             waits_for: self.awaited(slot),
-            waits: waits_of(words.wait),
         };
         used.map(writer).collect()
     }

@@ -12,6 +12,7 @@ pub(crate) mod file;
 pub(crate) mod fork;
 mod fork_gate;
 pub(crate) mod futex;
+pub(crate) mod lease;
 pub(crate) mod lock;
 pub(crate) mod lock_fd;
 pub(crate) mod map;

@@ -16,18 +16,11 @@ const MOST_LINES: usize = 1 << 20;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct KernelLock {
     pub(crate) bytes: RangeInclusive<u64>,
-    /// The process, for record locks; OFD locks belong to nobody in particular.
+    /// The process, for locks of processes; OFD locks belong to nobody in particular.
     pub(crate) pid: Option<u32>,
     pub(crate) is_exclusive: bool,
     /// Whether somebody waits for the lock, and does not hold it.
     pub(crate) waits: bool,
-}
-
-impl KernelLock {
-    /// Returns whether the lock belongs to an open file description, not to a process.
-    pub(crate) fn is_ofd(&self) -> bool {
-        self.pid.is_none()
-    }
 }
 
 /// The locks by their files.

@@ -135,6 +135,8 @@ fn a_deadlock_is_shown_as_its_ring() {
     std::fs::write(children[0].1, "").unwrap();
     look_until(&object, |seen| !seen.waits.is_empty());
     kill(Pid::from_raw(children[0].0.id() as i32), Signal::SIGSTOP).unwrap();
+    let status = format!("/proc/{}/status", children[0].0.id());
+    look_until(&object, |_| std::fs::read_to_string(&status).unwrap().contains("State:\tT"));
     std::fs::write(children[1].1, "").unwrap();
     let seen = look_until(&object, |seen| !seen.rings.is_empty());
     let [ring] = &seen.rings[..] else { panic!("{:?}", seen.rings) };
