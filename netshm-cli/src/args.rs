@@ -10,13 +10,14 @@ const EXAMPLES: &str = "\
 Examples:
   netshm ls                                    objects in POSIX shared memory
   netshm stat sessions                         one of them
-  netshm get sessions ada                      the value of a key, as JSON
+  netshm get sessions ada                      the value of a key
   netshm scan sessions --prefix a --limit 10   rows
-  netshm --json ls | jq '.[] | select(.users == 0) | .name'
+  netshm top sessions                          what happens to it, live
+  netshm ls --json | jq -r '.[] | select(.users == 0) | .name'
 
-A NAME is posix:/name (shared memory), file:PATH (a mapped file), or short: a path, or the bare name of an object in shared
-memory. Keys and values are JSON; texts are given and printed as they are. Options that stand before the command can stand behind it
-as well.
+Names: posix:/name (shared memory) or file:PATH (a mapped file); in short a path, or the bare name of an object in shared memory.
+
+Keys and values are JSON, by the types that the object stores; texts are given and printed as they are.
 
 Exit status: 0 if all is well, 1 if something is wrong or was not found, 2 if the command line is wrong.";
 
@@ -50,6 +51,9 @@ pub(crate) enum Command {
     Get(Get),
     Keys(Keys),
     Scan(Scan),
+    Wait(Wait),
+    #[command(name = "watch")]
+    Watching(Watching),
     Set(Set),
     Add(Add),
     Remove(Remove),
@@ -300,7 +304,7 @@ pub(crate) struct Remove {
     #[command(flatten)]
     pub(crate) member: Member,
     /// The keys
-    #[arg(value_name = "KEY", required = true, allow_hyphen_values = true)]
+    #[arg(value_name = "KEY", required = true, allow_negative_numbers = true)]
     pub(crate) keys: Vec<String>,
     /// Remove all bindings of each key
     #[arg(long, short)]
@@ -752,4 +756,64 @@ pub(crate) struct Manual {
     /// Write the pages of all commands to this directory
     #[arg(long, value_name = "DIRECTORY")]
     pub(crate) directory: Option<std::path::PathBuf>,
+}
+
+/// Waits until a key has a value, and prints it
+///
+/// Without polling where the object can be written to; a wait through a read-only descriptor looks every few milliseconds. The exit
+/// status is 1 if the time is over.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  netshm wait jobs 17                          until the key is there
+  netshm wait jobs 17 --value '\"Done\"' --timeout 60
+  netshm wait jobs 17 --absent                 until it is gone
+  netshm wait counters 3 --changed             until an element of an array is another")]
+pub(crate) struct Wait {
+    #[command(flatten)]
+    pub(crate) member: Member,
+    /// The key; of an array, an index
+    #[arg(value_name = "KEY", allow_hyphen_values = true)]
+    pub(crate) key: String,
+    /// Wait until it has this value
+    #[arg(long, value_name = "VALUE", allow_hyphen_values = true, conflicts_with_all = ["absent", "changed"])]
+    pub(crate) value: Option<String>,
+    /// Wait until it has no value
+    #[arg(long, conflicts_with = "changed")]
+    pub(crate) absent: bool,
+    /// Wait until the value is another than now
+    #[arg(long)]
+    pub(crate) changed: bool,
+    /// Wait at most for so many seconds
+    #[arg(long, short, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) timeout: Option<f64>,
+}
+
+/// Prints changes to a table or an array as they come
+///
+/// A line for each key that was set or removed: what it did, the key and the new value, with tabulators between; with `--json`,
+/// {"change": "set", "key": .., "value": ..} or {"change": "removed", "key": ..}. Changes to the same key in quick succession are told as
+/// one, and only newest bindings are compared. It holds the rows of a watched table in memory.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  netshm watch sessions
+  netshm watch sessions ada grace              these keys only
+  netshm watch counters 0..16 --initial        elements of an array, and what they are now
+  netshm --json watch jobs | jq -c 'select(.change == \"removed\")'")]
+pub(crate) struct Watching {
+    #[command(flatten)]
+    pub(crate) member: Member,
+    /// The keys, or indices and ranges of an array; without them, all
+    #[arg(value_name = "KEY", allow_negative_numbers = true)]
+    pub(crate) keys: Vec<String>,
+    /// Print first what there is
+    #[arg(long)]
+    pub(crate) initial: bool,
+    /// End after so many changes
+    #[arg(long, short = 'n', value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) limit: Option<u64>,
+    /// End after so many seconds
+    #[arg(long, short, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) timeout: Option<f64>,
 }

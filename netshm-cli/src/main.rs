@@ -38,6 +38,8 @@ fn run(command: Command, out: &mut Output) -> Result<(), Failure> {
         Command::Get(args) => commands::read::get(&args, out),
         Command::Keys(args) => commands::read::keys(&args, out),
         Command::Scan(args) => commands::read::scan(&args, out),
+        Command::Wait(args) => commands::wait::wait(&args, out),
+        Command::Watching(args) => commands::wait::watch(&args, out),
         Command::Set(args) => commands::change::set(&args),
         Command::Add(args) => commands::change::add(&args),
         Command::Remove(args) => commands::change::remove(&args, out),

@@ -16,6 +16,7 @@ pub(crate) mod schema;
 pub(crate) mod stat;
 pub(crate) mod table_file;
 pub(crate) mod top;
+pub(crate) mod wait;
 
 use netshm::inspect::Process;
 

@@ -142,6 +142,7 @@ fn rows_are_read() {
         })
     );
     assert_eq!(output(&["get", name, "-m", "sessions", "\"user/3\"", "--all"]).lines().count(), 2);
+    assert_eq!(output(&["get", name, "--all", "-m", "sessions", "user/3"]).lines().count(), 2);
     assert_eq!(output(&["get", name, "-m", "hits", "2..5"]), "7\n33\n7\n");
     assert_eq!(output(&["get", name, "-m", "hits", "..=0"]), "7\n");
     assert!(failure(1, &["get", name, "-m", "hits", "100"]).contains("out of bounds"));

@@ -19,7 +19,7 @@ use crate::support::{Named, failure, json, netshm, output, several, text};
 const LIMIT: Duration = Duration::from_secs(60);
 
 fn table(name: &str) -> HashTable<u64, u64> {
-    HashTable::options().stripes(4).manage(Shm::open(&name.parse().unwrap()).unwrap()).unwrap()
+    HashTable::options().stripes(4).manage(Shm::open(name).unwrap()).unwrap()
 }
 
 pub(crate) fn child(part: &str, arguments: &[String]) {
@@ -347,4 +347,79 @@ fn this_machine_is_measured() {
     let document = json(&["bench", "-n", "1000", "--seconds", "0.01"]);
     assert!(document["results"].as_array().unwrap().iter().all(|result| result["nanoseconds"].as_f64().unwrap() > 0.0));
     assert!(!output(&["ls"]).contains("netshm-bench."));
+}
+
+#[test]
+fn values_are_waited_for() {
+    let named = several("cli-wait");
+    let name = &*named.name;
+    assert_eq!(output(&["wait", name, "-m", "pairs", "7"]), "49\n");
+    let late = failure(1, &["wait", name, "-m", "pairs", "700", "--timeout", "0.05"]);
+    assert!(late.contains("700") || late.contains("waited"), "{late}");
+    let wait = |arguments: &'static [&'static str]| {
+        let arguments = [&["wait", name, "-m"][..], arguments, &["--timeout", "50"]].concat();
+        let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin("netshm"));
+        command.args(arguments).stdout(Stdio::piped()).spawn().unwrap()
+    };
+    let ends = |child: std::process::Child| {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success());
+        text(&output.stdout)
+    };
+    let waits = [
+        wait(&["pairs", "700"]),
+        wait(&["pairs", "7", "--value", "50"]),
+        wait(&["pairs", "8", "--absent"]),
+        wait(&["hits", "3", "--changed"]),
+    ];
+    // Whoever looks before the change and whoever looks after it sees the same in the end.
+    until(|| (json(&["stat", name])["users"].as_u64() >= Some(4)).then_some(()));
+    output(&["set", name, "-m", "pairs", "700", "1"]);
+    output(&["set", name, "-m", "pairs", "7", "50"]);
+    output(&["remove", name, "-m", "pairs", "8"]);
+    // The waiter may look at the element for the first time only now.
+    let hits = waits.map(Some);
+    let [first, second, third, mut fourth] = hits;
+    assert_eq!([first, second, third].map(|child| ends(child.unwrap())), ["1\n", "50\n", ""]);
+    let end = Instant::now() + LIMIT;
+    while fourth.as_mut().unwrap().try_wait().unwrap().is_none() {
+        output(&["incr", name, "-m", "hits", "3"]);
+        assert!(Instant::now() < end);
+    }
+    assert!(ends(fourth.unwrap()).trim().parse::<u64>().unwrap() > 33);
+}
+
+#[test]
+fn changes_are_printed_as_they_come() {
+    let named = several("cli-watch");
+    let name = &*named.name;
+    let start = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin("netshm"));
+        let mut child = command.args(arguments).stdout(Stdio::piped()).spawn().unwrap();
+        let lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
+        let (sender, receiver) = channel();
+        thread::spawn(move || lines.map_while(Result::ok).for_each(|line| drop(sender.send(line))));
+        (child, receiver)
+    };
+    let (mut child, lines) = start(&["watch", name, "-m", "pairs", "--initial", "--limit", "23", "--timeout", "50"]);
+    for number in 0..20 {
+        assert_eq!(lines.recv_timeout(LIMIT).unwrap(), format!("set\t{number}\t{}", number * number));
+    }
+    output(&["set", name, "-m", "pairs", "5", "55"]);
+    assert_eq!(lines.recv_timeout(LIMIT).unwrap(), "set\t5\t55");
+    output(&["remove", name, "-m", "pairs", "6"]);
+    assert_eq!(lines.recv_timeout(LIMIT).unwrap(), "removed\t6");
+    output(&["set", name, "-m", "pairs", "500", "1"]);
+    assert_eq!(lines.recv_timeout(LIMIT).unwrap(), "set\t500\t1");
+    assert!(child.wait().unwrap().success());
+
+    let (mut child, lines) =
+        start(&["--json", "watch", name, "-m", "hits", "3..5", "--initial", "-n", "3", "-t", "50"]);
+    let next = || serde_json::from_str::<serde_json::Value>(&lines.recv_timeout(LIMIT).unwrap()).unwrap();
+    assert_eq!(next(), json!({"change": "set", "key": 3, "value": 33}));
+    assert_eq!(next(), json!({"change": "set", "key": 4, "value": 7}));
+    output(&["set", name, "-m", "hits", "2..4", "1"]);
+    assert_eq!(next(), json!({"change": "set", "key": 3, "value": 1}));
+    assert!(child.wait().unwrap().success());
+    assert_eq!(output(&["watch", name, "-m", "pairs", "--timeout", "0.05"]), "");
 }
