@@ -5,9 +5,10 @@ use crate::error::Result;
 use crate::index;
 use crate::layout::header::ObjectKind;
 use crate::shm::Shm;
-use crate::store::{open, read, sum};
+use crate::store::{Limits, Store, open, read, sum};
 
 /// What a member of an object is.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum MemberKind {
@@ -17,6 +18,16 @@ pub enum MemberKind {
     Array,
     /// A [`Table`](crate::Table).
     Table,
+}
+
+impl From<ObjectKind> for MemberKind {
+    fn from(kind: ObjectKind) -> MemberKind {
+        match kind {
+            ObjectKind::Array => MemberKind::Array,
+            ObjectKind::HashTable => MemberKind::HashTable,
+            ObjectKind::Table => MemberKind::Table,
+        }
+    }
 }
 
 /// A member of an object: a table or an array in it. [`Shm::members`] gives them.
@@ -55,6 +66,14 @@ impl Member {
     }
 }
 
+/// Returns the number of bindings, or of elements.
+pub(crate) fn rows(store: &Store, kind: ObjectKind, limits: Limits) -> Result<u64> {
+    match kind {
+        ObjectKind::Array => read::read(store, limits, store.geometry().first(), |view| Ok(view.array_len())),
+        ObjectKind::HashTable | ObjectKind::Table => sum::sum(store, limits, index::bindings_seen),
+    }
+}
+
 impl Shm {
     /// Returns the tables and arrays in the object, in the order in which they lie there. Waits while somebody creates the object.
     ///
@@ -86,17 +105,10 @@ impl Shm {
         let member = |stored: open::Stored| {
             let store = whole.sibling(&stored.member);
             let kind = stored.member.kind;
-            let len = match kind {
-                ObjectKind::Array => read::read(&store, limits, store.geometry().first(), |view| Ok(view.array_len()))?,
-                ObjectKind::HashTable | ObjectKind::Table => sum::sum(&store, limits, index::bindings_seen)?,
-            };
+            let len = rows(&store, kind, limits)?;
             Ok(Member {
                 name: stored.member.name.clone(),
-                kind: match kind {
-                    ObjectKind::Array => MemberKind::Array,
-                    ObjectKind::HashTable => MemberKind::HashTable,
-                    ObjectKind::Table => MemberKind::Table,
-                },
+                kind: kind.into(),
                 description: Description::of(self, &stored)?,
                 len,
             })

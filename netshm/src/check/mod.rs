@@ -19,7 +19,7 @@ pub(crate) use lost::UsedBlocks;
 pub use report::{Finding, Report};
 use runs::RunMap;
 
-use crate::data::{DataError, DataManager, Decoder, Schema};
+use crate::data::{DataError, DataManager, Decoder, ObjectSchema, Schema};
 use crate::directory::Elements;
 use crate::error::{Error, Result};
 use crate::group::retry;
@@ -28,7 +28,6 @@ use crate::layout::header::ObjectKind;
 use crate::layout::record::Lengths;
 use crate::layout::run::Use;
 use crate::os::copy;
-use crate::store::open::Member;
 use crate::store::{Store, Transaction, group, typed};
 
 /// Attempts of a check without locks, in the hope that nobody writes meanwhile.
@@ -47,17 +46,6 @@ pub(crate) enum Contents<'a> {
 }
 
 impl<'a> Contents<'a> {
-    /// Returns the contents of a member whose types are not examined.
-    fn unknown(member: &Member) -> Contents<'static> {
-        match member.kind {
-            ObjectKind::Array => {
-                let elements = Elements::dense_or_not(member.element_words);
-                Contents::Directory { elements, element: &|_| Ok(()) }
-            }
-            ObjectKind::Table | ObjectKind::HashTable => Contents::Index { key: &|_| Ok(()), value: &|_| Ok(()) },
-        }
-    }
-
     /// Returns the contents of a typed table.
     pub(crate) fn table<K: DataManager + 'a, V: DataManager + 'a>() -> Self {
         Contents::Index { key: &decodes::<K>, value: &decodes::<V> }
@@ -142,8 +130,8 @@ impl Auditor<'_, '_> {
     }
 }
 
-/// Checks everything, in all members, with a change that holds all locks if there is one. Nothing is decoded in other members
-/// than that of the store, whose contents are given.
+/// Checks everything, in all members, with a change that holds all locks if there is one. Rows of other members than that of the
+/// store, whose contents are given, are judged by their stored schemas.
 pub(crate) fn inspect(
     store: &Store,
     change: Option<&mut Transaction<'_>>,
@@ -173,12 +161,33 @@ pub(crate) fn inspect(
     for (member, other) in members.iter().zip(&siblings) {
         // It may not know yet how far the object reaches.
         other.region().file_size()?;
-        let (store, contents) = match own {
-            Some(contents) if other.geometry().part() == store.geometry().part() => (store, contents),
-            _ => (other, Contents::unknown(member)),
+        if let Some(contents) = own.filter(|_| other.geometry().part() == store.geometry().part()) {
+            let newer = store.newer_type()?;
+            inspect_member(store, contents, newer.as_ref(), &mut runs, &mut report);
+            continue;
+        }
+        let schema = member.schema(region.object())?.parse::<ObjectSchema>();
+        let fits = |schema: Option<&Schema>, words: &[AtomicU64]| match schema {
+            Some(schema) => typed::is_row(schema, words),
+            None => Ok(()),
         };
-        let newer = store.newer_type()?;
-        inspect_member(store, contents, newer.as_ref(), &mut runs, &mut report);
+        let [key, value] = match &schema {
+            Ok(ObjectSchema::HashTable { key, value }) => [Some(key), Some(value)],
+            Ok(ObjectSchema::Array { element }) => [None, Some(element)],
+            Ok(ObjectSchema::Table) => [None, None],
+            Err(_) => {
+                report.finding(member.geometry.part().schema_at().0, "the stored schema is damaged");
+                [None, None]
+            }
+        };
+        let (key, value) = (|words: &_| fits(key, words), |words: &_| fits(value, words));
+        let contents = match member.kind {
+            ObjectKind::Array => {
+                Contents::Directory { elements: Elements::dense_or_not(member.element_words), element: &value }
+            }
+            ObjectKind::Table | ObjectKind::HashTable => Contents::Index { key: &key, value: &value },
+        };
+        inspect_member(other, contents, None, &mut runs, &mut report);
     }
     runs.report_lost(&mut report);
     Ok(report)

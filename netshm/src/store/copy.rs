@@ -12,9 +12,9 @@ use std::time::Instant;
 
 use super::{Limits, Store, group};
 use crate::error::{Error, Result};
-use crate::layout::entry::WATCH;
-use crate::layout::header::{DIRTY, ENTRIES_USED, FILE, ID};
-use crate::layout::run::{Hole, RUN_HEADER, RunAt, RunHead, Use};
+use crate::layout::entry;
+use crate::layout::header::{DIRTY, ENTRIES_USED, FILE, ID, WATCH};
+use crate::layout::run::{Hole, RUN_HEADER, Use};
 use crate::layout::{PROCESSES, WORD};
 use crate::locking::Deadline;
 use crate::os::{file, pause, steps};
@@ -112,32 +112,10 @@ impl Copying<'_> {
         self.store.region().corrupt(offset, what)
     }
 
-    /// Returns all heads of runs, in their order, and the end of the managed area. The run heap is locked.
-    fn walk(&self, mut each: impl FnMut(RunAt, RunHead, u64) -> Result<()>) -> Result<u64> {
-        let (region, geometry) = (self.store.region(), self.store.geometry());
-        let end = region.field(geometry.stripe(geometry.meta()).top()).load(Relaxed);
-        let mut at = geometry.data_start();
-        // So that all of it is there.
-        if end < at || !end.is_multiple_of(geometry.pagesize) || end > geometry.max_size {
-            return Err(self.corrupt(end, "the end of the managed area is wrong"));
-        }
-        region.words(end, 1)?;
-        while at < end {
-            let head = RunHead(region.word(at)?.load(Relaxed));
-            let next = head.pages().checked_mul(geometry.pagesize).and_then(|bytes| at.checked_add(bytes));
-            let Some(next) = next.filter(|next| *next > at && *next <= end) else {
-                return Err(self.corrupt(at, "the size of a run is wrong"));
-            };
-            each(RunAt(at), head, next)?;
-            at = next;
-        }
-        Ok(end)
-    }
-
     /// Returns all runs in use, and the end of the managed area.
     fn runs(&self) -> Result<(Vec<Run>, u64)> {
         let mut runs = Vec::new();
-        let end = self.walk(|run, head, end| {
+        let end = self.store.walk_runs(|run, head, end| {
             if head.is_free() {
                 return Ok(());
             }
@@ -236,7 +214,7 @@ impl Copying<'_> {
             region.words(at, count).map(|words| words.iter().map(|word| word.load(Relaxed)).collect::<Vec<_>>())
         };
         let mut heads = Vec::with_capacity(runs.len());
-        self.walk(|run, head, end| {
+        self.store.walk_runs(|run, head, end| {
             if head.is_free() {
                 // What is in it is not copied, so that it is a hole.
                 let mut words = load(run.0, RUN_HEADER / WORD)?;
@@ -298,9 +276,10 @@ impl Copying<'_> {
             modify(geometry.stripe(stripe).sequence().0, &|value| value.wrapping_add(value & 1));
         }
         for index in 0..geometry.member_room {
-            modify(geometry.entry(index).0 + WATCH, &|_| 0);
+            modify(geometry.entry(index).0 + entry::WATCH, &|_| 0);
         }
         modify(DIRTY.0, &|_| 0);
+        modify(WATCH.0, &|_| 0);
         let random = || file::random().map_err(io("draw a random number for the copy"));
         let id = [random()?, random()?];
         let place = file::place(self.to).map_err(io("look up the file of the copy"))?;

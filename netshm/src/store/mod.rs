@@ -17,6 +17,7 @@ mod reader_tests;
 mod reclaim;
 mod recovery;
 mod reset;
+pub(crate) mod runs;
 mod slots;
 pub(crate) mod small;
 pub(crate) mod sum;

@@ -207,8 +207,8 @@ pub(crate) type Opened = (Arc<Store>, TypeClaim);
 /// What was found of a member.
 enum Sought {
     Found(Opened),
-    /// There is none of that name in the object, which this is.
-    Missing(Box<Store>),
+    /// There is none of that name in the object, which this is; and whether this process has just made it of an empty file.
+    Missing(Box<Store>, bool),
 }
 
 /// Opens a member of an object, which is added if it has a name and is not there yet.
@@ -236,13 +236,19 @@ fn open_or_add(shm: &Shm, spec: &Spec<'_>, limits: Limits, damage: Damage<'_>) -
                 }
                 return Ok(opened);
             }
-            Sought::Missing(whole) => {
+            Sought::Missing(whole, is_new) => {
                 let may_add = spec.shape.name.is_some() && !spec.shape.existing && !shm.object().read_only();
                 if !may_add {
                     return Err(whole.no_member(shm, spec.shape.name.as_deref()));
                 }
                 // Whoever is first adds it.
-                whole.add_member(shm, spec, limits)?;
+                if let Err(error) = whole.add_member(shm, spec, limits) {
+                    drop(whole);
+                    if is_new {
+                        undo_creation(shm);
+                    }
+                    return Err(error);
+                }
             }
         }
     }
@@ -264,6 +270,20 @@ pub(crate) fn abandon(shm: &Shm) {
         && Header::is_unwritten(object).is_ok_and(|unwritten| unwritten)
     {
         init.abandon();
+    }
+}
+
+/// Makes an object that has no member, and that nobody else uses, an empty file again, or removes it if it was created by opening this
+/// handle.
+#[cold]
+fn undo_creation(shm: &Shm) {
+    if shm.created().is_some() {
+        return uncreate(shm);
+    }
+    if let Ok(alone) = Alone::open(shm, "undo its creation")
+        && alone.members().is_ok_and(|members| members.is_empty())
+    {
+        let _ = file::truncate(shm.object().fd(), 0);
     }
 }
 
@@ -313,11 +333,13 @@ fn seek(shm: &Shm, spec: &Spec<'_>, deadline: Deadline, damage: Damage<'_>) -> R
     check_reentrant(object)?;
     let _alone = manage_guard(object, &deadline)?;
     let Some(shared) = attached(object) else {
-        let (store, opened) = Initialising::lock(shm, deadline)?.open(Some(spec), damage)?;
+        let init = Initialising::lock(shm, deadline)?;
+        let is_new = Header::is_unwritten(object)?;
+        let (store, opened) = init.open(Some(spec), damage)?;
         attach(object, &store);
         return Ok(match opened {
             Some(claim) => Sought::Found((Arc::new(store), claim)),
-            None => Sought::Missing(Box::new(store)),
+            None => Sought::Missing(Box::new(store), is_new),
         });
     };
     shm.check_name()?;
@@ -337,7 +359,7 @@ fn seek(shm: &Shm, spec: &Spec<'_>, deadline: Deadline, damage: Damage<'_>) -> R
             let init = Initialising::lock(shm, deadline)?;
             let catalogue = Catalogue::read(object, &header)?;
             let Some(member) = catalogue.find(spec.shape.name.as_deref()) else {
-                return Ok(Sought::Missing(Box::new(whole)));
+                return Ok(Sought::Missing(Box::new(whole), false));
             };
             (init.claim_type(member, spec)?, member.clone(), Some(init))
         }
@@ -466,6 +488,10 @@ impl<'a> Initialising<'a> {
         {
             if !alone && !object.read_only() {
                 return Err(emptied(object));
+            }
+            if let (Some(name), true) = (&spec.shape.name, spec.shape.existing) {
+                let (object, name) = (object.name().clone(), name.clone());
+                return Err(Error::NoMember { object, name, members: Vec::new() });
             }
             let outcome = self.create(spec).and_then(|()| self.open_complete(Some(spec), damage, claim, state));
             return outcome.inspect_err(|_| self.abandon()).inspect(|_| drop(object.take_created()));

@@ -148,7 +148,10 @@ fn members_are_removed_when_nobody_has_them() {
     assert_eq!(keep.find("a").unwrap(), Some(1));
 }
 
-pub(crate) fn child(_: &str, arguments: &[String]) {
+pub(crate) fn child(part: &str, arguments: &[String]) {
+    if part == "adder" {
+        return add_members(&arguments[0], &arguments[1]);
+    }
     let table = accounts(&Shm::open(&arguments[0]).unwrap(), "old").unwrap();
     println!("> open");
     thread::sleep(std::time::Duration::from_secs(60));
@@ -259,4 +262,87 @@ fn an_empty_object_takes_little_memory() {
     let path = object.name().to_string().replace("posix:", "/dev/shm");
     let blocks = std::os::unix::fs::MetadataExt::blocks(&std::fs::metadata(path).unwrap());
     assert!(blocks * 512 <= 300 << 10, "{} bytes", blocks * 512);
+}
+
+#[test]
+fn figures_have_a_part_for_each_member() {
+    let object = Scratch::posix("members-stats");
+    let shm = object.open();
+    let users = accounts(&shm, "users").unwrap();
+    let hits: Array<u64> = Array::options().named("hits").stripes(2).manage(shm.clone(), 0).unwrap();
+    (0..1000).for_each(|i| users.add(&i.to_string(), &i).unwrap());
+    hits.resize(100_000).unwrap();
+    hits.fill(0..100_000, &1).unwrap();
+    let reader = Shm::options().read_only(true).open(object.name()).unwrap();
+    for shm in [&shm, &reader] {
+        let stats = shm.stats().unwrap();
+        let [users, hits] = &stats.members[..] else { panic!("{stats}") };
+        assert_eq!((&*users.name, users.kind, users.rows, users.stripes), ("users", MemberKind::HashTable, 1000, 16));
+        assert_eq!((&*hits.name, hits.kind, hits.rows, hits.stripes), ("hits", MemberKind::Array, 100_000, 2));
+        assert!(users.bytes > 20_000 && hits.bytes >= 800_000 && hits.bytes < 1_600_000, "{stats}");
+        assert_eq!((hits.allocated - hits.bytes, stats.stripes, stats.stripe_room), (2 * 1344, 18, 4096));
+        let sum = users.allocated + hits.allocated;
+        assert!(sum < stats.allocated && stats.allocated <= stats.size && stats.free < stats.size, "{stats}");
+        assert!(stats.to_string().contains("hits: 100000 rows"), "{stats}");
+    }
+}
+
+/// What fails leaves an empty file empty.
+#[test]
+fn a_member_that_cannot_be_made_leaves_no_object() {
+    let object = Scratch::file("members-none");
+    let path = object.name().to_string().replace("file:", "");
+    for is_there in [true, false] {
+        if is_there {
+            std::fs::write(&path, "").unwrap();
+        }
+        let too_many = HashTable::<u64, u64>::options().named("a").stripe_room(64).stripes(128).manage(object.open());
+        assert!(matches!(too_many, Err(Error::NoRoomForMember { .. } | Error::InvalidOption { .. })), "{too_many:?}");
+        assert_eq!(std::fs::metadata(&path).map(|file| file.len()).ok(), is_there.then_some(0));
+        let missing = DynTable::open_member(object.open(), "a");
+        assert!(missing.is_err());
+        if is_there {
+            assert_eq!(std::fs::metadata(&path).unwrap().len(), 0);
+            std::fs::remove_file(&path).unwrap();
+        }
+    }
+}
+
+/// Two processes add members while a third works with one.
+#[test]
+fn processes_add_members_while_others_work() {
+    let object = Scratch::posix("members-processes");
+    let shm = object.open();
+    let work: HashTable<u64, u64> = HashTable::options().named("work").manage(shm.clone()).unwrap();
+    let name = object.name().to_string();
+    let children = ["0", "1"].map(|number| Child::start("members_object::adder", &[&name, number]));
+    children.iter().for_each(|child| assert_eq!(child.line().as_deref(), Some("adding")));
+    let mut count = 0u64;
+    while shm.members().unwrap().len() < 41 {
+        work.add(&count, &count).unwrap();
+        assert_eq!(work.find(&count).unwrap(), Some(count));
+        count += 1;
+    }
+    children.into_iter().for_each(Child::succeed);
+    let members = shm.members().unwrap();
+    // Those that both have added are there once.
+    assert_eq!((members.len(), members[0].len() as u64), (41, count));
+    assert!(members[1..].iter().all(|member| member.len() == if member.name().starts_with("both") { 2 } else { 1 }));
+    let report = work.check().unwrap();
+    assert!(report.is_clean(), "{report}");
+}
+
+fn add_members(name: &str, number: &str) {
+    let shm = Shm::open(name).unwrap();
+    println!("> adding");
+    for i in 0..20 {
+        for name in [format!("both {i}"), format!("own {number} {}", i / 2)] {
+            if name.starts_with("own") && i % 2 == 1 {
+                continue;
+            }
+            let table: HashTable<String, String> =
+                HashTable::options().named(&name).stripes(2).manage(shm.clone()).unwrap();
+            table.add(number, &name).unwrap();
+        }
+    }
 }
