@@ -346,3 +346,162 @@ fn add_members(name: &str, number: &str) {
         }
     }
 }
+
+/// All verbs on the members of one object, in nested groups that fail or not, against plain maps.
+#[test]
+fn members_do_what_a_model_does() {
+    use std::collections::BTreeMap;
+
+    use netshm_tests::Random;
+
+    #[derive(Clone, Default, PartialEq, Debug)]
+    struct Model {
+        texts: BTreeMap<String, Vec<i64>>,
+        pairs: BTreeMap<u64, Vec<u64>>,
+        array: Vec<u64>,
+    }
+
+    struct Real {
+        texts: Accounts,
+        pairs: HashTable<u64, u64>,
+        array: Array<u64>,
+    }
+
+    impl Real {
+        fn dump(&self) -> Model {
+            let mut model = Model { array: self.array.scan().collect::<Result<_>>().unwrap(), ..Model::default() };
+            self.texts.for_each(|key, value| model.texts.entry(key).or_default().push(value)).unwrap();
+            self.pairs.for_each(|key, value| model.pairs.entry(key).or_default().push(value)).unwrap();
+            // The newest binding comes first.
+            model.texts.values_mut().for_each(|stack| stack.reverse());
+            model.pairs.values_mut().for_each(|stack| stack.reverse());
+            model
+        }
+    }
+
+    fn drop_empty<K: Ord, V>(map: &mut BTreeMap<K, Vec<V>>) {
+        map.retain(|_, stack| !stack.is_empty());
+    }
+
+    fn step(real: &Real, model: &mut Model, random: &mut Random) -> Result<()> {
+        let (key, value) = (random.below(30), random.below(1000));
+        let text = key.to_string();
+        match random.below(14) {
+            0 | 1 => {
+                real.texts.add(&text, &(value as i64))?;
+                model.texts.entry(text).or_default().push(value as i64);
+            }
+            2 | 3 => {
+                real.pairs.add(&key, &value)?;
+                model.pairs.entry(key).or_default().push(value);
+            }
+            4 => {
+                real.texts.replace(&text, &-1)?;
+                let stack = model.texts.entry(text).or_default();
+                stack.pop();
+                stack.push(-1);
+            }
+            5 => assert_eq!(real.pairs.pop(&key)?, model.pairs.get_mut(&key).and_then(Vec::pop)),
+            6 => assert_eq!(real.texts.remove(&text)?, model.texts.get_mut(&text).and_then(Vec::pop).is_some()),
+            7 => {
+                let removed = model.pairs.remove(&key).map_or(0, |stack| stack.len());
+                assert_eq!(real.pairs.remove_all(&key)?, removed);
+            }
+            8 => {
+                let stack = model.texts.entry(text.clone()).or_default();
+                let updated = stack.last().map(|value| value + 7);
+                assert_eq!(real.texts.update(&text, |value| value.map(|value| value + 7))?, updated);
+                stack.pop();
+                stack.extend(updated);
+            }
+            9 => {
+                let index = key as usize;
+                let found = real.array.set(index, &value);
+                match model.array.get_mut(index) {
+                    Some(element) => {
+                        found?;
+                        *element = value;
+                    }
+                    None => assert!(matches!(found, Err(Error::OutOfBounds { .. }))),
+                }
+            }
+            10 => {
+                real.array.resize(key as usize)?;
+                model.array.resize(key as usize, 5);
+            }
+            11 => {
+                assert_eq!(real.texts.find_all(&text)?, {
+                    let mut all = model.texts.get(&text).cloned().unwrap_or_default();
+                    all.reverse();
+                    all
+                });
+                assert_eq!(real.pairs.find(&key)?, model.pairs.get(&key).and_then(|stack| stack.last().copied()));
+            }
+            12 if random.once_in(20) => {
+                real.pairs.clear()?;
+                model.pairs.clear();
+            }
+            _ => {
+                let texts: usize = model.texts.values().map(Vec::len).sum();
+                let pairs: usize = model.pairs.values().map(Vec::len).sum();
+                assert_eq!(
+                    (real.texts.len()?, real.pairs.len()?, real.array.len()?),
+                    (texts, pairs, model.array.len())
+                );
+            }
+        }
+        drop_empty(&mut model.texts);
+        drop_empty(&mut model.pairs);
+        Ok(())
+    }
+
+    for locking in METHODS {
+        let object = Scratch::posix("members-model");
+        let shm = object.open();
+        let real = Real {
+            texts: HashTable::options().locking(locking).named("texts").stripes(2).manage(shm.clone()).unwrap(),
+            pairs: HashTable::options().named("pairs").stripes(1).manage(shm.clone()).unwrap(),
+            array: Array::options().named("array").stripes(1).manage(shm.clone(), 5).unwrap(),
+        };
+        let (mut model, mut random) = (Model::default(), Random::new(11));
+        for round in 0..400 {
+            let before = model.clone();
+            let fails = random.once_in(3);
+            let outcome: Result<()> = group!(real.array => {
+                for _ in 0..random.below(12) {
+                    step(&real, &mut model, &mut random)?;
+                }
+                let (inner_before, inner_fails) = (model.clone(), random.once_in(2));
+                let inner: Result<()> = group!(real.texts => {
+                    for _ in 0..random.below(6) {
+                        step(&real, &mut model, &mut random)?;
+                    }
+                    if inner_fails {
+                        real.array.get(1_000_000)?;
+                    }
+                });
+                assert_eq!(inner.is_err(), inner_fails);
+                if inner_fails {
+                    model = inner_before;
+                }
+                if fails {
+                    real.array.get(1_000_000)?;
+                }
+            });
+            assert_eq!(outcome.is_err(), fails);
+            if fails {
+                model = before;
+            }
+            assert_eq!(real.dump(), model, "{locking}, round {round}");
+            if round % 100 == 0 {
+                shm.trim().unwrap();
+                let other: HashTable<u64, u64> = HashTable::options().named("other").manage(shm.clone()).unwrap();
+                other.add(&round, &round).unwrap();
+                drop(other);
+                shm.remove_member("other").unwrap();
+            }
+        }
+        let report = real.texts.check().unwrap();
+        assert!(report.is_clean(), "{locking}: {report}");
+    }
+}
