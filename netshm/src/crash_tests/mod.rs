@@ -8,6 +8,8 @@
 mod arrays;
 mod circles;
 mod copies;
+mod declared;
+mod full;
 mod half_written;
 mod inherited;
 mod lines;

@@ -41,8 +41,8 @@
 //!
 //! A value is decoded on the stack, as any value that a function returns, and a stack is 2 MiB in most threads. Large arrays
 //! belong into boxes: `Box<[T; N]>` and `Box<[T]>` are decoded on the heap. A box around another type, such as a struct with a
-//! large array in it, is not: the struct passes over the stack, where it needs several times its size, and the program ends
-//! if the stack is too small.
+//! large array in it, is not: the struct passes over the stack, and where that has less than ten times its size left, reading it
+//! is an error. Without a box, the program ends if the stack is too small.
 //!
 //! # The types
 //! Managers exist for all integers and floats, `bool`, `char`, `NonZero`, `Wrapping`, `Saturating`, `Reverse`, `Ordering`,
@@ -110,6 +110,8 @@ pub use viewed::{Plain, Viewed};
 pub(crate) use words::row_of;
 pub use words::{from_words, to_words};
 pub(crate) use zero_sized::ZeroSizedLimit;
+
+use crate::os::stack;
 
 /// How a type is stored. `#[derive(ShmData)]` writes this for structs and enums. An implementation is also called a data
 /// manager, and `DataManager` is another name of this trait.
@@ -190,9 +192,19 @@ pub trait ShmData: Sized {
     #[doc(hidden)]
     #[inline]
     fn decode_boxed(input: &mut Decoder<'_>) -> Result<Box<Self>, DataError> {
+        if size_of::<Self>() > SMALL && !stack::has_room(size_of::<Self>().saturating_mul(COPIES)) {
+            let what = "the value in a box is too large to be decoded on this thread's stack; store it as a box of an array or of \
+                        a slice, which is decoded on the heap, or read it in a thread with a larger stack";
+            return Err(DataError::new(std::any::type_name::<Self>(), what));
+        }
         Self::decode(input).map(Box::new)
     }
 }
+
+/// Bytes of a value that fits every stack.
+const SMALL: usize = 16 << 10;
+/// Copies of a value that may lie on the stack at once while it is decoded, in a debug build at worst.
+const COPIES: usize = 10;
 
 /// Types that can be keys: equal values have equal words, and different values have different words.
 ///

@@ -191,6 +191,34 @@ pub(crate) mod tests {
         unsafe { libc::pthread_kill(thread, libc::SIGUSR2) };
     }
 
+    /// Lets a system call of this process fail from now on, as a sandbox does: only with that second argument, if one is given.
+    /// Returns whether that could be arranged.
+    pub(crate) fn refuse_call(number: libc::c_long, second: Option<i32>, errno: i32) -> bool {
+        const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+        const EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+        const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+        let step = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
+        let second_offset = 24;
+        let mut filter = [
+            step(LOAD, 0, 0, 0),
+            step(EQUAL, 0, 3, number as u32),
+            step(LOAD, 0, 0, second_offset),
+            step(EQUAL, 0, 1, second.unwrap_or(0) as u32),
+            step(RETURN, 0, 0, libc::SECCOMP_RET_ERRNO | errno as u32),
+            step(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),
+        ];
+        if second.is_none() {
+            filter[3] = step(EQUAL, 0, 0, 0);
+        }
+        let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
+        // SAFETY: a flag of this process.
+        if unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) } != 0 {
+            return false;
+        }
+        // SAFETY: the program and its steps live across the call, which copies them.
+        unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) == 0 }
+    }
+
     /// Stops the process until it is told to go on.
     pub(crate) fn stop_here() {
         // SAFETY: a signal to this thread, which stops the process.

@@ -85,15 +85,31 @@ impl<'a> Lockable<'a> {
     }
 
     fn set(self, range: &mut libc::flock) -> io::Result<()> {
-        control(self.fd, if self.of_process { libc::F_SETLK } else { libc::F_OFD_SETLK }, range)
+        self.control(libc::F_SETLK, libc::F_OFD_SETLK, range)
     }
 
     fn set_wait(self, range: &mut libc::flock) -> io::Result<()> {
-        control(self.fd, if self.of_process { libc::F_SETLKW } else { libc::F_OFD_SETLKW }, range)
+        self.control(libc::F_SETLKW, libc::F_OFD_SETLKW, range)
     }
 
     fn get(self, range: &mut libc::flock) -> io::Result<()> {
-        control(self.fd, if self.of_process { libc::F_GETLK } else { libc::F_OFD_GETLK }, range)
+        self.control(libc::F_GETLK, libc::F_OFD_GETLK, range)
+    }
+
+    fn control(self, of_process: i32, of_description: i32, range: &mut libc::flock) -> io::Result<()> {
+        if self.of_process {
+            return control(self.fd, of_process, range);
+        }
+        control(self.fd, of_description, range).map_err(|error| match error.raw_os_error() {
+            Some(libc::EINVAL | libc::ENOSYS | libc::EPERM) => {
+                let text = format!(
+                    "the system refuses locks of open file descriptions (F_OFD_SETLK of fcntl: {error}), by which the death \
+                     of a process is noticed; netshm needs Linux 3.15 or later, and a sandbox that allows them"
+                );
+                io::Error::new(io::ErrorKind::Unsupported, text)
+            }
+            _ => error,
+        })
     }
 }
 

@@ -20,4 +20,5 @@ pub(crate) mod path;
 pub(crate) mod pause;
 pub(crate) mod per_process;
 pub(crate) mod proc_locks;
+pub(crate) mod stack;
 pub(crate) mod steps;

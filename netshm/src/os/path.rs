@@ -253,8 +253,9 @@ pub(crate) fn reopen(fd: BorrowedFd<'_>, writable: bool) -> io::Result<Option<Ow
 pub(crate) fn check_access(fd: BorrowedFd<'_>, writable: bool) -> io::Result<()> {
     let wanted = if writable { Access::READ_OK | Access::WRITE_OK } else { Access::READ_OK };
     match fs::accessat(CWD, through_proc(fd), wanted, AtFlags::EACCESS) {
-        // Without `/proc`, or under a kernel that cannot tell, it goes without the check.
-        Ok(()) | Err(Errno::NOENT | Errno::NOSYS) => Ok(()),
+        // Without `/proc`, under a kernel that cannot tell, or in a sandbox that does not know the call `faccessat2` and so forbids it,
+        // it goes without the check.
+        Ok(()) | Err(Errno::NOENT | Errno::NOSYS | Errno::PERM) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }

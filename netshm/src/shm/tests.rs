@@ -11,9 +11,10 @@ use std::thread;
 use super::registry;
 use super::{Object, Shm};
 use crate::error::Error;
+use crate::hash_table::HashTable;
 use crate::name::ShmName;
 use crate::os::file;
-use crate::os::fork::tests::in_child;
+use crate::os::fork::tests::{in_child, refuse_call, status_of_child};
 use crate::os::lock::{self, LockKind, Outcome, bytes};
 use crate::os::path;
 use crate::testing::Directory;
@@ -272,4 +273,26 @@ fn the_attachment_is_one_for_each_access() {
     let found = found.object().store_slot().lock().unwrap().as_ref().unwrap().upgrade().unwrap();
     assert_eq!(found.downcast_ref(), Some(&7_u32));
     assert!(reader.object().store_slot().lock().unwrap().is_none());
+}
+
+/// Sandboxes refuse what they do not know, with one error number or another.
+#[test]
+fn what_a_sandbox_refuses_is_named_or_done_without() {
+    let directory = Directory::new();
+    let name = directory.name("a");
+    drop(Shm::options().create(true).open(&name).unwrap());
+    for errno in [libc::EPERM, libc::ENOSYS, libc::EINVAL] {
+        let status = status_of_child(|| {
+            if errno != libc::EINVAL && (!refuse_call(libc::SYS_faccessat2, None, errno) || Shm::open(&name).is_err()) {
+                return 1;
+            }
+            if !refuse_call(libc::SYS_fcntl, Some(libc::F_OFD_SETLK), errno) {
+                return 2;
+            }
+            let error = Shm::open(&name).and_then(|shm| HashTable::<u64, u64>::options().manage(shm)).unwrap_err();
+            let text = error.to_string();
+            if text.contains("locks of open file descriptions") { 0 } else { 3 }
+        });
+        assert_eq!(status, 0, "error number {errno}");
+    }
 }

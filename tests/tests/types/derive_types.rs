@@ -410,3 +410,27 @@ fn boxed_arrays_do_not_pass_over_the_stack() {
     check::<String, 100_000>(|i| "x".repeat(i % 3));
     check::<Point, 200_000>(|i| Point(i as i32, -1));
 }
+
+/// A box is decoded on the stack unless it holds an array: what does not fit there is an error.
+#[test]
+fn a_boxed_struct_that_is_too_large_for_the_stack_is_an_error() {
+    #[derive(ShmData, Debug, Clone, PartialEq)]
+    struct Large {
+        numbers: [u64; 20_000],
+        last: u64,
+    }
+
+    fn in_thread<R: Send>(stack: usize, body: impl FnOnce() -> R + Send) -> R {
+        std::thread::scope(|scope| {
+            std::thread::Builder::new().stack_size(stack).spawn_scoped(scope, body).unwrap().join().unwrap()
+        })
+    }
+
+    let object = Scratch::posix("derive");
+    let tab: HashTable<u64, Box<Large>> = HashTable::manage(object.open(), Locking::Futex).unwrap();
+    in_thread(32 << 20, || tab.add(&1, &Box::new(Large { numbers: [3; 20_000], last: 4 })).unwrap());
+    let error = in_thread(512 << 10, || tab.find(&1).map(drop)).unwrap_err();
+    assert!(error.to_string().contains("too large to be decoded on this thread's stack"), "{error}");
+    let last = in_thread(2 << 20, || tab.find(&1).unwrap().map(|large| large.last));
+    assert_eq!(last, Some(4));
+}
