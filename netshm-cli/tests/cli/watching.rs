@@ -283,7 +283,11 @@ fn orphans_are_deleted_and_nothing_else() {
     let live: Vec<_> = (0..100).map(|number| name("live", number)).collect();
     let foreign = name("foreign", 0);
     let _cleanup = Cleanup(orphans.iter().chain(&live).chain([&foreign]).cloned().collect());
-    orphans.iter().for_each(|name| drop(make(name)));
+    drop(make(&orphans[0]));
+    let path = |name: &ShmName| name.to_string().replace("posix:", "/dev/shm");
+    for name in &orphans[1..] {
+        std::fs::copy(path(&orphans[0]), path(name)).unwrap();
+    }
     let mut tables: Vec<_> = live.iter().take(98).map(make).collect();
     drop((make(&live[98]), make(&live[99])));
     let idler = start("idler", &[&live[98].to_string()]);
