@@ -1,11 +1,12 @@
 //! Arrays by their stored schema.
 
 use std::ops::{Range, RangeBounds};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::iter::DynElements;
 use super::plan::Plan;
 use super::row::{self, Row};
+use super::table::NO_VERSION;
 use super::value::Value;
 use crate::array::{Array, Element};
 use crate::check::Report;
@@ -45,7 +46,8 @@ use crate::store::open::Shape;
 pub struct DynArray {
     pub(super) inner: Array<Row>,
     schema: ObjectSchema,
-    pub(super) element: Arc<Plan>,
+    /// The type of the elements, with the version of the stored schema that it was made of.
+    element: Arc<Mutex<(u64, Arc<Plan>)>>,
 }
 
 impl DynArray {
@@ -83,12 +85,25 @@ impl DynArray {
         &self.schema
     }
 
+    /// Returns the type of the elements, as the object describes it now: a program of a newer type may have extended it.
+    pub(super) fn element(&self) -> Result<Arc<Plan>> {
+        let store = &self.inner.handle().store;
+        let mut known = self.element.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.0 != store.schema_version() {
+            let (stored, version) = store.schema()?;
+            if let Ok(ObjectSchema::Array { element }) = stored.parse() {
+                *known = (version, Arc::new(row::plan(self.shm(), &element)?));
+            }
+        }
+        Ok(known.1.clone())
+    }
+
     pub(super) fn value_of(&self, row: &Row) -> Result<Value> {
-        row::decode(self.shm(), &self.element, row)
+        row::decode(self.shm(), &*self.element()?, row)
     }
 
     pub(super) fn row_of(&self, value: &Value) -> Result<Row> {
-        row::encode(self.shm(), &self.element, value)
+        row::encode(self.shm(), &*self.element()?, value)
     }
 
     /// Returns the number of elements.
@@ -258,7 +273,8 @@ impl DynArray {
     /// # Errors
     /// Those of [`Array::check`].
     pub fn check(&self) -> Result<Report> {
-        self.inner.check_elements(&|words| self.element.decode(&row::copied(words)).map(drop))
+        let plan = self.element()?;
+        self.inner.check_elements(&|words| plan.decode(&row::copied(words)).map(drop))
     }
 
     /// Returns statistics about the object.
@@ -332,7 +348,7 @@ fn open(
         decodes: &|words| element.decode(&row::copied(words)).map(drop),
     };
     let inner = Array::open(shm, &schema, stored, default, shape, limits)?;
-    Ok(DynArray { inner, schema, element: Arc::new(element) })
+    Ok(DynArray { inner, schema, element: Arc::new(Mutex::new((NO_VERSION, Arc::new(element)))) })
 }
 
 impl ManageOptions<DynArray> {

@@ -287,7 +287,7 @@ impl DynArray {
     }
 
     fn fetch(&self, index: usize, operation: Operation, by: &Value) -> Result<Value> {
-        let number = Number::of(self.shm(), &self.element)?;
+        let number = Number::of(self.shm(), &*self.element()?)?;
         let by = self.value_of(&self.row_of(by)?)?;
         self.exchange(index, |old| Ok((Some(self.row_of(&number.calculate(operation, &old, &by))?), old)))
     }

@@ -69,7 +69,7 @@ struct Version {
 }
 
 /// No schema has been extended so often.
-const NO_VERSION: u64 = u64::MAX;
+pub(super) const NO_VERSION: u64 = u64::MAX;
 
 impl DynTable {
     /// Views an object as the table that it is, with the locking method that it has.

@@ -156,7 +156,7 @@ impl Store {
         Ok(())
     }
 
-    /// Returns the type of the values that are stored, if it may be newer than its own.
+    /// Returns the type of the values or elements that are stored, if it may be newer than its own.
     pub(crate) fn newer_type(&self) -> Result<Option<Schema>> {
         if !self.may_have_tails() {
             return Ok(None);
@@ -164,6 +164,7 @@ impl Store {
         let stored = self.schema()?.0.parse();
         Ok(match stored {
             Ok(ObjectSchema::HashTable { value, .. }) => Some(value),
+            Ok(ObjectSchema::Array { element }) => Some(element),
             _ => None,
         })
     }

@@ -296,6 +296,37 @@ fn objects_are_read_and_written_by_their_schema() {
     let dynamic = DynArray::open(array.open()).unwrap();
     dynamic.set(1, &dynamic.get(0).unwrap()).unwrap();
     assert_eq!(typed.get(1).unwrap(), new_part(1, true));
+    // As before, but extended while it is open.
+    let array = Scratch::posix("extensible-dynamic-array");
+    let one = Array::manage(array.open(), old_part(1), Locking::Futex).unwrap();
+    one.resize(3).unwrap();
+    let dynamic = DynArray::open(array.open()).unwrap();
+    let default = dynamic.get(0).unwrap();
+    let two = Array::manage(array.open(), new_part(1, false), Locking::Futex).unwrap();
+    two.set(1, &new_part(1, true)).unwrap();
+    dynamic.set(2, &dynamic.get(1).unwrap()).unwrap();
+    dynamic.set(0, &default).unwrap();
+    let found = two.scan().collect::<Result<Vec<_>>>().unwrap();
+    assert_eq!(found, [new_part(1, false), new_part(1, true), new_part(1, true)]);
+    assert!(dynamic.check().unwrap().is_clean());
+}
+
+#[test]
+fn unknown_variants_are_no_damage_wherever_they_stand() {
+    let object = Scratch::posix("extensible-variants");
+    let one = Array::manage(object.open(), old::State::Idle, Locking::Futex).unwrap();
+    one.resize(3).unwrap();
+    let two = Array::manage(object.open(), new::State::Idle, Locking::Futex).unwrap();
+    two.set(1, &new::State::Failed("tired".to_owned())).unwrap();
+    assert!(matches!(one.get(1), Err(Error::Decode { .. })));
+    assert_eq!(one.get(2).unwrap(), old::State::Idle);
+    assert!(one.check().unwrap().is_clean() && two.check().unwrap().is_clean());
+    let inside = Scratch::posix("extensible-variants-inside");
+    let (one, two) = (open::<Vec<old::State>>(&inside), open::<Vec<new::State>>(&inside));
+    one.add(&1, &vec![old::State::Idle]).unwrap();
+    two.add(&2, &vec![new::State::Failed("tired".to_owned())]).unwrap();
+    assert_eq!(one.scan().filter_map(Result::ok).count(), 1);
+    assert!(one.check().unwrap().is_clean());
 }
 
 #[test]
