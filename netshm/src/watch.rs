@@ -1,5 +1,8 @@
 //! Waiting for changes, as users see it.
 
+#[cfg(feature = "tokio")]
+mod tasks;
+
 use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
@@ -25,7 +28,10 @@ use crate::store::watch::{Watched, Watcher};
 /// Through a read-only handle nobody can be told that somebody waits; then the watch looks again and again, with pauses of up
 /// to 10 ms. In a forked child it answers [`Error::Forked`].
 pub struct Watch {
-    watcher: Watcher,
+    pub(crate) watcher: Watcher,
+    /// What the thread knows that waits for tasks.
+    #[cfg(feature = "tokio")]
+    pub(crate) entry: tasks::Listed,
     /// Keeps what is watched in use.
     _keeps: Keeps,
 }
@@ -43,8 +49,13 @@ impl fmt::Debug for Watch {
 }
 
 impl Watch {
-    fn member(handle: &Handle, watched: Watched) -> Result<Watch> {
-        Ok(Watch { watcher: Watcher::new(handle.store.clone(), watched)?, _keeps: Keeps::Member(handle.clone()) })
+    pub(crate) fn member(handle: &Handle, watched: Watched) -> Result<Watch> {
+        Ok(Watch {
+            watcher: Watcher::new(handle.store.clone(), watched)?,
+            #[cfg(feature = "tokio")]
+            entry: tasks::Listed::default(),
+            _keeps: Keeps::Member(handle.clone()),
+        })
     }
 
     /// Waits until something has changed since the watch was made or last said so, at most for `timeout`. Returns whether something
@@ -229,6 +240,11 @@ impl Shm {
     #[doc(alias = "notify")]
     pub fn watch(&self) -> Result<Watch> {
         let store = Arc::new(self.whole_to_read()?);
-        Ok(Watch { watcher: Watcher::new(store, Watched::Object)?, _keeps: Keeps::Object(self.clone()) })
+        Ok(Watch {
+            watcher: Watcher::new(store, Watched::Object)?,
+            #[cfg(feature = "tokio")]
+            entry: tasks::Listed::default(),
+            _keeps: Keeps::Object(self.clone()),
+        })
     }
 }

@@ -3,6 +3,8 @@
 //! A [`Store`] is one member of an object as this process sees it. A change to it is a [`Transaction`]: a slot, locked stripes, the undo
 //! log and the heaps. Reads outside groups go through [`read`], which takes no lock.
 
+#[cfg(feature = "tokio")]
+pub(crate) mod async_watch;
 mod audit;
 mod copy;
 pub(crate) mod group;
@@ -69,6 +71,9 @@ pub(crate) struct Shared {
     header: Header,
     /// Whether a thread of this process gives memory back beside others.
     gives_back: AtomicBool,
+    /// The tasks that wait for changes.
+    #[cfg(feature = "tokio")]
+    tasks: async_watch::Tasks,
     /// Tells objects apart in caches of threads; never used twice in a process.
     id: u64,
 }
@@ -113,6 +118,8 @@ impl Store {
             recoveries: Recoveries::default(),
             header: header.clone(),
             gives_back: AtomicBool::new(false),
+            #[cfg(feature = "tokio")]
+            tasks: async_watch::Tasks::default(),
             id: NEXT_ID.fetch_add(1, Relaxed),
             region,
         };

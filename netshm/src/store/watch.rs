@@ -18,21 +18,21 @@ use crate::os::futex;
 use crate::watch_word::{WatchWord, settle};
 
 /// The longest sleep: what a writer that died before it woke anybody has done is seen by then.
-const LONGEST_SLEEP: Duration = if cfg!(test) { Duration::from_millis(100) } else { Duration::from_secs(1) };
+pub(super) const LONGEST_SLEEP: Duration = if cfg!(test) { Duration::from_millis(100) } else { Duration::from_secs(1) };
 /// Pauses of those who may not write to the object, and so cannot say that they wait: the first, and the longest.
 const FIRST_POLL: Duration = Duration::from_micros(20);
-const LONGEST_POLL: Duration = Duration::from_millis(10);
+pub(super) const LONGEST_POLL: Duration = Duration::from_millis(10);
 /// Wake-ups for nothing come no more often than this.
-const USELESS_EACH: Duration = Duration::from_millis(1);
+pub(super) const USELESS_EACH: Duration = Duration::from_millis(1);
 /// All that sleep on a word.
 const ALL: u32 = u32::MAX >> 1;
 
 impl Store {
-    fn watch_word(&self, stripe: u32) -> WatchWord<'_> {
+    pub(super) fn watch_word(&self, stripe: u32) -> WatchWord<'_> {
         WatchWord(self.field32(self.geometry().stripe(stripe).watch()))
     }
 
-    fn object_word(&self) -> WatchWord<'_> {
+    pub(super) fn object_word(&self) -> WatchWord<'_> {
         WatchWord(self.field32(WATCH))
     }
 
@@ -91,7 +91,7 @@ pub(crate) struct Watcher {
     store: Arc<Store>,
     watched: Watched,
     /// The sequences of the stripes when they were last read, rounded down to even ones, and the last member.
-    seen: Vec<u64>,
+    pub(super) seen: Vec<u64>,
     /// When it was last woken for nothing.
     useless: Option<Instant>,
 }
@@ -104,11 +104,22 @@ impl Watcher {
         Ok(watcher)
     }
 
+    /// Another one that has seen the same.
+    #[cfg(feature = "tokio")]
+    pub(super) fn again(&self) -> Watcher {
+        Watcher { store: self.store.clone(), watched: self.watched, seen: self.seen.clone(), useless: None }
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(super) fn watched(&self) -> Watched {
+        self.watched
+    }
+
     pub(crate) fn store(&self) -> &Arc<Store> {
         &self.store
     }
 
-    fn stripes(&self) -> Range<u32> {
+    pub(super) fn stripes(&self) -> Range<u32> {
         match self.watched {
             Watched::Stripe(stripe) => stripe..stripe + 1,
             Watched::Member => self.store.geometry().own(),
@@ -220,7 +231,7 @@ impl Watcher {
     }
 
     /// Recovers the owners of stripes under change, if they are dead: then what they did is over.
-    fn recover_owners(&self) {
+    pub(super) fn recover_owners(&self) {
         for stripe in self.stripes() {
             if self.store.sequence(stripe).value() & 1 == 1
                 && let Some(slot) = word_of(self.store.region(), stripe).load().owner()

@@ -1,0 +1,231 @@
+//! Waiting for changes in tasks: one thread for each object waits for all of them.
+//!
+//! It sleeps on the object's word, to which the words of all stripes lead that any task waits for. It looks at what each task has seen
+//! last, wakes those for whom something has changed, and ends when no watch is left that a task has waited for.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::thread;
+use std::time::Instant;
+
+use super::watch::{LONGEST_POLL, LONGEST_SLEEP, USELESS_EACH, Watched, Watcher};
+use super::{Shared, Store};
+use crate::error::{Error, Result};
+use crate::os::futex;
+use crate::watch_word::settle;
+
+/// A task that waits, as the thread knows it.
+pub(crate) struct Entry(Mutex<Waiting>);
+
+struct Waiting {
+    watcher: Watcher,
+    /// `None` if the task does not wait now.
+    waker: Option<Waker>,
+    until: Option<Instant>,
+    /// Whether the thread knows it.
+    is_listed: bool,
+    /// Whether nobody will wait any more.
+    has_ended: bool,
+}
+
+/// The tasks that wait for changes of an object.
+#[derive(Default)]
+pub(super) struct Tasks(Mutex<List>);
+
+#[derive(Default)]
+struct List {
+    entries: Vec<Arc<Entry>>,
+    /// Whether the thread is there.
+    is_served: bool,
+    /// Whether the thread was woken to see what is new here.
+    is_roused: bool,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Watcher {
+    /// As [`wait`](Self::wait), for a task: whether a change has ended, or the time is over, which gives false. `entry` is kept
+    /// from one call to the next.
+    pub(crate) fn poll(
+        &mut self,
+        entry: &mut Option<Arc<Entry>>,
+        until: Option<Instant>,
+        context: &Context<'_>,
+    ) -> Poll<Result<bool>> {
+        if let Err(error) = self.check() {
+            return Poll::Ready(Err(error));
+        }
+        if self.look() {
+            return Poll::Ready(Ok(true));
+        }
+        if until.is_some_and(|until| until <= Instant::now()) {
+            return Poll::Ready(Ok(false));
+        }
+        let waiting = || Waiting { watcher: self.again(), waker: None, until, is_listed: false, has_ended: false };
+        let entry = entry.get_or_insert_with(|| Arc::new(Entry(Mutex::new(waiting()))));
+        let is_listed = {
+            let mut waiting = lock(&entry.0);
+            waiting.watcher.seen.clone_from(&self.seen);
+            (waiting.waker, waiting.until) = (Some(context.waker().clone()), until);
+            std::mem::replace(&mut waiting.is_listed, true)
+        };
+        if !is_listed && let Err(error) = self.list(entry) {
+            lock(&entry.0).is_listed = false;
+            return Poll::Ready(Err(error));
+        }
+        if is_listed && until.is_some() {
+            rouse(&self.store().shared);
+        }
+        // The thread may have looked before it knew of this.
+        if self.look() {
+            entry.forget();
+            return Poll::Ready(Ok(true));
+        }
+        Poll::Pending
+    }
+
+    /// Makes the thread know a task.
+    fn list(&self, entry: &Arc<Entry>) -> Result<()> {
+        let tasks = &self.store().shared.tasks;
+        let mut list = lock(&tasks.0);
+        list.entries.push(entry.clone());
+        if !list.is_served {
+            let whole = Store::of(&self.store().shared, None);
+            let serve = move || serve(&whole);
+            if let Err(source) = thread::Builder::new().name("netshm watches".to_owned()).spawn(serve) {
+                list.entries.pop();
+                return Err(Error::Io {
+                    object: self.store().name(),
+                    doing: "start a thread that waits for changes",
+                    source,
+                });
+            }
+            list.is_served = true;
+        }
+        drop(list);
+        rouse(&self.store().shared);
+        Ok(())
+    }
+}
+
+/// Lets the thread look again.
+fn rouse(shared: &Arc<Shared>) {
+    lock(&shared.tasks.0).is_roused = true;
+    let whole = Store::of(shared, None);
+    // Who cannot write looks again soon.
+    if !whole.region().object().read_only() {
+        let word = whole.object_word();
+        word.count_up();
+        futex::wake(word.0, u32::MAX >> 1);
+    }
+}
+
+impl Entry {
+    /// The task waits no more.
+    pub(crate) fn forget(&self) {
+        let waker = lock(&self.0).waker.take();
+        drop(waker);
+    }
+
+    /// The watch is gone: the thread may end.
+    pub(crate) fn end(&self) {
+        let mut waiting = lock(&self.0);
+        waiting.has_ended = true;
+        let waker = waiting.waker.take();
+        let shared = waiting.is_listed.then(|| waiting.watcher.store().clone());
+        drop(waiting);
+        drop(waker);
+        if let Some(store) = shared.filter(|store| store.check_fork().is_ok()) {
+            rouse(&store.shared);
+        }
+    }
+}
+
+impl List {
+    /// Leads the writers of all that is waited for to the object's word.
+    fn lead_on(&self, whole: &Store) {
+        let (mut stripes, mut object) = (Vec::new(), false);
+        for entry in &self.entries {
+            let waiting = lock(&entry.0);
+            match waiting.watcher.watched() {
+                Watched::Object => object = true,
+                Watched::Stripe(_) | Watched::Member => stripes.push(waiting.watcher.stripes()),
+            }
+        }
+        if object {
+            stripes = vec![whole.all_stripes()];
+        }
+        stripes.sort_unstable_by_key(|stripes| (stripes.start, stripes.end));
+        stripes.dedup();
+        stripes.into_iter().flatten().for_each(|stripe| whole.watch_word(stripe).lead_on());
+    }
+
+    /// Takes out the watches that are gone. Returns the wakers of the tasks that have something to see, and when the next one's time is over.
+    fn take_ready(&mut self) -> (Vec<Waker>, Option<Instant>) {
+        let (mut wakers, mut next) = (Vec::new(), None::<Instant>);
+        let now = Instant::now();
+        self.entries.retain(|entry| {
+            let mut waiting = lock(&entry.0);
+            if waiting.waker.is_some() {
+                if waiting.until.is_some_and(|until| until <= now) || waiting.watcher.look() {
+                    wakers.extend(waiting.waker.take());
+                } else {
+                    next = [next, waiting.until].into_iter().flatten().min();
+                }
+            }
+            !waiting.has_ended
+        });
+        (wakers, next)
+    }
+}
+
+/// What the thread does.
+fn serve(whole: &Store) {
+    let shared = &whole.shared;
+    let (word, read_only) = (whole.object_word(), whole.region().object().read_only());
+    let (mut woken, mut useless) = (false, None::<Instant>);
+    loop {
+        let expected = if read_only { 0 } else { word.announce() };
+        let (wakers, next, ends, is_roused) = {
+            let mut list = lock(&shared.tasks.0);
+            if !read_only {
+                settle();
+                list.lead_on(whole);
+                settle();
+            }
+            let (wakers, next) = list.take_ready();
+            list.is_served = !list.entries.is_empty();
+            (wakers, next, !list.is_served, std::mem::take(&mut list.is_roused))
+        };
+        let has_work = !wakers.is_empty() || is_roused;
+        // Code that is not known runs without a lock.
+        wakers.into_iter().for_each(Waker::wake);
+        if ends {
+            return;
+        }
+        if has_work {
+            woken = false;
+            continue;
+        }
+        let left = next.map_or(LONGEST_SLEEP, |next| next.saturating_duration_since(Instant::now()).min(LONGEST_SLEEP));
+        if read_only {
+            thread::sleep(left.min(LONGEST_POLL));
+            continue;
+        }
+        if std::mem::take(&mut woken) {
+            if let Some(rest) = useless.and_then(|last| (last + USELESS_EACH).checked_duration_since(Instant::now())) {
+                thread::sleep(rest.min(left));
+            }
+            useless = Some(Instant::now());
+        }
+        match futex::wait(word.0, expected, Some(left)) {
+            futex::Wake::TimedOut => {
+                let entries = lock(&shared.tasks.0).entries.clone();
+                entries.iter().for_each(|entry| lock(&entry.0).watcher.recover_owners());
+            }
+            futex::Wake::Woken | futex::Wake::Changed => woken = true,
+        }
+    }
+}

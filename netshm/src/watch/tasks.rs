@@ -1,0 +1,146 @@
+//! Waiting for changes in tasks, as users see it.
+
+use std::borrow::Borrow;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use futures_core::Stream;
+
+use super::Watch;
+use crate::array::Array;
+use crate::data::{DataManager, Encode, ShmKey};
+use crate::error::{Error, Result};
+use crate::hash_table::HashTable;
+use crate::store::async_watch::Entry;
+
+/// What the thread that waits for tasks knows of a watch.
+#[derive(Default)]
+pub(crate) struct Listed(Option<Arc<Entry>>);
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        if let Some(entry) = self.0.take() {
+            entry.end();
+        }
+    }
+}
+
+/// Lets go of the waker of a task that waits no more.
+struct Waits<'a>(&'a mut Watch);
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        if let Some(entry) = &self.0.entry.0 {
+            entry.forget();
+        }
+    }
+}
+
+impl Watch {
+    fn poll_changed(&mut self, until: Option<Instant>, context: &Context<'_>) -> Poll<Result<bool>> {
+        let Watch { watcher, entry, .. } = self;
+        watcher.poll(&mut entry.0, until, context)
+    }
+
+    async fn changed_until(&mut self, until: Option<Instant>) -> Result<bool> {
+        let waits = Waits(self);
+        poll_fn(|context| waits.0.poll_changed(until, context)).await
+    }
+
+    /// Waits, in a task of any runtime, until something has changed since the watch was made or last said so. It may be dropped at
+    /// any time, as `select!` does: no change is lost by that.
+    ///
+    /// One thread of the process waits for all tasks on an object, as long as there is a watch that a task has waited for.
+    ///
+    /// ```
+    /// use netshm::{HashTable, Locking, Shm};
+    ///
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    /// # runtime.block_on(async {
+    /// let shm = Shm::create_unique("posix:/tasks.XXXXXX", 0o600)?;
+    /// # let name = shm.name().clone();
+    /// let table: HashTable<String, u64> = HashTable::manage(shm, Locking::Futex)?;
+    /// let mut watch = table.watch()?;
+    /// table.add("one", &1)?;
+    /// watch.changed_async().await?;
+    /// assert_eq!(table.find("one")?, Some(1));
+    /// # name.unlink()?;
+    /// # Ok::<(), netshm::Error>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`changed`](Self::changed), and [`Error::Io`] if the thread cannot be started.
+    pub async fn changed_async(&mut self) -> Result<()> {
+        self.changed_until(None).await.map(drop)
+    }
+}
+
+/// The changes, one after the other, without an end: each item stands for one or several. After an error it may go on.
+impl Stream for Watch {
+    type Item = Result<()>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<()>>> {
+        self.poll_changed(None, context).map(|changed| Some(changed.map(drop)))
+    }
+}
+
+/// Reads what a watch is about until it is as it should be.
+async fn until<R>(
+    mut watch: Watch,
+    timeout: Option<Duration>,
+    read: impl Fn() -> Result<R>,
+    mut is_it: impl FnMut(&R) -> bool,
+) -> Result<R> {
+    let started = Instant::now();
+    // A time that is beyond the clock never comes.
+    let end = timeout.and_then(|timeout| started.checked_add(timeout));
+    watch.watcher.check()?;
+    loop {
+        let found = read()?;
+        if is_it(&found) {
+            return Ok(found);
+        }
+        if !watch.changed_until(end).await? {
+            return Err(Error::WaitTimeout { object: watch.watcher.store().name(), waited: started.elapsed() });
+        }
+    }
+}
+
+impl<K: ShmKey, V: DataManager> HashTable<K, V> {
+    /// As [`wait_until`](Self::wait_until), in a task of any runtime. It may be dropped at any time.
+    ///
+    /// # Errors
+    /// Those of [`wait_until`](Self::wait_until), and [`Error::Io`] if the thread that waits for tasks cannot be started.
+    pub async fn wait_until_async<Q>(
+        &self,
+        key: &Q,
+        timeout: Option<Duration>,
+        mut is_it: impl FnMut(Option<&V>) -> bool,
+    ) -> Result<Option<V>>
+    where
+        K: Borrow<Q>,
+        Q: Encode + ?Sized,
+    {
+        until(self.watch_key(key)?, timeout, || self.find(key), |found| is_it(found.as_ref())).await
+    }
+}
+
+impl<T: DataManager> Array<T> {
+    /// As [`wait_until`](Self::wait_until), in a task of any runtime. It may be dropped at any time.
+    ///
+    /// # Errors
+    /// Those of [`wait_until`](Self::wait_until), and [`Error::Io`] if the thread that waits for tasks cannot be started.
+    pub async fn wait_until_async(
+        &self,
+        index: usize,
+        timeout: Option<Duration>,
+        is_it: impl FnMut(&T) -> bool,
+    ) -> Result<T> {
+        until(self.watch_element(index)?, timeout, || self.get(index), is_it).await
+    }
+}
