@@ -5,6 +5,7 @@ use std::iter::FusedIterator;
 
 use netshm::data::{DataError, Decoder, Encoder, ObjectSchema, Schema, Types};
 use netshm::dynamic::{DynArray, DynItems, DynKeys, DynTable, DynValues, Unfit, Value};
+use netshm::inspect::{self, Inspector, KernelLocks, Snapshot};
 use netshm::{
     Array, Block, Description, Error, Finding, Flow, HashTable, Items, Keys, Locking, ManageOptions, Repair, Report,
     Result, Shm, ShmName, ShmOptions, Stats, Table, Values,
@@ -145,6 +146,7 @@ fn handles_are_shared_by_threads_and_cloned() {
     all!(check: Value, Unfit, ObjectSchema, Schema, Types, DataError, Encoder<'static>, Decoder<'static>, Block<'static>);
     all!(check: Items<'static, u64, u64>, Keys<'static, u64>, Values<'static, u64>);
     all!(check: DynItems<'static>, DynKeys<'static>, DynValues<'static>);
+    all!(check: Inspector, Snapshot, KernelLocks, inspect::Wait, inspect::Ring);
     all!(clones: Shm, ShmName, ShmOptions, ManageOptions<Table>, HashTable<String, String>, Array<String>, Table);
     all!(clones: DynTable, DynArray, Stats, Report, Description, Locking);
     assert_eq!(Locking::default(), Locking::Futex);
