@@ -325,6 +325,10 @@ fn a_reading_does_not_wait_for_a_stopped_group() {
             for reader in &readers {
                 assert_eq!(reader.find(&1).unwrap().as_deref(), Some("v"), "{locking}");
                 assert_eq!(reader.find(&7).unwrap(), None);
+                assert_eq!(reader.find_all(&1).unwrap(), ["v"]);
+                assert_eq!(reader.find_many(&[1, 7]).unwrap(), [Some("v".to_owned()), None]);
+                assert!(reader.contains(&1).unwrap() && !reader.contains(&7).unwrap());
+                assert_eq!(reader.keys().count() + reader.values().count(), 2);
                 assert_eq!(reader.len().unwrap(), 1);
                 assert_eq!(reader.scan().collect::<Result<Vec<_>>>().unwrap(), [(1, "v".to_owned())]);
             }
@@ -540,4 +544,41 @@ fn a_count_is_one_that_the_table_had() {
         assert!(table.remove(&new).unwrap(), "it has moved");
         table.add(&old, &0).unwrap();
     }
+}
+
+/// The same for arrays.
+#[test]
+fn reading_an_array_does_not_wait_for_a_stopped_group() {
+    use crate::array::Array;
+
+    let scratch = Scratch::new();
+    let open = || Array::<u64>::options().stripes(2).manage(scratch.open(), 7);
+    let array = open().unwrap();
+    array.resize(2000).unwrap();
+    array.set_range(0..1000, &[1; 1000]).unwrap();
+    let reader = Shm::options().read_only(true).open(scratch.name()).unwrap();
+    let read_only = Array::<u64>::manage(reader, 7, Locking::Futex).unwrap();
+    let mut child = Child::start(|| {
+        let Ok(array) = open() else { return 2 };
+        let outcome = group!(array => {
+            array.fill(500..1500, &9)?;
+            array.resize(3000)?;
+            steps::pause_after(0);
+            steps::step();
+        });
+        i32::from(outcome.is_err())
+    });
+    assert_eq!(child.wait(), None);
+    for reader in [&array, &read_only] {
+        let mut all = [0; 2000];
+        reader.read_range(.., &mut all).unwrap();
+        assert!(all[..1000].iter().all(|element| *element == 1) && all[1000..].iter().all(|element| *element == 7));
+        assert_eq!(reader.get_many([0, 700, 1200]).unwrap(), [1, 1, 7]);
+        assert_eq!((reader.get(999).unwrap(), reader.get(1000).unwrap(), reader.len().unwrap()), (1, 7, 2000));
+        assert_eq!(reader.scan().collect::<Result<Vec<_>>>().unwrap(), all);
+        assert!(reader.get(2500).is_err());
+    }
+    child.go_on();
+    assert_eq!(child.wait(), Some(0));
+    assert_eq!((array.get(700).unwrap(), array.get(2500).unwrap()), (9, 7));
 }
