@@ -55,7 +55,7 @@ impl<K: ShmKey, V: ShmData> ManageOptions<HashTable<K, V>> {
     /// #[derive(ShmData, Debug, PartialEq)]
     /// struct User { first: String, last: String, cents: i64 }
     ///
-    /// # let name = Shm::create_unique(&"posix:/migrate.XXXXXX".parse()?, 0o600)?.name().clone();
+    /// # let name = Shm::create_unique("posix:/migrate.XXXXXX", 0o600)?.name().clone();
     /// # let old: HashTable<u64, before::User> = HashTable::options().manage(Shm::open(&name)?)?;
     /// # old.add(&1, &before::User { name: "Ada Lovelace".to_owned(), cents: 7 })?;
     /// # drop(old);
