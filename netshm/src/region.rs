@@ -443,6 +443,12 @@ impl Region {
         Ok(())
     }
 
+    /// Returns whether the object lies in a file system that has no storage but memory.
+    #[cold]
+    pub(crate) fn is_in_memory(&self) -> bool {
+        file::is_in_memory(self.object.fd())
+    }
+
     /// Makes sure that a part of the file that may be a hole has memory.
     #[cold]
     pub(crate) fn fill(&self, start: u64, end: u64) -> Result<()> {

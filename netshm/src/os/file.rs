@@ -140,6 +140,13 @@ pub(crate) fn own_space(fd: BorrowedFd<'_>, parts: &[Range<u64>]) -> io::Result<
     Ok(())
 }
 
+/// Returns whether the file lies in memory, and nowhere else.
+pub(crate) fn is_in_memory(fd: BorrowedFd<'_>) -> bool {
+    const TMPFS: i64 = 0x0102_1994;
+    const RAMFS: i64 = 0x8584_58F6;
+    fs::fstatfs(fd).is_ok_and(|status| matches!(status.f_type, TMPFS | RAMFS))
+}
+
 /// Makes a part of the file a hole; false where the file system cannot.
 pub(crate) fn punch(fd: BorrowedFd<'_>, offset: u64, len: u64) -> io::Result<bool> {
     if len == 0 {

@@ -21,6 +21,8 @@ const LEAST: u64 = 4 << 10;
 /// What is given back unasked, if it is at least so much, and such a part of the object.
 const MUCH: u64 = 4 << 20;
 const MUCH_PART: u64 = 4;
+/// How many runs are on their way at once.
+const AT_ONCE: usize = 64;
 /// How long a run must have been free before its memory is given back beside others, in seconds.
 pub(super) const LIVE_AFTER: u64 = 10;
 
@@ -107,21 +109,39 @@ impl Store {
     /// Gives back the memory of runs that have been free for so many seconds.
     pub(super) fn give_memory_back(&self, slot: u32, deadline: &Deadline, seconds: u64) -> Result<u64> {
         let mut given = 0;
-        let transit = self.geometry().slot(slot).transit();
-        // Each leaves one run less with memory.
-        while let Some((run, hole)) = self.take_solid(slot, deadline, LEAST, seconds)? {
-            pause::at("a run is about to become a hole");
-            let punched = self.region().punch(hole.start, hole.end);
-            steps::step();
-            debug_assert_eq!(self.field(transit).load(Relaxed), run.0);
-            if let Ok(None) = punched {
-                self.return_solid(slot, deadline)?;
+        loop {
+            let mut taken = Vec::new();
+            while taken.len() < AT_ONCE
+                && let Some(found) = self.take_solid(slot, deadline, LEAST, seconds)?
+            {
+                taken.push(found);
+            }
+            // Each leaves one run less with memory, so there is an end.
+            let is_last = taken.len() < AT_ONCE;
+            if !taken.is_empty() && !self.region().is_in_memory() {
+                // A hole reaches storage by itself: not before what says that nothing is there.
+                self.region().flush()?;
+            }
+            // The one noted last is the first to be given back.
+            while let Some((run, hole)) = taken.pop() {
+                debug_assert_eq!(self.field(self.geometry().slot(slot).transit()).load(Relaxed), run.0);
+                pause::at("a run is about to become a hole");
+                let punched = self.region().punch(hole.start, hole.end);
+                steps::step();
+                if let Ok(None) = punched {
+                    self.return_solid(slot, deadline)?;
+                    for _ in taken {
+                        self.return_solid(slot, deadline)?;
+                    }
+                    return Ok(given);
+                }
+                self.return_run(slot, deadline)?;
+                given += punched?.unwrap_or(0);
+            }
+            if is_last {
                 return Ok(given);
             }
-            self.return_run(slot, deadline)?;
-            given += punched?.unwrap_or(0);
         }
-        Ok(given)
     }
 }
 
