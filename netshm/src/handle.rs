@@ -16,7 +16,7 @@ use crate::os::copy;
 use crate::region::{Inconclusive, Region};
 use crate::shm::Shm;
 use crate::shm::TypeClaim;
-use crate::store::group;
+use crate::store::group::{self, Update};
 use crate::store::open::{self, Damage, Spec};
 use crate::store::read::View;
 use crate::store::{Limits, Store, Transaction, small};
@@ -92,6 +92,16 @@ impl Handle {
         new: impl FnOnce(&'a [AtomicU64]) -> Option<(Option<W>, R)>,
     ) -> Option<R> {
         small::change(&self.store, stripe, find, new)
+    }
+
+    /// Begins a group that changes words which `find` finds, if it may be a short one.
+    #[inline(always)]
+    pub(crate) fn begin_update<'a>(
+        &'a self,
+        stripe: u32,
+        find: impl Fn(&'a Region) -> Option<(Offset, &'a [AtomicU64])>,
+    ) -> Option<Update<'a>> {
+        Update::begin(&self.store, self.limits, stripe, find)
     }
 
     /// Runs a group on the object.

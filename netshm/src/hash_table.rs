@@ -25,14 +25,16 @@ use crate::handle::{Handle, Staged, decode_row, decode_row_optimistic};
 use crate::index::bindings::{self, Key, Seen};
 use crate::index::record::Payload;
 use crate::index::{self, Bindings, Found};
+use crate::layout::Offset;
 use crate::layout::bucket::Form;
 use crate::layout::header::ObjectKind;
 use crate::layout::method::Locking;
 use crate::options::ManageOptions;
-use crate::region::Inconclusive;
+use crate::region::{Inconclusive, Region};
 use crate::shm::Shm;
 use crate::source::Source;
 use crate::stats::{self, Stats};
+use crate::store::group::Update;
 use crate::store::open::{Shape, Spec};
 use crate::store::read::{self, OptimisticRead, View, with_source};
 use crate::store::{Limits, group};
@@ -320,15 +322,15 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         new: impl FnOnce(&[AtomicU64]) -> Option<(Option<W>, R)>,
     ) -> Option<R> {
         let form = self.form()?;
-        let find = |region| match (form, key.words) {
-            (Form::Pairs, [word]) => index::optimistic_pair(region, key.at, key.hash, *word),
-            _ => index::optimistic_record(region, key.at, key.hash, key.words),
-        };
-        self.handle.small_change(key.stripe, find, |words| {
-            // What a newer program has stored behind the value is to be carried over.
-            let is_plain = V::FIXED.is_some() || !self.handle.store.may_have_tails();
-            if is_plain { new(words) } else { None }
-        })
+        self.handle.small_change(
+            key.stripe,
+            |region| optimistic_value(region, form, key),
+            |words| {
+                // What a newer program has stored behind the value is to be carried over.
+                let is_plain = V::FIXED.is_some() || !self.handle.store.may_have_tails();
+                if is_plain { new(words) } else { None }
+            },
+        )
     }
 
     /// Returns the form of the buckets, known to the compiler where the types say it; `None` if the object has another one.
@@ -521,7 +523,29 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         K: Borrow<Q>,
         Q: Encode + ?Sized,
     {
-        self.seen(key, |key, old, seen| {
+        self.with_key(key, |key| {
+            if let Some(mut update) = self.begin_update(key)
+                && let Ok(old) = decode_row_optimistic::<V>(View::locked(&self.handle.store), update.words())
+            {
+                let new = change(Some(old));
+                let Some(value) = &new else {
+                    self.handle.change("remove a binding", |change| bindings::remove(change, key))?;
+                    return update.finish().map(|()| new);
+                };
+                self.with_payload(value, |value| match value {
+                    Payload::Words(words) if update.store(words) => Ok(()),
+                    value => self.handle.change("replace a binding", |change| bindings::replace(change, key, value)),
+                })?;
+                return update.finish().map(|()| new);
+            }
+            self.update_slow(key, change)
+        })
+    }
+
+    /// As [`update`](Self::update), by an ordinary group.
+    #[inline(never)]
+    fn update_slow(&self, key: Key<'_>, change: impl FnOnce(Option<V>) -> Option<V>) -> Result<Option<V>> {
+        self.seen_key(key, |key, old, seen| {
             let new = change(old);
             match &new {
                 Some(value) => self.replace_seen(key, value, seen)?,
@@ -529,6 +553,19 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
             }
             Ok(new)
         })
+    }
+
+    /// Begins an update of the newest binding, if it may be a short one.
+    #[inline(always)]
+    fn begin_update<'a>(&'a self, key: Key<'_>) -> Option<Update<'a>> {
+        if !V::DIRECT {
+            return None;
+        }
+        let form = self.form()?;
+        let update = self.handle.begin_update(key.stripe, |region| optimistic_value(region, form, key))?;
+        // What a newer program has stored behind the value is to be carried over.
+        let is_plain = V::FIXED.is_some() || !self.handle.store.may_have_tails();
+        is_plain.then_some(update)
     }
 
     /// Runs a group that begins with looking up the newest binding of a key. The stripe of the key stays locked, so what was
@@ -539,14 +576,18 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         K: Borrow<Q>,
         Q: Encode + ?Sized,
     {
-        self.with_key(key, |key| {
-            self.handle.group(|| {
-                let (old, seen) = match self.optimistic_before_change(key) {
-                    Some(outcome) => outcome?,
-                    None => self.read_before_change(key)?,
-                };
-                body(key, old, &seen)
-            })
+        self.with_key(key, |key| self.seen_key(key, body))
+    }
+
+    /// As [`seen`](Self::seen), for an encoded key.
+    #[inline(always)]
+    fn seen_key<R>(&self, key: Key<'_>, body: impl FnOnce(Key<'_>, Option<V>, &Seen<'_>) -> Result<R>) -> Result<R> {
+        self.handle.group(|| {
+            let (old, seen) = match self.optimistic_before_change(key) {
+                Some(outcome) => outcome?,
+                None => self.read_before_change(key)?,
+            };
+            body(key, old, &seen)
         })
     }
 
@@ -701,6 +742,15 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         body: impl FnMut() -> Result<R, E>,
     ) -> Result<R, E> {
         self.handle.group_retry_at_most(retries, body)
+    }
+}
+
+/// The value of a key and where it lies, for a small transaction.
+#[inline(always)]
+fn optimistic_value<'a>(region: &'a Region, form: Form, key: Key<'_>) -> Option<(Offset, &'a [AtomicU64])> {
+    match (form, key.words) {
+        (Form::Pairs, [word]) => index::optimistic_pair(region, key.at, key.hash, *word),
+        _ => index::optimistic_record(region, key.at, key.hash, key.words),
     }
 }
 

@@ -5,11 +5,12 @@ use std::cmp::{max, min};
 
 use super::Array;
 use crate::data::{DataManager, Encode, Integer};
-use crate::directory::{Seen, Spot};
+use crate::directory::{self, Seen, Spot};
 use crate::error::Result;
-use crate::handle::{Staged, decode_in_place};
+use crate::handle::{Staged, decode_in_place, decode_optimistic};
 use crate::index::record::{self, Payload};
 use crate::store::Transaction;
+use crate::store::group::Update;
 use crate::store::read::View;
 
 /// What a comparison of stored words found.
@@ -29,6 +30,38 @@ impl<T: DataManager> Array<T> {
     pub fn update(&self, index: usize, change: impl FnOnce(T) -> T) -> Result<T> {
         let (index, elements, store) = (index as u64, self.elements(), &*self.handle.store);
         let spot = self.spot(index);
+        if let Some(mut update) = self.begin_update(index, spot)
+            && let Ok(old) = decode_optimistic::<T>(View::locked(store), update.words())
+        {
+            let new = change(old);
+            self.with_element(&new, |value| match value {
+                Payload::Words(words) if update.store(words) => Ok(()),
+                value => self.handle.change("set an element", |change| {
+                    Self::check_bounds(store, index)?;
+                    directory::set(change, elements, spot, &self.default_words, value)
+                }),
+            })?;
+            return update.finish().map(|()| new);
+        }
+        self.update_slow(index, spot, change)
+    }
+
+    /// Begins an update of an element, if it may be a short one.
+    #[inline(always)]
+    fn begin_update(&self, index: u64, spot: Spot) -> Option<Update<'_>> {
+        let store = &*self.handle.store;
+        if !T::DIRECT || self.elements().dense().is_none() {
+            return None;
+        }
+        self.handle.begin_update(spot.stripe, |region| {
+            if index < store.array_len() { directory::optimistic_element(region, self.elements(), spot) } else { None }
+        })
+    }
+
+    /// As [`update`](Self::update), by an ordinary group.
+    #[inline(never)]
+    fn update_slow(&self, index: u64, spot: Spot, change: impl FnOnce(T) -> T) -> Result<T> {
+        let (elements, store) = (self.elements(), &*self.handle.store);
         self.handle.group(|| {
             let (old, seen) = self.look_before_change(index, spot)?;
             let new = change(old);

@@ -76,6 +76,10 @@ fn small_transactions() {
         warmed(array)?;
         array.fetch_add(50, 1).map(drop)
     });
+    run_numbers("update a number", &|array| {
+        warmed(array)?;
+        array.update(50, |old| old + 1).map(drop)
+    });
     run_numbers("set a number in a new chunk", &|array| {
         warmed(array)?;
         array.set(999, &1)

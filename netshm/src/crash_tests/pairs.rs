@@ -97,6 +97,28 @@ fn small_transactions() {
         warmed(table)?;
         table.fetch_max(&5, 50).map(drop)
     });
+    run("update a pair", &prepare, &|table| {
+        warmed(table)?;
+        table.update(&5, |old| old.map(|old| old + 1)).map(drop)
+    });
+    run("update a pair to nothing", &prepare, &|table| {
+        warmed(table)?;
+        table.update(&5, |_| None).map(drop)
+    });
+    run("change others within an update", &prepare, &|table| {
+        warmed(table)?;
+        let update = table.update(&5, |old| {
+            table.replace(&6, &1).unwrap();
+            table.remove(&5).unwrap();
+            let undone: Result<()> = group!(table => {
+                table.add(&7, &1)?;
+                return Err(crate::error::Error::Forked { object: "any error".into() });
+            });
+            assert!(undone.is_err());
+            old.map(|old| old + 1)
+        });
+        update.map(drop)
+    });
 }
 
 /// A cell that a group has freed is filled by the same group: undoing must bring back what it held.

@@ -1,5 +1,7 @@
 //! Routes each change: into this thread's open group on the object, or into a transaction of its own.
 
+mod update;
+
 use std::cell::{Cell, RefCell};
 use std::mem::ManuallyDrop;
 use std::rc::Rc;
@@ -14,6 +16,8 @@ use crate::events;
 use crate::layout::method::Locking;
 use crate::locking::{Deadline, Mode, Protocol};
 use crate::region::{Inconclusive, Region};
+
+pub(crate) use update::Update;
 
 /// Pause before an operation outside a group tries again after a false `EDEADLK` of the kernel.
 const RETRY: Duration = Duration::from_micros(200);

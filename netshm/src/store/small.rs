@@ -33,6 +33,21 @@ pub(crate) fn change<'a, W: AsRef<[u64]>, R>(
     find: impl Fn(&'a Region) -> Option<(Offset, &'a [AtomicU64])>,
     new: impl FnOnce(&'a [AtomicU64]) -> Option<(Option<W>, R)>,
 ) -> Option<R> {
+    let (mut held, place, words) = seek(store, stripe, find)?;
+    let (new, result) = new(words)?;
+    if let Some(new) = new {
+        held.store(place, words, new.as_ref())?;
+    }
+    Some(result)
+}
+
+/// Takes a slot and the stripe, and returns what `find` finds there.
+#[inline(always)]
+pub(super) fn seek<'a>(
+    store: &'a Store,
+    stripe: u32,
+    find: impl Fn(&'a Region) -> Option<(Offset, &'a [AtomicU64])>,
+) -> Option<(Held<'a>, Offset, &'a [AtomicU64])> {
     if group::open() > 0 || !store.is_ready() || store.method() != Locking::Futex {
         return None;
     }
@@ -42,16 +57,12 @@ pub(crate) fn change<'a, W: AsRef<[u64]>, R>(
     if stamp.is_some() {
         found = Some(find(region)?);
     }
-    let mut held = Held::take(store, stripe)?;
+    let held = Held::take(store, stripe)?;
     let (place, words) = match found {
         Some(found) if stamp.is_some_and(Stamp::holds) => found,
         _ => find_again(region, find)?,
     };
-    let (new, result) = new(words)?;
-    if let Some(new) = new {
-        held.store(place, words, new.as_ref())?;
-    }
-    Some(result)
+    Some((held, place, words))
 }
 
 /// Looks again, since somebody has changed the stripe meanwhile.
@@ -65,7 +76,7 @@ fn find_again<'a>(
 }
 
 /// A slot and a stripe, given back when this is dropped.
-struct Held<'a> {
+pub(super) struct Held<'a> {
     store: &'a Store,
     slot: u32,
     stripe: u32,
@@ -92,9 +103,29 @@ impl<'a> Held<'a> {
         if store.mark().is_durable() { Some(held) } else { None }
     }
 
+    /// The slot.
+    #[inline(always)]
+    pub(super) fn slot(&self) -> u32 {
+        self.slot
+    }
+
+    /// Leaves slot and stripe to somebody else.
+    #[inline(always)]
+    pub(super) fn into_slot(self) -> u32 {
+        let slot = self.slot;
+        std::mem::forget(self);
+        slot
+    }
+
+    /// Slot and stripe, which somebody else has left.
+    #[inline(always)]
+    pub(super) fn again(store: &'a Store, slot: u32, stripe: u32) -> Self {
+        Held { store, slot, stripe, changed: false }
+    }
+
     /// Stores words over others, of which there are as many.
     #[inline(always)]
-    fn store(&mut self, place: Offset, words: &[AtomicU64], new: &[u64]) -> Option<()> {
+    pub(super) fn store(&mut self, place: Offset, words: &[AtomicU64], new: &[u64]) -> Option<()> {
         if words.len() != new.len() || new.len() > MOST_WORDS {
             return None;
         }

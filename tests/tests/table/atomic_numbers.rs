@@ -308,3 +308,74 @@ fn a_key_that_is_exchanged_is_compared_as_it_is_stored() {
     .unwrap();
     assert_eq!(maps.find(&1).unwrap(), Some(map()));
 }
+
+/// What an update's closure does to the object belongs to the update.
+#[test]
+fn updates_take_in_what_happens_within() {
+    let scratch = Scratch::posix("atomic");
+    let table: HashTable<u64, u64> = HashTable::options().stripes(4).manage(scratch.open()).unwrap();
+    (0..100).for_each(|key| table.add(&key, &key).unwrap());
+    // Reading the same stripe or others, and changing them: the update goes on, and stays one step.
+    let read = table.update(&1, |old| Some(old? + table.find_many(&[1, 2, 3, 4, 5]).unwrap().len() as u64)).unwrap();
+    assert_eq!(read, Some(6));
+    for key in 0..20 {
+        let changed = table.update(&key, |old| {
+            table.replace(&(key + 50), &0).unwrap();
+            table.fetch_add(&key, 1000).unwrap();
+            table.update(&(key + 70), |_| None).unwrap();
+            old.map(|old| old + 7)
+        });
+        assert_eq!(table.find(&key).unwrap(), changed.unwrap());
+        assert_eq!(table.find_many(&[key + 50, key + 70]).unwrap(), [Some(0), None]);
+    }
+    // A panic takes everything back.
+    let before: Vec<_> = table.scan().collect::<Result<_>>().unwrap();
+    for change_others in [false, true] {
+        let panics = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            table.update(&30, |_| {
+                if change_others {
+                    table.replace(&31, &0).unwrap();
+                }
+                panic!("wanted")
+            })
+        }));
+        assert!(panics.is_err());
+        assert_eq!(table.scan().collect::<Result<Vec<_>>>().unwrap(), before);
+    }
+    // Two in a row, and what comes after them, are as ever.
+    assert_eq!(table.update(&30, |old| old.map(|old| old + 1)).unwrap(), Some(31));
+    group!(table => {
+        table.update(&30, |old| old.map(|old| old + 1))?;
+    })
+    .unwrap();
+    assert_eq!(table.find(&30).unwrap(), Some(32));
+    assert!(table.check().unwrap().is_clean());
+
+    // A value that does not fit its place any more, and one that is not there.
+    let other = Scratch::posix("atomic");
+    let texts: HashTable<u64, String> = HashTable::manage(other.open(), Locking::Futex).unwrap();
+    texts.add(&1, "text").unwrap();
+    for length in [4, 5, 300, 3, 3] {
+        texts.update(&1, |old| old.map(|_| "x".repeat(length))).unwrap();
+        assert_eq!(texts.find_with(&1, str::len).unwrap(), Some(length));
+    }
+    assert_eq!(texts.update(&2, |old| old.or(Some("new".to_owned()))).unwrap().as_deref(), Some("new"));
+    assert!(texts.check().unwrap().is_clean());
+}
+
+/// An array with large elements, which are too long for a small transaction.
+#[test]
+fn large_elements_are_updated() {
+    let scratch = Scratch::posix("atomic");
+    let array: Array<[u64; 40]> = Array::manage(scratch.open(), [0; 40], Locking::Futex).unwrap();
+    array.resize(10).unwrap();
+    for round in 1..4 {
+        array.set(3, &[round; 40]).unwrap();
+        assert_eq!(array.update(3, |old| old.map(|number| number * 2)).unwrap(), [round * 2; 40]);
+        assert_eq!(array.get(3).unwrap(), [round * 2; 40]);
+    }
+    let panics = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| array.update(3, |_| panic!("wanted"))));
+    assert!(panics.is_err());
+    array.set(3, &[9; 40]).unwrap();
+    assert!(array.check().unwrap().is_clean());
+}
