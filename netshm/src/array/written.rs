@@ -6,7 +6,7 @@ use super::Array;
 use crate::data::DataManager;
 use crate::directory;
 use crate::error::Result;
-use crate::store::read;
+use crate::store::read::{self, with_source};
 
 impl<T: DataManager> Array<T> {
     /// Returns the ranges of elements that take memory, in their order: all others show the default value, and so may some of these,
@@ -38,23 +38,22 @@ impl<T: DataManager> Array<T> {
         let mut chunks = Vec::new();
         for stripe in geometry.own() {
             let at = geometry.stripe(stripe);
-            let found = read::read(store, self.handle.limits, stripe, |view| {
-                let region = view.region();
-                directory::chunks_in(region, region.stripe(at), || view.holds())
+            let (found, length) = read::read(store, self.handle.limits, stripe, |view| {
+                let found = with_source!(view, source => directory::chunks_in(source, at, || view.holds()))?;
+                Ok((found, view.array_len()))
             })?;
             let of_all = |chunk: u64| {
                 let chunk = chunk.checked_mul(u64::from(geometry.stripes))?;
                 chunk.checked_add(u64::from(stripe - geometry.first()))
             };
-            chunks.extend(found.into_iter().filter_map(of_all));
+            chunks.extend(found.into_iter().filter_map(of_all).map(|chunk| (chunk, length)));
         }
         chunks.sort_unstable();
-        let length = store.array_len();
         let mut ranges: Vec<Range<usize>> = Vec::new();
-        for chunk in chunks {
+        for (chunk, length) in chunks {
             let start = elements.first_of(chunk);
             if start >= length || start >> elements.in_chunk().trailing_zeros() != chunk {
-                break;
+                continue;
             }
             let (start, end) = (start as usize, elements.chunk_end(start).min(length) as usize);
             match ranges.last_mut() {

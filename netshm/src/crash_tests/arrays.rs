@@ -1,5 +1,7 @@
 //! Operations on arrays.
 
+use std::ops::Range;
+
 use super::{Case, METHODS};
 use crate::array::Array;
 use crate::error::Result;
@@ -9,7 +11,7 @@ use crate::shm::Shm;
 type Numbers = Array<u64>;
 type Texts = Array<String>;
 
-fn dump<T: crate::data::DataManager>(array: &Array<T>) -> Result<Vec<T>> {
+fn dump<T: crate::data::DataManager>(array: &Array<T>) -> Result<(Vec<T>, Vec<Range<usize>>)> {
     let length = array.len()?;
     // Of a long one, some.
     let each = if length > 2000 { 61 } else { 1 };
@@ -19,7 +21,7 @@ fn dump<T: crate::data::DataManager>(array: &Array<T>) -> Result<Vec<T>> {
     for element in array.scan().take(300) {
         all.push(element?);
     }
-    Ok(all)
+    Ok((all, array.written()?))
 }
 
 fn run_numbers(name: &str, act: &dyn Fn(&Numbers) -> Result<()>) {
@@ -132,6 +134,19 @@ fn resize() {
     run_numbers("shrink an array", &|array| array.resize(77));
     run_texts("shrink an array of texts", &|array| array.resize(77));
     run_texts("empty an array of texts", &|array| array.resize(0));
+    run_numbers("make a directory higher", &|array| {
+        group!(retry array => {
+            array.resize(100_000)?;
+            array.set(99_999, &1)?;
+        })
+    });
+    run_numbers("empty an array and make a lower directory", &|array| {
+        group!(retry array => {
+            array.resize(0)?;
+            array.resize(1000)?;
+            array.set(900, &1)?;
+        })
+    });
     run_texts("shrink and grow", &|array| {
         group!(retry array => {
             array.resize(31)?;
