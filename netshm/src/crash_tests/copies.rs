@@ -1,6 +1,7 @@
 //! Copying an object: killed at any step, and beside writers.
 
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 use std::{fs, thread};
 
 use super::{METHODS, STOPPED};
@@ -173,4 +174,18 @@ fn a_copy_is_nobodys() {
     assert!(numbers.clone().all(|number| region.field32(geometry.process(number)).load(Relaxed) == 0));
     assert!((0..geometry.slots).all(|slot| region.field32(geometry.slot(slot).owner()).load(Relaxed) == 0));
     assert!((0..3).all(|stripe| region.field32(geometry.stripe(stripe).lock()).load(Relaxed) == 0));
+}
+
+/// An object may have a single slot: whoever writes gets it while runs are copied without locks.
+#[test]
+fn writers_go_on_while_runs_are_copied() {
+    let (copy, beside) = (Scratch::new(), Beside::new());
+    let options = || Counts::options().locking(Locking::Futex).stripes(2).slots(1).lock_timeout(Duration::from_secs(5));
+    let table = options().manage(copy.open()).unwrap();
+    table.add(&1, &1).unwrap();
+    let writer = options().manage(copy.open()).unwrap();
+    pause::once_at("runs are about to be copied without locks", move || writer.replace(&1, &2).unwrap());
+    let made = beside.copy(0);
+    copy.open().copy_to(name(&made)).unwrap();
+    assert_eq!(opened(&made, Locking::Futex), [(1, 2)]);
 }

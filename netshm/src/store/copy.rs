@@ -70,7 +70,7 @@ impl Store {
         let deadline = group::own_deadline(limits);
         for _ in 0..ROUNDS {
             let round = Instant::now();
-            group::with_slot(self, &deadline, |slot| copying.round(slot, &deadline))?;
+            copying.round(&deadline)?;
             if round.elapsed() < begin.elapsed() / 10 {
                 break;
             }
@@ -82,10 +82,12 @@ impl Store {
 }
 
 impl Copying<'_> {
-    /// Copies the runs of all stripes that have changed since they were last copied.
-    fn round(&mut self, slot: u32, deadline: &Deadline) -> Result<()> {
+    /// Copies the runs of all stripes that have changed since they were last copied. No slot is kept meanwhile: there may be only one.
+    fn round(&mut self, deadline: &Deadline) -> Result<()> {
         let sequences = self.sequences();
-        let (runs, _) = self.store.with_meta(slot, deadline, || self.runs())?;
+        let list = |slot| self.store.with_meta(slot, deadline, || self.runs());
+        let (runs, _) = group::with_slot(self.store, deadline, list)?;
+        pause::at("runs are about to be copied without locks");
         self.copy_changed(&runs, &sequences)
     }
 
