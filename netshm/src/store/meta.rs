@@ -284,7 +284,7 @@ impl Store {
 
     /// Stores the text of a schema in place of the present one, on behalf of a slot.
     pub(super) fn write_schema(&self, slot: u32, deadline: &Deadline, schema: &str, hash: u64) -> Result<()> {
-        self.meta(slot, deadline, |meta| {
+        self.meta_announced(slot, deadline, |meta| {
             let runs = Runs::of(self.geometry());
             let run = runs.take(meta, schema.len() as u64, Use::Schema, 0)?;
             let words = self.region().words(run.content(), (schema.len() as u64).div_ceil(8))?;
@@ -377,7 +377,8 @@ impl Store {
         [state, Offset(state.0 + WORD)].map(|place| self.field(place).load(std::sync::atomic::Ordering::Acquire))
     }
 
-    /// Returns a meta change of words that are read without the lock: the sequence is odd meanwhile.
+    /// Makes a meta change of words that are read without the lock, those of schemas and of the catalogue: the sequence is odd
+    /// meanwhile, and other meta changes do not touch them (see `open::header`).
     fn meta_announced(
         &self,
         slot: u32,

@@ -1,6 +1,7 @@
 //! The header of an object, read and checked before anything of it is mapped.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::{Agreement, Member, Spec};
 use crate::data::{Relation, relation};
@@ -11,13 +12,16 @@ use crate::layout::header::{self as at, ObjectKind};
 use crate::layout::method::Locking;
 use crate::layout::{DENSE, Dimensions, Geometry, LogAt, MAX_OBJECT, MOST_STRIPES, Noted, Offset};
 use crate::log_word::LogState;
-use crate::os::file;
+use crate::os::{file, pause};
 use crate::shm::Object;
 
 /// The longest schema text that is read, in bytes.
 pub(super) const MOST_SCHEMA: u64 = 1 << 24;
 /// How often it is read while others undo a change to it.
 pub(super) const READINGS: u32 = 100;
+
+/// Where others may change the object while words of it are read.
+const HAVE_BEEN_READ: &str = "words of announced meta changes have been read";
 
 /// Advice for objects of formats that are no longer read.
 const CARRY_OVER: &str = "no release wrote that format: write the data out with the program that made the object, and add them to a \
@@ -63,16 +67,26 @@ fn read_words(object: &Arc<Object>, place: Offset, words: &mut [u64]) -> Result<
 pub(super) fn committed(object: &Arc<Object>, geometry: &Geometry, place: Offset, count: usize) -> Result<Vec<u64>> {
     let end = place.0 + count as u64 * 8;
     let concerns = |[word, _]: &[u64; 2]| (place.0..end).contains(word);
+    let begun = Instant::now();
     for _ in 0..READINGS {
         let before = undone(object, geometry)?;
         let mut found = vec![0; count];
         read_words(object, place, &mut found)?;
         before.undo(place.0, bytemuck::cast_slice_mut(&mut found));
+        pause::at(HAVE_BEEN_READ);
         if before.agrees(&undone(object, geometry)?, concerns) {
             return Ok(found);
         }
     }
-    Err(corrupt(object, place.0, "what is written there changes all the time"))
+    Err(busy(object, begun, "the end of changes of the object's members"))
+}
+
+/// The error for words that others change whenever they are read.
+#[cold]
+fn busy(object: &Arc<Object>, begun: Instant, awaited: &str) -> Error {
+    let (object, awaited) = (object.name().clone(), awaited.to_owned());
+    let (holder, reason, may_be_deadlock) = (None, None, false);
+    Error::LockTimeout { object, waited: begun.elapsed(), awaited, holder, reason, may_be_deadlock }
 }
 
 pub(super) fn corrupt(object: &Arc<Object>, offset: u64, what: &'static str) -> Error {
@@ -90,8 +104,8 @@ fn size(object: &Arc<Object>) -> Result<u64> {
 
 /// The log of the run heap as it was read: of a change by a process that runs or has died, if there is one.
 struct Undone {
-    epoch: u32,
-    /// Places and old words.
+    state: MetaState,
+    /// Places and old words, of a change that is announced.
     entries: Vec<[u64; 2]>,
 }
 
@@ -101,7 +115,7 @@ impl Undone {
     fn agrees(&self, later: &Undone, concerns: impl Fn(&[u64; 2]) -> bool) -> bool {
         let concerning =
             |undone: &Undone| undone.entries.iter().filter(|entry| concerns(entry)).copied().collect::<Vec<_>>();
-        self.epoch == later.epoch && concerning(self) == concerning(later)
+        self.state == later.state && concerning(self) == concerning(later)
     }
 
     /// Undoes the change in bytes read from `place`. The oldest entry for a word counts.
@@ -115,21 +129,40 @@ impl Undone {
     }
 }
 
-/// Returns how often entries of the log of the run heap have ceased to count: as long as that is the same, nothing is committed.
-pub(super) fn meta_epoch(object: &Arc<Object>, geometry: &Geometry) -> Result<u32> {
-    let [word] = words(object, geometry.stripe(geometry.meta()).top_end())?;
-    Ok(LogState(word).epoch())
+/// What tells whether words that only announced meta changes touch may have been changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct MetaState {
+    /// Odd while such a change is under way.
+    sequence: u64,
+    /// That of the change's log, which says whether it has been committed or undone; others do not count.
+    epoch: Option<u32>,
 }
 
-/// Returns the log of the meta change under way, if there is one.
+/// Returns the present state: as long as that is the same, nothing is committed that was announced.
+pub(super) fn meta_state(object: &Arc<Object>, geometry: &Geometry) -> Result<MetaState> {
+    look_at_meta(object, geometry).map(|(state, _)| state)
+}
+
+/// Returns the state, and how many entries of the log count.
+fn look_at_meta(object: &Arc<Object>, geometry: &Geometry) -> Result<(MetaState, u64)> {
+    let meta = geometry.stripe(geometry.meta());
+    let [sequence] = words(object, meta.sequence())?;
+    let [word] = words(object, meta.top_end())?;
+    let log = LogState(word);
+    Ok((MetaState { sequence, epoch: (sequence & 1 == 1).then(|| log.epoch()) }, log.entries()))
+}
+
+/// Returns the log of the announced meta change under way, if there is one.
 fn undone(object: &Arc<Object>, geometry: &Geometry) -> Result<Undone> {
     const FIRST: usize = LogAt::FIRST_CAPACITY as usize;
-    let [word] = words(object, geometry.stripe(geometry.meta()).top_end())?;
+    let (state, entries) = look_at_meta(object, geometry)?;
+    if state.epoch.is_none() {
+        return Ok(Undone { state, entries: Vec::new() });
+    }
     let log: [u64; FIRST * 2] = words(object, geometry.log(geometry.slots).entry(0))?;
-    let state = LogState(word);
-    let entries = &log.as_chunks().0[..FIRST.min(state.entries() as usize)];
+    let entries = &log.as_chunks().0[..FIRST.min(entries as usize)];
     let entries = entries.iter().map(|[noted, old]| [Noted(*noted).place(), *old]).collect();
-    Ok(Undone { epoch: state.epoch(), entries })
+    Ok(Undone { state, entries })
 }
 
 /// Returns the number of stripes and entries of the catalogue that are used, and the id that was given last; checked.
@@ -157,6 +190,7 @@ pub(super) struct StoredSchema {
 /// Returns what is stored of the schema, as it was last committed, whoever is changing it.
 pub(super) fn schema(object: &Arc<Object>, geometry: &Geometry) -> Result<StoredSchema> {
     let fields = geometry.part().schema_at();
+    let begun = Instant::now();
     for _ in 0..READINGS {
         let before = undone(object, geometry)?;
         let found: [u64; 4] = words(object, fields)?;
@@ -167,12 +201,13 @@ pub(super) fn schema(object: &Arc<Object>, geometry: &Geometry) -> Result<Stored
         let concerns = |[word, _]: &[u64; 2]| {
             (fields.0..fields.0 + 32).contains(word) || word.checked_sub(place).is_some_and(|at| at < length)
         };
+        pause::at(HAVE_BEEN_READ);
         // Without a log, others may have extended the schema meanwhile.
         if before.agrees(&undone(object, geometry)?, concerns) && words(object, fields)? == found {
             return Ok(StoredSchema { text: text?, hash, version });
         }
     }
-    Err(corrupt(object, fields.0, "the schema changes all the time"))
+    Err(busy(object, begun, "the end of changes of the schema"))
 }
 
 /// Reads the text of a schema.

@@ -57,9 +57,9 @@ pub(super) fn with_catalogue<R>(shm: &Shm, look: impl Fn(&Header, &Catalogue) ->
     if attached(object).is_some() {
         for _ in 0..header::READINGS {
             let header = Header::read(object)?;
-            let epoch = header::meta_epoch(object, &header.geometry)?;
+            let state = header::meta_state(object, &header.geometry)?;
             let found = Catalogue::read(object, &header).and_then(|catalogue| look(&header, &catalogue));
-            if header::meta_epoch(object, &header.geometry)? == epoch {
+            if header::meta_state(object, &header.geometry)? == state {
                 return found;
             }
         }
