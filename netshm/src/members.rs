@@ -4,8 +4,12 @@ use crate::describe::Description;
 use crate::error::Result;
 use crate::index;
 use crate::layout::header::ObjectKind;
+use crate::os::pause;
 use crate::shm::Shm;
 use crate::store::{Limits, Store, open, read, sum};
+
+/// How often the members are counted again because others have come meanwhile, at most.
+const LOOKS: u32 = 100;
 
 /// What a member of an object is.
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -100,20 +104,35 @@ impl Shm {
     /// [`Error::Forked`](crate::Error::Forked), [`Error::LockTimeout`](crate::Error::LockTimeout) after
     /// [`ShmOptions::lock_timeout`](crate::ShmOptions::lock_timeout), [`Error::Io`](crate::Error::Io).
     pub fn members(&self) -> Result<Vec<Member>> {
-        let stored = open::stored_members(self)?;
+        let mut stored = open::stored_members(self)?;
         let (whole, limits) = (self.whole_to_read()?, self.limits());
-        let member = |stored: open::Stored| {
+        for _ in 0..LOOKS {
+            pause::at("members have been listed");
+            let members = self.with_lengths(&whole, limits, &stored);
+            // What has taken the place of a member that was removed meanwhile is not that member.
+            let present = open::stored_members(self)?;
+            if ids(&present).eq(ids(&stored)) {
+                return members;
+            }
+            stored = present;
+        }
+        self.with_lengths(&whole, limits, &stored)
+    }
+
+    /// Returns members as users see them.
+    fn with_lengths(&self, whole: &Store, limits: Limits, stored: &[open::Stored]) -> Result<Vec<Member>> {
+        let member = |stored: &open::Stored| {
             let store = whole.sibling(&stored.member);
             let kind = stored.member.kind;
             let len = rows(&store, kind, limits)?;
             Ok(Member {
                 name: stored.member.name.clone(),
                 kind: kind.into(),
-                description: Description::of(self, &stored)?,
+                description: Description::of(self, stored)?,
                 len,
             })
         };
-        stored.into_iter().map(member).collect()
+        stored.iter().map(member).collect()
     }
 
     /// Removes a member, with all that is in it. It is gone at once, or not at all; its memory is used again. The member that was
@@ -126,4 +145,9 @@ impl Shm {
     pub fn remove_member(&self, name: &str) -> Result<()> {
         self.whole("remove a member")?.remove_member(self, name, self.limits())
     }
+}
+
+/// Returns what no two members of an object have in common.
+fn ids(stored: &[open::Stored]) -> impl Iterator<Item = u64> {
+    stored.iter().map(|stored| stored.member.id)
 }

@@ -11,7 +11,8 @@ use crate::layout::method::Locking;
 use crate::layout::{PROCESSES, WORD};
 
 /// Figures about an object: `stats()` of a table or an array. They are taken one after the other without a lock, so
-/// while others write they need not fit together exactly; [`Report`](crate::Report) has exact ones.
+/// while others write they need not fit together exactly, and what a group has changed counts before it is committed, also if the
+/// group's process has died and nobody has undone it yet; [`Report`](crate::Report) has exact ones.
 ///
 /// ```
 /// # use netshm::{HashTable, Locking, Shm};

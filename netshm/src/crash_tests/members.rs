@@ -6,7 +6,9 @@ use crate::error::{Error, Result};
 use crate::group;
 use crate::hash_table::HashTable;
 use crate::layout::method::Locking;
+use crate::os::pause;
 use crate::shm::Shm;
+use crate::testing::Scratch;
 
 type Counts = HashTable<u64, u64>;
 type Texts = HashTable<String, Vec<u8>>;
@@ -140,4 +142,19 @@ fn a_group_over_members() {
         }
         .run();
     }
+}
+
+/// A member that takes the place of another is not counted as that one.
+#[test]
+fn a_member_removed_while_members_are_counted() {
+    let scratch = Scratch::new();
+    let member = |shm: Shm, name: &str| -> Counts { Counts::options().named(name).stripes(4).manage(shm).unwrap() };
+    member(scratch.open(), "old").add(&1, &1).unwrap();
+    let (shm, other) = (scratch.open(), scratch.open());
+    pause::once_at("members have been listed", move || {
+        other.remove_member("old").unwrap();
+        let new = member(other, "new");
+        (0..7).for_each(|key| new.add(&key, &1).unwrap());
+    });
+    assert_eq!(members(&shm).unwrap(), [("new".to_owned(), 7)]);
 }
