@@ -6,7 +6,7 @@ use super::{METHODS, STOPPED};
 use crate::error::Result;
 use crate::group;
 use crate::hash_table::HashTable;
-use crate::layout::header::DIRTY;
+use crate::layout::header::{DIRTY, WATCH};
 use crate::layout::method::Locking;
 use crate::layout::{Geometry, PROCESSES};
 use crate::os::fork::tests::status_of_child;
@@ -60,6 +60,7 @@ fn a_mark_that_nobody_flushed_is_flushed() {
 fn is_of_this_boot(geometry: &Geometry, offset: u64) -> bool {
     let is_in = |start: u64, bytes: u64| (start..start + bytes).contains(&offset);
     is_in(geometry.process(0).0, (u64::from(PROCESSES) + 1) * 4)
+        || is_in(WATCH.0, 8)
         || (0..geometry.slots).any(|slot| is_in(geometry.slot(slot).owner().0, 16))
         || (0..=geometry.stripe_room).any(|stripe| is_in(geometry.stripe(stripe).lock().0, 8))
 }

@@ -421,10 +421,11 @@ impl Noted {
     pub(crate) fn agrees(self, state: u64, new: u64) -> bool {
         self.0 & Self::HASH == Self::hash(state, new)
     }
-    /// An odd multiplier spreads each bit over all that are above it.
+    /// An odd multiplier spreads each bit over all that are above it. The state is spread first: otherwise an entry of another epoch
+    /// would agree with a word that differs just as the epochs do.
     #[inline(always)]
     fn hash(state: u64, new: u64) -> u64 {
-        (new ^ state).wrapping_mul(0x9E37_79B9_7F4A_7C15) & Self::HASH
+        (new ^ state.wrapping_mul(0xD6E8_FEB8_6659_FD93)).wrapping_mul(0x9E37_79B9_7F4A_7C15) & Self::HASH
     }
 }
 
