@@ -127,7 +127,7 @@ impl<T> ManageOptions<T> {
     /// ```
     /// use netshm::{Error, HashTable, Shm};
     ///
-    /// let shm = Shm::create_unique(&"posix:/room.XXXXXX".parse()?, 0o600)?;
+    /// let shm = Shm::create_unique("posix:/room.XXXXXX", 0o600)?;
     /// # let name = shm.name().clone();
     /// let first: HashTable<u64, u64> = HashTable::options().named("a").stripe_room(20).manage(shm.clone())?;
     /// let second = HashTable::<u64, u64>::options().named("b").manage(shm.clone());

@@ -20,7 +20,7 @@ impl ShmName {
     /// ```
     /// use netshm::{Error, HashTable, Locking, Shm};
     ///
-    /// let shm = Shm::create_unique(&"posix:/unused.XXXXXXXX".parse()?, 0o600)?;
+    /// let shm = Shm::create_unique("posix:/unused.XXXXXXXX", 0o600)?;
     /// let name = shm.name().clone();
     /// let table: HashTable<u64, u64> = HashTable::manage(shm, Locking::Futex)?;
     /// assert!(matches!(name.unlink_unused(), Err(Error::InUse { .. })));

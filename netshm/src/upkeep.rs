@@ -39,7 +39,7 @@ impl Shm {
     /// ```
     /// use netshm::{HashTable, Locking, Shm};
     ///
-    /// let shm = Shm::create_unique(&"posix:/trim.XXXXXX".parse()?, 0o600)?;
+    /// let shm = Shm::create_unique("posix:/trim.XXXXXX", 0o600)?;
     /// # let name = shm.name().clone();
     /// let table: HashTable<u64, Vec<u8>> = HashTable::manage(shm.clone(), Locking::Futex)?;
     /// table.add(&1, &vec![7; 1_000_000])?;

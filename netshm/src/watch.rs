@@ -65,7 +65,7 @@ impl Watch {
     /// use std::time::Duration;
     /// use netshm::{HashTable, Locking, Shm};
     ///
-    /// let shm = Shm::create_unique(&"posix:/watch.XXXXXX".parse()?, 0o600)?;
+    /// let shm = Shm::create_unique("posix:/watch.XXXXXX", 0o600)?;
     /// # let name = shm.name().clone();
     /// let table: HashTable<String, u64> = HashTable::manage(shm, Locking::Futex)?;
     /// let mut watch = table.watch()?;
@@ -150,7 +150,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     /// use std::time::Duration;
     /// use netshm::{Error, HashTable, Locking, Shm};
     ///
-    /// let shm = Shm::create_unique(&"posix:/until.XXXXXX".parse()?, 0o600)?;
+    /// let shm = Shm::create_unique("posix:/until.XXXXXX", 0o600)?;
     /// # let name = shm.name().clone();
     /// let jobs: HashTable<String, u64> = HashTable::manage(shm, Locking::Futex)?;
     /// let job = std::thread::scope(|scope| {
@@ -222,7 +222,7 @@ impl Shm {
     /// ```
     /// use netshm::{Array, HashTable, Shm};
     ///
-    /// let shm = Shm::create_unique(&"posix:/watched.XXXXXX".parse()?, 0o600)?;
+    /// let shm = Shm::create_unique("posix:/watched.XXXXXX", 0o600)?;
     /// # let name = shm.name().clone();
     /// let users: HashTable<String, u64> = HashTable::options().named("users").manage(shm.clone())?;
     /// let mut watch = shm.watch()?;

@@ -167,12 +167,11 @@ impl Opener {
     }
 
     fn descriptor(&mut self, entry: &Declared, name: &ShmName) -> Result<Shm> {
-        let mut options = Shm::options();
-        options.require_owner(entry.require_owner);
+        let options = Shm::options().require_owner(entry.require_owner);
         if entry.read_only {
             return options.read_only(true).open(name);
         }
-        options.mode(entry.permissions());
+        let options = options.mode(entry.permissions());
         let shm = match self.how {
             How::Open => options.open(name),
             How::OpenOrCreate => options.create(true).open(name),

@@ -16,8 +16,8 @@ use crate::os::path::{self, Directory, Status};
 
 /// Options for opening and creating objects, in the manner of [`std::fs::OpenOptions`].
 ///
-/// Made by [`Shm::options`]. Without any, the object must exist and is opened for reading and writing. Each method sets an option
-/// and returns the options as they are then, so calls can be chained, and `let mut options` can be changed step by step.
+/// Made by [`Shm::options`]. Without any, the object must exist and is opened for reading and writing. Each method takes the options
+/// and returns them with one of them set, as those of [`ManageOptions`](crate::options::ManageOptions) do.
 ///
 /// ```
 /// use netshm::{Shm, ShmName};
@@ -29,7 +29,8 @@ use crate::os::path::{self, Directory, Status};
 /// name.unlink()?;
 /// # Ok::<(), netshm::Error>(())
 /// ```
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
+#[must_use = "options do nothing until `open` is called"]
 pub struct ShmOptions {
     read_only: bool,
     create: bool,
@@ -43,7 +44,6 @@ pub struct ShmOptions {
 
 impl Shm {
     /// Returns the options for opening an object; see [`ShmOptions`].
-    #[must_use = "options do nothing until `open` is called"]
     pub fn options() -> ShmOptions {
         ShmOptions::new()
     }
@@ -88,60 +88,60 @@ impl ShmOptions {
 
     /// Opens the object for reading only. Every operation that would change it fails with [`Error::ReadOnly`].
     #[doc(alias = "O_RDONLY")]
-    pub fn read_only(&mut self, read_only: bool) -> Self {
+    pub fn read_only(mut self, read_only: bool) -> Self {
         self.read_only = read_only;
-        *self
+        self
     }
 
     /// Creates the object if it does not exist.
     #[doc(alias = "O_CREAT")]
-    pub fn create(&mut self, create: bool) -> Self {
+    pub fn create(mut self, create: bool) -> Self {
         self.create = create;
-        *self
+        self
     }
 
     /// Creates the object, which must not exist yet.
     #[doc(alias = "O_EXCL")]
-    pub fn create_new(&mut self, create_new: bool) -> Self {
+    pub fn create_new(mut self, create_new: bool) -> Self {
         self.create_new = create_new;
-        *self
+        self
     }
 
     /// Makes the object empty, whatever it was, unless any process uses it: then opening fails with
     /// [`Error::InUse`]. (To use an object is to manage it; a mere [`Shm`] does not count.)
     #[doc(alias = "O_TRUNC")]
-    pub fn truncate(&mut self, truncate: bool) -> Self {
+    pub fn truncate(mut self, truncate: bool) -> Self {
         self.truncate = truncate;
-        *self
+        self
     }
 
     /// Sets the permission bits of an object that is created; the process's umask takes bits away, as for any file. The default
     /// is `0o600`: only the owner.
-    pub fn mode(&mut self, mode: u32) -> Self {
+    pub fn mode(mut self, mode: u32) -> Self {
         self.mode = mode;
-        *self
+        self
     }
 
     /// Refuses an object that does not belong to the effective user, or that its group or others may write to. In a
     /// directory like `/tmp` or `/dev/shm`, anybody could have created the object beforehand.
-    pub fn require_owner(&mut self, require_owner: bool) -> Self {
+    pub fn require_owner(mut self, require_owner: bool) -> Self {
         self.require_owner = require_owner;
-        *self
+        self
     }
 
     /// Follows symbolic links even where anybody could have put them: in directories that everybody can write to,
     /// like `/tmp` and `/dev/shm`. Elsewhere they are always followed.
-    pub fn follow_symlinks(&mut self, follow_symlinks: bool) -> Self {
+    pub fn follow_symlinks(mut self, follow_symlinks: bool) -> Self {
         self.follow_symlinks = follow_symlinks;
-        *self
+        self
     }
 
     /// Sets how long operations of the handle itself wait for other processes, as [`Shm::members`], [`Shm::remove_member`] and
     /// [`Shm::copy_to`]; then they fail with [`Error::LockTimeout`]. By default they wait as long as it takes. What is managed has a
     /// limit of its own ([`ManageOptions::lock_timeout`](crate::ManageOptions::lock_timeout)).
-    pub fn lock_timeout(&mut self, timeout: Duration) -> Self {
+    pub fn lock_timeout(mut self, timeout: Duration) -> Self {
         self.lock_timeout = Some(timeout);
-        *self
+        self
     }
 
     /// Opens the object.
@@ -170,7 +170,7 @@ impl ShmOptions {
     /// Opens the object in a place that has been found already.
     pub(super) fn open_in(&self, name: &ShmName, place: &Arc<Directory>) -> Result<Shm> {
         let failed = |doing| move |source| Error::Io { object: name.to_string().into(), doing, source };
-        let shm = |object| Shm::new(name.clone(), object, *self, place.clone());
+        let shm = |object| Shm::new(name.clone(), object, self.clone(), place.clone());
         for _ in 0..TRIES {
             if self.creates()
                 && let Some(object) = registry::create(place, name, name, self.mode).map_err(failed("creating"))?

@@ -68,8 +68,7 @@ fn a_new_object_is_the_owners_alone_unless_told_otherwise() {
 fn options_that_contradict_each_other_are_refused() {
     let directory = Directory::new("open");
     let name = directory.name("a");
-    let mut read_only = Shm::options();
-    read_only.read_only(true);
+    let read_only = Shm::options().read_only(true);
     for (result, wanted) in [
         (read_only.clone().create(true).open(&name), "create"),
         (read_only.clone().create_new(true).open(&name), "create_new"),
@@ -222,9 +221,7 @@ impl DataManager for Unfit {
 fn objects_are_opened_by_text_and_by_name() {
     let scratch = netshm_tests::Scratch::posix("by-text");
     let (name, text) = (scratch.name(), scratch.name().to_string());
-    let mut options = Shm::options();
-    options.create(true);
-    options.mode(0o600);
+    let options = Shm::options().create(true).mode(0o600);
     drop(options.open(text.as_str()).unwrap());
     for outcome in [
         Shm::open(name),

@@ -40,8 +40,7 @@ fn links_in_public_directories_are_not_followed_unless_asked() {
     assert_eq!(asked.size().unwrap(), 8);
     let below = Shm::options().follow_symlinks(true).open(public.name("subdirectory/victim")).unwrap();
     assert_eq!(below.size().unwrap(), 8);
-    let mut create = Shm::options();
-    create.create(true).follow_symlinks(true);
+    let create = Shm::options().create(true).follow_symlinks(true);
     assert!(create.clone().create_new(true).open(public.name("dangling")).is_err());
     assert_eq!(create.open(public.name("dangling")).unwrap().size().unwrap(), 0);
     assert!(private.join("new").exists());
@@ -94,8 +93,7 @@ fn relative_paths_are_looked_up_as_usual() {
 fn objects_of_others_are_refused_if_asked() {
     let directory = Directory::new("trust");
     let name = directory.name("a");
-    let mut strict = Shm::options();
-    strict.create(true).require_owner(true);
+    let strict = Shm::options().create(true).require_owner(true);
     let shm = strict.open(&name).unwrap();
     strict.open(&name).unwrap();
     for (mode, trusted) in [(0o644, true), (0o755, true), (0o620, false), (0o602, false), (0o666, false)] {
