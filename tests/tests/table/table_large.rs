@@ -162,7 +162,8 @@ fn adding_and_removing_new_keys_does_not_use_up_the_object() {
         let size = table.shm().size().unwrap();
         churn(20_000..20_100);
         churn(20_100..120_000);
-        assert_eq!(table.shm().size().unwrap(), size);
+        // At some time or other a stripe has more keys than any before, and takes another run.
+        assert!(table.shm().size().unwrap() <= size + (64 << 10));
         assert!(table.check().unwrap().is_clean());
     }
 }
