@@ -237,7 +237,7 @@ fn objects_are_opened_by_text_and_by_name() {
         outcome.unwrap();
     }
     // Options are a value after each call: kept, and changed further.
-    let mut reading = Shm::options().read_only(true);
+    let reading = Shm::options().read_only(true);
     assert!(reading.open(name).unwrap().is_read_only());
     assert!(!reading.read_only(false).open(name).unwrap().is_read_only());
     assert!(matches!(Shm::open("no name"), Err(Error::InvalidName { .. })));
