@@ -129,9 +129,9 @@ impl<T> ManageOptions<T> {
     ///
     /// let shm = Shm::create_unique("posix:/room.XXXXXX", 0o600)?;
     /// # let name = shm.name().clone();
-    /// let first: HashTable<u64, u64> = HashTable::options().named("a").stripe_room(70).manage(shm.clone())?;
+    /// let first: HashTable<u64, u64> = HashTable::options().named("a").stripes(64).stripe_room(70).manage(shm.clone())?;
     /// let second = HashTable::<u64, u64>::options().named("b").manage(shm.clone());
-    /// assert!(matches!(second, Err(Error::NoRoomForMember { .. }))); // members have 16 stripes, unless told otherwise
+    /// assert!(matches!(second, Err(Error::NoRoomForMember { .. }))); // it has 16 stripes, unless told otherwise
     /// let second: HashTable<u64, u64> = HashTable::options().named("b").stripes(4).manage(shm)?;
     /// # name.unlink()?;
     /// # Ok::<(), netshm::Error>(())
