@@ -28,6 +28,8 @@ const MOST_TRIES: u32 = 1 << 24;
 struct Epochs {
     /// That of the entry that was found last; no earlier one has a later epoch.
     last: u32,
+    /// That of the one found before, if only one entry speaks for `last`.
+    before: Option<u32>,
     tries: u32,
 }
 
@@ -39,12 +41,21 @@ impl Epochs {
             let epoch = self.last.wrapping_sub(back);
             let state = LogState::of(epoch, index).0;
             if let Some(value) = values.into_iter().find(|value| noted.agrees(state, *value)) {
+                self.before = (back > 0).then_some(self.last);
                 (self.last, self.tries) = (epoch, self.tries - back);
                 return Some(value);
             }
         }
         self.tries -= most;
         None
+    }
+
+    /// As if the entry that was found last had not been found: that of a change which was not stored agrees with some epoch by chance,
+    /// once in a few hundred times. Returns whether there was one.
+    fn forget_last(&mut self) -> bool {
+        let before = self.before.take();
+        self.last = before.unwrap_or(self.last);
+        before.is_some()
     }
 }
 
@@ -269,7 +280,7 @@ impl Journal {
         let mut shown = None;
         let mut may_be_cut_short = true;
         let are_together = self.are_in_a_row(region)?;
-        let mut epochs = Epochs { last: self.word(region).load().epoch(), tries: MOST_TRIES };
+        let mut epochs = Epochs { last: self.word(region).load().epoch(), before: None, tries: MOST_TRIES };
         for index in (0..self.entries).rev() {
             let (at, entry) = self.words_of(region, index)?;
             let [noted, old] = entry.each_ref().map(|word| word.load(Relaxed));
@@ -286,7 +297,12 @@ impl Journal {
                 (word.is_told_of, word.then) = (true, old);
                 continue;
             }
-            match epochs.find(noted, index, [old, word.then]) {
+            let mut found = epochs.find(noted, index, [old, word.then]);
+            if found.is_none() && (are_together || may_be_cut_short) && epochs.forget_last() {
+                may_be_cut_short = false;
+                found = epochs.find(noted, index, [old, word.then]);
+            }
+            match found {
                 // It has been undone already, or changed nothing.
                 Some(value) if value == old => shown = Some(page),
                 Some(_) => {

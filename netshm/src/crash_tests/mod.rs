@@ -42,6 +42,9 @@ use crate::testing::Scratch;
 
 /// Exit status of a process that was stopped after a step.
 const STOPPED: i32 = 99;
+/// Behind this number of steps only each fifth one is tried, unless `NETSHM_EVERY_STEP` is set: an operation of thousands of steps does
+/// the same to each of many keys, and takes a minute.
+const DENSE_STEPS: u64 = 300;
 /// More steps than any operation here takes; reaching them means that something goes on for ever.
 const MOST_STEPS: u64 = 200_000;
 /// The methods under which somebody may be killed while others go on.
@@ -164,7 +167,7 @@ impl<T, D: PartialEq + Debug> Case<'_, T, D> {
         which
     }
 
-    /// Stops the operation after every single step.
+    /// Stops the operation after every single step, as far as [`DENSE_STEPS`] says.
     #[track_caller]
     pub(super) fn run(&self) {
         self.run_each(1);
@@ -172,11 +175,13 @@ impl<T, D: PartialEq + Debug> Case<'_, T, D> {
 
     /// Stops the operation after each `stride`-th step, where every single one would take too long.
     #[track_caller]
-    pub(super) fn run_each(&self, stride: usize) {
+    pub(super) fn run_each(&self, stride: u64) {
         let prepared = self.prepared();
         let both = self.both(&prepared);
         let mut committed = false;
-        for step in (0..MOST_STEPS).step_by(stride) {
+        let every = std::env::var_os("NETSHM_EVERY_STEP").is_some();
+        let later = |step: &u64| Some(step + if stride == 1 && !every && *step >= DENSE_STEPS { 5 } else { stride });
+        for step in std::iter::successors(Some(0), later).take_while(|step| *step < MOST_STEPS) {
             let copy = Scratch::new();
             let (stopped, seen) = self.watched(&prepared, &copy, &both, step);
             let which = self.found(&copy, &both, step);

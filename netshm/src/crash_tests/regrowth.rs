@@ -35,7 +35,7 @@ struct Subject<'a, T, D> {
     dump: &'a dyn Fn(&T) -> Result<D>,
     check: &'a dyn Fn(&T) -> Result<Report>,
     /// Every which step is the last one of a writer.
-    stride: usize,
+    stride: u64,
 }
 
 impl<T, D: PartialEq + Debug> Subject<'_, T, D> {
