@@ -21,6 +21,8 @@ pub(crate) use spec::{Agreement, Shape, Spec};
 pub(crate) use stored::{Stored, stored, stored_member, stored_members};
 
 use alone::check_reentrant;
+#[cfg(test)]
+pub(crate) use initialising::SEED;
 use initialising::{Initialising, emptied};
 use stored::no_member;
 
