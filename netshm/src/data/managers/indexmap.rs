@@ -4,12 +4,10 @@ use std::hash::{BuildHasher, Hash};
 
 use ::indexmap::{IndexMap, IndexSet};
 
-use super::maps::encode_entries;
-use super::sequences::{capacity, decode_sequence, decode_to, encode_each, encode_sequence};
+use super::maps::{decode_distinct, encode_entries};
+use super::sequences::{capacity, encode_each, encode_sequence};
 use crate::data::schema::Container;
 use crate::data::{DataError, DataManager, Decoder, Encoder, Schema, Types};
-
-const TWICE: DataError = DataError::new("a map or set", "an entry twice");
 
 /// Not direct: keys are hashed by code of the user.
 #[diagnostic::do_not_recommend]
@@ -21,11 +19,10 @@ impl<K: DataManager + Eq + Hash, V: DataManager, S: BuildHasher + Default> DataM
 
     fn decode(input: &mut Decoder<'_>) -> Result<Self, DataError> {
         input.need_copy()?;
-        decode_sequence::<(K, V), _>(input, |len, input| {
-            let mut map = IndexMap::with_capacity_and_hasher(capacity::<(K, V)>(len, input)?, S::default());
-            decode_to(len, input, |(key, value)| drop(map.insert(key, value)))?;
-            if map.len() == len { Ok(map) } else { Err(TWICE) }
-        })
+        let make = |len, input: &mut Decoder<'_>| {
+            Ok(IndexMap::with_capacity_and_hasher(capacity::<(K, V)>(len, input)?, S::default()))
+        };
+        decode_distinct(input, make, |map, (key, value)| map.insert(key, value).is_none())
     }
 
     fn schema(types: &mut Types) -> Schema {
@@ -42,13 +39,10 @@ impl<T: DataManager + Eq + Hash, S: BuildHasher + Default> DataManager for Index
 
     fn decode(input: &mut Decoder<'_>) -> Result<Self, DataError> {
         input.need_copy()?;
-        decode_sequence::<T, _>(input, |len, input| {
-            let mut set = IndexSet::with_capacity_and_hasher(capacity::<T>(len, input)?, S::default());
-            decode_to(len, input, |item| {
-                set.insert(item);
-            })?;
-            if set.len() == len { Ok(set) } else { Err(TWICE) }
-        })
+        let make = |len, input: &mut Decoder<'_>| {
+            Ok(IndexSet::with_capacity_and_hasher(capacity::<T>(len, input)?, S::default()))
+        };
+        decode_distinct(input, make, IndexSet::insert)
     }
 
     fn schema(types: &mut Types) -> Schema {

@@ -54,7 +54,20 @@ fn need_known_hasher<S>(input: &Decoder<'_>) -> Result<(), DataError> {
     if typeid::of::<S>() == TypeId::of::<RandomState>() { Ok(()) } else { input.need_copy() }
 }
 
-const TWICE: DataError = DataError::new("a map or set", "an entry twice");
+/// Decodes a map or set, no entry of which may occur twice. `make` returns an empty one for that number of entries; `insert` returns
+/// whether the entry is new.
+pub(super) fn decode_distinct<T: DataManager, C>(
+    input: &mut Decoder<'_>,
+    make: impl FnOnce(usize, &mut Decoder<'_>) -> Result<C, DataError>,
+    mut insert: impl FnMut(&mut C, T) -> bool,
+) -> Result<C, DataError> {
+    decode_sequence::<T, _>(input, |len, input| {
+        let mut found = make(len, input)?;
+        let mut are_distinct = true;
+        decode_to(len, input, |item| are_distinct &= insert(&mut found, item))?;
+        if are_distinct { Ok(found) } else { Err(DataError::new("a map or set", "an entry twice")) }
+    })
+}
 
 #[diagnostic::do_not_recommend]
 impl<K: DataManager + Ord, V: DataManager> DataManager for BTreeMap<K, V> {
@@ -66,14 +79,8 @@ impl<K: DataManager + Ord, V: DataManager> DataManager for BTreeMap<K, V> {
     }
 
     fn decode(input: &mut Decoder<'_>) -> Result<Self, DataError> {
-        decode_sequence::<(K, V), _>(input, |len, input| {
-            // In any order: a program that does not know `K` cannot know how it compares.
-            let mut map = BTreeMap::new();
-            decode_to(len, input, |(key, value): (K, V)| {
-                map.insert(key, value);
-            })?;
-            if map.len() == len { Ok(map) } else { Err(TWICE) }
-        })
+        // In any order: a program that does not know `K` cannot know how it compares.
+        decode_distinct(input, |_, _| Ok(BTreeMap::new()), |map, (key, value)| map.insert(key, value).is_none())
     }
 
     fn schema(types: &mut Types) -> Schema {
@@ -94,13 +101,7 @@ impl<T: DataManager + Ord> DataManager for BTreeSet<T> {
     }
 
     fn decode(input: &mut Decoder<'_>) -> Result<Self, DataError> {
-        decode_sequence::<T, _>(input, |len, input| {
-            let mut set = BTreeSet::new();
-            decode_to(len, input, |item: T| {
-                set.insert(item);
-            })?;
-            if set.len() == len { Ok(set) } else { Err(TWICE) }
-        })
+        decode_distinct(input, |_, _| Ok(BTreeSet::new()), BTreeSet::insert)
     }
 
     fn schema(types: &mut Types) -> Schema {
@@ -124,11 +125,10 @@ impl<K: DataManager + Eq + Hash, V: DataManager, S: BuildHasher + Default> DataM
 
     fn decode(input: &mut Decoder<'_>) -> Result<Self, DataError> {
         need_known_hasher::<S>(input)?;
-        decode_sequence::<(K, V), _>(input, |len, input| {
-            let mut map = HashMap::with_capacity_and_hasher(capacity::<(K, V)>(len, input)?, S::default());
-            decode_to(len, input, |(key, value)| drop(map.insert(key, value)))?;
-            if map.len() == len { Ok(map) } else { Err(TWICE) }
-        })
+        let make = |len, input: &mut Decoder<'_>| {
+            Ok(HashMap::with_capacity_and_hasher(capacity::<(K, V)>(len, input)?, S::default()))
+        };
+        decode_distinct(input, make, |map, (key, value)| map.insert(key, value).is_none())
     }
 
     fn schema(types: &mut Types) -> Schema {
@@ -151,13 +151,10 @@ impl<T: DataManager + Eq + Hash, S: BuildHasher + Default> DataManager for HashS
 
     fn decode(input: &mut Decoder<'_>) -> Result<Self, DataError> {
         need_known_hasher::<S>(input)?;
-        decode_sequence::<T, _>(input, |len, input| {
-            let mut set = HashSet::with_capacity_and_hasher(capacity::<T>(len, input)?, S::default());
-            decode_to(len, input, |item| {
-                set.insert(item);
-            })?;
-            if set.len() == len { Ok(set) } else { Err(TWICE) }
-        })
+        let make = |len, input: &mut Decoder<'_>| {
+            Ok(HashSet::with_capacity_and_hasher(capacity::<T>(len, input)?, S::default()))
+        };
+        decode_distinct(input, make, HashSet::insert)
     }
 
     fn schema(types: &mut Types) -> Schema {
