@@ -155,23 +155,19 @@ impl TxState {
     /// Returns a change that has taken a slot.
     #[inline]
     pub(super) fn new(slot: u32, geometry: &Geometry) -> Self {
-        TxState {
-            slot,
-            journal: Journal::new(geometry.slot(slot).log_word(), geometry.log(slot)),
-            held: HeldStripes::default(),
-            deferred: SmallVec::new(),
-            transit: 0,
-            vacated: false,
-            torn: false,
-            audit: Audit::default(),
-        }
+        Self::with(slot, Journal::new(geometry.slot(slot).log_word(), geometry.log(slot)))
     }
 
     /// Returns no locks: memory for later changes.
     pub(super) fn none() -> Self {
+        Self::with(0, Journal::new(Offset(0), LogAt(0)))
+    }
+
+    #[inline(always)]
+    fn with(slot: u32, journal: Journal) -> Self {
         TxState {
-            slot: 0,
-            journal: Journal::new(Offset(0), LogAt(0)),
+            slot,
+            journal,
             held: HeldStripes::default(),
             deferred: SmallVec::new(),
             transit: 0,
