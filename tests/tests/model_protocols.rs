@@ -8,14 +8,12 @@
 //! the others at every point: here that is the one that may die, in the main thread.
 #![allow(dead_code, unreachable_pub)]
 
-use std::cell::Cell;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-
 use loom::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
 
+use death::{die_in_turn, live};
 use mark::Mark;
 use sequence::Sequence;
 use word::{LockWord, Released};
@@ -28,45 +26,19 @@ mod os {
 
     pub(crate) mod steps {
         pub(crate) fn step() {
-            crate::die_in_turn();
+            crate::death::die_in_turn();
         }
     }
 }
 
+#[path = "common/death.rs"]
+mod death;
 #[path = "../../netshm/src/mark.rs"]
 mod mark;
 #[path = "../../netshm/src/sequence.rs"]
 mod sequence;
 #[path = "../../netshm/src/locking/word.rs"]
 mod word;
-
-loom::thread_local! {
-    /// Steps that this thread may still make; `None` for those that do not die.
-    static LEFT: Cell<Option<u32>> = Cell::new(None);
-}
-
-/// What ends a thread that dies.
-struct Died;
-
-fn die_in_turn() {
-    LEFT.with(|left| match left.get() {
-        Some(0) => resume_unwind(Box::new(Died)),
-        Some(steps) => left.set(Some(steps - 1)),
-        None => {}
-    });
-}
-
-/// Runs `life`, which ends after that number of steps at the latest. Returns whether it came to its end.
-fn live(steps: u32, life: impl FnOnce()) -> bool {
-    LEFT.with(|left| left.set(Some(steps)));
-    let outcome = catch_unwind(AssertUnwindSafe(life));
-    LEFT.with(|left| left.set(None));
-    match outcome {
-        Ok(()) => true,
-        Err(death) if death.is::<Died>() => false,
-        Err(other) => resume_unwind(other),
-    }
-}
 
 /// Two words that belong together, with all that guards them.
 struct Stripe {
