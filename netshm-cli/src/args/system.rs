@@ -1,0 +1,147 @@
+//! All objects at once, the machine, and the command itself.
+
+use clap::Args;
+use netshm::ShmName;
+
+use super::{LockingName, Object, seconds};
+use crate::names::{self, Place};
+
+/// Shows who holds which stripe, and who waits for whom
+///
+/// A stripe is a part of a table or an array with a lock of its own. It looks several times, so that it can say for how long at least a
+/// lock has been held or waited for. Deadlocks are shown as the rings that they are. Without a NAME, all objects in shared memory that
+/// are in use.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  netshm locks
+  netshm locks sessions --during 5
+  netshm --json locks sessions | jq '.[].deadlocks'")]
+pub(crate) struct Locks {
+    /// The objects
+    #[arg(value_name = "NAME", value_parser = names::parser())]
+    pub(crate) names: Vec<ShmName>,
+    /// Look for so many seconds
+    #[arg(long, value_name = "SECONDS", default_value = "0.2", value_parser = seconds)]
+    pub(crate) during: f64,
+}
+
+/// Reads an age as `90s`, `15m`, `12h`, `30d`, or a number of seconds.
+fn age(text: &str) -> Result<std::time::Duration, String> {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let unit = match unit {
+        "" | "s" => 1,
+        "m" | "min" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        "w" => 604_800,
+        _ => return Err("an age is a number and s, m, h, d or w, as in 12h".to_owned()),
+    };
+    let seconds = number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
+    seconds
+        .map(std::time::Duration::from_secs)
+        .ok_or_else(|| "an age is a number and s, m, h, d or w, as in 12h".to_owned())
+}
+
+/// Deletes objects that nobody has open
+///
+/// An object is deleted only if it is certain that no process has it open. On a terminal it only shows what would be deleted, unless
+/// `--delete` is given. The age is the time since the file was created or grew, or was written to as far as the system notices; writing
+/// through memory is not always noticed.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  netshm gc                                 what would be deleted
+  netshm gc 'job-*' --older-than 1d --delete
+  netshm gc '*' --delete                    all that nobody has open
+  netshm gc --place /var/tmp/tables '*.shm' --dry-run")]
+pub(crate) struct Gc {
+    /// Only objects of these names, with `*` and `?`
+    #[arg(value_name = "PATTERN", value_parser = glob::Pattern::new)]
+    pub(crate) patterns: Vec<glob::Pattern>,
+    /// Only objects of at least this age: 90s, 15m, 12h, 30d
+    #[arg(long, value_name = "AGE", value_parser = age)]
+    pub(crate) older_than: Option<std::time::Duration>,
+    /// Look in this directory, instead of POSIX shared memory
+    #[arg(long = "place", value_name = "PLACE", value_parser = Place::parser())]
+    pub(crate) places: Vec<Place>,
+    /// Show what would be deleted; the default on a terminal
+    #[arg(long, conflicts_with = "delete")]
+    pub(crate) dry_run: bool,
+    /// Delete; the default where the output is no terminal
+    #[arg(long)]
+    pub(crate) delete: bool,
+}
+
+/// Measures the usual operations on this machine
+///
+/// In an object of its own, which is deleted at the end.
+#[derive(Debug, Args)]
+pub(crate) struct Bench {
+    /// Entries of each table
+    #[arg(long, short = 'n', value_name = "COUNT", default_value = "100000", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    pub(crate) entries: u64,
+    /// For how long each operation is repeated
+    #[arg(long, value_name = "SECONDS", default_value = "0.2", value_parser = seconds)]
+    pub(crate) seconds: f64,
+    /// The locking method
+    #[arg(long, value_name = "METHOD", default_value = "futex")]
+    pub(crate) locking: LockingName,
+    /// Threads for what is measured with several
+    #[arg(long, value_name = "COUNT", default_value = "2", value_parser = clap::value_parser!(u32).range(1..=128))]
+    pub(crate) threads: u32,
+    /// Measure a file in this directory, instead of POSIX shared memory
+    #[arg(long, value_name = "DIRECTORY")]
+    pub(crate) directory: Option<std::path::PathBuf>,
+}
+
+/// Shows an object live: changes by member and stripe, locks and waits, sizes, processes
+///
+/// Keys: q quits, p pauses, + and - change the interval. It only reads; writers do not notice it. With `--json` and without `--once`, a
+/// line for each interval.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  netshm top sessions
+  netshm top sessions --interval 0.5
+  netshm top sessions --once --json | jq .members")]
+pub(crate) struct Top {
+    #[command(flatten)]
+    pub(crate) object: Object,
+    /// Seconds between two looks
+    #[arg(long, short, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
+    pub(crate) interval: f64,
+    /// Print what happened in one interval, and end
+    #[arg(long)]
+    pub(crate) once: bool,
+}
+
+/// Prints completions for a shell
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  netshm completions bash > ~/.local/share/bash-completion/completions/netshm
+  netshm completions zsh > ~/.zfunc/_netshm
+  netshm completions fish > ~/.config/fish/completions/netshm.fish")]
+pub(crate) struct Completions {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// Prints the manual page, or writes all of them to a directory
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  netshm man | man -l -
+  netshm man ls | man -l -
+  netshm man --directory ~/.local/share/man/man1")]
+pub(crate) struct Manual {
+    /// The page of this command
+    #[arg(value_name = "COMMAND")]
+    pub(crate) command: Option<String>,
+    /// Write the pages of all commands to this directory
+    #[arg(long, value_name = "DIRECTORY")]
+    pub(crate) directory: Option<std::path::PathBuf>,
+}
