@@ -146,8 +146,8 @@ impl Runs {
         Ok(hole.behind(part.end))
     }
 
-    /// Takes a free run out of the lists of which at least that many bytes can be given back to the system, and that has been free for
-    /// so many seconds. Whoever gives it back notes all of it as a hole.
+    /// Takes a free run out of the lists. At least `least` bytes of it can be given back to the system, and it has been free for
+    /// `seconds`. Whoever puts it back notes all of it as a hole.
     pub(crate) fn take_solid(
         self,
         memory: &mut impl Memory,
@@ -192,7 +192,7 @@ impl Runs {
         Ok(sum)
     }
 
-    /// Looks at free runs of at least so many bytes, the largest first, until `look` says that it is enough.
+    /// Calls `look` with each free run of at least `least` bytes, the largest first, until `look` says that it is enough.
     fn each_free(
         self,
         memory: &impl Memory,

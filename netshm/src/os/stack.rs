@@ -9,7 +9,7 @@ thread_local! {
     static LOWEST: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Returns whether this thread's stack has room for so many bytes more; also where the system does not tell.
+/// Returns whether this thread's stack has room for another `bytes`, or the system does not tell.
 #[cold]
 pub(crate) fn has_room(bytes: usize) -> bool {
     let here = (&raw const bytes).addr();

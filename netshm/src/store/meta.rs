@@ -197,7 +197,7 @@ impl Store {
         })
     }
 
-    /// Returns the bytes of free runs of at least so many bytes that have memory.
+    /// Returns how many bytes of free runs have memory, of runs with at least `least` such bytes.
     pub(super) fn solid_bytes(&self, slot: u32, deadline: &Deadline, least: u64) -> Result<u64> {
         self.meta(slot, deadline, |meta| Runs::of(self.geometry()).solid_bytes(meta, least))
     }

@@ -96,7 +96,7 @@ impl Store {
         })
     }
 
-    /// Gives back the memory of runs that have been free for so many seconds, whoever uses the object.
+    /// Gives back the memory of runs that have been free for `seconds`, while others use the object.
     fn trim_beside_others(&self, seconds: u64) -> Result<u64> {
         self.check_fork()?;
         let deadline = Deadline::within(Some(Duration::from_secs(1)));
@@ -106,7 +106,7 @@ impl Store {
         outcome
     }
 
-    /// Gives back the memory of runs that have been free for so many seconds.
+    /// Gives back the memory of runs that have been free for `seconds`.
     pub(super) fn give_memory_back(&self, slot: u32, deadline: &Deadline, seconds: u64) -> Result<u64> {
         let mut given = 0;
         loop {

@@ -4,7 +4,7 @@ use super::{Container, Field, Fields, ObjectSchema, Schema, Variant};
 
 /// Characters shown on either side of the difference of two texts that are no schemas.
 const AROUND: usize = 24;
-/// Schemas of so many characters are shown whole.
+/// The longest schema that is shown whole, in characters.
 const SHORT: usize = 110;
 /// Characters shown of the type of a field.
 const LONGEST_TYPE: usize = 48;
