@@ -189,7 +189,7 @@ fn unsupported_version() {
     let feature = "4 with feature 63, which a program must know to write to it";
     assert_eq!(with(FEATURES_TO_WRITE, 1 << 63), text(feature, "use a newer version of netshm, or open it read-only"));
     // So it can be.
-    let shm = Shm::options().read_only(true).open(x.name()).unwrap();
+    let shm = Shm::options().read_only(true).open(&x.name()).unwrap();
     Counts::options().manage(shm).unwrap();
 }
 
@@ -217,7 +217,7 @@ fn locking_mismatch() {
 fn read_only() {
     let x = Scratch::new();
     drop(x.counts(Locking::Futex));
-    let reader = Shm::options().read_only(true).open(x.name()).unwrap();
+    let reader = Shm::options().read_only(true).open(&x.name()).unwrap();
     let table = Counts::manage(reader, Locking::Futex).unwrap();
     assert_eq!(x.text(table.add("k", &1)), "posix:/x: opened read-only, cannot add a binding");
 }
@@ -333,7 +333,7 @@ fn needs_recovery() {
         i32::from(table.replace("k", &2).is_err())
     });
     assert_eq!(status, 99);
-    let reader = Shm::options().read_only(true).open(x.name()).unwrap();
+    let reader = Shm::options().read_only(true).open(&x.name()).unwrap();
     let table = Counts::manage(reader, Locking::Futex).unwrap();
     assert_eq!(table.find("k").unwrap(), Some(1));
     // Without its name on the stripe, nobody knows what it was about to do.

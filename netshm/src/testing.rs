@@ -29,7 +29,7 @@ impl Scratch {
 
     /// Opens the object, which is created if there is none.
     pub(crate) fn open(&self) -> Shm {
-        Shm::options().create(true).open(self.name()).unwrap()
+        Shm::options().create(true).open(&self.name()).unwrap()
     }
 }
 

@@ -92,7 +92,7 @@ impl<T, D: PartialEq + Debug> Case<'_, T, D> {
     #[track_caller]
     fn watched(&self, prepared: &[u8], copy: &Scratch, both: &[D; 2], step: u64) -> (bool, usize) {
         fs::write(&copy.0, prepared).unwrap();
-        let others = [copy.open(), Shm::options().read_only(true).open(copy.name()).unwrap()]
+        let others = [copy.open(), Shm::options().read_only(true).open(&copy.name()).unwrap()]
             .map(|shm| (self.open)(shm).unwrap());
         let mut child = Child::start(|| {
             steps::pretend_id(0);

@@ -62,7 +62,22 @@ impl Shm {
     /// See [`ShmOptions::open`].
     #[doc(alias = "open_shm")]
     pub fn open(name: impl IntoShmName) -> Result<Shm> {
-        Shm::options().open(name)
+        Shm::options().open(&name.to_name()?)
+    }
+
+    /// Opens an object for reading and writing, and creates it if it does not exist, with mode `0o600`.
+    ///
+    /// ```
+    /// let shm = netshm::Shm::open_or_create("posix:/shm-open-or-create.example")?;
+    /// # shm.name().unlink()?;
+    /// # Ok::<(), netshm::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// See [`ShmOptions::open`].
+    #[doc(alias = "create")]
+    pub fn open_or_create(name: impl IntoShmName) -> Result<Shm> {
+        Shm::options().create(true).open(&name.to_name()?)
     }
 }
 
@@ -146,21 +161,18 @@ impl ShmOptions {
 
     /// Opens the object.
     ///
-    /// Objects that this process has open already share their descriptors and locks with the new handle.
+    /// Objects that this process has open already share their descriptors and locks with the new handle. A name in a text is
+    /// parsed first: `open(&"posix:/x".parse()?)`.
     ///
     /// # Errors
-    /// - [`Error::InvalidName`]: the text is not that of a name.
     /// - [`Error::InvalidOption`]: two options contradict each other, or the mode has other than permission bits.
     /// - [`Error::Io`]: the object does not exist, or exists although `create_new` is set; the permissions, or
     ///   [`require_owner`](Self::require_owner), forbid it; a symbolic link is in the way (see
     ///   [`follow_symlinks`](Self::follow_symlinks)).
     /// - [`Error::NotNetshm`]: it is not a regular file.
     /// - [`Error::InUse`]: it was to be emptied, and a process uses it.
-    pub fn open(&self, name: impl IntoShmName) -> Result<Shm> {
-        self.open_name(&name.to_name()?)
-    }
-
-    fn open_name(&self, name: &ShmName) -> Result<Shm> {
+    // Not `impl IntoShmName`: then the type of `parse` in the call could not be inferred.
+    pub fn open(&self, name: &ShmName) -> Result<Shm> {
         self.check()?;
         let failed = |doing| move |source| Error::Io { object: name.to_string().into(), doing, source };
         let place = Directory::find(&name.path(), self.follow_symlinks).map_err(failed("opening the directory"))?;

@@ -21,7 +21,7 @@ use crate::testing::Directory;
 
 impl Directory {
     fn create(&self, file: &str) -> Shm {
-        Shm::options().create_new(true).open(self.name(file)).unwrap()
+        Shm::options().create_new(true).open(&self.name(file)).unwrap()
     }
 }
 
@@ -75,7 +75,7 @@ fn handles_of_an_object_share_it() {
     let second = Shm::open(directory.name("b")).unwrap();
     assert!(Arc::ptr_eq(first.object(), second.object()));
     assert_eq!(second.name(), &directory.name("b"));
-    let reader = Shm::options().read_only(true).open(directory.name("a")).unwrap();
+    let reader = Shm::options().read_only(true).open(&directory.name("a")).unwrap();
     assert!(!Arc::ptr_eq(first.object(), reader.object()));
     assert!(reader.object().read_only() && !first.object().read_only());
     // One lock for managing the inode, whatever the access.
@@ -100,15 +100,15 @@ fn opening_and_closing_again_keeps_record_locks() {
     Shm::open(directory.name("a")).unwrap().close().unwrap();
     assert!(stripe_is_locked(&path));
     for _ in 0..10 {
-        drop(Shm::options().read_only(true).open(directory.name("a")).unwrap());
-        drop(Shm::options().truncate(true).open(directory.name("a")).unwrap());
+        drop(Shm::options().read_only(true).open(&directory.name("a")).unwrap());
+        drop(Shm::options().truncate(true).open(&directory.name("a")).unwrap());
     }
     assert!(stripe_is_locked(&path));
-    assert!(matches!(Shm::options().create_new(true).open(directory.name("a")), Err(Error::Io { .. })));
+    assert!(matches!(Shm::options().create_new(true).open(&directory.name("a")), Err(Error::Io { .. })));
     assert!(stripe_is_locked(&path));
 
     // The locks go with the last handle, of whatever kind.
-    let reader = Shm::options().read_only(true).open(directory.name("a")).unwrap();
+    let reader = Shm::options().read_only(true).open(&directory.name("a")).unwrap();
     drop(shm);
     assert!(stripe_is_locked(&path));
     drop(reader);
@@ -138,10 +138,10 @@ fn idle_descriptors_are_used_again() {
     let reader_options = Shm::options().read_only(true);
     let writer = directory.create("a");
     for _ in 0..50 {
-        drop(reader_options.open(directory.name("a")).unwrap());
+        drop(reader_options.open(&directory.name("a")).unwrap());
     }
     assert_eq!(descriptors_of(&path), 4);
-    let reader = reader_options.open(directory.name("a")).unwrap();
+    let reader = reader_options.open(&directory.name("a")).unwrap();
     drop(writer);
     for _ in 0..50 {
         drop(Shm::open(directory.name("a")).unwrap());
@@ -158,7 +158,7 @@ fn an_idle_descriptor_bears_no_lock() {
         let writer = directory.create("a");
         let outcome = lock::ofd_lock(writer.object().lock_fd(), LockKind::Exclusive, bytes::PROCESS, false).unwrap();
         assert_eq!(outcome, Outcome::Locked);
-        Shm::options().read_only(true).open(directory.name("a")).unwrap()
+        Shm::options().read_only(true).open(&directory.name("a")).unwrap()
     };
     assert!(!lock::ofd_held_elsewhere(reader.object().lock_fd(), bytes::PROCESS).unwrap());
 }
@@ -266,7 +266,7 @@ fn a_child_opens_anew_though_the_registry_was_locked() {
 fn the_attachment_is_one_for_each_access() {
     let directory = Directory::new();
     let writer = directory.create("a");
-    let reader = Shm::options().read_only(true).open(directory.name("a")).unwrap();
+    let reader = Shm::options().read_only(true).open(&directory.name("a")).unwrap();
     let attached: Arc<dyn std::any::Any + Send + Sync> = Arc::new(7_u32);
     *writer.object().store_slot().lock().unwrap() = Some(Arc::downgrade(&attached));
     let found = Shm::open(directory.name("a")).unwrap();

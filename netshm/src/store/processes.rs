@@ -252,7 +252,7 @@ mod tests {
             assert!(scratch.is_held(bytes::USE), "another process may empty the object");
             new.add(&3, &3).unwrap();
             assert_eq!(scratch.held_numbers(), [1], "this process is taken for dead");
-            assert!(matches!(Shm::options().truncate(true).open(scratch.name()), Err(Error::InUse { .. })));
+            assert!(matches!(Shm::options().truncate(true).open(&scratch.name()), Err(Error::InUse { .. })));
             drop(new);
             assert!(!scratch.is_held(bytes::USE));
             assert!(scratch.held_numbers().is_empty());

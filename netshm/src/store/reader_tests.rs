@@ -23,7 +23,7 @@ impl Scratch {
     /// Returns an object that everybody may read.
     fn readable(locking: Locking) -> Scratch {
         let scratch = Scratch::new();
-        let shm = Shm::options().create_new(true).mode(0o644).open(scratch.name()).unwrap();
+        let shm = Shm::options().create_new(true).mode(0o644).open(&scratch.name()).unwrap();
         shm.set_mode(0o644).unwrap();
         let table = Numbers::options().locking(locking).stripes(1).slots(4).manage(shm).unwrap();
         table.add(&1, &1).unwrap();

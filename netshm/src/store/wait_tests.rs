@@ -519,7 +519,7 @@ fn a_count_is_one_that_the_table_had() {
     }
     let scratch = Scratch::new();
     let table: HashTable<u64, u64> = HashTable::options().stripes(2).manage(scratch.open()).unwrap();
-    let reader = Shm::options().read_only(true).open(scratch.name()).unwrap();
+    let reader = Shm::options().read_only(true).open(&scratch.name()).unwrap();
     let reader: HashTable<u64, u64> = HashTable::manage(reader, Locking::Futex).unwrap();
     for key in 0..100 {
         table.add(&key, &key).unwrap();
@@ -556,7 +556,7 @@ fn reading_an_array_does_not_wait_for_a_stopped_group() {
     let array = open().unwrap();
     array.resize(2000).unwrap();
     array.set_range(0..1000, &[1; 1000]).unwrap();
-    let reader = Shm::options().read_only(true).open(scratch.name()).unwrap();
+    let reader = Shm::options().read_only(true).open(&scratch.name()).unwrap();
     let read_only = Array::<u64>::manage(reader, 7, Locking::Futex).unwrap();
     let mut child = Child::start(|| {
         let Ok(array) = open() else { return 2 };

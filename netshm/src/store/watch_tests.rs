@@ -247,7 +247,7 @@ fn nobody_waits_in_vain() {
 fn read_only_handles_look_again_and_again() {
     let scratch = Scratch::new();
     let table = scratch.watched(Locking::Futex);
-    let reader = Shm::options().read_only(true).open(scratch.name()).unwrap();
+    let reader = Shm::options().read_only(true).open(&scratch.name()).unwrap();
     let reader: Numbers = HashTable::manage(reader, Locking::Futex).unwrap();
     let mut watches = [reader.watch().unwrap(), reader.watch_key(&1).unwrap(), reader.shm().watch().unwrap()];
     assert!(!watches[0].changed(Some(Duration::from_millis(30))).unwrap());

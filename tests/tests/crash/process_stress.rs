@@ -174,7 +174,7 @@ fn of_round(name: &ShmName, round: u64) -> ShmName {
 fn create(name: &ShmName, flags: &Path, me: u64) {
     for round in 0..ROUNDS {
         see(flags, &round.to_string());
-        let shm = Shm::options().create(true).open(of_round(name, round)).unwrap();
+        let shm = Shm::options().create(true).open(&of_round(name, round)).unwrap();
         let locking = SHARING[(round % 2) as usize];
         if round % 3 == 0 {
             let array: Array<u64> = Array::manage(shm, 7, locking).unwrap();

@@ -67,7 +67,7 @@ fn a_repair_keeps_owner_mode_and_links_and_leaves_nothing_behind() {
     let directory = Directory::new("repair");
     let (file, link, second) = (directory.join("file"), directory.join("link"), directory.join("second"));
     let name = |path: &std::path::Path| ShmName::file(path).unwrap();
-    let open = || Words::options().manage(Shm::options().create(true).open(name(&file)).unwrap()).unwrap();
+    let open = || Words::options().manage(Shm::options().create(true).open(&name(&file)).unwrap()).unwrap();
     fill(&open());
     std::os::unix::fs::symlink("file", &link).unwrap();
     fs::set_permissions(&file, fs::Permissions::from_mode(0o2664)).unwrap();

@@ -19,7 +19,7 @@ fn an_object_must_exist_unless_it_is_created() {
     let name = directory.name("a");
     assert_eq!(io_error(Shm::open(&name)).kind(), ErrorKind::NotFound);
     assert_eq!(io_error(Shm::options().truncate(true).open(&name)).kind(), ErrorKind::NotFound);
-    assert_eq!(io_error(Shm::options().create(true).open(directory.name("no/a"))).kind(), ErrorKind::NotFound);
+    assert_eq!(io_error(Shm::options().create(true).open(&directory.name("no/a"))).kind(), ErrorKind::NotFound);
     let created = Shm::options().create_new(true).open(&name).unwrap();
     assert_eq!(created.size().unwrap(), 0);
     assert_eq!(created.name(), &name);
@@ -49,7 +49,7 @@ fn posix_objects_are_named_deleted_and_outlive_their_names() {
 #[test]
 fn a_new_object_is_the_owners_alone_unless_told_otherwise() {
     let directory = Directory::new("open");
-    Shm::options().create(true).open(directory.name("default")).unwrap();
+    Shm::options().create(true).open(&directory.name("default")).unwrap();
     assert_eq!(mode_of(directory.join("default")), 0o600);
     // A usual umask does not take away these.
     for mode in [0o644, 0o400, 0o200, 0o000, 0o700] {
@@ -126,7 +126,7 @@ fn only_regular_files_are_objects() {
 #[test]
 fn the_owner_can_be_changed() {
     let directory = Directory::new("open");
-    let shm = Shm::options().create(true).open(directory.name("a")).unwrap();
+    let shm = Shm::options().create(true).open(&directory.name("a")).unwrap();
     let before = fs::metadata(directory.join("a")).unwrap();
     shm.set_owner(None, None).unwrap();
     shm.set_owner(before.uid(), before.gid()).unwrap();
@@ -161,7 +161,7 @@ fn many_threads_create_one_object() {
 fn a_handle_is_send_and_sync_and_prints() {
     fn check<T: Send + Sync + std::fmt::Debug>(_: &T) {}
     let directory = Directory::new("open");
-    let shm = Shm::options().create(true).open(directory.name("a")).unwrap();
+    let shm = Shm::options().create(true).open(&directory.name("a")).unwrap();
     check(&shm);
     assert!(format!("{shm:?}").starts_with("Shm"));
     fs::set_permissions(directory.join("a"), fs::Permissions::from_mode(0o640)).unwrap();
@@ -194,7 +194,7 @@ fn what_cannot_be_managed_is_not_left_behind() {
         fs::remove_file(&file).unwrap();
     }
     // Others have the file open and may store something in it.
-    let shm = Shm::options().create(true).open(directory.name("link")).unwrap();
+    let shm = Shm::options().create(true).open(&directory.name("link")).unwrap();
     let table: HashTable<u64, u64> = HashTable::options().manage(shm.clone()).unwrap();
     table.add(&1, &1).unwrap();
     assert!(HashTable::<u64, u64>::options().named("with/slash").manage(shm).is_err());
@@ -222,7 +222,8 @@ fn objects_are_opened_by_text_and_by_name() {
     let scratch = netshm_tests::Scratch::posix("by-text");
     let (name, text) = (scratch.name(), scratch.name().to_string());
     let options = Shm::options().create(true).mode(0o600);
-    drop(options.open(text.as_str()).unwrap());
+    // The type of what is parsed is known from the call.
+    drop(options.open(&text.parse().unwrap()).unwrap());
     for outcome in [
         Shm::open(name),
         Shm::open(name.clone()),
@@ -231,7 +232,7 @@ fn objects_are_opened_by_text_and_by_name() {
         Shm::open(&text),
         Shm::open(text.clone()),
         Shm::open(std::sync::Arc::new(name.clone())),
-        Shm::options().create(true).open(&text),
+        Shm::open_or_create(&text),
         Shm::create_unique(format!("{text}.XXXXXX"), 0o600).inspect(|shm| shm.name().unlink().unwrap()),
     ] {
         outcome.unwrap();

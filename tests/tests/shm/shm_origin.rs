@@ -293,13 +293,13 @@ fn a_name_that_stands_for_another_file_is_noticed() {
 pub(crate) fn child(part: &str, arguments: &[String]) {
     match part {
         "user" => {
-            let tab = manage(Shm::options().create(true).open(&arguments[0]).unwrap()).unwrap();
+            let tab = manage(Shm::options().create(true).open(&arguments[0].parse().unwrap()).unwrap()).unwrap();
             fill(&tab, 0);
             println!("> open");
             std::thread::sleep(std::time::Duration::from_secs(600));
         }
         "opener" => {
-            let shm = Shm::options().create(true).open(&arguments[0]).unwrap();
+            let shm = Shm::options().create(true).open(&arguments[0].parse().unwrap()).unwrap();
             let is_new = shm.size().unwrap() == 0;
             match manage(shm) {
                 Ok(tab) if is_new => {

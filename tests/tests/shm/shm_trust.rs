@@ -36,13 +36,13 @@ fn links_in_public_directories_are_not_followed_unless_asked() {
     assert_eq!(fs::read(private.join("victim")).unwrap(), b"precious");
     assert!(!private.join("new").exists());
 
-    let asked = Shm::options().follow_symlinks(true).open(public.name("trap")).unwrap();
+    let asked = Shm::options().follow_symlinks(true).open(&public.name("trap")).unwrap();
     assert_eq!(asked.size().unwrap(), 8);
-    let below = Shm::options().follow_symlinks(true).open(public.name("subdirectory/victim")).unwrap();
+    let below = Shm::options().follow_symlinks(true).open(&public.name("subdirectory/victim")).unwrap();
     assert_eq!(below.size().unwrap(), 8);
     let create = Shm::options().create(true).follow_symlinks(true);
-    assert!(create.clone().create_new(true).open(public.name("dangling")).is_err());
-    assert_eq!(create.open(public.name("dangling")).unwrap().size().unwrap(), 0);
+    assert!(create.clone().create_new(true).open(&public.name("dangling")).is_err());
+    assert_eq!(create.open(&public.name("dangling")).unwrap().size().unwrap(), 0);
     assert!(private.join("new").exists());
 }
 
@@ -58,9 +58,9 @@ fn links_elsewhere_are_followed() {
     assert_eq!(Shm::open(directory.name("here/link")).unwrap().size().unwrap(), 5);
     assert_eq!(Shm::open(directory.name("here/./target")).unwrap().size().unwrap(), 5);
     assert_eq!(io_error(Shm::open(directory.name("dangling"))).kind(), ErrorKind::NotFound);
-    Shm::options().create(true).open(directory.name("dangling")).unwrap();
+    Shm::options().create(true).open(&directory.name("dangling")).unwrap();
     assert!(directory.join("new").exists());
-    assert!(Shm::options().create(true).open(directory.name("loop")).is_err());
+    assert!(Shm::options().create(true).open(&directory.name("loop")).is_err());
 }
 
 #[test]
@@ -126,8 +126,8 @@ fn permissions_are_honoured() {
     if metadata.uid() != 0 {
         return without_privileges(&directory.join(""));
     }
-    Shm::options().create(true).open(directory.name("secret")).unwrap();
-    Shm::options().create(true).mode(0o644).open(directory.name("readable")).unwrap();
+    Shm::options().create(true).open(&directory.name("secret")).unwrap();
+    Shm::options().create(true).mode(0o644).open(&directory.name("readable")).unwrap();
     fs::create_dir(directory.join("own")).unwrap();
     chown(directory.join("own"), Some(65_534), Some(65_534)).unwrap();
     // The test program itself may lie where only the superuser gets to.
@@ -155,12 +155,12 @@ fn child_without_privileges() {
     let name = |file: &str| ShmName::file(path.join(file)).unwrap();
     let denied = |result| assert_eq!(io_error(result).kind(), ErrorKind::PermissionDenied);
     denied(Shm::open(name("secret")));
-    denied(Shm::options().read_only(true).open(name("secret")));
+    denied(Shm::options().read_only(true).open(&name("secret")));
     denied(Shm::open(name("readable")));
-    denied(Shm::options().create(true).open(name("new")));
-    let reader = Shm::options().read_only(true).open(name("readable")).unwrap();
+    denied(Shm::options().create(true).open(&name("new")));
+    let reader = Shm::options().read_only(true).open(&name("readable")).unwrap();
     assert!(matches!(reader.set_mode(0o666), Err(Error::Io { .. })));
-    denied(Shm::options().read_only(true).require_owner(true).open(name("readable")));
+    denied(Shm::options().read_only(true).require_owner(true).open(&name("readable")));
     without_privileges(&path.join("own"));
     fs::write(path.join("own/reached"), "").unwrap();
 }
