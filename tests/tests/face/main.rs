@@ -6,6 +6,7 @@ mod design_layers;
 mod example_bank;
 mod example_common;
 mod example_histogram;
+mod example_jobs;
 mod example_lookup;
 mod example_sessions;
 mod public_face;
