@@ -1,7 +1,7 @@
 //! What the documents and the public face promise: layers, verbs, messages of the compiler, and the examples.
 
+mod accepted;
 mod async_watch;
-mod compile_fail;
 mod design_layers;
 mod example_bank;
 mod example_common;

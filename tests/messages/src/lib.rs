@@ -1,0 +1,1 @@
+//! Programs that must not compile (`fail`), and what the compiler says to them.
