@@ -101,8 +101,7 @@ struct Seen {
 }
 
 /// Looks at the objects several times, so that it is known what lasts.
-fn watch(names: &[ShmName], during: Duration) -> Result<Vec<Seen>, Failure> {
-    let inspectors = names.iter().map(Inspector::open).collect::<Result<Vec<_>, _>>()?;
+fn watch(inspectors: &[Inspector], during: Duration) -> Result<Vec<Seen>, Failure> {
     let mut seen: Vec<Seen> = Vec::new();
     for look in 0..LOOKS {
         if look > 0 {
@@ -124,8 +123,13 @@ fn watch(names: &[ShmName], during: Duration) -> Result<Vec<Seen>, Failure> {
 }
 
 pub(crate) fn run(args: &Locks, out: &mut Output) -> Result<(), Failure> {
-    let names = if args.names.is_empty() { in_use()? } else { args.names.clone() };
-    let seen = watch(&names, Duration::from_secs_f64(args.during))?;
+    // Without names, an object that vanishes meanwhile is no failure.
+    let inspectors = match args.names.is_empty() {
+        true => in_use()?,
+        false => args.names.iter().map(Inspector::open).collect::<Result<_, _>>()?,
+    };
+    let is_one = args.names.len() == 1;
+    let seen = watch(&inspectors, Duration::from_secs_f64(args.during))?;
     if out.json() {
         let documents: Vec<_> = seen.iter().map(document).collect();
         return out.json_document(&documents);
@@ -133,14 +137,14 @@ pub(crate) fn run(args: &Locks, out: &mut Output) -> Result<(), Failure> {
     let mut any = false;
     for seen in &seen {
         let is_quiet = seen.snapshot.holds.is_empty() && seen.snapshot.waits.is_empty();
-        if is_quiet && names.len() > 1 {
+        if is_quiet && !is_one {
             continue;
         }
         if any {
             out.line("")?;
         }
         any = true;
-        if names.len() > 1 {
+        if !is_one {
             out.line(format_args!("{TITLE}{}{TITLE:#}", seen.snapshot.name))?;
         }
         match is_quiet {
@@ -152,14 +156,16 @@ pub(crate) fn run(args: &Locks, out: &mut Output) -> Result<(), Failure> {
 }
 
 /// The objects in shared memory that somebody uses.
-fn in_use() -> Result<Vec<ShmName>, Failure> {
+fn in_use() -> Result<Vec<Inspector>, Failure> {
     let kernel = KernelLocks::read();
-    let used = |name: &ShmName| {
-        let look = Inspector::open(name).and_then(|inspector| inspector.look_with(&kernel));
+    let used = |name: ShmName| {
+        let inspector = Inspector::open(&name).ok()?;
+        let snapshot = inspector.look_with(&kernel).ok()?;
         // Locks of dead writers bother nobody as long as nobody uses the object.
-        look.is_ok_and(|snapshot| snapshot.users.map_or(snapshot.state == State::InUse, |users| users > 0))
+        let is_used = snapshot.users.map_or(snapshot.state == State::InUse, |users| users > 0);
+        is_used.then_some(inspector)
     };
-    Ok(Place::posix().candidates()?.into_iter().filter(used).collect())
+    Ok(Place::posix().candidates()?.into_iter().filter_map(used).collect())
 }
 
 fn show(seen: &Seen, out: &mut Output) -> Result<(), Failure> {
