@@ -7,12 +7,12 @@ use netshm::{Array, HashTable, Locking, ShmData, ShmSchema, group};
 
 /// Accounts of each kind.
 const ACCOUNTS: u32 = 500;
-/// What each account has at first, in cents.
+/// Opening balance of each account, in cents.
 pub(crate) const OPENING: i64 = 100_000;
 /// Clerks that there can be.
 pub(crate) const CLERKS: usize = 64;
 
-/// What a clerk has done.
+/// Work of a clerk.
 #[derive(ShmData, Debug, Clone, Copy, Default)]
 struct Done {
     transfers: u64,
@@ -86,7 +86,7 @@ impl Ledger {
     }
 }
 
-/// What an audit found.
+/// Findings of an audit.
 pub(crate) struct Audit {
     pub(crate) accounts: u64,
     pub(crate) transfers: u64,

@@ -34,7 +34,7 @@ pub(crate) struct Options {
     pub(crate) port: u16,
     pub(crate) workers: usize,
     pub(crate) idle: Duration,
-    /// Where to keep the sessions beyond the end of the server.
+    /// Place that keeps the sessions beyond the end of the server.
     pub(crate) store: Option<Place>,
     pub(crate) self_test: bool,
 }

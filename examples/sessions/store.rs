@@ -20,7 +20,7 @@ impl Session {
     }
 }
 
-/// What the processes of the server share: two members of one object. Opening, creating and removing it is derived.
+/// State that the processes of the server share: two members of one object. Opening, creating and removing it is derived.
 #[derive(ShmSchema)]
 #[shm(object = "/webserver", locking = Locking::Futex)]
 pub(crate) struct Store {

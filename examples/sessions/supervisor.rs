@@ -116,7 +116,7 @@ impl Drop for Supervisor {
     }
 }
 
-/// Where the sessions are. If the user did not choose the place, they go away with the server.
+/// Place of the sessions. If the user did not choose the place, they go away with the server.
 struct StorePlace {
     at: At<Store>,
     keep: bool,

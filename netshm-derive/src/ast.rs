@@ -36,7 +36,7 @@ pub(crate) struct Field {
     pub(crate) member: Member,
     pub(crate) ty: Type,
     pub(crate) attrs: FieldAttrs,
-    /// Where to point when something is wrong with the field.
+    /// Span to point at if something is wrong with the field.
     pub(crate) span: Span,
 }
 

@@ -29,7 +29,7 @@ struct Speller {
     last: Last,
     /// Open angle brackets of generic arguments.
     angles: usize,
-    /// Whether the last word begins with a capital letter, as types do.
+    /// True if the last word begins with a capital letter, as types do.
     capital: bool,
 }
 

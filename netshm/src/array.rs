@@ -61,7 +61,7 @@ pub struct Array<T> {
     elements: Elements,
 }
 
-/// How the elements of an array are stored.
+/// Storage of an array's elements.
 pub(crate) struct Element<'a> {
     /// The number of words of each, if it is the same for all.
     pub(crate) fixed: Option<usize>,

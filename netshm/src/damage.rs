@@ -169,7 +169,7 @@ impl Spoiler<'_> {
         self.set(place, new);
     }
 
-    /// Another pointer, in each of the forms that pointers have: most often to where it stands, or one that stands elsewhere.
+    /// Stores another pointer, in each of the forms that pointers have: most often to where it stands, or one that stands elsewhere.
     fn pointer(&mut self, place: Offset) {
         let old = self.get(place);
         let elsewhere = self.anywhere();

@@ -31,7 +31,7 @@ use crate::store::open::{self, Stored};
 pub struct Description {
     /// The name by which the object is open.
     pub name: ShmName,
-    /// What it is, and the types of its contents.
+    /// Its kind, and the types of its contents.
     pub schema: ObjectSchema,
     /// The locking method.
     pub locking: Locking,

@@ -45,7 +45,7 @@ pub enum Error {
     Io {
         /// The object's name.
         object: Arc<str>,
-        /// What was being done.
+        /// The action that failed.
         doing: &'static str,
         /// The system's own error.
         source: io::Error,
@@ -72,7 +72,7 @@ pub enum Error {
         option: &'static str,
         /// The value given.
         value: String,
-        /// What it may be.
+        /// A possible reason.
         reason: String,
     },
     /// Waiting for this lock would never end, because its holder waits for one that this group
@@ -101,13 +101,13 @@ pub enum Error {
         object: Arc<str>,
         /// The limit; if there was none, how long the operation waited.
         waited: Duration,
-        /// What was waited for.
+        /// Name of what was waited for.
         awaited: String,
         /// The process id of the holder, if known: as noted by itself or told by the kernel.
         holder: Option<u32>,
         /// Why the wait ended, if not by `lock_timeout`, or what was in the way.
         reason: Option<&'static str>,
-        /// Whether the wait may have been part of a deadlock of a kind that is not detected: then
+        /// True if the wait may have been part of a deadlock of a kind that is not detected: then
         /// [`is_deadlock`](crate::GroupError::is_deadlock) is true, and `group!(retry ..)` runs the group again.
         may_be_deadlock: bool,
     },
@@ -120,7 +120,7 @@ pub enum Error {
     InUse {
         /// The object's name.
         object: Arc<str>,
-        /// What was asked for.
+        /// The refused action.
         wanted: &'static str,
     },
     /// Another file has taken the object's place, so what is written to this one would be lost.
@@ -131,7 +131,7 @@ pub enum Error {
     Replaced {
         /// The object's name.
         object: Arc<str>,
-        /// What has happened to it.
+        /// Description of what has happened to it.
         what: &'static str,
     },
     /// The object's content contradicts itself.
@@ -142,9 +142,9 @@ pub enum Error {
     Corrupt {
         /// The object's name.
         object: Arc<str>,
-        /// Where the damage was noticed, in bytes from the object's start.
+        /// Place of the damage, in bytes from the object's start.
         offset: u64,
-        /// What is wrong there.
+        /// Description of the damage.
         what: &'static str,
     },
     /// The file is something else; it has not been touched.
@@ -155,7 +155,7 @@ pub enum Error {
     NotNetshm {
         /// The object's name.
         object: Arc<str>,
-        /// What was found instead.
+        /// Description of what was found.
         found: String,
     },
     /// The object was written by a build that lays its data out in another way.
@@ -171,7 +171,7 @@ pub enum Error {
         found: String,
         /// The format that this build reads and writes.
         expected: String,
-        /// What to do about it.
+        /// Advice.
         advice: &'static str,
     },
     /// The object holds another type (or another structure, or another default value).
@@ -194,7 +194,7 @@ pub enum Error {
         stored: String,
         /// The schema of the type asked for.
         expected: String,
-        /// Where they differ, as the message shows it: a part of both, the path, and advice. May be empty.
+        /// The difference as the message shows it: a part of both, the path, and advice. May be empty.
         difference: String,
     },
     /// The object was created for another locking method.
@@ -218,7 +218,7 @@ pub enum Error {
     ReadOnly {
         /// The object's name.
         object: Arc<str>,
-        /// What was asked for.
+        /// The refused action.
         wanted: &'static str,
     },
     /// The object's maximum size is reached. Removing something makes room.
@@ -234,7 +234,7 @@ pub enum Error {
         object: Arc<str>,
         /// The object's maximum size in bytes.
         limit: u64,
-        /// How many bytes were wanted.
+        /// Number of bytes wanted.
         needed: u64,
     },
     /// The file system has no room for the object to grow, or a resource limit forbids it.
@@ -245,7 +245,7 @@ pub enum Error {
     NoSpace {
         /// The object's name.
         object: Arc<str>,
-        /// How many bytes were wanted.
+        /// Number of bytes wanted.
         needed: u64,
         /// The system's own error.
         source: io::Error,
@@ -256,7 +256,7 @@ pub enum Error {
     #[error("{what} of {size} bytes is too large: the limit is {limit} bytes")]
     #[non_exhaustive]
     TooLarge {
-        /// What is too large.
+        /// Name of the value that is too large.
         what: &'static str,
         /// Its size in bytes.
         size: u64,
@@ -298,9 +298,9 @@ pub enum Error {
         object: Arc<str>,
         /// The type concerned.
         type_name: &'static str,
-        /// What is wrong.
+        /// Description of the fault.
         what: &'static str,
-        /// What the manager said.
+        /// The error of the manager.
         source: DataError,
     },
     /// The handle was opened before a `fork` and is used in the child.
@@ -354,7 +354,7 @@ pub enum Error {
     WaitTimeout {
         /// The object's name.
         object: Arc<str>,
-        /// How long.
+        /// Length of the wait.
         waited: Duration,
     },
     /// The operation cannot run in a group, since it needs that no change is under way.
@@ -365,7 +365,7 @@ pub enum Error {
     InGroup {
         /// The object's name.
         object: Arc<str>,
-        /// What was asked for.
+        /// The refused action.
         wanted: &'static str,
     },
     /// The object was used by code that runs inside one of its own operations, such as a data manager.
@@ -398,7 +398,7 @@ pub enum Error {
     NoRoomForMember {
         /// The object's name.
         object: Arc<str>,
-        /// What there is no room for, and what to do.
+        /// What does not fit, with advice.
         what: String,
     },
     /// All process numbers of the object are taken.
@@ -409,7 +409,7 @@ pub enum Error {
     TooManyWriters {
         /// The object's name.
         object: Arc<str>,
-        /// How many processes can write at once.
+        /// Number of processes that can write at once.
         limit: u32,
     },
 }

@@ -138,7 +138,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         Ok(HashTable { handle, managed: PhantomData })
     }
 
-    /// The form of the buckets of a table of these types.
+    /// Returns the form of the buckets of a table of these types.
     pub(crate) fn form_of(schema: &ObjectSchema) -> Form {
         match schema {
             ObjectSchema::HashTable { key, value } => {
@@ -530,7 +530,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     }
 }
 
-/// The value of a key and where it lies, for a small transaction.
+/// Returns the value of a key and its place, for a small transaction.
 #[inline(always)]
 fn optimistic_value<'a>(region: &'a Region, form: Form, key: Key<'_>) -> Option<(Offset, &'a [AtomicU64])> {
     match (form, key.words) {

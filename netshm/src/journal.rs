@@ -14,21 +14,21 @@ use crate::log_word::{LogState, LogWord};
 use crate::os::steps;
 use crate::region::Region;
 
-/// What storage writes at once.
+/// Unit in which storage writes.
 const PAGE: u64 = 4096;
 /// More segments than a log can have: each is at least as large as all before it, up to a limit.
 const MOST_SEGMENTS: usize = 1 << 16;
 
-/// How many epochs lie between two entries at most: undone parts of the change that had entries.
+/// Greatest number of epochs between two entries: undone parts of the change that had entries.
 const MOST_EPOCHS: u32 = 1024;
 /// Attempts at finding the epochs of all entries.
 const MOST_TRIES: u32 = 1 << 24;
 
 /// The epochs of entries, from the last entry backwards.
 struct Epochs {
-    /// That of the entry that was found last; no earlier one has a later epoch.
+    /// Epoch of the entry found last; no earlier one has a later epoch.
     last: u32,
-    /// That of the one found before, if only one entry speaks for `last`.
+    /// Epoch of the one before, if only one entry speaks for `last`.
     before: Option<u32>,
     tries: u32,
 }
@@ -70,13 +70,13 @@ struct Segment {
 /// A log, as seen by its writer, or by a reader that looks past the writer's change.
 #[derive(Debug)]
 pub(crate) struct Journal {
-    /// Where its [`LogWord`] is.
+    /// Place of its [`LogWord`].
     word: Offset,
     first: LogAt,
     /// The segments linked behind the first.
     more: Vec<Segment>,
     entries: u64,
-    /// Where the next entry belongs, and for how many more there is room in the same segment; if for none, the place has
+    /// Place of the next entry, and the number of further entries that fit in the same segment; if for none, the place has
     /// to be looked up.
     next: Offset,
     left: u64,
@@ -130,7 +130,7 @@ impl Journal {
         Ok([Noted(noted).place(), old])
     }
 
-    /// The words of an entry, and where they lie.
+    /// Returns the words of an entry, and their place.
     fn words_of<'a>(&self, region: &'a Region, entry: u64) -> Result<(Offset, &'a [AtomicU64; 2])> {
         let segment = self.segment_of(entry);
         let at = segment.at.entry(entry - segment.first);
@@ -267,12 +267,12 @@ impl Journal {
     /// be shown: a writer that is stopped has counted an entry and not stored the word, or restored it and not noted that. Entries for
     /// words in a row may have been counted together ([`store::small`](crate::store)), so none of them need be shown.
     pub(crate) fn is_consistent(&self, region: &Region) -> Result<bool> {
-        /// What is known of a word, going back from the present.
+        /// A word, as known on the way back from the present.
         struct Word {
             now: u64,
-            /// What it was after the present entry, as the later ones tell.
+            /// Its content after the present entry, as the later ones tell.
             then: u64,
-            /// Whether the present content is one that the entries tell of.
+            /// True if the present content is one that the entries tell of.
             is_told_of: bool,
         }
         let mut words: BTreeMap<u64, Word> = BTreeMap::new();

@@ -10,7 +10,7 @@
 use crate::os::atomic::{AtomicU64, Ordering::*, fence};
 use crate::os::steps;
 
-/// What the word of a log holds.
+/// Content of the word of a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LogState(pub(crate) u64);
 

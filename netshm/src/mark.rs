@@ -12,7 +12,7 @@ use crate::os::atomic::{AtomicU64, Ordering::*};
 use crate::os::steps;
 
 const CLEAN: u64 = 0;
-/// What a fresh object is created with.
+/// Initial value of a fresh object.
 pub(crate) const DURABLE: u64 = 1;
 const NOTED: u64 = 2;
 

@@ -8,10 +8,10 @@ use crate::os::pause;
 use crate::shm::Shm;
 use crate::store::{Limits, Store, open, read, sum};
 
-/// How often the members are counted again because others have come meanwhile, at most.
+/// Limit on counting the members again because others have been added meanwhile.
 const LOOKS: u32 = 100;
 
-/// What a member of an object is.
+/// Kind of a member of an object.
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]

@@ -81,7 +81,7 @@ enum Kind {
     File(PathBuf),
 }
 
-/// Where Linux keeps POSIX shared memory. The C libraries have the place built in as well, so `shm_open` is nothing but
+/// Directory of POSIX shared memory on Linux. The C libraries have the place built in as well, so `shm_open` is nothing but
 /// `open` of a path below it; we need the path itself, since an object is looked up with `O_PATH` before it is opened.
 const POSIX_DIRECTORY: &str = "/dev/shm";
 
@@ -260,7 +260,7 @@ impl fmt::Display for ShmName {
     }
 }
 
-/// What functions take as a name: a [`ShmName`] or its text, `posix:/name` or `file:path`, by value, by reference, or in an
+/// A name as functions take it: a [`ShmName`] or its text, `posix:/name` or `file:path`, by value, by reference, or in an
 /// [`Arc`](std::sync::Arc), `Rc`, or `Box`.
 ///
 /// ```
@@ -283,7 +283,7 @@ impl<N: sealed::Named> IntoShmName for N {}
 pub(crate) mod sealed {
     use super::{Result, ShmName};
 
-    /// What [`IntoShmName`](super::IntoShmName) is for; nobody else can implement it.
+    /// The conversion behind [`IntoShmName`](super::IntoShmName); nobody else can implement it.
     pub trait Named {
         #[doc(hidden)]
         fn to_name(&self) -> Result<ShmName>;

@@ -40,7 +40,7 @@ pub struct ObjectStats {
     pub processes: u32,
     /// The locking method.
     pub locking: Locking,
-    /// Whether something has been written since the last `sync`.
+    /// True if something has been written since the last `sync`.
     pub dirty: bool,
 }
 
@@ -51,7 +51,7 @@ pub struct ObjectStats {
 pub struct MemberStats {
     /// Its name; empty for the member that was managed without one.
     pub name: String,
-    /// What it is.
+    /// Its kind.
     pub kind: MemberKind,
     /// Bindings, hidden ones included; elements of an array.
     pub rows: u64,

@@ -22,7 +22,7 @@ use crate::shm::Object;
 /// # Safety
 /// `recheck` must not return `Ok` unless [`Region::is_inside`] holds for the same words.
 pub(crate) unsafe trait ReadError: Sized {
-    /// Whether the caller retries on the slow path, so that rare but valid cases may fail as well.
+    /// True if the caller retries on the slow path, so that rare but valid cases may fail as well.
     const OPTIMISTIC: bool;
     /// Returns the error for damage found at `offset`.
     fn corrupt(region: &Region, offset: u64, what: &'static str) -> Self;
@@ -78,7 +78,7 @@ pub(crate) struct Region {
     id: [u64; 2],
     /// Words of the data area that are known to be there.
     known: AtomicU64,
-    /// How many stripes, in front of it, are known to have the file's space.
+    /// Number of stripes, from the first one, known to have space in the file.
     backed: AtomicU32,
 }
 
@@ -566,7 +566,7 @@ pub(crate) mod tests {
     use std::cell::Cell;
 
     thread_local! {
-        /// Whether there is no memory left for this thread.
+        /// True if there is no memory left for this thread.
         pub(crate) static FULL: Cell<bool> = const { Cell::new(false) };
     }
 }

@@ -62,7 +62,7 @@ pub struct Stats {
     pub processes: u32,
     /// The locking method.
     pub locking: Locking,
-    /// Whether something has been written since the last `sync`.
+    /// True if something has been written since the last `sync`.
     pub dirty: bool,
 }
 

@@ -29,7 +29,7 @@ use crate::store::watch::{Watched, Watcher};
 /// to 10 ms. In a forked child it answers [`Error::Forked`].
 pub struct Watch {
     pub(crate) watcher: Watcher,
-    /// What the thread knows that waits for tasks.
+    /// Entry in the list of the thread that waits for tasks.
     #[cfg(feature = "tokio")]
     pub(crate) entry: tasks::Listed,
     /// Keeps what is watched in use.

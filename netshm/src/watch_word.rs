@@ -25,7 +25,7 @@ pub(crate) struct WatchWord<'a>(pub(crate) &'a AtomicU32);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Wake {
     pub(crate) sleepers: bool,
-    /// Whether to look at the object's word too.
+    /// True if the sleeper has to look at the object's word too.
     pub(crate) leads_on: bool,
 }
 
@@ -77,7 +77,7 @@ impl WatchWord<'_> {
     }
 }
 
-/// Between announcing oneself, looking at further words, and looking whether there has been a change.
+/// Separates the announcement of a waiter from its look at further words and at the sequences.
 pub(crate) fn settle() {
     // SYNC POINT: watch. Pairs with the fence behind the writer's unlocking, and with that in `take`.
     fence(SeqCst);

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 /// The variable that tells a child its part.
 const PART: &str = "NETSHM_TEST_PART";
 
-/// What a child that did not end in time is blamed with.
+/// Time limit for a child.
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// Returns the part this process was started to play, and its arguments; `None` in the process that runs the tests.
@@ -50,7 +50,8 @@ pub struct Child {
 }
 
 impl Child {
-    /// Starts a child; `part` (`module::part` in a binary of several modules) and `arguments` reach it through [`part`]. What it prints comes through [`line`](Self::line).
+    /// Starts a child; `part` (`module::part` in a binary of several modules) and `arguments` reach it through [`part`]. Its output
+    /// comes through [`line`](Self::line).
     ///
     /// # Panics
     /// If no process can be started.

@@ -101,7 +101,7 @@ impl AnyValue for Option<Vec<u8>> {
     }
 }
 
-/// What an object is created with.
+/// Parameters of an object's creation.
 #[derive(Debug, Clone, Copy)]
 pub struct Shape {
     /// The locking method.
@@ -127,7 +127,7 @@ impl Shape {
     }
 }
 
-/// How [`Verbs::visit`] goes through a table.
+/// Ways in which [`Verbs::visit`] goes through a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
     /// `for_each`.

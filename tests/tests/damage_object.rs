@@ -17,11 +17,11 @@ fn rounds() -> u64 {
     std::env::var("NETSHM_DAMAGES").ok().and_then(|text| text.parse().ok()).unwrap_or(150)
 }
 
-/// How long a verb may wait for a lock that only damage holds.
+/// Time for which a verb may wait for a lock that only damage holds.
 const TIMEOUT: Duration = Duration::from_millis(2);
-/// How long a round may take.
+/// Time limit for a round.
 const ROUND: Duration = Duration::from_secs(20);
-/// How many bytes the process may have for its own data. (What is mapped of objects is not counted.)
+/// Number of bytes that the process may have for its own data. (What is mapped of objects is not counted.)
 const MEMORY: u64 = 1 << 30;
 /// One of this number of objects is repaired at the end, which takes as long as all else.
 const REPAIRED: u64 = 4;

@@ -14,7 +14,7 @@ use log_word::LogWord;
 use sequence::Sequence;
 use word::{LockWord, Released};
 
-/// What the included files find in `crate::os`.
+/// Substitutes for `crate::os` in the included files.
 mod os {
     pub(crate) mod atomic {
         pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
@@ -100,7 +100,7 @@ impl Stripe {
         self.log().clear();
     }
 
-    /// What another process does that finds the writer dead.
+    /// Acts as another process that finds the writer dead.
     fn recover(&self) {
         if LockWord(&self.lock).load().owner() == Some(SLOT) {
             if self.log().own().entries() > 0 {

@@ -18,7 +18,7 @@ use mark::Mark;
 use sequence::Sequence;
 use word::{LockWord, Released};
 
-/// What the included files find in `crate::os`.
+/// Substitutes for `crate::os` in the included files.
 mod os {
     pub(crate) mod atomic {
         pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
@@ -50,7 +50,7 @@ struct Stripe {
     logged: AtomicU64,
     /// The kernel's lock on the process number of the owner that may die: gone when it has.
     dead: AtomicBool,
-    /// Who recovers: one at a time.
+    /// Held by whoever recovers: one at a time.
     recovering: Mutex<()>,
 }
 
@@ -229,7 +229,7 @@ fn a_stale_word_is_freed_by_the_owner_of_its_slot() {
     struct Stale {
         lock: AtomicU32,
         sequence: AtomicU64,
-        /// Who owns the slot that the word names.
+        /// Owner of the slot that the word names.
         owner: AtomicU32,
         numbers: Mutex<Vec<u64>>,
     }
@@ -310,7 +310,7 @@ fn no_odd_number_is_used_twice() {
 
 /// The kernel's part of a futex: sleeping if the word is as expected, and waking one sleeper.
 struct Kernel {
-    /// How many sleep, and how many of them may wake up.
+    /// Number of sleepers, and number of those that may wake up.
     queue: Mutex<(u32, u32)>,
     woken: Condvar,
 }
@@ -388,7 +388,7 @@ fn no_wake_up_is_lost() {
 struct Marked {
     mark: AtomicU64,
     stored: AtomicU64,
-    /// Whether storage lacks a change.
+    /// True if storage lacks a change.
     unsynced: AtomicBool,
     locks: [AtomicU32; 2],
     /// The system writes a page back as it is at one moment, one writing after the other.

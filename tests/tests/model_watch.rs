@@ -12,7 +12,7 @@ use loom::thread;
 use sequence::Sequence;
 use watch_word::{WatchWord, settle};
 
-/// What the included files find in `crate::os`.
+/// Substitutes for `crate::os` in the included files.
 mod os {
     pub(crate) mod atomic {
         pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};

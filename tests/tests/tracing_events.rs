@@ -20,7 +20,7 @@ fn child() {
     .unwrap();
 }
 
-/// What has been written by all threads, line by line.
+/// Collects the lines written by all threads.
 #[derive(Clone)]
 struct Lines;
 

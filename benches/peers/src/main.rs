@@ -26,7 +26,7 @@ cargo run --release -p netshm-peers -- [OPTIONS]
   --only NAMES    these peers only, separated by commas
   --svg FILE      draw a picture as well";
 
-/// What the command line asks for.
+/// Options of the command line.
 #[derive(Debug)]
 struct Options {
     entries: u64,

@@ -9,7 +9,7 @@ use crate::processes::{Answer, Worker, ask};
 use crate::report::{Figures, Row};
 use crate::workload::{Data, Numbers, Request, Result, Texts, Workload, expected, key_numbers};
 
-/// How many work at once in the workloads of several.
+/// Numbers of workers in the workloads of several.
 const CROWDS: [u64; 2] = [2, 4];
 
 /// A peer's store during one round.

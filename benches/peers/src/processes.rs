@@ -16,7 +16,7 @@ pub(crate) const WORKER: &str = "--worker";
 /// The longest time that a worker may take for one request. Only a peer whose processes block each other needs more.
 const LONGEST: Duration = Duration::from_secs(150);
 
-/// What a worker answers.
+/// Answer of a worker.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) nanoseconds: u64,

@@ -11,7 +11,7 @@ use crate::workload::Workload;
 pub(crate) struct Row {
     pub(crate) workload: Workload,
     pub(crate) texts: bool,
-    /// How many work at once.
+    /// Number of workers.
     pub(crate) crowd: u64,
     /// Per mille, for latencies.
     pub(crate) percentile: u64,

@@ -54,7 +54,7 @@ pub(crate) trait Cells {
     fn set(&self, place: u64, value: u64) -> Result<()>;
 }
 
-/// What came out of one request: the time of all operations, the check sum, and latencies if they were asked for.
+/// Result of one request: the time of all operations, the check sum, and latencies if they were asked for.
 type Outcome = (u64, u64, Option<[u64; 3]>);
 
 /// Serves requests for tables until standard input ends.

@@ -17,7 +17,7 @@ pub(crate) const HOT_KEYS: u64 = 1000;
 pub(crate) const MIX_KEYS: u64 = 100_000;
 /// One in this number of operations is a write in the mix.
 pub(crate) const MIX_WRITE_EACH: u64 = 20;
-/// What an increment adds to a value.
+/// Summand of an increment.
 pub(crate) const INCREMENT: u64 = 1 << 32;
 const REPLACED: u64 = 1 << 56;
 
@@ -127,7 +127,7 @@ pub(crate) enum Workload {
     Iterate,
     /// Reads a hot key and writes it back one higher, as one step.
     Increment,
-    /// How often the hot keys were incremented: the check of the former.
+    /// Number of times that the hot keys were incremented: the check of the former.
     Increments,
     /// 95 % look-ups, 5 % replacements.
     Mix,
@@ -170,11 +170,11 @@ impl FromStr for Workload {
     }
 }
 
-/// What a worker is asked to do.
+/// Request to a worker.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Request {
     pub(crate) workload: Workload,
-    /// Whether the keys and values are texts.
+    /// True if the keys and values are texts.
     pub(crate) texts: bool,
     pub(crate) operations: u64,
     pub(crate) seed: u64,

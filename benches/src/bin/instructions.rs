@@ -112,9 +112,9 @@ fn on_array(calls: u64, operation: impl Fn(&Array<u64>, u64) -> netshm::Result<(
 
 /// The figures that are expected: the cells of the table in DESIGN.md, by the names in its head.
 const DESIGN: &str = include_str!("../../../DESIGN.md");
-/// How much more is still as expected, in percent.
+/// Tolerance, in percent.
 const TOLERANCE: u64 = 2;
-/// How often an operation is counted before it takes too many: each object has a random seed, by which keys meet in buckets.
+/// Number of attempts before an operation counts as too slow: each object has a random seed, by which keys meet in buckets.
 const ATTEMPTS: u32 = 4;
 
 /// Returns the instructions that DESIGN.md states for each operation.

@@ -131,7 +131,7 @@ impl<T: ShmData> Whole<T> {
     pub fn instant<P: ?Sized>() {}
 }
 
-/// What is asked if the whole cannot be stored.
+/// Fallback that is asked if the whole cannot be stored.
 pub trait NotWhole {
     fn data<P: ShmData>() {}
     fn owner<P: SharedOwner>() {}
@@ -152,7 +152,7 @@ impl<P: ShmData> Parts<P> {
     pub fn whole<T: ShmData>() {}
 }
 
-/// Where it is not asked.
+/// Fallback where it is not asked.
 pub trait NoParts {
     fn whole<T>() {}
 }
@@ -169,7 +169,7 @@ impl<T: ShmData> Stored<T> {
     pub fn hashed<P: HashedKey>() {}
 }
 
-/// Where they are not asked.
+/// Fallback where they are not asked.
 pub trait NotStored {
     fn key<P>() {}
     fn float<P>() {}

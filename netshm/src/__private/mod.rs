@@ -61,7 +61,7 @@ impl<T: ShmData> Part<T> {
     }
 }
 
-/// What stands for the methods of a [`Part`] without a manager.
+/// Fallback for the methods of a [`Part`] without a manager.
 pub trait NoPart<T> {
     const FIXED: Option<usize> = None;
     const DIRECT: bool = false;
@@ -114,7 +114,7 @@ impl<T: Clone + Into<S> + TryFrom<S>, S: ShmData> Converted<T, S> {
     }
 }
 
-/// What stands for the methods of a [`Converted`] that cannot be.
+/// Fallback for the methods of a [`Converted`] that cannot be converted.
 pub trait NotConverted<T> {
     fn encode(_: &T, _: &mut Encoder<'_>) -> Result<(), DataError> {
         unreachable!()
@@ -138,7 +138,7 @@ impl<T: Default> Made<T> {
     }
 }
 
-/// What stands for the default of a type without one.
+/// Fallback for the default of a type without one.
 pub trait NotMade<T> {
     fn make() -> T {
         unreachable!()

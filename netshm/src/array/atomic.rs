@@ -13,7 +13,7 @@ use crate::store::Transaction;
 use crate::store::group::Update;
 use crate::store::read::View;
 
-/// What a comparison of stored words found.
+/// Outcome of a comparison with stored words.
 enum Compared<T> {
     Equal,
     /// Other words, which are those of another element; `None` for the default value.

@@ -68,7 +68,7 @@ fn check_slice(start: u64, end: u64, slice: usize) -> Result<()> {
 /// Encoded elements in a row.
 struct Encoded {
     words: Vec<u64>,
-    /// Where each ends, if they are not all of the same size.
+    /// End of each, unless all have the same size.
     ends: Vec<usize>,
 }
 

@@ -14,7 +14,7 @@ pub struct Elements<'a, T> {
     /// The element after those that are ready.
     next: u64,
     ready: vec::IntoIter<T>,
-    /// Where elements are to be read one by one until, since one of them cannot be decoded.
+    /// Index up to which elements are read one by one, since one of them cannot be decoded.
     single_until: u64,
     has_ended: bool,
 }

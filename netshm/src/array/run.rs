@@ -15,7 +15,7 @@ use std::sync::atomic::AtomicU64;
 const LOOK_EACH: usize = 64;
 
 impl<T: DataManager> Array<T> {
-    /// Whether elements lie in their chunks as they lie in a slice in private memory.
+    /// True if elements lie in their chunks as they lie in a slice in private memory.
     const AS_IN_SLICES: bool = matches!((T::FIXED, T::PACKED), (Some(1), 8));
 
     /// Returns the elements from `index` to `end`, which lie in one chunk, as they are at one moment; without an `end`, all to

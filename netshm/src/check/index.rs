@@ -25,7 +25,7 @@ struct Home {
     buckets: u64,
 }
 
-/// What a bucket was found to hold.
+/// Contents of a bucket.
 #[derive(Default)]
 struct Tally {
     keys: u64,

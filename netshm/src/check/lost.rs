@@ -10,7 +10,7 @@ use crate::index::MOST_BUCKETS;
 use crate::layout::run::{RUN_HEADER, RunAt, Use};
 use crate::store::Store;
 
-/// What the stripes of an object use, as far as its runs and chunks can be walked.
+/// Blocks that the stripes of an object use, as far as its runs and chunks can be walked.
 pub(crate) struct UsedBlocks<'a> {
     store: &'a Store,
     runs: RunMap<'a>,

@@ -36,7 +36,7 @@ const QUIET_TRIES: u32 = 8;
 /// Tests whether words are a value of a type.
 pub(crate) type Decodes<'a> = &'a dyn Fn(&[AtomicU64]) -> Result<(), DataError>;
 
-/// What the stripes of an object hold.
+/// Contents of an object's stripes.
 #[derive(Clone, Copy)]
 pub(crate) enum Contents<'a> {
     /// Bindings of keys.

@@ -5,7 +5,7 @@ use std::fmt;
 /// Findings that are listed; the rest is only counted.
 const LISTED: usize = 1000;
 
-/// What a check of an object found: `check()` of a table or an array.
+/// Findings of a check of an object: `check()` of a table or an array.
 ///
 /// The bytes add up: `used + index + logs + overhead + free + lost == size` in a sound object.
 ///
@@ -44,11 +44,11 @@ pub struct Report {
     pub free: u64,
     /// Bytes that nothing refers to. A sound object has none, whatever died while writing to it.
     pub lost: u64,
-    /// What is wrong, in the order of discovery. At most 1000 are listed.
+    /// Findings, in the order of discovery. At most 1000 are listed.
     pub findings: Vec<Finding>,
     /// Findings beyond those listed.
     pub unlisted: u64,
-    /// Whether the findings prove nothing: the object was read through a read-only descriptor, which cannot lock it, while
+    /// True if the findings prove nothing: the object was read through a read-only descriptor, which cannot lock it, while
     /// others wrote to it, or after one of them had died in the middle of a change.
     pub disturbed: bool,
 }
@@ -58,9 +58,9 @@ pub struct Report {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Finding {
-    /// Where, in bytes from the object's start.
+    /// Place, in bytes from the object's start.
     pub offset: u64,
-    /// What.
+    /// Description.
     pub what: String,
 }
 

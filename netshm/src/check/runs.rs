@@ -20,9 +20,9 @@ struct Run {
     /// `None` while it is free.
     content: Option<(Use, u32)>,
     free: bool,
-    /// Whether a list or a chain leads to it.
+    /// True if a list or a chain leads to it.
     listed: bool,
-    /// Whether something refers to its content.
+    /// True if something refers to its content.
     referenced: bool,
 }
 

@@ -20,7 +20,7 @@ fn open(shm: Shm, locking: Locking) -> Result<Pairs> {
 /// Takes something from a child.
 type Deprive = fn(&Scratch);
 
-/// What a child has been deprived of.
+/// Rights and names that a child has lost.
 const LOSSES: [(&str, Deprive); 3] = [
     ("its name", |copy| std::fs::remove_file(&copy.0).unwrap()),
     ("its name, which another file has", |copy| {

@@ -39,7 +39,7 @@ struct Subject<'a, T> {
 /// stripe.
 type Act<'a, T> = (&'a str, [usize; 4], &'a dyn Fn(&T, u32) -> Result<()>);
 
-/// What an operation stores to, by the parts of the object; a stripe with the memory that it owns.
+/// Cache lines that an operation stores to, by part of the object; a stripe with the memory that it owns.
 #[derive(Debug, PartialEq, Eq, Clone, Copy)]
 struct Count {
     slot: usize,

@@ -13,7 +13,7 @@ use crate::testing::Scratch;
 type Counts = HashTable<u64, u64>;
 type Texts = HashTable<String, Vec<u8>>;
 
-/// What is seen of the members: their names and how much is in them.
+/// Returns the members' names and lengths.
 fn members(shm: &Shm) -> Result<Vec<(String, usize)>> {
     Ok(shm.members()?.iter().map(|member| (member.name().to_owned(), member.len())).collect())
 }

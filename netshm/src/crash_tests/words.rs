@@ -59,7 +59,7 @@ fn own(store: &Store, stripe: u32, slot: u32, number: u32) {
     set(store, geometry.slot(slot).owner(), number);
 }
 
-/// What is wrong, whether it is damage that shows while others use the object, and how to make it so.
+/// Name of a fault, `true` if it shows as damage while others use the object, and a function that makes it.
 type Wrong = (&'static str, bool, fn(&Store));
 
 const WRONG: [Wrong; 12] = [

@@ -30,7 +30,7 @@ pub struct Encoder<'a> {
     depth: u32,
     zero_sized: ZeroSizedLimit,
     is_ordered: bool,
-    /// Whether a part was written by code that is not known.
+    /// True if a part was written by code that is not known.
     has_foreign: bool,
 }
 

@@ -113,7 +113,7 @@ pub(crate) use zero_sized::ZeroSizedLimit;
 
 use crate::os::stack;
 
-/// How a type is stored. `#[derive(ShmData)]` writes this for structs and enums. An implementation is also called a data
+/// Storage of a type's values. `#[derive(ShmData)]` writes this for structs and enums. An implementation is also called a data
 /// manager, and `DataManager` is another name of this trait.
 #[doc(alias = "manager")]
 #[diagnostic::on_unimplemented(
@@ -128,23 +128,23 @@ pub trait ShmData: Sized {
     /// elements lie side by side.
     const FIXED: Option<usize> = None;
 
-    /// Whether [`decode`](Self::decode) may run on words that another process is changing (an optimistic read). It must then
+    /// True if [`decode`](Self::decode) may run on words that another process is changing (an optimistic read). It must then
     /// return quickly, without a panic or large allocations, whatever the words are; its result is dropped unless
     /// nothing has changed meanwhile. [`encode`](Self::encode) may then be called while locks are
     /// held. This is true of the managers of this library, and of derived ones unless the type implements `Drop` or has a field
     /// with `#[shm(with = ..)]`, `#[shm(as = ..)]`, `#[shm(skip)]`, or of a type that is not direct. All others get a consistent copy.
     const DIRECT: bool = false;
 
-    /// Whether `Default`, `Eq`, `Ord` and `Hash` of the type are known code, of a known library. Unknown code never runs on torn
+    /// True if `Default`, `Eq`, `Ord` and `Hash` of the type are known code, of a known library. Unknown code never runs on torn
     /// values.
     #[doc(hidden)]
     const KNOWN: bool = false;
 
-    /// Whether this is an array, which is stored without its length and so cannot be looked up as a slice.
+    /// True if this is an array, which is stored without its length and so cannot be looked up as a slice.
     #[doc(hidden)]
     const ARRAY: bool = false;
 
-    /// Whether values keep what newer programs have added to them.
+    /// True if values keep what newer programs have added to them.
     #[doc(hidden)]
     const KEEPS_REST: bool = false;
 
@@ -231,11 +231,11 @@ pub trait Encode {
     /// As [`DataManager::FIXED`].
     const FIXED: Option<usize>;
 
-    /// Whether the words may be written straight into shared memory: not by hand-written managers, unless parts of the value
+    /// True if the words may be written straight into shared memory: not by hand-written managers, unless parts of the value
     /// tell the encoder.
     const DIRECT: bool;
 
-    /// Whether this is a slice, whose words begin with its length.
+    /// True if this is a slice, whose words begin with its length.
     #[doc(hidden)]
     const SLICE: bool = false;
 

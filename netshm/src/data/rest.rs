@@ -4,7 +4,7 @@ use super::{DataError, Decoder, Encoder};
 
 const NOTHING: DataError = DataError::new("an enum", "an unknown variant that was not read from anywhere");
 
-/// What newer programs have stored of a value, kept as it is: the fields behind those that this program knows
+/// Part of a value that newer programs have stored, kept as it is: the fields behind those that this program knows
 /// (`#[shm(rest)]`), or a variant that it does not know (`#[shm(other)]`).
 ///
 /// ```

@@ -14,7 +14,7 @@ fn read_shared<T: DataManager>(words: &[u64]) -> Result<(), DataError> {
     Decoder::new(&shared, None).take::<T>().map(drop)
 }
 
-/// The type is read from a copy, also where it stands in others; `words` are those of a value.
+/// Checks that the type is read from a copy, also inside other types; `words` are those of a value.
 #[track_caller]
 fn needs_copy<T: DataManager>(words: &[u64]) {
     fn boxed<T: DataManager>(words: &[u64]) {

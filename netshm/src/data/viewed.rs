@@ -12,7 +12,7 @@ use super::{DataError, DataManager};
     note = "values of other types are found by `find`"
 )]
 pub trait Viewed: DataManager {
-    /// What is looked at: `str` for texts, a slice for sequences.
+    /// Type of the view: `str` for texts, a slice for sequences.
     type View: ?Sized;
 
     /// Returns the value that words are, checked as if it were decoded.
@@ -44,7 +44,7 @@ plain!(u8, u16, u32, u64, usize, i8, i16, i32, i64, isize, f32, f64);
 
 const OTHER_LENGTH: DataError = DataError::new("a value", "another number of words than it needs");
 
-/// The first elements in words that hold no more than these.
+/// Returns the first elements of words that hold nothing else.
 fn elements<T: Plain>(words: &[u64], len: usize) -> Result<&[T], DataError> {
     let bytes = len.checked_mul(size_of::<T>()).ok_or(OTHER_LENGTH)?;
     if bytes.div_ceil(8) != words.len() {
@@ -53,7 +53,7 @@ fn elements<T: Plain>(words: &[u64], len: usize) -> Result<&[T], DataError> {
     Ok(&bytemuck::cast_slice(words)[..len])
 }
 
-/// The elements of a sequence, whose words begin with their number.
+/// Returns the elements of a sequence, whose words begin with their number.
 fn sequence<T: Plain>(words: &[u64]) -> Result<&[T], DataError> {
     let (len, words) = words.split_first().ok_or(OTHER_LENGTH)?;
     elements(words, usize::try_from(*len).map_err(|_| OTHER_LENGTH)?)

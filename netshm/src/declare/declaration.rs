@@ -42,7 +42,7 @@ pub struct Declaration {
     mode: Option<u32>,
     lock_timeout: Option<Duration>,
     require_owner: bool,
-    /// Whether all entries are members of one object, which the place is the name of.
+    /// True if all entries are members of one object, which the place is the name of.
     pub(super) in_one_object: bool,
     /// Of that object.
     shape: Shape,
@@ -201,7 +201,7 @@ impl Declared {
     }
 }
 
-/// What a schema declares of one object, which becomes a field of type `F`; begun by [`Field::entry`]. See [`Declaration`] for an example.
+/// Declaration of one object, which becomes a field of type `F`; begun by [`Field::entry`]. See [`Declaration`] for an example.
 #[derive(Debug, Clone)]
 #[must_use = "an entry opens nothing"]
 pub struct Entry<F> {

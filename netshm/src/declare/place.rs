@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::error::Result;
 use crate::name::ShmName;
 
-/// Where the objects of a schema are: in POSIX shared memory, under a prefix that their names have in common, or as
+/// Place of a schema's objects: in POSIX shared memory, under a prefix that their names have in common, or as
 /// files in a directory.
 ///
 /// Texts are read by these rules, the first that fits:

@@ -31,7 +31,7 @@ pub(crate) const FANOUT: u64 = 1 << FANOUT_BITS;
 /// More levels than the longest array needs, but few enough for the numbers of chunks to fit into a word.
 pub(crate) const HIGHEST: u64 = 10;
 
-/// How the elements of an array are laid out.
+/// Layout of an array's elements.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Elements {
     /// Words of an element that lies in its chunk; `None` for pointers to records.
@@ -40,11 +40,11 @@ pub(crate) struct Elements {
     bits: u32,
 }
 
-/// Where an element belongs.
+/// Place of an element.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Spot {
     pub(crate) stripe: u32,
-    /// Where the fields of the stripe are.
+    /// Fields of the stripe.
     pub(crate) at: StripeAt,
     /// Number of its chunk within the stripe.
     chunk: u64,
@@ -343,11 +343,11 @@ fn store_record(change: &mut Transaction<'_>, spot: Spot, chunk: u64, value: Pay
     Ok(())
 }
 
-/// Where an element was found, for a later part of the same change.
+/// Place at which an element was found, for a later part of the same change.
 #[derive(Clone, Copy)]
 pub(crate) struct Seen {
     chunk: Option<u64>,
-    /// What the change had logged by then.
+    /// Number of entries that the change had logged by then.
     entries: u64,
 }
 

@@ -12,7 +12,7 @@ use crate::data::unfit::Unfit;
 use crate::error::{Error, Result};
 use crate::shm::Shm;
 
-/// What is done with a number and an operand.
+/// An operation on a number and an operand.
 #[derive(Debug, Clone, Copy)]
 enum Operation {
     Add,

@@ -62,9 +62,9 @@ struct Version {
     value: Plan,
     name: Option<String>,
     limits: Limits,
-    /// How often the stored schema had been extended.
+    /// Number of times that the stored schema had been extended.
     number: u64,
-    /// What it has become.
+    /// The version that has followed.
     next: OnceLock<Box<Version>>,
 }
 

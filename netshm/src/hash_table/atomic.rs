@@ -12,7 +12,7 @@ use crate::index::record::Payload;
 use crate::store::Transaction;
 use crate::store::read::View;
 
-/// What a comparison of stored words found.
+/// Outcome of a comparison with stored words.
 enum Compared<V> {
     Equal,
     /// Other words, which are those of another value, or none.

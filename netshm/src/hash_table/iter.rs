@@ -36,15 +36,15 @@ pub(crate) enum Which {
     Newest,
 }
 
-/// What is made of each record.
+/// Conversion of each record to an item.
 pub(crate) trait Pick {
-    /// What it becomes.
+    /// Type of the items.
     type Item;
     /// The same on its way out of shared memory.
     type Staged;
-    /// Whether records may be decoded in place.
+    /// True if records may be decoded in place.
     const DIRECT: bool;
-    /// Whether key and value are known to take one word each, so that they are to be found in their buckets.
+    /// True if key and value are known to take one word each, so that they are to be found in their buckets.
     const PAIRS: bool;
 
     /// Decodes a record in place; fails with `Inconclusive` if a copy would be needed.
@@ -281,7 +281,7 @@ struct Walker {
     visited: usize,
     /// The next older binding of the key after them, or 0 for its newest.
     older: u64,
-    /// What is remembered of that key's bindings.
+    /// Detects circles in that key's bindings.
     ring: Ring,
     /// Bindings met in this stripe; more than it has would mean a cycle.
     met: u64,

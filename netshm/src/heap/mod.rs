@@ -36,7 +36,7 @@ pub(crate) struct Block {
     pub(crate) previous_free: bool,
 }
 
-/// How the blocks of a heap are told from their words.
+/// Encoding of a heap's blocks in words.
 pub(crate) trait BlockFormat: Copy {
     /// Returns where the lists of free blocks start.
     fn lists(self) -> StripeAt;

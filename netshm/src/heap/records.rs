@@ -14,7 +14,7 @@ const CHUNK_PART: u64 = 8;
 const CHUNK_LEAST: u64 = 1 << 10;
 const CHUNK_MOST: u64 = 64 << 10;
 
-/// What the heap of a stripe needs from above: runs from the run heap.
+/// Services that the heap of a stripe needs from above: runs from the run heap.
 pub(crate) trait RunSource: Memory {
     /// Takes a run with room for `bytes` of content: its address. It returns by itself if the change is undone.
     fn take_run(&mut self, bytes: u64, content: Use, owner: u32) -> Result<RunAt>;

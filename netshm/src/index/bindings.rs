@@ -75,7 +75,7 @@ pub(crate) fn remove(change: &mut Transaction<'_>, key: Key<'_>) -> Result<bool>
     }
 }
 
-/// What was found of a key, for a later part of the same change; with the entries that this had logged by then.
+/// A key as it was found, for a later part of the same change; with the entries that this had logged by then.
 #[derive(Clone, Copy)]
 pub(crate) enum Seen<'a> {
     /// A pair, with the place of its value.

@@ -215,7 +215,7 @@ pub(super) fn set_link(change: &mut Transaction<'_>, bucket: BucketAt, link: u64
     change.write(link_of(form, bucket), link)
 }
 
-/// What a used cell holds.
+/// Content of a used cell.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Content {
     /// A pointer to the newest binding.

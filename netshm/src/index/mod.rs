@@ -34,7 +34,7 @@ use crate::store::read::{View, with_source};
 /// Words that a binding takes at least: a pair takes no more.
 const LEAST_BINDING: u64 = 2;
 
-/// Where a key was found.
+/// Place at which a key was found.
 #[derive(Clone, Copy)]
 pub(crate) struct Found<'a> {
     /// Its bucket, and the one that leads there, if it is an overflow bucket.

@@ -44,7 +44,7 @@ pub(crate) struct Record<'a> {
     pub(crate) head: Head,
     pub(crate) lengths: Lengths,
     words: &'a [AtomicU64],
-    /// Where the value starts among them.
+    /// Index of the value's first word.
     value: usize,
 }
 

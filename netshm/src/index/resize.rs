@@ -132,7 +132,7 @@ fn new_bucket(change: &mut Transaction<'_>, stripe: u32, at: StripeAt, bucket: u
 /// Contents of cells, in as few buckets as possible. (A bucket of pairs would have room for one more.)
 struct Packed {
     first: Image,
-    /// What the first bucket has no room for.
+    /// Cells for which the first bucket has no room.
     more: Vec<Image>,
     /// The number of contents in the last one.
     last: usize,

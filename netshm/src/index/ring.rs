@@ -1,6 +1,6 @@
 //! Detects cycles in chains of pointers, whatever the counts in the object say.
 
-/// What is remembered of a chain: a step of it, moved on each time as many more have been made as before (R. P. Brent, "An
+/// Detects circles in a chain: a step of it, moved on each time as many more have been made as before (R. P. Brent, "An
 /// improved Monte Carlo factorization algorithm", 1980). A circle comes back to it before three times its length has been gone.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Ring {

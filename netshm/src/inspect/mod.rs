@@ -48,11 +48,11 @@ use crate::shm::Shm;
 use crate::store::open::{self, Header, Member};
 use words::Words;
 
-/// How often the catalogue is read again while others add or remove members.
+/// Number of times that the catalogue is read again while others add or remove members.
 const READINGS: u32 = 50;
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// What the kernel tells about file locks, of all objects. Whoever looks at many objects reads it once, and uses
+/// The kernel's list of file locks, of all objects. Whoever looks at many objects reads it once, and uses
 /// [`Inspector::look_with`].
 #[derive(Debug, Clone, Default)]
 pub struct KernelLocks(Option<ByFile>);
@@ -71,7 +71,7 @@ pub struct Inspector {
     shm: Shm,
 }
 
-/// Whether an object is in use, and what is left to do.
+/// Use of an object, and what is left to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum State {
@@ -94,7 +94,7 @@ pub struct Snapshot {
     pub name: ShmName,
     /// The number that tells the object from all others.
     pub id: u128,
-    /// Whether it is in use.
+    /// Its use.
     pub state: State,
     /// The locking method.
     pub locking: Locking,
@@ -106,16 +106,16 @@ pub struct Snapshot {
     pub allocated: u64,
     /// The size in bytes that it cannot exceed.
     pub max_size: u64,
-    /// How many times the object is managed at the moment: once for each process, twice if it also has it read-only. `None` where
+    /// Number of times that the object is managed at the moment: once for each process, twice if it also has it read-only. `None` where
     /// the system does not tell.
     pub users: Option<usize>,
-    /// Whether something has been written since the last `sync`.
+    /// True if something has been written since the last `sync`.
     pub dirty: bool,
     /// Slots: the most writers at the same time.
     pub slots: u32,
-    /// How many stripes there can be, of all members.
+    /// Room for stripes, of all members.
     pub stripe_room: u32,
-    /// How many members with names there can be.
+    /// Room for members with names.
     pub member_room: u32,
     /// The members, in the order in which they lie there.
     pub members: Vec<MemberState>,
@@ -127,7 +127,7 @@ pub struct Snapshot {
     pub writers: Vec<Writer>,
     /// Locks that are held.
     pub holds: Vec<Hold>,
-    /// How many times each slot's owners have waited for a stripe, modulo 32,768.
+    /// Number of times that each slot's owners have waited for a stripe, modulo 32,768.
     pub wait_counts: Vec<u16>,
     /// Waits for locks. Under [`Locking::Record`] those in the kernel only: threads of one process wait for each other elsewhere.
     pub waits: Vec<Wait>,
@@ -141,7 +141,7 @@ pub struct Snapshot {
 pub struct MemberState {
     /// Its name; empty for the member that was managed without one.
     pub name: String,
-    /// What it is.
+    /// Its kind.
     pub kind: MemberKind,
     /// The types of its contents.
     pub schema: ObjectSchema,
@@ -165,11 +165,11 @@ pub struct MemberState {
 pub struct StripeState {
     /// Changes since it was first used.
     pub changes: u64,
-    /// Whether a writer is changing it, or died while it did.
+    /// True if a writer is changing it, or died while it did.
     pub is_changing: bool,
     /// The slot that its lock word names.
     pub holder: Option<u32>,
-    /// Whether somebody sleeps until it is released.
+    /// True if somebody sleeps until it is released.
     pub has_sleepers: bool,
     /// Bindings; 0 in an array.
     pub bindings: u64,
@@ -185,7 +185,7 @@ pub struct Process {
     pub number: u32,
     /// The process id, as it noted it: in another container, that of another process.
     pub pid: u32,
-    /// Whether it lives, or another one recovers what it left.
+    /// True if it lives, or another one recovers what it left.
     pub is_alive: bool,
 }
 
@@ -213,9 +213,9 @@ pub struct Hold {
     pub slot: Option<u32>,
     /// The holder's process id, as it noted it, or as the kernel tells.
     pub pid: Option<u32>,
-    /// Whether the holder lives; its death is noticed by whoever wants the lock next.
+    /// True if the holder lives; its death is noticed by whoever wants the lock next.
     pub is_alive: bool,
-    /// Whether the lock is shared among readers.
+    /// True if the lock is shared among readers.
     pub is_shared: bool,
 }
 

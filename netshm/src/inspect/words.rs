@@ -65,18 +65,18 @@ impl Part {
     }
 }
 
-/// What a slot says.
+/// Content of a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct SlotWords {
     /// Process number of the owner.
     pub(super) owner: u32,
     pub(super) wait: u32,
     log: u32,
-    /// Whether memory is on its way to or from the slot's stripes.
+    /// True if memory is on its way to or from the slot's stripes.
     in_transit: bool,
 }
 
-/// What a stripe says.
+/// Content of a stripe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct StripeWords {
     pub(super) holder: Option<u32>,

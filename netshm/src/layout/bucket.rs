@@ -25,7 +25,7 @@ const LINE_WORDS: usize = 8;
 /// Words of the largest bucket, tags included.
 pub(crate) const MOST_WORDS: usize = 1 + PAIR_CELLS * PAIR_WORDS;
 
-/// What the buckets of an object look like.
+/// Form of an object's buckets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
     /// Cells lead to records.
@@ -118,7 +118,7 @@ impl Form {
     }
 }
 
-/// Where a bucket lies.
+/// Place of a bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct BucketAt {
     /// Its tags, if it is one of pairs.
@@ -184,7 +184,7 @@ impl Cell {
     }
 }
 
-/// What a cell of the form [`Form::Pairs`] is, beside its key and value.
+/// Tag of a cell of the form [`Form::Pairs`], which lies apart from key and value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Tag(u8);
 
@@ -193,7 +193,7 @@ impl Tag {
     const STACK: u8 = 0x40;
     /// Of a last cell that leads to an overflow bucket.
     pub(crate) const LINK: Tag = Tag(Self::STACK);
-    /// Where the kept bits of a hash begin: neither those that choose the bucket nor those that choose the stripe.
+    /// First of the kept bits of a hash: neither those that choose the bucket nor those that choose the stripe.
     const HASH_SHIFT: u32 = 36;
     const HASH: u8 = Self::STACK - 1;
     /// Of the bits of the hash, the one that chooses half a bucket.

@@ -31,7 +31,7 @@ pub(crate) const FEWEST_ENTRIES: u32 = 16;
 
 const NAME: u64 = 64;
 const CHANGING: u64 = 128;
-/// Where the 32 bits for those who wait lie in an entry.
+/// Place of the watch word in an entry.
 pub(crate) const WATCH: u64 = 192;
 
 /// An entry of the catalogue, by its place.
@@ -49,7 +49,7 @@ impl EntryAt {
     }
 }
 
-/// What changes of a member, beside its stripes: in its entry, or for the one without a name, in the header.
+/// The variable part of a member, beside its stripes: in its entry, or for the one without a name, in the header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PartAt(pub(crate) u64);
 
@@ -91,7 +91,7 @@ pub(crate) const REMOVED: u64 = 2;
 /// The state of an entry whose member is no more, though its contents have still to be freed.
 pub(crate) const LEAVING: u64 = 3;
 
-/// What an entry says.
+/// Content of an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) state: u64,
@@ -103,7 +103,7 @@ pub(crate) struct Entry {
     pub(crate) first: u32,
     pub(crate) stripes: u32,
     pub(crate) init: u64,
-    /// Where the default value of an array lies, if it has words.
+    /// Address of an array's default value, if it has words.
     pub(crate) default_at: u64,
     pub(crate) default_words: u64,
     pub(crate) name: String,

@@ -12,7 +12,7 @@ pub(crate) const FIXED_BYTES: u64 = 1024;
 pub(crate) const MAGIC: u64 = u64::from_ne_bytes(*b"netshm\0\x01");
 /// Version of the layout described by this module and its siblings.
 pub(crate) const FORMAT: u64 = 4;
-/// What a build assumes beside the format: byte order, word size, meaning of the lock words.
+/// Fingerprint of a build's assumptions beside the format: byte order, word size, meaning of the lock words.
 pub(crate) const FINGERPRINT: u64 = 0x0102_0304_0000_0000 | (size_of::<usize>() as u64) << 8 | 1;
 /// The features that this version knows, as bits of [`FEATURES_TO_READ`].
 pub(crate) const KNOWN_TO_READ: u64 = 0;
@@ -52,11 +52,11 @@ pub(crate) const FILE: Offset = Offset(272);
 /// The word of those who wait for a change anywhere in a member or in the object: see `watch_word`. In a cache line of its own.
 pub(crate) const WATCH: Offset32 = Offset32(320);
 
-/// What changes of the member without a name, beside its stripes.
+/// The variable part of the member without a name, beside its stripes.
 pub(crate) const UNNAMED: PartAt = PartAt(FIXED_BYTES);
-/// How many stripes are used, the meta stripe among them. What lies behind them is a hole, which must not be touched.
+/// Number of stripes in use, with the meta stripe. What lies behind them is a hole, which must not be touched.
 pub(crate) const STRIPES_USED: Offset = Offset(FIXED_BYTES + 40);
-/// How many entries of the catalogue are used, or have been; 0 as long as it is a hole.
+/// Number of catalogue entries that are or have been used; 0 as long as it is a hole.
 pub(crate) const ENTRIES_USED: Offset = Offset(FIXED_BYTES + 48);
 /// The id of the member that was added last.
 pub(crate) const LAST_MEMBER: Offset = Offset(FIXED_BYTES + 56);
@@ -66,11 +66,11 @@ pub(crate) const DIRTY: Offset = Offset(FIXED_BYTES + 80);
 pub(crate) const RESERVE: Offset = Offset(FIXED_BYTES + 88);
 /// Ids of boots in which the object was opened for writing, [`BOOTS_KEPT`] of them, two words each; zeros for none.
 pub(crate) const BOOTS: Offset = Offset(FIXED_BYTES + 128);
-/// How many boots are remembered: systems that use an object in turn may each have an id of its own.
+/// Number of boots remembered: systems that use an object in turn may each have an id of its own.
 pub(crate) const BOOTS_KEPT: u64 = 4;
 /// Words of the header that mean nothing yet, and are 0.
 pub(crate) const SPARE: Offset = Offset(FIXED_BYTES + 512);
-/// How many there are.
+/// Number of them.
 pub(crate) const SPARE_WORDS: u64 = 64;
 
 // What the format says, in numbers. Objects of this format exist, so none of these may change.
@@ -85,7 +85,7 @@ const _: () = {
     assert!(BOOTS.0 + BOOTS_KEPT * 16 <= SPARE.0 && SPARE.0 == 1536 && SPARE.0 + SPARE_WORDS * 8 <= HEADER_BYTES);
 };
 
-/// What the object is, as numbered in the header.
+/// Kind of the object, as numbered in the header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ObjectKind {
     /// The primitive table.

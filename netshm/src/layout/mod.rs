@@ -55,18 +55,18 @@ pub(crate) struct Offset(pub(crate) u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Offset32(pub(crate) u64);
 
-/// What is chosen when an object is created.
+/// Parameters chosen when an object is created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Dimensions {
     /// Bytes in a page: the unit of the run heap.
     pub(crate) pagesize: u64,
-    /// How many stripes, a power of two: those of the member without a name, 0 if there is none.
+    /// Number of stripes, a power of two: those of the member without a name, 0 if there is none.
     pub(crate) stripes: u32,
-    /// How many stripes there can be, of all members.
+    /// Room for stripes, of all members.
     pub(crate) stripe_room: u32,
-    /// How many members with names there can be.
+    /// Room for members with names.
     pub(crate) member_room: u32,
-    /// How many slots.
+    /// Number of slots.
     pub(crate) slots: u32,
     /// The expected number of keys.
     pub(crate) init: u64,
@@ -76,7 +76,7 @@ pub(crate) struct Dimensions {
     pub(crate) schema_bytes: u64,
     /// Words set apart for the default value of an array.
     pub(crate) default_words: u64,
-    /// What the buckets of a table look like.
+    /// Form of a table's buckets.
     pub(crate) form: Form,
 }
 
@@ -86,7 +86,7 @@ pub(crate) struct Geometry {
     dimensions: Dimensions,
     /// The first stripe of the member.
     first: u32,
-    /// What changes of the member, beside its stripes.
+    /// The variable part of the member, beside its stripes.
     part: PartAt,
     process_table: u64,
     slot_table: u64,
@@ -395,16 +395,16 @@ impl Noted {
     const HASH: u64 = !(MAX_OBJECT - 1);
     const UNTOLD: u64 = 1;
 
-    /// The word at `place` becomes `new`; `state` is the log's before the entry.
+    /// Returns the entry for a word at `place` that becomes `new`; `state` is the log's before the entry.
     #[inline(always)]
     pub(crate) fn new(place: u64, state: u64, new: u64) -> Self {
         Noted(place | Self::hash(state, new))
     }
-    /// The word at `place` becomes anything.
+    /// Returns the entry for a word at `place` that may become anything.
     pub(crate) fn untold(place: u64) -> Self {
         Noted(place | Self::UNTOLD)
     }
-    /// The place of the word.
+    /// Returns the place of the word.
     #[inline]
     pub(crate) fn place(self) -> u64 {
         self.0 & !Self::HASH & !Self::UNTOLD
@@ -413,7 +413,7 @@ impl Noted {
     pub(crate) fn tells(self) -> bool {
         self.0 & Self::UNTOLD == 0
     }
-    /// The same entry when it has been undone, so that the word becomes `old`, which it was before.
+    /// Returns the same entry after it has been undone, so that the word becomes `old`, which it was before.
     pub(crate) fn undone(self, state: u64, old: u64) -> Self {
         if self.tells() { Self::new(self.place(), state, old) } else { self }
     }
@@ -421,8 +421,8 @@ impl Noted {
     pub(crate) fn agrees(self, state: u64, new: u64) -> bool {
         self.0 & Self::HASH == Self::hash(state, new)
     }
-    /// An odd multiplier spreads each bit over all that are above it. The state is spread first: otherwise an entry of another epoch
-    /// would agree with a word that differs just as the epochs do.
+    /// Hashes a state and a word. An odd multiplier spreads each bit over all that are above it. The state is spread first:
+    /// otherwise an entry of another epoch would agree with a word that differs just as the epochs do.
     #[inline(always)]
     fn hash(state: u64, new: u64) -> u64 {
         (new ^ state.wrapping_mul(0xD6E8_FEB8_6659_FD93)).wrapping_mul(0x9E37_79B9_7F4A_7C15) & Self::HASH

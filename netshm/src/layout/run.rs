@@ -41,7 +41,7 @@ impl RunHead {
     }
 }
 
-/// What a used run holds.
+/// Use of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Use {
     /// Small records of a stripe.
@@ -111,7 +111,7 @@ impl Hole {
         said.within(most)
     }
 
-    /// The word to be stored.
+    /// Returns the word to be stored.
     pub(crate) const fn word(self) -> u64 {
         if self.is_none() { 0 } else { ((self.start / HOLE_UNIT) << 32) | (self.end / HOLE_UNIT) }
     }

@@ -91,7 +91,7 @@ impl Deadline {
     }
 }
 
-/// What is waited for.
+/// Event that is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Awaited {
     Stripe(u32),
@@ -190,7 +190,7 @@ pub(crate) struct Wait<'a> {
     spread: Duration,
     /// The holder of a shared lock that is in the way (its process, where the kernel tells), and what bounded the wait before.
     reader: Option<(Option<u32>, Option<Bound>)>,
-    /// Whether it has been reported that the wait is long.
+    /// True if it has been reported that the wait is long.
     reported: bool,
 }
 

@@ -41,7 +41,7 @@ pub(crate) enum Fate {
     },
 }
 
-/// What a protocol needs to know about other writers.
+/// Access of a protocol to other writers.
 pub(crate) trait Owners {
     /// Returns the object.
     fn region(&self) -> &Region;

@@ -13,7 +13,7 @@ use crate::os::steps;
 
 const WAITERS: u32 = 1 << 31;
 
-/// What a lock word held at one moment.
+/// Content of a lock word at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Snapshot(u32);
 
@@ -40,7 +40,7 @@ impl Snapshot {
     }
 }
 
-/// What is left to do after a release.
+/// Work left after a release.
 #[must_use]
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Released {

@@ -3,7 +3,7 @@
 use std::sync::atomic::compiler_fence;
 pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
-/// A fence in one order with all others, behind a swap that frees a lock.
+/// Orders a swap that frees a lock before later loads, in one order with all other such fences.
 #[inline(always)]
 pub(crate) fn fence_after_swap() {
     if cfg!(target_arch = "x86_64") {

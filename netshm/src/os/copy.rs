@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use bytemuck::AnyBitPattern;
 
-/// What the bulk is a multiple of, in bytes.
+/// Granularity of bulk copies, in bytes.
 const BLOCK: usize = 64;
 const BLOCK_WORDS: usize = BLOCK / 8;
 
@@ -161,7 +161,7 @@ unsafe fn move_bulk(from: *const u8, to: *mut u8, len: usize) {
     }
 }
 
-/// There is no bulk: [`bulk_words`] says so.
+/// Never called: [`bulk_words`] returns no bulk here.
 ///
 /// # Safety
 /// None needed.

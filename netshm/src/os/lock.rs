@@ -13,7 +13,7 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 
-/// Where the lock bytes lie: far above any data, in ranges that never overlap.
+/// Places of the lock bytes: far above any data, in ranges that never overlap.
 pub(crate) mod bytes {
     const BASE: u64 = 1 << 62;
     /// OFD: shared by all that have the object mapped; exclusive for emptying it.
@@ -25,7 +25,7 @@ pub(crate) mod bytes {
     /// OFD: one byte of these is held exclusively by each process that has the object open for writing and has found it sound
     /// since the system was started. A reader cannot hold one.
     pub(crate) const VOUCHERS: u64 = BASE + (1 << 16);
-    /// How many such bytes there are.
+    /// Number of such bytes.
     pub(crate) const MOST_VOUCHERS: u64 = 1 << 31;
     /// OFD: process number `n` is the byte `PROCESS + n`, held by the process that has the number.
     pub(crate) const PROCESS: u64 = BASE + (1 << 32);
@@ -34,9 +34,9 @@ pub(crate) mod bytes {
     /// OFD: shared by everybody who has a member of the object open as a certain type. There are so many for each member that
     /// two types have different bytes, by their hashes.
     pub(crate) const TYPE: u64 = BASE + (1 << 50);
-    /// How many bytes there are for the types of a member.
+    /// Number of bytes for the types of a member.
     pub(crate) const TYPES: u64 = 1 << 32;
-    /// How many members have bytes of their own, by their ids.
+    /// Number of members with bytes of their own, by their ids.
     pub(crate) const MEMBERS: u64 = 1 << 16;
 }
 

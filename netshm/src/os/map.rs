@@ -16,7 +16,7 @@ use memmap2::{MmapOptions, MmapRaw};
 pub(crate) struct Mapping {
     /// As long as asked for, not shorter; shared by all clones.
     raw: Arc<MmapRaw>,
-    /// Where `raw` starts.
+    /// Start of `raw`.
     start: NonNull<u8>,
 }
 
@@ -68,9 +68,9 @@ pub(crate) mod tests {
     use crate::testing::Scratch;
 
     thread_local! {
-        /// How often this thread has written pages back.
+        /// Number of times that this thread has written pages back.
         pub(crate) static FLUSHES: Cell<u64> = const { Cell::new(0) };
-        /// How often this thread can still do so before it fails; `None` if it does not fail.
+        /// Number of times that this thread can still do so before it fails; `None` if it does not fail.
         pub(crate) static FAILING: Cell<Option<u64>> = const { Cell::new(None) };
     }
 

@@ -20,7 +20,7 @@ pub(crate) struct Directory {
     /// the program would print into it.
     _standard: Vec<Kept>,
     name: OsString,
-    /// Whether a symbolic link in this place is followed.
+    /// True if a symbolic link in this place is followed.
     follow: bool,
 }
 
@@ -49,7 +49,7 @@ impl Drop for Kept {
     }
 }
 
-/// What is known about a file without opening it.
+/// Status of a file, obtained without opening it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Status {
     pub(crate) identity: Identity,
@@ -60,7 +60,7 @@ pub(crate) struct Status {
     pub(crate) owner: u32,
     /// The group's id.
     pub(crate) group: u32,
-    /// Whether the file has more than one name.
+    /// True if the file has more than one name.
     pub(crate) is_linked: bool,
 }
 

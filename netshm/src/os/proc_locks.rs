@@ -19,7 +19,7 @@ pub(crate) struct KernelLock {
     /// The process, for locks of processes; OFD locks belong to nobody in particular.
     pub(crate) pid: Option<u32>,
     pub(crate) is_exclusive: bool,
-    /// Whether somebody waits for the lock, and does not hold it.
+    /// True if somebody waits for the lock, and does not hold it.
     pub(crate) waits: bool,
 }
 

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 /// Steps left, plus one; 0 means that nobody counts.
 #[cfg(test)]
 static LEFT: AtomicU64 = AtomicU64::new(0);
-/// Whether the process stops, to go on when it is told to, instead of ending.
+/// True if the process stops, to go on when it is told to, instead of ending.
 #[cfg(test)]
 static PAUSE: AtomicBool = AtomicBool::new(false);
 
@@ -26,7 +26,7 @@ thread_local! {
     static PARK: std::cell::Cell<Option<u64>> = const { std::cell::Cell::new(None) };
 }
 
-/// Whether a thread waits for ever.
+/// True if a thread waits for ever.
 #[cfg(test)]
 pub(crate) static PARKED: AtomicBool = AtomicBool::new(false);
 

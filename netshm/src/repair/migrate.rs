@@ -97,8 +97,8 @@ where
         Migration { progress: Box::new(report), ..self }
     }
 
-    /// Whether what newer programs have added to the old type, which `Old` does not know, is dropped; otherwise it is
-    /// [`Error::SchemaMismatch`]. So a schema is cut back that a program has extended by mistake:
+    /// Drops what newer programs have added to the old type and `Old` does not know, if `trims` is true; otherwise that is
+    /// [`Error::SchemaMismatch`]. This cuts a schema back that a program has extended by mistake:
     /// `migrate_from::<K, V>(|row| row).trim(true)`, with the type that it is to have.
     pub fn trim(self, trims: bool) -> Self {
         Migration { trims, ..self }

@@ -49,11 +49,11 @@ use crate::os::{file, path};
 pub struct Shm {
     name: ShmName,
     object: Arc<Object>,
-    /// How it was opened.
+    /// Options that it was opened with.
     options: ShmOptions,
-    /// Where the name leads.
+    /// Directory that the name leads to.
     place: Arc<Directory>,
-    /// Whether it stands for its file, whatever the name leads to by now.
+    /// True if it stands for its file, whatever the name leads to by now.
     is_bound: bool,
     /// The name of the file, if it was created when this handle was opened.
     created: Option<Arc<ShmName>>,

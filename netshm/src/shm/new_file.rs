@@ -16,7 +16,7 @@ pub(crate) struct NewFile {
     fd: Option<OwnedFd>,
     /// Its present name, where the file system has no files without one.
     beside: Option<OsString>,
-    /// Whether it lies in storage that outlives the system.
+    /// True if it lies in storage that outlives the system.
     is_file: bool,
 }
 
@@ -82,7 +82,7 @@ pub(crate) mod tests {
     use std::cell::Cell;
 
     thread_local! {
-        /// Whether this thread acts as on a file system that has no files without a name.
+        /// True if this thread acts as on a file system that has no files without a name.
         pub(crate) static NAMED: Cell<bool> = const { Cell::new(false) };
     }
 

@@ -22,7 +22,7 @@ pub(super) struct Descriptors {
     /// For OFD locks, which live as long as its open file description. `None` if `data` is inherited, and the file cannot be
     /// opened again: then locks belong to the process.
     pub(super) lock: Option<LockFd>,
-    /// Whether they may stand for another file than writers change: see [`registry`].
+    /// True if they may stand for another file than writers change: see [`registry`].
     pub(super) may_be_stale: bool,
 }
 

@@ -50,7 +50,7 @@ pub(super) struct Inode {
     /// An open file description for emptying the object: one that shares a lock cannot find out whether others do.
     emptying: Option<LockFd>,
     manage: Arc<Mutex<()>>,
-    /// Whether descriptors are in use that were inherited, so that their locks belong to the process.
+    /// True if descriptors are in use that were inherited, so that their locks belong to the process.
     inherits: bool,
 }
 

@@ -22,9 +22,9 @@ struct Waiting {
     /// `None` if the task does not wait now.
     waker: Option<Waker>,
     until: Option<Instant>,
-    /// Whether the thread knows it.
+    /// True if the thread knows it.
     is_listed: bool,
-    /// Whether nobody will wait any more.
+    /// True if nobody will wait any more.
     has_ended: bool,
 }
 
@@ -35,9 +35,9 @@ pub(super) struct Tasks(Mutex<List>);
 #[derive(Default)]
 struct List {
     entries: Vec<Arc<Entry>>,
-    /// Whether the thread is there.
+    /// True if the thread is there.
     is_served: bool,
-    /// Whether the thread was woken to see what is new here.
+    /// True if the thread was woken to see what is new here.
     is_roused: bool,
 }
 
@@ -123,13 +123,13 @@ fn rouse(shared: &Arc<Shared>) {
 }
 
 impl Entry {
-    /// The task waits no more.
+    /// Forgets the task, which waits no more.
     pub(crate) fn forget(&self) {
         let waker = lock(&self.0).waker.take();
         drop(waker);
     }
 
-    /// The watch is gone: the thread may end.
+    /// Marks the watch as gone, so that the thread may end.
     pub(crate) fn end(&self) {
         let mut waiting = lock(&self.0);
         waiting.has_ended = true;
@@ -162,7 +162,8 @@ impl List {
         stripes.into_iter().flatten().for_each(|stripe| whole.watch_word(stripe).lead_on());
     }
 
-    /// Takes out the watches that are gone. Returns the wakers of the tasks that have something to see, and when the next one's time is over.
+    /// Takes out the watches that are gone. Returns the wakers of the tasks that have something to see, and when the next one's
+    /// time is over.
     fn take_ready(&mut self) -> (Vec<Waker>, Option<Instant>) {
         let (mut wakers, mut next) = (Vec::new(), None::<Instant>);
         let now = Instant::now();
@@ -181,7 +182,7 @@ impl List {
     }
 }
 
-/// What the thread does.
+/// Serves the tasks that wait, until none is left.
 fn serve(whole: &Store) {
     let shared = &whole.shared;
     let (word, read_only) = (whole.object_word(), whole.region().object().read_only());

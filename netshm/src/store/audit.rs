@@ -49,15 +49,15 @@ mod active {
 
     static IS_ACTIVE: LazyLock<bool> = LazyLock::new(|| cfg!(test) || std::env::var_os("NETSHM_AUDIT").is_some());
 
-    /// What one change must not overwrite unlogged.
+    /// Memory that one change must not overwrite unlogged.
     #[derive(Default)]
     pub(in crate::store) struct Audit(Vec<Snapshot>);
 
-    /// What was in use at one moment.
+    /// Memory in use at one moment.
     struct Snapshot {
         /// Number of log entries then.
         entries: u64,
-        /// Whether it was taken at a savepoint.
+        /// True if it was taken at a savepoint.
         savepoint: bool,
         used: Ranges,
     }

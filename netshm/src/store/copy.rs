@@ -38,11 +38,11 @@ struct Run {
 /// Words of the object, and where they lie.
 type Words = Vec<(u64, Vec<u64>)>;
 
-/// What is written to the copy when the locks are free again.
+/// Words to be written to the copy when the locks are free again.
 struct Ties {
     front: Words,
     heads: Words,
-    /// Where logs are, which get space.
+    /// Places of logs, which get space.
     logs: Vec<(u64, u64)>,
     end: u64,
 }

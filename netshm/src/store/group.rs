@@ -30,7 +30,7 @@ thread_local! {
     /// Those begun later, each on another object. They end in the reverse order. Never dropped (nor is anything left in it), so
     /// that groups work in destructors of other thread-locals and at exit.
     static FURTHER: RefCell<ManuallyDrop<Vec<Rc<Group>>>> = const { RefCell::new(ManuallyDrop::new(Vec::new())) };
-    /// Whether a group of this thread has ended in a deadlock since that was asked for last.
+    /// True if a group of this thread has ended in a deadlock since that was asked for last.
     static DEADLOCKED: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -66,14 +66,14 @@ const DOOMED: u32 = 1 << 31;
 struct Group {
     /// Number of its store, which outlives it.
     store: Cell<u64>,
-    /// That of the part which is being run.
+    /// Deadline of the part that is being run.
     deadline: Deadline,
     tx: RefCell<TxState>,
-    /// What forbids operations: the number of iterations under way, and a bit for a group that has been undone.
+    /// Obstacles to operations: the number of iterations under way, and a bit for a group that has been undone.
     obstacles: Cell<u32>,
     /// The first stripes of the members that are iterated over.
     iterated: RefCell<Vec<u32>>,
-    /// What has ended the group already.
+    /// Reason why the group has ended early.
     doom: RefCell<Option<Doom>>,
 }
 

@@ -60,7 +60,7 @@ use crate::region::Region;
 use crate::sequence::Sequence;
 use crate::shm::Claim;
 
-/// What the members of one object share in one process.
+/// State that the members of an object share in one process.
 pub(crate) struct Shared {
     /// As the member without a name sees it.
     region: Region,
@@ -69,7 +69,7 @@ pub(crate) struct Shared {
     claim: Claim,
     recoveries: Recoveries,
     header: Header,
-    /// Whether a thread of this process gives memory back beside others.
+    /// True if a thread of this process gives memory back beside others.
     gives_back: AtomicBool,
     /// The tasks that wait for changes.
     #[cfg(feature = "tokio")]
@@ -92,13 +92,13 @@ pub(crate) struct Store {
     stripe_mask: u32,
     /// The fork generation that the object was opened in.
     generation: Generation,
-    /// That of the object.
+    /// Number of the object's store in this process.
     id: u64,
     typed: Typed,
 }
 
 impl Drop for Store {
-    /// The last one of this process gives memory back of which the object has too much.
+    /// Gives excess memory of the object back, if this is its last handle in the process.
     fn drop(&mut self) {
         if Arc::strong_count(&self.shared) == 1 {
             self.trim_at_close();
@@ -109,7 +109,7 @@ impl Drop for Store {
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 impl Store {
-    /// The whole object, as the member without a name sees it.
+    /// Returns the whole object, as the member without a name sees it.
     fn new(region: Region, claim: Claim, header: &Header) -> Store {
         let shared = Shared {
             locks: Locks::new(header.locking, region.geometry().stripe_room),
@@ -126,7 +126,7 @@ impl Store {
         Store::of(&Arc::new(shared), None)
     }
 
-    /// A member, or the object as the member without a name sees it.
+    /// Returns a member, or the object as the member without a name sees it.
     fn of(shared: &Arc<Shared>, member: Option<&Member>) -> Store {
         let header = &shared.header;
         let region = shared.region.of_member(member.map_or(header.geometry, |member| member.geometry));
@@ -147,17 +147,17 @@ impl Store {
         }
     }
 
-    /// Another member of the same object.
+    /// Returns another member of the same object.
     pub(crate) fn sibling(&self, member: &Member) -> Store {
         Store::of(&self.shared, Some(member))
     }
 
-    /// The members of the object, those too that are being removed.
+    /// Returns the members of the object, including those being removed.
     pub(crate) fn members(&self) -> Result<Vec<Member>> {
         Ok(open::Catalogue::read(self.region.object(), &self.shared.header)?.members)
     }
 
-    /// All stripes of the object that are used, but for the meta stripe.
+    /// Returns all stripes of the object that are in use, except the meta stripe.
     fn all_stripes(&self) -> Range<u32> {
         self.geometry().meta() + 1..self.region.stripes_used()
     }

@@ -39,10 +39,10 @@ use crate::shm::{Claim, Object, Shm, TypeClaim};
 /// was asked for.
 pub(crate) type Damage<'a> = &'a dyn Fn(&Store, bool) -> Result<Option<u64>>;
 
-/// What a member is opened as: its store, and what tells others that it is open.
+/// An open member: its store, and the claim that tells others that it is open.
 pub(crate) type Opened = (Arc<Store>, TypeClaim);
 
-/// What was found of a member.
+/// Outcome of looking for a member.
 enum Sought {
     Found(Opened),
     /// There is none of that name in the object, which this is; and whether this process has just made it of an empty file.
@@ -282,7 +282,7 @@ pub(super) fn while_nobody_opens<R>(
     act()
 }
 
-/// How an object was found.
+/// State in which an object was found.
 #[derive(Debug, Clone, Copy)]
 struct Found {
     /// Nobody else uses it, and nobody can begin to.

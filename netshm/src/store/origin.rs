@@ -23,12 +23,12 @@ const COPIED_MIDWAY: &str = "it was copied in the middle of a change, and not al
 const REBOOTED_MIDWAY: &str = "the system went down in the middle of a change, and not all that undoes the change had been written \
                                back (`repair` saves what is sound)";
 
-/// Where an object is, compared with what it says itself.
+/// Origin of an object: where it is, compared with what it says itself.
 struct Origin {
     /// The file, as the header has it.
     place: [u64; 2],
     dirty: bool,
-    /// Whether it lies in another file than it was in.
+    /// True if it lies in another file than it was in.
     moved: bool,
 }
 

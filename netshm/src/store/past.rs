@@ -38,20 +38,20 @@ const PROBED: usize = 8;
 
 /// Changes that a thread remembers to have looked past.
 const REMEMBERED: usize = 4;
-/// How long it does so. The epochs of a log begin anew after 2^32 changes, which take longer.
+/// Time for which it does so. The epochs of a log begin anew after 2^32 changes, which take longer.
 const MEMORY: Duration = Duration::from_secs(60);
 
 /// A stripe of a store, and when it was read.
 type Probed = Option<(u64, u32, Instant)>;
 
 thread_local! {
-    /// What this thread looked past last, the latest one at the end: a log is read once, not once for each lookup.
+    /// Changes that this thread read past last, the latest one at the end: a log is read once, not once for each lookup.
     static LAST: RefCell<Vec<Past>> = const { RefCell::new(Vec::new()) };
     /// When this thread last looked whether the owners of stripes live.
     static PROBES: Cell<[Probed; PROBED]> = const { Cell::new([None; PROBED]) };
 }
 
-/// What words held before one change, which its log's epoch tells from all others.
+/// Contents of words before one change, which is identified by its log's epoch.
 struct Past {
     /// The number of its store.
     store: u64,
@@ -60,7 +60,7 @@ struct Past {
     /// When it was read last.
     met: Instant,
     journal: Journal,
-    /// How many entries have been read.
+    /// Number of entries read.
     entries: u64,
     lines: HashMap<u64, Line>,
 }
@@ -159,9 +159,9 @@ impl Past {
     }
 }
 
-/// What has become of a reading.
+/// Outcome of a reading.
 enum Fate {
-    /// What has been read was so at one moment.
+    /// All that has been read was there at one moment.
     Holds,
     /// Words have been read that the change was about to store.
     Again,
@@ -174,12 +174,12 @@ pub(crate) struct Reading<'a> {
     region: &'a Region,
     stamp: Stamp<'a>,
     past: RefCell<Past>,
-    /// What has been read as it lies: from where on, and how many words.
+    /// Words read as they lie: from where on, and how many words.
     seen: RefCell<Vec<(u64, u64)>>,
     copies: Arena<AtomicU64>,
     /// Words that may still be copied.
     left: Cell<u64>,
-    /// Whether words have been handed out, or refused, that the change has changed.
+    /// True if words have been handed out, or refused, that the change has changed.
     spoiled: Cell<bool>,
 }
 

@@ -21,7 +21,7 @@ use crate::source::Source;
 const ATTEMPTS: u32 = 64;
 /// Looks at an odd sequence before the reader looks past the change.
 const SPINS: u32 = 200;
-/// How long a reader waits for the lock at a time.
+/// Time for which a reader waits for the lock at once.
 const TURN: Duration = Duration::from_millis(1);
 /// Sleeps of a reader that finds no owner, before it takes the lock.
 const NAPS: u32 = 40;
@@ -32,9 +32,9 @@ const READ_ONLY_NAPS: u32 = 2000;
 #[derive(Clone, Copy)]
 pub(crate) struct View<'a> {
     pub(crate) store: &'a Store,
-    /// What tells a decoder whether the words it reads may still be trusted; `None` under a lock, where they may.
+    /// Tells a decoder whether the words it reads can still be trusted; `None` under a lock, where they may.
     pub(crate) stamp: Option<Stamp<'a>>,
-    /// What the words come from if they are not read as they lie: see [`with_source`].
+    /// Source of the words if they are not read as they lie: see [`with_source`].
     pub(crate) past: Option<&'a Reading<'a>>,
 }
 
@@ -89,11 +89,11 @@ impl<'a> View<'a> {
     }
 }
 
-/// What is committed in a stripe, as it can be told from anything else.
+/// Identifies the committed state of a stripe.
 #[derive(Clone, Copy)]
 pub(super) struct State {
     sequence: u64,
-    /// Where a change is under way, its slot and the epoch of its log.
+    /// Slot and log epoch of the change under way, if there is one.
     log: Option<(u32, u32)>,
 }
 
@@ -133,7 +133,7 @@ pub(crate) fn read<R>(
 pub(crate) struct OptimisticRead<'a>(&'a Store);
 
 impl<'a> OptimisticRead<'a> {
-    /// No group may be open, this must be the process that opened the object, and the stored type must be known.
+    /// Returns `None` if a group is open, in a forked child, and while the stored type is not known.
     #[inline(always)]
     pub(crate) fn at(store: &'a Store) -> Option<Self> {
         (group::open() == 0 && store.is_ready()).then_some(OptimisticRead(store))
@@ -154,7 +154,7 @@ impl<'a> OptimisticRead<'a> {
     }
 }
 
-/// How an attempt to read has ended.
+/// Outcome of an attempt to read.
 pub(super) enum Attempt<R> {
     Done(Result<R>),
     /// The stripe was read as it was before a change of the owner of that slot, who is still at it or dead.

@@ -80,7 +80,7 @@ pub(super) struct Held<'a> {
     store: &'a Store,
     slot: u32,
     stripe: u32,
-    /// Whether something has been changed.
+    /// True if something has been changed.
     changed: bool,
 }
 
@@ -103,7 +103,7 @@ impl<'a> Held<'a> {
         if store.mark().is_durable() { Some(held) } else { None }
     }
 
-    /// The slot.
+    /// Returns the slot.
     #[inline(always)]
     pub(super) fn slot(&self) -> u32 {
         self.slot
@@ -117,7 +117,7 @@ impl<'a> Held<'a> {
         slot
     }
 
-    /// Slot and stripe, which somebody else has left.
+    /// Returns the lock on a stripe with a slot, which somebody else has left.
     #[inline(always)]
     pub(super) fn again(store: &'a Store, slot: u32, stripe: u32) -> Self {
         Held { store, slot, stripe, changed: false }

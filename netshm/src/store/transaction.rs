@@ -21,7 +21,7 @@ use crate::region::Region;
 
 #[cfg(test)]
 thread_local! {
-    /// How many times undoing fails from now on.
+    /// Number of times that undoing still fails.
     pub(super) static FAILING: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
 }
 

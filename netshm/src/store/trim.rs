@@ -18,12 +18,12 @@ use crate::os::{pause, steps};
 
 /// The least that is given back of one run, in bytes.
 const LEAST: u64 = 4 << 10;
-/// What is given back unasked, if it is at least so much, and such a part of the object.
+/// Least memory, in bytes, that is given back unasked, and the least part of the object.
 const MUCH: u64 = 4 << 20;
 const MUCH_PART: u64 = 4;
-/// How many runs are on their way at once.
+/// Number of runs that are on their way at once.
 const AT_ONCE: usize = 64;
-/// How long a run must have been free before its memory is given back beside others, in seconds.
+/// Seconds for which a run must have been free before its memory is given back beside others, in seconds.
 pub(super) const LIVE_AFTER: u64 = 10;
 
 impl Store {

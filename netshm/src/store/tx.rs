@@ -15,7 +15,7 @@ use crate::locking::Mode;
 pub(super) struct Held {
     pub(super) stripe: u32,
     pub(super) mode: Mode,
-    /// Whether its sequence has been made odd.
+    /// True if its sequence has been made odd.
     pub(super) changed: bool,
 }
 
@@ -136,9 +136,9 @@ pub(crate) struct TxState {
     pub(super) deferred: SmallVec<[Deferred; 4]>,
     /// Runs taken from the run heap so far.
     pub(super) transit: u32,
-    /// Whether the change has shortened an area: then memory behind its end may have been in use when the change began.
+    /// True if the change has shortened an area: then memory behind its end may have been in use when the change began.
     pub(super) vacated: bool,
-    /// Whether a part of the change could not be rolled back completely, so that all of it has to be.
+    /// True if a part of the change could not be rolled back completely, so that all of it has to be.
     pub(super) torn: bool,
     pub(super) audit: Audit,
 }

@@ -30,7 +30,7 @@ pub(super) struct Typed {
     plain: AtomicU64,
     /// The version of the stored schema that the type was compared with last.
     compared: AtomicU64,
-    /// Whether values have themselves what the type does not know.
+    /// True if values have themselves what the type does not know.
     keeps_rest: bool,
     /// The fork generation in which the member may be read without care: that of the process, unless the stored type is
     /// to be extended.

@@ -76,7 +76,7 @@ impl Store {
     }
 }
 
-/// What is watched.
+/// Subject of a watch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Watched {
     Stripe(u32),
@@ -104,7 +104,7 @@ impl Watcher {
         Ok(watcher)
     }
 
-    /// Another one that has seen the same.
+    /// Returns another one that has seen the same.
     #[cfg(feature = "tokio")]
     pub(super) fn again(&self) -> Watcher {
         Watcher { store: self.store.clone(), watched: self.watched, seen: self.seen.clone(), useless: None }

@@ -16,7 +16,7 @@ use crate::store::group;
 use crate::store::group::Iteration;
 use crate::store::read::{self, with_source};
 
-/// How to go on after a block.
+/// Next step of a visit after a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flow {
     /// To the next block, of this binding or of the next older one.
@@ -98,7 +98,7 @@ impl Block<'_> {
 #[derive(Debug)]
 pub struct BlockMut<'a> {
     block: Block<'a>,
-    /// What the elements are to become; stored, through the log, when the caller is done with the block.
+    /// New values of elements; stored, through the log, when the caller is done with the block.
     changes: Vec<(usize, i32)>,
 }
 

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::hash_table::HashTable;
 use crate::store::async_watch::Entry;
 
-/// What the thread that waits for tasks knows of a watch.
+/// A watch's entry in the list of the thread that waits for tasks.
 #[derive(Default)]
 pub(crate) struct Listed(Option<Arc<Entry>>);
 

@@ -52,7 +52,7 @@ fn default<T: AnyValue>() -> T {
     T::sized(7, 1)
 }
 
-/// What happens to a range in an array of that length: the first element that does not exist, if it is too long.
+/// Returns what is wrong with a range in an array of that length: the first element that does not exist, if it is too long.
 fn missing(range: &Range<usize>, len: usize) -> Option<usize> {
     (range.end > len).then_some(range.start.max(len))
 }

@@ -17,7 +17,7 @@ enum Op {
     Get(usize),
     Update(usize, usize),
     Swap(usize, usize),
-    /// Whether it is the present element that is expected.
+    /// True if it is the present element that is expected.
     CompareExchange(usize, usize, bool),
     Resize(usize),
     /// The operations, and whether the group is committed.
@@ -26,7 +26,7 @@ enum Op {
     Reopen,
 }
 
-/// What the array should hold; what is missing shows the default.
+/// Expected content of the array; what is missing shows the default.
 #[derive(Debug, Clone)]
 struct Model<T> {
     len: usize,

@@ -8,7 +8,7 @@ loom::thread_local! {
     static LEFT: Cell<Option<u32>> = Cell::new(None);
 }
 
-/// What ends a thread that dies.
+/// Panic payload of a thread that dies.
 struct Died;
 
 /// Makes a step; the last one that the thread may make ends it.

@@ -16,7 +16,7 @@ const ACCOUNTS: u64 = 60;
 const OPENING: i64 = 100;
 const WORKERS: u64 = 3;
 
-/// What is in both tables together stays the same, and the array counts the bindings of the third one by worker.
+/// Two tables whose sum stays the same, and the array counts the bindings of the third one by worker.
 struct Bank {
     here: HashTable<String, i64>,
     there: HashTable<u64, i64>,

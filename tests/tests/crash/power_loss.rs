@@ -16,7 +16,7 @@ use netshm::{Array, Error, HashTable, Report, Result, Shm, ShmData, ShmName, rep
 use netshm_tests::{Child, Directory, Random};
 
 const PAGE: usize = 4096;
-/// How a value is shown that was never stored: it lies in several pages.
+/// Stands for a value that was never stored: it lies in several pages.
 const MIXED: u64 = u64::MAX;
 
 /// Images for each kind of object; more with `NETSHM_POWER_LOSSES`.
@@ -167,12 +167,12 @@ fn open<S: Subject>(path: &Path) -> Result<S> {
     S::open(Shm::options().create(true).open(&ShmName::file(path)?)?)
 }
 
-/// What the file and its users saw, from one `sync` on.
+/// History of a file, and of its users' values, from one `sync` on.
 struct Trace {
     files: Directory,
     images: Vec<Vec<u8>>,
     states: Vec<BTreeMap<u64, u64>>,
-    /// Whether a change was under way.
+    /// True if a change was under way.
     under_way: Vec<bool>,
 }
 

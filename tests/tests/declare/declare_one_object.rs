@@ -9,7 +9,7 @@ struct Session {
     hits: u64,
 }
 
-/// What the program keeps.
+/// The program's objects.
 #[derive(ShmSchema)]
 #[shm(object = "/netshm-one-object", locking = Locking::Futex, mode = 0o600, slots = 16)]
 struct App {

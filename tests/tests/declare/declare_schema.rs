@@ -22,7 +22,7 @@ struct City {
     inhabitants: u64,
 }
 
-/// What the server and its workers share.
+/// State that the server and its workers share.
 ///
 /// Restart all of them after a change.
 #[derive(ShmSchema, Debug)]

@@ -145,7 +145,7 @@ fn visit(schema: &mut Schema, f: &mut dyn FnMut(&mut Schema)) {
 /// Makes values.
 struct Values<'a> {
     random: &'a mut Random,
-    /// How much may still come, so that types that stand in themselves have an end.
+    /// Number of types that may still follow, so that recursion ends.
     left: u64,
 }
 

@@ -14,7 +14,7 @@ use netshm_tests::Scratch;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// What a server that does not answer is blamed with.
+/// Time limit for a server's answers.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// A running server, which ends when this is dropped.

@@ -14,7 +14,7 @@ const METHODS: [Locking; 3] = [Locking::None, Locking::Record, Locking::Futex];
 
 /// An object that is filled; things have a number and a size.
 trait Vessel: Sized {
-    /// How many things of the largest sizes fill it, at most; more would mean that nothing ever ends.
+    /// Limit on the number of items of the largest sizes that fill it; more would mean that nothing ever ends.
     const MOST: u64 = 1_000_000;
 
     fn open(shm: Shm, locking: Locking, max_size: u64) -> Result<Self>;
@@ -171,7 +171,7 @@ vessel!(
 /// Sizes of things: of several pages, a part of one, and few bytes for the last gaps.
 const SIZES: [usize; 3] = [3000, 300, 40];
 
-/// What an object took, and what it did not: things and their sizes.
+/// Items that an object took and did not take, with their sizes.
 struct Filled {
     stored: Vec<(u64, usize)>,
     refused: Vec<(u64, usize)>,

@@ -12,7 +12,7 @@ const METHODS: [Locking; 3] = [Locking::None, Locking::Record, Locking::Futex];
 
 type Counts = HashTable<String, i64>;
 
-/// What the program of a user might call its errors.
+/// Error type of a user's program.
 #[derive(Debug, PartialEq)]
 enum Mine {
     NotEnough(i64),

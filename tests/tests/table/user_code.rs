@@ -15,7 +15,7 @@ use netshm_tests::{Child, Scratch};
 type Hook = Box<dyn Fn()>;
 
 thread_local! {
-    /// What the user's code of this thread does when it is called.
+    /// Behaviour of the user's code of this thread.
     static HOOK: RefCell<Option<Hook>> = const { RefCell::new(None) };
     static CALLS: Cell<u32> = const { Cell::new(0) };
 }

@@ -26,7 +26,7 @@ use uuid::Uuid;
 /// lies in a node of a tree that may be half empty.
 const BYTES_A_WORD: u64 = 256;
 
-/// What is set apart before any element has been seen.
+/// Memory reserved before any element has been seen, in bytes.
 const SET_APART: u64 = 16 * 1024;
 
 /// Numbers as lengths, tags and edges have them, and others.
@@ -128,7 +128,7 @@ fn a_length_beyond_the_words_takes_no_memory() {
     }
 }
 
-/// What is not stored takes memory nevertheless.
+/// A value with a part that is not stored, but takes memory.
 #[derive(ShmData, Debug, Clone, Copy, Default, PartialEq)]
 struct Skipped {
     #[shm(skip)]

@@ -11,7 +11,7 @@ use hashbrown::HashMap;
 use crate::worker::{Peer, Table};
 use crate::workload::{Numbers, Result, Texts};
 
-/// What the maps have in common. All of them lend out references, so a look-up copies nothing.
+/// Common interface of the maps. All of them lend out references, so a look-up copies nothing.
 pub(crate) trait Map<K: Hash + Eq, V>: Default + Sync {
     fn insert(&self, key: K, value: V);
     fn look<Q: Hash + Eq + ?Sized, R>(&self, key: &Q, seen: impl FnOnce(Option<&V>) -> R) -> R

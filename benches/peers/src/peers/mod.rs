@@ -16,25 +16,25 @@ mod redb;
 mod redis;
 mod sqlite;
 
-/// What a peer is asked for.
+/// Part of the work that a peer is measured at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scope {
     /// All workloads of tables.
     Tables,
-    /// What one process does alone.
+    /// Work of a single process.
     Alone,
     /// The workloads of arrays.
     Cells,
 }
 
-/// Who shares the store when several work at once.
+/// Sharers of the store when several work at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sharing {
     Processes,
     Threads,
 }
 
-/// Where the system shows how much memory a store uses.
+/// Source of the figures on a store's memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Memory {
     Files,
@@ -48,7 +48,7 @@ pub(crate) struct Kind {
     pub(crate) title: &'static str,
     /// The driver that is compiled for it, if it is not measured from Rust.
     pub(crate) driver: Option<&'static drivers::Driver>,
-    /// What the driver gets as its method.
+    /// Name of the method, as the driver gets it.
     pub(crate) method: &'static str,
     pub(crate) scope: Scope,
     pub(crate) sharing: Sharing,
@@ -57,7 +57,7 @@ pub(crate) struct Kind {
     pub(crate) thinned: u64,
 }
 
-/// What the others are compared with.
+/// Peer that the others are compared with.
 pub(crate) const BASELINE: &str = "netshm";
 /// The same for arrays.
 pub(crate) const ARRAY_BASELINE: &str = "array";

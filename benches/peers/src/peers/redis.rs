@@ -71,7 +71,7 @@ struct Connection {
     out: Vec<u8>,
 }
 
-/// What the server says.
+/// Reply of the server.
 enum Reply {
     Line(String),
     Text(Option<String>),

@@ -21,7 +21,7 @@ struct Transparent {
     described: TypeId,
     /// The number of structs and enums around it.
     depth: usize,
-    /// Whether it has been met inside itself, with no struct or enum between.
+    /// True if it has been met inside itself, with no struct or enum between.
     is_met: bool,
 }
 

@@ -80,7 +80,7 @@ fn between_objects(new: &ObjectSchema, old: &ObjectSchema) -> Option<Found> {
     }
 }
 
-/// The beginning of a path.
+/// Returns the beginning of a path.
 fn start(schema: &Schema, otherwise: &str) -> String {
     match schema {
         Schema::Struct(name, _) | Schema::Enum(name, _) => name.clone(),
@@ -89,7 +89,7 @@ fn start(schema: &Schema, otherwise: &str) -> String {
     }
 }
 
-/// Where a type stands, which decides whether it can grow.
+/// Position of a type, which decides whether it can grow.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
     Key,
@@ -286,7 +286,7 @@ fn variants(name: &str, new: &[Variant], old: &[Variant], path: &str, place: Pla
     None
 }
 
-/// A struct with the field of that number, and those beside it.
+/// Shows a struct with the field at `index` and those beside it.
 fn excerpt(name: &str, fields: &[Field], index: usize) -> String {
     let mut shown = Vec::new();
     if index > 1 {
@@ -308,7 +308,7 @@ fn excerpt(name: &str, fields: &[Field], index: usize) -> String {
 mod tests {
     use super::*;
 
-    /// The path and the advice; `with_default` are fields of the program's type that have a default.
+    /// Returns the path and the advice; `with_default` are fields of the program's type that have a default.
     #[track_caller]
     fn differs(stored: &str, expected: &str, with_default: &[&str]) -> (String, String) {
         fn set_defaults(schema: &mut Schema, names: &[&str]) {

@@ -10,7 +10,7 @@ pub(crate) enum Relation {
     /// It lacks something. The text is to take the place of the stored one before the program writes.
     Older {
         text: String,
-        /// Whether it has something that the program lacks.
+        /// True if it has something that the program lacks.
         is_newer_too: bool,
     },
     /// It is a newer version, which the program can read and write too: values may have words behind those that it knows, or be
@@ -44,12 +44,12 @@ pub(crate) fn relation(new: &ObjectSchema, stored: &str) -> Option<Relation> {
 
 /// Makes one type of that of a program and the stored one, which has all that one of them has.
 struct Merge {
-    /// Whether the program's lacks something.
+    /// True if the program's lacks something.
     lacks: bool,
 }
 
 impl Merge {
-    /// The outermost type of a table's values.
+    /// Evolves the outermost type of a table's values.
     fn row(&mut self, new: &Schema, old: &Schema) -> Option<Schema> {
         let merged = match (new, old) {
             (Schema::Struct(..), Schema::Struct(..)) | (Schema::Enum(..), Schema::Enum(..)) => {
@@ -67,7 +67,7 @@ impl Merge {
         (!grows || !refers_to_itself(old)).then_some(merged)
     }
 
-    /// A type inside another.
+    /// Evolves a type inside another.
     fn part(&mut self, new: &Schema, old: &Schema) -> Option<Schema> {
         Some(match (new, old) {
             (Schema::Container(Container::Extensible, new), Schema::Container(Container::Extensible, old)) => {
@@ -104,7 +104,7 @@ impl Merge {
         if new.len() == old.len() { parts } else { None }
     }
 
-    /// The fields of a type that may not grow.
+    /// Evolves the fields of a type that may not grow.
     fn fields(&mut self, new: &Fields, old: &Fields) -> Option<Fields> {
         Some(match (new, old) {
             (Fields::Unit, Fields::Unit) => Fields::Unit,
@@ -126,7 +126,7 @@ impl Merge {
         fields.collect()
     }
 
-    /// A struct or an enum that may grow.
+    /// Evolves a struct or an enum that may grow.
     fn growing(&mut self, new: &Schema, old: &Schema) -> Option<Schema> {
         match (new, old) {
             (Schema::Struct(name, new), Schema::Struct(old_name, old)) if name == old_name => {

@@ -209,7 +209,7 @@ mod tests {
         last: u64,
     }
 
-    /// The row ends where its words end, whatever follows, and at each field of which it lacks the rest.
+    /// Checks that the row ends where its words end, whatever follows, and at each field of which it lacks the rest.
     #[track_caller]
     fn measured<T: DataManager>(value: Row<T>) {
         let schema = Schema::of::<Row<T>>();

@@ -109,9 +109,9 @@ pub struct Field {
     pub name: String,
     /// Its type.
     pub schema: Schema,
-    /// Whether rows without it are read with a default. (Known of a type, not of the text in an object.)
+    /// True if rows without it are read with a default. (Known of a type, not of the text in an object.)
     pub has_default: bool,
-    /// Whether the outermost struct of a table's values got this field after rows had been written, so that there may be rows
+    /// True if the outermost struct of a table's values got this field after rows had been written, so that there may be rows
     /// without it: then the text in the object has a `?` behind the name, and the field needs a default in every program.
     pub is_added: bool,
 }

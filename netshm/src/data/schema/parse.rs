@@ -13,7 +13,7 @@ const MAX_DEPTH: u32 = 256;
 /// A text is no schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParseSchemaError {
-    /// Where the text goes wrong, in bytes.
+    /// Position of the mistake in the text, in bytes.
     pub at: usize,
     /// The expected syntax.
     pub expected: &'static str,

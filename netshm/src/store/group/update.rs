@@ -48,7 +48,7 @@ impl<'a> Update<'a> {
         Some(Update { group, store, slot, stripe, place, words, is_open: true })
     }
 
-    /// The words, which are locked.
+    /// Returns the words, which are locked.
     #[inline(always)]
     pub(crate) fn words(&self) -> &'a [AtomicU64] {
         self.words

@@ -16,7 +16,7 @@ use crate::shm::Object;
 pub(crate) struct Member {
     /// Never used again in the object; 0 for the member without a name.
     pub(crate) id: u64,
-    /// Where its entry is.
+    /// Index of its entry.
     pub(crate) index: Option<u32>,
     /// Empty for the member without a name.
     pub(crate) name: String,
@@ -27,7 +27,7 @@ pub(crate) struct Member {
     pub(crate) element_words: u64,
     default_at: u64,
     default_words: u64,
-    /// Whether it has been removed, but for its contents.
+    /// True if it has been removed, but for its contents.
     pub(crate) is_leaving: bool,
 }
 
@@ -78,7 +78,7 @@ impl Member {
     }
 }
 
-/// What the catalogue says.
+/// Content of the catalogue.
 pub(crate) struct Catalogue {
     pub(crate) stripes_used: u32,
     pub(super) entries_used: u32,

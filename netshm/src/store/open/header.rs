@@ -17,10 +17,10 @@ use crate::shm::Object;
 
 /// The longest schema text that is read, in bytes.
 pub(super) const MOST_SCHEMA: u64 = 1 << 24;
-/// How often it is read while others undo a change to it.
+/// Number of times it is read while others undo a change to it.
 pub(super) const READINGS: u32 = 100;
 
-/// Where others may change the object while words of it are read.
+/// Name of the pause at which tests change the object while words of it are read.
 const HAVE_BEEN_READ: &str = "words of announced meta changes have been read";
 
 /// Advice for objects of formats that are no longer read.
@@ -30,12 +30,12 @@ const NEWER: &str = "use a newer version of netshm";
 const NEWER_TO_WRITE: &str = "use a newer version of netshm, or open it read-only";
 const OTHER_MACHINE: &str = "use it on machines of the kind that it was created on";
 
-/// What is fixed for an object's life, verified.
+/// The verified header fields, which are fixed for an object's life.
 #[derive(Debug, Clone)]
 pub(crate) struct Header {
     pub(crate) geometry: Geometry,
     pub(crate) locking: Locking,
-    /// What the member without a name is, if there is one.
+    /// Kind of the member without a name, if there is one.
     pub(crate) kind: Option<ObjectKind>,
     pub(crate) seed: u64,
     /// Words of an array element that lies in its chunk; 0 if elements lie in records, and in tables.
@@ -81,7 +81,7 @@ pub(super) fn committed(object: &Arc<Object>, geometry: &Geometry, place: Offset
     Err(busy(object, begun, "the end of changes of the object's members"))
 }
 
-/// The error for words that others change whenever they are read.
+/// Returns the error for words that others change whenever they are read.
 #[cold]
 fn busy(object: &Arc<Object>, begun: Instant, awaited: &str) -> Error {
     let (object, awaited) = (object.name().clone(), awaited.to_owned());
@@ -129,12 +129,12 @@ impl Undone {
     }
 }
 
-/// What tells whether words that only announced meta changes touch may have been changed.
+/// Identifies a state of the words that only announced meta changes touch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct MetaState {
     /// Odd while such a change is under way.
     sequence: u64,
-    /// That of the change's log, which says whether it has been committed or undone; others do not count.
+    /// Epoch of the change's log, which shows whether it has been committed or undone; others do not count.
     epoch: Option<u32>,
 }
 
@@ -183,7 +183,7 @@ pub(super) fn counts(object: &Arc<Object>, geometry: &Geometry) -> Result<[u64; 
 pub(super) struct StoredSchema {
     pub(super) text: String,
     pub(super) hash: u64,
-    /// How often it has been extended.
+    /// Number of times that it has been extended.
     pub(super) version: u64,
 }
 

@@ -11,7 +11,7 @@ use crate::region::no_space;
 use crate::shm::{Shm, TypeClaim};
 use crate::store::{Limits, Store, group};
 
-/// How many stripes a further member has, unless another number is asked for.
+/// Default number of stripes of a further member.
 const STRIPES: u32 = 16;
 const INIT: u64 = 1000;
 

@@ -11,7 +11,7 @@ use crate::layout::header::ObjectKind;
 use crate::layout::method::Locking;
 use crate::layout::{Dimensions, Geometry, MAX_OBJECT, MOST_STRIPES, STRIPE_BYTES, round_up};
 
-/// What the caller expects of the object.
+/// The object that the caller expects.
 pub(crate) struct Spec<'a> {
     pub(crate) kind: ObjectKind,
     /// Text of the schema.
@@ -24,9 +24,9 @@ pub(crate) struct Spec<'a> {
     pub(crate) element_words: u64,
     /// Form of the buckets of a table.
     pub(crate) form: Form,
-    /// Where the stored default value of an array is put if it was made by another version of the type.
+    /// Receives the stored default value of an array if another version of the type has made it.
     pub(crate) other_default: &'a Cell<Option<Vec<u64>>>,
-    /// Whether values keep what newer programs have added to them.
+    /// True if values keep what newer programs have added to them.
     pub(crate) keeps_rest: bool,
     /// Shows a default value to a person.
     pub(crate) show_default: &'a dyn Fn(&[u64]) -> String,
@@ -37,14 +37,14 @@ pub(crate) struct Spec<'a> {
     pub(crate) shape: Shape,
 }
 
-/// How a stored type relates to the one asked for.
+/// Relation of a stored type to the one asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Agreement {
     /// The version of the stored schema.
     pub(in crate::store) version: u64,
-    /// Whether it lacks something.
+    /// True if it lacks something.
     pub(in crate::store) is_older: bool,
-    /// Whether it has something that the other lacks.
+    /// True if it has something that the other lacks.
     pub(in crate::store) is_newer: bool,
 }
 
@@ -67,15 +67,15 @@ pub(crate) struct Shape {
     pub(crate) stripes: Option<u32>,
     pub(crate) slots: Option<u32>,
     pub(crate) max_size: Option<u64>,
-    /// How many stripes the object has room for.
+    /// Number of stripes that the object has room for.
     pub(crate) stripe_room: Option<u32>,
-    /// Whether this process gives memory back beside others.
+    /// True if this process gives memory back beside others.
     pub(crate) give_back_live: bool,
     pub(crate) locking: Option<Locking>,
     pub(crate) recreate: bool,
     /// The name of a member.
     pub(crate) name: Option<String>,
-    /// Whether a member that is not there is an error, and not added.
+    /// True if a member that is not there is an error, and not added.
     pub(crate) existing: bool,
 }
 
@@ -87,7 +87,7 @@ const STRIPES: u32 = 64;
 
 const SLOTS: u32 = 128;
 
-/// How many stripes there can be, of all members, and the part of the largest size that room for them may take.
+/// Room for stripes, of all members, and the part of the largest size that it may take.
 const STRIPE_ROOM: u32 = 4096;
 
 const ROOM_PART: u64 = 64;

@@ -38,7 +38,7 @@ pub(crate) struct Transfer {
     pub(crate) padding: u64,
 }
 
-/// What a lane does at once; it is acknowledged as a whole.
+/// A step of a lane; it is acknowledged as a whole.
 #[derive(Debug, Clone)]
 pub(crate) enum Step {
     /// A single verb.
@@ -53,7 +53,7 @@ pub(crate) enum Step {
     Whole(u64),
 }
 
-/// What is bound to the keys of a lane after a number of steps.
+/// Bindings of a lane's keys after a number of steps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Lane {
     pub(crate) number: u32,
@@ -62,7 +62,7 @@ pub(crate) struct Lane {
     /// Of each key the bindings, the newest last; in an array one element at most.
     pub(crate) stacks: Vec<Vec<u64>>,
     seed: u64,
-    /// Whether a key can have more than one binding.
+    /// True if a key can have more than one binding.
     deep: bool,
 }
 

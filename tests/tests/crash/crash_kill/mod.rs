@@ -27,7 +27,7 @@ const WORKERS: [&[u32]; 3] = [&[0], &[1], &[2, 3]];
 /// All lanes.
 const LANES: u32 = 4;
 
-/// Who makes no step for so long hangs. (A dead owner should cost less than a second; how much it was is printed.)
+/// Time without a step after which a worker counts as hung. (A dead owner should cost less than a second; how much it was is printed.)
 const HANGS: Duration = Duration::from_secs(30);
 
 fn variable(name: &str, default: u64) -> u64 {

@@ -7,7 +7,7 @@ use super::lane::{self, ACCOUNTS, KEYS, TOTAL, Verb};
 /// An object with keys by number: first the accounts, then those of the lanes. Outcomes of verbs are compared with what
 /// the model says.
 pub(crate) trait Subject: Sized {
-    /// Whether a key can have more than one binding.
+    /// True if a key can have more than one binding.
     const DEEP: bool;
 
     fn open(shm: Shm, locking: Locking) -> Result<Self>;
@@ -112,7 +112,7 @@ impl Tabled for Table {
     }
 }
 
-/// What is the same for all objects.
+/// Implements what is the same for all objects.
 macro_rules! passed_on {
     () => {
         fn group<R>(&self, body: impl FnMut() -> Result<R>) -> Result<R> {

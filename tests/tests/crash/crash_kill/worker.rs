@@ -10,7 +10,7 @@ use netshm::{Error, Locking, Result, Shm, ShmName};
 use super::lane::{KEYS, Lane, Step, TOTAL, Transfer, Verb};
 use super::subject::{Subject, base, on_purpose, total};
 
-/// What a lane notes down after each step, outside the object.
+/// A lane's note of each step, kept outside the object.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Note {
     /// Steps that are acknowledged.

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use netshm::{Error, Flow};
 use netshm_tests::{AnyKey, AnyValue, Scratch, Shape, Verbs, Way};
 
-/// What is done; keys and values are given by number.
+/// An operation; keys and values are given by number.
 #[derive(Debug, Clone)]
 pub(crate) enum Op {
     Add(u16, usize),
@@ -16,7 +16,7 @@ pub(crate) enum Op {
     /// `None` removes.
     Update(u16, Option<usize>),
     Swap(u16, usize),
-    /// Whether it is what is bound that is expected.
+    /// True if it is what is bound that is expected.
     CompareExchange(u16, usize, bool),
     Find(u16),
     FindAll(u16),
@@ -38,7 +38,7 @@ pub(crate) enum Op {
     Reopen,
 }
 
-/// How a group ends.
+/// End of a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
     Commit,
@@ -59,7 +59,7 @@ impl From<Error> for Leave {
     }
 }
 
-/// What a panic of ours carries.
+/// Payload of the tests' own panics.
 struct Wanted;
 
 type Model<T> = BTreeMap<<T as Verbs>::Key, Vec<<T as Verbs>::Value>>;
@@ -301,12 +301,12 @@ fn compare<K: AnyKey, V: AnyValue>(visited: Vec<(K, V)>, model: &BTreeMap<K, Vec
     assert_eq!(&seen, model);
 }
 
-/// Where a walk through the blocks of a key is, in the model.
+/// Position of a walk through the blocks of a key, in the model.
 struct Cursor<'a, V> {
     stack: &'a mut Vec<V>,
     /// Bindings that are still to come, this one included.
     left: usize,
-    /// Where the block begins in the binding, and where it ends.
+    /// Start of the block in the binding; its end follows.
     start: usize,
     end: usize,
     ends_binding: bool,

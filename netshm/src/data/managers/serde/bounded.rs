@@ -46,12 +46,12 @@ impl Taken {
     }
 }
 
-/// Where in the value.
+/// Position in the value.
 #[derive(Clone, Copy)]
 pub(super) struct Level<'b> {
     taken: &'b Taken,
     depth: u32,
-    /// Whether this is a sequence or map, whose length says how many elements there are; not a tuple.
+    /// True if this is a sequence or map, whose length says how many elements there are; not a tuple.
     has_length: bool,
 }
 
@@ -104,7 +104,7 @@ pub(super) struct Bounded<'b, T> {
     pub(super) level: Level<'b>,
 }
 
-/// Where postcard reads from.
+/// Source that postcard reads from.
 pub(super) struct Input<'de> {
     pub(super) rest: &'de [u8],
     pub(super) taken: &'de Taken,
@@ -137,7 +137,7 @@ impl<'de> de_flavors::Flavor<'de> for Input<'de> {
     }
 }
 
-/// Where postcard writes to.
+/// Target that postcard writes to.
 pub(super) struct Output<'b> {
     pub(super) bytes: Vec<u8>,
     pub(super) taken: &'b Taken,

@@ -10,7 +10,7 @@ use super::bounded::{Level, Taken};
 use super::trace::trace;
 use crate::data::{DataError, DataManager, Decoder, Encode, Encoder, Schema, Types};
 
-/// Where a format writes to; levels of a value that take no bytes are noticed by its length.
+/// Target that a format writes to; levels of a value that take no bytes are noticed by its length.
 struct Bytes<'b> {
     bytes: Vec<u8>,
     taken: &'b Taken,

@@ -29,7 +29,7 @@ struct Tracer;
 struct Parts {
     sum: u64,
     count: u64,
-    /// Whether they count in any order.
+    /// True if they count in any order.
     any_order: bool,
     key: u64,
 }
