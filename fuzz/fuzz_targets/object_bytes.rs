@@ -281,7 +281,7 @@ fn scribble(bytes: &mut [u8], what: u8, place: u16, with: u32) {
     bytes[at * 8..at * 8 + 8].copy_from_slice(&new.to_ne_bytes());
 }
 
-/// Of so many objects one is repaired.
+/// One in this number of objects is repaired.
 const REPAIRED: u8 = 8;
 
 fuzz_target!(|input: &[u8]| {

@@ -160,7 +160,7 @@ fn other(input: &Input, errors: &mut Errors) {
     }
 }
 
-/// Returns whether a type is that of what is unknown, as far as can be seen.
+/// Returns whether a type is `Rest`, as far as its last name tells.
 fn is_rest(ty: &Type) -> bool {
     match ty {
         Type::Path(path) => path.path.segments.last().is_some_and(|last| last.ident == "Rest"),

@@ -68,7 +68,7 @@ impl Shm {
     /// [`members`](Self::members) tells.
     ///
     /// # Errors
-    /// [`Error::NotNetshm`] if it is none, or empty; [`Error::NoMember`] if all members have names; [`Error::UnsupportedVersion`], [`Error::Corrupt`],
+    /// [`Error::NotNetshm`] if it is not an object, or empty; [`Error::NoMember`] if all members have names; [`Error::UnsupportedVersion`], [`Error::Corrupt`],
     /// [`Error::Forked`], [`Error::Io`].
     pub fn describe(&self) -> Result<Description> {
         Description::of(self, &open::stored(self, None)?)

@@ -1,7 +1,8 @@
 //! What unit tests share: files and directories that are removed at the end, and random numbers.
 
 use std::fs;
-use std::path::PathBuf;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use crate::name::ShmName;
@@ -36,6 +37,18 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// Writes a file whose pages of zeros are holes: objects have large ones, and crash tests write one for each step.
+pub(crate) fn write_sparse(path: &Path, bytes: &[u8]) {
+    const PAGE: usize = 4096;
+    let file = fs::File::create(path).unwrap();
+    file.set_len(bytes.len() as u64).unwrap();
+    for (index, page) in bytes.chunks(PAGE).enumerate() {
+        if *page != [0; PAGE][..page.len()] {
+            file.write_all_at(page, (index * PAGE) as u64).unwrap();
+        }
     }
 }
 

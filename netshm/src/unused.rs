@@ -14,8 +14,8 @@ impl ShmName {
     ///
     /// It is locked meanwhile, so that nobody manages it; and where the kernel tells (to the owner of the file, through a lease, on
     /// most file systems), nobody may have opened it either, without managing it yet. Who opens it at that very moment finds it
-    /// replaced, and opens the name again. An object that was being created when its creator died, and a file that is none, is left
-    /// alone.
+    /// replaced, and opens the name again. An object that was being created when its creator died, and a file that is not an
+    /// object, are left alone.
     ///
     /// ```
     /// use netshm::{Error, HashTable, Locking, Shm};

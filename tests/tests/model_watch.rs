@@ -135,7 +135,7 @@ impl Object {
     }
 }
 
-/// Looks at schedules with up to so many interruptions of a thread that could go on.
+/// Explores schedules with at most `preemptions` preemptions of a runnable thread.
 fn check(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(preemptions);

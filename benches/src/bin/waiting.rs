@@ -54,7 +54,7 @@ fn readings(table: &Numbers, keys: u64, go_on: impl Fn() -> bool) -> netshm::Res
     Ok(times)
 }
 
-/// Reads what a group changes that sleeps after so many changes.
+/// Times reads of what a group changes that sleeps after a number of changes.
 fn behind_a_sleeper(name: &ShmName, changes: u64) -> Outcome<Vec<Duration>> {
     let writer = open(name)?;
     thread::scope(|scope| {

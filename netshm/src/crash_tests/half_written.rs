@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::hash_table::HashTable;
 use crate::layout::header::BOOTS;
 use crate::os::file::random;
-use crate::testing::Scratch;
+use crate::testing::{Scratch, write_sparse};
 
 type Texts = HashTable<String, String>;
 
@@ -83,7 +83,7 @@ fn any_pages_of_a_half_done_change() {
             for number in 0..IMAGES {
                 let seed = seed.wrapping_add(step * IMAGES + number);
                 // The file stays the same, so that it is taken for no copy.
-                fs::write(&copy.0, image(&prepared, &half, seed)).unwrap();
+                write_sparse(&copy.0, &image(&prepared, &half, seed));
                 let what = format!("{}, step {step}, seed {seed}", case.name);
                 let shm = copy.open();
                 let outcome = ends(&what, move || {

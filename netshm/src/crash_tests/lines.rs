@@ -17,7 +17,7 @@ use crate::os::steps;
 use crate::shm::Shm;
 use crate::store::Store;
 use crate::store::open::SEED;
-use crate::testing::Scratch;
+use crate::testing::{Scratch, write_sparse};
 
 type Numbers = HashTable<u64, u64>;
 type Texts = HashTable<u64, String>;
@@ -65,7 +65,7 @@ impl<T> Subject<'_, T> {
     /// Returns the lines that the operation stores to, in a process that uses that slot.
     fn lines(&self, prepared: &[u8], scratch: &Scratch, slot: u32, act: &dyn Fn(&T) -> Result<()>) -> BTreeSet<u64> {
         let image = |steps: Option<u64>| {
-            fs::write(&scratch.0, prepared).unwrap();
+            write_sparse(&scratch.0, prepared);
             let status = status_of_child(|| {
                 steps::pretend_id(slot);
                 let object = (self.open)(scratch.open()).unwrap();

@@ -38,7 +38,7 @@ use crate::layout::method::Locking;
 use crate::os::fork::tests::{Child, status_of_child};
 use crate::os::steps;
 use crate::shm::Shm;
-use crate::testing::Scratch;
+use crate::testing::{Scratch, write_sparse};
 
 /// Exit status of a process that was stopped after a step.
 const STOPPED: i32 = 99;
@@ -73,7 +73,7 @@ impl<T, D: PartialEq + Debug> Case<'_, T, D> {
 
     /// Writes the prepared object to a fresh file, and stops the operation after `step` steps. Returns whether it got that far.
     fn stopped(&self, prepared: &[u8], copy: &Scratch, step: u64) -> bool {
-        fs::write(&copy.0, prepared).unwrap();
+        write_sparse(&copy.0, prepared);
         let status = status_of_child(|| {
             // One process id for all steps: else the n-th step would not be the one after the n-1st.
             steps::pretend_id(0);
@@ -91,7 +91,7 @@ impl<T, D: PartialEq + Debug> Case<'_, T, D> {
     /// for the content before the operation, 1 for that after it.
     #[track_caller]
     fn watched(&self, prepared: &[u8], copy: &Scratch, both: &[D; 2], step: u64) -> (bool, usize) {
-        fs::write(&copy.0, prepared).unwrap();
+        write_sparse(&copy.0, prepared);
         let others = [copy.open(), Shm::options().read_only(true).open(&copy.name()).unwrap()]
             .map(|shm| (self.open)(shm).unwrap());
         let mut child = Child::start(|| {
@@ -134,7 +134,7 @@ impl<T, D: PartialEq + Debug> Case<'_, T, D> {
     /// Returns the content before and after.
     fn both(&self, prepared: &[u8]) -> [D; 2] {
         let copy = Scratch::new();
-        fs::write(&copy.0, prepared).unwrap();
+        write_sparse(&copy.0, prepared);
         let object = (self.open)(copy.open()).unwrap();
         let before = (self.dump)(&object).unwrap();
         (self.act)(&object).unwrap();

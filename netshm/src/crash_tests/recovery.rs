@@ -10,7 +10,7 @@ use crate::layout::method::Locking;
 use crate::os::fork::tests::status_of_child;
 use crate::os::steps;
 use crate::shm::Shm;
-use crate::testing::Scratch;
+use crate::testing::{Scratch, write_sparse};
 
 type Texts = HashTable<String, String>;
 
@@ -49,7 +49,7 @@ fn recovery() {
             let left = fs::read(&copy.0).unwrap();
             for second in 0.. {
                 let copy = Scratch::new();
-                fs::write(&copy.0, &left).unwrap();
+                write_sparse(&copy.0, &left);
                 let status = status_of_child(|| {
                     steps::stop_after(Some(second));
                     let outcome = (case.open)(copy.open()).and_then(|table| (case.dump)(&table));

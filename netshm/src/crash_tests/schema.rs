@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::hash_table::HashTable;
 use crate::layout::method::Locking;
 use crate::shm::Shm;
-use crate::testing::Scratch;
+use crate::testing::{Scratch, write_sparse};
 
 #[derive(ShmData, Clone, Debug, PartialEq)]
 #[shm(crate = crate, rename = "Row")]
@@ -83,7 +83,7 @@ fn extend<Old: ShmData + PartialEq + std::fmt::Debug, New: ShmData + PartialEq +
         assert_eq!(copy.open().describe().unwrap().schema, described.schema);
         assert!(open::<Old>(read_only(), locking).is_ok(), "{}, step {step}", case.name);
         // And the newer one, which finds it first.
-        fs::write(&copy.0, &left).unwrap();
+        write_sparse(&copy.0, &left);
         case.found(&copy, &both, step);
         if !stopped {
             assert!(step > 20);

@@ -60,7 +60,7 @@ impl<'a> Decoder<'a> {
     /// Reads the next word.
     ///
     /// # Errors
-    /// If there is none.
+    /// At the end of the words.
     #[inline(always)]
     pub fn get(&mut self) -> Result<u64, DataError> {
         let word = match self.words {
@@ -74,7 +74,7 @@ impl<'a> Decoder<'a> {
     /// Reads a length, as one word.
     ///
     /// # Errors
-    /// If there is none.
+    /// At the end of the words.
     #[inline(always)]
     pub fn take_len(&mut self) -> Result<usize, DataError> {
         self.get().map(|len| len as usize)

@@ -85,7 +85,7 @@ macro_rules! of_serde {
             #[doc = concat!("Reads a value from ", $format, ".")]
             ///
             /// # Errors
-            /// If it is none.
+            /// If the words are not such a value.
             pub fn decode<T: Serialize + DeserializeOwned>(input: &mut Decoder<'_>) -> Result<T, DataError> {
                 $decode(input)
             }

@@ -54,7 +54,7 @@ impl DynArray {
     /// Views an object as the array that it is, with the locking method that it has.
     ///
     /// # Errors
-    /// [`Error::SchemaMismatch`](crate::Error::SchemaMismatch) if it is none, or if a hand-written manager stores its
+    /// [`Error::SchemaMismatch`](crate::Error::SchemaMismatch) if it is not an array, or if a hand-written manager stores its
     /// elements in another way than the type that it describes itself as; those of [`Shm::describe`].
     pub fn open(shm: Shm) -> Result<Self> {
         Self::open_named(shm, None)

@@ -75,7 +75,7 @@ impl DynTable {
     /// Views an object as the table that it is, with the locking method that it has.
     ///
     /// # Errors
-    /// [`Error::SchemaMismatch`](crate::Error::SchemaMismatch) if it is none, and those of [`Shm::describe`].
+    /// [`Error::SchemaMismatch`](crate::Error::SchemaMismatch) if it is not a table, and those of [`Shm::describe`].
     pub fn open(shm: Shm) -> Result<Self> {
         Self::open_named(shm, None)
     }

@@ -44,7 +44,7 @@ pub(crate) trait Pick {
     type Staged;
     /// True if records may be decoded in place.
     const DIRECT: bool;
-    /// True if key and value are known to take one word each, so that they are to be found in their buckets.
+    /// True if key and value are known to take one word each, so that they lie in their buckets.
     const PAIRS: bool;
 
     /// Decodes a record in place; fails with `Inconclusive` if a copy would be needed.

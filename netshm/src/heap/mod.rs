@@ -175,7 +175,7 @@ fn find<S: BlockFormat>(memory: &impl Memory, shape: S, units: u64) -> Result<Op
 fn checked_units<S: BlockFormat>(memory: &impl Memory, shape: S, at: u64) -> Result<u64> {
     let block = shape.block(memory.load(Offset(at))?);
     if !block.free || block.units < shape.smallest() {
-        return Err(memory.region().corrupt(at, "a free block is none, or too small"));
+        return Err(memory.region().corrupt(at, "a block in a list of free blocks is in use, or too small"));
     }
     memory.region().words(at, block.units.saturating_mul(shape.unit() / 8))?;
     Ok(block.units)

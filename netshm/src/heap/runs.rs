@@ -54,7 +54,7 @@ impl Runs {
             }
         };
         let Some((at, pages)) = found else {
-            return Err(memory.region().corrupt(self.meta.classes().0, "a run just freed is not to be found"));
+            return Err(memory.region().corrupt(self.meta.classes().0, "a run just freed is in no list"));
         };
         let run = RunAt(at);
         self.begin_use(memory, run, pages, content.word(owner))?;

@@ -31,8 +31,8 @@ pub(crate) mod bytes {
     pub(crate) const PROCESS: u64 = BASE + (1 << 32);
     /// Record: stripe `s` is the byte `STRIPE + s`.
     pub(crate) const STRIPE: u64 = BASE + (1 << 40);
-    /// OFD: shared by everybody who has a member of the object open as a certain type. There are so many for each member that
-    /// two types have different bytes, by their hashes.
+    /// OFD: shared by everybody who has a member of the object open as a certain type. Each member has so large a range that the
+    /// hashes of two types choose different bytes.
     pub(crate) const TYPE: u64 = BASE + (1 << 50);
     /// Number of bytes for the types of a member.
     pub(crate) const TYPES: u64 = 1 << 32;

@@ -45,7 +45,7 @@ pub(crate) type Opened = (Arc<Store>, TypeClaim);
 /// Outcome of looking for a member.
 enum Sought {
     Found(Opened),
-    /// There is none of that name in the object, which this is; and whether this process has just made it of an empty file.
+    /// No member has the name. Contains the object, and `true` if this process has just initialised it.
     Missing(Box<Store>, bool),
 }
 

@@ -127,8 +127,8 @@ pub(crate) fn read<R>(
     keep_trying(store, &group::own_deadline(limits), stripe, read)
 }
 
-/// A reading without a lock, if nothing stands against it: no group, no writer, no damage. Most readings are that simple,
-/// and the shorter their way, the more of them the processor has under way at once.
+/// A read without a lock, possible if there is no group, no writer and no damage. Most reads are that simple, and the fewer
+/// instructions they take, the more of them a processor overlaps.
 #[derive(Clone, Copy)]
 pub(crate) struct OptimisticRead<'a>(&'a Store);
 

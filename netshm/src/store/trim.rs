@@ -23,7 +23,7 @@ const MUCH: u64 = 4 << 20;
 const MUCH_PART: u64 = 4;
 /// Number of runs that are on their way at once.
 const AT_ONCE: usize = 64;
-/// Seconds for which a run must have been free before its memory is given back beside others, in seconds.
+/// Seconds for which a run must have been free before its memory is given back beside others.
 pub(super) const LIVE_AFTER: u64 = 10;
 
 impl Store {

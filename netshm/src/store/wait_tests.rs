@@ -414,7 +414,7 @@ fn a_hostile_log_is_an_error() {
                 (epoch(3, 1), 8, 0, "the header's fixed part"),
                 (epoch(4, 1), u64::MAX - 7, 0, "outside"),
                 (epoch(5, u64::from(u32::MAX)), named, 0, "more entries than room"),
-                (epoch(6, LogAt::FIRST_CAPACITY + 1), named, start, "a segment that is none"),
+                (epoch(6, LogAt::FIRST_CAPACITY + 1), named, start, "a segment that is no segment"),
                 (epoch(7, LogAt::FIRST_CAPACITY + 1), named, u64::MAX - 7, "a segment outside"),
             ] {
                 let outcome = lie(state, first, next);

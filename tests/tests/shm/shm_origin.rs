@@ -285,7 +285,7 @@ fn a_name_that_stands_for_another_file_is_noticed() {
     manage(unnamed).unwrap().add("kept", &1).unwrap();
     fs::rename(path(&other), path(&object)).unwrap();
     assert_eq!(manage(before).unwrap().find("other").unwrap(), Some(1));
-    // What was to be a new object is none.
+    // The new object has not been created.
     let error = manage(created).unwrap_err();
     assert!(matches!(error, Error::Replaced { .. }), "{error}");
 }

@@ -3,14 +3,14 @@
 use std::rc::Rc;
 use std::sync::atomic::AtomicU64;
 
-use super::super::small::{self, Held};
-use super::super::tx;
-use super::super::{Limits, Store};
-use super::{CLOSED, First, Group, OPEN, PASSING};
+use super::state::{CLOSED, Group, PASSING};
+use super::threads::{First, OPEN};
 use crate::error::Result;
 use crate::layout::Offset;
 use crate::locking::Mode;
 use crate::region::Region;
+use crate::store::small::{self, Held};
+use crate::store::{Limits, Store, tx};
 
 /// A group that has locked the stripe of a value. What is called meanwhile may use the object, as part of the group. Rolled back when
 /// it is dropped.

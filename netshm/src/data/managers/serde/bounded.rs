@@ -7,8 +7,8 @@ use postcard::{de_flavors, ser_flavors};
 
 use crate::data::{DataError, ZeroSizedLimit};
 
-/// Levels of structs, tuples, enums, options, sequences and maps: as many as values have with 128 boxes or sequences, each
-/// in a struct, an enum or an option of its own.
+/// Limit on nested structs, tuples, enums, options, sequences and maps: that of values with 128 boxes or sequences, each in a
+/// struct, an enum or an option of its own.
 const MOST_LEVELS: u32 = 2 * crate::data::MAX_DEPTH;
 const TOO_DEEP: DataError = DataError::new("Serde", "structs, enums, options or sequences nested more than 256 deep");
 

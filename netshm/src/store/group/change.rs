@@ -1,0 +1,240 @@
+//! Changes and reads under locks: as a part of this thread's open group on the object, or as a transaction of their own.
+//!
+//! [`change`] is the ordinary way to make one, and [`change_at_once`] the same in fewer instructions, for verbs that are used all the
+//! time. [`read_locked`] takes the locks without changing anything; [`read_locked_alone`] is for readers that have tried without
+//! locks before. Below them, `alone` runs a transaction until it ends in something else than a false deadlock, and `attempt` runs it once.
+
+use std::time::Duration;
+
+use super::state::iterating;
+use super::threads::{OPEN, current};
+use crate::error::{Error, Result};
+use crate::layout::method::Locking;
+use crate::locking::{Deadline, Mode, Protocol};
+use crate::region::{Inconclusive, Region};
+use crate::store::read::View;
+use crate::store::transaction::check_writable;
+use crate::store::tx::TxState;
+use crate::store::{Limits, Store, Transaction};
+
+/// Pause before an operation outside a group tries again after a false `EDEADLK` of the kernel.
+const RETRY: Duration = Duration::from_micros(200);
+
+/// As [`change`], in fewer steps where no group is open: there `make` is a direct call, which can be inlined, and `args` can
+/// stay in registers, since calls off that path get a copy. There, `prepare` comes first.
+#[inline(always)]
+pub(crate) fn change_at_once<A: Copy, R>(
+    store: &Store,
+    limits: Limits,
+    wanted: &'static str,
+    prepare: impl FnOnce(),
+    args: A,
+    make: impl Fn(&mut Transaction<'_>, A) -> Result<R> + Copy,
+) -> Result<R> {
+    if OPEN.get() > 0 {
+        return change(store, limits, wanted, move |change| make(change, args));
+    }
+    prepare();
+    store.check_fork()?;
+    check_writable(store, wanted)?;
+    match attempt(store, &limits.deadline(), move |change| make(change, args)) {
+        Ok(result) => Ok(result),
+        Err(error) if is_worth_a_retry(store, &error) => {
+            change(store, limits, wanted, move |change| make(change, args))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes a change: from a savepoint of the open group, or as a transaction of its own. It happens completely or not at all.
+#[inline(never)]
+pub(crate) fn change<R>(
+    store: &Store,
+    limits: Limits,
+    wanted: &'static str,
+    make: impl FnMut(&mut Transaction<'_>) -> Result<R>,
+) -> Result<R> {
+    store.check_fork()?;
+    check_writable(store, wanted)?;
+    if let Some(group) = current(store) {
+        if group.obstacles.get() != 0 {
+            group.check_doomed(store)?;
+            if group.iterated.borrow().contains(&store.geometry().first()) {
+                return Err(iterating(store));
+            }
+        }
+        return group.with(store, make);
+    }
+    alone(store, &own_deadline(limits), make)
+}
+
+/// Reads under locks: in the open group, or in a transaction that ends with the read.
+pub(crate) fn read_locked<R>(
+    store: &Store,
+    limits: Limits,
+    read: impl FnMut(&mut Transaction<'_>) -> Result<R>,
+) -> Result<R> {
+    store.check_fork()?;
+    check_writable(store, "lock it")?;
+    match current(store) {
+        Some(group) => group.with(store, read),
+        None => alone(store, &own_deadline(limits), read),
+    }
+}
+
+/// Reads as [`read_locked`] does, outside a group, for a read that has waited already.
+pub(in crate::store) fn read_locked_alone<R>(
+    store: &Store,
+    deadline: &Deadline,
+    read: impl FnMut(&mut Transaction<'_>) -> Result<R>,
+) -> Result<R> {
+    check_writable(store, "lock it")?;
+    alone(store, deadline, read)
+}
+
+/// Runs a part of the thread's open group on the object, if there is one.
+#[inline]
+pub(in crate::store) fn in_group<R>(
+    store: &Store,
+    part: impl FnOnce(&mut Transaction<'_>) -> Result<R>,
+) -> Option<Result<R>> {
+    current(store).map(|group| group.with(store, part))
+}
+
+/// Runs `work` with a slot: that of this thread's open group on the store, or one of its own for as long as it takes.
+pub(in crate::store) fn with_slot<R>(
+    store: &Store,
+    deadline: &Deadline,
+    work: impl FnOnce(u32) -> Result<R>,
+) -> Result<R> {
+    if let Some(group) = current(store) {
+        group.check_doomed(store)?;
+        let Ok(slot) = group.tx.try_borrow().map(|tx| tx.slot) else { return Err(iterating(store)) };
+        return work(slot);
+    }
+    let slot = store.take_slot(deadline)?;
+    let outcome = work(slot);
+    store.give_slot_back(slot);
+    outcome
+}
+
+/// Returns what `look` finds in a stripe under the locks of this thread's group, if there is one that is not doomed: the short way
+/// of [`read`](crate::store::read::read) in groups.
+#[inline(always)]
+pub(crate) fn optimistic<R>(
+    store: &Store,
+    stripe: u32,
+    look: impl FnOnce(View<'_>) -> Result<R, Inconclusive>,
+) -> Option<Result<R>> {
+    if !store.is_ready() {
+        return None;
+    }
+    let group = current(store)?;
+    if group.is_doomed() {
+        return None;
+    }
+    let mut tx = group.tx.try_borrow_mut().ok()?;
+    if !tx.held.is_only(stripe, store.shared.locks.read_mode())
+        && let Err(error) = group.lock_at_once(store, &mut tx, stripe, store.shared.locks.read_mode())
+    {
+        return Some(Err(error));
+    }
+    look(View::locked(store)).ok().map(Ok)
+}
+
+/// Returns the same for what is going to be changed: with what the group had logged by then.
+#[inline(always)]
+pub(crate) fn optimistic_before_change<R>(
+    store: &Store,
+    stripe: u32,
+    look: impl FnOnce(&Region) -> Option<R>,
+) -> Option<Result<(R, u64)>> {
+    let group = current(store)?;
+    if group.obstacles.get() != 0 {
+        return None;
+    }
+    let mut tx = group.tx.try_borrow_mut().ok()?;
+    if !tx.held.is_only(stripe, Mode::Exclusive)
+        && let Err(error) = group.lock_at_once(store, &mut tx, stripe, Mode::Exclusive)
+    {
+        return Some(Err(error));
+    }
+    look(store.region()).map(|found| Ok((found, tx.journal.entries())))
+}
+
+/// Returns the deadline of an operation that is not in a group on its object.
+pub(in crate::store) fn own_deadline(limits: Limits) -> Deadline {
+    let deadline = limits.deadline();
+    if OPEN.get() > 0 { deadline.bounded() } else { deadline }
+}
+
+/// Runs a transaction, retried after false deadlocks.
+fn alone<R>(store: &Store, deadline: &Deadline, mut make: impl FnMut(&mut Transaction<'_>) -> Result<R>) -> Result<R> {
+    loop {
+        match attempt(store, deadline, &mut make) {
+            Err(error) if is_worth_a_retry(store, &error) => {}
+            outcome => return outcome,
+        }
+    }
+}
+
+/// Pauses and returns true if a change outside a group is worth a retry: outside groups, the kernel's `EDEADLK` on record locks
+/// is false.
+#[cold]
+fn is_worth_a_retry(store: &Store, error: &Error) -> bool {
+    let is_no_ring = matches!(error, Error::Deadlock { .. }) && store.method() == Locking::Record && OPEN.get() == 0;
+    if is_no_ring {
+        std::thread::sleep(RETRY);
+    }
+    is_no_ring
+}
+
+/// Runs a transaction once.
+#[inline(always)]
+fn attempt<R>(store: &Store, deadline: &Deadline, make: impl FnOnce(&mut Transaction<'_>) -> Result<R>) -> Result<R> {
+    let mut tx = TxState::new(store.take_slot(deadline)?, store.geometry());
+    let mut running = TxGuard::new(store, &mut tx, deadline);
+    let result = make(&mut running.change().reborrow())?;
+    running.commit()?;
+    Ok(result)
+}
+
+/// A change that has taken a slot; undone if it is dropped.
+struct TxGuard<'a>(Option<Transaction<'a>>);
+
+impl<'a> TxGuard<'a> {
+    #[inline(always)]
+    fn new(store: &'a Store, tx: &'a mut TxState, deadline: &'a Deadline) -> Self {
+        TxGuard(Some(Transaction { store, tx, deadline }))
+    }
+
+    #[inline(always)]
+    fn change(&mut self) -> &mut Transaction<'a> {
+        self.0.as_mut().unwrap_or_else(|| unreachable!("it is there until it ends"))
+    }
+
+    /// Makes the change final.
+    #[inline(always)]
+    fn commit(mut self) -> Result<()> {
+        match self.0.take() {
+            Some(change) => change.commit(),
+            None => Ok(()),
+        }
+    }
+
+    #[cold]
+    fn undo(change: Transaction<'_>) {
+        if change.store().check_fork().is_ok() {
+            change.roll_back();
+        }
+    }
+}
+
+impl Drop for TxGuard<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        if let Some(change) = self.0.take() {
+            Self::undo(change);
+        }
+    }
+}
