@@ -42,12 +42,12 @@ impl Drop for Scratch {
 
 /// Writes a file whose pages of zeros are holes: objects have large ones, and crash tests write one for each step.
 pub(crate) fn write_sparse(path: &Path, bytes: &[u8]) {
-    const PAGE: usize = 4096;
+    static ZEROS: [u8; 4096] = [0; 4096];
     let file = fs::File::create(path).unwrap();
     file.set_len(bytes.len() as u64).unwrap();
-    for (index, page) in bytes.chunks(PAGE).enumerate() {
-        if *page != [0; PAGE][..page.len()] {
-            file.write_all_at(page, (index * PAGE) as u64).unwrap();
+    for (index, page) in bytes.chunks(ZEROS.len()).enumerate() {
+        if *page != ZEROS[..page.len()] {
+            file.write_all_at(page, (index * ZEROS.len()) as u64).unwrap();
         }
     }
 }

@@ -13,12 +13,11 @@ type Texts = Array<String>;
 
 fn dump<T: crate::data::DataManager>(array: &Array<T>) -> Result<(Vec<T>, Vec<Range<usize>>)> {
     let length = array.len()?;
-    // Of a long one, some.
-    let each = if length > 2000 { 61 } else { 1 };
+    // All in one go, and some one by one; of a long one, some.
+    let each = if length > 2000 { 997 } else { 25 };
     let mut all: Vec<T> =
         (0..length).step_by(each).chain(length.checked_sub(1)).map(|index| array.get(index)).collect::<Result<_>>()?;
-    // In one go as well.
-    for element in array.scan().take(300) {
+    for element in array.scan().take(1100) {
         all.push(element?);
     }
     Ok((all, array.written()?))
@@ -32,7 +31,7 @@ fn run_numbers(name: &str, act: &dyn Fn(&Numbers) -> Result<()>) {
             (0..600).step_by(50).try_for_each(|index| array.set(index, &(index as u64)))
         };
         let name = format!("{name}, {locking}");
-        Case { name, open: &open, prepare: &prepare, act, dump: &dump, check: &Numbers::check }.run();
+        Case { name, open: &open, prepare: &prepare, act, dump: &dump, check: &Numbers::check }.run_under(locking);
     }
 }
 
@@ -44,7 +43,7 @@ fn run_texts(name: &str, act: &dyn Fn(&Texts) -> Result<()>) {
             (0..300).step_by(30).try_for_each(|index| array.set(index, &"t".repeat(index)))
         };
         let name = format!("{name}, {locking}");
-        Case { name, open: &open, prepare: &prepare, act, dump: &dump, check: &Texts::check }.run();
+        Case { name, open: &open, prepare: &prepare, act, dump: &dump, check: &Texts::check }.run_under(locking);
     }
 }
 

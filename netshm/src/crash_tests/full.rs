@@ -1,6 +1,6 @@
 //! Removals in an object that is full, where the log may be too short for the frees at the end of a change.
 
-use super::{Case, METHODS};
+use super::{Case, METHODS, stride_for};
 use crate::check::Report;
 use crate::error::{Error, Result};
 use crate::hash_table::HashTable;
@@ -57,7 +57,7 @@ fn removals_in_a_full_object() {
             let case = Case { name, open: &open, prepare: &fill, act, dump: &dump, check: &check_but_for_losses };
             let prepared = case.prepared();
             let both = case.both(&prepared);
-            for step in (0..).step_by(11) {
+            for step in (0..).step_by(stride_for(locking, 11) as usize) {
                 let copy = Scratch::new();
                 let stopped = case.stopped(&prepared, &copy, step);
                 let table = open(copy.open()).unwrap();

@@ -41,7 +41,7 @@ fn adding() {
             dump: &|table: &Counts| Ok((members(table.shm())?, table.find(&1)?)),
             check: &Counts::check,
         }
-        .run();
+        .run_under(locking);
     }
 }
 
@@ -80,7 +80,7 @@ fn removing() {
             dump: &|table: &Counts| members(table.shm()),
             check: &Counts::check,
         }
-        .run();
+        .run_under(locking);
     }
 }
 
@@ -140,7 +140,7 @@ fn a_group_over_members() {
             dump: &|three: &Three| Ok((three.from.find(&1)?, three.to.find("one")?, three.hits.get(2)?)),
             check: &|three: &Three| three.to.check(),
         }
-        .run();
+        .run_under(locking);
     }
 }
 

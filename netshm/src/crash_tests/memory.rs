@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
-use super::{METHODS, STOPPED};
+use super::{METHODS, STOPPED, stride_for};
 use crate::error::{Error, Result};
 use crate::hash_table::HashTable;
 use crate::layout::method::Locking;
@@ -59,7 +59,7 @@ fn giving_memory_back_is_killed_at_every_step() {
         let original = Scratch::new();
         drop(worn(&original, locking));
         let bytes = fs::read(&original.0).unwrap();
-        for step in (0..).step_by(if locking == Locking::Futex { 1 } else { 7 }) {
+        for step in (0..).step_by(stride_for(locking, 1) as usize) {
             let copy = Scratch::new();
             fs::write(&copy.0, &bytes).unwrap();
             let status = status_of_child(|| {

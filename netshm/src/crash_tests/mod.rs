@@ -42,13 +42,34 @@ use crate::testing::{Scratch, write_sparse};
 
 /// Exit status of a process that was stopped after a step.
 const STOPPED: i32 = 99;
-/// Behind this number of steps only each fifth one is tried, unless `NETSHM_EVERY_STEP` is set: an operation of thousands of steps does
-/// the same to each of many keys, and takes a minute.
+/// Behind this number of steps only each fifth one is tried, unless [`tries_all`]: an operation of thousands of steps does the same
+/// to each of many keys, and takes a minute.
 const DENSE_STEPS: u64 = 300;
 /// More steps than any operation here takes; reaching them means that something goes on for ever.
 const MOST_STEPS: u64 = 200_000;
 /// The methods under which somebody may be killed while others go on.
 pub(super) const METHODS: [Locking; 3] = [Locking::None, Locking::Record, Locking::Futex];
+
+/// Returns whether no step is to be left out, however long that takes.
+pub(super) fn tries_all() -> bool {
+    std::env::var_os("NETSHM_EVERY_STEP").is_some()
+}
+
+/// Returns whether an operation under that method is stopped after that step. `None` and `Record` make the stores of `Futex`, apart
+/// from those to lock words, so each of them is stopped after two steps of five, unless [`tries_all`].
+fn is_tried(locking: Locking, step: u64) -> bool {
+    tries_all()
+        || match locking {
+            Locking::Futex => step < DENSE_STEPS || step.is_multiple_of(5),
+            Locking::None => matches!(step % 5, 0 | 2),
+            Locking::Record => matches!(step % 5, 1 | 3),
+        }
+}
+
+/// Returns a stride for operations under that method: a longer one for `None` and `Record`, unless [`tries_all`].
+pub(super) fn stride_for(locking: Locking, stride: u64) -> u64 {
+    if locking == Locking::Futex || tries_all() { stride } else { stride * 5 }
+}
 
 /// An operation on an object, and how to inspect the result.
 pub(super) struct Case<'a, T, D> {
@@ -167,21 +188,30 @@ impl<T, D: PartialEq + Debug> Case<'_, T, D> {
         which
     }
 
-    /// Stops the operation after every single step, as far as [`DENSE_STEPS`] says.
+    /// Stops the operation, which is one under Futex, after every single step, as far as [`DENSE_STEPS`] says.
     #[track_caller]
     pub(super) fn run(&self) {
-        self.run_each(1);
+        self.run_under(Locking::Futex);
+    }
+
+    /// Stops the operation, which is one under that method, after the steps of [`is_tried`].
+    #[track_caller]
+    pub(super) fn run_under(&self, locking: Locking) {
+        self.run_at((0..).filter(|step| is_tried(locking, *step)));
     }
 
     /// Stops the operation after each `stride`-th step, where every single one would take too long.
     #[track_caller]
     pub(super) fn run_each(&self, stride: u64) {
+        self.run_at((0..).step_by(stride as usize));
+    }
+
+    #[track_caller]
+    fn run_at(&self, steps: impl Iterator<Item = u64>) {
         let prepared = self.prepared();
         let both = self.both(&prepared);
         let mut committed = false;
-        let every = std::env::var_os("NETSHM_EVERY_STEP").is_some();
-        let later = |step: &u64| Some(step + if stride == 1 && !every && *step >= DENSE_STEPS { 5 } else { stride });
-        for step in std::iter::successors(Some(0), later).take_while(|step| *step < MOST_STEPS) {
+        for step in steps.take_while(|step| *step < MOST_STEPS) {
             let copy = Scratch::new();
             let (stopped, seen) = self.watched(&prepared, &copy, &both, step);
             let which = self.found(&copy, &both, step);

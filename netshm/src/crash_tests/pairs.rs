@@ -35,7 +35,7 @@ fn prepare(table: &Pairs) -> Result<()> {
 fn run(name: &str, prepare: &dyn Fn(&Pairs) -> Result<()>, act: &dyn Fn(&Pairs) -> Result<()>) {
     for locking in METHODS {
         let name = format!("{name}, {locking}");
-        Case { name, open: &open(locking), prepare, act, dump: &dump, check: &Pairs::check }.run();
+        Case { name, open: &open(locking), prepare, act, dump: &dump, check: &Pairs::check }.run_under(locking);
     }
 }
 

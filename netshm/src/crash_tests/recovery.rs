@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::{Case, METHODS, STOPPED};
+use super::{Case, METHODS, STOPPED, stride_for, tries_all};
 use crate::error::Result;
 use crate::group;
 use crate::hash_table::HashTable;
@@ -14,7 +14,8 @@ use crate::testing::{Scratch, write_sparse};
 
 type Texts = HashTable<String, String>;
 
-/// After every third step of a group, whoever recovers it is stopped after every single step of its own.
+/// After every third step of a group, whoever recovers it is stopped after every single step of its own; after some of them each
+/// time, unless all are to be tried.
 #[test]
 fn recovery() {
     for locking in METHODS {
@@ -47,7 +48,8 @@ fn recovery() {
                 break;
             }
             let left = fs::read(&copy.0).unwrap();
-            for second in 0.. {
+            let stride = if tries_all() { 1 } else { stride_for(locking, 2) };
+            for second in (first % stride..).step_by(stride as usize) {
                 let copy = Scratch::new();
                 write_sparse(&copy.0, &left);
                 let status = status_of_child(|| {

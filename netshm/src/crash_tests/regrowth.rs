@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::fmt::Debug;
 
-use super::{Case, METHODS};
+use super::{Case, METHODS, stride_for};
 use crate::array::Array;
 use crate::check::Report;
 use crate::error::{Error, Result};
@@ -71,7 +71,7 @@ impl<T, D: PartialEq + Debug> Subject<'_, T, D> {
             let act = |object: &T| (self.group)(object, &|| (self.act)(object));
             let name = format!("{}, {locking}", self.name);
             let case = Case { name, open: &open, prepare: self.prepare, act: &act, dump: self.dump, check: self.check };
-            case.run_each(self.stride);
+            case.run_each(stride_for(locking, self.stride));
         }
         let open = |shm: Shm| (self.open)(shm, Locking::Futex);
         let act = |object: &T| {
@@ -351,7 +351,7 @@ fn arrays_of_texts() {
         prepare: &prepare,
         act: &act,
         group: &|array, body| array.group(body),
-        dump: &|array| (0..array.len()?).map(|index| array.get(index)).collect::<Result<Vec<_>>>(),
+        dump: &|array| array.scan().collect::<Result<Vec<_>>>(),
         check: &Array::<String>::check,
         stride: 11,
     }

@@ -52,7 +52,7 @@ fn prepare(table: &Texts) -> Result<()> {
 fn run(name: &str, prepare: &dyn Fn(&Texts) -> Result<()>, act: &dyn Fn(&Texts) -> Result<()>) {
     for locking in METHODS {
         let name = format!("{name}, {locking}");
-        Case { name, open: &open(locking, 2), prepare, act, dump: &dump, check: &Texts::check }.run();
+        Case { name, open: &open(locking, 2), prepare, act, dump: &dump, check: &Texts::check }.run_under(locking);
     }
 }
 
@@ -177,7 +177,8 @@ fn a_large_group() {
             })
         };
         let name = format!("a large group, {locking}");
-        Case { name, open: &open(locking, 1), prepare: &prepare, act: &act, dump: &dump, check: &Texts::check }.run();
+        Case { name, open: &open(locking, 1), prepare: &prepare, act: &act, dump: &dump, check: &Texts::check }
+            .run_under(locking);
     }
 }
 
@@ -225,6 +226,7 @@ fn primitive_table() {
             })
         };
         let name = format!("write_blocks, {locking}");
-        Case { name, open: &open, prepare: &prepare, act: &change_blocks, dump: &dump, check: &Table::check }.run();
+        Case { name, open: &open, prepare: &prepare, act: &change_blocks, dump: &dump, check: &Table::check }
+            .run_under(locking);
     }
 }
