@@ -10,9 +10,11 @@ use std::sync::atomic::Ordering::{Relaxed, Release};
 
 use crate::error::{Error, Result};
 use crate::layout::{LogAt, Noted, Offset};
-use crate::log_word::{LogState, LogWord};
+use crate::log_word::{Cuts, LogState, LogWord};
 use crate::os::steps;
 use crate::region::Region;
+
+const _: () = assert!(crate::log_word::CUTS == crate::layout::CUTS);
 
 /// Unit in which storage writes.
 const PAGE: u64 = 4096;
@@ -352,7 +354,8 @@ impl Journal {
         }
         (self.entries, self.left) = (position, 0);
         // The length sinks only now: if this process dies before, all is undone once more, to the same end.
-        self.word(region).cut_to(position);
+        let cuts = region.geometry().cuts_of(self.word).map(|cuts| Cuts(region.fields(cuts).words()));
+        self.word(region).cut_to(position, cuts);
         Ok(())
     }
 

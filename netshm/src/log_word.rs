@@ -42,6 +42,39 @@ impl LogState {
     }
 }
 
+/// How many epochs' beginnings are remembered.
+pub(crate) const CUTS: usize = 8;
+
+/// How the last epochs of a log began, those that began with a part of a change being undone: the state then, so that whoever
+/// reads past the change knows which of the entries still count. What a commit begins is not noted; the word for it is another
+/// epoch's.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cuts<'a>(pub(crate) &'a [AtomicU64; CUTS]);
+
+impl Cuts<'_> {
+    fn of(&self, epoch: u32) -> &AtomicU64 {
+        &self.0[epoch as usize % CUTS]
+    }
+
+    /// Returns how many of the entries that counted in an epoch still do in a later one; `None` if that is not known. The later
+    /// one has been loaded from the log's word.
+    pub(crate) fn since(self, epoch: u32, later: u32) -> Option<u64> {
+        let cuts = later.wrapping_sub(epoch);
+        if cuts as usize > CUTS {
+            return None;
+        }
+        let mut left = LogState::MOST_ENTRIES;
+        for epoch in (1..=cuts).map(|cut| epoch.wrapping_add(cut)) {
+            let state = LogState(self.of(epoch).load(Relaxed));
+            if state.epoch() != epoch {
+                return None;
+            }
+            left = left.min(state.entries());
+        }
+        Some(left)
+    }
+}
+
 /// The word of a log.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LogWord<'a>(pub(crate) &'a AtomicU64);
@@ -84,7 +117,13 @@ impl LogWord<'_> {
     }
 
     /// Lets only the first entries count, when what the others name has been undone. They can be written over then.
-    pub(crate) fn cut_to(self, entries: u64) {
+    pub(crate) fn cut_to(self, entries: u64, cuts: Option<Cuts<'_>>) {
+        let state = self.own().cut(entries);
+        if let Some(cuts) = cuts {
+            // SYNC POINT: log entry. Not after the word; pairs with the load in `load`.
+            cuts.of(state.epoch()).store(state.0, Relaxed);
+            steps::step();
+        }
         self.cut(entries);
         // No entry is written over before that; pairs with the fence in `after_reading`.
         fence(Release);

@@ -10,7 +10,7 @@ use loom::sync::atomic::{AtomicU32, AtomicU64};
 use loom::thread;
 
 use death::{die_in_turn, live};
-use log_word::LogWord;
+use log_word::{CUTS, Cuts, LogWord};
 use sequence::Sequence;
 use word::{LockWord, Released};
 
@@ -48,6 +48,7 @@ struct Stripe {
     /// Which word, and what it held.
     log: [[AtomicU64; 2]; ROOM],
     log_word: AtomicU64,
+    cuts: [AtomicU64; CUTS],
 }
 
 impl Stripe {
@@ -58,6 +59,7 @@ impl Stripe {
             words: [AtomicU64::new(1), AtomicU64::new(1)],
             log: std::array::from_fn(|_| [AtomicU64::new(0), AtomicU64::new(0)]),
             log_word: AtomicU64::new(7 << 32),
+            cuts: std::array::from_fn(|_| AtomicU64::new(0)),
         })
     }
 
@@ -93,7 +95,7 @@ impl Stripe {
             self.words[place as usize].store(old, Release);
             die_in_turn();
         }
-        self.log().cut_to(position);
+        self.log().cut_to(position, Some(Cuts(&self.cuts)));
     }
 
     fn commit(&self) {
@@ -110,69 +112,92 @@ impl Stripe {
         }
     }
 
-    /// Reads as the library does, with or without a writer about; `None` if a reading is spoiled.
-    fn read(&self) -> Option<[u64; 2]> {
+    /// Reads as the library does, with or without a writer about; `None` if a reading is spoiled. Past a change, that is words as they
+    /// lie, or else copies.
+    fn read(&self, copies: bool) -> Option<[u64; 2]> {
         if let Some(stamp) = Sequence(&self.sequence).begin_reading() {
             let words = self.words.each_ref().map(|word| word.load(Relaxed));
             return stamp.holds().then_some(words);
         }
         let stamp = Sequence(&self.sequence).begin_reading_past()?;
         LockWord(&self.lock).load().owner()?;
-        let epoch = self.log().load().epoch();
-        let mut past = [None; 2];
+        let mut epoch = self.log().load().epoch();
+        // The words named, by which entry, and what they held.
+        let mut past: [Option<(usize, u64)>; 2] = [None; 2];
         let mut read = 0;
-        loop {
-            // First before anything is read, then for what has come since.
-            let (mut words, mut known) = ([0; 2], false);
-            for look in 0..2 {
+        // Reads what the log says meanwhile; `None` if the change has ended.
+        let mut keep_up = |past: &mut [Option<(usize, u64)>; 2]| {
+            loop {
                 let state = self.log().after_reading();
-                if state.epoch() != epoch || !stamp.holds() {
+                if !stamp.holds() {
                     return None;
                 }
-                let mut met = false;
+                if state.epoch() != epoch {
+                    let left = Cuts(&self.cuts).since(epoch, state.epoch())? as usize;
+                    for word in past.iter_mut() {
+                        *word = word.filter(|(entry, _)| *entry < left);
+                    }
+                    (epoch, read) = (state.epoch(), read.min(left));
+                }
+                if read == state.entries() as usize {
+                    return Some(epoch);
+                }
                 for entry in read..state.entries() as usize {
                     let [place, old] = self.log[entry].each_ref().map(|word| word.load(Relaxed));
-                    let past = past.get_mut(place as usize)?;
-                    met |= past.is_none();
-                    past.get_or_insert(old);
+                    past.get_mut(place as usize)?.get_or_insert((entry, old));
                 }
-                if read < state.entries() as usize {
-                    read = state.entries() as usize;
-                    if self.log().after_reading().epoch() != epoch || !stamp.holds() {
-                        return None;
+                read = state.entries() as usize;
+                if self.log().after_reading().epoch() == epoch && stamp.holds() {
+                    return Some(epoch);
+                }
+            }
+        };
+        let begin = keep_up(&mut past)?;
+        if copies {
+            // Each put right as soon as it is copied.
+            let (mut words, mut epoch) = ([0; 2], begin);
+            for (word, copy) in words.iter_mut().enumerate() {
+                loop {
+                    *copy = self.words[word].load(Relaxed);
+                    let now = keep_up(&mut past)?;
+                    if now == epoch {
+                        break;
                     }
+                    epoch = now;
                 }
-                if look == 0 {
-                    words = [0, 1].map(|word: usize| past[word].unwrap_or_else(|| self.words[word].load(Relaxed)));
-                } else {
-                    known = !met;
+                if let Some((_, old)) = past[word] {
+                    *copy = old;
                 }
             }
-            if known {
-                return Some(words);
-            }
+            return Some(words);
         }
+        // If nothing names them then or comes to name them.
+        let named = past.map(|word| word.is_some());
+        let words = [0, 1].map(|word| past[word].map_or_else(|| self.words[word].load(Relaxed), |(_, old)| old));
+        let end = keep_up(&mut past)?;
+        (begin == end && named == past.map(|word| word.is_some())).then_some(words)
     }
 }
 
 /// Runs a writer against a reader, who must see what was committed before or after each change. The writer dies after every third
 /// step, and lives the last time.
 fn check(committed: &'static [u64], deaths: u32, preemptions: usize, write: fn(&Stripe)) {
-    for steps in (0..=deaths).step_by(3) {
+    for (steps, copies) in (0..=deaths).step_by(3).flat_map(|steps| [(steps, false), (steps, true)]) {
         let mut model = loom::model::Builder::new();
-        model.preemption_bound = Some(preemptions);
+        // Copies take many more steps.
+        model.preemption_bound = Some(if copies { 1 } else { preemptions });
         model.check(move || {
             let stripe = Stripe::new();
             let reader = {
                 let stripe = stripe.clone();
-                thread::spawn(move || stripe.read())
+                thread::spawn(move || stripe.read(copies))
             };
             let lived = live(if steps == deaths { u32::MAX } else { steps }, || write(&stripe));
             if !lived {
                 stripe.recover();
             }
             let seen = reader.join().unwrap();
-            let left = stripe.read().expect("nobody is at work any more");
+            let left = stripe.read(copies).expect("nobody is at work any more");
             let mut last = 0;
             for words in seen.into_iter().chain([left]) {
                 let moment = committed.iter().position(|value| words == [*value; 2]);
@@ -217,6 +242,19 @@ fn a_partial_rollback() {
         stripe.roll_back_to(1);
         stripe.set(0, 2);
         stripe.commit();
+        stripe.end();
+    });
+}
+
+/// Two parts are undone, one behind the other.
+#[test]
+fn two_partial_rollbacks() {
+    check(&[1], 0, 1, |stripe| {
+        stripe.begin();
+        for value in [8, 9] {
+            stripe.set(0, value);
+            stripe.roll_back_to(0);
+        }
         stripe.end();
     });
 }

@@ -287,16 +287,28 @@ pub(crate) struct Bindings<'a, S = &'a Region> {
     source: S,
     words: PhantomData<&'a AtomicU64>,
     next: u64,
-    /// The number of bindings that may still come; a longer chain is damaged.
-    left: u64,
+    /// The number of bindings that the stripe has behind the newest of keys.
+    hidden: u64,
+    /// The number of bindings that have come, and the most that the object has room for, as far as it is known; a longer chain is
+    /// damaged.
+    met: u64,
+    most: u64,
     ring: Ring,
 }
 
 impl<'a, S: Source<'a>> Bindings<'a, S> {
     pub(crate) fn from(source: S, stripe: StripeAt, newest: u64) -> Self {
-        let most = source.region().known_words() / LEAST_BINDING;
-        let hidden = source.stripe(stripe).get(stripe.hidden()).min(most);
-        Bindings { source, words: PhantomData, next: newest, left: hidden + 1, ring: Ring::default() }
+        let hidden = source.stripe(stripe).get(stripe.hidden());
+        let most = hidden.min(source.region().known_words() / LEAST_BINDING) + 1;
+        Bindings { source, words: PhantomData, next: newest, hidden, met: 0, most, ring: Ring::default() }
+    }
+
+    /// Looks whether the object has grown, and returns whether it has room for more.
+    #[cold]
+    fn look_again(&mut self) -> Result<bool> {
+        self.source.region().file_size()?;
+        self.most = self.hidden.min(self.source.region().known_words() / LEAST_BINDING) + 1;
+        Ok(self.met < self.most)
     }
 }
 
@@ -307,11 +319,22 @@ impl<'a, S: Source<'a>> Iterator for Bindings<'a, S> {
         if self.next == 0 {
             return None;
         }
-        if self.left == 0 || self.ring.closes(self.next) {
+        let has_room = match self.met < self.most {
+            true => Ok(true),
+            false => self.look_again(),
+        };
+        let has_room = match has_room {
+            Ok(has_room) => has_room,
+            Err(error) => {
+                self.next = 0;
+                return Some(Err(error));
+            }
+        };
+        if !has_room || self.ring.closes(self.next) {
             let at = std::mem::take(&mut self.next);
             return Some(Err(self.source.region().corrupt(at, "a stack of bindings is longer than the stripe has")));
         }
-        self.left -= 1;
+        self.met += 1;
         let record = Record::binding(self.source, self.next);
         self.next = record.as_ref().map_or(0, Record::older);
         Some(record)

@@ -215,6 +215,12 @@ impl Geometry {
     pub(crate) const fn meta(&self) -> u32 {
         META
     }
+    /// Returns the place of the [cuts](SlotAt::cuts) of the log with that word; that of the meta stripe has none.
+    pub(crate) fn cuts_of(&self, log_word: Offset) -> Option<Offset> {
+        let start = log_word.0.checked_sub(self.slot_table)? / SLOT_BYTES * SLOT_BYTES + self.slot_table;
+        (log_word.0 < self.log_table).then_some(SlotAt(start).cuts())
+    }
+
     /// Returns the first log segment of a slot; the index `slots` names the log of the meta stripe.
     #[inline]
     pub(crate) const fn log(&self, slot: u32) -> LogAt {
@@ -242,8 +248,8 @@ impl Geometry {
     }
 }
 
-/// The fields of a slot: one for each running writer. What every change touches lies in its first cache line; the rest
-/// is spare, and 0.
+/// The fields of a slot: one for each running writer. What every change touches lies in its first cache line, how its log has
+/// been cut in the second; the rest is spare, and 0.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SlotAt(u64);
 
@@ -278,10 +284,17 @@ impl SlotAt {
     pub(crate) const fn release(self) -> Offset {
         Offset(self.0 + 40)
     }
+    /// Returns the place of the first of the words that tell which entries of the log were left when a part of a change was undone:
+    /// see `log_word`.
+    pub(crate) const fn cuts(self) -> Offset {
+        Offset(self.0 + 64)
+    }
 }
 
 /// The number of fields of a slot that tell whether something is left to be done for it.
 pub(crate) const PENDING: usize = 4;
+/// The number of words that tell which entries of a log were left when a part of a change was undone.
+pub(crate) const CUTS: usize = 8;
 
 /// The fields of a stripe. The words behind the last field are spare, and 0.
 #[derive(Debug, Clone, Copy)]
@@ -441,6 +454,7 @@ const SPARE_STRIPE_WORDS: u64 = 4;
 const _: () = {
     let (slot, stripe) = (SlotAt(0), StripeAt(0));
     assert!(slot.owner().0 == 0 && slot.wait().0 == 4 && slot.log_word().0 == 16);
+    assert!(slot.cuts().0.is_multiple_of(LINE) && slot.cuts().0 + CUTS as u64 * WORD <= SLOT_BYTES);
     assert!(slot.transit().0 == 24 && slot.adopted().0 == 32 && slot.release().0 == 40);
     assert!(
         stripe.lock().0 == 0

@@ -12,6 +12,8 @@ mod meta;
 pub(crate) mod open;
 mod origin;
 pub(crate) mod past;
+#[cfg(test)]
+mod past_tests;
 mod processes;
 pub(crate) mod read;
 #[cfg(test)]

@@ -189,24 +189,39 @@ pub(super) fn keep_trying<R>(
                 spin_loop();
                 continue;
             }
-            None => past::attempt(store, stripe, read),
+            None => {
+                let attempt = past::attempt(store, stripe, read);
+                if let Attempt::Spoiled = attempt {
+                    // That may have taken long.
+                    wait.get_or_insert_with(|| begin_waiting(store, deadline, stripe)).check(store, None)?;
+                }
+                attempt
+            }
         };
         match attempt {
-            Attempt::Done(result) => return result,
+            Attempt::Done(result) => {
+                past::forget_ended(store);
+                return result;
+            }
             Attempt::Past(result, slot) => {
                 if writable {
                     past::probe(store, stripe, slot);
                 }
                 return result;
             }
-            Attempt::Spoiled if attempts < ATTEMPTS => attempts += 1,
+            Attempt::Spoiled if attempts < ATTEMPTS => (attempts, naps) = (attempts + 1, 0),
             Attempt::Spoiled => {
                 wait.get_or_insert_with(|| begin_waiting(store, deadline, stripe)).check(store, None)?;
                 if writable && let Some(outcome) = queue(store, deadline, stripe, read) {
                     return outcome;
                 }
             }
-            Attempt::Busy if writable && naps > NAPS => return read_locked(store, deadline, stripe, read),
+            Attempt::Busy if writable && naps > NAPS => {
+                wait.get_or_insert_with(|| begin_waiting(store, deadline, stripe)).check(store, None)?;
+                if let Some(outcome) = queue(store, deadline, stripe, read) {
+                    return outcome;
+                }
+            }
             Attempt::Busy if naps > READ_ONLY_NAPS => {
                 return Err(Error::NeedsRecovery { object: store.name() });
             }
@@ -238,9 +253,12 @@ fn queue<R>(
     stripe: u32,
     read: impl Fn(View<'_>) -> Result<R> + Copy,
 ) -> Option<Result<R>> {
+    let before = store.sequence(stripe).value();
     match read_locked(store, &deadline.at_most(TURN), stripe, read) {
         // The operation's own limit is checked before the next turn.
         Err(Error::LockTimeout { .. }) => None,
+        // What only writers need is not there, but others change the stripe: a reading without the lock may come through.
+        Err(Error::TooManyWriters { .. } | Error::NoSpace { .. }) if store.sequence(stripe).value() != before => None,
         outcome => Some(outcome),
     }
 }

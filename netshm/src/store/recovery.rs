@@ -27,6 +27,11 @@ use crate::region::Region;
 pub(crate) struct Recoveries(Mutex<BTreeSet<u32>>);
 
 impl Recoveries {
+    /// Returns whether a thread has a turn.
+    pub(super) fn is_under_way(&self) -> bool {
+        !self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     /// Begins a turn at the number, unless another thread has it.
     pub(super) fn begin(&self, number: u32) -> Option<Turn<'_>> {
         let mut numbers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -268,7 +273,7 @@ mod tests {
     fn a_number_is_one_threads_at_a_time() {
         let recoveries = Recoveries::default();
         let turn = recoveries.begin(7);
-        assert!(turn.is_some());
+        assert!(turn.is_some() && recoveries.is_under_way());
         assert!(recoveries.begin(7).is_none());
         assert!(recoveries.begin(7).is_none());
         assert!(recoveries.begin(8).is_some());

@@ -1,0 +1,247 @@
+//! Reading past changes that go on while they are read past: the hooks make the race certain.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::mpsc::channel;
+use std::thread;
+
+use super::past;
+use super::read::Attempt;
+use crate::array::Array;
+use crate::error::{Error, Result};
+use crate::group;
+use crate::hash_table::HashTable;
+use crate::layout::method::Locking;
+use crate::os::pause;
+use crate::shm::Shm;
+use crate::testing::Scratch;
+
+type Numbers = HashTable<u64, u64>;
+
+fn open(scratch: &Scratch) -> Numbers {
+    Numbers::options().locking(Locking::Futex).stripes(1).slots(2).init(1).manage(scratch.open()).unwrap()
+}
+
+/// Another handle, which is not the one of this thread's groups.
+fn reader(scratch: &Scratch) -> Numbers {
+    Numbers::manage(Shm::options().read_only(true).open(&scratch.name()).unwrap(), Locking::Futex).unwrap()
+}
+
+/// Runs `work` whenever this thread comes to the place, until it returns false.
+fn whenever_at(place: &'static str, mut work: impl FnMut() -> bool + 'static) {
+    pause::once_at(place, move || {
+        if work() {
+            whenever_at(place, work);
+        }
+    });
+}
+
+/// Lets no hook outlive the test.
+fn nothing_more() {
+    pause::once_at("", || {});
+}
+
+fn any_error() -> Error {
+    Error::Forked { object: "any error".into() }
+}
+
+/// Each time the stripe has been read, the group changes one more of the keys that have been read.
+#[test]
+fn a_stripe_whose_keys_change_one_after_the_other() {
+    const KEYS: u64 = 500;
+    let scratch = Scratch::new();
+    let table = open(&scratch);
+    (0..KEYS).for_each(|key| table.add(&key, &1).unwrap());
+    let reader = reader(&scratch);
+    group!(table => {
+        table.replace(&0, &2)?;
+        let passes = Rc::new(Cell::new(0));
+        let (counted, writer) = (passes.clone(), table.clone());
+        whenever_at(past::HAS_BEEN_READ, move || {
+            counted.set(counted.get() + 1);
+            counted.get() < KEYS && writer.replace(&counted.get(), &2).is_ok()
+        });
+        let values: Vec<u64> = reader.values().collect::<Result<_>>()?;
+        assert_eq!(values, [1; KEYS as usize]);
+        assert!(passes.get() <= 2, "{} passes", passes.get());
+    })
+    .unwrap();
+    nothing_more();
+}
+
+/// The same while copies are made: words change, and change back, before each.
+#[test]
+fn copies_of_what_changes_while_it_is_copied() {
+    const KEYS: u64 = 500;
+    let scratch = Scratch::new();
+    let table = open(&scratch);
+    (0..KEYS).for_each(|key| table.add(&key, &1).unwrap());
+    let reader = reader(&scratch);
+    group!(table => {
+        table.replace(&0, &2)?;
+        let copies = Rc::new(Cell::new(0));
+        let (counted, writer) = (copies.clone(), table.clone());
+        pause::once_at(past::HAS_BEEN_READ, move || {
+            writer.replace(&(KEYS - 1), &2).unwrap();
+            whenever_at(past::IS_COPIED, move || {
+                let number = counted.get() + 1;
+                counted.set(number);
+                let undone: Result<()> = group!(writer => {
+                    writer.replace(&(number % KEYS), &3)?;
+                    if number % 2 == 0 {
+                        return Err(any_error());
+                    }
+                });
+                undone.is_err() == (number % 2 == 0)
+            });
+        });
+        let values: Vec<u64> = reader.values().collect::<Result<_>>()?;
+        assert_eq!(values, [1; KEYS as usize]);
+        assert!(copies.get() > 50, "{} copies", copies.get());
+    })
+    .unwrap();
+    nothing_more();
+}
+
+/// Whenever a reader has read the log of a group, a part of the group is undone.
+#[test]
+fn parts_that_are_undone_while_the_log_is_read() {
+    const KEYS: u64 = 500;
+    let scratch = Scratch::new();
+    let table = open(&scratch);
+    (0..KEYS).for_each(|key| table.add(&key, &1).unwrap());
+    let reader = reader(&scratch);
+    group!(table => {
+        (0..KEYS).try_for_each(|key| table.replace(&key, &2))?;
+        let logs = Rc::new(Cell::new(0));
+        let (counted, writer) = (logs.clone(), table.clone());
+        whenever_at(past::LOG_HAS_BEEN_READ, move || {
+            counted.set(counted.get() + 1);
+            let undone: Result<()> = group!(writer => {
+                // A key that nobody has changed, and one that is changed already.
+                writer.add(&KEYS, &3)?;
+                writer.replace(&0, &3)?;
+                return Err(any_error());
+            });
+            undone.is_err()
+        });
+        for key in [0, 1, KEYS - 1] {
+            assert_eq!(reader.find(&key)?, Some(1));
+        }
+        assert_eq!(reader.find(&KEYS)?, None);
+        assert!(logs.get() <= 2, "read {} times", logs.get());
+    })
+    .unwrap();
+    nothing_more();
+}
+
+/// A thread does not keep what the log of a change said for longer than it may need it.
+#[test]
+fn a_change_that_has_ended_is_forgotten() {
+    let scratch = Scratch::new();
+    let table = open(&scratch);
+    table.add(&1, &1).unwrap();
+    let reader = reader(&scratch);
+    group!(table => {
+        table.replace(&1, &2)?;
+        assert_eq!(reader.find(&1)?, Some(1));
+        assert_eq!(past::remembered(), 1);
+    })
+    .unwrap();
+    assert_eq!(reader.len().unwrap(), 1);
+    assert_eq!(past::remembered(), 0);
+}
+
+/// A writer that ends while a reader looks who it is.
+#[test]
+fn a_writer_that_ends_is_no_unknown_one() {
+    let scratch = Scratch::new();
+    let table = open(&scratch);
+    table.add(&1, &1).unwrap();
+    let ((begun, has_begun), (end, ends)) = (channel(), channel());
+    let writer = thread::spawn(move || {
+        group!(table => {
+            table.replace(&1, &2)?;
+            begun.send(()).unwrap();
+            ends.recv().unwrap();
+        })
+        .unwrap();
+    });
+    has_begun.recv().unwrap();
+    let reader = reader(&scratch);
+    let store = &reader.handle().store;
+    pause::once_at(past::HAS_BEGUN, move || {
+        end.send(()).unwrap();
+        writer.join().unwrap();
+    });
+    let attempt = past::attempt(store, store.geometry().first(), |_| Ok(()));
+    assert!(matches!(attempt, Attempt::Spoiled));
+}
+
+/// What others have made of the object since it was mapped is no damage, whatever is read first.
+#[test]
+fn what_has_grown_since_is_sound() {
+    const KEYS: u64 = 2_000;
+    let scratch = Scratch::new();
+    let options = Numbers::options().locking(Locking::Futex).pagesize(256).stripes(1).slots(2).init(1);
+    let (table, reader) = (options.manage(scratch.open()).unwrap(), reader(&scratch));
+    (0..KEYS).for_each(|key| table.add(&key, &1).unwrap());
+    group!(table => {
+        (0..KEYS).step_by(2).try_for_each(|key| table.replace(&key, &2))?;
+        assert_eq!(reader.values().collect::<Result<Vec<u64>>>()?, [1; KEYS as usize]);
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_stack_that_has_grown_since_is_sound() {
+    let scratch = Scratch::new();
+    let texts = |scratch: &Scratch| -> HashTable<u64, String> {
+        HashTable::options().locking(Locking::Futex).stripes(1).slots(2).manage(scratch.open()).unwrap()
+    };
+    let table = texts(&scratch);
+    table.add(&1, "a").unwrap();
+    table.add(&2, "b").unwrap();
+    let reader = texts(&scratch);
+    let bindings = reader.handle().store.region().known_words();
+    (0..bindings).for_each(|_| table.add(&2, "b").unwrap());
+    // So that the newest one takes a block that was there at the beginning.
+    table.remove(&1).unwrap();
+    table.add(&2, "c").unwrap();
+    assert_eq!(reader.find_all(&2).unwrap().len() as u64, bindings + 2);
+}
+
+#[test]
+fn a_directory_that_has_grown_since_is_sound() {
+    let scratch = Scratch::new();
+    let array = |scratch: &Scratch| -> Array<u64> {
+        Array::options().locking(Locking::Futex).stripes(1).slots(2).manage(scratch.open(), 0).unwrap()
+    };
+    let writer = array(&scratch);
+    writer.resize(1 << 40).unwrap();
+    writer.set(0, &1).unwrap();
+    let reader = array(&scratch);
+    let elements = reader.handle().store.region().known_words() as usize / 64;
+    (1..=elements).for_each(|number| writer.set(number << 25, &1).unwrap());
+    assert_eq!(reader.written().unwrap().len(), elements + 1);
+}
+
+/// Memory that is taken and given back all the time changes neither schemas nor members.
+#[test]
+fn schemas_and_members_beside_meta_changes() {
+    let scratch = Scratch::new();
+    let texts = || -> HashTable<u64, String> { HashTable::options().slots(2).manage(scratch.open()).unwrap() };
+    let (writer, reader) = (texts(), texts());
+    let meta_changes = Rc::new(Cell::new(0));
+    let counted = meta_changes.clone();
+    whenever_at("words of announced meta changes have been read", move || {
+        counted.set(counted.get() + 1);
+        let bytes = 100_000 + 10_000 * (counted.get() % 2);
+        writer.replace(&1, &"v".repeat(bytes)).is_ok()
+    });
+    let store = &reader.handle().store;
+    assert_eq!(store.schema().unwrap().1, 0);
+    assert_eq!(reader.shm().members().unwrap().len(), 1);
+    assert!(meta_changes.get() > 1);
+    nothing_more();
+}
