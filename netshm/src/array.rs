@@ -65,6 +65,8 @@ pub struct Array<T> {
 pub(crate) struct Element<'a> {
     /// The number of words of each, if it is the same for all.
     pub(crate) fixed: Option<usize>,
+    /// Whether they keep what newer programs have added to them.
+    pub(crate) keeps_rest: bool,
     pub(crate) decodes: Decodes<'a>,
 }
 
@@ -105,7 +107,7 @@ impl<T: DataManager> Array<T> {
 
     /// Returns the type as it is written in the object.
     fn schema() -> ObjectSchema {
-        ObjectSchema::Array { element: Schema::of_part::<T>() }
+        ObjectSchema::array(Schema::of_part::<T>())
     }
 
     /// Opens an object under an explicit schema, which may differ from that of `T` (dynamic arrays use raw rows).
@@ -121,7 +123,7 @@ impl<T: DataManager> Array<T> {
         let schema = schema.to_string();
         let default_words = Handle::encode_alone(shm.object().name(), &default);
         let default_words = default_words.inspect_err(|_| open::abandon(&shm))?;
-        let Element { fixed, decodes } = element;
+        let Element { fixed, keeps_rest, decodes } = element;
         let elements = Elements::of(fixed);
         let recreate = shape.recreate;
         let show = |words: &[u64]| match described {
@@ -138,7 +140,7 @@ impl<T: DataManager> Array<T> {
             default: default_words.clone(),
             element_words: elements.dense().unwrap_or(0),
             form: Form::Records,
-            keeps_rest: false,
+            keeps_rest,
             other_default: &other_default,
             show_default: &show,
             shape,
@@ -160,7 +162,12 @@ impl<T: DataManager> Array<T> {
     fn take_default(&mut self, words: Vec<u64>, show: impl Fn(&[u64]) -> String) -> Result<()> {
         let stored: T = self.handle.finish(Staged::Words(words.clone()))?;
         let encoded = Handle::encode_alone(&self.handle.store.name(), &stored)?;
-        if encoded != self.default_words {
+        // What the value keeps of what a newer program has added says nothing to this one.
+        let known = match Self::schema() {
+            ObjectSchema::Array { element } => crate::data::known_words(&element, &encoded),
+            _ => unreachable!("an array is described as one"),
+        };
+        if known != self.default_words {
             let with = |words: &[u64]| format!("{} with default {}", Self::schema(), show(words));
             return Err(Error::SchemaMismatch {
                 object: self.handle.store.name(),
@@ -373,20 +380,11 @@ impl<T: DataManager> Array<T> {
     /// # Errors
     /// Those of [`get`](Self::get) and [`set`](Self::set).
     pub fn swap(&self, i: usize, j: usize) -> Result<()> {
-        if self.elements().dense().is_some() {
-            return self.handle.retry_alone(|| {
-                self.handle.change("swap elements", |change| {
-                    let (a, b) = (self.lock_inside(change, i as u64)?, self.lock_inside(change, j as u64)?);
-                    directory::swap(change, self.elements(), a, b, &self.default_words)
-                })
-            });
-        }
-        self.handle.group_retry(|| {
-            self.lock(i)?;
-            self.lock(j)?;
-            let (a, b) = (self.get(i)?, self.get(j)?);
-            self.set::<T>(i, &b)?;
-            self.set::<T>(j, &a)
+        self.handle.retry_alone(|| {
+            self.handle.change("swap elements", |change| {
+                let (a, b) = (self.lock_inside(change, i as u64)?, self.lock_inside(change, j as u64)?);
+                directory::swap(change, self.elements(), a, b, &self.default_words)
+            })
         })
     }
 
@@ -513,7 +511,7 @@ impl<T: DataManager> ManageOptions<Array<T>> {
     /// Those of [`Array::manage`]; [`Error::InvalidOption`] for a value out of range; [`Error::InUse`] if it is to
     /// be recreated while others have it open.
     pub fn manage(self, shm: Shm, default: T) -> Result<Array<T>> {
-        let element = Element { fixed: T::FIXED, decodes: &check::decodes::<T> };
+        let element = Element { fixed: T::FIXED, keeps_rest: T::KEEPS_REST, decodes: &check::decodes::<T> };
         Array::open(shm, &Array::<T>::schema(), element, default, self.shape, self.limits)
     }
 }

@@ -103,7 +103,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
 
     /// Returns the type as it is written in the object.
     pub(crate) fn schema() -> ObjectSchema {
-        ObjectSchema::HashTable { key: Schema::of::<K>(), value: Schema::of::<V>() }
+        ObjectSchema::hash_table(Schema::of::<K>(), Schema::of::<V>())
     }
 
     /// Opens an object under an explicit schema, which may differ from that of `K` and `V` (dynamic tables use raw rows).

@@ -315,7 +315,7 @@ impl<'a> Source<'a> {
                         attributes.push(format!("rename = {:?}", field.name));
                     }
                     let kind = self.name_of(&field.schema, place, around);
-                    if field.is_added {
+                    if field.is_added || field.has_default {
                         self.needs_default(&field.schema);
                         attributes.push("default".to_owned());
                     }

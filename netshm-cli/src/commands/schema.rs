@@ -91,6 +91,7 @@ fn fields(fields: &Fields) -> Json {
                 let mut json = tree(&field.schema);
                 json["field"] = field.name.clone().into();
                 json["added"] = field.is_added.into();
+                json["default"] = field.has_default.into();
                 json
             };
             fields.iter().map(field).collect()

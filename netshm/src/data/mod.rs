@@ -105,7 +105,7 @@ pub use rest::Rest;
 pub use schema::{
     Container, Field, Fields, Items, Members, ObjectSchema, ParseSchemaError, Scalar, Schema, Types, Variant, Variants,
 };
-pub(crate) use schema::{Relation, difference, has_length, hash_text, relation, show, skip_row};
+pub(crate) use schema::{Relation, difference, has_length, hash_text, known_words, relation, show, skip_row};
 pub use viewed::{Plain, Viewed};
 pub(crate) use words::row_of;
 pub use words::{from_words, to_words};

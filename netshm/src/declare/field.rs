@@ -210,7 +210,7 @@ impl<K: ShmKey, V: DataManager> Field for HashTable<K, V> {
     type Default = ();
 
     fn schema() -> ObjectSchema {
-        ObjectSchema::HashTable { key: Schema::of::<K>(), value: Schema::of::<V>() }
+        ObjectSchema::hash_table(Schema::of::<K>(), Schema::of::<V>())
     }
 
     fn manage(options: ManageOptions<Self>, shm: Shm, (): ()) -> Result<Self> {
@@ -228,7 +228,7 @@ impl<T: DataManager> Field for Array<T> {
     type Default = T;
 
     fn schema() -> ObjectSchema {
-        ObjectSchema::Array { element: Schema::of_part::<T>() }
+        ObjectSchema::array(Schema::of_part::<T>())
     }
 
     fn manage(options: ManageOptions<Self>, shm: Shm, default: T) -> Result<Self> {

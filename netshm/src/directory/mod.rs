@@ -19,6 +19,7 @@ use crate::error::{Error, Result};
 use crate::heap::Memory;
 use crate::index::record::{IN_PLACE, Payload, Record, write_record};
 use crate::layout::{DENSE, Geometry, Offset, StripeAt};
+use crate::os::copy;
 use crate::region::{Inconclusive, ReadError, Region};
 use crate::source::{Source, Stripe};
 use crate::store::Transaction;
@@ -319,10 +320,31 @@ pub(crate) fn set_record(
     value: Payload<'_>,
 ) -> Result<()> {
     let chunk = chunk_of(change, elements, spot, default)?;
-    store_record(change, spot, chunk, value)
+    store_known(change, spot, chunk, default, value)
 }
 
-/// Stores an element that has a record of its own, in a chunk that is there.
+/// Stores an element that has a record of its own, in a chunk that is there. What the type of the program does not know of the old
+/// one stays.
+fn store_known(
+    change: &mut Transaction<'_>,
+    spot: Spot,
+    chunk: u64,
+    default: &[u64],
+    value: Payload<'_>,
+) -> Result<()> {
+    if !change.store().may_have_tails() {
+        return store_record(change, spot, chunk, value);
+    }
+    let (region, store) = (change.store().region(), change.store());
+    let old = match region.word(spot.place(chunk))?.load(Relaxed) {
+        0 => default.to_vec(),
+        record => load(Record::at(region, record)?.value()),
+    };
+    let (tail, is_counted) = store.tail_of(&old);
+    value.with_tail(tail, is_counted, |value| store_record(change, spot, chunk, value))
+}
+
+/// Stores a record in a chunk that is there.
 fn store_record(change: &mut Transaction<'_>, spot: Spot, chunk: u64, value: Payload<'_>) -> Result<()> {
     let place = spot.place(chunk);
     let (region, stripe) = (change.store().region(), spot.stripe);
@@ -380,15 +402,18 @@ impl Seen {
         match self.chunk {
             Some(chunk) if change.entries() == self.entries => match (elements.dense, value) {
                 (Some(_), Payload::Words(words)) => store_words(change, spot.place(chunk), words),
-                _ => store_record(change, spot, chunk, value),
+                _ => store_known(change, spot, chunk, default, value),
             },
             _ => set(change, elements, spot, default, value),
         }
     }
 }
 
-/// Exchanges two elements that lie in their chunks. Their stripes are locked already.
+/// Exchanges two elements, with all that they have. Their stripes are locked already.
 pub(crate) fn swap(change: &mut Transaction<'_>, elements: Elements, a: Spot, b: Spot, default: &[u64]) -> Result<()> {
+    if elements.dense.is_none() {
+        return swap_records(change, elements, a, b, default);
+    }
     let a = a.place(chunk_of(change, elements, a, default)?);
     let b = b.place(chunk_of(change, elements, b, default)?);
     for offset in (0..elements.words_each()).map(|word| word * 8) {
@@ -398,6 +423,25 @@ pub(crate) fn swap(change: &mut Transaction<'_>, elements: Elements, a: Spot, b:
             change.write(places[0], other)?;
             change.write(places[1], one)?;
         }
+    }
+    Ok(())
+}
+
+fn load(words: &[AtomicU64]) -> Vec<u64> {
+    copy::load_vec(words, words.len())
+}
+
+/// Exchanges two elements that have records of their own: each stripe has its own memory, so they are written anew.
+fn swap_records(change: &mut Transaction<'_>, elements: Elements, a: Spot, b: Spot, default: &[u64]) -> Result<()> {
+    let region = change.store().region();
+    let words = |spot| Ok(find(region, elements, spot)?.map(load));
+    let (one, other) = (words(a)?, words(b)?);
+    if one == other {
+        return Ok(());
+    }
+    for (spot, words) in [(a, other), (b, one)] {
+        let chunk = chunk_of(change, elements, spot, default)?;
+        store_record(change, spot, chunk, Payload::Words(words.as_deref().unwrap_or(default)))?;
     }
     Ok(())
 }

@@ -344,6 +344,8 @@ fn open(
     let element = row::plan(&shm, of)?;
     let default = default(&element)?;
     let stored = Element {
+        // Rows are encoded by the newest type.
+        keeps_rest: true,
         fixed: of.fixed_words().and_then(|words| usize::try_from(words).ok()),
         decodes: &|words| element.decode(&row::copied(words)).map(drop),
     };

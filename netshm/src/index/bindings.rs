@@ -1,6 +1,5 @@
 //! Changes to the bindings of a key.
 
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::buckets::{Chain, Content, Image, bucket_of, clear_cells, overflow_bucket, set_link};
@@ -261,32 +260,10 @@ fn overwrite(change: &mut Transaction<'_>, key: Key<'_>, value: Payload<'_>, fou
 /// Overwrites what the type of the program knows of a binding; what else there is it carries over.
 #[cold]
 fn overwrite_known(change: &mut Transaction<'_>, key: Key<'_>, value: Payload<'_>, found: &Found<'_>) -> Result<()> {
-    let (tail, is_counted) = change.store().tail_of(found.record.value());
-    if tail.is_empty() {
-        return overwrite_all(change, key, value, found);
-    }
-    let tail = copy::load_vec::<u64>(tail, tail.len());
-    match value {
-        Payload::Words(words) => {
-            let mut words = [words, &tail].concat();
-            if is_counted {
-                words[0] = words.len() as u64 - 1;
-            }
-            overwrite_all(change, key, Payload::Words(&words), found)
-        }
-        Payload::Fill(words, fill) => {
-            let fill_all = |shared: &[AtomicU64]| {
-                let (known, rest) = shared.split_at(words as usize);
-                fill(known)?;
-                copy::store_words(rest, &tail);
-                if is_counted {
-                    shared[0].store(shared.len() as u64 - 1, Relaxed);
-                }
-                Ok(())
-            };
-            overwrite_all(change, key, Payload::Fill(words + tail.len() as u64, &fill_all), found)
-        }
-    }
+    let stored = found.record.value();
+    let stored = copy::load_vec(stored, stored.len());
+    let (tail, is_counted) = change.store().tail_of(&stored);
+    value.with_tail(tail, is_counted, |value| overwrite_all(change, key, value, found))
 }
 
 fn overwrite_all(change: &mut Transaction<'_>, key: Key<'_>, value: Payload<'_>, found: &Found<'_>) -> Result<()> {

@@ -25,6 +25,38 @@ pub(crate) enum Payload<'a> {
 }
 
 impl Payload<'_> {
+    /// Stores it with further words behind it. Its first word may be the number of the others.
+    #[cold]
+    pub(crate) fn with_tail<R>(
+        self,
+        tail: &[u64],
+        is_counted: bool,
+        store: impl FnOnce(Payload<'_>) -> Result<R>,
+    ) -> Result<R> {
+        match self {
+            value if tail.is_empty() => store(value),
+            Payload::Words(words) => {
+                let mut words = [words, tail].concat();
+                if is_counted {
+                    words[0] = words.len() as u64 - 1;
+                }
+                store(Payload::Words(&words))
+            }
+            Payload::Fill(words, fill) => {
+                let fill_all = |shared: &[AtomicU64]| {
+                    let (known, rest) = shared.split_at(words as usize);
+                    fill(known)?;
+                    copy::store_words(rest, tail);
+                    if is_counted {
+                        shared[0].store(shared.len() as u64 - 1, Relaxed);
+                    }
+                    Ok(())
+                };
+                store(Payload::Fill(words + tail.len() as u64, &fill_all))
+            }
+        }
+    }
+
     fn words(&self) -> u64 {
         match self {
             Payload::Words(words) => words.len() as u64,

@@ -169,14 +169,18 @@ impl Store {
         })
     }
 
-    /// Returns what a row has behind the words that its type knows, and whether a length in front of them counts it. (A row that is
+    /// Returns what a row or an element has behind the words that its type knows, and whether a length in front of them counts it. (A row that is
     /// none has nothing that could be carried over.)
-    pub(crate) fn tail_of<'a>(&self, words: &'a [AtomicU64]) -> (&'a [AtomicU64], bool) {
-        let Some(ObjectSchema::HashTable { value, .. }) = self.typed.schema.as_deref() else { return (&[], false) };
+    pub(crate) fn tail_of<'a>(&self, words: &'a [u64]) -> (&'a [u64], bool) {
+        let value = match self.typed.schema.as_deref() {
+            Some(ObjectSchema::HashTable { value, .. }) => value,
+            Some(ObjectSchema::Array { element }) if has_length(element) => element,
+            _ => return (&[], false),
+        };
         if self.typed.keeps_rest {
             return (&[], false);
         }
-        let tail = skip_row(value, &mut Decoder::new(words, None)).unwrap_or(0);
+        let tail = skip_row(value, &mut Decoder::from_words(words)).unwrap_or(0);
         (&words[words.len() - tail..], has_length(value))
     }
 }

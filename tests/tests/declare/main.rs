@@ -7,7 +7,8 @@ mod declare_schema;
 mod schema_evolution;
 mod schema_extensible;
 mod schema_migration;
+mod schema_pairs;
 mod schema_random;
 mod schema_rolling;
 
-netshm_tests::children!(schema_evolution, schema_migration, schema_rolling);
+netshm_tests::children!(schema_evolution, schema_migration, schema_pairs, schema_rolling);

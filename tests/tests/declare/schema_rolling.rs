@@ -161,6 +161,89 @@ fn an_old_program_opens_what_a_newer_one_has_extended() {
 }
 
 #[test]
+fn an_old_program_opens_what_a_newer_one_has_created() {
+    for locking in METHODS {
+        let object = Scratch::posix("rolling-created");
+        let three: HashTable<u64, third::Row> = open_with(&object, locking);
+        three.add(&1, &newest(1, 10, &["x"])).unwrap();
+        assert!(stored(&object).contains("Row { name: String, a: u64, b: u64 = .., c: Vec<String> = .. }"));
+        // Reading changes nothing.
+        let read_only = Shm::options().read_only(true).open(object.name()).unwrap();
+        let one: HashTable<u64, first::Row> = HashTable::options().manage(read_only).unwrap();
+        assert_eq!(one.find(&1).unwrap(), Some(old(1)));
+        assert_eq!(one.scan().collect::<Result<Vec<_>>>().unwrap(), [(1, old(1))]);
+        let (one, two): (HashTable<u64, first::Row>, _) =
+            (open_with(&object, locking), open_with::<second::Row>(&object, locking));
+        assert_eq!(two.find(&1).unwrap(), Some(new(1, 10)));
+        assert!(stored(&object).contains("b: u64 = .., c: Vec<String> = .."));
+        two.replace(&1, &new(2, 20)).unwrap();
+        two.add(&2, &new(2, 20)).unwrap();
+        assert!(stored(&object).contains("b: u64 = .., c?: Vec<String> }"));
+        one.replace(&1, &old(3)).unwrap();
+        one.add(&3, &old(3)).unwrap();
+        assert!(stored(&object).contains("b?: u64, c?: Vec<String> }"));
+        for three in [three, open_with(&object, locking)] {
+            let rows = [1, 2, 3].map(|key| three.find(&key).unwrap().unwrap());
+            assert_eq!(rows, [newest(3, 20, &["x"]), newest(2, 20, &[]), newest(3, 0, &[])]);
+            assert!(three.check().unwrap().is_clean());
+        }
+        assert_eq!(one.fold(0, |sum, _, row| sum + row.a).unwrap(), 8);
+        assert!(one.check().unwrap().is_clean() && two.check().unwrap().is_clean());
+    }
+    // Numbers, which the newer type has in records, and the older one would have in buckets.
+    let object = Scratch::posix("rolling-created");
+    let two: HashTable<u64, numbers::second::Row> = open(&object);
+    two.add(&1, &numbers::second::Row { a: 1, b: 2 }).unwrap();
+    let one: HashTable<u64, numbers::first::Row> = open(&object);
+    one.update(&1, |row| row.map(|row| numbers::first::Row { a: row.a + 1 })).unwrap();
+    (2..50).for_each(|key| one.add(&key, &numbers::first::Row { a: key }).unwrap());
+    assert_eq!(two.find(&1).unwrap(), Some(numbers::second::Row { a: 2, b: 2 }));
+    assert_eq!(two.fold(0, |sum, _, row| sum + row.a + row.b).unwrap(), (2..50).sum::<u64>() + 4);
+    assert!(one.check().unwrap().is_clean() && two.check().unwrap().is_clean());
+}
+
+fn stored(object: &Scratch) -> String {
+    object.open().describe().unwrap().schema.to_string()
+}
+
+/// A program that needs a field that the first one has a default for, and one that does not know it, exclude each other: the first
+/// to write wins.
+#[test]
+fn a_field_may_be_needed_or_unknown_but_not_both() {
+    mod needing {
+        #[derive(netshm::ShmData, Debug, PartialEq, Clone, Default)]
+        pub(super) struct Row {
+            pub(super) name: String,
+            pub(super) a: u64,
+            pub(super) b: u64,
+        }
+    }
+    for needing_is_first in [true, false] {
+        let object = Scratch::posix("rolling-needed");
+        let two = open::<second::Row>(&object);
+        two.add(&1, &new(1, 10)).unwrap();
+        let (one, needing) = (open::<first::Row>(&object), open::<needing::Row>(&object));
+        assert_eq!(needing.find(&1).unwrap().unwrap().b, 10);
+        assert_eq!(one.find(&1).unwrap(), Some(old(1)));
+        if needing_is_first {
+            needing.replace(&1, &needing::Row { b: 11, ..needing::Row::default() }).unwrap();
+            mismatch(one.add(&2, &old(2)));
+            mismatch(one.find(&1));
+            mismatch(HashTable::<u64, first::Row>::manage(object.open(), Locking::Futex));
+            assert_eq!(two.find(&1).unwrap().unwrap().b, 11);
+        } else {
+            one.add(&2, &old(2)).unwrap();
+            mismatch(needing.add(&3, &needing::Row::default()));
+            mismatch(needing.find(&1));
+            mismatch(HashTable::<u64, needing::Row>::manage(object.open(), Locking::Futex));
+            assert_eq!(two.find(&2).unwrap(), Some(new(2, 0)));
+        }
+        two.replace(&1, &new(5, 5)).unwrap();
+        assert!(two.check().unwrap().is_clean());
+    }
+}
+
+#[test]
 fn numbers_in_buckets_get_further_words() {
     let object = Scratch::posix("rolling-pairs");
     let one: HashTable<u64, numbers::first::Row> = open(&object);

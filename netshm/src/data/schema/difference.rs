@@ -1,5 +1,6 @@
 //! Where two schemas part, and what could have been done about it.
 
+use super::evolution::refers_to_itself;
 use super::{Container, Field, Fields, ObjectSchema, Schema, Variant};
 
 /// Characters shown on either side of the difference of two texts that are no schemas.
@@ -67,17 +68,24 @@ impl Found {
     }
 }
 
+const OTHER_VARIANT: &str = "the fields of a variant stay as they are; add a variant at the end that has the new ones";
+
 fn between_objects(new: &ObjectSchema, old: &ObjectSchema) -> Option<Found> {
     match (new, old) {
         (ObjectSchema::HashTable { key, value }, ObjectSchema::HashTable { key: old_key, value: old_value }) => {
             between(key, old_key, &start(key, "key"), Place::Key)
-                .or_else(|| between(value, old_value, &start(value, "value"), Place::Row))
+                .or_else(|| between(value, old_value, &start(value, "value"), row(old_value)))
         }
         (ObjectSchema::Array { element }, ObjectSchema::Array { element: old_element }) => {
             between(element, old_element, &start(element, "element"), Place::Inside)
         }
         _ => None,
     }
+}
+
+/// Returns where the outermost type of a table's values stands.
+fn row(old: &Schema) -> Place {
+    if matches!(old, Schema::Struct(..)) && refers_to_itself(old) { Place::Itself } else { Place::Row }
 }
 
 /// Returns the beginning of a path.
@@ -96,6 +104,10 @@ enum Place {
     /// The outermost type of a table's values, or one that is marked.
     Row,
     Inside,
+    /// The outermost type of a table's values, if it stands inside itself as well.
+    Itself,
+    /// The fields of a variant.
+    Variant,
 }
 
 fn between(new: &Schema, old: &Schema, path: &str, place: Place) -> Option<Found> {
@@ -105,11 +117,11 @@ fn between(new: &Schema, old: &Schema, path: &str, place: Place) -> Option<Found
             let marked = if place == Place::Key { Place::Key } else { Place::Row };
             new.iter().zip(old).find_map(|(new, old)| between(new, old, path, marked))
         }
-        (Schema::Container(Container::Extensible, of), old) if of.len() == 1 && of[0] == *old => Found::at(
+        (Schema::Container(Container::Extensible, of), old) if of.len() == 1 && is_called_as(&of[0], old) => Found::at(
             path,
             Some("a type that is `extensible` is stored with its length, so it must be so from the start".to_owned()),
         ),
-        (new, Schema::Container(Container::Extensible, of)) if of.len() == 1 && of[0] == *new => Found::at(
+        (new, Schema::Container(Container::Extensible, of)) if of.len() == 1 && is_called_as(&of[0], new) => Found::at(
             path,
             Some("the stored type is marked with `#[shm(extensible)]`; mark this one as well".to_owned()),
         ),
@@ -146,6 +158,16 @@ fn between(new: &Schema, old: &Schema, path: &str, place: Place) -> Option<Found
     }
 }
 
+/// Returns whether both are structs or enums of one name.
+fn is_called_as(one: &Schema, other: &Schema) -> bool {
+    match (one, other) {
+        (Schema::Struct(name, _), Schema::Struct(other, _)) | (Schema::Enum(name, _), Schema::Enum(other, _)) => {
+            name == other
+        }
+        _ => false,
+    }
+}
+
 fn renamed(path: &str, old: &str) -> Option<Found> {
     Found::at(path, Some(format!("if it is the same type, write `#[shm(rename = {old:?})]`")))
 }
@@ -162,7 +184,14 @@ fn fields(name: &str, new: &Fields, old: &Fields, path: &str, place: Place) -> O
         (Fields::Named(new), Fields::Unit) => (new, &[]),
         (Fields::Unit, Fields::Named(old)) => (&[], old),
         (Fields::Unit, Fields::Unit) => return None,
-        _ => return Found::at(path, None),
+        _ => {
+            let advice = match place {
+                Place::Key => "keys never grow",
+                Place::Variant => OTHER_VARIANT,
+                _ => "only structs with named fields can gain fields, and those that have named fields keep them",
+            };
+            return Found::at(path, Some(advice.to_owned()));
+        }
     };
     for index in 0..new.len().max(old.len()) {
         let found = match (new.get(index), old.get(index)) {
@@ -207,6 +236,11 @@ fn other_field(
             let advice = match place {
                 Place::Key => "keys never grow".to_owned(),
                 Place::Row => format!("`#[shm(default)]` on `{}` would allow it", new.name),
+                Place::Variant => OTHER_VARIANT.to_owned(),
+                Place::Itself => {
+                    "a struct that stands inside itself can gain fields if it is marked with `#[shm(extensible)]` from the start"
+                        .to_owned()
+                }
                 Place::Inside => {
                     "a type inside another can gain fields if it is marked with `#[shm(extensible)]` from the \
                                   start; a field at the end of the outermost struct can always be added"
@@ -215,8 +249,15 @@ fn other_field(
             };
             (&new.name, advice)
         }
-        (None, Some(old)) if old.is_added && place == Place::Row => return None,
-        (None, Some(old)) => (&old.name, format!("`{}` is in all stored values, so every program needs it", old.name)),
+        (None, Some(old)) if (old.is_added || old.has_default) && place == Place::Row => return None,
+        (None, Some(old)) => {
+            let advice = format!(
+                "`{}` is in all stored values, so every program needs it, unless the program that created the object has a default \
+                 for it: `#[shm(default)]`",
+                old.name
+            );
+            (&old.name, advice)
+        }
         (Some(new), Some(old)) if old.is_added && !has(all_new, &old.name) && new.has_default => {
             (&new.name, format!("another program has added `{}` first; add `{}` behind it", old.name, new.name))
         }
@@ -240,13 +281,13 @@ fn variants(name: &str, new: &[Variant], old: &[Variant], path: &str, place: Pla
     for index in 0..new.len().max(old.len()) {
         let (path, advice) = match (new.get(index), old.get(index)) {
             (Some(new), Some(old)) if (&new.name, new.index) == (&old.name, old.index) => {
-                let inside = if place == Place::Key { Place::Key } else { Place::Inside };
+                let inside = if place == Place::Key { Place::Key } else { Place::Variant };
                 match fields(&new.name, &new.fields, &old.fields, &format!("{path}::{}", new.name), inside) {
                     Some(found) => return Some(found),
                     None => continue,
                 }
             }
-            (Some(_), None) | (None, Some(_)) if place == Place::Row => return None,
+            (Some(_), None) | (None, Some(_)) if matches!(place, Place::Row | Place::Itself) => return None,
             (Some(new), Some(old)) if new.name == old.name => (
                 format!("{path}::{}", new.name),
                 Some(format!("it is stored as {}; write `#[shm(index = {})]`", old.index, old.index)),

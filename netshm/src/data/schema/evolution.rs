@@ -21,7 +21,9 @@ pub(crate) enum Relation {
 /// Compares the type `new` of an object with the stored text. A program reads older values if types that may grow have got further
 /// fields with defaults, or, enums, further variants. Those are the outermost struct or enum of a table's values, whose rows have a
 /// length, and all that is marked as extensible. Keys never grow. Fields that were added once need a default for ever, since there
-/// may be values without them; so a program that lacks only such fields reads and writes as well.
+/// may be values without them; so a program that lacks only such fields reads and writes as well. So does one that lacks fields that
+/// have had a default from the start, in all programs that have written so far: it stores first that there may be values without them.
+/// (A program without such a default stores first that there are none.)
 pub(crate) fn relation(new: &ObjectSchema, stored: &str) -> Option<Relation> {
     let old: ObjectSchema = stored.parse().ok()?;
     let mut merge = Merge { lacks: false };
@@ -35,11 +37,59 @@ pub(crate) fn relation(new: &ObjectSchema, stored: &str) -> Option<Relation> {
         }
         _ => return None,
     };
-    Some(match (merged == old, merge.lacks) {
+    let text = merged.to_string();
+    Some(match (text == old.to_string(), merge.lacks) {
         (true, false) => Relation::Same,
         (true, true) => Relation::Newer,
-        (false, is_newer_too) => Relation::Older { text: merged.to_string(), is_newer_too },
+        (false, is_newer_too) => Relation::Older { text, is_newer_too },
     })
+}
+
+impl ObjectSchema {
+    /// Forgets the defaults of fields that no value can lack.
+    pub(super) fn with_useful_defaults(mut self) -> Self {
+        match &mut self {
+            ObjectSchema::HashTable { key, value } => {
+                forget_defaults(key, false);
+                let may_grow = matches!(value, Schema::Struct(..)) && !refers_to_itself(value);
+                forget_defaults(value, may_grow);
+            }
+            ObjectSchema::Array { element } => forget_defaults(element, false),
+            ObjectSchema::Table => {}
+        }
+        self
+    }
+}
+
+/// Forgets the defaults of all fields but the last ones of structs that may grow.
+fn forget_defaults(schema: &mut Schema, may_grow: bool) {
+    match schema {
+        Schema::Scalar(_) | Schema::Text | Schema::Back(..) => {}
+        Schema::Container(container, of) => {
+            of.iter_mut().for_each(|schema| forget_defaults(schema, *container == Container::Extensible));
+        }
+        Schema::Array(element, _) => forget_defaults(element, false),
+        Schema::Tuple(items) => items.iter_mut().for_each(|item| forget_defaults(item, false)),
+        Schema::Struct(_, fields) => forget_defaults_of(fields, may_grow),
+        Schema::Enum(_, variants) => {
+            variants.iter_mut().for_each(|variant| forget_defaults_of(&mut variant.fields, false));
+        }
+    }
+}
+
+fn forget_defaults_of(fields: &mut Fields, may_grow: bool) {
+    match fields {
+        Fields::Unit => {}
+        Fields::Tuple(items) => items.iter_mut().for_each(|item| forget_defaults(item, false)),
+        Fields::Named(fields) => {
+            let mut may_lack = may_grow;
+            for field in fields.iter_mut().rev() {
+                may_lack &= field.has_default || field.is_added;
+                field.has_default &= may_lack;
+                forget_defaults(&mut field.schema, false);
+            }
+        }
+    }
 }
 
 /// Makes one type of that of a program and the stored one, which has all that one of them has.
@@ -121,7 +171,9 @@ impl Merge {
             let is_read = !old.is_added || new.has_default || new.is_added;
             let same = new.name == old.name && is_read;
             let schema = if same { self.part(&new.schema, &old.schema)? } else { return None };
-            Some(Field { schema, is_added: old.is_added, ..new.clone() })
+            // Who writes without a default does not read values without the field, so that there are to be none from then on.
+            let has_default = old.has_default && (new.has_default || new.is_added);
+            Some(Field { schema, has_default, ..old.clone() })
         });
         fields.collect()
     }
@@ -139,7 +191,8 @@ impl Merge {
                 }
                 for field in &old[both..] {
                     self.lacks = true;
-                    fields.push(field.is_added.then(|| field.clone())?);
+                    let is_read = field.is_added || field.has_default;
+                    fields.push(is_read.then(|| Field { is_added: true, ..field.clone() })?);
                 }
                 Some(Schema::Struct(name.clone(), if fields.is_empty() { Fields::Unit } else { Fields::Named(fields) }))
             }
@@ -179,7 +232,7 @@ fn named(fields: &Fields) -> Option<&[Field]> {
 }
 
 /// Returns whether a struct or enum contains itself. (A dangling back reference counts.)
-fn refers_to_itself(outermost: &Schema) -> bool {
+pub(super) fn refers_to_itself(outermost: &Schema) -> bool {
     /// Returns whether the type refers to the outermost one; `around` are the names of the enclosing structs and enums, outermost first.
     fn leads_out<'a>(schema: &'a Schema, around: &mut Vec<&'a str>) -> bool {
         match schema {
@@ -254,9 +307,30 @@ mod tests {
         assert_eq!(relation(&table("A { x: u8, y: u8, z: u8 }", &["z"]), second), None);
         let third = older("A { x: u8, y?: u8, z?: u8 }");
         assert_eq!(relation(&table("A { x: u8, y: u8, z: u8 }", &["y", "z"]), second), third);
+        // A program that has no default for a field that all rows have keeps it so, and then nobody may lack it.
+        let began = "HashTable<u8, A { x: u8, y: u8 = .. }>";
+        assert_eq!(relation(&table("A { x: u8, y: u8 }", &["y"]), began), Some(Relation::Same));
+        assert_eq!(relation(&table("A { x: u8, y: u8 }", &[]), began), older("A { x: u8, y: u8 }"));
+        let older_and_newer =
+            |text: &str| Some(Relation::Older { text: format!("HashTable<u8, {text}>"), is_newer_too: true });
+        assert_eq!(relation(&table("A { x: u8 }", &[]), began), older_and_newer("A { x: u8, y?: u8 }"));
+        assert_eq!(relation(&table("A { x: u8 }", &[]), "HashTable<u8, A { x: u8, y: u8 = .., z: u8 }>"), None);
         // Rows of an object that began with both fields have both.
         let began = "HashTable<u8, A { x: u8, y: u8 }>";
         assert_eq!(relation(&table("A { x: u8, y: u8, z: u8 }", &["z"]), began), older("A { x: u8, y: u8, z?: u8 }"));
+    }
+
+    #[test]
+    fn defaults_count_where_values_may_lack_the_field() {
+        let of = |value: &str| {
+            let schema = ObjectSchema::hash_table("A { x: u8 = .. }".parse().unwrap(), value.parse().unwrap());
+            schema.to_string().replace("HashTable<A { x: u8 }, ", "").trim_end_matches('>').to_owned()
+        };
+        assert_eq!(of("A { x: u8 = .., y: u8, z: u8 = .. }"), "A { x: u8, y: u8, z: u8 = .. }");
+        assert_eq!(of("A { x: B { x: u8 = .. } = .. }"), "A { x: B { x: u8 } = .. }");
+        assert_eq!(of("A { x: Vec<^A>, y: u8 = .. }"), "A { x: Vec<^A>, y: u8 }");
+        assert_eq!(of("enum E { A { x: u8 = .. } }"), "enum E { A { x: u8 } }");
+        assert_eq!(of("[(Extensible<A { x: Vec<^A>, y: u8 = .. }>, B { x: u8 = .. }); 2]").matches("..").count(), 1);
     }
 
     #[test]
@@ -275,6 +349,8 @@ mod tests {
             assert!(!extends(&new, &format!("HashTable<u8, A {{ x: {inside} }}>")), "{inside}");
         }
         // Another type may.
+        let new = table("A { x: Vec<^A> }", &[]);
+        assert!(!extends(&new, "HashTable<u8, A { x: Vec<^A>, y: u8 = .. }>"));
         for inside in ["B { b: Vec<^B> }", "A { own: Vec<^A> }"] {
             let new = table(&format!("A {{ x: {inside}, y: u8 }}"), &["y"]);
             assert!(extends(&new, &format!("HashTable<u8, A {{ x: {inside} }}>")), "{inside}");

@@ -41,6 +41,16 @@ pub(crate) fn skip_row(value: &Schema, input: &mut Decoder<'_>) -> Result<usize,
     }
 }
 
+/// Returns the words of a row without those that a newer type has added.
+pub(crate) fn known_words(value: &Schema, words: &[u64]) -> Vec<u64> {
+    let tail = if has_length(value) { skip_row(value, &mut Decoder::from_words(words)).unwrap_or(0) } else { 0 };
+    let mut known = words[..words.len() - tail].to_vec();
+    if tail > 0 {
+        known[0] = known.len() as u64 - 1;
+    }
+    known
+}
+
 /// Returns whether the first word of a row is the number of the others.
 pub(crate) fn has_length(value: &Schema) -> bool {
     matches!(value, Schema::Container(Container::Extensible, _))

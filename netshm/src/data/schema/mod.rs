@@ -13,7 +13,7 @@ use std::fmt;
 pub use builder::{Items, Members, Types, Variants};
 pub(crate) use difference::difference;
 pub(crate) use evolution::{Relation, relation};
-pub(crate) use measure::{has_length, skip_row};
+pub(crate) use measure::{has_length, known_words, skip_row};
 pub use parse::ParseSchemaError;
 pub(crate) use show::show;
 
@@ -109,7 +109,8 @@ pub struct Field {
     pub name: String,
     /// Its type.
     pub schema: Schema,
-    /// True if rows without it are read with a default. (Known of a type, not of the text in an object.)
+    /// True if values without it are read with a default. The text has a `= ..` behind the type then; in an object that is so as long
+    /// as all programs that have written can read values without the field, and there are none yet.
     pub has_default: bool,
     /// True if the outermost struct of a table's values got this field after rows had been written, so that there may be rows
     /// without it: then the text in the object has a `?` behind the name, and the field needs a default in every program.
@@ -316,6 +317,18 @@ pub enum ObjectSchema {
     },
     /// The primitive table, of [`Table`](crate::Table).
     Table,
+}
+
+impl ObjectSchema {
+    /// The schema of a hash table.
+    pub(crate) fn hash_table(key: Schema, value: Schema) -> Self {
+        ObjectSchema::HashTable { key, value }.with_useful_defaults()
+    }
+
+    /// The schema of an array.
+    pub(crate) fn array(element: Schema) -> Self {
+        ObjectSchema::Array { element }.with_useful_defaults()
+    }
 }
 
 impl fmt::Display for ObjectSchema {

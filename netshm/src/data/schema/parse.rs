@@ -257,7 +257,12 @@ impl Parser<'_> {
             let name = parser.name()?;
             let is_added = parser.accept("?");
             parser.expect(":")?;
-            Ok(Field { name, schema: parser.schema()?, has_default: false, is_added })
+            let schema = parser.schema()?;
+            let has_default = !is_added && parser.accept("=");
+            if has_default {
+                parser.expect("..")?;
+            }
+            Ok(Field { name, schema, has_default, is_added })
         })?;
         Ok(Some(Fields::Named(fields)))
     }
@@ -292,6 +297,7 @@ mod tests {
             "Vec<Option<String>>",
             "Session { user: u64, name: String }",
             "Session { user: u64, name?: String, \"a b\"?: u8 }",
+            "Session { user: u64, name: String = .., hits?: u32 }",
             "Meters(f64)",
             "Nothing {}",
             "Empty()",

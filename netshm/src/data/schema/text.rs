@@ -65,10 +65,12 @@ impl Printer<'_, '_> {
         match fields {
             Fields::Unit => Ok(()),
             Fields::Tuple(items) => self.list("(", items, ")"),
-            Fields::Named(fields) => self.block(fields, |printer, Field { name, schema, is_added, .. }| {
+            Fields::Named(fields) => self.block(fields, |printer, field| {
+                let Field { name, schema, has_default, is_added } = field;
                 printer.name(name)?;
                 printer.out.write_str(if *is_added { "?: " } else { ": " })?;
-                printer.schema(schema)
+                printer.schema(schema)?;
+                if *has_default && !is_added { printer.out.write_str(" = ..") } else { Ok(()) }
             }),
         }
     }
