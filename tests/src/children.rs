@@ -6,6 +6,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 /// The variable that tells a child its part.
 const PART: &str = "NETSHM_TEST_PART";
 
@@ -106,6 +109,42 @@ impl Child {
     pub fn kill(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
+    }
+
+    /// Stops the child, all of its threads, until [`go_on`](Self::go_on).
+    ///
+    /// # Panics
+    /// If that takes too long, or the child has ended.
+    #[track_caller]
+    pub fn stop(&self) {
+        self.signal(Signal::SIGSTOP);
+        let end = Instant::now() + LIMIT;
+        // Each thread stops at a moment of its own; the state of the process is that of the first.
+        while !self.threads_are_stopped() {
+            assert!(Instant::now() < end, "a child did not stop within {LIMIT:?}");
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Lets a stopped child go on.
+    ///
+    /// # Panics
+    /// If the child has ended.
+    pub fn go_on(&self) {
+        self.signal(Signal::SIGCONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.id().cast_signed()), signal).expect("a child of ours");
+    }
+
+    fn threads_are_stopped(&self) -> bool {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.id())).expect("the threads of a child");
+        threads.flatten().all(|thread| {
+            // One that has ended meanwhile has no status.
+            let status = std::fs::read_to_string(thread.path().join("status"));
+            status.is_ok_and(|status| status.contains("\nState:\tT")) || !thread.path().exists()
+        })
     }
 
     /// Returns the child's process id.

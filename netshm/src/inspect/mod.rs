@@ -199,7 +199,7 @@ pub struct Writer {
     pub process: Option<Process>,
     /// Words that it has changed so far, as noted in its log.
     pub log_entries: u32,
-    /// The stripe that it waits for.
+    /// The stripe that it waits for, or waited for when it died.
     pub waits_for: Option<u32>,
 }
 

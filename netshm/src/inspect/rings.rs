@@ -4,14 +4,14 @@ use super::words::Words;
 use super::{Process, Ring};
 
 /// Returns the rings that two readings have in common: since the words of a wait count it, each such ring existed as a whole in
-/// between.
+/// between. A ring with a dead member is none: whoever waits for that one recovers it.
 pub(super) fn of(before: &Words, after: &Words, processes: &[Process]) -> Vec<Ring> {
     // From each slot to the one that it waits for, if both readings say so.
     let next = |slot: u32| {
         let stripe = before.awaited(slot)?;
         let held = |words: &Words| words.stripes.get(stripe as usize).and_then(|words| words.holder);
         let same = before.slots.get(slot as usize)? == after.slots.get(slot as usize)? && held(before) == held(after);
-        Some((stripe, held(before).filter(|_| same)?))
+        Some((stripe, held(before).filter(|_| same && before.is_alive(slot, processes))?))
     };
     let slots = before.slots.len();
     // Each slot is visited once, and its walk is noted: a walk that meets itself has found a ring.

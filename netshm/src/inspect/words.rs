@@ -163,9 +163,14 @@ impl Words {
         Wait { stripe, slot: Some(slot), pid: self.process(slot, processes).map(|process| process.pid) }
     }
 
+    /// Returns whether the owner of a slot lives; one that died in a wait waits for nobody.
+    pub(super) fn is_alive(&self, slot: u32, processes: &[Process]) -> bool {
+        self.process(slot, processes).is_some_and(|process| process.is_alive)
+    }
+
     pub(super) fn waits(&self, processes: &[Process]) -> Vec<Wait> {
-        let slots = 0..self.slots.len() as u32;
-        slots.filter_map(|slot| Some(self.wait(slot, self.awaited(slot)?, processes))).collect()
+        let alive = (0..self.slots.len() as u32).filter(|slot| self.is_alive(*slot, processes));
+        alive.filter_map(|slot| Some(self.wait(slot, self.awaited(slot)?, processes))).collect()
     }
 
     pub(super) fn wait_counts(&self) -> Vec<u16> {
@@ -218,7 +223,7 @@ impl Words {
     pub(super) fn has_remains(&self, again: &Words, processes: &[Process]) -> bool {
         let dead = |slot: u32| {
             let same = self.slots.get(slot as usize).filter(|words| again.slots.get(slot as usize) == Some(words));
-            same.is_some() && !self.process(slot, processes).is_some_and(|process| process.is_alive)
+            same.is_some() && !self.is_alive(slot, processes)
         };
         let marked = |(one, other): (&StripeWords, &StripeWords)| {
             one.holder == other.holder && one.sequence == other.sequence && one.holder.is_some_and(&dead)

@@ -5,8 +5,6 @@ use std::time::{Duration, Instant};
 use netshm::inspect::{Inspector, Snapshot, State};
 use netshm::{Array, Error, HashTable, Locking, MemberKind, Result, Shm};
 use netshm_tests::{Child, Scratch};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -112,6 +110,23 @@ fn a_waiter_is_named() {
 }
 
 #[test]
+fn the_dead_wait_for_nobody() {
+    for locking in [Locking::Futex, Locking::Record] {
+        let object = Scratch::posix("inspected");
+        drop(table(&object, locking));
+        let name = object.name().to_string();
+        let holder = Child::start("inspect_object::holder", &[&name, "7"]);
+        assert_eq!(holder.line().as_deref(), Some("holds"));
+        let mut waiter = Child::start("inspect_object::holder", &[&name, "7"]);
+        look_until(&object, |seen| !seen.waits.is_empty());
+        waiter.kill();
+        let seen = look(&object);
+        assert_eq!(seen.holds.len(), 1, "{locking}");
+        assert!(seen.waits.is_empty(), "{locking}: {:?}", seen.waits);
+    }
+}
+
+#[test]
 fn a_deadlock_is_shown_as_its_ring() {
     let object = Scratch::posix("inspected");
     let keys = two_keys(&object, &table(&object, Locking::Futex)).map(|key| key.to_string());
@@ -134,9 +149,7 @@ fn a_deadlock_is_shown_as_its_ring() {
     children.sort_by_key(|(child, _)| std::cmp::Reverse(slot_of(child)));
     std::fs::write(children[0].1, "").unwrap();
     look_until(&object, |seen| !seen.waits.is_empty());
-    kill(Pid::from_raw(children[0].0.id() as i32), Signal::SIGSTOP).unwrap();
-    let status = format!("/proc/{}/status", children[0].0.id());
-    look_until(&object, |_| std::fs::read_to_string(&status).unwrap().contains("State:\tT"));
+    children[0].0.stop();
     std::fs::write(children[1].1, "").unwrap();
     let seen = look_until(&object, |seen| !seen.rings.is_empty());
     let [ring] = &seen.rings[..] else { panic!("{:?}", seen.rings) };
@@ -146,7 +159,7 @@ fn a_deadlock_is_shown_as_its_ring() {
     expected.sort_unstable();
     assert_eq!(pids, expected);
     assert_ne!(ring.waits[0].stripe, ring.waits[1].stripe);
-    kill(Pid::from_raw(children[0].0.id() as i32), Signal::SIGCONT).unwrap();
+    children[0].0.go_on();
     children.into_iter().for_each(|(child, _)| child.succeed());
     assert!(look(&object).rings.is_empty());
 }
