@@ -12,5 +12,23 @@ pub(crate) fn seconds() -> u64 {
         return 0;
     }
     // SAFETY: filled by the call, which has succeeded.
-    unsafe { time.assume_init() }.tv_sec.unsigned_abs()
+    let now = unsafe { time.assume_init() }.tv_sec.unsigned_abs();
+    #[cfg(test)]
+    let now = now + tests::AHEAD.get();
+    now
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::cell::Cell;
+
+    thread_local! {
+        /// How far the clock of this thread is ahead.
+        pub(super) static AHEAD: Cell<u64> = const { Cell::new(0) };
+    }
+
+    /// Lets time pass for this thread.
+    pub(crate) fn pass(seconds: u64) {
+        AHEAD.set(AHEAD.get() + seconds);
+    }
 }

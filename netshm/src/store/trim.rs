@@ -24,7 +24,9 @@ const MUCH_PART: u64 = 4;
 /// Number of runs that are on their way at once.
 const AT_ONCE: usize = 64;
 /// Seconds for which a run must have been free before its memory is given back beside others.
-pub(super) const LIVE_AFTER: u64 = 10;
+const LIVE_AFTER: u64 = if cfg!(test) { 0 } else { 10 };
+/// Time between two searches for such runs.
+const PERIOD: Duration = if cfg!(test) { Duration::from_millis(10) } else { Duration::from_secs(1) };
 
 impl Store {
     /// Gives the memory of free runs back, after `compact` has freed what it can; returns the bytes. Nobody else may use the object.
@@ -81,7 +83,7 @@ impl Store {
         let shared = Arc::downgrade(&self.shared);
         let work = move || {
             loop {
-                thread::sleep(Duration::from_secs(1));
+                thread::sleep(PERIOD);
                 // Not kept while it sleeps: the object is closed with its last handle.
                 let Some(shared) = shared.upgrade() else { return };
                 let store = Store::of(&shared, None);
@@ -161,5 +163,78 @@ impl Drop for Alone<'_> {
     fn drop(&mut self) {
         // If this fails, others wait until the process closes the object.
         let _ = self.0.shared.claim.admit_others();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use crate::hash_table::HashTable;
+    use crate::os::clock::tests::pass;
+    use crate::os::fork::tests::{Child, stop_here};
+    use crate::testing::Scratch;
+
+    type Texts = HashTable<u64, Vec<u8>>;
+
+    impl Scratch {
+        fn given_back(&self, live: bool) -> Texts {
+            Texts::options().give_back_live(live).manage(self.open()).unwrap()
+        }
+    }
+
+    fn fill(table: &Texts) {
+        (0..100).for_each(|key| table.add(&key, &vec![1; 100_000]).unwrap());
+    }
+
+    fn allocated(table: &Texts) -> u64 {
+        table.stats().unwrap().allocated
+    }
+
+    /// Another process that has the object open.
+    fn other(scratch: &Scratch) -> Child {
+        let mut child = Child::start(|| {
+            let _table = scratch.given_back(false);
+            stop_here();
+            0
+        });
+        assert_eq!(child.wait(), None);
+        child
+    }
+
+    #[test]
+    fn beside_others_memory_goes_back_when_it_has_been_free_for_long() {
+        const LONG: u64 = 1_000_000;
+        let scratch = Scratch::new();
+        let _other = other(&scratch);
+        let table = scratch.given_back(false);
+        let store = &table.handle().store;
+        fill(&table);
+        table.clear().unwrap();
+        let full = allocated(&table);
+        assert_eq!(store.trim_beside_others(LONG).unwrap(), 0);
+        assert_eq!(allocated(&table), full);
+        pass(LONG);
+        assert!(store.trim_beside_others(LONG).unwrap() > full / 2);
+        assert!(allocated(&table) < full / 4);
+        fill(&table);
+        assert!(table.check().unwrap().is_clean());
+    }
+
+    #[test]
+    fn beside_others_memory_goes_back_unasked_where_the_risk_is_taken() {
+        let scratch = Scratch::new();
+        let _other = other(&scratch);
+        let table = scratch.given_back(true);
+        fill(&table);
+        let full = allocated(&table);
+        table.clear().unwrap();
+        let end = Instant::now() + Duration::from_secs(60);
+        while allocated(&table) > full / 4 {
+            assert!(Instant::now() < end, "nothing is given back");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        fill(&table);
+        assert!(table.check().unwrap().is_clean());
     }
 }
