@@ -82,7 +82,8 @@ impl Report {
 /// A few lines for a person.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} bindings of {} keys in {} bytes", self.bindings, self.keys, self.size)?;
+        let counted = |count: u64, noun: &str| format!("{count} {noun}{}", if count == 1 { "" } else { "s" });
+        writeln!(f, "{} of {} in {} bytes", counted(self.bindings, "binding"), counted(self.keys, "key"), self.size)?;
         writeln!(
             f,
             "  records {}, index {}, logs {}, overhead {}, free {}, lost {}",
@@ -93,8 +94,8 @@ impl fmt::Display for Report {
         }
         match (self.is_clean(), self.unlisted) {
             (true, _) => write!(f, "  nothing is wrong"),
-            (false, 0) => write!(f, "  {} findings", self.findings.len()),
-            (false, more) => write!(f, "  and {more} more findings"),
+            (false, 0) => write!(f, "  {}", counted(self.findings.len() as u64, "finding")),
+            (false, more) => write!(f, "  and {}", counted(more, "more finding")),
         }?;
         if self.disturbed {
             write!(
