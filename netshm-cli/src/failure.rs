@@ -63,14 +63,17 @@ fn tip_for(error: &netshm::Error) -> Option<String> {
     use netshm::Error;
     match error {
         Error::NeedsRecovery { object, .. } => {
-            Some(format!("`netshm sync {object}` opens it for writing, which recovers it"))
+            Some(format!("`netshm sync {object}` opens it for writing, which rolls the change back"))
         }
         Error::NoMember { name, members, .. } if name.is_empty() && !members.is_empty() => {
             Some(format!("choose a member with `--member {}`", members[0]))
         }
         Error::Corrupt { object, .. } => {
-            Some(format!("`netshm check {object}` tells more, and `netshm repair {object}` saves what is sound"))
+            Some(format!("`netshm check {object}` says more, and `netshm repair {object}` saves what is sound"))
         }
+        Error::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => Some(
+            "`netshm ls` lists the objects in shared memory, `netshm ls DIRECTORY` those in a directory".to_owned(),
+        ),
         _ => None,
     }
 }

@@ -36,7 +36,7 @@ pub(crate) fn object(text: &OsStr) -> netshm::Result<ShmName> {
         return ShmName::posix(OsStr::from_bytes(name));
     }
     if let Some(path) = text.as_bytes().strip_prefix(b"file:") {
-        return ShmName::file(Path::new(OsStr::from_bytes(path)));
+        return file(Path::new(OsStr::from_bytes(path)));
     }
     let path = Path::new(text);
     if let Some(name) = in_posix(path) {
@@ -46,11 +46,17 @@ pub(crate) fn object(text: &OsStr) -> netshm::Result<ShmName> {
     let bare = text.as_bytes().strip_prefix(b"/").unwrap_or(text.as_bytes());
     let in_memory = Path::new(POSIX).join(OsStr::from_bytes(bare));
     match slashes {
-        _ if path.exists() => ShmName::file(path),
+        // A link that leads nowhere is there, too: the error says so.
+        _ if path.symlink_metadata().is_ok() => file(path),
         0 => posix(OsStr::from_bytes(bare)),
         1 if text.as_bytes().starts_with(b"/") && in_memory.exists() => posix(OsStr::from_bytes(bare)),
-        _ => ShmName::file(path),
+        _ => file(path),
     }
+}
+
+/// The name of a file, which does not depend on the current directory: it is shown everywhere as it is here.
+fn file(path: &Path) -> netshm::Result<ShmName> {
+    ShmName::file(std::path::absolute(path).unwrap_or_else(|_| path.to_owned()))
 }
 
 fn posix(bare: &OsStr) -> netshm::Result<ShmName> {
@@ -117,7 +123,7 @@ impl Place {
                 continue;
             }
             let path = entry.path();
-            names.extend(in_posix(&path).or_else(|| ShmName::file(path).ok()));
+            names.extend(in_posix(&path).or_else(|| file(&path).ok()));
         }
         names.sort();
         Ok(names)

@@ -80,7 +80,7 @@ impl MemberPlan {
                             format!("its type is {element}"),
                         )
                     })?,
-                    None => usual(element, &mut Vec::new()).ok_or_else(|| {
+                    None => zero_value(element, &mut MOST_VALUES.clone()).ok_or_else(|| {
                         Failure::with_tip(
                             format!("an array of {element} needs a default value"),
                             "write it behind the type, as JSON: Array<..> = VALUE",
@@ -131,8 +131,13 @@ impl MemberPlan {
     }
 }
 
-/// The value that `Default` gives for the usual types; `None` for enums, and for types that contain themselves.
-fn usual(schema: &Schema, around: &mut Vec<String>) -> Option<Value> {
+/// The most values inside a value that is made up.
+const MOST_VALUES: u64 = 1 << 20;
+
+/// The value that `Default` gives for the usual types; `None` for enums, for types that contain themselves, and where it would have
+/// more than `left` values inside.
+fn zero_value(schema: &Schema, left: &mut u64) -> Option<Value> {
+    *left = left.checked_sub(1)?;
     Some(match schema {
         Schema::Scalar(Scalar::Bool) => Value::Bool(false),
         Schema::Scalar(Scalar::Char) => Value::Char('\0'),
@@ -144,34 +149,32 @@ fn usual(schema: &Schema, around: &mut Vec<String>) -> Option<Value> {
         Schema::Container(Container::Vec, of) if *of == [Schema::Scalar(Scalar::U8)] => Value::Bytes(Vec::new()),
         Schema::Container(Container::Vec | Container::BTreeSet | Container::HashSet, _) => Value::Seq(Vec::new()),
         Schema::Container(Container::BTreeMap | Container::HashMap, _) => Value::Map(Vec::new()),
-        Schema::Container(Container::Box, of) => usual(of.first()?, around)?,
+        Schema::Container(Container::Box, of) => zero_value(of.first()?, left)?,
         Schema::Array(element, len) if **element == Schema::Scalar(Scalar::U8) => {
-            Value::Bytes(vec![0; usize::try_from(*len).ok().filter(|len| *len <= 1 << 20)?])
+            *left = left.checked_sub(*len)?;
+            Value::Bytes(vec![0; *len as usize])
         }
         Schema::Array(element, len) => {
-            let len = usize::try_from(*len).ok().filter(|len| *len <= 1 << 16)?;
-            Value::Seq(vec![usual(element, around)?; len])
+            let before = *left;
+            let value = zero_value(element, left)?;
+            *left = before.checked_sub((before - *left).checked_mul(*len)?)?;
+            Value::Seq(vec![value; *len as usize])
         }
         Schema::Tuple(items) if items.is_empty() => Value::Unit,
-        Schema::Tuple(items) => Value::Tuple(items.iter().map(|item| usual(item, around)).collect::<Option<_>>()?),
+        Schema::Tuple(items) => Value::Tuple(items.iter().map(|item| zero_value(item, left)).collect::<Option<_>>()?),
         Schema::Struct(name, fields) => {
-            if around.len() > 100 {
-                return None;
-            }
-            around.push(name.clone());
             let fields = match fields {
                 Fields::Unit => netshm::dynamic::FieldValues::Unit,
                 Fields::Tuple(items) => netshm::dynamic::FieldValues::Tuple(
-                    items.iter().map(|item| usual(item, around)).collect::<Option<_>>()?,
+                    items.iter().map(|item| zero_value(item, left)).collect::<Option<_>>()?,
                 ),
                 Fields::Named(fields) => netshm::dynamic::FieldValues::named(
                     fields
                         .iter()
-                        .map(|field| Some((field.name.as_str(), usual(&field.schema, around)?)))
+                        .map(|field| Some((field.name.as_str(), zero_value(&field.schema, left)?)))
                         .collect::<Option<Vec<_>>>()?,
                 ),
             };
-            around.pop();
             Value::Struct(Box::new(netshm::dynamic::Struct { name: name.as_str().into(), fields }))
         }
         _ => return None,
@@ -310,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn usual_values_fit_their_types() {
+    fn zero_values_fit_their_types() {
         for text in [
             "u8",
             "i128",
@@ -324,10 +327,13 @@ mod tests {
             "U {}",
         ] {
             let schema: Schema = text.parse().unwrap();
-            let value = usual(&schema, &mut Vec::new()).unwrap();
+            let value = zero_value(&schema, &mut MOST_VALUES.clone()).unwrap();
             assert_eq!(Value::from_json(&value.to_json(), &schema).unwrap().to_json(), value.to_json(), "{text}");
         }
         let endless: Schema = "A { a: ^A }".parse().unwrap();
-        assert_eq!(usual(&endless, &mut Vec::new()), None);
+        let vast: Schema = "[[[String; 65536]; 65536]; 65536]".parse().unwrap();
+        for schema in [endless, vast] {
+            assert_eq!(zero_value(&schema, &mut MOST_VALUES.clone()), None);
+        }
     }
 }

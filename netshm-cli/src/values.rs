@@ -27,7 +27,7 @@ fn parse_with(text: &str, schema: &Schema, what: &str, read: FromJson) -> Result
         Ok(json) => read(&json, schema).or_else(|unfit| as_text().map_err(|_| unfit_for(what, schema, &unfit))),
         Err(error) => as_text().map_err(|_| {
             Failure::with_tip(
-                format!("the {what} is neither JSON ({error}) nor the text of a value of its type: {text}"),
+                format!("the {what} is neither JSON ({error}) nor the plain text of a value of its type: {text}"),
                 format!("its type is {schema}"),
             )
         }),

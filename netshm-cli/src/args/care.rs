@@ -6,38 +6,46 @@ use netshm::ShmName;
 use super::Object;
 use crate::names;
 
-/// Looks at every word of objects, and says what is wrong
+/// Checks every word of objects, and reports what is wrong
 ///
-/// Objects are opened read-only and not locked: if others write all the time, findings prove nothing, and it says so. The exit
+/// Objects are opened read-only and are not locked: if others keep writing, findings prove nothing, and the report says so. The exit
 /// status is 1 if something is wrong.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   netshm check sessions
-  netshm check --lock sessions             writers wait meanwhile
+  netshm check --lock sessions             makes writers wait meanwhile
   netshm --json check sessions | jq '.[].findings'")]
 pub(crate) struct Check {
     /// The objects
     #[arg(value_name = "NAME", required = true, value_parser = names::parser())]
     pub(crate) names: Vec<ShmName>,
-    /// Open them for writing and lock them, so that the findings are exact
+    /// Open them for writing and lock them, so that the report is exact
     #[arg(long)]
     pub(crate) lock: bool,
 }
 
-/// Replaces a damaged object by a new one with all that is sound in it
+/// Replaces a damaged object by a new one with everything that is sound in it
 ///
-/// Nobody may have it open. Whatever interrupts it, the name stands for the damaged object as it was, or for the repaired one.
+/// Nobody else may have it open. Whenever it is interrupted, the name stands for either the damaged object as it was or the repaired
+/// one.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  netshm check sessions || netshm repair sessions
+  netshm repair file:data/sessions --yes")]
 pub(crate) struct Repair {
     #[command(flatten)]
     pub(crate) object: Object,
-    /// Do not ask at a terminal
+    /// Do not ask for confirmation on a terminal
     #[arg(long, short)]
     pub(crate) yes: bool,
 }
 
-/// Makes a consistent copy of an object, which others may go on using
+/// Makes a consistent copy of an object while others go on using it
+///
+/// The copy shows a single moment at which no change was under way. Writers wait for a short time at the end, so the object must be
+/// writable for you.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -46,25 +54,33 @@ Examples:
 pub(crate) struct Copy {
     #[command(flatten)]
     pub(crate) object: Object,
-    /// The name of the copy, which must not be in use: posix:/name, file:PATH or a path
+    /// The name of the copy, which must not exist: posix:/NAME, file:PATH, a path with a slash, or a bare name for shared memory
     #[arg(value_name = "TO", value_parser = names::new_parser())]
     pub(crate) to: ShmName,
 }
 
-/// Writes objects back to their storage, so that a loss of power does not harm them
+/// Writes objects to storage, so that they survive a loss of power
 ///
-/// It opens them for writing, which also undoes what dead writers left.
+/// Objects are opened for writing, which also rolls back what dead writers left.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  netshm sync file:data/sessions
+  netshm sync data/*")]
 pub(crate) struct Sync {
     /// The objects
     #[arg(value_name = "NAME", required = true, value_parser = names::parser())]
     pub(crate) names: Vec<ShmName>,
 }
 
-/// Makes an object as small as it can be, by building it anew
+/// Makes an object as small as possible by rebuilding it
 ///
-/// Nobody may have it open. A damaged object is left as it is.
+/// Nobody else may have it open. A damaged object is left as it is.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  netshm compact file:data/sessions
+  netshm --json compact sessions | jq '.allocated_before - .allocated'")]
 pub(crate) struct Compact {
     #[command(flatten)]
     pub(crate) object: Object,

@@ -23,10 +23,11 @@ impl From<LockingName> for netshm::Locking {
     }
 }
 
-/// Creates an object, or adds members to one, by the text of a schema
+/// Creates an object, or adds members to one, from the text of a schema
 ///
-/// The text is that of `netshm schema`: HashTable<KEY, VALUE>, Array<ELEMENT> = DEFAULT, len LENGTH, or Table (the primitive one). Several
-/// members stand one below the other, each behind its name and a colon. Nothing is left if it fails.
+/// The text is what `netshm schema` prints: `HashTable<KEY, VALUE>`, `Array<ELEMENT> = DEFAULT, len LENGTH`, or `Table` (the primitive
+/// one, of integers). To create several members, write `NAME: TYPE` for each, one below the other. If creating a new object fails,
+/// nothing is left of it.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -35,13 +36,13 @@ Examples:
   netshm create app --member users 'HashTable<String, User { id: u64, name: String }>'
   netshm schema app | netshm create file:data/app --from -")]
 pub(crate) struct Create {
-    /// The object
+    /// The object: posix:/NAME, file:PATH, a path with a slash, or a bare name for shared memory
     #[arg(value_name = "NAME", value_parser = names::new_parser())]
     pub(crate) name: ShmName,
     /// The types of its contents
     #[arg(value_name = "SCHEMA", conflicts_with = "from", required_unless_present = "from")]
     pub(crate) schema: Option<String>,
-    /// Read the schema from a file; `-` is standard input
+    /// Read the schema from a file; `-` stands for standard input
     #[arg(long, value_name = "FILE")]
     pub(crate) from: Option<std::path::PathBuf>,
     /// The name of the member
@@ -59,19 +60,19 @@ pub(crate) struct Create {
     /// The locking method of a new object
     #[arg(long, value_name = "METHOD")]
     pub(crate) locking: Option<LockingName>,
-    /// The number of keys that are expected
+    /// The number of keys to expect
     #[arg(long, value_name = "COUNT")]
     pub(crate) init: Option<u64>,
-    /// The number of parts that can be written to at the same time
+    /// The number of stripes: parts that can be written to at the same time
     #[arg(long, value_name = "COUNT")]
     pub(crate) stripes: Option<u32>,
-    /// The number of writers that there can be at the same time, in a new object
+    /// The number of slots of a new object: how many threads can write at the same time
     #[arg(long, value_name = "COUNT")]
     pub(crate) slots: Option<u32>,
-    /// Bytes of a page of a new object
+    /// The page size of a new object
     #[arg(long, value_name = "BYTES")]
     pub(crate) pagesize: Option<u64>,
-    /// The size in bytes that a new object cannot exceed
+    /// The size that a new object cannot exceed
     #[arg(long, value_name = "BYTES")]
     pub(crate) max_size: Option<u64>,
 }

@@ -8,9 +8,11 @@ use crate::names;
 
 /// Prints an object as lines of JSON, which `netshm load` reads
 ///
-/// The first line says what the object is. Each other line is a row: {"member": .., "key": .., "value": ..}, the older bindings of a key
-/// before the newer ones; of arrays, {"member": .., "index": .., "value": ..} for the elements that differ from the default. Nothing is
-/// locked: all bindings of a key are as of one moment. For a dump of one moment, `netshm copy` it first.
+/// The first line describes the object. Every other line is a row: {"member": .., "key": .., "value": ..}, older bindings of a key before
+/// newer ones; for arrays, {"member": .., "index": .., "value": ..} for each element that differs from the default.
+///
+/// Nothing is locked: the bindings of one key are consistent with each other, but keys may be of different moments. For a dump of a
+/// single moment, dump a copy made by `netshm copy`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -20,14 +22,14 @@ Examples:
 pub(crate) struct Dump {
     #[command(flatten)]
     pub(crate) member: Member,
-    /// Write to a file
+    /// Write to this file instead of standard output
     #[arg(long, short, value_name = "FILE")]
     pub(crate) output: Option<std::path::PathBuf>,
 }
 
-/// Makes an object of what `netshm dump` has printed, or fills one
+/// Creates or fills an object from what `netshm dump` has printed
 ///
-/// All is loaded as one step: if it fails, an object that was there is as it was, and a new one is gone.
+/// Everything is loaded atomically: if it fails, an existing object is left as it was, and a new one is removed.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -35,22 +37,22 @@ Examples:
   netshm load sessions.copy < sessions.jsonl
   netshm load sessions --replace --batch 10000 < sessions.jsonl")]
 pub(crate) struct Load {
-    /// The object; without it, the name in the dump
+    /// The object; by default, the name in the dump
     #[arg(value_name = "NAME", value_parser = names::new_parser())]
     pub(crate) name: Option<ShmName>,
-    /// Load the only member of the dump under this name
+    /// Load the only member of the dump under this name instead
     #[arg(long, short, value_name = "MEMBER")]
     pub(crate) member: Option<String>,
-    /// Read from a file
+    /// Read from this file instead of standard input
     #[arg(long, short, value_name = "FILE")]
     pub(crate) input: Option<std::path::PathBuf>,
-    /// Add to rows that are there
+    /// Add to the rows that are there
     #[arg(long, conflicts_with = "replace")]
     pub(crate) append: bool,
-    /// Remove rows that are there first, in the same step
+    /// Remove the rows that are there first, in the same step
     #[arg(long)]
     pub(crate) replace: bool,
-    /// Load so many rows in a step, so that others need not wait for all
+    /// Load this many rows at a time, so that other writers need not wait for all of them
     #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) batch: Option<u64>,
     /// The permission bits of a new object
@@ -78,8 +80,9 @@ fn delimiter(text: &str) -> Result<Delimiter, String> {
 
 /// Prints a table or an array as CSV
 ///
-/// The first line names the columns: `key` and `value`, or one for each field of a struct; `index` for arrays. Values inside are JSON,
-/// texts are as they are, `None` is empty. The older bindings of a key come before the newer ones.
+/// The first line names the columns: `key` and `value`, or one column for each field of a struct; `index` for arrays. Cells are JSON,
+/// except that strings have no quotes and `None` is empty. Older bindings of a key come before newer ones. Of an array, all elements are
+/// printed.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -88,17 +91,18 @@ Examples:
 pub(crate) struct Export {
     #[command(flatten)]
     pub(crate) member: Member,
-    /// Write to a file
+    /// Write to this file instead of standard output
     #[arg(long, short, value_name = "FILE")]
     pub(crate) output: Option<std::path::PathBuf>,
-    /// What stands between columns; `tab` for a tabulator
+    /// The character between columns; `tab` for a tab
     #[arg(long, value_name = "CHARACTER", default_value = ",", value_parser = delimiter)]
     pub(crate) delimiter: Delimiter,
 }
 
 /// Adds the rows of a CSV file to a table, or sets elements of an array
 ///
-/// The first line names the columns, in any order: those that `netshm export` prints. All is added as one step. An array grows as it must.
+/// The first line names the columns, in any order: those that `netshm export` prints. All rows are added atomically. An array grows as
+/// needed.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -107,16 +111,16 @@ Examples:
 pub(crate) struct Import {
     #[command(flatten)]
     pub(crate) member: Member,
-    /// Read from a file
+    /// Read from this file instead of standard input
     #[arg(long, short, value_name = "FILE")]
     pub(crate) input: Option<std::path::PathBuf>,
-    /// Replace the values of keys that are there, instead of hiding them
+    /// Replace the values of existing keys, instead of hiding them
     #[arg(long)]
     pub(crate) replace: bool,
-    /// Add so many rows in a step, so that others need not wait for all
+    /// Add this many rows at a time, so that other writers need not wait for all of them
     #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) batch: Option<u64>,
-    /// What stands between columns; `tab` for a tabulator
+    /// The character between columns; `tab` for a tab
     #[arg(long, value_name = "CHARACTER", default_value = ",", value_parser = delimiter)]
     pub(crate) delimiter: Delimiter,
 }

@@ -28,17 +28,19 @@ Examples:
   netshm stat sessions                         one of them
   netshm get sessions ada                      the value of a key
   netshm scan sessions --prefix a --limit 10   rows
-  netshm top sessions                          what happens to it, live
+  netshm top sessions                          what is happening to it, live
   netshm ls --json | jq -r '.[] | select(.users == 0) | .name'
 
-Names: posix:/name (shared memory) or file:PATH (a mapped file); in short a path, or the bare name of an object in shared memory.
+Names: posix:/NAME for shared memory, file:PATH for a mapped file. A path alone stands for a file, a bare name for an object in \
+shared memory, unless there is a file of that name here.
 
-Keys and values are JSON, by the types that the object stores; texts are given and printed as they are.
+Keys and values are written as JSON, according to the types that the object stores. Strings need no quotes, and are printed \
+without them.
 
-Exit status: 0 if all is well, 1 if something is wrong or was not found, 2 if the command line is wrong.";
+Exit status: 0 on success, 1 if something is wrong or was not found, 2 if the command line is wrong.";
 
-/// Looks into objects of netshm, tables and arrays in shared memory or mapped files, without the programs that made them:
-/// each object stores the types of its contents.
+/// Inspects netshm objects, tables and arrays in shared memory or mapped files, without the programs that made them: each object
+/// stores the types of its contents.
 #[derive(Debug, Parser)]
 #[command(name = "netshm", version, after_help = EXAMPLES, max_term_width = 100)]
 pub(crate) struct Cli {
@@ -50,10 +52,10 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Args)]
 pub(crate) struct Global {
-    /// Print JSON: a document, or a line for each row
+    /// Print JSON: a single document, or one line per row
     #[arg(long, global = true, help_heading = "Output")]
     pub(crate) json: bool,
-    /// When to use colours: auto, always or never
+    /// When to use colors: auto, always or never
     #[arg(
         long,
         global = true,
@@ -105,7 +107,7 @@ pub(crate) enum Command {
 /// An object.
 #[derive(Debug, Args)]
 pub(crate) struct Object {
-    /// The object: posix:/name, file:PATH, a path, or the bare name of one in shared memory
+    /// The object: posix:/NAME, file:PATH, a path, or a bare name in shared memory
     #[arg(value_name = "NAME", value_parser = names::parser())]
     pub(crate) name: ShmName,
 }
@@ -115,7 +117,7 @@ pub(crate) struct Object {
 pub(crate) struct Member {
     #[command(flatten)]
     pub(crate) object: Object,
-    /// The table or array in the object; needed if it has several
+    /// The table or array in the object; required if there are several
     #[arg(long, short, value_name = "MEMBER")]
     pub(crate) member: Option<String>,
 }

@@ -8,9 +8,11 @@ use crate::names::{self, Place};
 
 /// Shows who holds which stripe, and who waits for whom
 ///
-/// A stripe is a part of a table or an array with a lock of its own. It looks several times, so that it can say for how long at least a
-/// lock has been held or waited for. Deadlocks are shown as the rings that they are. Without a NAME, all objects in shared memory that
-/// are in use.
+/// A stripe is a part of a table or an array with a lock of its own. A deadlock is shown as the ring of processes that wait for each
+/// other. Without a NAME, shows all objects in shared memory that are in use.
+///
+/// Objects do not record when a lock was taken, which would slow every change down. So the command watches for a moment, and tells for how
+/// long, at least, each lock has been held or waited for; `--during` makes it watch for longer.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -21,7 +23,7 @@ pub(crate) struct Locks {
     /// The objects
     #[arg(value_name = "NAME", value_parser = names::parser())]
     pub(crate) names: Vec<ShmName>,
-    /// Look for so many seconds
+    /// How many seconds to watch
     #[arg(long, value_name = "SECONDS", default_value = "0.2", value_parser = seconds)]
     pub(crate) during: f64,
 }
@@ -46,60 +48,75 @@ fn age(text: &str) -> Result<std::time::Duration, String> {
 
 /// Deletes objects that nobody has open
 ///
-/// An object is deleted only if it is certain that no process has it open. On a terminal it only shows what would be deleted, unless
-/// `--delete` is given. The age is the time since the file was created or grew, or was written to as far as the system notices; writing
-/// through memory is not always noticed.
+/// An object is deleted only if it is certain that no process has it open. On a terminal, the command only shows what it would delete,
+/// unless `--delete` is given.
+///
+/// The age is the time since the file was created, grew, or was written to as far as the system notices; it does not always notice
+/// writes through memory.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  netshm gc                                 what would be deleted
+  netshm gc --dry-run                       everything that nobody has open
   netshm gc 'job-*' --older-than 1d --delete
-  netshm gc '*' --delete                    all that nobody has open
+  netshm gc '*' --delete                    really everything
   netshm gc --place /var/tmp/tables '*.shm' --dry-run")]
 pub(crate) struct Gc {
-    /// Only objects of these names, with `*` and `?`
+    /// Only objects with these names; `*` and `?` are wildcards
     #[arg(value_name = "PATTERN", value_parser = glob::Pattern::new)]
     pub(crate) patterns: Vec<glob::Pattern>,
     /// Only objects of at least this age: 90s, 15m, 12h, 30d
     #[arg(long, value_name = "AGE", value_parser = age)]
     pub(crate) older_than: Option<std::time::Duration>,
-    /// Look in this directory, instead of POSIX shared memory
+    /// Look in this directory instead of POSIX shared memory
     #[arg(long = "place", value_name = "PLACE", value_parser = Place::parser())]
     pub(crate) places: Vec<Place>,
-    /// Show what would be deleted; the default on a terminal
+    /// Only show what would be deleted; the default on a terminal
     #[arg(long, conflicts_with = "delete")]
     pub(crate) dry_run: bool,
-    /// Delete; the default where the output is no terminal
+    /// Delete; the default if the output is not a terminal
     #[arg(long)]
     pub(crate) delete: bool,
 }
 
-/// Measures the usual operations on this machine
+/// Measures the most common operations on this machine
 ///
-/// In an object of its own, which is deleted at the end.
+/// Uses an object of its own, which is deleted at the end.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  netshm bench
+  netshm bench --entries 1000000 --locking record
+  netshm bench --directory /var/tmp         a mapped file, on the disk of that directory
+  netshm --json bench | jq '.results[] | select(.nanoseconds > 500)'")]
 pub(crate) struct Bench {
-    /// Entries of each table
-    #[arg(long, short = 'n', value_name = "COUNT", default_value = "100000", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    /// The number of entries in each table
+    #[arg(
+        long,
+        short = 'n',
+        value_name = "COUNT",
+        default_value = "100000",
+        value_parser = clap::value_parser!(u64).range(1..=1_000_000_000)
+    )]
     pub(crate) entries: u64,
-    /// For how long each operation is repeated
+    /// How long to repeat each operation
     #[arg(long, value_name = "SECONDS", default_value = "0.2", value_parser = seconds)]
     pub(crate) seconds: f64,
     /// The locking method
     #[arg(long, value_name = "METHOD", default_value = "futex")]
     pub(crate) locking: LockingName,
-    /// Threads for what is measured with several
+    /// The number of threads for what is measured with several
     #[arg(long, value_name = "COUNT", default_value = "2", value_parser = clap::value_parser!(u32).range(1..=128))]
     pub(crate) threads: u32,
-    /// Measure a file in this directory, instead of POSIX shared memory
+    /// Use a file in this directory instead of POSIX shared memory
     #[arg(long, value_name = "DIRECTORY")]
     pub(crate) directory: Option<std::path::PathBuf>,
 }
 
-/// Shows an object live: changes by member and stripe, locks and waits, sizes, processes
+/// Shows an object live: changes, locks, waits, sizes, processes
 ///
-/// Keys: q quits, p pauses, + and - change the interval. It only reads; writers do not notice it. With `--json` and without `--once`, a
-/// line for each interval.
+/// Changes are counted for each member and each stripe. Press q to quit, p to pause, + and - to change the interval. It only reads the
+/// object, and costs writers less than 1 % of their speed. With `--json`, prints a line for each interval; with `--once`, a single
+/// document.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -109,15 +126,15 @@ Examples:
 pub(crate) struct Top {
     #[command(flatten)]
     pub(crate) object: Object,
-    /// Seconds between two looks
+    /// Seconds between refreshes
     #[arg(long, short, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
     pub(crate) interval: f64,
-    /// Print what happened in one interval, and end
+    /// Print what happens in one interval, then exit
     #[arg(long)]
     pub(crate) once: bool,
 }
 
-/// Prints completions for a shell
+/// Prints shell completions
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -130,7 +147,7 @@ pub(crate) struct Completions {
     pub(crate) shell: clap_complete::Shell,
 }
 
-/// Prints the manual page, or writes all of them to a directory
+/// Prints a manual page, or writes all of them to a directory
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -138,10 +155,10 @@ Examples:
   netshm man ls | man -l -
   netshm man --directory ~/.local/share/man/man1")]
 pub(crate) struct Manual {
-    /// The page of this command
+    /// Print the page of this command
     #[arg(value_name = "COMMAND")]
     pub(crate) command: Option<String>,
-    /// Write the pages of all commands to this directory
+    /// Write the pages of all commands into this directory
     #[arg(long, value_name = "DIRECTORY")]
     pub(crate) directory: Option<std::path::PathBuf>,
 }

@@ -109,11 +109,11 @@ pub(crate) fn repair(args: &Repair, out: &mut Output) -> Result<(), Failure> {
     if out.json() {
         return out.json_document(&document(&repair)?);
     }
-    let lost = counted(repair.dropped, "place led", "places led");
     out.line(format_args!(
-        "saved {}, {} of them without the index; {lost} to nothing sound",
+        "saved {}, of which the index had lost {}; {} led to nothing sound and were dropped",
         counted(repair.saved, "row", "rows"),
-        repair.found
+        repair.found,
+        counted(repair.dropped, "reference", "references")
     ))
 }
 

@@ -92,7 +92,7 @@ pub(crate) fn incr(args: &Incr, out: &mut Output) -> Result<(), Failure> {
         Rows::Array(array) => {
             let range = indices(&args.key, &array)?;
             if range.len() != 1 {
-                return Err(Failure::message("one element at a time is increased"));
+                return Err(Failure::message("`incr` adds to one element at a time"));
             }
             array.group_retry(|| -> Result<_, Failure> {
                 let new = increase(Some(array.get(range.start)?))?;
@@ -114,7 +114,7 @@ fn increased(old: Option<Value>, schema: &Schema, args: &Incr) -> Result<Value, 
     let no_field = || Failure::with_tip(format!("the value has no field {field:?}"), format!("its type is {schema}"));
     let Schema::Struct(_, fields) = schema else { return Err(no_field()) };
     let Some(Value::Struct(mut value)) = old else {
-        return Err(Failure::message(format!("there is no value for {} whose field could be increased", args.key)));
+        return Err(Failure::message(format!("{} has no value, so there is no field to add to", args.key)));
     };
     let types: Vec<_> = fields.schemas().collect();
     let place = match &mut value.fields {
@@ -132,9 +132,9 @@ fn increased(old: Option<Value>, schema: &Schema, args: &Incr) -> Result<Value, 
 
 fn sum(old: Option<Value>, schema: &Schema, by: &str) -> Result<Value, Failure> {
     let Schema::Scalar(scalar) = schema else {
-        return Err(Failure::with_tip("only numbers can be increased", format!("the type is {schema}")));
+        return Err(Failure::with_tip("only numbers can be incremented", format!("the type is {schema}")));
     };
-    let wrong = |_| Failure::message(format!("{by} is no number to increase a {schema} by"));
+    let wrong = |_| Failure::message(format!("{by} cannot be added to a {schema}"));
     match scalar {
         Scalar::F32 | Scalar::F64 => {
             let by = by.parse::<f64>().map_err(|_| wrong(()))?;
@@ -146,7 +146,7 @@ fn sum(old: Option<Value>, schema: &Schema, by: &str) -> Result<Value, Failure> 
             })
         }
         Scalar::Bool | Scalar::Char => {
-            Err(Failure::with_tip("only numbers can be increased", format!("the type is {schema}")))
+            Err(Failure::with_tip("only numbers can be incremented", format!("the type is {schema}")))
         }
         _ => {
             let by = by.parse::<i128>().map_err(|_| wrong(()))?;

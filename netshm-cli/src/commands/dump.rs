@@ -9,7 +9,7 @@ use netshm::dynamic::{DynArray, DynTable, Value};
 use netshm::inspect::Inspector;
 use netshm::{Error, Shm, ShmName};
 use serde::{Deserialize, Serialize};
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 use crate::args::{Dump, Load};
 use crate::failure::Failure;
@@ -40,11 +40,16 @@ struct Head {
 struct Line {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     member: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     key: Option<Json>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     index: Option<usize>,
     value: Json,
+}
+
+/// Reads what is there, be it `null`.
+fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Json>, D::Error> {
+    Json::deserialize(deserializer).map(Some)
 }
 
 /// Visits all bindings of a table: those of a key together, the oldest first.
@@ -117,41 +122,28 @@ pub(crate) fn dump(args: &Dump, out: &mut Output) -> Result<(), Failure> {
     let known = head.members.iter().map(|member| member.rows).sum::<Option<u64>>();
     let progress = Progress::new(known, "dumping");
     let mut stream = target(args.output.as_deref(), out)?;
-    let mut write = |line: &dyn erased::Line| line.write(&mut stream);
-    write(&head)?;
+    write_line(&mut stream, &head)?;
     for member in &members {
         let name = || member.name.clone();
         match Rows::of(shm.clone(), member)? {
             Rows::Table(table) => for_each_binding(&table, |key, value| {
                 progress.row();
-                write(&Line { member: name(), key: Some(key.to_json()), index: None, value: value.to_json() })
+                let line = Line { member: name(), key: Some(key.to_json()), index: None, value: value.to_json() };
+                write_line(&mut stream, &line)
             })?,
             Rows::Array(array) => for_each_set(&array, |index, value| {
                 progress.row();
-                write(&Line { member: name(), key: None, index: Some(index), value: value.to_json() })
+                let line = Line { member: name(), key: None, index: Some(index), value: value.to_json() };
+                write_line(&mut stream, &line)
             })?,
         }
     }
     Ok(stream.flush()?)
 }
 
-mod erased {
-    //! Lines of several types through one closure.
-
-    use std::io::Write;
-
-    use crate::failure::Failure;
-
-    pub(super) trait Line {
-        fn write(&self, stream: &mut dyn Write) -> Result<(), Failure>;
-    }
-
-    impl<T: serde::Serialize> Line for T {
-        fn write(&self, stream: &mut dyn Write) -> Result<(), Failure> {
-            serde_json::to_writer(&mut *stream, self)?;
-            Ok(stream.write_all(b"\n")?)
-        }
-    }
+fn write_line(stream: &mut dyn Write, line: &impl Serialize) -> Result<(), Failure> {
+    serde_json::to_writer(&mut *stream, line)?;
+    Ok(stream.write_all(b"\n")?)
 }
 
 /// Standard input, or a file.
@@ -171,11 +163,12 @@ struct Target {
     types: (Option<netshm::data::Schema>, netshm::data::Schema),
 }
 
-pub(crate) fn load(args: &Load) -> Result<(), Failure> {
+pub(crate) fn load(args: &Load, out: &mut Output) -> Result<(), Failure> {
     let mut lines = source(args.input.as_deref())?.lines();
-    let first = lines.next().transpose().map_err(reading)?.unwrap_or_default();
-    let head: Head = serde_json::from_str(&first)
-        .map_err(|error| Failure::message(format!("line 1 is not the head of a dump of `netshm dump`: {error}")))?;
+    let first = lines.next().ok_or_else(|| Failure::message("the input is empty"))?.map_err(reading)?;
+    let head: Head = serde_json::from_str(&first).map_err(|error| {
+        Failure::message(format!("line 1 is not the first line of a dump by `netshm dump`: {error}"))
+    })?;
     if head.netshm != "dump" || head.version != VERSION {
         return Err(Failure::message(format!("the dump has version {}; this program reads {VERSION}", head.version)));
     }
@@ -203,6 +196,7 @@ pub(crate) fn load(args: &Load) -> Result<(), Failure> {
     };
     let Some(any) = targets.values().next() else { return Err(Failure::message("the dump has no members")) };
     let mut is_first = true;
+    let mut loaded = 0u64;
     loop {
         let mut is_last = false;
         let batch = || -> Result<(), Failure> {
@@ -217,6 +211,7 @@ pub(crate) fn load(args: &Load) -> Result<(), Failure> {
                 };
                 put(&targets, &line).map_err(|failure| at_line(number, failure))?;
                 progress.row();
+                loaded += 1;
                 left -= 1;
             }
             Ok(())
@@ -225,9 +220,11 @@ pub(crate) fn load(args: &Load) -> Result<(), Failure> {
         is_first = false;
         if is_last {
             made.is_new = false;
-            return Ok(());
+            break;
         }
     }
+    drop(progress);
+    if out.json() { out.json_document(&json!({"name": name.to_string(), "rows": loaded})) } else { Ok(()) }
 }
 
 /// Runs a group on the object of these rows.

@@ -61,8 +61,8 @@ pub(crate) fn run(args: &Gc, out: &mut Output) -> Result<(), Failure> {
     let is_bounded = !args.patterns.is_empty() || args.older_than.is_some();
     if !dry && !is_bounded {
         return Err(Failure::with_tip(
-            "which objects are to be deleted?",
-            "give a pattern ('*' stands for all), or `--older-than`; `--dry-run` shows what would be deleted",
+            "which objects should be deleted?",
+            "give a pattern ('*' stands for all) or `--older-than`; `--dry-run` shows what would be deleted",
         ));
     }
     let kernel = KernelLocks::read();
@@ -131,7 +131,9 @@ pub(crate) fn run(args: &Gc, out: &mut Output) -> Result<(), Failure> {
         }
         let objects = counted(removed.len() as u64, "object", "objects");
         match dry {
-            true => out.line(format_args!("would delete {objects}, {} (dry run; `--delete` deletes)", bytes(freed)))?,
+            true => {
+                out.line(format_args!("would delete {objects}, {} (dry run; `--delete` deletes them)", bytes(freed)))?
+            }
             false => out.line(format_args!("deleted {objects}, {}", bytes(freed)))?,
         }
     }

@@ -61,13 +61,13 @@ impl Since {
     }
 }
 
-/// At least so long.
+/// A duration that is at least so long: rounded down.
 pub(crate) fn at_least(duration: Duration) -> String {
     match duration.as_secs() {
-        0 => format!("≥ {:.1} s", duration.as_secs_f64()),
-        seconds @ 1..60 => format!("≥ {seconds} s"),
-        seconds @ 60..3600 => format!("≥ {} min", seconds / 60),
-        seconds => format!("≥ {} h", seconds / 3600),
+        0..10 => format!("{}.{} s", duration.as_secs(), duration.subsec_millis() / 100),
+        seconds @ 10..120 => format!("{seconds} s"),
+        seconds @ 120..7200 => format!("{} min", seconds / 60),
+        seconds => format!("{} h", seconds / 3600),
     }
 }
 
@@ -128,12 +128,12 @@ pub(crate) fn run(args: &Locks, out: &mut Output) -> Result<(), Failure> {
         true => in_use()?,
         false => args.names.iter().map(Inspector::open).collect::<Result<_, _>>()?,
     };
-    let is_one = args.names.len() == 1;
     let seen = watch(&inspectors, Duration::from_secs_f64(args.during))?;
     if out.json() {
         let documents: Vec<_> = seen.iter().map(document).collect();
         return out.json_document(&documents);
     }
+    let is_one = args.names.len() == 1;
     let mut any = false;
     for seen in &seen {
         let is_quiet = seen.snapshot.holds.is_empty() && seen.snapshot.waits.is_empty();
@@ -170,7 +170,7 @@ fn in_use() -> Result<Vec<Inspector>, Failure> {
 
 fn show(seen: &Seen, out: &mut Output) -> Result<(), Failure> {
     let Seen { snapshot, since, now } = seen;
-    let mut columns = Columns::new(&[">STRIPE", "MEMBER", "WHO", "DOES", "FOR", "COMMAND"]);
+    let mut columns = Columns::new(&[">STRIPE", "MEMBER", "WHO", "DOES", ">FOR AT LEAST", "COMMAND"]);
     let mut waits = snapshot.waits.clone();
     for hold in &snapshot.holds {
         let what = if hold.is_shared { "reads" } else { "holds it" };
@@ -216,7 +216,7 @@ fn rows_of(waits: &[Wait], seen: &Seen, columns: &mut Columns) {
 fn show_ring(snapshot: &Snapshot, ring: &Ring, out: &mut Output) -> Result<(), Failure> {
     const ALARM: anstyle::Style = anstyle::AnsiColor::Red.on_default().bold();
     let many = ring.waits.len();
-    out.line(format_args!("{ALARM}deadlock{ALARM:#} of {many} writers, of which one will have to give way:"))?;
+    out.line(format_args!("{ALARM}deadlock{ALARM:#} of {many} writers; one of them will have to give way:"))?;
     for (index, wait) in ring.waits.iter().enumerate() {
         let next = &ring.waits[(index + 1) % many];
         let command = wait.pid.map(command_line).unwrap_or_default();

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use netshm::data::{Container, Fields, Schema};
 use netshm::dynamic::Value;
-use serde_json::{Map, Value as Json};
+use serde_json::{Map, Value as Json, json};
 
 use super::dump::{for_each_binding, group, source};
 use crate::args::{Export, Import};
@@ -72,10 +72,11 @@ impl<'a> Columns<'a> {
     }
 }
 
-/// The text of a value; nothing for `None` and for what is missing.
+/// The text of a value; nothing for `None` and for what is missing. An option of an option is JSON, which tells them apart.
 fn cell(value: &Value) -> String {
     match value {
         Value::None | Value::Missing => String::new(),
+        Value::Some(inner) if matches!(**inner, Value::None | Value::Some(_)) => value.to_json().to_string(),
         Value::Some(inner) => match cell(inner) {
             // An empty text is told from none.
             text if text.is_empty() => inner.to_json().to_string(),
@@ -88,10 +89,18 @@ fn cell(value: &Value) -> String {
 fn read_cell(text: &str, schema: &Schema, title: &str) -> Result<Value, Failure> {
     match schema {
         Schema::Container(Container::Option, _) if text.is_empty() => Ok(Value::None),
-        Schema::Container(Container::Option, of) if of.len() == 1 => {
+        Schema::Container(Container::Option, of) if of.len() == 1 && !is_option(&of[0]) => {
             read_cell(text, &of[0], title).map(|value| Value::Some(Box::new(value)))
         }
         _ => parse(text, schema, &format!("column {title:?}")),
+    }
+}
+
+fn is_option(schema: &Schema) -> bool {
+    match schema {
+        Schema::Container(Container::Option, _) => true,
+        Schema::Container(Container::Box, of) => of.first().is_some_and(is_option),
+        _ => false,
     }
 }
 
@@ -147,7 +156,7 @@ pub(crate) fn export(args: &Export, out: &mut Output) -> Result<(), Failure> {
     Ok(writer.flush()?)
 }
 
-pub(crate) fn import(args: &Import) -> Result<(), Failure> {
+pub(crate) fn import(args: &Import, out: &mut Output) -> Result<(), Failure> {
     let object = &args.member.object.name;
     let rows = Rows::open(object, args.member.member.as_deref(), Access::Write)?;
     let (key, value) = rows.types();
@@ -165,7 +174,7 @@ pub(crate) fn import(args: &Import) -> Result<(), Failure> {
         let expected = known.iter().map(|title| title.as_str()).collect::<Vec<_>>().join(", ");
         return Err(Failure::with_tip(
             format!("{object}: has nothing for the column {unknown:?}"),
-            format!("its columns are {expected}; the first line of the file names those that it has"),
+            format!("the columns can be {expected}; the first line of the file names those it has"),
         ));
     }
     let optional = |title: &String| {
@@ -182,6 +191,7 @@ pub(crate) fn import(args: &Import) -> Result<(), Failure> {
     let value_places: Vec<_> = values.titles.iter().map(place).collect();
     let progress = Progress::new(None, "importing");
     let mut records = reader.into_records();
+    let mut added = 0u64;
     let put = |record: &csv::StringRecord| -> Result<(), Failure> {
         let cells = |places: &[Option<usize>]| -> Vec<Option<&str>> {
             places.iter().map(|place| place.and_then(|place| record.get(place))).collect()
@@ -194,8 +204,10 @@ pub(crate) fn import(args: &Import) -> Result<(), Failure> {
             }
             (Rows::Array(array), _) => {
                 let text = cells(&first_places)[0].unwrap_or_default();
-                let index: usize =
-                    text.trim().parse().map_err(|_| Failure::message(format!("{text:?} is no index of an element")))?;
+                let index: usize = text
+                    .trim()
+                    .parse()
+                    .map_err(|_| Failure::message(format!("{text:?} is not the index of an element")))?;
                 if index >= array.len()? {
                     let length = index.checked_add(1).ok_or_else(|| Failure::message("the index is too large"))?;
                     array.resize(length)?;
@@ -220,11 +232,14 @@ pub(crate) fn import(args: &Import) -> Result<(), Failure> {
                     other => other,
                 })?;
                 progress.row();
+                added += 1;
             }
             Ok(())
         })?;
         if is_last {
-            return Ok(());
+            break;
         }
     }
+    drop(progress);
+    if out.json() { out.json_document(&json!({"rows": added})) } else { Ok(()) }
 }

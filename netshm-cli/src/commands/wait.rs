@@ -16,8 +16,8 @@ use crate::output::Output;
 use crate::rows::{Access, Rows};
 use crate::values::{parse, plain};
 
-/// The longest that is waited at once: the end of a longer wait is looked for in between.
-const AT_ONCE: Duration = Duration::from_secs(3600);
+/// How long it waits at once: in between, it looks whether anybody still reads what it prints.
+const AT_ONCE: Duration = Duration::from_millis(500);
 /// The least pause between two looks at a whole table; after a long look it is as long as that took.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -43,7 +43,9 @@ pub(crate) fn wait(args: &Wait, out: &mut Output) -> Result<(), Failure> {
         Rows::Array(array) => {
             let range = indices(&args.key, array)?;
             if range.len() != 1 || args.absent {
-                return Err(Failure::message("one element is waited for, until it has a value or changes"));
+                return Err(Failure::message(
+                    "`wait` waits for one element of an array, with `--value` or `--changed`",
+                ));
             }
             let first = Some(array.get(range.start)?);
             let is_it = |found: &Value| match &wanted {
@@ -158,7 +160,7 @@ pub(crate) fn watch(args: &Watching, out: &mut Output) -> Result<(), Failure> {
         }
         let rest = end.map_or(AT_ONCE, |end| end.saturating_duration_since(Instant::now()).min(AT_ONCE));
         is_due = watch.changed(Some(rest))?;
-        if !is_due && end.is_some_and(|end| Instant::now() >= end) {
+        if !is_due && (end.is_some_and(|end| Instant::now() >= end) || out.is_closed()) {
             return Ok(());
         }
     }

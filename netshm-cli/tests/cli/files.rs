@@ -66,6 +66,94 @@ fn sparse_arrays_and_primitive_tables_come_back() {
     assert_eq!(loaded.find_all(-3).unwrap(), [vec![], vec![1, -2, i32::MAX]]);
 }
 
+/// Each type of key and value, with values that JSON or CSV could confuse.
+const KINDS: &str = r#"
+integers: HashTable<i128, u128>
+floats: HashTable<f64, (f32, f64)>
+bytes: HashTable<Vec<u8>, [u8; 4]>
+options: HashTable<Option<u8>, Option<Option<String>>>
+boxes: HashTable<u8, Option<Box<Option<u8>>>>
+chars: HashTable<char, bool>
+tuples: HashTable<(u8, String), [u16; 3]>
+enums: HashTable<u64, enum E { A, B(u32), C { x: f64 } }>
+maps: HashTable<u64, BTreeMap<String, Vec<i8>>>
+results: HashTable<u64, BTreeMap<(u8, u8), Result<u8, String>>>
+sets: HashTable<u64, HashSet<f64>>
+units: HashTable<(), Option<()>>
+structs: HashTable<P { x: i8, y: Option<Option<i8>> }, Q { a: Vec<R { b: Option<()> }>, c: Option<Option<String>> }>
+empty: HashTable<u64, u64>
+sparse: Array<Option<f64>> = null, len 1000
+texts: Array<String> = "as usual", len 10
+"#;
+
+/// Members of these, with rows; of several rows with one key, later ones hide earlier ones.
+const ROWS: &[(&str, &str, &str)] = &[
+    ("integers", "-170141183460469231731687303715884105728", "340282366920938463463374607431768211455"),
+    ("integers", "\"12\"", "5"),
+    ("floats", "NaN", "[\"inf\", \"-inf\"]"),
+    ("floats", "-0.0", "[-0.0, 5e-324]"),
+    ("floats", "-inf", "[0.1, 0.1]"),
+    ("bytes", "[]", "[0, 1, 254, 255]"),
+    ("bytes", "[0]", "[0, 0, 0, 0]"),
+    ("options", "null", "null"),
+    ("options", "1", "{\"Some\": null}"),
+    ("options", "2", "\"null\""),
+    ("options", "3", "\"\""),
+    ("options", "3", "\"{\\\"Some\\\":null}\""),
+    ("options", "3", "null"),
+    ("boxes", "1", "null"),
+    ("boxes", "2", "{\"Some\": null}"),
+    ("boxes", "3", "7"),
+    ("chars", "\"", "true"),
+    ("chars", "5", "false"),
+    ("chars", "\"\\n\"", "false"),
+    ("tuples", "[1, \"a,\\\"b\"]", "[1, 2, 3]"),
+    ("enums", "1", "A"),
+    ("enums", "2", "{\"B\": 7}"),
+    ("enums", "3", "{\"C\": {\"x\": \"NaN\"}}"),
+    ("maps", "1", "{\"a\": [1, -1], \"\": []}"),
+    ("results", "1", "[[[1, 2], {\"Ok\": 1}], [[1, 3], {\"Err\": \"e\"}]]"),
+    ("sets", "1", "[1, \"NaN\"]"),
+    ("units", "null", "null"),
+    ("units", "null", "{\"Some\": null}"),
+    ("structs", "{\"x\": 1, \"y\": null}", "{\"a\": [], \"c\": {\"Some\": null}}"),
+    (
+        "structs",
+        "{\"x\": 2, \"y\": {\"Some\": null}}",
+        "{\"a\": [{\"b\": null}, {\"b\": {\"Some\": null}}], \"c\": \"null\"}",
+    ),
+    ("structs", "{\"x\": 3, \"y\": 3}", "{\"a\": [], \"c\": null}"),
+    ("sparse", "5", "NaN"),
+    ("sparse", "999", "-0.0"),
+    ("texts", "3", "\"3\""),
+];
+
+#[test]
+fn values_of_every_type_come_back() {
+    let named = Named::new("cli-kinds");
+    netshm(&["create", &named.name, "--from", "-"]).write_stdin(KINDS).assert().success();
+    for (member, key, value) in ROWS {
+        let command = if ["sparse", "texts"].contains(member) { "set" } else { "add" };
+        output(&[command, &named.name, "-m", member, "--", key, value]);
+    }
+    let dump = output(&["dump", &named.name]);
+    assert_eq!(dump.lines().count(), 1 + ROWS.len());
+    let copy = Named::new("cli-kinds");
+    load(&["load", &copy.name], &dump);
+    let again = output(&["dump", &copy.name]);
+    assert_eq!(rows(&again), rows(&dump));
+    assert_eq!(json(&["schema", &copy.name])["members"], json(&["schema", &named.name])["members"]);
+
+    let copy = Named::new("cli-kinds");
+    netshm(&["create", &copy.name, "--from", "-"]).write_stdin(KINDS).assert().success();
+    for member in KINDS.lines().filter_map(|line| Some(line.split_once(':')?.0)) {
+        let csv = output(&["export", &named.name, "-m", member]);
+        load(&["import", &copy.name, "-m", member], &csv);
+        let dumps = [&named.name, &copy.name].map(|name| output(&["dump", name, "-m", member]));
+        assert_eq!(rows(&dumps[1]), rows(&dumps[0]), "{csv}");
+    }
+}
+
 #[test]
 fn a_load_is_all_or_nothing() {
     let named = several("cli-load");

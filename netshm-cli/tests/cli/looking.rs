@@ -1,10 +1,13 @@
 //! Commands that only look.
 
-use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
-use netshm::{HashTable, Locking, Shm};
+use netshm::{HashTable, Locking, Shm, ShmName};
 use netshm_tests::{Child, Scratch};
 use serde_json::json;
 
@@ -27,8 +30,23 @@ fn numbers(named: &Named) -> HashTable<u64, u64> {
     HashTable::manage(named.object.open(), Locking::Futex).unwrap()
 }
 
+/// Makes an object of numbers, and returns its name.
+fn numbers_of(named: &Named) -> String {
+    drop(numbers(named));
+    named.name.clone()
+}
+
 fn path_of(named: &Named) -> PathBuf {
     PathBuf::from(named.name.replace("posix:", "/dev/shm").replace("file:", ""))
+}
+
+/// A name that goes away.
+struct Unlinked(ShmName);
+
+impl Drop for Unlinked {
+    fn drop(&mut self) {
+        let _ = self.0.unlink();
+    }
 }
 
 /// A directory that goes away.
@@ -207,6 +225,186 @@ fn colours_are_for_terminals() {
     assert!(output(&["--color", "always", "stat", &named.name]).contains('\u{1b}'));
     let output = netshm(&["stat", &named.name]).env("NO_COLOR", "1").output().unwrap();
     assert!(!text(&output.stdout).contains('\u{1b}'));
+}
+
+#[test]
+fn a_watch_ends_when_nobody_reads_it() {
+    let named = several("cli-pipe");
+    let mut child = Command::new(assert_cmd::cargo::cargo_bin("netshm"))
+        .args(["watch", &named.name, "-m", "pairs", "--initial"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "set\t0\t0\n");
+    // Nothing changes any more.
+    let end = Instant::now() + Duration::from_secs(60);
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if Instant::now() > end {
+            child.kill().unwrap();
+            panic!("it goes on");
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    assert!(status.success(), "{status}");
+}
+
+#[test]
+fn what_is_no_object_is_named_as_what_it_is() {
+    let directory = Directory::new("cli-hostile");
+    let path = |name: &str| format!("{}/{name}", directory.text());
+    symlink(path("loop"), path("loop")).unwrap();
+    symlink(path("nothing"), path("dangling")).unwrap();
+    symlink("/dev/zero", path("device")).unwrap();
+    nix::unistd::mkfifo(path("fifo").as_str(), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    std::fs::create_dir(path("directory")).unwrap();
+    std::fs::write(path("empty"), "").unwrap();
+    std::fs::write(path("foreign"), "text").unwrap();
+    std::fs::File::create(path("huge")).unwrap().set_len(1 << 40).unwrap();
+    let found = [
+        ("loop", "Too many levels of symbolic links"),
+        ("dangling", "No such file"),
+        ("device", "a character device"),
+        ("fifo", "a named pipe"),
+        ("directory", "a directory"),
+        ("empty", "an empty object"),
+        ("foreign", "4 bytes"),
+        ("huge", "1099511627776 bytes"),
+    ];
+    for (name, what) in found {
+        // In short, relative to the current directory.
+        for arguments in [&["stat", name][..], &["get", name, "1"], &["check", name], &["dump", name], &["locks", name]]
+        {
+            let output = netshm(arguments).current_dir(directory.text()).output().unwrap();
+            let said = text(&output.stderr);
+            assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
+            assert!(said.contains(&format!("file:{}", path(name))) && said.contains(what), "{arguments:?}: {said}");
+            assert_eq!(text(&output.stdout), "", "{arguments:?}");
+        }
+    }
+    // In a directory, they are not objects; an object is shown by its full name.
+    let object = Scratch::file("cli-hostile");
+    drop(HashTable::<u64, u64>::manage(object.open(), Locking::Futex).unwrap());
+    std::fs::copy(object.name().to_string().replace("file:", ""), path("object")).unwrap();
+    std::fs::write(path("damaged"), &std::fs::read(path("object")).unwrap()[..100]).unwrap();
+    let listed = netshm(&["--json", "ls", "."]).current_dir(directory.text()).output().unwrap();
+    let listed: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap();
+    let names: Vec<_> = listed.as_array().unwrap().iter().map(|found| found["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["damaged", "object"].map(|name| format!("file:{}", path(name))));
+}
+
+/// The lines without sizes, ages and blanks, in no order: the rows of a table have none.
+fn comparable(text: &str) -> Vec<String> {
+    let is_size = |word: &str| ["B", "KiB", "MiB", "KiB,", "MiB,", "s"].contains(&word);
+    let mut lines: Vec<_> = text
+        .lines()
+        .map(|line| {
+            let words: Vec<_> = line.split_whitespace().collect();
+            let is_kept = |at: usize| !is_size(words[at]) && !words.get(at + 1).is_some_and(|next| is_size(next));
+            (0..words.len()).filter(|at| is_kept(*at)).map(|at| words[at]).collect::<Vec<_>>().join(" ")
+        })
+        .collect();
+    lines.sort_unstable();
+    lines
+}
+
+#[test]
+fn the_tour_of_the_readme_prints_what_it_says() {
+    let readme = include_str!("../../../README.md");
+    let tour = readme.split("```console\n").nth(1).unwrap().split("```").next().unwrap();
+    let name = format!("shop-{}", std::process::id());
+    let _removed =
+        [name.clone(), format!("{name}.copy")].map(|name| Unlinked(format!("posix:/{name}").parse().unwrap()));
+    let program = assert_cmd::cargo::cargo_bin("netshm");
+    let has_jq = Command::new("jq").arg("--version").output().is_ok();
+    for step in tour.split("$ ").skip(1) {
+        let (command, expected) = step.split_once('\n').unwrap();
+        if command.contains("jq") && !has_jq {
+            continue;
+        }
+        let output = Command::new("sh")
+            .args(["-c", &command.replace("shop", &name).replace("netshm ", &format!("{} ", program.display()))])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{command}: {}", text(&output.stderr));
+        let printed = text(&output.stdout).replace(&name, "shop");
+        assert_eq!(comparable(&printed), comparable(expected), "{command}: {printed}");
+    }
+}
+
+/// The names of all fields in a document; keys and values of objects, and types, have fields of their own.
+fn fields(json: &serde_json::Value, found: &mut BTreeSet<String>) {
+    match json {
+        serde_json::Value::Array(items) => items.iter().for_each(|item| fields(item, found)),
+        serde_json::Value::Object(map) => map.iter().for_each(|(name, value)| {
+            found.insert(name.clone());
+            fields(value, found);
+        }),
+        _ => {}
+    }
+}
+
+#[test]
+fn the_forms_of_json_are_documented() {
+    let named = several("cli-forms");
+    let copy = Named::new("cli-forms-copy");
+    let loaded = Named::new("cli-forms-loaded");
+    let file = Named::file("cli-forms-idle");
+    let name = &*named.name;
+    let holder = Child::start("looking::holder", &[&numbers_of(&file)]);
+    assert_eq!(holder.line().as_deref(), Some("holds"));
+    let damaged = Scratch::file("cli-forms-damaged");
+    let damaged_path = damaged.name().to_string().replace("file:", "");
+    std::fs::write(&damaged_path, &std::fs::read(path_of(&file)).unwrap()[..100]).unwrap();
+    let dump = output(&["dump", name]);
+    let documents = [
+        ("ls", output(&["--json", "ls", name, &damaged_path])),
+        ("stat", output(&["--json", "stat", &file.name, "--stripes"])),
+        ("members", output(&["--json", "members", name])),
+        ("schema", output(&["--json", "schema", name])),
+        ("watch", output(&["--json", "watch", name, "-m", "hits", "3", "--initial", "-n", "1"])),
+        ("scan", output(&["--json", "scan", name, "-m", "pairs"])),
+        ("scan", output(&["--json", "scan", name, "-m", "hits"])),
+        ("dump", output(&["dump", name, "-m", "pairs"])),
+        ("dump", output(&["dump", name, "-m", "hits"])),
+        ("load", text(&netshm(&["--json", "load", &loaded.name]).write_stdin(dump).output().unwrap().stdout)),
+        (
+            "import",
+            text(
+                &netshm(&["--json", "import", name, "-m", "pairs"]).write_stdin("key,value\n").output().unwrap().stdout,
+            ),
+        ),
+        ("remove", output(&["--json", "remove", name, "-m", "pairs", "1"])),
+        ("check", output(&["--json", "check", name])),
+        ("check", text(&netshm(&["--json", "check", name, &damaged_path]).output().unwrap().stdout)),
+        ("copy", output(&["--json", "copy", name, &copy.name])),
+        ("compact", output(&["--json", "compact", &copy.name])),
+        ("repair", output(&["--json", "repair", &copy.name])),
+        ("locks", output(&["--json", "locks", &file.name])),
+        ("top", output(&["--json", "top", &file.name, "--once", "-i", "0.05"])),
+        ("gc", output(&["--json", "gc", "cli-forms-no-such"])),
+        ("bench", output(&["--json", "bench", "-n", "100", "--seconds", "0.001"])),
+    ];
+    let readme = include_str!("../../README.md");
+    for (command, text) in documents {
+        let is_of =
+            |line: &&str| line.starts_with('|') && line.split('|').nth(1).unwrap().contains(&format!("`{command}`"));
+        let row = readme.lines().skip_while(|line| *line != "## JSON").find(is_of);
+        let row = row.unwrap_or_else(|| panic!("{command} is missing"));
+        let words: BTreeSet<_> = row.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
+        let mut found = BTreeSet::new();
+        for document in serde_json::Deserializer::from_str(&text).into_iter::<serde_json::Value>() {
+            fields(&document.unwrap(), &mut found);
+        }
+        assert!(!found.is_empty(), "{command}: {text}");
+        for field in found {
+            assert!(words.contains(&*field), "{command}: the field {field} is not documented: {row}");
+        }
+    }
 }
 
 /// Another user, with the right to read only: skipped where the tests do not run as root.

@@ -10,8 +10,6 @@ use std::time::{Duration, Instant};
 use netshm::{HashTable, Locking, Shm, ShmName};
 use netshm_tests::{Child, Scratch};
 use nix::pty::{Winsize, openpty};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use serde_json::json;
 
 use crate::support::{Named, failure, json, netshm, output, several, text};
@@ -132,9 +130,7 @@ fn a_deadlock_is_shown_as_its_ring() {
         seen[0]["waits"].as_array().is_some_and(|waits| !waits.is_empty()).then_some(())
     };
     until(waits);
-    kill(Pid::from_raw(children[0].0.id() as i32), Signal::SIGSTOP).unwrap();
-    let status = format!("/proc/{}/status", children[0].0.id());
-    until(|| std::fs::read_to_string(&status).unwrap().contains("State:\tT").then_some(()));
+    children[0].0.stop();
     std::fs::write(children[1].1, "").unwrap();
     let ring = until(|| {
         let seen = json(&["locks", &named.name, "--during", "0.01"]);
@@ -333,13 +329,14 @@ fn help_completions_and_manual_pages_are_printed() {
     output(&["man", "--directory", &path]);
     assert!(std::fs::read_dir(&path).unwrap().count() > 25);
     std::fs::remove_dir_all(&path).unwrap();
-    // Each command has a help with what it prints in JSON or an example, and lines that fit.
+    // Each command has a help with examples, and lines that fit.
     let help = output(&["--help"]);
     let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
     for command in commands.map(|line| line.split_whitespace().next().unwrap()).filter(|command| *command != "help") {
         let help = output(&[command, "--help"]);
         let widest = help.lines().map(|line| line.chars().count()).max().unwrap();
         assert!(widest <= 100, "{command}: {help}");
+        assert!(help.contains("Examples:\n  netshm "), "{command}: {help}");
     }
     let unknown = netshm(&["lss"]).output().unwrap();
     assert_eq!(unknown.status.code(), Some(2));

@@ -150,7 +150,7 @@ impl Sample {
         });
         let mut rows: Vec<_> = holds.chain(waits).collect();
         rows.sort_by_key(|row: &Vec<String>| row[0].parse::<u32>().unwrap_or(0));
-        Cells { titles: &[">STRIPE", "MEMBER", "WHO", "DOES", "FOR", "COMMAND"], rows }
+        Cells { titles: &[">STRIPE", "MEMBER", "WHO", "DOES", ">FOR AT LEAST", "COMMAND"], rows }
     }
 
     pub(super) fn processes(&self) -> Cells {

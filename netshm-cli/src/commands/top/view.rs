@@ -127,7 +127,7 @@ impl View {
         self.table(frame, lock_area, &title, &locks);
         self.table(frame, process_area, " processes that have written ", &processes);
         let state = if self.is_paused { "paused" } else { "running" };
-        let foot_text = format!("q quits   p pauses ({state})   + - interval ({:.1} s)", self.interval.as_secs_f64());
+        let foot_text = format!("q quit   p pause ({state})   +/- interval ({:.1} s)", self.interval.as_secs_f64());
         frame.render_widget(Paragraph::new(foot_text).style(self.color(Color::DarkGray)), foot);
     }
 
