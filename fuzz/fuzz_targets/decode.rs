@@ -38,7 +38,7 @@ enum Tree {
     Node { left: Box<Tree>, right: Vec<Tree> },
 }
 
-/// What was decoded encodes to words that decode to a value of the same words.
+/// Checks that a decoded value encodes to words that decode to a value of the same words.
 fn decode<T: DataManager>(words: &[u64]) {
     if let Ok(value) = from_words::<T>(words) {
         let encoded = to_words(&value).expect("what was decoded can be encoded");

@@ -9,17 +9,19 @@
 
 use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use libfuzzer_sys::fuzz_target;
 use netshm::damage::{settle, spoil};
-use netshm::{Array, Flow, HashTable, Locking, Result, Shm, ShmName, Table, repair};
+use netshm::{Array, Flow, HashTable, Locking, Result, Shm, Table, repair};
+use netshm_tests::Directory;
 
-/// How long a verb may wait for a lock that only damage holds.
+/// Name of the object in its directory.
+const OBJECT: &str = "object";
+/// Time for which a verb may wait for a lock that only damage holds.
 const TIMEOUT: Duration = Duration::from_micros(50);
-/// How long an object is used at most, if its words make it slow; a single verb must not take much longer.
+/// Time for which an object is used if its words make it slow; a single verb must not take much longer.
 const TURN: Duration = Duration::from_millis(2);
 const TOO_LONG: Duration = Duration::from_secs(2);
 
@@ -95,7 +97,7 @@ fn torment_texts(shm: Shm, verbs: Verbs) -> Result<()> {
     Ok(())
 }
 
-/// Whether an object has been used for as long as it may.
+/// Returns whether an object has been used for as long as it may.
 fn is_over(began: Instant) -> bool {
     began.elapsed() >= TURN
 }
@@ -218,41 +220,14 @@ fn torment_pairs(shm: Shm, verbs: Verbs) -> Result<()> {
     Ok(())
 }
 
-/// An object in a directory of its own: `repair` looks through the directory.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new() -> Scratch {
-        static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
-        let directory = DIRECTORY.get_or_init(|| {
-            let memory = PathBuf::from("/dev/shm");
-            let parent = if memory.is_dir() { memory } else { std::env::temp_dir() };
-            let directory = parent.join(format!("netshm-fuzz-{}", std::process::id()));
-            fs::create_dir_all(&directory).unwrap();
-            directory
-        });
-        Scratch(directory.join("object"))
-    }
-
-    fn open(&self) -> Result<Shm> {
-        Shm::options().create(true).open(&ShmName::file(&self.0)?)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
-    }
-}
-
 /// The bytes of the sound objects.
 fn sound() -> &'static [Vec<u8>; 5] {
     static SOUND: OnceLock<[Vec<u8>; 5]> = OnceLock::new();
     SOUND.get_or_init(|| {
         KINDS.map(|kind| {
-            let scratch = Scratch::new();
-            (kind.make)(scratch.open().unwrap()).unwrap();
-            fs::read(&scratch.0).unwrap()
+            let directory = Directory::in_memory("fuzz");
+            (kind.make)(Shm::open_or_create(&directory.name(OBJECT)).unwrap()).unwrap();
+            fs::read(directory.join(OBJECT)).unwrap()
         })
     })
 }
@@ -296,16 +271,18 @@ fuzz_target!(|input: &[u8]| {
     if let [cut] = changes.chunks_exact(7).remainder() {
         bytes.truncate(bytes.len() * usize::from(*cut) / 256);
     }
-    let scratch = Scratch::new();
-    let file = fs::File::create(&scratch.0).unwrap();
+    // `repair` looks through the directory.
+    let directory = Directory::in_memory("fuzz");
+    let name = directory.name(OBJECT);
+    let file = fs::File::create(directory.join(OBJECT)).unwrap();
     settle(&mut bytes, file.metadata().unwrap().ino());
     file.write_all_at(&bytes, 0).unwrap();
     let began = Instant::now();
-    if let Ok(shm) = scratch.open() {
+    if let Ok(shm) = Shm::open_or_create(&name) {
         let _ = (KINDS[kind].torment)(shm, Verbs(*verbs));
     }
     if first / KINDS.len() as u8 % REPAIRED == 0 {
-        let _ = repair(&ShmName::file(&scratch.0).unwrap());
+        let _ = repair(&name);
     }
     assert!(began.elapsed() < TOO_LONG, "it takes {:?}", began.elapsed());
 });
