@@ -16,8 +16,7 @@ use crate::check::{self, Contents, Decodes, Report};
 use crate::data::{DataManager, Decoder, Encode, ObjectSchema, Schema};
 use crate::directory::{self, Elements, Spot};
 use crate::error::{Error, Result};
-use crate::group::GroupError;
-use crate::handle::{Handle, Staged, decode_in_place, decode_optimistic};
+use crate::handle::{Handle, Staged, decode_in_place, decode_optimistic, group_methods};
 use crate::index::record::Payload;
 use crate::layout::bucket::Form;
 use crate::layout::header::ObjectKind;
@@ -467,36 +466,7 @@ impl<T: DataManager> Array<T> {
         &self.handle.shm
     }
 
-    /// Runs a group: what [`group!`](crate::group!) stands for.
-    ///
-    /// # Errors
-    /// What `body` gives, which rolls everything back, and the errors of locking.
-    #[doc(alias = "transaction")]
-    pub fn group<R, E: From<Error>>(&self, body: impl FnOnce() -> Result<R, E>) -> Result<R, E> {
-        self.handle.group(body)
-    }
-
-    /// Runs a group, again and again as long as it ends in a deadlock: what `group!(retry ..)` stands for. In an
-    /// open group it runs once: the outermost group has to be repeated as a whole.
-    ///
-    /// # Errors
-    /// What `body` gives, which rolls everything back, and the errors of locking.
-    pub fn group_retry<R, E: GroupError>(&self, body: impl FnMut() -> Result<R, E>) -> Result<R, E> {
-        self.handle.group_retry(body)
-    }
-
-    /// As [`group_retry`](Self::group_retry), but at most `retries` times after the first: what `group!(retry(n) ..)` stands
-    /// for.
-    ///
-    /// # Errors
-    /// Those of [`group_retry`](Self::group_retry); the deadlock if the last attempt ended in one.
-    pub fn group_retry_at_most<R, E: GroupError>(
-        &self,
-        retries: u64,
-        body: impl FnMut() -> Result<R, E>,
-    ) -> Result<R, E> {
-        self.handle.group_retry_at_most(retries, body)
-    }
+    group_methods!();
 }
 
 #[cold]

@@ -385,3 +385,46 @@ fn copy_words<V>(view: View<'_>, words: &[AtomicU64]) -> Result<Staged<V>> {
     copy::load_words(words, &mut copied);
     if view.holds() { Ok(Staged::Words(copied)) } else { Err(spoiled()) }
 }
+
+/// The methods for groups, which tables and arrays have alike.
+macro_rules! group_methods {
+    () => {
+        /// Runs a group: what [`group!`](crate::group!) stands for.
+        ///
+        /// # Errors
+        /// What `body` gives, which rolls everything back, and the errors of locking.
+        #[doc(alias = "transaction")]
+        pub fn group<R, E: From<Error>>(
+            &self,
+            body: impl FnOnce() -> ::std::result::Result<R, E>,
+        ) -> ::std::result::Result<R, E> {
+            self.handle.group(body)
+        }
+
+        /// Runs a group, again and again as long as it ends in a deadlock: what `group!(retry ..)` stands for. In an
+        /// open group it runs once: the outermost group has to be repeated as a whole.
+        ///
+        /// # Errors
+        /// What `body` gives, which rolls everything back, and the errors of locking.
+        pub fn group_retry<R, E: crate::group::GroupError>(
+            &self,
+            body: impl FnMut() -> ::std::result::Result<R, E>,
+        ) -> ::std::result::Result<R, E> {
+            self.handle.group_retry(body)
+        }
+
+        /// As [`group_retry`](Self::group_retry), but at most `retries` times after the first: what `group!(retry(n) ..)` stands
+        /// for.
+        ///
+        /// # Errors
+        /// Those of [`group_retry`](Self::group_retry); the deadlock if the last attempt ended in one.
+        pub fn group_retry_at_most<R, E: crate::group::GroupError>(
+            &self,
+            retries: u64,
+            body: impl FnMut() -> ::std::result::Result<R, E>,
+        ) -> ::std::result::Result<R, E> {
+            self.handle.group_retry_at_most(retries, body)
+        }
+    };
+}
+pub(crate) use group_methods;

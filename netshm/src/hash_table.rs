@@ -21,8 +21,7 @@ pub use iter::{Items, Keys, Values};
 use crate::check::{self, Contents, Report};
 use crate::data::{DataManager, Encode, ObjectSchema, Schema, ShmKey};
 use crate::error::{Error, Result};
-use crate::group::GroupError;
-use crate::handle::{Handle, decode_row, decode_row_optimistic};
+use crate::handle::{Handle, decode_row, decode_row_optimistic, group_methods};
 use crate::index::bindings::{self, Key};
 use crate::index::record::Payload;
 use crate::index::{self, Bindings, Found};
@@ -498,36 +497,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         &self.handle.shm
     }
 
-    /// Runs a group: what [`group!`](crate::group!) stands for.
-    ///
-    /// # Errors
-    /// What `body` gives, which rolls everything back, and the errors of locking.
-    #[doc(alias = "transaction")]
-    pub fn group<R, E: From<Error>>(&self, body: impl FnOnce() -> Result<R, E>) -> Result<R, E> {
-        self.handle.group(body)
-    }
-
-    /// Runs a group, again and again as long as it ends in a deadlock: what `group!(retry ..)` stands for. In an
-    /// open group it runs once: the outermost group has to be repeated as a whole.
-    ///
-    /// # Errors
-    /// What `body` gives, which rolls everything back, and the errors of locking.
-    pub fn group_retry<R, E: GroupError>(&self, body: impl FnMut() -> Result<R, E>) -> Result<R, E> {
-        self.handle.group_retry(body)
-    }
-
-    /// As [`group_retry`](Self::group_retry), but at most `retries` times after the first: what `group!(retry(n) ..)` stands
-    /// for.
-    ///
-    /// # Errors
-    /// Those of [`group_retry`](Self::group_retry); the deadlock if the last attempt ended in one.
-    pub fn group_retry_at_most<R, E: GroupError>(
-        &self,
-        retries: u64,
-        body: impl FnMut() -> Result<R, E>,
-    ) -> Result<R, E> {
-        self.handle.group_retry_at_most(retries, body)
-    }
+    group_methods!();
 }
 
 /// Returns the value of a key and its place, for a small transaction.
