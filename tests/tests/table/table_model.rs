@@ -12,7 +12,7 @@ const LARGEST: u64 = 5000;
 
 /// Returns the number of operations a long trace has for each shape; more by `NETSHM_TEST_TRACE`.
 fn trace_length() -> usize {
-    std::env::var("NETSHM_TEST_TRACE").map_or(2000, |text| text.parse().expect("NETSHM_TEST_TRACE is a number"))
+    std::env::var("NETSHM_TEST_TRACE").map_or(1000, |text| text.parse().expect("NETSHM_TEST_TRACE is a number"))
 }
 
 fn random_size(random: &mut Random) -> usize {
