@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering::{Relaxed, Release};
 
 use crate::error::{Error, Result};
 use crate::layout::{LogAt, Noted, Offset};
-use crate::log_word::{Cuts, LogState, LogWord};
+use crate::log_word::{Began, Cuts, LogState, LogWord};
 use crate::os::steps;
 use crate::region::Region;
 
@@ -28,6 +28,8 @@ const MOST_TRIES: u32 = 1 << 24;
 
 /// The epochs of entries, from the last entry backwards.
 struct Epochs {
+    /// Epoch in which the change began.
+    first: u32,
     /// Epoch of the entry found last; no earlier one has a later epoch.
     last: u32,
     /// Epoch of the one before, if only one entry speaks for `last`.
@@ -38,7 +40,7 @@ struct Epochs {
 impl Epochs {
     /// Returns which of the values an entry says that the word becomes.
     fn find(&mut self, noted: Noted, index: u64, values: [u64; 2]) -> Option<u64> {
-        let most = MOST_EPOCHS.min(self.tries);
+        let most = MOST_EPOCHS.min(self.tries).min(self.last.wrapping_sub(self.first).saturating_add(1));
         for back in 0..most {
             let epoch = self.last.wrapping_sub(back);
             let state = LogState::of(epoch, index).0;
@@ -266,8 +268,9 @@ impl Journal {
     ///
     /// A word must be what an entry for it says, before the change or after it. And an entry must be one of this very change: that
     /// shows in what the word becomes by it. Where the word is as before, a later entry in the same page shows it. One entry need not
-    /// be shown: a writer that is stopped has counted an entry and not stored the word, or restored it and not noted that. Entries for
-    /// words in a row may have been counted together ([`store::small`](crate::store)), so none of them need be shown.
+    /// be shown, if all others show themselves: a writer that is stopped has counted an entry and not stored the word, or restored it
+    /// and not noted that. Entries for words in a row may have been counted together ([`store::small`](crate::store)), so none of
+    /// them need be shown.
     pub(crate) fn is_consistent(&self, region: &Region) -> Result<bool> {
         /// A word, as known on the way back from the present.
         struct Word {
@@ -281,8 +284,10 @@ impl Journal {
         // The page of entries that is known to be of this change from the present entry on.
         let mut shown = None;
         let mut may_be_cut_short = true;
+        let mut is_mixed = false;
         let are_together = self.are_in_a_row(region)?;
-        let mut epochs = Epochs { last: self.word(region).load().epoch(), before: None, tries: MOST_TRIES };
+        let last = self.word(region).load().epoch();
+        let mut epochs = Epochs { first: self.first_epoch(region, last), last, before: None, tries: MOST_TRIES };
         for index in (0..self.entries).rev() {
             let (at, entry) = self.words_of(region, index)?;
             let [noted, old] = entry.each_ref().map(|word| word.load(Relaxed));
@@ -313,13 +318,18 @@ impl Journal {
                     word.then = old;
                 }
                 None if word.then != word.now => return Ok(false),
-                None if shown != Some(page) && !are_together && !std::mem::take(&mut may_be_cut_short) => {
-                    return Ok(false);
-                }
-                None => word.then = old,
+                None if shown == Some(page) => (word.then, is_mixed) = (old, true),
+                None if are_together || std::mem::take(&mut may_be_cut_short) => word.then = old,
+                None => return Ok(false),
             }
         }
-        Ok(words.values().all(|word| word.is_told_of))
+        Ok((may_be_cut_short || !is_mixed) && words.values().all(|word| word.is_told_of))
+    }
+
+    /// Returns in which epoch the change began, if the present one is `epoch`: entries of an earlier one are another change's.
+    fn first_epoch(&self, region: &Region, epoch: u32) -> u32 {
+        let began = region.geometry().began(self.word);
+        began.map_or(epoch, |place| Began(region.field(place).load(Relaxed)).first(epoch))
     }
 
     /// Returns whether the entries may be those of one small transaction.
@@ -353,6 +363,13 @@ impl Journal {
             }
         }
         (self.entries, self.left) = (position, 0);
+        if position > 0
+            && let Some(place) = region.geometry().began(self.word)
+        {
+            let began = region.field(place);
+            began.store(Began(began.load(Relaxed)).next(epoch).0, Release);
+            steps::step();
+        }
         // The length sinks only now: if this process dies before, all is undone once more, to the same end.
         let cuts = region.geometry().cuts_of(self.word).map(|cuts| Cuts(region.fields(cuts).words()));
         self.word(region).cut_to(position, cuts);

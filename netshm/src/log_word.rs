@@ -75,6 +75,31 @@ impl Cuts<'_> {
     }
 }
 
+/// In which epoch a change began, once a part of it has been undone.
+///
+/// ```text
+/// 32..=63  epoch that began when the last of these parts was undone: the present one, or the word is of another change
+/// 0..=31   epoch in which the change began
+/// ```
+/// It lies in the page of the [`LogWord`], so that after a loss of power it is of the same moment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Began(pub(crate) u64);
+
+impl Began {
+    /// Returns what it becomes before a part is undone in `epoch`.
+    pub(crate) fn next(self, epoch: u32) -> Self {
+        let first = if (self.0 >> 32) as u32 == epoch { self.0 as u32 } else { epoch };
+        Began(u64::from(epoch.wrapping_add(1)) << 32 | u64::from(first))
+    }
+
+    /// Returns in which epoch the change began, if the present one is `epoch`.
+    pub(crate) fn first(self, epoch: u32) -> u32 {
+        // It is stored before the epoch ends.
+        let is_present = matches!(((self.0 >> 32) as u32).wrapping_sub(epoch), 0 | 1);
+        if is_present { self.0 as u32 } else { epoch }
+    }
+}
+
 /// The word of a log.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LogWord<'a>(pub(crate) &'a AtomicU64);

@@ -6,11 +6,14 @@ use std::fs;
 
 use super::words::ends;
 use super::{Case, METHODS};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::hash_table::HashTable;
 use crate::layout::header::BOOTS;
+use crate::layout::method::Locking;
+use crate::log_word::LogState;
 use crate::os::file::random;
-use crate::testing::{Scratch, write_sparse};
+use crate::shm::Shm;
+use crate::testing::{Random, Scratch, write_sparse};
 
 type Texts = HashTable<String, String>;
 
@@ -95,7 +98,7 @@ fn any_pages_of_a_half_done_change() {
                         used.unwrap_or_else(|error| panic!("{what}: sound when it was opened, but {error}"));
                         sound += 1;
                     }
-                    Err(crate::error::Error::Corrupt { .. }) => damaged += 1,
+                    Err(Error::Corrupt { .. }) => damaged += 1,
                     Err(error) => panic!("{what}: {error}"),
                 }
             }
@@ -104,5 +107,74 @@ fn any_pages_of_a_half_done_change() {
             }
         }
         assert!(sound > 10 && damaged > 10, "{}: {sound} sound, {damaged} damaged", case.name);
+    }
+}
+
+type Pairs = HashTable<u64, u64>;
+
+fn open_pairs(shm: Shm) -> Result<Pairs> {
+    Pairs::options().locking(Locking::Futex).stripes(1).slots(64).init(1).max_size(1 << 22).manage(shm)
+}
+
+fn content(table: &Pairs) -> Result<BTreeMap<u64, u64>> {
+    table.scan().collect()
+}
+
+/// A page of the log may be that of an earlier change by the same slot: what that one has done must not be undone in its place.
+#[test]
+fn a_log_of_an_earlier_change() {
+    const KEYS: u64 = 1000;
+    const CHANGED: u64 = 20;
+    let mut random = Random::new(random().unwrap());
+    let copy = Scratch::new();
+    let table = open_pairs(copy.open()).unwrap();
+    (0..KEYS).try_for_each(|key| table.add(&key, &key)).unwrap();
+    let replace = |by: u64| (0..CHANGED).try_for_each(|key| table.replace(&key, &(key + by)));
+    table.group(|| replace(KEYS)).unwrap();
+    let (before, committed) = (fs::read(&copy.0).unwrap(), content(&table).unwrap());
+    let mut half = Vec::new();
+    let undone: Result<()> = table.group(|| {
+        replace(2 * KEYS)?;
+        half = fs::read(&copy.0).unwrap();
+        Err(Error::Forked { object: "any error".into() })
+    });
+    assert!(matches!(undone, Err(Error::Forked { .. })));
+    let geometry = *table.handle().store.geometry();
+    let word = |slot| u64::from_ne_bytes(*half[geometry.slot(slot).log_word().0 as usize..].first_chunk().unwrap());
+    let slot = (0..geometry.slots).find(|slot| LogState(word(*slot)).entries() > 0).unwrap();
+    let page = |place: u64| place as usize / PAGE;
+    let log_pages = page(geometry.log(slot).0)..=page(geometry.log(slot + 1).0 - 1);
+    assert!(!log_pages.contains(&page(geometry.slot(slot).log_word().0)));
+    let first = page(geometry.data_start());
+    drop(table);
+    for log in [&half, &before] {
+        let (mut sound, mut damaged) = (0, 0);
+        for number in 0..100 {
+            let mut image = half.clone();
+            for (page_number, page) in image.chunks_mut(PAGE).enumerate() {
+                let from = if log_pages.contains(&page_number) {
+                    log
+                } else if page_number < first || random.number() % 100 < number {
+                    &half
+                } else {
+                    &before
+                };
+                let length = page.len();
+                page.copy_from_slice(&from[page_number * PAGE..][..length]);
+            }
+            image[BOOTS.0 as usize] ^= 1;
+            fs::write(&copy.0, &image).unwrap();
+            match open_pairs(copy.open()) {
+                Ok(table) => {
+                    assert!(content(&table).unwrap() == committed, "image {number}");
+                    sound += 1;
+                }
+                Err(Error::Corrupt { .. }) => damaged += 1,
+                Err(error) => panic!("image {number}: {error}"),
+            }
+        }
+        let is_there = std::ptr::eq(log, &half);
+        assert!(sound > 0 || !is_there, "{damaged} damaged");
+        assert!(damaged > 0 || is_there, "{sound} sound");
     }
 }

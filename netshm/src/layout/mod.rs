@@ -220,7 +220,13 @@ impl Geometry {
         let start = log_word.0.checked_sub(self.slot_table)? / SLOT_BYTES * SLOT_BYTES + self.slot_table;
         (log_word.0 < self.log_table).then_some(SlotAt(start).cuts())
     }
-
+    /// Returns the place of the word that tells in which epoch the change began whose log has that word, if it is a slot's.
+    pub(crate) const fn began(&self, log_word: Offset) -> Option<Offset> {
+        if log_word.0 < self.slot_table || log_word.0 >= self.log_table {
+            return None;
+        }
+        Some(SlotAt(log_word.0 - SlotAt(0).log_word().0).began())
+    }
     /// Returns the first log segment of a slot; the index `slots` names the log of the meta stripe.
     #[inline]
     pub(crate) const fn log(&self, slot: u32) -> LogAt {
@@ -288,6 +294,10 @@ impl SlotAt {
     /// see `log_word`.
     pub(crate) const fn cuts(self) -> Offset {
         Offset(self.0 + 64)
+    }
+    /// Returns the place of the word that tells, of a change parts of which have been undone, in which epoch it began: see `Began`.
+    pub(crate) const fn began(self) -> Offset {
+        Offset(self.0 + 48)
     }
 }
 
@@ -456,6 +466,7 @@ const _: () = {
     assert!(slot.owner().0 == 0 && slot.wait().0 == 4 && slot.log_word().0 == 16);
     assert!(slot.cuts().0.is_multiple_of(LINE) && slot.cuts().0 + CUTS as u64 * WORD <= SLOT_BYTES);
     assert!(slot.transit().0 == 24 && slot.adopted().0 == 32 && slot.release().0 == 40);
+    assert!(slot.began().0 == 48);
     assert!(
         stripe.lock().0 == 0
             && stripe.watch().0 == 4

@@ -5,8 +5,7 @@
 //! first change after a `sync` makes the mark durable before anything else, so the header is never older than that.
 //!
 //! What must come of it: after a `sync` without later changes exactly what was there; otherwise an error, or an object that a
-//! check finds sound and in which each key has a value that it had at the `sync` or later, but for chance
-//! while a change was under way. Never a hang, a signal or a panic.
+//! check finds sound and in which each key has a value that it had at the `sync` or later. Never a hang, a signal or a panic.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -328,7 +327,7 @@ fn lose_power<S: Subject>() {
     let seed = std::env::var("NETSHM_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
     let mut random = Random::new(seed);
     let trace = changes::<S>(&mut random);
-    let (mut refused, mut exact, mut old, mut left, mut strange) = (0, 0, 0, rounds(), 0);
+    let (mut refused, mut exact, mut old, mut left) = (0, 0, 0, rounds());
     while left > 0 {
         let count = left.min(20);
         left -= count;
@@ -354,17 +353,11 @@ fn lose_power<S: Subject>() {
                 continue;
             };
             let states: Vec<_> = moments.iter().map(|&moment| &trace.states[moment]).collect();
-            let under_way = moments.iter().any(|&moment| trace.under_way[moment]);
             for key in 0..1500 {
                 let value = content.get(&key);
                 let was_so = states.iter().any(|state| state.get(&key) == value);
                 let mixed = value == Some(&MIXED) && S::NAME == Texts::NAME;
-                // One image of several thousand: a word in a page of before the change is by chance what the log says.
-                let by_chance =
-                    under_way && states.iter().any(|state| state.values().any(|other| Some(other) == value));
-                strange += u64::from(!was_so && !mixed);
-                let allowed = was_so || mixed || (by_chance && strange <= 1 + rounds() / 1000);
-                assert!(allowed, "{}, seed {seed}: {key} has {value:?} ({:?})", S::NAME, keep());
+                assert!(was_so || mixed, "{}, seed {seed}: {key} has {value:?} ({:?})", S::NAME, keep());
             }
             if states.last() == Some(&&content) { exact += 1 } else { old += 1 }
         }
