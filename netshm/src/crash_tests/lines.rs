@@ -166,7 +166,7 @@ fn pairs() {
         ("fetch_add", [1, 1, 1, 1], &|table, stripe| table.fetch_add(&key(table, stripe), 1).map(drop)),
         ("update", [1, 1, 1, 1], &|table, stripe| table.update(&key(table, stripe), |_| Some(77)).map(drop)),
         ("add", [1, 1, 1, 2], &|table, stripe| table.add(&key_in(&table.handle().store, stripe, 400), &1)),
-        ("remove", [1, 1, 1, 1], &|table, stripe| table.remove(&key(table, stripe)).map(drop)),
+        ("remove", [1, 1, 1, 2], &|table, stripe| table.remove(&key(table, stripe)).map(drop)),
         ("find and replace as a group", [1, 1, 1, 1], &|table, stripe| {
             let key = key(table, stripe);
             group!(table => {

@@ -338,6 +338,11 @@ fn uncover(change: &mut Transaction<'_>, at: StripeAt, count: u64) -> Result<()>
 /// Empties the cell of a key, and takes an overflow bucket out of its chain when that empties it.
 fn drop_key(change: &mut Transaction<'_>, stripe: u32, at: StripeAt, found: &Found<'_>) -> Result<()> {
     clear_cells(change, found.bucket, Cells::NONE.with(found.cell))?;
+    if change.store().geometry().form == Form::Pairs {
+        // The tags lie in another page. If the next pair's tag reaches storage and the pair does not, then this must not be
+        // a pair which may have that tag.
+        change.modify(found.bucket.pair(found.cell), |key| !key)?;
+    }
     let keys = change.field(at.keys());
     change.set_field(at.keys(), keys.saturating_sub(1))?;
     if let Some(before) = found.before
