@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::error::{Error, Result};
 use crate::events;
 use crate::layout::header::{HEADER_BYTES, ID, STRIPES_USED};
-use crate::layout::{Geometry, Offset, Offset32, STRIPE_WORDS, StripeAt, WORD};
+use crate::layout::{Geometry, Offset, Offset32, PENDING, STRIPE_WORDS, SlotAt, StripeAt, WORD};
 use crate::os::atomic::acquire;
 use crate::os::map::Mapping;
 use crate::os::{copy, file};
@@ -223,15 +223,30 @@ impl Region {
         unsafe { AtomicU32::from_ptr(pointer.as_ptr().cast()) }
     }
 
-    /// Returns two 32-bit fields that follow each other, at a multiple of a word.
+    /// Returns the two words of 32 bits that a stripe begins with, and its sequence behind them, with one check for all.
     #[inline(always)]
-    pub(crate) fn pair32(&self, place: Offset32) -> &[AtomicU32; 2] {
-        let offset = aligned(Offset(place.0));
-        assert!(offset < self.geometry.data_start());
-        // SAFETY: `add` wants the offset inside the allocation, which it is, with 8 bytes (invariants 1 to 3).
-        let pointer = unsafe { self.map.start().add(offset as usize) };
+    pub(crate) fn stripe_head(&self, stripe: StripeAt) -> (&[AtomicU32; 2], &AtomicU64) {
+        let first = aligned(Offset(stripe.lock().0));
+        assert!(self.are_fields::<2>(Offset(first)));
+        // SAFETY: `add` wants the offset inside the allocation, which it is, with 16 bytes (invariants 1 to 3).
+        let pointer = unsafe { self.map.start().add(first as usize) };
         // SAFETY: as in `field32`, for both; an array has the alignment and layout of its elements in a row.
-        unsafe { pointer.cast().as_ref() }
+        let pair = unsafe { pointer.cast().as_ref() };
+        // SAFETY: a word further is a multiple of a word too, and the word ends at the start of the data area at most.
+        (pair, unsafe { self.at(first + WORD) })
+    }
+
+    /// Returns the owner of a slot, and the fields that tell whether something is left to be done for it, with one check for all.
+    #[inline(always)]
+    pub(crate) fn slot_head(&self, slot: SlotAt) -> (&AtomicU32, &[AtomicU64; PENDING]) {
+        let first = aligned(Offset(slot.owner().0));
+        assert!(self.are_fields::<{ SlotAt::HEAD_WORDS }>(Offset(first)));
+        // SAFETY: `add` wants the offset inside the allocation, which it is, with the words (invariants 1 to 3).
+        let pointer = unsafe { self.map.start().add(first as usize) };
+        // SAFETY: as in `field32`.
+        let owner = unsafe { AtomicU32::from_ptr(pointer.as_ptr().cast()) };
+        // SAFETY: the fields end where the head does, at the start of the data area at most.
+        (owner, unsafe { self.array(aligned(slot.pending())) })
     }
 
     /// Returns a word of the data area.

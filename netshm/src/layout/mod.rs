@@ -260,6 +260,9 @@ impl Geometry {
 pub(crate) struct SlotAt(u64);
 
 impl SlotAt {
+    /// Words from the owner to the last field that tells whether something is left to be done.
+    pub(crate) const HEAD_WORDS: usize = 2 + PENDING;
+
     /// Process number of the owner, 0 while free.
     pub(crate) const fn owner(self) -> Offset32 {
         Offset32(self.0)

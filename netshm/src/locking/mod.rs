@@ -151,10 +151,9 @@ impl Protocol for Locks {
     }
 }
 
-/// Takes a stripe under [`Locking::Futex`] if it is free, or soon becomes so. Returns whether it did.
+/// Takes the stripe with that word under [`Locking::Futex`] if it is free, or soon becomes so. Returns whether it did.
 #[inline(always)]
-pub(crate) fn take(region: &Region, slot: u32, stripe: u32) -> bool {
-    let word = word_of(region, stripe);
+pub(crate) fn take(word: LockWord<'_>, slot: u32) -> bool {
     word.try_take(slot) || futex::spin(word, slot)
 }
 

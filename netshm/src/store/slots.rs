@@ -2,18 +2,57 @@
 
 use std::cell::Cell;
 use std::sync::atomic::Ordering::{Relaxed, Release, SeqCst};
+use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::time::Duration;
 
 use super::Store;
 use crate::error::Result;
 use crate::layout::PENDING;
 use crate::locking::{Awaited, Deadline, Fate};
-use crate::log_word::LogState;
+use crate::log_word::{LogState, LogWord};
 use crate::os::steps;
 
 thread_local! {
     /// The store and slot that this thread used last.
     pub(super) static LAST: Cell<(u64, u32)> = const { Cell::new((0, 0)) };
+}
+
+/// What every change looks at in a slot.
+#[derive(Clone, Copy)]
+pub(super) struct SlotHead<'a> {
+    owner: &'a AtomicU32,
+    pending: &'a [AtomicU64; PENDING],
+}
+
+impl<'a> SlotHead<'a> {
+    /// Takes the slot if it is free.
+    #[inline(always)]
+    pub(super) fn claim(self, number: u32) -> bool {
+        let claimed = self.owner.compare_exchange(0, number, SeqCst, Relaxed).is_ok();
+        steps::step();
+        claimed
+    }
+
+    /// Returns whether nothing is left in it.
+    #[inline(always)]
+    pub(super) fn is_settled(self) -> bool {
+        let [log, transit, adopted, release] = self.pending.each_ref().map(|word| word.load(Relaxed));
+        LogState(log).entries() | transit | adopted | release == 0
+    }
+
+    /// Returns the word of its log.
+    #[inline(always)]
+    pub(super) fn log_word(self) -> LogWord<'a> {
+        LogWord(&self.pending[0])
+    }
+
+    /// Gives it back.
+    #[inline(always)]
+    pub(super) fn give_back(self) {
+        // Release: everything that the owner did comes before.
+        self.owner.store(0, Release);
+        steps::step();
+    }
 }
 
 impl Store {
@@ -45,17 +84,19 @@ impl Store {
     /// Returns whether the slot is settled: nothing is left in it.
     #[inline]
     pub(super) fn is_settled(&self, slot: u32) -> bool {
-        let pending = self.region().fields::<PENDING>(self.geometry().slot(slot).pending()).words();
-        let [log, transit, adopted, release] = pending.each_ref().map(|word| word.load(Relaxed));
-        LogState(log).entries() | transit | adopted | release == 0
+        self.slot_head(slot).is_settled()
     }
 
     #[inline]
     pub(super) fn claim_slot(&self, slot: u32, number: u32) -> bool {
-        let owner = self.field32(self.geometry().slot(slot).owner());
-        let claimed = owner.compare_exchange(0, number, SeqCst, Relaxed).is_ok();
-        steps::step();
-        claimed
+        self.slot_head(slot).claim(number)
+    }
+
+    /// Returns what every change looks at in a slot.
+    #[inline(always)]
+    pub(super) fn slot_head(&self, slot: u32) -> SlotHead<'_> {
+        let (owner, pending) = self.region().slot_head(self.geometry().slot(slot));
+        SlotHead { owner, pending }
     }
 
     #[cold]
@@ -106,9 +147,7 @@ impl Store {
     /// Gives a slot back.
     #[inline]
     pub(super) fn give_slot_back(&self, slot: u32) {
-        // Release: everything that the owner did comes before.
-        self.field32(self.geometry().slot(slot).owner()).store(0, Release);
-        steps::step();
+        self.slot_head(slot).give_back();
     }
 
     /// Makes this thread take that slot next, to settle what is left in it.

@@ -4,20 +4,19 @@
 //! to be changed is looked for before anything is locked, so that the stripe is held for a moment only; the stripe's sequence
 //! tells whether it still lies there. Where something is not at hand, nothing has been done, and an ordinary transaction follows.
 
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Relaxed, Release};
+use std::sync::atomic::{AtomicU32, AtomicU64};
 
-use super::slots::LAST;
+use super::slots::{LAST, SlotHead};
 use super::{Store, group};
 use crate::layout::method::Locking;
 use crate::layout::{LogAt, Noted, Offset};
 use crate::locking::word::LockWord;
 use crate::locking::{give_back, take};
-use crate::log_word::LogWord;
 use crate::os::atomic::fence_after_swap;
 use crate::os::steps;
 use crate::region::Region;
-use crate::sequence::Stamp;
+use crate::sequence::{Sequence, Stamp};
 use crate::watch_word::WatchWord;
 
 /// The most words that a small transaction changes; its log is the first segment.
@@ -33,10 +32,11 @@ pub(crate) fn change<'a, W: AsRef<[u64]>, R>(
     find: impl Fn(&'a Region) -> Option<(Offset, &'a [AtomicU64])>,
     new: impl FnOnce(&'a [AtomicU64]) -> Option<(Option<W>, R)>,
 ) -> Option<R> {
-    let (mut held, place, words) = seek(store, stripe, find)?;
+    let (held, place, words) = seek(store, stripe, find)?;
     let (new, result) = new(words)?;
-    if let Some(new) = new {
-        held.store(place, words, new.as_ref())?;
+    match new {
+        Some(new) => held.store(place, words, new.as_ref())?,
+        None => drop(held),
     }
     Some(result)
 }
@@ -52,12 +52,13 @@ pub(super) fn seek<'a>(
         return None;
     }
     let region = store.region();
-    let stamp = store.sequence(stripe).begin_reading();
+    let (lock, sequence) = region.stripe_head(store.geometry().stripe(stripe));
+    let stamp = Sequence(sequence).begin_reading();
     let mut found = None;
     if stamp.is_some() {
         found = Some(find(region)?);
     }
-    let held = Held::take(store, stripe)?;
+    let held = Held::take(store, stripe, lock, Sequence(sequence))?;
     let (place, words) = match found {
         Some(found) if stamp.is_some_and(Stamp::holds) => found,
         _ => find_again(region, find)?,
@@ -76,63 +77,65 @@ fn find_again<'a>(
 }
 
 /// A slot and a stripe, given back when this is dropped.
-pub(super) struct Held<'a> {
+pub(super) struct Held<'a>(Taken<'a>);
+
+/// A slot and a stripe, with the fields of both that a change needs.
+#[derive(Clone, Copy)]
+pub(super) struct Taken<'a> {
     store: &'a Store,
-    slot: u32,
-    stripe: u32,
-    /// True if something has been changed.
-    changed: bool,
+    pub(super) slot: u32,
+    pub(super) stripe: u32,
+    head: SlotHead<'a>,
+    /// The lock word, and the word of those who wait for changes.
+    lock: &'a [AtomicU32; 2],
+    sequence: Sequence<'a>,
 }
 
 impl<'a> Held<'a> {
     /// Takes the slot used last and a stripe, if both are free and nothing has to be done before.
     #[inline(always)]
-    fn take(store: &'a Store, stripe: u32) -> Option<Self> {
+    fn take(store: &'a Store, stripe: u32, lock: &'a [AtomicU32; 2], sequence: Sequence<'a>) -> Option<Self> {
         let number = store.shared.numbers.at_hand();
         let (id, slot) = LAST.get();
-        if id != store.id || number == 0 || !store.claim_slot(slot, number) {
+        if id != store.id || number == 0 {
             return None;
         }
-        let region = store.region();
-        if !store.is_settled(slot) || !take(region, slot, stripe) {
-            store.give_slot_back(slot);
+        let head = store.slot_head(slot);
+        if !head.claim(number) {
             return None;
         }
-        let held = Held { store, slot, stripe, changed: false };
+        if !head.is_settled() || !take(LockWord(&lock[0]), slot) {
+            head.give_back();
+            return None;
+        }
+        let held = Held(Taken { store, slot, stripe, head, lock, sequence });
         // Not before: who clears the mark holds all stripes.
         if store.mark().is_durable() { Some(held) } else { None }
     }
 
-    /// Returns the slot.
+    /// Leaves slot and stripe to the caller.
     #[inline(always)]
-    pub(super) fn slot(&self) -> u32 {
-        self.slot
-    }
-
-    /// Leaves slot and stripe to somebody else.
-    #[inline(always)]
-    pub(super) fn into_slot(self) -> u32 {
-        let slot = self.slot;
+    pub(super) fn into_taken(self) -> Taken<'a> {
+        let taken = self.0;
         std::mem::forget(self);
-        slot
+        taken
     }
 
-    /// Returns the lock on a stripe with a slot, which somebody else has left.
+    /// Slot and stripe, which somebody has left.
     #[inline(always)]
-    pub(super) fn again(store: &'a Store, slot: u32, stripe: u32) -> Self {
-        Held { store, slot, stripe, changed: false }
+    pub(super) fn again(taken: Taken<'a>) -> Self {
+        Held(taken)
     }
 
-    /// Stores words over others, of which there are as many.
+    /// Stores words over others, of which there are as many, and gives slot and stripe back.
     #[inline(always)]
-    pub(super) fn store(&mut self, place: Offset, words: &[AtomicU64], new: &[u64]) -> Option<()> {
+    pub(super) fn store(self, place: Offset, words: &[AtomicU64], new: &[u64]) -> Option<()> {
         if words.len() != new.len() || new.len() > MOST_WORDS {
             return None;
         }
-        let (region, geometry) = (self.store.region(), self.store.geometry());
-        let sequence = self.store.sequence(self.stripe);
-        let log_word = LogWord(region.field(geometry.slot(self.slot).log_word()));
-        let log = region.fields::<{ 2 * MOST_WORDS }>(geometry.log(self.slot).entry(0)).words();
+        let Taken { store, slot, stripe, head, lock, sequence } = self.0;
+        let log = store.region().fields::<{ 2 * MOST_WORDS }>(store.geometry().log(slot).entry(0)).words();
+        let log_word = head.log_word();
         sequence.begin_change();
         let state = log_word.own();
         for (i, ((word, new), [noted, old])) in (0..).zip(words.iter().zip(new).zip(log.as_chunks().0)) {
@@ -147,23 +150,28 @@ impl<'a> Held<'a> {
         }
         log_word.clear();
         sequence.end_change();
-        self.changed = true;
+        std::mem::forget(self);
+        give_back(LockWord(&lock[0]));
+        fence_after_swap();
+        if WatchWord(&lock[1]).is_watched() {
+            store.wake_watchers(stripe);
+        }
+        head.give_back();
         Some(())
     }
 }
 
 impl Drop for Held<'_> {
+    /// By value, so that nothing else has to lie in memory.
     #[inline(always)]
     fn drop(&mut self) {
-        // Both words at once, since they lie side by side.
-        let [lock, watch] = self.store.region().pair32(self.store.geometry().stripe(self.stripe).lock());
-        give_back(LockWord(lock));
-        if self.changed {
-            fence_after_swap();
-            if WatchWord(watch).is_watched() {
-                self.store.wake_watchers(self.stripe);
-            }
-        }
-        self.store.give_slot_back(self.slot);
+        unchanged(self.0.lock, self.0.head);
     }
+}
+
+/// Gives slot and stripe back where nothing has been changed.
+#[inline(never)]
+fn unchanged(lock: &[AtomicU32; 2], head: SlotHead<'_>) {
+    give_back(LockWord(&lock[0]));
+    head.give_back();
 }

@@ -180,8 +180,14 @@ impl TxState {
     /// Makes a change that has ended one that begins, in the same memory.
     #[inline]
     pub(super) fn renew(&mut self, slot: u32, geometry: &Geometry) {
+        self.renew_at(slot, geometry.slot(slot).log_word(), geometry.log(slot));
+    }
+
+    /// As [`renew`](Self::renew), where the log of the slot lies there.
+    #[inline]
+    pub(super) fn renew_at(&mut self, slot: u32, log_word: Offset, log: LogAt) {
         debug_assert!(self.held.is_empty() && self.deferred.is_empty());
-        self.journal.renew(geometry.slot(slot).log_word(), geometry.log(slot));
+        self.journal.renew(log_word, log);
         (self.slot, self.transit) = (slot, 0);
         (self.vacated, self.torn) = (false, false);
         self.audit.clear();

@@ -5,6 +5,7 @@ use std::mem::ManuallyDrop;
 use std::rc::Rc;
 
 use super::state::{CLOSED, Group};
+use super::update;
 use crate::store::Store;
 
 thread_local! {
@@ -69,6 +70,7 @@ pub(super) fn current(store: &Store) -> Option<Rc<Group>> {
     if OPEN.get() == 0 {
         return None;
     }
+    update::settle();
     First::on(store.id).or_else(|| among_further(store.id))
 }
 

@@ -1,24 +1,80 @@
-//! Updates: groups that begin as a small transaction, and end as one if nothing but the value that they began with has changed.
+//! Updates: groups that begin as a small transaction, and end as one if nothing was done in them but the update itself. They become
+//! ordinary groups when something else is.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::atomic::AtomicU64;
 
-use super::state::{CLOSED, Group, PASSING};
-use super::threads::{First, OPEN};
+use super::state::CLOSED;
+use super::threads::{First, Further, OPEN, current};
 use crate::error::Result;
-use crate::layout::Offset;
+use crate::layout::{LogAt, Offset};
 use crate::locking::Mode;
 use crate::region::Region;
-use crate::store::small::{self, Held};
+use crate::store::small::{self, Held, Taken};
 use crate::store::{Limits, Store, tx};
+
+thread_local! {
+    /// Whether this thread is in an update that has not become an ordinary group. It is counted in [`OPEN`] already.
+    static IS_SHORT: Cell<bool> = const { Cell::new(false) };
+    /// That update.
+    static BEGUN: Cell<Begun> = const { Cell::new(Begun::NONE) };
+}
+
+/// What an ordinary group begins with that goes on with an update.
+#[derive(Clone, Copy)]
+struct Begun {
+    store: u64,
+    slot: u32,
+    stripe: u32,
+    log_word: Offset,
+    log: LogAt,
+    limits: Limits,
+}
+
+/// Makes an update that this thread has begun an ordinary group, before anything else is done in it.
+#[inline(always)]
+pub(super) fn settle() {
+    if IS_SHORT.get() {
+        BEGUN.get().open();
+    }
+}
+
+impl Begun {
+    const NONE: Begun = Begun {
+        store: CLOSED,
+        slot: 0,
+        stripe: 0,
+        log_word: Offset(0),
+        log: LogAt(0),
+        limits: Limits { lock_timeout: None },
+    };
+
+    #[cold]
+    #[inline(never)]
+    fn open(self) {
+        IS_SHORT.set(false);
+        // A group beside the first is dropped when the update ends.
+        let group = First::on(CLOSED).unwrap_or_else(|| {
+            let further = Further::new();
+            let group = further.0.clone();
+            std::mem::forget(further);
+            group
+        });
+        group.deadline.renew(self.limits.lock_timeout, false);
+        if let Ok(mut tx) = group.tx.try_borrow_mut() {
+            tx.renew_at(self.slot, self.log_word, self.log);
+            tx.held.add(tx::Held { stripe: self.stripe, mode: Mode::Exclusive, changed: false });
+        }
+        group.store.set(self.store);
+    }
+}
 
 /// A group that has locked the stripe of a value. What is called meanwhile may use the object, as part of the group. Rolled back when
 /// it is dropped.
 pub(crate) struct Update<'a> {
-    group: Rc<Group>,
     store: &'a Store,
-    slot: u32,
-    stripe: u32,
+    taken: Taken<'a>,
     place: Offset,
     words: &'a [AtomicU64],
     is_open: bool,
@@ -34,21 +90,16 @@ impl<'a> Update<'a> {
         find: impl Fn(&'a Region) -> Option<(Offset, &'a [AtomicU64])>,
     ) -> Option<Self> {
         let (held, place, words) = small::seek(store, stripe, find)?;
-        let group = First::on(CLOSED)?;
-        {
-            let mut tx = group.tx.try_borrow_mut().ok()?;
-            group.store.set(PASSING);
-            group.deadline.renew(limits.lock_timeout, false);
-            tx.renew(held.slot(), store.geometry());
-            tx.held.add(tx::Held { stripe, mode: Mode::Exclusive, changed: false });
-        }
-        let slot = held.into_slot();
-        group.store.set(store.id);
+        let taken = held.into_taken();
+        let (slot, geometry) = (taken.slot, store.geometry());
+        let (log_word, log) = (geometry.slot(slot).log_word(), geometry.log(slot));
+        BEGUN.set(Begun { store: store.id, slot, stripe, log_word, log, limits });
+        IS_SHORT.set(true);
         OPEN.set(1);
-        Some(Update { group, store, slot, stripe, place, words, is_open: true })
+        Some(Update { store, taken, place, words, is_open: true })
     }
 
-    /// Returns the words, which are locked.
+    /// The words, which are locked.
     #[inline(always)]
     pub(crate) fn words(&self) -> &'a [AtomicU64] {
         self.words
@@ -57,37 +108,52 @@ impl<'a> Update<'a> {
     /// Stores words in place of those, and ends the group. Returns whether it did; if not, somebody else has to store them.
     #[inline(always)]
     pub(crate) fn store(&mut self, new: &[u64]) -> bool {
-        let store = self.store;
         let fits = new.len() == self.words.len() && new.len() <= small::MOST_WORDS;
-        if !fits || !store.is_ready() || !self.is_untouched() {
+        // In a forked child, and where others have taken this process for dead, it is not ours any more.
+        if !fits || !self.store.is_ready() || !self.store.owns_slot(self.taken.slot) || !self.is_short() {
             return false;
         }
-        self.is_open = false;
-        OPEN.set(OPEN.get() - 1);
-        self.group.store.set(CLOSED);
-        Held::again(store, self.slot, self.stripe).store(self.place, self.words, new).is_some()
+        self.end_short().store(self.place, self.words, new).is_some()
     }
 
-    /// Returns whether nothing has been changed or locked but the value's stripe, and forgets that this is.
+    /// Returns whether nothing else has been done in it.
     #[inline(always)]
-    fn is_untouched(&self) -> bool {
-        let Ok(mut tx) = self.group.tx.try_borrow_mut() else { return false };
-        let is_untouched = self.group.obstacles.get() == 0
-            && tx.held.single().is_some_and(|held| held.stripe == self.stripe && !held.changed)
-            && tx.journal.entries() == 0
-            && tx.deferred.is_empty()
-            && tx.transit == 0
-            && self.store.owns_slot(self.slot);
-        if is_untouched {
-            tx.held.clear_single();
-        }
-        is_untouched
+    fn is_short(&self) -> bool {
+        IS_SHORT.get()
+    }
+
+    /// Ends a short one: slot and stripe are all that is left of it.
+    #[inline(always)]
+    fn end_short(&mut self) -> Held<'a> {
+        self.is_open = false;
+        IS_SHORT.set(false);
+        OPEN.set(0);
+        Held::again(self.taken)
     }
 
     /// Ends the group, unless that has been done.
     #[inline(always)]
     pub(crate) fn finish(mut self) -> Result<()> {
-        if std::mem::take(&mut self.is_open) { self.group.close(self.store, true) } else { Ok(()) }
+        if self.is_open { self.end(true) } else { Ok(()) }
+    }
+
+    /// Ends the group: its changes are made final, or undone.
+    #[cold]
+    #[inline(never)]
+    fn end(&mut self, keep: bool) -> Result<()> {
+        if self.is_short() {
+            let forked = self.store.check_fork();
+            let held = self.end_short();
+            // A forked child leaves everything as it is.
+            if forked.is_err() || !self.store.owns_slot(self.taken.slot) {
+                std::mem::forget(held);
+            }
+            return forked;
+        }
+        self.is_open = false;
+        let Some(group) = current(self.store) else { return Ok(()) };
+        let _further = First::on(self.store.id).is_none().then(|| Further(Rc::clone(&group)));
+        group.close(self.store, keep)
     }
 }
 
@@ -95,15 +161,7 @@ impl Drop for Update<'_> {
     #[inline(always)]
     fn drop(&mut self) {
         if self.is_open {
-            self.roll_back();
+            let _ = self.end(false);
         }
-    }
-}
-
-impl Update<'_> {
-    #[cold]
-    #[inline(never)]
-    fn roll_back(&self) {
-        let _ = self.group.close(self.store, false);
     }
 }
