@@ -5,8 +5,9 @@ use std::ops::{Bound, RangeBounds};
 
 use smallvec::SmallVec;
 
+use super::run::CHUNK;
 use super::{Array, out_of_bounds};
-use crate::data::{DataManager, Encode};
+use crate::data::{DataManager, Encode, Encoder};
 use crate::directory;
 use crate::error::{Error, Result};
 use crate::index::record::Payload;
@@ -108,10 +109,8 @@ impl<T: DataManager> Array<T> {
     pub fn read_range(&self, range: impl RangeBounds<usize>, into: &mut [T]) -> Result<()> {
         let (start, end) = self.resolve(Span::of(&range)?)?;
         check_slice(start, end, into.len())?;
-        let mut places = into.iter_mut();
-        self.each_run(start, end, |elements| {
-            places.by_ref().zip(elements).for_each(|(place, element)| *place = element);
-            Ok(())
+        self.for_each_run(start, end, |first, last| {
+            self.read_run(first, &mut into[(first - start) as usize..(last - start) as usize])
         })
     }
 
@@ -153,8 +152,8 @@ impl<T: DataManager> Array<T> {
     /// Sets the elements of a range to those of a slice of the same length, as one step: all of them or none, whatever kills
     /// the process. (Readers outside groups see each chunk before or after; see [`read_range`](Self::read_range).)
     ///
-    /// The step is undone with a log of the elements that it changes, which takes up to 16 bytes of the object for each word of
-    /// them, for as long as it takes.
+    /// Chunks of which more than a few elements change are written to new memory, and the old memory becomes free at the end. Others are
+    /// undone with a log, which takes 16 bytes of the object for each word that changes, for as long as the step takes.
     ///
     /// # Errors
     /// [`Error::InvalidOption`] if the slice has another length than the range; those of [`set`](Self::set).
@@ -167,6 +166,9 @@ impl<T: DataManager> Array<T> {
     {
         const { assert!(!(T::ARRAY && W::SLICE), "an element that is an array is stored as an array, not as a slice") };
         let span = Span::of(&range)?;
+        if Self::AS_IN_SLICES && W::IS_WORD {
+            return self.set_range_of_words(span, values);
+        }
         // Code that is not known does not run under locks, so all is encoded before.
         let encoded = self.encode_all(values)?;
         self.handle.retry_alone(|| {
@@ -182,6 +184,24 @@ impl<T: DataManager> Array<T> {
                     }
                     (from..to)
                         .try_for_each(|number| self.set_record(change, start + number as u64, encoded.element(number)))
+                })
+            })
+        })
+    }
+
+    /// As [`set_range`](Self::set_range), for elements that known code encodes, run by run.
+    fn set_range_of_words<W: Encode>(&self, span: Span, values: &[W]) -> Result<()> {
+        self.handle.retry_alone(|| {
+            self.handle.change("set elements", |change| {
+                let (start, end) = self.lock_span(change, span)?;
+                check_slice(start, end, values.len())?;
+                let mut words = [0; CHUNK];
+                self.for_each_run(start, end, |first, last| {
+                    let values = &values[(first - start) as usize..(last - start) as usize];
+                    let words = &mut words[..values.len()];
+                    W::encode_many(values, &mut Encoder::private(words))
+                        .map_err(|error| self.handle.data_error(error))?;
+                    directory::set_run(change, self.elements(), self.spot(first), &self.default_words, words)
                 })
             })
         })

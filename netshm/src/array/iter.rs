@@ -20,6 +20,22 @@ pub struct Elements<'a, T> {
 }
 
 impl<T: DataManager> Elements<'_, T> {
+    /// Returns the next element when none is ready.
+    #[inline(never)]
+    fn next_of_others(&mut self) -> Option<Result<T>> {
+        loop {
+            if let Some(element) = self.ready.next() {
+                return Some(Ok(element));
+            }
+            if self.has_ended {
+                return None;
+            }
+            if let Some(error) = self.read_on() {
+                return Some(error);
+            }
+        }
+    }
+
     /// Reads on: `None` if elements are ready now.
     fn read_on(&mut self) -> Option<Result<T>> {
         let read = if self.next < self.single_until {
@@ -58,17 +74,11 @@ impl<T: DataManager> Elements<'_, T> {
 impl<T: DataManager> Iterator for Elements<'_, T> {
     type Item = Result<T>;
 
+    #[inline]
     fn next(&mut self) -> Option<Result<T>> {
-        loop {
-            if let Some(element) = self.ready.next() {
-                return Some(Ok(element));
-            }
-            if self.has_ended {
-                return None;
-            }
-            if let Some(error) = self.read_on() {
-                return Some(error);
-            }
+        match self.ready.next() {
+            Some(element) => Some(Ok(element)),
+            None => self.next_of_others(),
         }
     }
 

@@ -2,32 +2,32 @@
 
 use super::{Array, out_of_bounds};
 use crate::data::{DataManager, Decoder};
-use crate::directory::{self, Spot};
+use crate::directory::{self, Elements, Spot};
 use crate::error::Result;
 use crate::handle::{Staged, decode_in_place, decode_optimistic};
-use crate::region::Inconclusive;
+use crate::region::{Inconclusive, StripeFields};
 use crate::source::Source;
+use crate::store::group;
 use crate::store::read::{self, OptimisticRead, View, with_source};
 
 use std::sync::atomic::AtomicU64;
 
+/// Elements of a word each in a chunk.
+pub(super) const CHUNK: usize = Elements::of(Some(1)).in_chunk();
 /// Elements decoded between two checks of whether a writer has spoiled the read.
 const LOOK_EACH: usize = 64;
 
 impl<T: DataManager> Array<T> {
     /// True if elements lie in their chunks as they lie in a slice in private memory.
-    const AS_IN_SLICES: bool = matches!((T::FIXED, T::PACKED), (Some(1), 8));
+    pub(super) const AS_IN_SLICES: bool = matches!((T::FIXED, T::PACKED), (Some(1), 8));
 
     /// Returns the elements from `index` to `end`, which lie in one chunk, as they are at one moment; without an `end`, all to
     /// the end of the chunk or of the array: none behind that.
     pub(super) fn run_at(&self, index: u64, end: Option<u64>) -> Result<Vec<T>> {
-        let store = &self.handle.store;
         let spot = self.spot(index);
-        if T::DIRECT
-            && let Some(attempt) = OptimisticRead::at(store)
-        {
-            let found = attempt.read(spot.at, |view, stripe| {
-                let count = self.count_in(view.array_len(), index, end).map_err(|_| Inconclusive)?;
+        if T::DIRECT {
+            let found = self.look_at_once(spot, |view, stripe| {
+                let count = self.count_in(view.store.array_len(), index, end).map_err(|_| Inconclusive)?;
                 match directory::find_run(view.region(), stripe, self.elements(), spot, count)? {
                     Some(words) if self.elements().dense().is_some() => Self::decode_run(view, spot, words),
                     Some(_) => Err(Inconclusive),
@@ -39,6 +39,48 @@ impl<T: DataManager> Array<T> {
             }
         }
         self.run_slow(index, end, spot)
+    }
+
+    /// Returns what `look` finds in the stripe of a spot if nothing stands against it: outside groups without a lock, inside under the
+    /// group's.
+    fn look_at_once<R>(
+        &self,
+        spot: Spot,
+        look: impl FnOnce(View<'_>, StripeFields<'_>) -> Result<R, Inconclusive>,
+    ) -> Option<R> {
+        let store = &*self.handle.store;
+        if group::open() == 0 {
+            return OptimisticRead::at(store)?.read(spot.at, look);
+        }
+        group::optimistic(store, spot.stripe, |view| look(view, view.region().stripe(spot.at)))?.ok()
+    }
+
+    /// Reads elements in a row, which lie in one chunk, as they are at one moment; without a copy between, if they lie there as in
+    /// slices.
+    pub(super) fn read_run(&self, index: u64, into: &mut [T]) -> Result<()> {
+        if T::DIRECT && Self::AS_IN_SLICES && self.read_words(index, into) {
+            return Ok(());
+        }
+        let run = self.run_at(index, Some(index + into.len() as u64))?;
+        into.iter_mut().zip(run).for_each(|(place, element)| *place = element);
+        Ok(())
+    }
+
+    /// Reads them if nothing stands against it.
+    fn read_words(&self, index: u64, into: &mut [T]) -> bool {
+        let (spot, count) = (self.spot(index), into.len() as u64);
+        let found = self.look_at_once(spot, |view, stripe| {
+            if index + count > view.store.array_len() {
+                return Err(Inconclusive);
+            }
+            let default = [self.default_words.first().copied().unwrap_or(0); CHUNK];
+            let mut words = match directory::find_run(view.region(), stripe, self.elements(), spot, count)? {
+                Some(words) => Decoder::new(words, view.stamp),
+                None => Decoder::from_words(default.get(..into.len()).ok_or(Inconclusive)?),
+            };
+            T::decode_into(into, &mut words).map_err(|_| Inconclusive)
+        });
+        found.is_some()
     }
 
     /// Returns the number of elements from `index` on, or the length of the array if there are fewer than asked for.

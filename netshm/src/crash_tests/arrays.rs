@@ -90,6 +90,16 @@ fn small_transactions() {
 #[test]
 fn ranges() {
     run_numbers("set a range", &|array| array.set_range(250..262, &[7; 12]));
+    run_numbers("set a whole chunk to others", &|array| array.set_range(250..530, &(1000..1280).collect::<Vec<_>>()));
+    run_numbers("set a whole chunk to others in a group that is undone", &|array| {
+        let outcome: Result<()> = group!(retry array => {
+            array.set_range(250..530, &(1000..1280).collect::<Vec<_>>())?;
+            array.set(300, &1)?;
+            let beyond: Result<()> = array.set(1000, &1);
+            return beyond;
+        });
+        outcome.or_else(|error| if matches!(error, crate::Error::OutOfBounds { .. }) { Ok(()) } else { Err(error) })
+    });
     run_numbers("set a range in new chunks", &|array| array.set_range(760..=775, &[8; 16]));
     run_numbers("set a range to what it is", &|array| array.set_range(0..3, &[0, 5, 5]));
     run_numbers("fill over all stripes", &|array| array.fill(505..520, &3));

@@ -115,6 +115,21 @@ impl<'a> Decoder<'a> {
         Ok(read)
     }
 
+    /// Reads elements that were written as bytes into a slice.
+    #[inline]
+    pub(crate) fn packed_into<T: Pod>(&mut self, into: &mut [T]) -> Result<(), DataError> {
+        let into = bytemuck::cast_slice_mut::<T, u8>(into);
+        let end = self.claim(into.len().div_ceil(8))?;
+        match self.words {
+            Source::Shared(shared) => copy::load_bytes(&shared[self.at..end], into),
+            Source::Private(private) => {
+                into.copy_from_slice(&bytemuck::cast_slice::<u64, u8>(&private[self.at..end])[..into.len()]);
+            }
+        }
+        self.at = end;
+        Ok(())
+    }
+
     /// Reads the elements of an array that were written as bytes.
     #[inline]
     pub(crate) fn packed_array<T: Pod, const N: usize>(&mut self) -> Result<[T; N], DataError> {

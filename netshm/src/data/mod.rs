@@ -181,6 +181,15 @@ pub trait ShmData: Sized {
         managers::sequences::decode_each(len, input)
     }
 
+    /// Reads as many elements of a sequence as a slice has.
+    #[doc(hidden)]
+    #[inline]
+    fn decode_into(into: &mut [Self], input: &mut Decoder<'_>) -> Result<(), DataError> {
+        let items = Self::decode_vec(into.len(), input)?;
+        into.iter_mut().zip(items).for_each(|(place, item)| *place = item);
+        Ok(())
+    }
+
     /// Reads the elements of an array; in contrast to a sequence, without allocating.
     #[doc(hidden)]
     #[inline]
@@ -239,20 +248,39 @@ pub trait Encode {
     #[doc(hidden)]
     const SLICE: bool = false;
 
+    /// True if values are words, in private memory as in shared, which known code writes.
+    #[doc(hidden)]
+    const IS_WORD: bool = false;
+
     /// Writes the words, as [`DataManager::encode`] does.
     ///
     /// # Errors
     /// Those of [`DataManager::encode`].
     fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError>;
+
+    /// Writes the words of many values.
+    #[doc(hidden)]
+    fn encode_many(items: &[Self], out: &mut Encoder<'_>) -> Result<(), DataError>
+    where
+        Self: Sized,
+    {
+        items.iter().try_for_each(|item| item.encode(out))
+    }
 }
 
 #[diagnostic::do_not_recommend]
 impl<T: DataManager> Encode for T {
     const FIXED: Option<usize> = T::FIXED;
     const DIRECT: bool = T::DIRECT;
+    const IS_WORD: bool = T::KNOWN && matches!((T::FIXED, T::PACKED), (Some(1), 8));
 
     #[inline(always)]
     fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
         DataManager::encode(self, out)
+    }
+
+    #[inline]
+    fn encode_many(items: &[Self], out: &mut Encoder<'_>) -> Result<(), DataError> {
+        T::encode_slice(items, out)
     }
 }

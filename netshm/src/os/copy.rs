@@ -33,6 +33,16 @@ pub(crate) fn load_vec<T: AnyBitPattern>(words: &[AtomicU64], len: usize) -> Vec
     values
 }
 
+/// Fills `out` with the first bytes of `words`.
+///
+/// # Panics
+/// If `words` is too short.
+pub(crate) fn load_bytes(words: &[AtomicU64], out: &mut [u8]) {
+    assert!(out.len() <= words.len() * 8);
+    // SAFETY: `words` is long enough, as asserted, and `out` is exclusively borrowed.
+    unsafe { load(words, out.as_mut_ptr(), out.len()) };
+}
+
 /// Copies the first `len` bytes of `words` out.
 ///
 /// # Safety
@@ -207,6 +217,9 @@ mod tests {
             assert!(all[8 + len..end].iter().all(|&byte| byte == 0), "{len}");
             assert!(all[end..].iter().all(|&byte| byte == 255), "{len}");
             assert_eq!(load_vec::<u8>(&words[1..], len), bytes, "{len}");
+            let mut filled = vec![1; len];
+            load_bytes(&words[1..], &mut filled);
+            assert_eq!(filled, bytes, "{len}");
             assert_eq!(load_vec::<[u8; 4]>(&words[1..], len / 4), bytes.as_chunks::<4>().0, "{len}");
         }
     }

@@ -20,6 +20,11 @@ macro_rules! packed {
         }
 
         #[inline]
+        fn decode_into(into: &mut [Self], input: &mut Decoder<'_>) -> Result<(), DataError> {
+            input.packed_into(into)
+        }
+
+        #[inline]
         fn decode_array<const N: usize>(input: &mut Decoder<'_>) -> Result<[Self; N], DataError> {
             input.packed_array()
         }
