@@ -1,0 +1,227 @@
+//! Arrays beside plain memory: `cargo run --release -p netshm-benches --bin arrays`.
+//!
+//! Each task takes turns with what it is compared with, so that both have the same machine; medians are shown, and the median of
+//! the ratios of turns. For what one process does, the time is that of the processor.
+
+use std::env;
+use std::hint::black_box;
+use std::io::{self, BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use memmap2::MmapRaw;
+use netshm::{Array, Locking, Shm, ShmName};
+use netshm_benches::{Managed, Order};
+use netshm_tests::{Directory, Scratch};
+
+type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+
+const TURNS: usize = 31;
+/// Lengths of the arrays: one that the caches hold, and one that they do not.
+const LENGTHS: [usize; 2] = [16 << 10, 1 << 20];
+/// Elements that one turn touches.
+const VOLUME: usize = 1 << 20;
+/// Bins of the histogram, and what each process adds in a turn.
+const BINS: usize = 1000;
+const ADDITIONS: u64 = 100_000;
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// Returns the time that a task takes the processor.
+fn worked(task: &mut dyn FnMut() -> Outcome<()>) -> Outcome<Duration> {
+    let now = || {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+    };
+    let start = now();
+    task()?;
+    Ok(now() - start)
+}
+
+/// Returns how long a task takes.
+fn passed(task: &mut dyn FnMut() -> Outcome<()>) -> Outcome<Duration> {
+    let clock = Instant::now();
+    task()?;
+    Ok(clock.elapsed())
+}
+
+type Clock = fn(&mut dyn FnMut() -> Outcome<()>) -> Outcome<Duration>;
+
+/// Compares two tasks of `parts` parts, in turns, and prints a line of the table.
+fn compare(
+    name: &str,
+    parts: u64,
+    clock: Clock,
+    mut ours: impl FnMut() -> Outcome<()>,
+    mut theirs: impl FnMut() -> Outcome<()>,
+) -> Outcome<()> {
+    let mut times = Vec::new();
+    for _ in 0..=TURNS {
+        times.push([clock(&mut ours)?, clock(&mut theirs)?].map(|time| time.as_nanos() as f64 / parts as f64));
+    }
+    // The first turn warms up.
+    let times = &times[1..];
+    let column = |number: usize| median(times.iter().map(|pair| pair[number]).collect());
+    let ratio = median(times.iter().map(|[ours, theirs]| ours / theirs).collect());
+    println!("| {name} | {:.2} | {:.2} | {ratio:.2} |", column(0), column(1));
+    Ok(())
+}
+
+fn repeated(turns: usize, mut task: impl FnMut(usize) -> Outcome<()>) -> impl FnMut() -> Outcome<()> {
+    move || (0..turns).try_for_each(&mut task)
+}
+
+/// Compares what is done to many elements at once.
+fn bulk(length: usize) -> Outcome<()> {
+    let scratch = Managed::array(Locking::Futex, length)?;
+    let array = &scratch.object;
+    let sources = [0, 1].map(|first| (first..).take(length).collect::<Vec<u64>>());
+    let [mut ours, mut theirs] = [const { Vec::new() }; 2].map(|mut copy: Vec<u64>| {
+        copy.extend_from_slice(&sources[0]);
+        copy
+    });
+    let turns = VOLUME / length;
+    compare(
+        &format!("`set_range` of {length}, memcpy"),
+        VOLUME as u64,
+        worked,
+        repeated(turns, |turn| Ok(array.set_range(.., black_box(&sources[turn % 2]))?)),
+        repeated(turns, |turn| {
+            black_box(&mut theirs).copy_from_slice(black_box(&sources[turn % 2]));
+            Ok(())
+        }),
+    )?;
+    compare(
+        &format!("`read_range` of {length}, memcpy"),
+        VOLUME as u64,
+        worked,
+        repeated(turns, |_| Ok(array.read_range(.., black_box(&mut ours))?)),
+        repeated(turns, |_| {
+            black_box(&mut theirs).copy_from_slice(black_box(&sources[0]));
+            Ok(())
+        }),
+    )?;
+    let sum = |_| {
+        black_box(black_box(&sources[0]).iter().fold(0_u64, |sum, element| sum.wrapping_add(*element)));
+        Ok(())
+    };
+    let scan = |_| {
+        let mut sum = 0_u64;
+        for element in array {
+            sum = sum.wrapping_add(element?);
+        }
+        black_box(sum);
+        Ok(())
+    };
+    compare(
+        &format!("`scan` of {length}, a slice"),
+        VOLUME as u64,
+        worked,
+        repeated(turns, scan),
+        repeated(turns, sum),
+    )?;
+    let visit = |_| {
+        let mut sum = 0_u64;
+        array.for_each(|_, element| sum = sum.wrapping_add(element))?;
+        black_box(sum);
+        Ok(())
+    };
+    compare(
+        &format!("`for_each` of {length}, a slice"),
+        VOLUME as u64,
+        worked,
+        repeated(turns, visit),
+        repeated(turns, sum),
+    )
+}
+
+/// Bins in a bare mapping of a file.
+struct Plain(MmapRaw);
+
+impl Plain {
+    fn open(path: &str) -> Outcome<Plain> {
+        let file = std::fs::File::options().read(true).write(true).create(true).truncate(false).open(path)?;
+        file.set_len(BINS as u64 * 8)?;
+        Ok(Plain(MmapRaw::map_raw(&file)?))
+    }
+
+    #[expect(unsafe_code, reason = "what is compared with is a bare mapping")]
+    fn bins(&self) -> &[AtomicU64] {
+        // SAFETY: the map is aligned to pages, has `BINS` words as the file has, and lives as long as `self`; all processes that map
+        // the file use it as atomic words.
+        unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast::<AtomicU64>(), BINS) }
+    }
+}
+
+/// Adds to bins in random order whenever a line of standard input says where, and answers with a line.
+fn serve(name: &str, path: &str, seed: u64) -> Outcome<()> {
+    let array: Array<u64> = Array::manage(Shm::open(&name.parse::<ShmName>()?)?, 0, Locking::Futex)?;
+    let plain = Plain::open(path)?;
+    let mut order = Order::below(BINS as u64);
+    for line in io::stdin().lock().lines() {
+        let bins: Vec<u64> = (0..ADDITIONS).map(|_| (order.draw() + seed) % BINS as u64).collect();
+        match line?.as_str() {
+            "array" => bins.iter().try_for_each(|bin| array.fetch_add(*bin as usize, 1).map(drop))?,
+            _ => bins.iter().for_each(|bin| {
+                plain.bins()[*bin as usize].fetch_add(1, Ordering::Relaxed);
+            }),
+        }
+        println!("done");
+    }
+    Ok(())
+}
+
+/// A process that adds.
+struct Adder(Child, ChildStdin, BufReader<ChildStdout>);
+
+impl Adder {
+    fn start(name: &str, path: &str, seed: u64) -> Outcome<Adder> {
+        let mut command = Command::new(env::current_exe()?);
+        command.args(["--add", name, path, &seed.to_string()]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn()?;
+        let (requests, answers) = (child.stdin.take(), child.stdout.take());
+        let (Some(requests), Some(answers)) = (requests, answers) else { return Err("a child without pipes".into()) };
+        Ok(Adder(child, requests, BufReader::new(answers)))
+    }
+}
+
+/// Compares a histogram that so many processes make at once.
+fn histogram(processes: u64) -> Outcome<()> {
+    let (scratch, directory) = (Scratch::posix("bench"), Directory::new("bench"));
+    let array: Array<u64> = Array::manage(scratch.open(), 0, Locking::Futex)?;
+    array.resize(BINS)?;
+    array.fill(.., &1)?;
+    let name = scratch.name().to_string();
+    let path = directory.path().join("plain").display().to_string();
+    let mut adders = (0..processes).map(|seed| Adder::start(&name, &path, seed * 500)).collect::<Outcome<Vec<_>>>()?;
+    let adders = std::cell::RefCell::new(&mut adders);
+    let all = |what: &'static str| {
+        let adders = &adders;
+        move || {
+            let mut adders = adders.borrow_mut();
+            adders.iter_mut().try_for_each(|adder| writeln!(adder.1, "{what}"))?;
+            Ok(adders.iter_mut().try_for_each(|adder| adder.2.read_line(&mut String::new()).map(drop))?)
+        }
+    };
+    compare(&format!("histogram by {processes}, mapped atomics"), ADDITIONS, passed, all("array"), all("plain"))?;
+    let sum = array.scan().sum::<netshm::Result<u64>>()?;
+    assert_eq!(sum, BINS as u64 + processes * ADDITIONS * (TURNS as u64 + 1), "nothing is lost");
+    for Adder(child, requests, _) in adders.into_inner().drain(..) {
+        drop(requests);
+        { child }.wait()?;
+    }
+    Ok(())
+}
+
+fn main() -> Outcome<()> {
+    if let [_, name, path, seed] = &env::args().skip(1).collect::<Vec<_>>()[..] {
+        return serve(name, path, seed.parse()?);
+    }
+    println!("| ns an element | netshm | beside it | ratio |\n|---|---:|---:|---:|");
+    LENGTHS.into_iter().try_for_each(bulk)?;
+    [1, 2].into_iter().try_for_each(histogram)
+}
