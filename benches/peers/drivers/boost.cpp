@@ -42,7 +42,7 @@ static ipc::interprocess_mutex *mutex;
 
 static void open_store(const char *directory, const char *, uint64_t entries) {
     std::string path = std::string(directory) + "/boost";
-    segment = std::make_unique<ipc::managed_mapped_file>(ipc::open_or_create, path.c_str(), (64 << 20) + entries * 512);
+    segment = std::make_unique<ipc::managed_mapped_file>(ipc::open_or_create, path.c_str(), (64 << 20) + entries * 2048);
     Allocator<char> allocator(segment->get_segment_manager());
     mutex = segment->find_or_construct<ipc::interprocess_mutex>("mutex")();
     numbers = segment->find_or_construct<Numbers>("numbers")(allocator);
@@ -76,16 +76,16 @@ static uint64_t number_sum(uint64_t (*part)(uint64_t value)) {
     return sum;
 }
 
-static void text_put(const char *key, const char *value, int fresh) {
+static void text_put(const char *key, const char *value, size_t length, int fresh) {
     Lock lock(*mutex);
     if (fresh) {
         Allocator<char> allocator(segment->get_segment_manager());
-        texts->emplace(Text(key, KEY_BYTES, allocator), Text(value, VALUE_BYTES, allocator));
+        texts->emplace(Text(key, KEY_BYTES, allocator), Text(value, length, allocator));
     } else {
         auto found = texts->find(std::string_view(key, KEY_BYTES), Hash(), Equal());
         if (found == texts->end())
             fail("finding what is to be replaced");
-        found->second.assign(value, VALUE_BYTES);
+        found->second.assign(value, length);
     }
 }
 

@@ -3,13 +3,14 @@
 #ifndef DRIVER_H
 #define DRIVER_H
 
+#include <math.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-enum { KEY_BYTES = 13, VALUE_BYTES = 100, MIX_WRITE_EACH = 20 };
+enum { KEY_BYTES = 13, VALUE_BYTES = 100, ROW_BYTES = 1000, MIX_WRITE_EACH = 20, INSERTS_EACH = 20 };
 #define HOT_KEYS UINT64_C(1000)
 #define MIX_KEYS UINT64_C(100000)
 #define INCREMENT (UINT64_C(1) << 32)
@@ -24,7 +25,7 @@ static void number_put(uint64_t key, uint64_t value, int fresh);
 static uint64_t number_find(uint64_t key); /* MISSING if there is none */
 static void number_increment(uint64_t key, uint64_t by);
 static uint64_t number_sum(uint64_t (*part)(uint64_t value));
-static void text_put(const char *key, const char *value, int fresh);
+static void text_put(const char *key, const char *value, size_t length, int fresh);
 static uint64_t text_find(const char *key, see_text see); /* MISSING if there is none */
 static uint64_t text_sum(uint64_t (*part)(const char *value, size_t length));
 
@@ -59,18 +60,20 @@ static uint64_t see_fold(const char *key, const char *value, size_t length) {
     return fold_text(value, length);
 }
 
+static size_t value_bytes = VALUE_BYTES;
+
 static uint64_t see_belongs(const char *key, const char *value, size_t length) {
-    return length == VALUE_BYTES && memcmp(value + 1, key + 5, 8) == 0;
+    return length == value_bytes && memcmp(value + 1, key + 5, 8) == 0;
 }
 
 static void text_put_value(const char *key, int fresh) {
-    char value[VALUE_BYTES];
-    memset(value, 'x', sizeof value);
+    char value[ROW_BYTES];
+    memset(value, 'x', value_bytes);
     memcpy(value, key + 4, 9);
-    value[VALUE_BYTES - 1] = value[8];
+    value[value_bytes - 1] = value[8];
     if (!fresh)
         value[0] = 'R';
-    text_put(key, value, fresh);
+    text_put(key, value, value_bytes, fresh);
 }
 
 static void put(int texts, const uint64_t *numbers, const char *keys, uint64_t place, int fresh) {
@@ -87,15 +90,73 @@ static uint64_t find_fold(int texts, const uint64_t *numbers, const char *keys, 
     return value == MISSING ? MISSING : fold_number(value);
 }
 
+static uint64_t belongs(int texts, const uint64_t *numbers, const char *keys, uint64_t place) {
+    if (texts)
+        return text_find(keys + place * KEY_BYTES, see_belongs) == 1;
+    uint64_t value = number_find(numbers[place]);
+    return value != MISSING && (value & UINT64_C(0xffffffff)) == numbers[place];
+}
+
+/* YCSB, as in ycsb.rs. */
+#define SEEDS UINT64_C(1000003)
+enum action { READ, UPDATE, INSERT, READ_THEN_UPDATE };
+static const double THETA = 0.99;
+static double zipf_zeta, zipf_eta, zipf_count;
+
+static int is_ycsb(const char *workload) { return !strncmp(workload, "ycsb-", 5); }
+
+static void zipf_below(uint64_t count) {
+    zipf_zeta = 0;
+    for (uint64_t rank = 1; rank <= count; rank++)
+        zipf_zeta += pow((double)rank, -THETA);
+    zipf_count = (double)count;
+    zipf_eta = (1 - pow(2 / zipf_count, 1 - THETA)) / (1 - (1 + pow(2, -THETA)) / zipf_zeta);
+}
+
+static uint64_t zipf_draw(void) {
+    double part = (double)random_below(UINT64_C(1) << 31) / (double)(UINT64_C(1) << 31), sum = part * zipf_zeta;
+    if (sum < 1)
+        return 0;
+    if (sum < 1 + pow(0.5, THETA))
+        return 1;
+    uint64_t rank = (uint64_t)(zipf_count * pow(zipf_eta * part - zipf_eta + 1, 1 / (1 - THETA)));
+    return rank < (uint64_t)zipf_count ? rank : (uint64_t)zipf_count - 1;
+}
+
+/* The key of the next operation; its action goes to where latencies come later. */
+static uint64_t ycsb_step(char mix, uint64_t place, uint64_t first, uint64_t *inserted, uint64_t entries, uint64_t *action) {
+    uint64_t percent = random_below(100);
+    *action = READ;
+    if (mix == 'd') {
+        if (place % INSERTS_EACH == INSERTS_EACH - 1) {
+            *action = INSERT;
+            return first + (*inserted)++;
+        }
+        uint64_t age = zipf_draw();
+        return age < *inserted ? first + *inserted - 1 - age : entries - 1 - (age - *inserted);
+    }
+    if ((mix == 'a' && percent < 50) || (mix == 'b' && percent < 5))
+        *action = UPDATE;
+    else if (mix == 'f' && percent < 50)
+        *action = READ_THEN_UPDATE;
+    return zipf_draw() * UINT64_C(0x9e3779b97f4a7c15) % entries;
+}
+
+static uint64_t ycsb_do(int texts, const uint64_t *numbers, const char *keys, uint64_t place, uint64_t action) {
+    uint64_t check = 1;
+    if (action == READ || action == READ_THEN_UPDATE)
+        check = belongs(texts, numbers, keys, place);
+    if (action != READ)
+        put(texts, numbers, keys, place, action == INSERT);
+    return check;
+}
+
 static uint64_t mixed(int texts, const uint64_t *numbers, const char *keys, uint64_t place) {
     if (place % MIX_WRITE_EACH == MIX_WRITE_EACH - 1) {
         put(texts, numbers, keys, place, 0);
         return 1;
     }
-    if (texts)
-        return text_find(keys + place * KEY_BYTES, see_belongs) == 1;
-    uint64_t value = number_find(numbers[place]);
-    return value != MISSING && (value & UINT64_C(0xffffffff)) == numbers[place];
+    return belongs(texts, numbers, keys, place);
 }
 
 static int by_size(const void *left, const void *right) {
@@ -106,9 +167,9 @@ static int by_size(const void *left, const void *right) {
 static uint64_t perform(const char *workload, int texts, uint64_t operations, const uint64_t *numbers, const char *keys,
                         uint64_t entries, uint64_t *latencies) {
     uint64_t check = 0, place;
-    if (!strcmp(workload, "fill") || !strcmp(workload, "replace")) {
+    if (!strcmp(workload, "fill") || !strcmp(workload, "replace") || !strcmp(workload, "load")) {
         for (place = 0; place < operations; place++)
-            put(texts, numbers, keys, place, workload[0] == 'f');
+            put(texts, numbers, keys, place, workload[0] != 'r');
         return operations;
     }
     if (!strcmp(workload, "hit")) {
@@ -136,6 +197,12 @@ static uint64_t perform(const char *workload, int texts, uint64_t operations, co
             check += mixed(texts, numbers, keys, place);
             latencies[place] = now() - start;
         }
+    } else if (is_ycsb(workload)) {
+        for (place = 0; place < operations; place++) {
+            uint64_t start = now();
+            check += ycsb_do(texts, numbers, keys, place, latencies[place]);
+            latencies[place] = now() - start;
+        }
     } else {
         fail(workload);
     }
@@ -153,9 +220,15 @@ static void serve(uint64_t entries) {
         if (!numbers || !latencies || !keys)
             fail("malloc");
         random_state = seed;
+        value_bytes = is_ycsb(workload) || !strcmp(workload, "load") ? ROW_BYTES : VALUE_BYTES;
+        uint64_t inserted = 0, first = entries + ((seed - 1) / SEEDS * 4 + (seed - 1) % SEEDS) * (operations / INSERTS_EACH + 1);
+        if (is_ycsb(workload))
+            zipf_below(entries);
         for (uint64_t place = 0; place < operations; place++) {
             uint64_t number;
-            if (!strcmp(workload, "fill"))
+            if (is_ycsb(workload))
+                number = ycsb_step(workload[5], place, first, &inserted, entries, latencies + place);
+            else if (!strcmp(workload, "fill") || !strcmp(workload, "load"))
                 number = place;
             else if (!strcmp(workload, "miss"))
                 number = entries + random_below(entries);
@@ -176,7 +249,7 @@ static void serve(uint64_t entries) {
         uint64_t start = now();
         uint64_t check = perform(workload, texts, operations, numbers, keys, entries, latencies);
         printf("%llu %llu", (unsigned long long)(now() - start), (unsigned long long)check);
-        if (!strcmp(workload, "latency")) {
+        if (!strcmp(workload, "latency") || is_ycsb(workload)) {
             qsort(latencies, operations, sizeof *latencies, by_size);
             printf(" %llu", (unsigned long long)latencies[(uint64_t)((double)(operations - 1) * 0.5)]);
             printf(" %llu", (unsigned long long)latencies[(uint64_t)((double)(operations - 1) * 0.99)]);

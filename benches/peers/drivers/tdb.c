@@ -81,8 +81,8 @@ static uint64_t number_sum(uint64_t (*part)(uint64_t value)) {
     return summing.sum;
 }
 
-static void text_put(const char *key, const char *value, int fresh) {
-    if (tdb_store(text_table, data(key, KEY_BYTES), data(value, VALUE_BYTES), fresh ? TDB_INSERT : TDB_MODIFY))
+static void text_put(const char *key, const char *value, size_t length, int fresh) {
+    if (tdb_store(text_table, data(key, KEY_BYTES), data(value, length), fresh ? TDB_INSERT : TDB_MODIFY))
         fail("tdb_store");
 }
 

@@ -7,12 +7,14 @@ mod processes;
 mod report;
 mod worker;
 mod workload;
+mod ycsb;
+mod ycsb_report;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use peers::{KINDS, Kind};
+use peers::{KINDS, Kind, Scope};
 use report::Figures;
 use workload::Result;
 
@@ -24,7 +26,8 @@ cargo run --release -p netshm-peers -- [OPTIONS]
   --entries N     entries in each table (1000000)
   --runs R        runs over all peers, of which the medians are shown (3)
   --only NAMES    these peers only, separated by commas
-  --svg FILE      draw a picture as well";
+  --svg FILE      draw a picture as well
+  --ycsb yes      the workloads of YCSB instead of the others";
 
 /// Options of the command line.
 #[derive(Debug)]
@@ -33,11 +36,13 @@ struct Options {
     runs: u32,
     kinds: Vec<&'static Kind>,
     svg: Option<PathBuf>,
+    ycsb: bool,
 }
 
 impl Options {
     fn parse(words: &[String]) -> Result<Options> {
-        let mut options = Options { entries: 1_000_000, runs: 3, kinds: KINDS.iter().collect(), svg: None };
+        let mut options =
+            Options { entries: 1_000_000, runs: 3, kinds: KINDS.iter().collect(), svg: None, ycsb: false };
         for pair in words.chunks(2) {
             let [option, value] = pair else { return Err(format!("{} needs a value\n\n{HELP}", pair[0]).into()) };
             match option.as_str() {
@@ -45,6 +50,7 @@ impl Options {
                 "--runs" => options.runs = value.parse()?,
                 "--only" => options.kinds = value.split(',').map(kind).collect::<Result<_>>()?,
                 "--svg" => options.svg = Some(value.into()),
+                "--ycsb" => options.ycsb = value == "yes",
                 other => return Err(format!("no option is called {other}\n\n{HELP}").into()),
             }
         }
@@ -88,7 +94,10 @@ fn main() -> ExitCode {
 fn compare(options: &Options) -> Result<()> {
     // In memory, as shared memory is; removed at the end whatever the outcome.
     let scratch = tempfile::Builder::new().prefix("netshm-peers.").tempdir_in("/dev/shm")?;
-    let peers = prepare(&options.kinds, scratch.path());
+    let mut peers = prepare(&options.kinds, scratch.path());
+    if options.ycsb {
+        peers.retain(|(kind, _)| kind.scope == Scope::Tables && kind.name != "ocaml");
+    }
     let mut figures = Figures::default();
     let mut failures = Vec::new();
     for run in 0..options.runs {
@@ -99,17 +108,25 @@ fn compare(options: &Options) -> Result<()> {
             let clock = Instant::now();
             let store = tempfile::Builder::new().prefix(kind.name).tempdir_in(scratch.path())?;
             let round = measure::Round::new(kind, driver.as_ref(), store.path(), options.entries);
-            if let Err(error) = round.and_then(|mut round| round.run(&mut figures)) {
+            let measure = if options.ycsb { measure::Round::ycsb } else { measure::Round::run };
+            if let Err(error) = round.and_then(|mut round| measure(&mut round, &mut figures)) {
                 eprintln!("{} FAILED: {error}", kind.title);
                 failures.push(kind.name);
             }
             let seconds = clock.elapsed().as_secs_f64();
             eprintln!("run {} of {}: {} took {seconds:.1} s", run + 1, options.runs, kind.title);
         }
+        // Each has another one before it in the next run.
+        peers.rotate_left(1);
     }
-    print!("{}", figures.markdown(options.entries, options.runs));
+    let (table, picture) = if options.ycsb {
+        (ycsb_report::markdown(&figures, options.entries, options.runs), ycsb_report::draw(&figures))
+    } else {
+        (figures.markdown(options.entries, options.runs), picture::draw(&figures, options.entries))
+    };
+    print!("{table}");
     if let Some(path) = &options.svg {
-        std::fs::write(path, picture::draw(&figures, options.entries))?;
+        std::fs::write(path, picture)?;
     }
     if failures.is_empty() { Ok(()) } else { Err(format!("failed: {}", failures.join(", ")).into()) }
 }

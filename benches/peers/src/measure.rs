@@ -8,9 +8,12 @@ use crate::peers::{Kind, Memory, Scope, Sharing};
 use crate::processes::{Answer, Worker, ask};
 use crate::report::{Figures, Row};
 use crate::workload::{Data, Numbers, Request, Result, Texts, Workload, expected, key_numbers};
+use crate::ycsb::{self, SEEDS};
 
 /// Numbers of workers in the workloads of several.
 const CROWDS: [u64; 2] = [2, 4];
+/// Per mille of the latencies that workers tell.
+pub(crate) const PERCENTILES: [u64; 3] = [500, 990, 999];
 
 /// A peer's store during one round.
 #[derive(Debug)]
@@ -47,19 +50,40 @@ impl<'r> Round<'r> {
         self.table::<Texts>(figures)?;
         if self.kind.scope == Scope::Tables {
             for crowd in CROWDS {
-                let (time, answers) = self.crowd(Workload::Mix, crowd, self.operations(1))?;
+                let (time, answers) = self.crowd(Workload::Mix, false, crowd, self.operations(1))?;
                 self.take(Row { workload: Workload::Mix, texts: false, crowd, percentile: 0 }, time, &answers, figures);
             }
-            let (_, answers) = self.crowd(Workload::Latency, CROWDS[0], self.operations(4))?;
-            for (place, percentile) in [500, 990, 999].into_iter().enumerate() {
-                // Of several processes the one that waited longest.
-                let latency = answers.iter().filter_map(|answer| answer.latencies.get(place)).max();
-                let latency = *latency.ok_or("the worker tells no latencies")?;
-                let row = Row { workload: Workload::Latency, texts: false, crowd: CROWDS[0], percentile };
-                figures.add(self.kind.name, row, latency as f64);
-            }
+            let (_, answers) = self.crowd(Workload::Latency, false, CROWDS[0], self.operations(4))?;
+            let row = Row { workload: Workload::Latency, texts: false, crowd: CROWDS[0], percentile: 0 };
+            self.take_latencies(row, &answers, figures)?;
             // Last, as some peers hardly get on here.
             CROWDS.into_iter().try_for_each(|crowd| self.increments(crowd, figures))?;
+        }
+        Ok(())
+    }
+
+    /// Measures YCSB with numbers, then with rows, by one to four.
+    pub(crate) fn ycsb(&mut self, figures: &mut Figures) -> Result<()> {
+        for texts in [false, true] {
+            let request = self.request(Workload::Load, texts, self.entries);
+            ask(&mut self.workers, &[request])?;
+            for crowd in 1..=4 {
+                for workload in ycsb::MIXES {
+                    let (time, answers) = self.crowd(workload, texts, crowd, self.operations(1))?;
+                    self.take(Row { workload, texts, crowd, percentile: 0 }, time, &answers, figures);
+                    self.take_latencies(Row { workload, texts, crowd, percentile: 0 }, &answers, figures)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Records the latencies of the process that waited longest.
+    fn take_latencies(&self, row: Row, answers: &[Answer], figures: &mut Figures) -> Result<()> {
+        for (place, percentile) in PERCENTILES.into_iter().enumerate() {
+            let latency = answers.iter().filter_map(|answer| answer.latencies.get(place)).max();
+            let latency = *latency.ok_or("the worker tells no latencies")?;
+            figures.add(self.kind.name, Row { percentile, ..row }, latency as f64);
         }
         Ok(())
     }
@@ -100,7 +124,7 @@ impl<'r> Round<'r> {
     fn increments(&mut self, crowd: u64, figures: &mut Figures) -> Result<()> {
         let before = self.hot_sum()?;
         let operations = self.operations(4);
-        let (time, answers) = self.crowd(Workload::Increment, crowd, operations)?;
+        let (time, answers) = self.crowd(Workload::Increment, false, crowd, operations)?;
         let made = self.hot_sum()? - before;
         let asked: u64 = answers.iter().map(|answer| answer.check).sum();
         if made != asked {
@@ -116,7 +140,13 @@ impl<'r> Round<'r> {
     }
 
     /// Returns a workload of several processes or threads, which share the operations.
-    fn crowd(&mut self, workload: Workload, crowd: u64, operations: u64) -> Result<(Duration, Vec<Answer>)> {
+    fn crowd(
+        &mut self,
+        workload: Workload,
+        texts: bool,
+        crowd: u64,
+        operations: u64,
+    ) -> Result<(Duration, Vec<Answer>)> {
         let (processes, threads) = match self.kind.sharing {
             Sharing::Processes => (crowd, 1),
             Sharing::Threads => (1, crowd),
@@ -127,7 +157,7 @@ impl<'r> Round<'r> {
         let each = operations.div_ceil(crowd);
         let mut requests = Vec::new();
         for _ in 0..processes {
-            requests.push(Request { threads, ..self.request(workload, false, each) });
+            requests.push(Request { threads, ..self.request(workload, texts, each) });
         }
         let (time, answers) = ask(&mut self.workers, &requests)?;
         let done: u64 = answers.iter().map(|answer| answer.check).sum();
@@ -144,7 +174,7 @@ impl<'r> Round<'r> {
     }
 
     fn request(&mut self, workload: Workload, texts: bool, operations: u64) -> Request {
-        self.seed += 1_000_003;
+        self.seed += SEEDS;
         Request { workload, texts, operations, seed: self.seed, threads: 1 }
     }
 

@@ -21,7 +21,7 @@ const LINE: f64 = 20.0;
 const HEAD: f64 = 64.0;
 
 /// The second half is for those who ask for dark pages; a ground of its own makes either readable on any page.
-const STYLE: &str = "
+pub(crate) const STYLE: &str = "
 text { font: 12px system-ui, sans-serif; fill: #24292f }
 .title { font-size: 14px; font-weight: 600 }
 .note { fill: #6e7781 }

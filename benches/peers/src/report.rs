@@ -63,7 +63,7 @@ impl Figures {
         Some((values[(values.len() - 1) / 2] + values[values.len() / 2]) / 2.0)
     }
 
-    fn has(&self, kind: &Kind) -> bool {
+    pub(crate) fn has(&self, kind: &Kind) -> bool {
         self.0.keys().any(|(peer, _)| *peer == kind.name)
     }
 
@@ -107,7 +107,7 @@ impl Figures {
 const FILLING: &str =
     "\nFilled in one transaction: redb, SQLite and LMDB with one long transaction. Filled through a pipeline: Redis.";
 
-fn title(name: &str) -> &'static str {
+pub(crate) fn title(name: &str) -> &'static str {
     KINDS.iter().find(|kind| kind.name == name).map_or("", |kind| kind.title)
 }
 

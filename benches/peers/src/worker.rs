@@ -4,8 +4,9 @@ use std::io::{BufRead, Write};
 use std::time::Instant;
 
 use crate::workload::{
-    Data, Failure, HOT_KEYS, INCREMENT, MIX_WRITE_EACH, Numbers, Request, Result, Texts, Workload, key_numbers,
+    Data, Failure, HOT_KEYS, INCREMENT, MIX_WRITE_EACH, Numbers, Request, Result, Rows, Texts, Workload, key_numbers,
 };
+use crate::ycsb::{self, OfRows};
 
 /// A table of one kind of keys and values, as every peer has one.
 pub(crate) trait Table<D: Data> {
@@ -60,7 +61,21 @@ type Outcome = (u64, u64, Option<[u64; 3]>);
 /// Serves requests for tables until standard input ends.
 pub(crate) fn serve_tables(peer: &impl Peer, entries: u64) -> Result<()> {
     serve(|request, start| {
-        if request.texts {
+        if ycsb::MIXES.contains(&request.workload) {
+            if request.texts {
+                in_threads(request, start, |request| {
+                    let part = ycsb::Part::<Rows>::new(request, entries);
+                    Ok(move || part.perform(&OfRows(peer)))
+                })
+            } else {
+                in_threads(request, start, |request| {
+                    let part = ycsb::Part::<Numbers>::new(request, entries);
+                    Ok(move || part.perform(peer))
+                })
+            }
+        } else if request.texts && request.workload == Workload::Load {
+            table::<Rows, _>(&OfRows(peer), entries, request, start)
+        } else if request.texts {
             table::<Texts, _>(peer, entries, request, start)
         } else {
             numbers(peer, entries, request, start)
@@ -146,7 +161,7 @@ fn table<D: Data, T: Table<D> + Sync>(
     let count = request.operations as usize;
     let keys = || D::keys(key_numbers(request, entries));
     match request.workload {
-        Workload::Fill => {
+        Workload::Fill | Workload::Load => {
             let keys = keys();
             timed(start, || table.fill(&keys, count).map(|()| request.operations))
         }

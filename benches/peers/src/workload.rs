@@ -70,14 +70,17 @@ impl Data for Numbers {
     }
 }
 
-/// 13-byte strings to 100-byte strings.
+/// 13-byte strings to strings of that many bytes.
 #[derive(Debug)]
-pub(crate) struct Texts;
+pub(crate) struct Text<const BYTES: usize>;
+
+pub(crate) type Texts = Text<100>;
+/// The rows of YCSB.
+pub(crate) type Rows = Text<1000>;
 
 const KEY_BYTES: usize = 13;
-const VALUE_BYTES: usize = 100;
 
-impl Data for Texts {
+impl<const BYTES: usize> Data for Text<BYTES> {
     type Key = str;
     type Value = str;
     type Keys = String;
@@ -98,9 +101,9 @@ impl Data for Texts {
 
     /// Returns the key's nine digits (the first one becomes an R when replaced), then `x` up to the last byte: the last digit.
     fn with_value<R>(key: &str, replaced: bool, body: impl FnOnce(&str) -> R) -> R {
-        let mut bytes = [b'x'; VALUE_BYTES];
+        let mut bytes = [b'x'; BYTES];
         bytes[..9].copy_from_slice(&key.as_bytes()[4..]);
-        bytes[VALUE_BYTES - 1] = bytes[8];
+        bytes[BYTES - 1] = bytes[8];
         if replaced {
             bytes[0] = b'R';
         }
@@ -108,7 +111,7 @@ impl Data for Texts {
     }
 
     fn belongs(key: &str, value: &str) -> bool {
-        value.len() == VALUE_BYTES && value.as_bytes()[1..9] == key.as_bytes()[5..]
+        value.len() == BYTES && value.as_bytes()[1..9] == key.as_bytes()[5..]
     }
 
     fn fold(value: &str) -> u64 {
@@ -137,9 +140,23 @@ pub(crate) enum Workload {
     Set,
     /// Bytes of memory in use, where files do not tell.
     Bytes,
+    /// Rows for the following.
+    Load,
+    /// The core workloads of YCSB; see `ycsb`.
+    A,
+    B,
+    C,
+    D,
+    F,
 }
 
-const WORKLOADS: [(Workload, &str); 12] = [
+const WORKLOADS: [(Workload, &str); 18] = [
+    (Workload::Load, "load"),
+    (Workload::A, "ycsb-a"),
+    (Workload::B, "ycsb-b"),
+    (Workload::C, "ycsb-c"),
+    (Workload::D, "ycsb-d"),
+    (Workload::F, "ycsb-f"),
     (Workload::Fill, "fill"),
     (Workload::Hit, "hit"),
     (Workload::Miss, "miss"),
@@ -219,13 +236,18 @@ impl Random {
     pub(crate) fn below(&mut self, bound: u64) -> u64 {
         (self.0.number() >> 33) % bound
     }
+
+    /// Returns a number from 0 up to 1.
+    pub(crate) fn part(&mut self) -> f64 {
+        (self.0.number() >> 33) as f64 / (1_u64 << 31) as f64
+    }
 }
 
 /// Returns the numbers of the keys that a request uses, in order, in a store of that number of entries.
 pub(crate) fn key_numbers(request: Request, entries: u64) -> impl Iterator<Item = u64> {
     let mut random = Random::new(request.seed);
     (0..request.operations).map(move |place| match request.workload {
-        Workload::Fill => place,
+        Workload::Fill | Workload::Load => place,
         Workload::Miss => entries + random.below(entries),
         Workload::Increment => random.below(HOT_KEYS.min(entries)),
         Workload::Mix | Workload::Latency => random.below(MIX_KEYS.min(entries)),

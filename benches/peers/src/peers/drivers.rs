@@ -19,7 +19,7 @@ pub(crate) const TDB: Driver = Driver {
     file: "tdb.c",
     source: include_str!("../../drivers/tdb.c"),
     compiler: &["cc", "-O2"],
-    libraries: &["-ltdb"],
+    libraries: &["-ltdb", "-lm"],
 };
 
 pub(crate) const BOOST: Driver = Driver {

@@ -24,7 +24,7 @@ impl Lmdb {
     #[expect(unsafe_code, reason = "heed has no safe way to open an environment")]
     pub(crate) fn open(directory: &Path, entries: u64, long: bool) -> Result<Lmdb> {
         let mut options = EnvOpenOptions::new().read_txn_without_tls();
-        options.max_dbs(2).map_size(usize::try_from((64 << 20) + entries * 1024)?);
+        options.max_dbs(2).map_size(usize::try_from((64 << 20) + entries * 4096)?);
         // SAFETY: losing data in a power loss is no matter here.
         unsafe { options.flags(EnvFlags::NO_SYNC | EnvFlags::NO_META_SYNC | EnvFlags::WRITE_MAP) };
         // SAFETY: the directory belongs to this run, whose workers change the files through LMDB only.
