@@ -1,4 +1,5 @@
-//! Arrays beside plain memory: `cargo run --release -p netshm-benches --bin arrays`.
+//! What is done to many elements at once, beside plain memory, and to many entries, one way beside the other:
+//! `cargo run --release -p netshm-benches --bin bulk`.
 //!
 //! Each task takes turns with what it is compared with, so that both have the same machine; medians are shown, and the median of
 //! the ratios of turns. For what one process does, the time is that of the processor.
@@ -11,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use memmap2::MmapRaw;
-use netshm::{Array, Locking, Shm, ShmName};
+use netshm::{Array, HashTable, Locking, Shm, ShmData, ShmName};
 use netshm_benches::{Managed, Order};
 use netshm_tests::{Directory, Scratch};
 
@@ -22,6 +23,8 @@ const TURNS: usize = 31;
 const LENGTHS: [usize; 2] = [16 << 10, 1 << 20];
 /// Elements that one turn touches.
 const VOLUME: usize = 1 << 20;
+/// Entries of the tables.
+const ENTRIES: u64 = 200_000;
 /// Bins of the histogram, and what each process adds in a turn.
 const BINS: usize = 1000;
 const ADDITIONS: u64 = 100_000;
@@ -139,6 +142,28 @@ fn bulk(length: usize) -> Outcome<()> {
     )
 }
 
+/// Compares ways to visit the entries of a table, and to fill one.
+fn entries<V: ShmData + Eq>(what: &str, value: &V) -> Outcome<()> {
+    let scratch = Managed::<HashTable<u64, V>>::table(Locking::Futex)?;
+    let table = &scratch.object;
+    table.add_many((0..ENTRIES).map(|key| (key, value)))?;
+    let scan = || {
+        for entry in table.scan() {
+            black_box(entry?);
+        }
+        Ok(())
+    };
+    let visit = || Ok(table.for_each(|key, value| drop(black_box((key, value))))?);
+    compare(&format!("`scan` of {ENTRIES} {what}, `for_each`"), ENTRIES, worked, scan, visit)?;
+    let fresh = || Managed::<HashTable<u64, V>>::table(Locking::Futex);
+    let together = || Ok(fresh()?.object.add_many((0..ENTRIES).map(|key| (key, value)))?);
+    let one_by_one = || {
+        let table = &fresh()?.object;
+        Ok((0..ENTRIES).try_for_each(|key| table.add(&key, value))?)
+    };
+    compare(&format!("`add_many` of {ENTRIES} {what}, `add`"), ENTRIES, worked, together, one_by_one)
+}
+
 /// Bins in a bare mapping of a file.
 struct Plain(MmapRaw);
 
@@ -223,5 +248,7 @@ fn main() -> Outcome<()> {
     }
     println!("| ns an element | netshm | beside it | ratio |\n|---|---:|---:|---:|");
     LENGTHS.into_iter().try_for_each(bulk)?;
+    entries("numbers", &7_u64)?;
+    entries("texts", &"t".repeat(100))?;
     [1, 2].into_iter().try_for_each(histogram)
 }
