@@ -105,7 +105,7 @@ impl<T: DataManager> Array<T> {
     }
 
     /// Returns the type as it is written in the object.
-    fn schema() -> ObjectSchema {
+    pub(crate) fn schema() -> ObjectSchema {
         ObjectSchema::array(Schema::of_part::<T>())
     }
 

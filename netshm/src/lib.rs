@@ -84,7 +84,7 @@ pub use name::{IntoShmName, ShmName};
 pub use netshm_derive::{ShmData, ShmKey, ShmSchema};
 pub use object_stats::{MemberStats, ObjectStats};
 pub use options::ManageOptions;
-pub use repair::{Migration, Repair, repair};
+pub use repair::{ArrayMigration, MemberMigration, Migration, Repair, Trimmed, repair};
 pub use shm::{Shm, ShmOptions};
 pub use stats::Stats;
 pub use table::{Block, BlockMut, Flow, Table};

@@ -49,12 +49,14 @@
 mod declaration;
 mod describe;
 mod field;
+mod migrate;
 mod open;
 mod place;
 mod schema;
 
 pub use declaration::{Declaration, Entry};
 pub use field::{ElementDefault, Elements, Field, Object};
+pub use migrate::SchemaMigration;
 pub use open::{At, Opener};
 pub use place::Place;
 pub use schema::{InOneObject, ShmSchema};

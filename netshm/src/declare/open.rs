@@ -122,11 +122,21 @@ impl<S: ShmSchema> At<S> {
         S::declaration().describe(&self.place)
     }
 
+    /// Opens or creates the objects under other names.
+    pub(super) fn open_or_create_as(&self, rename: impl Fn(&ShmName) -> ShmName) -> Result<S> {
+        self.run_as(How::OpenOrCreate, rename)
+    }
+
     fn run(&self, how: How) -> Result<S> {
+        self.run_as(how, ShmName::clone)
+    }
+
+    fn run_as(&self, how: How, rename: impl Fn(&ShmName) -> ShmName) -> Result<S> {
         let declaration = S::declaration();
         // All names, before anything is created.
         let names = declaration.names(&self.place)?;
-        let objects = declaration.entries.into_iter().zip(names.into_iter().map(|(_, name)| name)).collect::<Vec<_>>();
+        let objects =
+            declaration.entries.into_iter().zip(names.iter().map(|(_, name)| rename(name))).collect::<Vec<_>>();
         let mut opener = Opener { objects: objects.into_iter(), how, created: Vec::new(), object: None };
         S::open_fields(&mut opener).inspect_err(|_| {
             let Opener { created, object, .. } = opener;

@@ -4,7 +4,10 @@
 //! step. Whatever interrupts a repair, the name stands for the damaged object as it was, or for the repaired one.
 
 mod migrate;
+mod migrate_array;
+mod rewrite;
 mod salvage;
+mod trim;
 
 use std::cell::Cell;
 use std::fmt;
@@ -12,7 +15,10 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-pub use migrate::Migration;
+pub use migrate::{MemberMigration, Migration};
+pub use migrate_array::ArrayMigration;
+pub(crate) use rewrite::{Rewriting, rewrite};
+pub use trim::Trimmed;
 
 use crate::check::{self, Report};
 use crate::data::{ObjectSchema, hash_text};
@@ -26,7 +32,8 @@ use crate::os::path::{self, Directory, Status};
 use crate::shm::Shm;
 use crate::store::open::{self, Alone, Member, Shape, Spec};
 use crate::store::{Limits, Store};
-use migrate::Convert;
+use rewrite::Replacement;
+use salvage::Layout;
 
 /// The outcome of a [`repair`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,7 +124,7 @@ fn save_member(
     member: &Member,
     fresh: &Shm,
     outcome: &mut Repair,
-    replacement: Option<(&ObjectSchema, Convert<'_>)>,
+    replacement: Option<Replacement<'_>>,
 ) -> Result<Arc<Store>> {
     let from = alone.store.sibling(member);
     let elements = Elements::dense_or_not(member.element_words);
@@ -128,16 +135,24 @@ fn save_member(
     let Some((types, parsed)) = types else {
         return Err(from.region().corrupt(geometry.part().schema_at().0, "the stored schema is damaged"));
     };
-    let (schema, parsed, form, convert) = match replacement {
-        None => (schema, parsed, geometry.form, None),
-        Some((new, convert)) => (new.to_string(), new.clone(), HashTable::<u64, u64>::form_of(new), Some(convert)),
+    let old_default = default;
+    let (schema, parsed, form, element_words, default, convert) = match replacement {
+        None => (schema, parsed, geometry.form, member.element_words, old_default.clone(), None),
+        Some(Replacement { schema: new, element_words, default, convert }) => {
+            let default = match default {
+                None if member.kind == ObjectKind::Array => convert(&[], &old_default)?[1].clone(),
+                default => default.unwrap_or_default(),
+            };
+            let form = HashTable::<u64, u64>::form_of(new);
+            (new.to_string(), new.clone(), form, element_words, default, Some(convert))
+        }
     };
     let spec = Spec {
         kind: member.kind,
         schema_hash: hash_text(&schema),
         schema,
         default: default.clone(),
-        element_words: member.element_words,
+        element_words,
         form,
         keeps_rest: false,
         other_default: &Cell::new(None),
@@ -161,7 +176,12 @@ fn save_member(
     let (store, ..) = open::open(fresh, &spec, Limits::default(), &|_, _| Ok(None))?;
     let mut salvage = salvage::Salvage::new(&from, &store, &types, convert);
     match member.kind {
-        ObjectKind::Array => salvage.array(elements, &default)?,
+        ObjectKind::Array => {
+            salvage.array(
+                Layout { elements, default: &old_default },
+                Layout { elements: Elements::dense_or_not(element_words), default: &default },
+            )?;
+        }
         ObjectKind::Table | ObjectKind::HashTable => salvage.table()?,
     }
     outcome.saved += salvage.saved;

@@ -4,7 +4,6 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::migrate::Convert;
 use crate::check::{UsedBlocks, copied};
 use crate::data::{ObjectSchema, Schema};
 use crate::directory::{self, Elements, FANOUT, FANOUT_BITS, HIGHEST};
@@ -16,6 +15,16 @@ use crate::index::{Chain, Content, Image, MOST_BUCKETS, bucket_of};
 use crate::layout::bucket::{BucketAt, Form};
 use crate::region::Region;
 use crate::store::{Limits, Store, group};
+
+/// Makes the words of a new row or element of those of an old one; elements have no key.
+pub(super) type Convert<'a> = &'a mut dyn FnMut(&[u64], &[u64]) -> Result<[Vec<u64>; 2]>;
+
+/// How the elements of an array lie, and what they are until they are set.
+#[derive(Clone, Copy)]
+pub(super) struct Layout<'a> {
+    pub(super) elements: Elements,
+    pub(super) default: &'a [u64],
+}
 
 /// The stored types, prepared for examining words.
 pub(super) enum Types {
@@ -217,12 +226,22 @@ impl<'a, 'c> Salvage<'a, 'c> {
     }
 
     /// Saves the elements of an array.
-    pub(super) fn array(&mut self, elements: Elements, default: &[u64]) -> Result<()> {
+    pub(super) fn array(&mut self, from: Layout<'_>, to: Layout<'_>) -> Result<()> {
+        let elements = from.elements;
         let region = self.from.region();
         let length = region.field(region.geometry().part().array_len()).load(Relaxed);
         group::change(self.to, Limits::default(), "repair it", |change| {
-            directory::resize(change, elements, default, length)
+            directory::resize(change, to.elements, to.default, length)
         })?;
+        // What has never been set is converted as well: it takes memory if it does not become the new default.
+        if let Some(convert) = &mut self.convert
+            && length > 0
+        {
+            let [_, unset] = convert(&[], from.default)?;
+            if unset != to.default {
+                (0..length).try_for_each(|index| self.set(to, index, &unset))?;
+            }
+        }
         for (place, stripe) in (0u64..).zip(region.geometry().own()) {
             let at = region.geometry().stripe(stripe);
             let (height, root) = (region.field(at.buckets()).load(Relaxed), region.field(at.segment(0)).load(Relaxed));
@@ -234,7 +253,7 @@ impl<'a, 'c> Salvage<'a, 'c> {
                 for (chunk, node) in chunks {
                     let stripes = u64::from(region.geometry().stripes);
                     let number = chunk.saturating_mul(stripes).saturating_add(place);
-                    self.chunk(node, elements.first_of(number), elements, length, default)?;
+                    self.chunk(node, elements.first_of(number), length, from, to)?;
                 }
             }
         }
@@ -263,7 +282,8 @@ impl<'a, 'c> Salvage<'a, 'c> {
         }
     }
 
-    fn chunk(&mut self, node: u64, first: u64, elements: Elements, length: u64, default: &[u64]) -> Result<()> {
+    fn chunk(&mut self, node: u64, first: u64, length: u64, from: Layout<'_>, to: Layout<'_>) -> Result<()> {
+        let Layout { elements, default } = from;
         let region = self.from.region();
         let record = Record::at(region, node)?;
         let words = copied(record.value());
@@ -290,10 +310,18 @@ impl<'a, 'c> Salvage<'a, 'c> {
                     }
                 },
             };
-            let spot = elements.spot(self.to.geometry(), index);
-            self.change(|change| directory::set(change, elements, spot, default, Payload::Words(&value)))?;
+            let value = match &mut self.convert {
+                Some(convert) => convert(&[], &value)?[1].clone(),
+                None => value,
+            };
+            self.set(to, index, &value)?;
         }
         Ok(())
+    }
+
+    fn set(&mut self, to: Layout<'_>, index: u64, value: &[u64]) -> Result<()> {
+        let spot = to.elements.spot(self.to.geometry(), index);
+        self.change(|change| directory::set(change, to.elements, spot, to.default, Payload::Words(value)))
     }
 }
 

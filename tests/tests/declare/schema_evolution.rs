@@ -198,6 +198,24 @@ fn programs_of_the_new_type_do_not_stand_in_each_others_way() {
 }
 
 #[test]
+fn many_programs_of_the_new_type_start_at_the_same_moment() {
+    for locking in [Locking::Record, Locking::Futex] {
+        let object = Scratch::posix("evolution-start");
+        let old: HashTable<String, first::Session> =
+            HashTable::options().locking(locking).stripes(4).manage(object.open()).unwrap();
+        old.add("a", &old_session()).unwrap();
+        drop(old);
+        let started: Vec<_> =
+            (0..20).map(|_| Child::start("schema_evolution::begin", &[&object.name().to_string()])).collect();
+        started.into_iter().for_each(Child::succeed);
+        let new: HashTable<String, second::Session> = HashTable::manage(object.open(), locking).unwrap();
+        assert_eq!(new.len().unwrap(), 21);
+        assert_eq!(new.find("a").unwrap().map(|session| session.hits), Some(20));
+        assert!(new.check().unwrap().is_clean());
+    }
+}
+
+#[test]
 fn the_type_is_extended_inside_a_group_that_has_the_only_slot() {
     for locking in [Locking::None, Locking::Record, Locking::Futex] {
         let object = Scratch::posix("evolution-slot");
@@ -218,6 +236,12 @@ pub(crate) fn child(part: &str, arguments: &[String]) {
         let tab: HashTable<String, second::Session> = HashTable::manage(shm, Locking::Futex).unwrap();
         tab.replace(&std::process::id().to_string(), &new_session(2, "de")).unwrap();
         println!("> written");
+        return;
+    }
+    if part == "begin" {
+        let tab: HashTable<String, second::Session> = HashTable::options().manage(shm).unwrap();
+        tab.update("a", |session| session.map(|old| second::Session { hits: old.hits + 1, ..old })).unwrap();
+        tab.add(&std::process::id().to_string(), &new_session(2, "de")).unwrap();
         return;
     }
     if part == "group" {
