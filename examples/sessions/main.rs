@@ -8,8 +8,10 @@
 //!
 //! A supervisor listens, and starts worker processes that take requests from the same listener. The sessions are in a
 //! table in shared memory (see `store.rs`): it does not matter which worker answers, and when one is killed, another
-//! takes its place and nobody is signed out. The supervisor sweeps out the sessions that nobody uses any more.
+//! takes its place and nobody is signed out. Pages show who is signed in, and change when that changes (see `live.rs`), whichever worker
+//! somebody comes to. The supervisor sweeps out the sessions that nobody uses any more.
 
+mod live;
 mod options;
 mod pages;
 mod self_test;

@@ -2,7 +2,7 @@
 
 use html_escape::encode_text;
 
-use crate::store::Session;
+use crate::store::{Present, Session};
 
 pub(crate) fn sign_in() -> String {
     page(
@@ -15,7 +15,23 @@ pub(crate) fn sign_in() -> String {
     )
 }
 
-pub(crate) fn session(session: &Session, all: u64, worker: u32) -> String {
+/// Shows the events that `live.rs` sends.
+pub(crate) const LIVE_JS: &str = r#"const events = new EventSource("/live");
+events.onmessage = event => {
+  const [count, ...names] = event.data.split("\n");
+  document.getElementById("count").textContent = count;
+  document.getElementById("names").replaceChildren(...names.map(name => {
+    const item = document.createElement("li");
+    item.textContent = name;
+    return item;
+  }));
+};
+// Here or in another window, or by the server.
+events.addEventListener("signed-out", () => location.reload());
+"#;
+
+pub(crate) fn session(session: &Session, all: u64, present: &Present, worker: u32) -> String {
+    let names: String = present.names.iter().map(|name| format!("<li>{}</li>", encode_text(name))).collect();
     page(
         &format!("Hello, {}", session.name),
         &format!(
@@ -23,8 +39,11 @@ pub(crate) fn session(session: &Session, all: u64, worker: u32) -> String {
 <p class="quiet">Answered by worker <b id="worker">{worker}</b>. Kill it, and the next page comes from another one that
 knows you as well.</p>
 <form class="row" method="get" action="/"><button>Visit again</button></form>
-<form class="row" method="post" action="/sign-out"><button class="plain">Sign out</button></form>"#,
-            session.visits
+<form class="row" method="post" action="/sign-out"><button class="plain">Sign out</button></form>
+<h2>Signed in now: <b id="count">{}</b></h2>
+<ul id="names" aria-live="polite">{names}</ul>
+<script src="/live.js" defer></script>"#,
+            session.visits, present.count
         ),
     )
 }
@@ -67,6 +86,8 @@ body { margin: 0; min-height: 100vh; display: grid; place-items: center; padding
 main { width: 100%; max-width: 26rem; padding: 2rem; border-radius: 1rem; background: var(--paper);
   box-shadow: 0 .5rem 2rem rgb(0 0 0 / .12); }
 h1 { margin: 0 0 1rem; font-size: 1.6rem; line-height: 1.2; overflow-wrap: anywhere; }
+h2 { margin: 1.5rem 0 .5rem; font-size: 1.05rem; }
+ul { margin: 0; padding-left: 1.2rem; max-height: 12rem; overflow: auto; overflow-wrap: anywhere; }
 label { display: block; color: var(--quiet); }
 input { width: 100%; margin: .25rem 0 1rem; padding: .6rem .8rem; font: inherit; color: inherit;
   background: var(--ground); border: 1px solid var(--quiet); border-radius: .5rem; }

@@ -1,8 +1,8 @@
 //! A look at the server without a browser.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
@@ -24,6 +24,13 @@ pub(crate) fn run(options: Options) -> Result<()> {
     supervisor.kill(killed)?;
     supervisor.tend()?;
 
+    let mut page = events(address, cookie)?;
+    wait_for(&mut page, "data: 1")?;
+    let other = request(address, "POST /sign-in", "", "name=Grace")?;
+    wait_for(&mut page, "data: 2")?;
+    request(address, "POST /sign-out", between(&other, "Set-Cookie: ", ";")?, "")?;
+    wait_for(&mut page, "data: 1")?;
+
     let start = Instant::now();
     for visit in 2..=REQUESTS {
         let page = request(address, "GET /", cookie, "")?;
@@ -36,8 +43,27 @@ pub(crate) fn run(options: Options) -> Result<()> {
     request(address, "POST /sign-out", cookie, "")?;
     ensure!(request(address, "GET /", cookie, "")?.contains("Who are you?"), "nobody was signed out");
     println!(
-        "checked: {REQUESTS} visits by one browser, {rate:.0} a second, still signed in after a worker was killed"
+        "checked: {REQUESTS} visits by one browser, {rate:.0} a second, still signed in after a worker was killed, and told at once \
+         who else comes and goes"
     );
+    Ok(())
+}
+
+/// Asks to be told who is signed in.
+fn events(address: SocketAddr, cookie: &str) -> Result<BufReader<TcpStream>> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    write!(stream, "GET /live HTTP/1.1\r\nHost: {address}\r\nCookie: {cookie}\r\n\r\n")?;
+    Ok(BufReader::new(stream))
+}
+
+/// Reads events up to a certain line.
+fn wait_for(page: &mut BufReader<TcpStream>, wanted: &str) -> Result<()> {
+    let mut line = String::new();
+    while line.trim_end() != wanted {
+        line.clear();
+        ensure!(page.read_line(&mut line)? > 0, "the events end without {wanted:?}");
+    }
     Ok(())
 }
 

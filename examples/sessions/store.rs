@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
-use netshm::{Array, HashTable, Locking, ShmData, ShmSchema, group};
+use netshm::{Array, HashTable, Locking, ShmData, ShmSchema, Watch, group};
 
 /// A signed-in user.
 #[derive(ShmData, Debug, Clone, PartialEq)]
@@ -20,7 +20,17 @@ impl Session {
     }
 }
 
-/// State that the processes of the server share: two members of one object. Opening, creating and removing it is derived.
+/// The signed-in users.
+pub(crate) struct Present {
+    pub(crate) count: usize,
+    /// The first of them by name.
+    pub(crate) names: Vec<String>,
+}
+
+/// Names that a page shows at most.
+const SHOWN: usize = 50;
+
+/// State that the processes of the server share: three members of one object. Opening, creating and removing it is derived.
 #[derive(ShmSchema)]
 #[shm(object = "/webserver", locking = Locking::Futex)]
 pub(crate) struct Store {
@@ -30,6 +40,9 @@ pub(crate) struct Store {
     /// Sign-ins, and visits, since the object was created.
     #[shm(len = 2, default = 0)]
     totals: Array<u64>,
+    /// One number, which counts up whenever somebody signs in or out. Who shows who is here watches that; visits wake nobody.
+    #[shm(len = 1, default = 0)]
+    comings: Array<u64>,
 }
 
 const SIGN_INS: usize = 0;
@@ -45,6 +58,7 @@ impl Store {
         group!(retry self => {
             self.sessions.replace(&id, &session)?;
             self.totals.update(SIGN_INS, |count| count + 1)?;
+            self.comings.update(0, |count| count.wrapping_add(1))?;
             Ok::<_, netshm::Error>(())?
         })?;
         Ok(id)
@@ -65,8 +79,32 @@ impl Store {
     }
 
     pub(crate) fn sign_out(&self, id: &str) -> Result<()> {
-        self.sessions.remove(id)?;
+        group!(retry self => {
+            if self.sessions.remove(id)? {
+                self.comings.update(0, |count| count.wrapping_add(1))?;
+            }
+            Ok::<_, netshm::Error>(())?
+        })?;
         Ok(())
+    }
+
+    pub(crate) fn is_signed_in(&self, id: &str) -> netshm::Result<bool> {
+        self.sessions.contains(id)
+    }
+
+    /// Returns who is signed in.
+    pub(crate) fn present(&self) -> netshm::Result<Present> {
+        let sessions = self.sessions.values().map(|session| session.map(|session| session.name));
+        let mut names = sessions.collect::<netshm::Result<Vec<_>>>()?;
+        names.sort_unstable();
+        let count = names.len();
+        names.truncate(SHOWN);
+        Ok(Present { count, names })
+    }
+
+    /// Returns a watch that tells when somebody signs in or out.
+    pub(crate) fn changes(&self) -> netshm::Result<Watch> {
+        self.comings.watch()
     }
 
     /// Removes the sessions that have been idle for that long, and returns their number.
@@ -76,8 +114,14 @@ impl Store {
             let (id, session) = item?;
             if session.is_older_than(age) {
                 // Going through the table locks nothing, so there may have been a visit just now.
-                let left =
-                    self.sessions.update(&id, |session| session.filter(|session| !session.is_older_than(age)))?;
+                let left = group!(retry self => {
+                    let keep = |session: Option<Session>| session.filter(|session| !session.is_older_than(age));
+                    let left = self.sessions.update(&id, keep)?;
+                    if left.is_none() {
+                        self.comings.update(0, |count| count.wrapping_add(1))?;
+                    }
+                    left
+                })?;
                 swept += usize::from(left.is_none());
             }
         }

@@ -9,12 +9,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use netshm::declare::{At, Place};
+use rustix::net::sockopt::{Timeout, set_socket_send_buffer_size, set_socket_timeout};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::options::Options;
 use crate::store::Store;
 
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
+const SEND_BUFFER: usize = 1 << 14;
+const SEND_TIMEOUT: Duration = Duration::from_secs(1);
 
 pub(crate) struct Supervisor {
     /// Stays open here, so that no connection is refused while a worker is replaced.
@@ -30,6 +33,10 @@ impl Supervisor {
     pub(crate) fn start(options: &Options) -> Result<Supervisor> {
         let address = SocketAddr::from(([127, 0, 0, 1], options.port));
         let listener = TcpListener::bind(address).with_context(|| format!("listening on {address}"))?;
+        // The connections inherit this: a browser that does not read what it is sent takes little memory, and holds nobody up for
+        // longer.
+        set_socket_send_buffer_size(&listener, SEND_BUFFER)?;
+        set_socket_timeout(&listener, Timeout::Send, Some(SEND_TIMEOUT))?;
         let place = StorePlace::new(options);
         let mut supervisor = Supervisor {
             listener,

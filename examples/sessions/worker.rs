@@ -13,9 +13,11 @@ use anyhow::Result;
 use netshm::declare::Place;
 use tiny_http::{Header, Method, Request, Response, Server};
 
+use crate::live::Live;
 use crate::pages;
 use crate::store::Store;
 
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'self'; connect-src 'self'";
 /// The most that is read of a form.
 const LONGEST_FORM: u64 = 4096;
 const LONGEST_NAME: usize = 60;
@@ -28,17 +30,24 @@ pub(crate) fn serve(supervisor: u32, store: Place, stop: &Arc<AtomicBool>) -> Re
     // The supervisor passes the listener, which all workers share, as standard input.
     let listener = TcpListener::from(io::stdin().as_fd().try_clone_to_owned()?);
     let server = Server::from_listener(listener, None).map_err(anyhow::Error::from_boxed)?;
+    let live = Live::start(&store)?;
     println!("ready");
     while !stop.load(Ordering::Relaxed) && parent_id() == supervisor {
         let Some(request) = server.recv_timeout(Duration::from_millis(100))? else { continue };
         // In a thread of its own, since a form may take long to arrive. All threads use one handle of the table.
-        let store = Arc::clone(&store);
-        thread::Builder::new().spawn(move || respond(&store, request))?;
+        let (store, live) = (Arc::clone(&store), Arc::clone(&live));
+        thread::Builder::new().spawn(move || respond(&store, &live, request))?;
     }
     Ok(())
 }
 
-fn respond(store: &Store, mut request: Request) {
+fn respond(store: &Store, live: &Live, mut request: Request) {
+    if (request.method(), path(&request)) == (&Method::Get, "/live") {
+        if let Err(error) = live.join(session_id(&request), request) {
+            eprintln!("GET /live: {error:#}");
+        }
+        return;
+    }
     let page = answer(store, &mut request).unwrap_or_else(|error| {
         eprintln!("{} {}: {error:#}", request.method(), request.url());
         html(pages::message("Something went wrong", "Please try again.")).with_status_code(500)
@@ -49,12 +58,14 @@ fn respond(store: &Store, mut request: Request) {
 
 fn answer(store: &Store, request: &mut Request) -> Result<Page> {
     let id = session_id(request);
-    let path = request.url().split('?').next().unwrap_or_default();
-    Ok(match (request.method(), path) {
+    Ok(match (request.method(), path(request)) {
         (Method::Get, "/") => match store.visit(&id)? {
-            Some((session, all)) => html(pages::session(&session, all, std::process::id())),
+            Some((session, all)) => html(pages::session(&session, all, &store.present()?, std::process::id())),
             None => html(pages::sign_in()),
         },
+        (Method::Get, "/live.js") => {
+            Response::from_string(pages::LIVE_JS).with_header(header("Content-Type", "text/javascript; charset=utf-8"))
+        }
         (Method::Post, "/sign-in") => {
             let name = name_in_form(request)?;
             if name.is_empty() || name.chars().count() > LONGEST_NAME {
@@ -71,6 +82,10 @@ fn answer(store: &Store, request: &mut Request) -> Result<Page> {
         }
         _ => html(pages::message("Not found", "There is no such page.")).with_status_code(404),
     })
+}
+
+fn path(request: &Request) -> &str {
+    request.url().split('?').next().unwrap_or_default()
 }
 
 /// Returns the session id that the browser sent, or the empty string, which is no valid id.
@@ -90,7 +105,7 @@ fn name_in_form(request: &mut Request) -> Result<String> {
 fn html(page: String) -> Page {
     Response::from_string(page)
         .with_header(header("Content-Type", "text/html; charset=utf-8"))
-        .with_header(header("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'"))
+        .with_header(header("Content-Security-Policy", POLICY))
         .with_header(header("Cache-Control", "no-store"))
 }
 

@@ -86,6 +86,20 @@ impl Table {
     ) -> Result<Option<Vec<i32>>> {
         self.inner.wait_until(&key, timeout, |found| is_it(found.map(Vec::as_slice)))
     }
+
+    /// As [`wait_until`](Self::wait_until), in a task of any runtime. It may be dropped at any time.
+    ///
+    /// # Errors
+    /// Those of [`HashTable::wait_until_async`].
+    #[cfg(feature = "tokio")]
+    pub async fn wait_until_async(
+        &self,
+        key: i32,
+        timeout: Option<Duration>,
+        mut is_it: impl FnMut(Option<&[i32]>) -> bool,
+    ) -> Result<Option<Vec<i32>>> {
+        self.inner.wait_until_async(&key, timeout, |found| is_it(found.map(Vec::as_slice))).await
+    }
 }
 
 impl fmt::Debug for Table {

@@ -1,7 +1,7 @@
 //! Waiting for changes, as users see it.
 
 #[cfg(feature = "tokio")]
-mod tasks;
+pub(crate) mod tasks;
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -26,7 +26,8 @@ use crate::store::watch::{Watched, Watcher};
 /// writer is killed in the moment between its commit and its telling, those who wait notice within a second.
 ///
 /// Through a read-only handle nobody can be told that somebody waits; then the watch looks again and again, with pauses of up
-/// to 10 ms. In a forked child it answers [`Error::Forked`].
+/// to 10 ms. In a forked child it answers [`Error::Forked`]. Signals end no wait, nor does setting the clock: times are those of the
+/// monotonic clock. All of this is the same under each [locking method](crate::Locking); under `None`, too, many may wait, and one write.
 pub struct Watch {
     pub(crate) watcher: Watcher,
     /// Entry in the list of the thread that waits for tasks.

@@ -6,6 +6,8 @@ use super::array::DynArray;
 use super::table::DynTable;
 use super::value::Value;
 use crate::error::Result;
+#[cfg(feature = "tokio")]
+use crate::watch::tasks;
 use crate::watch::{Watch, until};
 
 impl DynTable {
@@ -45,6 +47,40 @@ impl DynTable {
         let stripe = handle.with_key(&row, |key| Ok(key.stripe))?;
         until(handle, stripe, timeout, || self.find(key), |found| is_it(found.as_ref()))
     }
+
+    /// As [`wait_until`](Self::wait_until), in a task of any runtime. It may be dropped at any time.
+    ///
+    /// ```
+    /// use netshm::dynamic::{DynTable, Value};
+    /// use netshm::{HashTable, Locking, Shm};
+    ///
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    /// # runtime.block_on(async {
+    /// let shm = Shm::create_unique("posix:/tasks.XXXXXX", 0o600)?;
+    /// # let name = shm.name().clone();
+    /// let typed: HashTable<String, u64> = HashTable::manage(shm, Locking::Futex)?;
+    /// let table = DynTable::open(Shm::open(typed.shm().name())?)?;
+    /// typed.add("one", &1)?;
+    /// let one = table.wait_until_async(&Value::from("one"), None, |one| one.is_some()).await?;
+    /// assert_eq!(one, Some(Value::from(1u64)));
+    /// # name.unlink()?;
+    /// # Ok::<(), netshm::Error>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`wait_until`](Self::wait_until), and [`Error::Io`](crate::Error::Io) if the thread that waits for tasks cannot be
+    /// started.
+    #[cfg(feature = "tokio")]
+    pub async fn wait_until_async(
+        &self,
+        key: &Value,
+        timeout: Option<Duration>,
+        mut is_it: impl FnMut(Option<&Value>) -> bool,
+    ) -> Result<Option<Value>> {
+        tasks::until(self.watch_key(key)?, timeout, || self.find(key), |found| is_it(found.as_ref())).await
+    }
 }
 
 impl DynArray {
@@ -78,5 +114,20 @@ impl DynArray {
         is_it: impl FnMut(&Value) -> bool,
     ) -> Result<Value> {
         until(self.inner.handle(), self.inner.stripe_of(index), timeout, || self.get(index), is_it)
+    }
+
+    /// As [`wait_until`](Self::wait_until), in a task of any runtime. It may be dropped at any time.
+    ///
+    /// # Errors
+    /// Those of [`wait_until`](Self::wait_until), and [`Error::Io`](crate::Error::Io) if the thread that waits for tasks cannot be
+    /// started.
+    #[cfg(feature = "tokio")]
+    pub async fn wait_until_async(
+        &self,
+        index: usize,
+        timeout: Option<Duration>,
+        is_it: impl FnMut(&Value) -> bool,
+    ) -> Result<Value> {
+        tasks::until(self.watch_element(index)?, timeout, || self.get(index), is_it).await
     }
 }

@@ -246,6 +246,11 @@ pub(crate) mod tests {
     impl Child {
         /// Runs `body` in a child, which ends with the status that `body` gives.
         pub(crate) fn start(body: impl FnOnce() -> i32) -> Child {
+            Self::start_for(60, body)
+        }
+
+        /// Runs `body` in a child that is killed after so many seconds.
+        pub(crate) fn start_for(seconds: u32, body: impl FnOnce() -> i32) -> Child {
             // SAFETY: the C library keeps its allocator usable in the child, and `body` needs no other lock.
             let pid = unsafe { libc::fork() };
             assert!(pid >= 0, "no child");
@@ -253,7 +258,7 @@ pub(crate) mod tests {
                 // SAFETY: asks to be killed when the thread that forked ends, which a stopped child would outlive.
                 unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
                 // SAFETY: sets a timer of this process.
-                unsafe { libc::alarm(60) };
+                unsafe { libc::alarm(seconds) };
                 let code = body();
                 // SAFETY: ends the process at once; nothing of it is needed any more.
                 unsafe { libc::_exit(code) };

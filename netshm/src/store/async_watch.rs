@@ -15,7 +15,11 @@ use crate::os::futex;
 use crate::watch_word::settle;
 
 /// A task that waits, as the thread knows it.
-pub(crate) struct Entry(Mutex<Waiting>);
+pub(crate) struct Entry {
+    waiting: Mutex<Waiting>,
+    /// Known without the lock: a child may have been forked while the thread had it.
+    store: Arc<Store>,
+}
 
 struct Waiting {
     watcher: Watcher,
@@ -64,15 +68,16 @@ impl Watcher {
             return Poll::Ready(Ok(false));
         }
         let waiting = || Waiting { watcher: self.again(), waker: None, until, is_listed: false, has_ended: false };
-        let entry = entry.get_or_insert_with(|| Arc::new(Entry(Mutex::new(waiting()))));
+        let entry = entry
+            .get_or_insert_with(|| Arc::new(Entry { waiting: Mutex::new(waiting()), store: self.store().clone() }));
         let is_listed = {
-            let mut waiting = lock(&entry.0);
+            let mut waiting = lock(&entry.waiting);
             waiting.watcher.seen.clone_from(&self.seen);
             (waiting.waker, waiting.until) = (Some(context.waker().clone()), until);
             std::mem::replace(&mut waiting.is_listed, true)
         };
         if !is_listed && let Err(error) = self.list(entry) {
-            lock(&entry.0).is_listed = false;
+            lock(&entry.waiting).is_listed = false;
             return Poll::Ready(Err(error));
         }
         if is_listed && until.is_some() {
@@ -125,21 +130,32 @@ fn rouse(shared: &Arc<Shared>) {
 impl Entry {
     /// Forgets the task, which waits no more.
     pub(crate) fn forget(&self) {
-        let waker = lock(&self.0).waker.take();
-        drop(waker);
+        if self.store.check_fork().is_ok() {
+            let waker = lock(&self.waiting).waker.take();
+            drop(waker);
+        }
     }
 
     /// Marks the watch as gone, so that the thread may end.
     pub(crate) fn end(&self) {
-        let mut waiting = lock(&self.0);
+        if self.store.check_fork().is_err() {
+            return;
+        }
+        let mut waiting = lock(&self.waiting);
         waiting.has_ended = true;
         let waker = waiting.waker.take();
-        let shared = waiting.is_listed.then(|| waiting.watcher.store().clone());
+        let is_listed = waiting.is_listed;
         drop(waiting);
         drop(waker);
-        if let Some(store) = shared.filter(|store| store.check_fork().is_ok()) {
-            rouse(&store.shared);
+        if is_listed {
+            rouse(&self.store.shared);
         }
+    }
+
+    /// Holds the lock, as the thread does now and then.
+    #[cfg(test)]
+    pub(crate) fn hold(&self) -> impl Drop {
+        lock(&self.waiting)
     }
 }
 
@@ -148,7 +164,7 @@ impl List {
     fn lead_on(&self, whole: &Store) {
         let (mut stripes, mut object) = (Vec::new(), false);
         for entry in &self.entries {
-            let waiting = lock(&entry.0);
+            let waiting = lock(&entry.waiting);
             match waiting.watcher.watched() {
                 Watched::Object => object = true,
                 Watched::Stripe(_) | Watched::Member => stripes.push(waiting.watcher.stripes()),
@@ -168,7 +184,7 @@ impl List {
         let (mut wakers, mut next) = (Vec::new(), None::<Instant>);
         let now = Instant::now();
         self.entries.retain(|entry| {
-            let mut waiting = lock(&entry.0);
+            let mut waiting = lock(&entry.waiting);
             if waiting.waker.is_some() {
                 if waiting.until.is_some_and(|until| until <= now) || waiting.watcher.look() {
                     wakers.extend(waiting.waker.take());
@@ -224,7 +240,7 @@ fn serve(whole: &Store) {
         match futex::wait(word.0, expected, Some(left)) {
             futex::Wake::TimedOut => {
                 let entries = lock(&shared.tasks.0).entries.clone();
-                entries.iter().for_each(|entry| lock(&entry.0).watcher.recover_owners());
+                entries.iter().for_each(|entry| lock(&entry.waiting).watcher.recover_owners());
             }
             futex::Wake::Woken | futex::Wake::Changed => woken = true,
         }

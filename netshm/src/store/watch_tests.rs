@@ -242,6 +242,34 @@ fn nobody_waits_in_vain() {
     assert!(matches!(waited, Err(Error::WaitTimeout { .. })), "{waited:?}");
 }
 
+/// The thread that waits for tasks may hold a lock at the moment of the fork, and is not there in the child.
+#[cfg(feature = "tokio")]
+#[test]
+fn a_forked_child_lets_go_of_what_tasks_wait_for() {
+    use std::future::Future;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    let scratch = Scratch::new();
+    let table = scratch.watched(Locking::Futex);
+    let mut watch = Some(table.watch().unwrap());
+    let poll = |watch: &mut Option<crate::watch::Watch>| {
+        let mut waits = pin!(watch.as_mut().unwrap().changed_async());
+        waits.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+    };
+    assert!(poll(&mut watch).is_pending());
+    let entry = watch.as_ref().unwrap().entry.0.clone().unwrap();
+    let held = entry.hold();
+    assert!(in_child(|| {
+        let is_refused = matches!(poll(&mut watch), Poll::Ready(Err(Error::Forked { .. })));
+        drop(watch.take());
+        is_refused
+    }));
+    drop(held);
+    table.add(&1, &1).unwrap();
+    assert!(matches!(poll(&mut watch), Poll::Ready(Ok(()))));
+}
+
 /// They can store nothing that says that they wait.
 #[test]
 fn read_only_handles_look_again_and_again() {
@@ -325,7 +353,8 @@ fn hand_overs_between_two_processes() {
             }
             Ok::<(), Error>(())
         };
-        let mut other = Child::start(|| i32::from(play(&scratch.watched(locking), 1, 2).is_err()));
+        let limit = 60 + u32::try_from(turns / 1000).unwrap();
+        let mut other = Child::start_for(limit, || i32::from(play(&scratch.watched(locking), 1, 2).is_err()));
         table.replace(&1, &1).unwrap();
         for turn in 1..=turns {
             table.wait_until(&2, LONG, |found| found.is_some_and(|found| *found >= turn)).unwrap();

@@ -18,7 +18,7 @@ use crate::store::async_watch::Entry;
 
 /// A watch's entry in the list of the thread that waits for tasks.
 #[derive(Default)]
-pub(crate) struct Listed(Option<Arc<Entry>>);
+pub(crate) struct Listed(pub(crate) Option<Arc<Entry>>);
 
 impl Drop for Listed {
     fn drop(&mut self) {
@@ -90,7 +90,7 @@ impl Stream for Watch {
 }
 
 /// Reads what a watch is about until it is as it should be.
-async fn until<R>(
+pub(crate) async fn until<R>(
     mut watch: Watch,
     timeout: Option<Duration>,
     read: impl Fn() -> Result<R>,

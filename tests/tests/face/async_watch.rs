@@ -8,7 +8,8 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use futures_core::Stream;
-use netshm::{Array, Error, HashTable, Locking, Shm, group};
+use netshm::dynamic::{DynArray, DynTable, Value};
+use netshm::{Array, Error, HashTable, Locking, Shm, ShmSchema, Table, group};
 use netshm_tests::Scratch;
 
 type Numbers = HashTable<u64, u64>;
@@ -142,6 +143,85 @@ fn changes_are_a_stream() {
         }
         let element = array.wait_until_async(3, None, |element| *element == 19).await.unwrap();
         assert_eq!(element, 19);
+    });
+}
+
+/// Tables, arrays, members, whole objects and those of schemas, by types and by stored schemas.
+#[test]
+fn everything_is_waited_for_in_tasks() {
+    #[derive(ShmSchema)]
+    #[shm(object = "/async-all", locking = Locking::Futex)]
+    struct App {
+        numbers: HashTable<u64, u64>,
+        raw: Table,
+        #[shm(len = 4, default = 0)]
+        array: Array<u64>,
+    }
+
+    let scratch = Scratch::posix("async-all");
+    let app = App::at(scratch.name().to_string()).open_or_create().unwrap();
+    let object = || Shm::open(scratch.name()).unwrap();
+    let numbers = DynTable::open_member(object(), "numbers").unwrap();
+    let array = DynArray::open_member(object(), "array").unwrap();
+    let watches = [
+        app.watch(),
+        object().watch(),
+        app.numbers.watch(),
+        app.numbers.watch_key(&1),
+        app.raw.watch(),
+        app.raw.watch_key(1),
+        app.array.watch(),
+        app.array.watch_element(1),
+        numbers.watch(),
+        numbers.watch_key(&Value::from(1u64)),
+        array.watch(),
+        array.watch_element(1),
+    ];
+    run(async {
+        let tasks = watches.map(|watch| {
+            tokio::spawn(async move {
+                let mut watch = watch.unwrap();
+                watch.changed_async().await?;
+                // As a stream as well.
+                let another = tokio::time::timeout(
+                    Duration::from_millis(1),
+                    std::future::poll_fn(|context| Pin::new(&mut watch).poll_next(context)),
+                );
+                drop(another.await);
+                Ok::<(), Error>(())
+            })
+        });
+        tokio::task::yield_now().await;
+        let writer = App::at(scratch.name().to_string()).open().unwrap();
+        let thread = std::thread::spawn(move || {
+            group!(writer => {
+                writer.numbers.add(&1, &7)?;
+                writer.raw.add(1, &[7, 7])?;
+                writer.array.set(1, &7)?;
+            })
+        });
+        for (number, task) in tasks.into_iter().enumerate() {
+            task.await.unwrap().unwrap_or_else(|error| panic!("watch {number}: {error}"));
+        }
+        let seven = Value::from(7u64);
+        assert_eq!(app.numbers.wait_until_async(&1, None, |found| found == Some(&7)).await.unwrap(), Some(7));
+        let raw = app.raw.wait_until_async(1, None, |found| found == Some(&[7, 7])).await.unwrap();
+        assert_eq!(raw, Some(vec![7, 7]));
+        assert_eq!(app.array.wait_until_async(1, None, |element| *element == 7).await.unwrap(), 7);
+        let found = numbers.wait_until_async(&Value::from(1u64), None, |found| found == Some(&seven)).await.unwrap();
+        assert_eq!(found, Some(seven.clone()));
+        assert_eq!(array.wait_until_async(1, None, |element| *element == seven).await.unwrap(), seven);
+        thread.join().unwrap().unwrap();
+    });
+    // Those that are not satisfied, and those that nobody can be.
+    run(async {
+        let short = Some(Duration::from_millis(5));
+        let waited = app.raw.wait_until_async(2, short, |found| found.is_some()).await;
+        assert!(matches!(waited, Err(Error::WaitTimeout { .. })), "{waited:?}");
+        let waited = array.wait_until_async(2, short, |element| *element == Value::from(1u64)).await;
+        assert!(matches!(waited, Err(Error::WaitTimeout { .. })), "{waited:?}");
+        let waited = numbers.wait_until_async(&Value::from("no number"), None, |_| true).await;
+        assert!(matches!(waited, Err(Error::Unfit { .. })), "{waited:?}");
     });
 }
 

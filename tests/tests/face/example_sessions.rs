@@ -15,18 +15,18 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 /// Time limit for a server's answers.
-const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
 /// A running server, which ends when this is dropped.
-struct Server {
+pub(crate) struct Server {
     process: Child,
     lines: Mutex<Receiver<String>>,
-    address: String,
-    workers: Vec<u32>,
+    pub(crate) address: String,
+    pub(crate) workers: Vec<u32>,
 }
 
 impl Server {
-    fn start(arguments: &[&str]) -> Server {
+    pub(crate) fn start(arguments: &[&str]) -> Server {
         let mut process = Command::new(crate::example_common::program("sessions"))
             .args(["--port", "0"])
             .args(arguments)
@@ -55,7 +55,7 @@ impl Server {
     }
 
     /// Sends a request over a connection of its own; the answer.
-    fn request(&self, what: &str, cookie: &str, form: &str) -> String {
+    pub(crate) fn request(&self, what: &str, cookie: &str, form: &str) -> String {
         let mut stream = self.connect();
         send(&mut stream, what, &format!("Connection: close\r\nCookie: {cookie}\r\n"), form);
         let mut answer = String::new();
@@ -63,14 +63,14 @@ impl Server {
         answer
     }
 
-    fn connect(&self) -> TcpStream {
+    pub(crate) fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(&self.address).unwrap();
         stream.set_read_timeout(Some(LIMIT)).unwrap();
         stream
     }
 
     /// Signs in; the cookie.
-    fn sign_in(&self, name: &str) -> String {
+    pub(crate) fn sign_in(&self, name: &str) -> String {
         let answer = self.request("POST /sign-in", "", &format!("name={name}"));
         assert!(answer.starts_with("HTTP/1.1 303 "), "{answer}");
         between(&answer, "Set-Cookie: ", ";").to_owned()
@@ -124,19 +124,19 @@ impl Drop for KeptPlace {
     }
 }
 
-fn send(stream: &mut TcpStream, what: &str, headers: &str, form: &str) {
+pub(crate) fn send(stream: &mut TcpStream, what: &str, headers: &str, form: &str) {
     let length = form.len();
     write!(stream, "{what} HTTP/1.1\r\nHost: localhost\r\n{headers}Content-Length: {length}\r\n\r\n{form}").unwrap();
 }
 
 #[track_caller]
-fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
+pub(crate) fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
     let found = text.split_once(before).and_then(|(_, rest)| rest.split_once(after));
     found.unwrap_or_else(|| panic!("no {before:?} in {text}")).0
 }
 
 #[track_caller]
-fn number(text: &str, before: &str, after: &str) -> u32 {
+pub(crate) fn number(text: &str, before: &str, after: &str) -> u32 {
     between(text, before, after).parse().unwrap()
 }
 
@@ -153,7 +153,7 @@ fn assert_signed_out(page: &str) {
 
 /// Repeats until something is so; not for ever.
 #[track_caller]
-fn eventually(mut is_so: impl FnMut() -> bool) {
+pub(crate) fn eventually(mut is_so: impl FnMut() -> bool) {
     let end = Instant::now() + LIMIT;
     while !is_so() {
         assert!(Instant::now() < end, "it never became so");
@@ -257,7 +257,7 @@ fn names_are_shown_as_text() {
     let cookie = server.sign_in("%3Cscript%3Ealert(1)%3C/script%3E+%26+%C3%BC");
     let page = server.request("GET /", &cookie, "");
     assert!(page.contains("<h1>Hello, &lt;script&gt;alert(1)&lt;/script&gt; &amp; ü</h1>"), "{page}");
-    assert!(!page.contains("<script"), "{page}");
+    assert!(!page.contains("<script>"), "{page}");
 }
 
 #[test]
@@ -345,7 +345,7 @@ fn the_self_test_succeeds() {
 }
 
 /// Returns the first headless browser that is installed, if any is.
-fn browser() -> Option<&'static str> {
+pub(crate) fn browser() -> Option<&'static str> {
     let runs =
         |name: &&str| Command::new(name).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
     ["chromium", "chromium-browser", "google-chrome"].into_iter().find(|name| runs(name))

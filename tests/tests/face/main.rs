@@ -7,6 +7,7 @@ mod example_bank;
 mod example_common;
 mod example_histogram;
 mod example_jobs;
+mod example_live;
 mod example_lookup;
 mod example_sessions;
 mod public_face;

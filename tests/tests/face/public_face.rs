@@ -110,6 +110,7 @@ fn no_verb_is_left_out() {
         include_str!("../../../netshm/src/hash_table/atomic.rs"),
         include_str!("../../../netshm/src/hash_table/batch.rs"),
         include_str!("../../../netshm/src/hash_table/load.rs"),
+        include_str!("../../../netshm/src/hash_table/update.rs"),
         include_str!("../../../netshm/src/hash_table/view.rs"),
         include_str!("../../../netshm/src/hash_table/visit.rs"),
     ];
@@ -132,6 +133,32 @@ fn no_verb_is_left_out() {
     assert_eq!(methods(&dynamic, &["open", "open_member", "schema"]).iter().collect::<Vec<_>>(), viewed);
     let array = [include_str!("../../../netshm/src/array/atomic.rs")];
     assert_eq!(methods(&[only_arrays], &[]), methods(&array, &["update"]));
+}
+
+/// The ways to wait for changes that source files give a type.
+fn waits(sources: &[&str], of: &str) -> Vec<String> {
+    let blocks = sources.iter().flat_map(|source| source.split("\nimpl"));
+    let blocks = blocks.filter(|block| block.lines().next().is_some_and(|line| line.contains(&format!(" {of}"))));
+    let names = blocks.flat_map(str::lines).filter_map(|line| {
+        let line = line.strip_prefix("    pub ")?;
+        line.strip_prefix("async ").unwrap_or(line).strip_prefix("fn ")?.split(['<', '(']).next()
+    });
+    let mut names: Vec<_> = names.filter(|name| name.starts_with("wa")).map(str::to_owned).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn no_way_to_wait_is_left_out() {
+    let typed = [include_str!("../../../netshm/src/watch.rs"), include_str!("../../../netshm/src/watch/tasks.rs")];
+    let dynamic = [include_str!("../../../netshm/src/dynamic/watch.rs")];
+    let table = waits(&typed, "HashTable");
+    assert_eq!(table, ["wait_until", "wait_until_async", "watch", "watch_key"]);
+    assert_eq!(waits(&[include_str!("../../../netshm/src/table.rs")], "Table"), table);
+    assert_eq!(waits(&dynamic, "DynTable"), table);
+    let array = waits(&typed, "Array");
+    assert_eq!(array, ["wait_until", "wait_until_async", "watch", "watch_element"]);
+    assert_eq!(waits(&dynamic, "DynArray"), array);
 }
 
 #[test]

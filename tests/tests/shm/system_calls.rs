@@ -1,6 +1,8 @@
 //! Which system calls the hot paths make: none, but for the locks of `Locking::Record`.
 #![cfg(target_arch = "x86_64")]
 
+use std::time::Duration;
+
 use netshm::{Array, HashTable, Locking, Shm, group};
 use netshm_tests::{Child, Scratch};
 use nix::sys::ptrace;
@@ -23,6 +25,13 @@ pub(crate) fn child(operation: &str, names: &[String]) {
     let texts = Texts::options().manage(open(1)).unwrap();
     let array = Array::options().manage(open(2), 0_u64).unwrap();
     let key = "key".to_owned();
+    if operation == "replace after a wait" {
+        // Somebody has waited, and waits no more: the first change finds that out.
+        let watches = [numbers.watch_key(&7), numbers.watch(), numbers.shm().watch()];
+        for watch in watches {
+            assert!(!watch.unwrap().changed(Some(Duration::from_millis(1))).unwrap());
+        }
+    }
     let work = || match operation {
         "find" => assert_eq!(numbers.find(&7).unwrap(), Some(70)),
         "miss" => assert_eq!(numbers.find(&8).unwrap(), None),
@@ -32,7 +41,7 @@ pub(crate) fn child(operation: &str, names: &[String]) {
         "get" => assert_eq!(array.get(3).unwrap(), 30),
         "len" => assert_eq!((numbers.len().unwrap(), array.len().unwrap()), (2, 10)),
         "scan" => assert_eq!(numbers.scan().count(), 2),
-        "replace" => numbers.replace(&7, &70).unwrap(),
+        "replace" | "replace after a wait" => numbers.replace(&7, &70).unwrap(),
         "replace text" => texts.replace(&key, &vec![1; 5000]).unwrap(),
         "replace short text" => texts.replace("short", &vec![2; 100]).unwrap(),
         "add and remove" => {
@@ -102,7 +111,7 @@ fn reading_makes_no_system_call() {
 
 #[test]
 fn changing_makes_none_but_the_kernels_locks() {
-    for operation in ["replace", "replace text", "add and remove", "set", "group"] {
+    for operation in ["replace", "replace after a wait", "replace text", "add and remove", "set", "group"] {
         for locking in [Locking::None, Locking::Futex] {
             assert_eq!(calls(operation, locking), [0; 0], "{operation}, {locking}");
         }
