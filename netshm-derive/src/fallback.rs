@@ -1,4 +1,4 @@
-//! What is generated when something is wrong, so that one mistake is one message: without an implementation, each use of
+//! Code that is generated when something is wrong, so that one mistake is one message: without an implementation, each use of
 //! the type would be reported as well.
 
 use proc_macro2::TokenStream;

@@ -92,7 +92,7 @@ pub enum State {
 pub struct Snapshot {
     /// The name that the object was opened by.
     pub name: ShmName,
-    /// The number that tells the object from all others.
+    /// The object's id, which no other object has.
     pub id: u128,
     /// Its use.
     pub state: State,
