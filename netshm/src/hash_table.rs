@@ -8,6 +8,7 @@ mod load;
 mod update;
 mod view;
 mod visit;
+mod walker;
 
 use std::borrow::Borrow;
 use std::cell::Cell;

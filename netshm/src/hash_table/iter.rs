@@ -4,10 +4,10 @@ use std::fmt;
 use std::iter::FusedIterator;
 use std::marker::PhantomData;
 use std::ops::ControlFlow::{Break, Continue};
-use std::sync::atomic::Ordering::Relaxed;
 use std::vec;
 
 use super::LOOK_EACH;
+use super::walker::Walker;
 use crate::data::{DataManager, ShmKey};
 use crate::error::{Error, Result};
 use crate::handle::{Handle, Staged, decode_in_place, decode_optimistic, decode_row, decode_row_optimistic};
@@ -20,11 +20,8 @@ use crate::source::{Source, Stripe};
 use crate::store::group::{self, Iteration};
 use crate::store::read::{self, View};
 
-/// Bindings decoded in one go while everything is locked.
-const BATCH: usize = 128;
-
 /// Signs of damaged pointers.
-const MORE: &str = "a stripe has more bindings than it counts";
+pub(super) const MORE: &str = "a stripe has more bindings than it counts";
 const CIRCLE: &str = "the bindings of a key lead in a circle";
 
 /// Which bindings are visited.
@@ -118,7 +115,7 @@ impl<V: DataManager> Pick for ValueOnly<V> {
 }
 
 /// Some items in a row.
-enum Batch<P: Pick> {
+pub(super) enum Batch<P: Pick> {
     Ready(vec::IntoIter<P::Item>),
     Staged(vec::IntoIter<P::Staged>),
 }
@@ -126,10 +123,10 @@ enum Batch<P: Pick> {
 impl<P: Pick> Batch<P> {
     /// Reads items optimistically, or on the slow path if that fails.
     #[inline]
-    fn picked(
+    pub(super) fn picked(
         view: View<'_>,
         optimistic: impl FnOnce(Form) -> Result<Vec<P::Item>, Inconclusive>,
-        with_care: impl FnOnce(Form) -> Result<Vec<P::Staged>>,
+        slow: impl FnOnce(Form) -> Result<Vec<P::Staged>>,
     ) -> Result<Self> {
         let form = view.region().geometry().form;
         // A constant form spares the cases of the other.
@@ -140,7 +137,7 @@ impl<P: Pick> Batch<P> {
         {
             return Ok(Batch::Ready(items.into_iter()));
         }
-        with_care(form).map(|items| Batch::Staged(items.into_iter()))
+        slow(form).map(|items| Batch::Staged(items.into_iter()))
     }
 
     fn len(&self) -> usize {
@@ -257,7 +254,7 @@ fn all_in<'a, T, E: ReadError>(
 impl Which {
     /// Returns the binding to be visited after another one of the same key.
     #[inline(always)]
-    fn after<'a, E: ReadError>(
+    pub(super) fn after<'a, E: ReadError>(
         self,
         source: impl Source<'a>,
         record: &Record<'_>,
@@ -268,94 +265,6 @@ impl Which {
             (Which::All, older) if ring.closes(older) => Err(E::corrupt(source.region(), older, CIRCLE)),
             (Which::All, older) => Record::at_or(source, older).map(Some),
         }
-    }
-}
-
-/// A place between two records, while everything is locked.
-#[derive(Clone, Copy)]
-struct Walker {
-    which: Which,
-    stripe: u32,
-    bucket: u64,
-    /// Keys of the bucket that have been visited wholly.
-    visited: usize,
-    /// The next older binding of the key after them, or 0 for its newest.
-    older: u64,
-    /// Detects circles in that key's bindings.
-    ring: Ring,
-    /// Bindings met in this stripe; more than it has would mean a cycle.
-    met: u64,
-}
-
-impl Walker {
-    fn new(which: Which, stripe: u32) -> Self {
-        Walker { which, stripe, bucket: 0, visited: 0, older: 0, ring: Ring::default(), met: 0 }
-    }
-
-    /// Returns the next items; none at the end.
-    fn batch<P: Pick>(&mut self, view: View<'_>) -> Result<Batch<P>> {
-        let mut attempt = *self;
-        let batch = Batch::picked(
-            view,
-            |form| attempt.items(view, form, P::decode_optimistic),
-            |form| self.items(view, form, P::take),
-        )?;
-        if let Batch::Ready(_) = batch {
-            *self = attempt;
-        }
-        Ok(batch)
-    }
-
-    fn items<T, E: ReadError>(
-        &mut self,
-        view: View<'_>,
-        form: Form,
-        take: impl Fn(View<'_>, &Record<'_>) -> Result<T, E>,
-    ) -> Result<Vec<T>, E> {
-        let region = view.region();
-        let mut items = Vec::with_capacity(BATCH + 16);
-        while items.len() < BATCH && self.stripe < region.geometry().own().end {
-            let at = region.geometry().stripe(self.stripe);
-            let bindings = index::most_bindings_in(region, at);
-            if self.bucket >= region.field(at.buckets()).load(Relaxed) {
-                (self.stripe, self.bucket, self.met) = (self.stripe + 1, 0, 0);
-                continue;
-            }
-            let (mut keys, mut whole) = (0, true);
-            walk::newest_in(region, form, at, self.bucket, |newest| {
-                keys += 1;
-                if keys <= self.visited {
-                    return Ok(Continue(()));
-                }
-                let mut visit = |record: &Record<'_>| {
-                    items.push(take(view, record)?);
-                    self.met += 1;
-                    if self.met > bindings {
-                        return Err(E::corrupt(region, at.keys().0, MORE));
-                    }
-                    Ok(items.len() >= BATCH)
-                };
-                let mut ring = if self.older == 0 { Ring::default() } else { self.ring };
-                // The newest apart: of a pair, much is known when this is compiled.
-                let (mut full, mut next) = match std::mem::take(&mut self.older) {
-                    0 => (visit(&newest)?, self.which.after(region, &newest, &mut ring)?),
-                    older => (false, Some(Record::at_or(region, older)?)),
-                };
-                while let Some(record) = next {
-                    if full {
-                        (self.visited, self.older, self.ring, whole) = (keys - 1, record.at, ring, false);
-                        return Ok(Break(()));
-                    }
-                    full = visit(&record)?;
-                    next = self.which.after(region, &record, &mut ring)?;
-                }
-                Ok(Continue(()))
-            })?;
-            if whole {
-                (self.bucket, self.visited) = (self.bucket + 1, 0);
-            }
-        }
-        Ok(items)
     }
 }
 

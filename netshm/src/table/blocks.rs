@@ -3,17 +3,16 @@
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
+use crate::error::{Error, Result};
 use crate::handle::Handle;
 use crate::heap::Memory;
 use crate::index;
 use crate::index::bindings::{self, Key};
 use crate::index::record::Record;
 use crate::index::ring::Ring;
-
-use crate::error::{Error, Result};
 use crate::layout::Offset;
-use crate::store::group;
-use crate::store::group::Iteration;
+use crate::store::Transaction;
+use crate::store::group::{self, Iteration};
 use crate::store::read::{self, with_source};
 
 /// Next step of a visit after a block.
@@ -166,30 +165,34 @@ pub(super) fn read(handle: &Handle, key: i32, mut visit: impl FnMut(&Block<'_>) 
     if handle.store.region().object().read_only() {
         return read_copies(handle, key, visit);
     }
-    handle.group(|| {
-        with_key(handle, key, |key| {
-            let (store, each) = (&handle.store, block_length(handle));
-            let newest = group::read_locked(store, handle.limits, |change| {
-                change.read_stripe(key.stripe)?;
-                let found = index::find(change.store().region(), key.at, key.hash, key.words)?;
-                Ok(found.map_or(0, |found| found.record.at))
-            })?;
-            for record in index::Bindings::from(store.region(), key.at, newest) {
-                let (words, length) = elements(&record?, store.region())?;
-                for block in blocks(words, length, each) {
-                    let iteration = Iteration::start(store);
-                    let flow = visit(&block);
-                    drop(iteration);
-                    match flow {
-                        Flow::Next => {}
-                        Flow::NextBinding | Flow::Remove => break,
-                        Flow::Break => return Ok(()),
-                    }
-                }
-            }
-            Ok(())
-        })
-    })
+    let mut visit_alone = |block: &Block<'_>| {
+        let _iteration = Iteration::start(&handle.store);
+        visit(block)
+    };
+    handle.group(|| with_key(handle, key, |key| read_bindings(handle, key, &mut visit_alone)))
+}
+
+/// Shows the bindings of a key, in the open group.
+fn read_bindings(handle: &Handle, key: Key<'_>, visit: &mut impl FnMut(&Block<'_>) -> Flow) -> Result<()> {
+    let store = &handle.store;
+    let newest = group::read_locked(store, handle.limits, |change| {
+        change.read_stripe(key.stripe)?;
+        let found = index::find(change.store().region(), key.at, key.hash, key.words)?;
+        Ok(found.map_or(0, |found| found.record.at))
+    })?;
+    for record in index::Bindings::from(store.region(), key.at, newest) {
+        let (words, length) = elements(&record?, store.region())?;
+        if show(words, length, block_length(handle), visit) == Flow::Break {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Shows the blocks of a value. Returns how to go on with it.
+fn show(words: &[AtomicU64], length: usize, each: usize, visit: &mut impl FnMut(&Block<'_>) -> Flow) -> Flow {
+    let mut flows = blocks(words, length, each).map(|block| visit(&block));
+    flows.find(|flow| *flow != Flow::Next).unwrap_or(Flow::Next)
 }
 
 /// Reads the blocks of consistent copies: through a read-only descriptor nothing can be locked.
@@ -212,63 +215,65 @@ fn read_copies(handle: &Handle, key: i32, mut visit: impl FnMut(&Block<'_>) -> F
         })
     })?;
     for (words, length) in &copies {
-        for block in blocks(words, *length, block_length(handle)) {
-            match visit(&block) {
-                Flow::Next => {}
-                Flow::NextBinding | Flow::Remove => break,
-                Flow::Break => return Ok(()),
-            }
+        if show(words, *length, block_length(handle), &mut visit) == Flow::Break {
+            break;
         }
     }
     Ok(())
 }
 
 pub(super) fn write(handle: &Handle, key: i32, mut visit: impl FnMut(&mut BlockMut<'_>) -> Flow) -> Result<()> {
-    handle.group(|| {
-        with_key(handle, key, |key| {
-            let (store, each) = (&handle.store, block_length(handle));
-            let mut next = handle.change("change blocks", |change| {
-                change.write_stripe(key.stripe)?;
-                let found = index::find(change.store().region(), key.at, key.hash, key.words)?;
-                Ok(found.map_or(0, |found| found.record.at))
-            })?;
-            // The last binding that was kept.
-            let mut newer = 0;
-            let mut ring = Ring::default();
-            while next != 0 {
-                if ring.closes(next) {
-                    return Err(store.region().corrupt(next, "the bindings of a key lead in a circle"));
-                }
-                let record = Record::at(store.region(), next)?;
-                next = record.older();
-                let mut kept = true;
-                let (words, length) = elements(&record, store.region())?;
-                for block in blocks(words, length, each) {
-                    let mut block = BlockMut { block, changes: Vec::new() };
-                    let iteration = Iteration::start(store);
-                    let flow = visit(&mut block);
-                    drop(iteration);
-                    apply(handle, &record, &block)?;
-                    match flow {
-                        Flow::Next => {}
-                        Flow::NextBinding => break,
-                        Flow::Remove => {
-                            handle.change("remove a binding", |change| {
-                                bindings::remove_binding(change, key, newer, record.at)
-                            })?;
-                            kept = false;
-                            break;
-                        }
-                        Flow::Break => return Ok(()),
-                    }
-                }
-                if kept {
-                    newer = record.at;
-                }
+    handle.group(|| with_key(handle, key, |key| write_bindings(handle, key, &mut visit)))
+}
+
+/// Shows the bindings of a key, in the open group.
+fn write_bindings(handle: &Handle, key: Key<'_>, visit: &mut impl FnMut(&mut BlockMut<'_>) -> Flow) -> Result<()> {
+    let region = handle.store.region();
+    let mut next = handle.change("change blocks", |change| {
+        change.write_stripe(key.stripe)?;
+        let found = index::find(change.store().region(), key.at, key.hash, key.words)?;
+        Ok(found.map_or(0, |found| found.record.at))
+    })?;
+    // The last binding that was kept.
+    let mut newer = 0;
+    let mut ring = Ring::default();
+    while next != 0 {
+        if ring.closes(next) {
+            return Err(region.corrupt(next, "the bindings of a key lead in a circle"));
+        }
+        let record = Record::at(region, next)?;
+        next = record.older();
+        match write_binding(handle, &record, visit)? {
+            Flow::Next | Flow::NextBinding => newer = record.at,
+            Flow::Remove => {
+                let remove = |change: &mut Transaction<'_>| bindings::remove_binding(change, key, newer, record.at);
+                handle.change("remove a binding", remove)?;
             }
-            Ok(())
-        })
-    })
+            Flow::Break => return Ok(()),
+        }
+    }
+    Ok(())
+}
+
+/// Shows the blocks of a binding and stores their changes. Returns how to go on with the binding.
+fn write_binding(
+    handle: &Handle,
+    record: &Record<'_>,
+    visit: &mut impl FnMut(&mut BlockMut<'_>) -> Flow,
+) -> Result<Flow> {
+    let store = &handle.store;
+    let (words, length) = elements(record, store.region())?;
+    for block in blocks(words, length, block_length(handle)) {
+        let mut block = BlockMut { block, changes: Vec::new() };
+        let iteration = Iteration::start(store);
+        let flow = visit(&mut block);
+        drop(iteration);
+        apply(handle, record, &block)?;
+        if flow != Flow::Next {
+            return Ok(flow);
+        }
+    }
+    Ok(Flow::Next)
 }
 
 /// Stores the changes of a block, behind the length word of its value.
