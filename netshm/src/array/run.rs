@@ -1,5 +1,7 @@
 //! Reading the elements of a chunk in one go.
 
+use std::sync::atomic::AtomicU64;
+
 use super::{Array, out_of_bounds};
 use crate::data::{DataManager, Decoder};
 use crate::directory::{self, Elements, Spot};
@@ -9,8 +11,6 @@ use crate::region::{Inconclusive, StripeFields};
 use crate::source::Source;
 use crate::store::group;
 use crate::store::read::{self, OptimisticRead, View, with_source};
-
-use std::sync::atomic::AtomicU64;
 
 /// Elements of a word each in a chunk.
 pub(super) const CHUNK: usize = Elements::of(Some(1)).in_chunk();
