@@ -106,15 +106,20 @@ impl Region {
     pub(crate) fn stripes_used(&self) -> u32 {
         let used = acquire(self.header(STRIPES_USED)).clamp(1, u64::from(self.geometry.stripe_room) + 1) as u32;
         let backed = self.backed.load(Ordering::Relaxed);
-        if used <= backed || self.object.read_only() { used } else { self.back_stripes(backed, used) }
+        if used <= backed { used } else { self.back_stripes(backed, used) }
     }
 
     /// Gives stripes that are said to be used the file's space, which they have unless the number is damaged. On a full tmpfs, a
-    /// mere look at a hole raises SIGBUS. Returns how many have it.
+    /// mere look at a hole raises SIGBUS; through a read-only mapping, the system looks. Returns how many have it.
     #[cold]
     fn back_stripes(&self, backed: u32, used: u32) -> u32 {
         let [start, end] = [backed, used].map(|stripes| self.geometry.stripes_end(stripes));
-        if self.object.check_descriptors().is_err() || file::allocate(self.object.fd(), start, end - start).is_err() {
+        let are_backed = if self.object.read_only() {
+            self.map.populate(start as usize, (end - start) as usize).is_ok()
+        } else {
+            self.object.check_descriptors().is_ok() && file::allocate(self.object.fd(), start, end - start).is_ok()
+        };
+        if !are_backed {
             return backed;
         }
         self.backed.fetch_max(used, Ordering::Relaxed);

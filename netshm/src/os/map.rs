@@ -6,7 +6,7 @@ use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use memmap2::{MmapOptions, MmapRaw};
+use memmap2::{Advice, MmapOptions, MmapRaw};
 
 /// A shared mapping of a file's start. It may be longer than the file: what lies beyond becomes usable when the file
 /// grows, and raises SIGBUS before.
@@ -45,6 +45,15 @@ impl Mapping {
     #[inline]
     pub(crate) fn start(&self) -> NonNull<u8> {
         self.start
+    }
+
+    /// Makes the pages that hold these bytes readable, or fails where reading them would raise SIGBUS. A kernel that cannot tell
+    /// (before 5.14) says that all are.
+    pub(crate) fn populate(&self, offset: usize, len: usize) -> io::Result<()> {
+        match self.raw.advise_range(Advice::PopulateRead, offset, len) {
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(()),
+            outcome => outcome,
+        }
     }
 
     /// Writes the pages that hold these bytes to the file and waits for it.

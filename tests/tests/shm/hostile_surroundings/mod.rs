@@ -443,11 +443,18 @@ fn count_too_many_stripes(path: &Path, made: &Table) {
     let disk = File::options().read(true).write(true).open(path).unwrap();
     let mut sound = [0; 8];
     disk.read_exact_at(&mut sound, STRIPES_USED).unwrap();
+    let name = ShmName::file(path).unwrap();
+    let read_only = || Table::options().manage(Shm::options().read_only(true).open(&name)?);
+    let reader = read_only().unwrap();
     for more in [1, 4, 9, 100, 1 << 40] {
         disk.write_all_at(&(u64::from_ne_bytes(sound) + more).to_ne_bytes(), STRIPES_USED).unwrap();
         let _ = made.check();
         let _ = made.sync();
         let _ = made.stats();
+        for reader in [Ok(&reader), read_only().as_ref()].into_iter().flatten() {
+            let _ = (reader.check(), reader.stats(), reader.shm().stats());
+            assert!(reader.find(&1).unwrap().is_some());
+        }
         made.replace(&1, &vec![2; 100]).unwrap();
     }
     disk.write_all_at(&sound, STRIPES_USED).unwrap();
