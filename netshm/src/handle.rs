@@ -223,13 +223,13 @@ impl Handle {
     ) -> Result<R> {
         if W::DIRECT && W::FIXED.is_none_or(|words| words > STACK) {
             let mut counting = Encoder::counting();
-            value.encode(&mut counting).map_err(|error| self.data_error(error))?;
+            encode(value, &mut counting).map_err(|error| self.data_error(error))?;
             let words = check_size(&counting)?;
             // Code that is not known does not run under locks.
             if words > STACK && !counting.has_foreign() {
                 let fill = |shared: &[AtomicU64]| {
                     let mut encoder = Encoder::shared(shared);
-                    value.encode(&mut encoder).map_err(|error| self.data_error(error))?;
+                    encode(value, &mut encoder).map_err(|error| self.data_error(error))?;
                     self.check_written(&encoder, words)
                 };
                 return f(Payload::Fill(words as u64, &fill));
@@ -249,14 +249,17 @@ impl Handle {
             let mut stack = [0; 1];
             self.encode(value, &mut stack)?;
             f(&stack)
-        } else if words <= SMALL {
-            let mut stack = [0; SMALL];
-            self.encode(value, &mut stack[..words])?;
-            f(&stack[..words])
         } else {
-            let mut large: SmallVec<[u64; STACK]> = SmallVec::from_elem(0, words);
-            self.encode(value, &mut large)?;
-            f(&large)
+            let (mut small, mut large);
+            let words: &mut [u64] = if words <= SMALL {
+                small = [0; SMALL];
+                &mut small[..words]
+            } else {
+                large = SmallVec::<[u64; STACK]>::from_elem(0, words);
+                &mut large
+            };
+            self.encode(value, words)?;
+            f(words)
         }
     }
 
@@ -264,7 +267,7 @@ impl Handle {
     fn encode<W: Encode + ?Sized>(&self, value: &W, words: &mut [u64]) -> Result<()> {
         let announced = words.len();
         let mut encoder = Encoder::private(words);
-        value.encode(&mut encoder).map_err(|error| self.data_error(error))?;
+        encode(value, &mut encoder).map_err(|error| self.data_error(error))?;
         self.check_written(&encoder, announced)
     }
 
@@ -272,7 +275,7 @@ impl Handle {
     #[inline]
     fn count<W: Encode + ?Sized>(&self, value: &W) -> Result<usize> {
         let mut encoder = Encoder::counting();
-        value.encode(&mut encoder).map_err(|error| self.data_error(error))?;
+        encode(value, &mut encoder).map_err(|error| self.data_error(error))?;
         check_size(&encoder)
     }
 
@@ -294,12 +297,39 @@ impl Handle {
             Staged::Value(value) => Ok(value),
             Staged::Words(words) => {
                 let mut decoder = Decoder::from_words(&words);
-                V::decode(&mut decoder)
+                decode::<V>(&mut decoder)
                     .and_then(|value| self.store.check_end(&decoder).map(|()| value))
                     .map_err(|error| self.data_error(error))
             }
         }
     }
+}
+
+/// Encodes a value. Programs have many types of their own, so the code for a large one exists once, however often it is called.
+#[inline(always)]
+fn encode<W: Encode + ?Sized>(value: &W, out: &mut Encoder<'_>) -> Result<(), DataError> {
+    if const { W::KNOWN || is_small(W::FIXED) } { value.encode(out) } else { encode_large(value, out) }
+}
+
+#[inline(never)]
+fn encode_large<W: Encode + ?Sized>(value: &W, out: &mut Encoder<'_>) -> Result<(), DataError> {
+    value.encode(out)
+}
+
+/// Decodes a value; see [`encode`].
+#[inline(always)]
+pub(crate) fn decode<V: DataManager>(input: &mut Decoder<'_>) -> Result<V, DataError> {
+    if const { V::KNOWN || is_small(V::FIXED) } { V::decode(input) } else { decode_large(input) }
+}
+
+#[inline(never)]
+fn decode_large<V: DataManager>(input: &mut Decoder<'_>) -> Result<V, DataError> {
+    V::decode(input)
+}
+
+/// Returns whether encoding and decoding take little code.
+const fn is_small(fixed: Option<usize>) -> bool {
+    matches!(fixed, Some(words) if words <= SMALL)
 }
 
 /// Returns the number of words of an encoding; fails if they are too many for a key or a value.
@@ -336,21 +366,21 @@ pub(crate) fn decode_in_place<V: DataManager>(view: View<'_>, words: &[AtomicU64
     }
     if V::DIRECT {
         let mut decoder = Decoder::new(words, view.stamp);
-        match V::decode(&mut decoder).and_then(|value| decoder.finish().map(|()| value)) {
+        match decode::<V>(&mut decoder).and_then(|value| decoder.finish().map(|()| value)) {
             Ok(value) => return Ok(Staged::Value(value)),
             // A part of the value has a hand-written manager.
             Err(error) if error == DataError::NEEDS_COPY => {}
             Err(error) => return Err(data_error(view.store, error)),
         }
     }
-    copy_words(view, words)
+    copy_words(view, words).map(Staged::Words)
 }
 
 /// Decodes directly from shared memory; fails with `Inconclusive` if a copy would be needed.
 #[inline(always)]
 pub(crate) fn decode_optimistic<V: DataManager>(view: View<'_>, words: &[AtomicU64]) -> Result<V, Inconclusive> {
     let mut decoder = Decoder::new(words, view.stamp);
-    V::decode(&mut decoder).and_then(|value| decoder.finish().map(|()| value)).map_err(|_| Inconclusive)
+    decode::<V>(&mut decoder).and_then(|value| decoder.finish().map(|()| value)).map_err(|_| Inconclusive)
 }
 
 /// As [`decode_in_place`], for the value of a table, which a program of a newer type may have written.
@@ -359,34 +389,34 @@ pub(crate) fn decode_row<V: DataManager>(view: View<'_>, words: &[AtomicU64]) ->
     view.store.check_type()?;
     if V::DIRECT {
         let mut decoder = Decoder::new(words, view.stamp);
-        match V::decode(&mut decoder).and_then(|value| view.store.check_end(&decoder).map(|()| value)) {
+        match decode::<V>(&mut decoder).and_then(|value| view.store.check_end(&decoder).map(|()| value)) {
             Ok(value) => return Ok(Staged::Value(value)),
             // What is wrong with the value of a newer program does not end the reading of others.
             Err(error) if error == DataError::NEEDS_COPY || view.store.may_have_tails() => {}
             Err(error) => return Err(data_error(view.store, error)),
         }
     }
-    copy_words(view, words)
+    copy_words(view, words).map(Staged::Words)
 }
 
 /// As [`decode_optimistic`], for the value of a table, which a program of a newer type may have written.
 #[inline(always)]
 pub(crate) fn decode_row_optimistic<V: DataManager>(view: View<'_>, words: &[AtomicU64]) -> Result<V, Inconclusive> {
     let mut decoder = Decoder::new(words, view.stamp);
-    let value = V::decode(&mut decoder).map_err(|_| Inconclusive)?;
+    let value = decode::<V>(&mut decoder).map_err(|_| Inconclusive)?;
     view.store.check_end(&decoder).map_err(|_| Inconclusive)?;
     Ok(value)
 }
 
 #[cold]
-fn copy_words<V>(view: View<'_>, words: &[AtomicU64]) -> Result<Staged<V>> {
+fn copy_words(view: View<'_>, words: &[AtomicU64]) -> Result<Vec<u64>> {
     let spoiled = || view.region().corrupt(0, "changed while it was read");
     if words.len() > TRUSTED_WORDS && !view.holds() {
         return Err(spoiled());
     }
     let mut copied = vec![0; words.len()];
     copy::load_words(words, &mut copied);
-    if view.holds() { Ok(Staged::Words(copied)) } else { Err(spoiled()) }
+    if view.holds() { Ok(copied) } else { Err(spoiled()) }
 }
 
 /// The methods for groups, which tables and arrays have alike.

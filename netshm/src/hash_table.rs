@@ -3,6 +3,7 @@
 mod atomic;
 mod batch;
 mod bulk;
+mod encoded;
 mod iter;
 mod load;
 mod update;
@@ -14,15 +15,15 @@ use std::borrow::Borrow;
 use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+pub(crate) use encoded::form_of;
 pub use iter::{Items, Keys, Values};
 
 use crate::check::{self, Contents, Report};
 use crate::data::{DataManager, Encode, ObjectSchema, Schema, ShmKey};
 use crate::error::{Error, Result};
-use crate::handle::{Handle, decode_row, decode_row_optimistic, group_methods};
+use crate::handle::{Handle, Staged, decode_row, decode_row_optimistic, group_methods};
 use crate::index::bindings::{self, Key};
 use crate::index::record::Payload;
 use crate::index::{self, Bindings, Found};
@@ -33,9 +34,8 @@ use crate::layout::method::Locking;
 use crate::options::ManageOptions;
 use crate::region::{Inconclusive, Region};
 use crate::shm::Shm;
-use crate::source::Source;
 use crate::stats::{self, Stats};
-use crate::store::open::{Shape, Spec};
+use crate::store::open::Shape;
 use crate::store::read::{self, OptimisticRead, View, with_source};
 use crate::store::{Limits, group};
 
@@ -115,42 +115,30 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         shape: Shape,
         limits: Limits,
     ) -> Result<Self> {
-        let text = schema.to_string();
-        let recreate = shape.recreate;
-        let spec = Spec {
-            kind,
-            schema_hash: crate::data::hash_text(&text),
-            difference: &|stored| crate::data::difference(stored, schema),
-            types: Arc::new(schema.clone()),
-            schema: text.clone(),
-            default: Vec::new(),
-            element_words: 0,
-            keeps_rest: V::KEEPS_REST,
-            other_default: &Cell::new(None),
-            form: Self::form_of(schema),
-            show_default: &|_| String::new(),
-            shape,
-        };
-        let handle = Handle::open(shm, &spec, limits, &check::damage(Some(contents)))?;
-        if recreate {
-            bulk::clear(&handle)?;
-        }
+        let handle = encoded::open(shm, kind, schema, contents, shape, limits, V::KEEPS_REST)?;
         Ok(HashTable { handle, managed: PhantomData })
-    }
-
-    /// Returns the form of the buckets of a table of these types.
-    pub(crate) fn form_of(schema: &ObjectSchema) -> Form {
-        match schema {
-            ObjectSchema::HashTable { key, value } => {
-                let words = |schema: &Schema| schema.fixed_words().map(|words| words as usize);
-                Form::of(words(key), words(value))
-            }
-            _ => Form::Records,
-        }
     }
 
     pub(crate) fn handle(&self) -> &Handle {
         &self.handle
+    }
+
+    /// Whether keys and values are one word each.
+    const PAIRS: bool = matches!(Form::of(K::FIXED, V::FIXED), Form::Pairs);
+    /// Whether the table shares the code of [`encoded`] with those of other types: if a program may have many such types, and
+    /// operations on them take more than a few instructions.
+    const SHARED: bool = !Self::PAIRS && !(K::KNOWN && V::KNOWN);
+
+    /// Encodes a row.
+    #[inline(always)]
+    fn with_row<Q: Encode + ?Sized, W: Encode + ?Sized, R>(
+        &self,
+        key: &Q,
+        value: &W,
+        f: impl Fn(&[u64], Payload<'_>) -> Result<R>,
+    ) -> Result<R> {
+        const { assert!(!(K::ARRAY && Q::SLICE), "a key that is an array is looked up as an array, not as a slice") };
+        self.handle.encoded(key, |key| self.with_payload(value, |value| f(key, value)))
     }
 
     #[inline(always)]
@@ -180,11 +168,12 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         Q: Encode + ?Sized,
         W: Encode + ?Sized,
     {
-        self.with_key(key, |key| {
-            self.with_payload(value, |value| {
-                let prefetch = || index::prefetch_bucket(self.handle.store.region(), key.at, key.hash);
-                self.handle.prepared_change("add a binding", prefetch, |change| bindings::add(change, key, value))
-            })
+        self.with_row(key, value, |key, value| {
+            if const { Self::PAIRS } {
+                encoded::add_inline(&self.handle, key, value)
+            } else {
+                encoded::add(&self.handle, key, value)
+            }
         })
     }
 
@@ -202,6 +191,11 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         Q: Encode + ?Sized,
         W: Encode + ?Sized,
     {
+        if const { Self::SHARED } {
+            return self.with_row(key, value, |key, value| {
+                encoded::replace(&self.handle, key, value, const { V::FIXED.is_some() })
+            });
+        }
         self.with_key(key, |key| {
             self.with_payload(value, |value| {
                 if let Payload::Words(new) = value
@@ -226,11 +220,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         Q: Encode + ?Sized,
         W: Encode + ?Sized,
     {
-        self.with_key(key, |key| {
-            self.with_payload(value, |value| {
-                self.handle.change("add a binding", |change| bindings::add_if_absent(change, key, value))
-            })
-        })
+        self.with_row(key, value, |key, value| encoded::add_if_absent(&self.handle, key, value))
     }
 
     /// Returns the newest binding of the key.
@@ -251,6 +241,9 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         Q: Encode + ?Sized,
     {
         self.handle.encoded(key, |words| {
+            if const { Self::SHARED } {
+                return self.find_encoded(words);
+            }
             if V::DIRECT
                 && let Some(found) =
                     self.optimistic(words, |view, found| decode_row_optimistic::<V>(view, found.record.value()))
@@ -285,17 +278,25 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         {
             return found;
         }
-        let raw = self.handle.with_words(key, |key| {
-            read::read(&self.handle.store, self.handle.limits, key.stripe, |view| {
-                let form = view.region().geometry().form;
-                with_source!(view, source => {
-                    index::find_and(source, form, source.stripe(key.at), key.hash, key.words, |found| {
-                        decode_row::<V>(view, found.record.value())
-                    })
-                })
-            })
-        })?;
-        raw.map(|raw| self.handle.finish(raw)).transpose()
+        self.find_encoded(key)
+    }
+
+    /// As [`find`](Self::find), by code that all types share but for the decoding.
+    fn find_encoded(&self, key: &[u64]) -> Result<Option<V>> {
+        let staged = Cell::new(None);
+        let in_place = |view: View<'_>, words: &[AtomicU64]| {
+            staged.set(Some(Staged::Value(decode_row_optimistic::<V>(view, words)?)));
+            Ok(())
+        };
+        let carefully = |view: View<'_>, words: &[AtomicU64]| {
+            staged.set(Some(decode_row::<V>(view, words)?));
+            Ok(())
+        };
+        let in_place: Option<encoded::InPlace<'_>> = if V::DIRECT { Some(&in_place) } else { None };
+        if !encoded::find(&self.handle, key, in_place, &carefully)? {
+            return Ok(None);
+        }
+        staged.into_inner().map(|staged| self.handle.finish(staged)).transpose()
     }
 
     /// As [`optimistic`](Self::optimistic), in a group.
@@ -337,7 +338,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     #[inline(always)]
     fn form(&self) -> Option<Form> {
         let form = self.handle.store.geometry().form;
-        if const { !matches!(Form::of(K::FIXED, V::FIXED), Form::Pairs) } {
+        if const { !Self::PAIRS } {
             return Some(form);
         }
         // As a constant, it spares the cases of the other.
@@ -383,19 +384,12 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         Q: Encode + ?Sized,
     {
         self.handle.encoded(key, |words| {
-            if let Some(found) = self.optimistic(words, |_, _| Ok(())) {
+            if const { !Self::SHARED }
+                && let Some(found) = self.optimistic(words, |_, _| Ok(()))
+            {
                 return Ok(found.is_some());
             }
-            self.contains_slow(words)
-        })
-    }
-
-    #[inline(never)]
-    fn contains_slow(&self, key: &[u64]) -> Result<bool> {
-        self.handle.with_words(key, |key| {
-            read::read(&self.handle.store, self.handle.limits, key.stripe, |view| {
-                with_source!(view, source => index::find(source, key.at, key.hash, key.words).map(|found| found.is_some()))
-            })
+            encoded::contains(&self.handle, words)
         })
     }
 
@@ -412,7 +406,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         K: Borrow<Q>,
         Q: Encode + ?Sized,
     {
-        self.with_key(key, |key| self.handle.change("remove a binding", |change| bindings::remove(change, key)))
+        self.handle.encoded(key, |key| encoded::remove(&self.handle, key))
     }
 
     /// Removes all bindings of the key. Returns their number.
@@ -424,9 +418,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         K: Borrow<Q>,
         Q: Encode + ?Sized,
     {
-        let removed = self
-            .with_key(key, |key| self.handle.change("remove bindings", |change| bindings::remove_all(change, key)))?;
-        Ok(removed as usize)
+        self.handle.encoded(key, |key| encoded::remove_all(&self.handle, key)).map(|removed| removed as usize)
     }
 
     /// Returns the number of bindings, hidden ones included.

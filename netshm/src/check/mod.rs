@@ -23,7 +23,7 @@ use crate::data::{DataError, DataManager, Decoder, ObjectSchema, Schema};
 use crate::directory::Elements;
 use crate::error::{Error, Result};
 use crate::group::retry;
-use crate::handle::Handle;
+use crate::handle::{Handle, decode};
 use crate::layout::header::ObjectKind;
 use crate::layout::record::Lengths;
 use crate::layout::run::Use;
@@ -56,7 +56,7 @@ impl<'a> Contents<'a> {
 pub(crate) fn decodes<T: DataManager>(words: &[AtomicU64]) -> Result<(), DataError> {
     let copied = copied(words);
     let mut decoder = Decoder::from_words(&copied);
-    T::decode(&mut decoder)?;
+    decode::<T>(&mut decoder)?;
     decoder.finish()
 }
 

@@ -252,6 +252,10 @@ pub trait Encode {
     #[doc(hidden)]
     const IS_WORD: bool = false;
 
+    /// As that of [`DataManager`].
+    #[doc(hidden)]
+    const KNOWN: bool = true;
+
     /// Writes the words, as [`DataManager::encode`] does.
     ///
     /// # Errors
@@ -273,6 +277,7 @@ impl<T: DataManager> Encode for T {
     const FIXED: Option<usize> = T::FIXED;
     const DIRECT: bool = T::DIRECT;
     const IS_WORD: bool = T::KNOWN && matches!((T::FIXED, T::PACKED), (Some(1), 8));
+    const KNOWN: bool = T::KNOWN;
 
     #[inline(always)]
     fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {

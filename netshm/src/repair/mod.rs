@@ -24,7 +24,7 @@ use crate::check::{self, Report};
 use crate::data::{ObjectSchema, hash_text};
 use crate::directory::Elements;
 use crate::error::{Error, Result};
-use crate::hash_table::HashTable;
+use crate::hash_table::form_of;
 use crate::layout::header::ObjectKind;
 use crate::name::{IntoShmName, ShmName};
 use crate::os::file;
@@ -143,7 +143,7 @@ fn save_member(
                 None if member.kind == ObjectKind::Array => convert(&[], &old_default)?[1].clone(),
                 default => default.unwrap_or_default(),
             };
-            let form = HashTable::<u64, u64>::form_of(new);
+            let form = form_of(new);
             (new.to_string(), new.clone(), form, element_words, default, Some(convert))
         }
     };

@@ -118,6 +118,7 @@ impl<T: DataManager> Encode for [T] {
     const FIXED: Option<usize> = None;
     const DIRECT: bool = true;
     const SLICE: bool = true;
+    const KNOWN: bool = T::KNOWN;
 
     #[inline]
     fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {

@@ -95,16 +95,23 @@ impl Types {
 
     /// Returns a back reference if `T` is being described already, otherwise calls `describe`.
     fn define<T>(&mut self, name: &str, describe: impl FnOnce(&mut Self) -> Schema) -> Schema {
-        let described = typeid::of::<T>();
-        if let Some(known) = self.around.iter().rposition(|(known, _)| *known == described) {
-            let (_, known_name) = &self.around[known];
-            let skipped = self.around[known + 1..].iter().filter(|(_, name)| name == known_name).count();
-            return Schema::Back(known_name.clone(), skipped as u32);
+        if let Some(back) = self.begin(typeid::of::<T>(), name) {
+            return back;
         }
-        self.around.push((described, name.to_owned()));
         let schema = describe(self);
         self.around.pop();
         schema
+    }
+
+    /// Returns a back reference to a type that is being described already; otherwise notes that it is from now on.
+    fn begin(&mut self, described: TypeId, name: &str) -> Option<Schema> {
+        if let Some(known) = self.around.iter().rposition(|(known, _)| *known == described) {
+            let (_, known_name) = &self.around[known];
+            let skipped = self.around[known + 1..].iter().filter(|(_, name)| name == known_name).count();
+            return Some(Schema::Back(known_name.clone(), skipped as u32));
+        }
+        self.around.push((described, name.to_owned()));
+        None
     }
 }
 
@@ -124,6 +131,10 @@ impl Members<'_> {
     /// Adds a field that is described by a function.
     pub fn field_with(&mut self, name: &str, describe: impl FnOnce(&mut Types) -> Schema) {
         let schema = describe(self.types);
+        self.push(name, schema);
+    }
+
+    fn push(&mut self, name: &str, schema: Schema) {
         self.fields.push(Field { name: name.to_owned(), schema, has_default: false, is_added: false });
     }
 

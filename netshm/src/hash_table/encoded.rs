@@ -1,0 +1,167 @@
+//! What tables do with encoded keys and values. This code exists once, however many types there are; what a type adds to it is
+//! encoding and decoding.
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use super::{bulk, optimistic_value};
+use crate::check::{self, Contents};
+use crate::data::{ObjectSchema, Schema, difference, hash_text};
+use crate::error::Result;
+use crate::handle::Handle;
+use crate::index;
+use crate::index::bindings;
+use crate::index::record::Payload;
+use crate::layout::bucket::Form;
+use crate::layout::header::ObjectKind;
+use crate::region::Inconclusive;
+use crate::shm::Shm;
+use crate::source::Source;
+use crate::store::open::{Shape, Spec};
+use crate::store::read::{self, OptimisticRead, View, with_source};
+use crate::store::{Limits, group};
+
+/// Decodes a value that another process may be changing, for a reader who looks afterwards whether it has.
+pub(super) type InPlace<'d> = &'d dyn Fn(View<'_>, &[AtomicU64]) -> Result<(), Inconclusive>;
+/// Decodes a value, or copies it.
+pub(super) type Carefully<'d> = &'d dyn Fn(View<'_>, &[AtomicU64]) -> Result<()>;
+
+/// Opens an object as a table.
+pub(super) fn open(
+    shm: Shm,
+    kind: ObjectKind,
+    schema: &ObjectSchema,
+    contents: Contents<'_>,
+    shape: Shape,
+    limits: Limits,
+    keeps_rest: bool,
+) -> Result<Handle> {
+    let text = schema.to_string();
+    let recreate = shape.recreate;
+    let spec = Spec {
+        kind,
+        schema_hash: hash_text(&text),
+        difference: &|stored| difference(stored, schema),
+        types: Arc::new(schema.clone()),
+        schema: text.clone(),
+        default: Vec::new(),
+        element_words: 0,
+        keeps_rest,
+        other_default: &Cell::new(None),
+        form: form_of(schema),
+        show_default: &|_| String::new(),
+        shape,
+    };
+    let handle = Handle::open(shm, &spec, limits, &check::damage(Some(contents)))?;
+    if recreate {
+        bulk::clear(&handle)?;
+    }
+    Ok(handle)
+}
+
+/// The form of the buckets of a table of these types.
+pub(crate) fn form_of(schema: &ObjectSchema) -> Form {
+    match schema {
+        ObjectSchema::HashTable { key, value } => {
+            let words = |schema: &Schema| schema.fixed_words().map(|words| words as usize);
+            Form::of(words(key), words(value))
+        }
+        _ => Form::Records,
+    }
+}
+
+pub(super) fn add(handle: &Handle, key: &[u64], value: Payload<'_>) -> Result<()> {
+    add_inline(handle, key, value)
+}
+
+/// As [`add`], as code of the caller.
+#[inline(always)]
+pub(super) fn add_inline(handle: &Handle, key: &[u64], value: Payload<'_>) -> Result<()> {
+    handle.with_words(key, |key| {
+        let prefetch = || index::prefetch_bucket(handle.store.region(), key.at, key.hash);
+        handle.prepared_change("add a binding", prefetch, |change| bindings::add(change, key, value))
+    })
+}
+
+/// Replaces a value, of a type that is `fixed` if all its values have the same length.
+pub(super) fn replace(handle: &Handle, key: &[u64], value: Payload<'_>, fixed: bool) -> Result<()> {
+    handle.with_words(key, |key| {
+        if let Payload::Words(new) = value {
+            let form = handle.store.geometry().form;
+            let replaced = handle.small_change(
+                key.stripe,
+                |region| optimistic_value(region, form, key),
+                |old| {
+                    // What a newer program has stored behind the value is to be carried over.
+                    let is_plain = fixed || !handle.store.may_have_tails();
+                    (is_plain && old.len() == new.len()).then_some((Some(new), ()))
+                },
+            );
+            if let Some(()) = replaced {
+                return Ok(());
+            }
+        }
+        handle.change("replace a binding", |change| bindings::replace(change, key, value))
+    })
+}
+
+pub(super) fn add_if_absent(handle: &Handle, key: &[u64], value: Payload<'_>) -> Result<bool> {
+    handle.with_words(key, |key| handle.change("add a binding", |change| bindings::add_if_absent(change, key, value)))
+}
+
+pub(super) fn remove(handle: &Handle, key: &[u64]) -> Result<bool> {
+    handle.with_words(key, |key| handle.change("remove a binding", |change| bindings::remove(change, key)))
+}
+
+pub(super) fn remove_all(handle: &Handle, key: &[u64]) -> Result<u64> {
+    handle.with_words(key, |key| handle.change("remove bindings", |change| bindings::remove_all(change, key)))
+}
+
+pub(super) fn contains(handle: &Handle, key: &[u64]) -> Result<bool> {
+    find(handle, key, Some(&|_, _| Ok(())), &|_, _| Ok(()))
+}
+
+/// Looks up the newest binding of a key and has its value decoded, once or several times, of which the last counts. Returns whether
+/// there is a binding.
+pub(super) fn find(
+    handle: &Handle,
+    key: &[u64],
+    in_place: Option<InPlace<'_>>,
+    carefully: Carefully<'_>,
+) -> Result<bool> {
+    handle.with_words(key, |key| {
+        let store = &*handle.store;
+        let form = store.geometry().form;
+        if let Some(in_place) = in_place {
+            if let Some(attempt) = OptimisticRead::at(store) {
+                let found = attempt.read(key.at, |view, stripe| {
+                    index::find_and(view.region(), form, stripe, key.hash, key.words, |found| {
+                        in_place(view, found.record.value())
+                    })
+                });
+                if let Some(found) = found {
+                    return Ok(found.is_some());
+                }
+            } else if group::open() > 0 {
+                let found = group::optimistic(store, key.stripe, |view| {
+                    let region = view.region();
+                    index::find_and(region, form, region.stripe(key.at), key.hash, key.words, |found| {
+                        in_place(view, found.record.value())
+                    })
+                });
+                if let Some(found) = found {
+                    return found.map(|found| found.is_some());
+                }
+            }
+        }
+        let found = read::read(store, handle.limits, key.stripe, |view| {
+            with_source!(view, source => {
+                index::find_and(source, form, source.stripe(key.at), key.hash, key.words, |found| {
+                    carefully(view, found.record.value())
+                })
+            })
+        });
+        found.map(|found| found.is_some())
+    })
+}
