@@ -58,7 +58,7 @@ pub(crate) fn say(text: &str, tip: Option<&str>) {
     }
 }
 
-/// What to do with this command about an error of the library.
+/// Returns what to do with this command about an error of the library.
 fn tip_for(error: &netshm::Error) -> Option<String> {
     use netshm::Error;
     match error {

@@ -54,7 +54,7 @@ pub(crate) fn object(text: &OsStr) -> netshm::Result<ShmName> {
     }
 }
 
-/// The name of a file, which does not depend on the current directory: it is shown everywhere as it is here.
+/// Returns the name of a file, which does not depend on the current directory: it is shown everywhere as it is here.
 fn file(path: &Path) -> netshm::Result<ShmName> {
     ShmName::file(std::path::absolute(path).unwrap_or_else(|_| path.to_owned()))
 }
@@ -65,13 +65,13 @@ fn posix(bare: &OsStr) -> netshm::Result<ShmName> {
     ShmName::posix(name)
 }
 
-/// The name of what lies directly in the directory of POSIX shared memory.
+/// Returns the name of what lies directly in the directory of POSIX shared memory.
 fn in_posix(path: &Path) -> Option<ShmName> {
     let name = path.file_name().filter(|_| path.parent() == Some(Path::new(POSIX)))?;
     posix(name).ok()
 }
 
-/// The file of an object.
+/// Returns the file of an object.
 pub(crate) fn path_of(name: &ShmName) -> PathBuf {
     let text = name.to_string();
     match text.strip_prefix("posix:/") {
@@ -90,7 +90,7 @@ pub(crate) enum Place {
 }
 
 impl Place {
-    /// POSIX shared memory.
+    /// Returns the directory of POSIX shared memory.
     pub(crate) fn posix() -> Place {
         Place::Directory(PathBuf::from(POSIX))
     }
@@ -104,7 +104,7 @@ impl Place {
         })
     }
 
-    /// The files that may be objects, sorted, and whether one was asked for by its name.
+    /// Returns the files that may be objects, sorted, and whether one was asked for by its name.
     ///
     /// # Errors
     /// If the directory cannot be read.

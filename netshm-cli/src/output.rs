@@ -51,12 +51,12 @@ impl Output {
         Output { json, styled, stream: BufWriter::new(stream) }
     }
 
-    /// Whether JSON is asked for.
+    /// Returns whether JSON is asked for.
     pub(crate) fn json(&self) -> bool {
         self.json
     }
 
-    /// Whether a person reads along.
+    /// Returns whether a person reads along.
     pub(crate) fn is_terminal(&self) -> bool {
         io::stdout().is_terminal()
     }
@@ -84,7 +84,7 @@ impl Output {
         Ok(self.stream.write_all(bytes)?)
     }
 
-    /// The stream itself.
+    /// Returns the stream itself.
     pub(crate) fn stream(&mut self) -> Box<dyn Write + '_> {
         Box::new(&mut self.stream)
     }
@@ -143,7 +143,7 @@ pub(crate) struct Columns {
 }
 
 impl Columns {
-    /// With these titles; those that begin with `>` are of columns of numbers.
+    /// Makes columns with these titles; those that begin with `>` are of numbers.
     pub(crate) fn new(titles: &[&'static str]) -> Columns {
         let side = |title: &&'static str| match title.strip_prefix('>') {
             Some(title) => (title, CellAlignment::Right),
@@ -162,7 +162,7 @@ impl Columns {
     }
 }
 
-/// Text of an object or of the system, without what would move the cursor.
+/// Returns text of an object or of the system without characters that would move the cursor.
 pub(crate) fn plain(text: &str) -> String {
     if text.chars().any(char::is_control) {
         text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
@@ -171,7 +171,7 @@ pub(crate) fn plain(text: &str) -> String {
     }
 }
 
-/// A number of bytes as people say it.
+/// Formats a number of bytes for people.
 pub(crate) fn bytes(count: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     if count < 1024 {
@@ -186,7 +186,7 @@ pub(crate) fn bytes(count: u64) -> String {
     if value < 9.995 { format!("{value:.2} {}", UNITS[unit]) } else { format!("{value:.1} {}", UNITS[unit]) }
 }
 
-/// A number with its thousands apart.
+/// Formats a number with separated thousands.
 pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
@@ -199,7 +199,7 @@ pub(crate) fn count(number: u64) -> String {
     text
 }
 
-/// A number and its noun.
+/// Formats a number and its noun.
 pub(crate) fn counted(number: u64, one: &str, many: &str) -> String {
     format!("{} {}", count(number), if number == 1 { one } else { many })
 }

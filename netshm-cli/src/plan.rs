@@ -134,7 +134,7 @@ impl MemberPlan {
 /// The most values inside a value that is made up.
 const MOST_VALUES: u64 = 1 << 20;
 
-/// The value that `Default` gives for the usual types; `None` for enums, for types that contain themselves, and where it would have
+/// Returns the value that `Default` gives for the usual types; `None` for enums, for types that contain themselves, and where it would have
 /// more than `left` values inside.
 fn zero_value(schema: &Schema, left: &mut u64) -> Option<Value> {
     *left = left.checked_sub(1)?;
@@ -257,7 +257,7 @@ fn member_name(text: &str) -> Result<(String, &str), Failure> {
     }
 }
 
-/// Where the type at the start of the text ends.
+/// Returns where the type at the start of the text ends.
 fn end_of_type(text: &str) -> Option<usize> {
     let head = text.find(|c: char| !c.is_alphanumeric()).unwrap_or(text.len());
     if !text[head..].starts_with('<') {

@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 pub(crate) struct Progress(ProgressBar);
 
 impl Progress {
-    /// Of so many rows, if that is known.
+    /// Starts showing the progress over `rows` rows, if their number is known.
     pub(crate) fn new(rows: Option<u64>, doing: &'static str) -> Progress {
         let bar = ProgressBar::with_draw_target(rows, ProgressDrawTarget::stderr());
         let known = "{msg} {wide_bar} {human_pos}/{human_len} rows, {eta} left";

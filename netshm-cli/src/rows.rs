@@ -20,7 +20,7 @@ pub(crate) enum Access {
     Write,
 }
 
-/// The members of an object, without opening any.
+/// Returns the members of an object, without opening any.
 pub(crate) fn members(name: &ShmName) -> Result<Vec<MemberState>, Failure> {
     Ok(Inspector::open(name)?.look()?.members)
 }
@@ -47,7 +47,7 @@ pub(crate) fn choose(object: &ShmName, member: Option<&str>) -> Result<MemberSta
     }
 }
 
-/// The name of a member in a message or a table.
+/// Returns the name of a member in a message or a table.
 pub(crate) fn shown(name: &str) -> String {
     if name.is_empty() { "(without a name)".to_owned() } else { crate::output::plain(name) }
 }
@@ -71,7 +71,7 @@ impl Rows {
         })
     }
 
-    /// The types of its keys and its values.
+    /// Returns the types of its keys and its values.
     pub(crate) fn types(&self) -> (Option<Schema>, Schema) {
         types(match self {
             Rows::Table(table) => table.schema(),
@@ -80,7 +80,7 @@ impl Rows {
     }
 }
 
-/// The types of keys and values.
+/// Returns the types of keys and values.
 pub(crate) fn types(schema: &ObjectSchema) -> (Option<Schema>, Schema) {
     match schema {
         ObjectSchema::HashTable { key, value } => (Some(key.clone()), value.clone()),

@@ -38,7 +38,7 @@ fn unfit_for(what: &str, schema: &Schema, unfit: &netshm::dynamic::Unfit) -> Fai
     Failure::with_tip(format!("the {what} does not fit: {unfit}"), format!("its type is {schema}"))
 }
 
-/// The value as text: texts and numbers as they are, all others as JSON. A text that would break a line is JSON as well.
+/// Returns the value as text: texts and numbers as they are, all others as JSON. A text that would break a line is JSON as well.
 pub(crate) fn plain(value: &Value) -> String {
     match value {
         Value::Text(text) if !text.chars().any(char::is_control) && !text.starts_with('"') => text.clone(),

@@ -13,7 +13,7 @@ use crate::rows::{Access, Rows, shown};
 /// How often a check is repeated while others write.
 const CHECKS: u32 = 5;
 
-/// What the checks of all members found, each once.
+/// Returns the findings of the checks of all members, each once.
 fn inspect(name: &ShmName, access: Access) -> Result<Report, Failure> {
     let members = Inspector::open(name)?.look()?.members;
     let mut whole: Option<Report> = None;
@@ -141,7 +141,7 @@ pub(crate) fn sync(args: &Sync) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Size and allocated bytes.
+/// Returns the size and the allocated bytes.
 fn size(name: &ShmName) -> Result<(u64, u64), Failure> {
     let snapshot = Inspector::open(name)?.look()?;
     Ok((snapshot.size, snapshot.allocated))

@@ -13,7 +13,7 @@ use crate::output::Output;
 use crate::rows::{Access, Rows};
 use crate::values::{parse, parse_row, plain};
 
-/// The member, which must be a table, with the types of its keys and values.
+/// Returns the member, which must be a table, with the types of its keys and values.
 fn table(member: &crate::args::Member, instead: &str) -> Result<(Box<DynTable>, Schema, Schema), Failure> {
     let object = &member.object.name;
     let rows = Rows::open(object, member.member.as_deref(), Access::Write)?;
@@ -108,7 +108,7 @@ pub(crate) fn incr(args: &Incr, out: &mut Output) -> Result<(), Failure> {
     if out.json() { out.json_line(&number.to_json()) } else { out.line(plain(number)) }
 }
 
-/// The value with a number in it increased.
+/// Returns the value with a number in it increased.
 fn increased(old: Option<Value>, schema: &Schema, args: &Incr) -> Result<Value, Failure> {
     let Some(field) = &args.field else { return sum(old, schema, &args.by) };
     let no_field = || Failure::with_tip(format!("the value has no field {field:?}"), format!("its type is {schema}"));

@@ -93,7 +93,7 @@ pub(crate) fn for_each_set(
     Ok(())
 }
 
-/// A stream to a file, or to standard output.
+/// Opens a stream to a file, or to standard output.
 fn target<'a>(path: Option<&Path>, out: &'a mut Output) -> Result<Box<dyn Write + 'a>, Failure> {
     match path.filter(|path| *path != Path::new("-")) {
         None => Ok(out.stream()),
@@ -146,7 +146,7 @@ fn write_line(stream: &mut dyn Write, line: &impl Serialize) -> Result<(), Failu
     Ok(stream.write_all(b"\n")?)
 }
 
-/// Standard input, or a file.
+/// Opens standard input, or a file.
 pub(crate) fn source(path: Option<&Path>) -> Result<Box<dyn BufRead>, Failure> {
     match path.filter(|path| *path != Path::new("-")) {
         None => Ok(Box::new(BufReader::new(io::stdin()))),

@@ -19,7 +19,7 @@ use crate::output::{Columns, Output, bytes, count, counted};
 const ATTEMPTS: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(30);
 
-/// Whether a pattern stands for a name, with or without what it begins with.
+/// Returns whether a pattern stands for a name, with or without what it begins with.
 fn matches(pattern: &Pattern, name: &ShmName) -> bool {
     let text = name.to_string();
     let path = text.split_once(':').map_or(&*text, |(_, rest)| rest);
@@ -27,7 +27,7 @@ fn matches(pattern: &Pattern, name: &ShmName) -> bool {
     pattern.matches(&text) || pattern.matches(path) || pattern.matches(last)
 }
 
-/// How long ago the file was written to, as far as the system notices; writing through memory is not always noticed.
+/// Returns how long ago the file was written to, as far as the system notices; writing through memory is not always noticed.
 fn age(name: &ShmName) -> Option<Duration> {
     let status = fs::metadata(path_of(name)).ok()?;
     SystemTime::now().duration_since(status.modified().ok()?).ok()

@@ -50,18 +50,18 @@ impl Since {
         self.waits = waits.map(|key| (key, self.waits.get(&key).copied().unwrap_or(now))).collect();
     }
 
-    /// For how long it has been held, at least.
+    /// Returns how long it has been held, at least.
     pub(crate) fn hold(&self, snapshot: &Snapshot, hold: &Hold, now: Instant) -> Duration {
         self.holds.get(&hold_key(snapshot, hold)).map_or(Duration::ZERO, |since| now - *since)
     }
 
-    /// For how long it has been waited, at least.
+    /// Returns how long it has waited, at least.
     pub(crate) fn wait(&self, snapshot: &Snapshot, wait: &Wait, now: Instant) -> Duration {
         self.waits.get(&wait_key(snapshot, wait)).map_or(Duration::ZERO, |since| now - *since)
     }
 }
 
-/// A duration that is at least so long: rounded down.
+/// Formats a duration that is a lower bound: rounded down.
 pub(crate) fn at_least(duration: Duration) -> String {
     match duration.as_secs() {
         0..10 => format!("{}.{} s", duration.as_secs(), duration.subsec_millis() / 100),
@@ -71,7 +71,7 @@ pub(crate) fn at_least(duration: Duration) -> String {
     }
 }
 
-/// The member that a stripe belongs to.
+/// Returns the member that a stripe belongs to.
 pub(crate) fn place_of(snapshot: &Snapshot, stripe: u32) -> String {
     match snapshot.member_of(stripe) {
         Some(member) => shown(&member.name),
@@ -88,7 +88,7 @@ pub(crate) fn holder(hold: &Hold) -> String {
     }
 }
 
-/// A process, of which only its number may be known.
+/// Shows a process, of which only its number may be known.
 pub(crate) fn process(pid: Option<u32>) -> String {
     pid.map_or_else(|| "another writer".to_owned(), |pid| format!("process {pid}"))
 }
@@ -155,7 +155,7 @@ pub(crate) fn run(args: &Locks, out: &mut Output) -> Result<(), Failure> {
     if any { Ok(()) } else { out.line("no locks are held") }
 }
 
-/// The objects in shared memory that somebody uses.
+/// Returns the objects in shared memory that somebody uses.
 fn in_use() -> Result<Vec<Inspector>, Failure> {
     let kernel = KernelLocks::read();
     let used = |name: ShmName| {

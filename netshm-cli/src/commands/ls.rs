@@ -35,7 +35,7 @@ fn state_text<S: serde::Serializer>(state: &StateName, serializer: S) -> Result<
     serializer.serialize_str(state.text())
 }
 
-/// The state in the words of the command line.
+/// Returns the state in the words of the command line.
 pub(crate) fn state_name(state: State) -> StateName {
     match state {
         State::InUse => StateName::InUse,
@@ -84,7 +84,7 @@ impl Listed {
     }
 }
 
-/// What a candidate is; `None` for what is no object of ours.
+/// Returns what a candidate is; `None` if it is not an object of netshm.
 pub(crate) fn look(name: &ShmName, kernel: &KernelLocks) -> Result<Option<Listed>, Error> {
     match Inspector::open(name).and_then(|inspector| inspector.look_with(kernel)) {
         Ok(snapshot) => Ok(Some(Listed::of(&snapshot))),

@@ -20,12 +20,12 @@ pub(crate) mod wait;
 
 use netshm::inspect::Process;
 
-/// The command line of a process that lives, as far as the system tells.
+/// Returns the command line of a process that lives, as far as the system tells.
 pub(crate) fn command_of(process: &Process) -> String {
     if process.is_alive { command_line(process.pid) } else { String::new() }
 }
 
-/// The command line of a process, cut to a length that can be read.
+/// Returns the command line of a process, cut to a length that can be read.
 pub(crate) fn command_line(pid: u32) -> String {
     const LONGEST: usize = 60;
     let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();

@@ -103,7 +103,7 @@ pub(crate) fn of(object: &ShmName, locking: Locking, members: &[MemberState]) ->
     format!("{head}use netshm::{{{uses}}};\n{text}")
 }
 
-/// The object as a struct.
+/// Returns the object as a struct.
 fn structure(object: &ShmName, locking: Locking, fields: &[(&MemberState, String)]) -> String {
     let text = object.to_string();
     let place = text.strip_prefix("posix:").unwrap_or(&text);
@@ -135,7 +135,7 @@ fn structure(object: &ShmName, locking: Locking, fields: &[(&MemberState, String
     out
 }
 
-/// A value as a Rust expression, if it is a simple one.
+/// Returns a value as a Rust expression, if it is a simple one.
 fn expression(value: &Value) -> Option<String> {
     Some(match value {
         Value::Unit => "()".to_owned(),
@@ -158,7 +158,7 @@ fn expression(value: &Value) -> Option<String> {
 }
 
 impl<'a> Source<'a> {
-    /// The name of a type in Rust; structs and enums are defined on the way. `around` are those that it stands in.
+    /// Returns the name of a type in Rust; structs and enums are defined on the way. `around` are those that it stands in.
     fn name_of(&mut self, schema: &'a Schema, place: Place, around: &mut Vec<&'a Schema>) -> String {
         match schema {
             Schema::Scalar(scalar) => scalar.name().to_owned(),
@@ -253,7 +253,7 @@ impl<'a> Source<'a> {
         name
     }
 
-    /// Whether what follows from a place is known of a type already.
+    /// Returns whether what follows from a place is known of a type already.
     fn is_noted(&self, index: usize, place: Place) -> bool {
         (!place.is_key || self.keys.contains(&index)) && (!place.is_sorted || self.sorted.contains(&index))
     }
@@ -374,7 +374,7 @@ impl<'a> Source<'a> {
     }
 }
 
-/// A name in Rust that is as close to the stored one as possible; `is_type` for types and variants.
+/// Returns a name in Rust that is as close to the stored one as possible; `is_type` for types and variants.
 fn identifier(stored: &str, is_type: bool) -> String {
     let mut name: String = stored.chars().map(|c| if c.is_alphanumeric() { c } else { '_' }).collect();
     if !name.chars().next().is_some_and(|c| c.is_alphabetic() || c == '_') || name == "_" {

@@ -35,7 +35,7 @@ pub(crate) fn run(args: &Schema, out: &mut Output) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The name of a member in the text of a schema: in quotes unless it is a plain one.
+/// Returns the name of a member in the text of a schema: in quotes unless it is a plain one.
 pub(crate) fn quoted(name: &str) -> String {
     let is_plain = name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'));
     if is_plain && !name.is_empty() { name.to_owned() } else { Json::from(name).to_string() }
@@ -58,7 +58,7 @@ fn document(member: &MemberState) -> Json {
     document
 }
 
-/// The tree of a type.
+/// Returns the tree of a type.
 fn tree(schema: &Type) -> Json {
     match schema {
         Type::Scalar(scalar) => json!({"type": scalar.name()}),

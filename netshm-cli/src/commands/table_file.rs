@@ -52,7 +52,7 @@ impl<'a> Columns<'a> {
         }
     }
 
-    /// The value in cells, which come in the order of the titles.
+    /// Returns the value in cells, which come in the order of the titles.
     fn value(&self, cells: &[Option<&str>]) -> Result<Value, Failure> {
         let Some(fields) = &self.fields else {
             let text = cells.first().copied().flatten().unwrap_or_default();
@@ -72,7 +72,7 @@ impl<'a> Columns<'a> {
     }
 }
 
-/// The text of a value; nothing for `None` and for what is missing. An option of an option is JSON, which tells them apart.
+/// Returns the text of a value; nothing for `None` and for what is missing. An option of an option is JSON, which tells them apart.
 fn cell(value: &Value) -> String {
     match value {
         Value::None | Value::Missing => String::new(),

@@ -118,7 +118,7 @@ impl Watched<'_> {
         Ok(rows)
     }
 
-    /// What elements of an array show that are not among the rows.
+    /// Returns the value of array elements that are not among the rows.
     fn default(&self) -> Result<Option<Json>, Failure> {
         Ok(match self {
             Watched::Table(..) => None,
@@ -194,7 +194,7 @@ fn print_changes(
     Ok(left)
 }
 
-/// A text as it is, unless it would break the line; all else as JSON.
+/// Shows a text as it is, unless it would break the line, and all else as JSON.
 fn text(json: &Json) -> String {
     match json {
         Json::String(text) if !text.chars().any(char::is_control) && !text.starts_with('"') => text.clone(),

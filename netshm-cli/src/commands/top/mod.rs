@@ -38,7 +38,7 @@ pub(crate) fn run(args: &Top, out: &mut Output) -> Result<(), Failure> {
     view::run(&mut sampler, interval)
 }
 
-/// A sample as text.
+/// Writes a sample as text.
 fn text(sample: &Sample, out: &mut Output) -> Result<(), Failure> {
     for (label, value) in sample.head() {
         out.field(label, value)?;

@@ -43,7 +43,7 @@ impl Sampler {
         Ok(Sampler { inspector, last, since })
     }
 
-    /// What has happened since the last call.
+    /// Returns what has happened since the last call.
     pub(super) fn next(&mut self) -> Result<Sample, Failure> {
         let (now, at) = (self.inspector.look()?, Instant::now());
         self.since.note(&now, at);
@@ -167,7 +167,7 @@ impl Sample {
         Cells { titles: &[">PROCESS", ">NUMBER", ">WRITING", "STATE", "COMMAND"], rows: rows.collect() }
     }
 
-    /// The form of `--json`.
+    /// Returns the form of `--json`.
     pub(super) fn document(&self) -> Json {
         let now = &self.now;
         let rates = self.member_rates();
@@ -218,7 +218,7 @@ impl Sample {
     }
 }
 
-/// A rate with as many digits as a person needs.
+/// Formats a rate with as many digits as a person needs.
 pub(super) fn rate(number: f64) -> String {
     if number < 9.95 && number > 0.0 { format!("{number:.1}") } else { count(number.round() as u64) }
 }

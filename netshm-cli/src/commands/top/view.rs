@@ -143,7 +143,7 @@ impl View {
         frame.render_widget(curve, area);
     }
 
-    /// A bar for each stripe, or for some in a row if there are many.
+    /// Draws a bar for each stripe, or for several in a row if there are many.
     fn stripes(&self, frame: &mut Frame<'_>, area: Rect, sample: &Sample) {
         let rates = sample.stripe_rates();
         let width = usize::from(area.width.saturating_sub(2)).max(1);
