@@ -62,7 +62,7 @@ fn work(child: &Child) -> Result<()> {
     )
 }
 
-/// Where the queue is. If the user did not choose the place, it goes away with the program.
+/// Place of the queue. If the user did not choose the place, it goes away with the program.
 struct QueuePlace {
     at: At<Queue>,
     keep: bool,

@@ -16,7 +16,7 @@ usage: jobs [OPTIONS]
   --producers N   processes that add jobs (default: 2)
   --workers N     processes that do them (default: one for each CPU, at least 2)
   --capacity N    jobs that wait at most; producers wait for room (default: 100)
-  --kills N       kill a process so many times on the way (default: 0); the results are compared in the end
+  --kills N       kill processes N times on the way (default: 0); the results are compared at the end
   --store PLACE   keep the queue here, so that the work can be stopped (Ctrl-C) and gone on with: posix:/NAME for
                   shared memory, file:PATH for a file (default: in shared memory, removed at the end)
   --self-test     2000 jobs and 20 kills";
@@ -28,7 +28,7 @@ pub(crate) enum Role {
     Worker(Child),
 }
 
-/// What a process is told that the main one has started.
+/// Instructions to a process that the main one has started.
 pub(crate) struct Child {
     pub(crate) parent: u32,
     pub(crate) queue: Place,

@@ -11,13 +11,13 @@ use crate::work::{Numbers, Start};
 /// The longest time that a process waits before it looks whether its parent is still there.
 const LOOK_UP: Duration = Duration::from_secs(1);
 
-/// What is to be done, and what has become of it.
+/// A piece of work and its outcome.
 #[derive(ShmData, Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Job {
     pub(crate) numbers: Numbers,
-    /// How often a worker has begun it: more than once if one was killed at it.
+    /// Number of times that a worker has begun it: more than once if one was killed at it.
     pub(crate) begun: u32,
-    /// How often it was finished.
+    /// Number of times that it was finished.
     pub(crate) finished: u32,
     pub(crate) result: Option<Start>,
 }
@@ -50,7 +50,7 @@ fn start_of(process: u32) -> Option<u64> {
     fields.nth(18)?.parse().ok().filter(|_| !has_ended)
 }
 
-/// How far the work is. Who waits for something watches this.
+/// Progress of the work. Whoever waits for something watches this.
 #[derive(ShmData, Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct State {
     /// The place in the queue of the next job to be taken, and that of the next to be added.
@@ -62,7 +62,7 @@ pub(crate) struct State {
     pub(crate) done: u64,
     /// Jobs that had to be begun again.
     pub(crate) given_back: u64,
-    /// Whether all are to end at the next opportunity.
+    /// True if all are to end at the next opportunity.
     pub(crate) is_stopped: bool,
 }
 
@@ -76,7 +76,7 @@ impl State {
     }
 }
 
-/// What all processes share: four members of one object, which a group changes together.
+/// State that all processes share: four members of one object, which a group changes together.
 #[derive(ShmSchema)]
 #[shm(object = "/jobs", locking = Locking::Futex)]
 pub(crate) struct Queue {
@@ -91,7 +91,7 @@ pub(crate) struct Queue {
     state: Array<State>,
 }
 
-/// What a process gets that asks for something to do.
+/// Answer to a process that asks for work.
 pub(crate) enum Next<T> {
     Do(T),
     /// There is nothing to do now.

@@ -14,7 +14,7 @@ use crate::store::{Present, Store};
 const MOST: usize = 1000;
 /// Pages are told no more often than this.
 const TELL_EACH: Duration = Duration::from_millis(100);
-/// How often they are written to without a change, so that those that were closed are noticed.
+/// Interval at which they are written to without a change, so that closed ones are noticed.
 const STILL_HERE_EACH: Duration = Duration::from_secs(10);
 
 /// No length, so the end of the answer is that of the connection.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use netshm::ShmName;
 
-/// Where Linux keeps POSIX shared memory.
+/// Directory of POSIX shared memory on Linux.
 const POSIX: &str = "/dev/shm";
 
 /// Parses an object's name: see [`object`].

@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 use crate::failure::Failure;
 use crate::rows::Rows;
 
-/// How an object is made.
+/// Plan of an object.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct ObjectPlan {
     pub(crate) locking: Option<Locking>,
@@ -30,7 +30,7 @@ impl ObjectPlan {
     }
 }
 
-/// How a member is made.
+/// Plan of a member.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct MemberPlan {
     /// Empty for the member without a name.
@@ -46,7 +46,7 @@ pub(crate) struct MemberPlan {
     pub(crate) default: Option<Json>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) len: Option<u64>,
-    /// How many rows there are, for a person who waits.
+    /// Number of rows, shown to a person who waits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) rows: Option<u64>,
 }

@@ -13,7 +13,7 @@ pub(crate) enum Rows {
     Array(Box<DynArray>),
 }
 
-/// Whether an object is opened for reading only.
+/// Access with which an object is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
     Read,

@@ -64,7 +64,7 @@ pub struct Array<T> {
 pub(crate) struct Element<'a> {
     /// The number of words of each, if it is the same for all.
     pub(crate) fixed: Option<usize>,
-    /// Whether they keep what newer programs have added to them.
+    /// True if they keep what newer programs have added to them.
     pub(crate) keeps_rest: bool,
     pub(crate) decodes: Decodes<'a>,
 }

@@ -42,10 +42,10 @@ impl LogState {
     }
 }
 
-/// How many epochs' beginnings are remembered.
+/// Number of epochs whose beginnings are remembered.
 pub(crate) const CUTS: usize = 8;
 
-/// How the last epochs of a log began, those that began with a part of a change being undone: the state then, so that whoever
+/// Beginnings of the last epochs of a log, those that began with a part of a change being undone: the state then, so that whoever
 /// reads past the change knows which of the entries still count. What a commit begins is not noted; the word for it is another
 /// epoch's.
 #[derive(Debug, Clone, Copy)]

@@ -9,7 +9,7 @@ use crate::workload::{Data, Random, Request, Result, Rows, Texts, Workload};
 /// In the order in which they are run: the only one that inserts comes last.
 pub(crate) const MIXES: [Workload; 5] = [Workload::A, Workload::B, Workload::C, Workload::F, Workload::D];
 
-/// What seeds of consecutive requests differ by; threads of one request count up from its seed.
+/// Difference between the seeds of consecutive requests; threads of one request count up from its seed.
 pub(crate) const SEEDS: u64 = 1_000_003;
 
 /// One operation in this many is an insertion in workload D.

@@ -10,7 +10,7 @@ use crate::workload::Workload;
 use crate::ycsb::MIXES;
 
 const CROWDS: [u64; 4] = [1, 2, 3, 4];
-/// What is drawn: the mix, whether with rows, and the title.
+/// Panels: the mix, `true` for one with rows, and the title.
 const PANELS: [(Workload, bool, &str); 4] = [
     (Workload::A, false, "A, numbers: half reads, half updates"),
     (Workload::B, false, "B, numbers: 95 % reads"),

@@ -10,7 +10,7 @@ use crate::failure::{Failure, say};
 use crate::output::{Output, bytes, counted};
 use crate::rows::{Access, Rows, shown};
 
-/// How often a check is repeated while others write.
+/// Number of times that a check is repeated while others write.
 const CHECKS: u32 = 5;
 
 /// Returns the findings of the checks of all members, each once.

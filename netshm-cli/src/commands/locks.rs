@@ -93,7 +93,7 @@ pub(crate) fn process(pid: Option<u32>) -> String {
     pid.map_or_else(|| "another writer".to_owned(), |pid| format!("process {pid}"))
 }
 
-/// What was seen of an object.
+/// An object as it was seen.
 struct Seen {
     snapshot: Snapshot,
     since: Since,

@@ -22,7 +22,7 @@ pub(crate) struct Listed {
     pub(crate) size: u64,
     pub(crate) allocated: Option<u64>,
     pub(crate) users: Option<usize>,
-    /// What is wrong with it.
+    /// Description of what is wrong with it.
     error: Option<String>,
 }
 

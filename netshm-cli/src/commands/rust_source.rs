@@ -40,7 +40,7 @@ struct Defined<'a> {
     name: String,
 }
 
-/// Where a type stands.
+/// Position of a type.
 #[derive(Clone, Copy)]
 struct Place {
     /// As the key of a table, or a part of it.

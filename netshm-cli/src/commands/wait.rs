@@ -16,7 +16,7 @@ use crate::output::Output;
 use crate::rows::{Access, Rows};
 use crate::values::{parse, plain};
 
-/// How long it waits at once: in between, it looks whether anybody still reads what it prints.
+/// Time that it waits at once: in between, it checks whether anybody still reads its output.
 const AT_ONCE: Duration = Duration::from_millis(500);
 /// The least pause between two looks at a whole table; after a long look it is as long as that took.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -64,10 +64,10 @@ pub(crate) fn wait(args: &Wait, out: &mut Output) -> Result<(), Failure> {
     }
 }
 
-/// What a watched table or array has, by its keys or indices.
+/// Rows of a watched table or array, by their keys or indices.
 type Rowset = HashMap<String, (Json, Json)>;
 
-/// What is watched.
+/// Subject of a watch.
 enum Watched<'a> {
     Table(&'a DynTable, Vec<Value>),
     Array(&'a DynArray, Vec<usize>),

@@ -156,7 +156,7 @@ fn pairs() {
     let key = |table: &Numbers, stripe: u32| key_in(&table.handle().store, stripe, 0);
     let subject = Subject {
         open: &open,
-        // So many that the index neither grows nor shrinks.
+        // Enough that the index neither grows nor shrinks.
         prepare: &|table: &Numbers| (0..400).try_for_each(|key| table.add(&key, &key)),
         warm: &|table: &Numbers| table.remove(&9999).map(drop),
         store: &|table: &Numbers| &table.handle().store,

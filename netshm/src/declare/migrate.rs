@@ -11,7 +11,7 @@ use crate::name::ShmName;
 use crate::repair::{MemberMigration, Rewriting, rewrite};
 use crate::shm::Shm;
 
-/// How often the objects are looked for anew if others put new ones in their place.
+/// Number of times that the objects are looked for anew if others replace them.
 const TRIES: u32 = 16;
 
 /// A schema whose fields have got other types; made by [`At::migrate`].

@@ -23,7 +23,7 @@ pub(crate) mod tests {
     use std::cell::Cell;
 
     thread_local! {
-        /// How far the clock of this thread is ahead.
+        /// Time by which the clock of this thread is ahead.
         pub(super) static AHEAD: Cell<u64> = const { Cell::new(0) };
     }
 

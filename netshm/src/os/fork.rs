@@ -249,7 +249,7 @@ pub(crate) mod tests {
             Self::start_for(60, body)
         }
 
-        /// Runs `body` in a child that is killed after so many seconds.
+        /// Runs `body` in a child that is killed after that number of seconds.
         pub(crate) fn start_for(seconds: u32, body: impl FnOnce() -> i32) -> Child {
             // SAFETY: the C library keeps its allocator usable in the child, and `body` needs no other lock.
             let pid = unsafe { libc::fork() };

@@ -136,7 +136,7 @@ where
     }
 }
 
-/// What is to become of a table or an array: a [`Migration`] or an [`ArrayMigration`](crate::ArrayMigration), for
+/// Migration of a table or an array: a [`Migration`] or an [`ArrayMigration`](crate::ArrayMigration), for
 /// [`SchemaMigration::field`](crate::declare::SchemaMigration::field).
 pub struct MemberMigration<'a> {
     pub(crate) rewriting: Rewriting<'a>,

@@ -25,13 +25,13 @@ pub(super) type ConvertWords<'a> = dyn FnMut(&[u64], &[u64]) -> Result<[Vec<u64>
 /// Is called with the number of rows converted so far, and of all.
 pub(super) type Progress<'a> = dyn FnMut(u64, u64) + 'a;
 
-/// How a member becomes one of another type.
+/// Conversion of a member to another type.
 pub(crate) struct Rewriting<'a> {
     /// The member's name; `None` for the one that has none.
     pub(crate) member: Option<String>,
     pub(crate) old: ObjectSchema,
     pub(crate) new: ObjectSchema,
-    /// Whether what `old` does not know is dropped.
+    /// True if what `old` does not know is dropped.
     pub(super) trims: bool,
     /// Words of an array's element, if it lies in its chunk; otherwise 0.
     pub(super) element_words: u64,
@@ -40,7 +40,7 @@ pub(crate) struct Rewriting<'a> {
     pub(super) convert: Box<ConvertWords<'a>>,
 }
 
-/// What a member is copied to.
+/// Object that a member is copied to.
 pub(super) struct Replacement<'a> {
     pub(super) schema: &'a ObjectSchema,
     pub(super) element_words: u64,

@@ -19,7 +19,7 @@ use crate::store::{Limits, Store, group};
 /// Makes the words of a new row or element of those of an old one; elements have no key.
 pub(super) type Convert<'a> = &'a mut dyn FnMut(&[u64], &[u64]) -> Result<[Vec<u64>; 2]>;
 
-/// How the elements of an array lie, and what they are until they are set.
+/// Layout of an array's elements, and their default.
 #[derive(Clone, Copy)]
 pub(super) struct Layout<'a> {
     pub(super) elements: Elements,

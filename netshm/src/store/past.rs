@@ -36,7 +36,7 @@ const TRUSTED_WORDS: u64 = 512;
 const MOST_COPIES: u64 = 16;
 /// Times that entries may cease to count while a reader tries to keep up with a log, or to copy a few words.
 const MOST_CUTS: u32 = 64;
-/// Where a change may go on while it is read past.
+/// Name of the pause at which tests let a change go on while it is read past.
 pub(super) const HAS_BEGUN: &str = "a reader is about to look whose change it is";
 pub(super) const LOG_HAS_BEEN_READ: &str = "entries of a log have been read";
 pub(super) const IS_COPIED: &str = "words are about to be copied";

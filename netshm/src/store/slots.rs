@@ -17,7 +17,7 @@ thread_local! {
     pub(super) static LAST: Cell<(u64, u32)> = const { Cell::new((0, 0)) };
 }
 
-/// What every change looks at in a slot.
+/// Fields of a slot that every change reads.
 #[derive(Clone, Copy)]
 pub(super) struct SlotHead<'a> {
     owner: &'a AtomicU32,

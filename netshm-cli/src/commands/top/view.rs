@@ -14,7 +14,7 @@ use crate::failure::Failure;
 
 /// The shortest and the longest interval that keys can choose.
 const INTERVALS: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(60)];
-/// How many changes a second are kept for the curve.
+/// Number of samples that are kept for the curve.
 const KEPT: usize = 300;
 
 /// Gives the terminal back, whatever happens.
@@ -26,7 +26,7 @@ impl Drop for Restore {
     }
 }
 
-/// What is shown.
+/// State of the display.
 struct View {
     sample: Option<Sample>,
     /// Changes a second in each interval.

@@ -15,13 +15,13 @@ use crate::store::small::{self, Held, Taken};
 use crate::store::{Limits, Store, tx};
 
 thread_local! {
-    /// Whether this thread is in an update that has not become an ordinary group. It is counted in [`OPEN`] already.
+    /// True if this thread is in an update that has not become an ordinary group. It is counted in [`OPEN`] already.
     static IS_SHORT: Cell<bool> = const { Cell::new(false) };
-    /// That update.
+    /// The update that this thread is in.
     static BEGUN: Cell<Begun> = const { Cell::new(Begun::NONE) };
 }
 
-/// What an ordinary group begins with that goes on with an update.
+/// State with which an ordinary group takes over an update.
 #[derive(Clone, Copy)]
 struct Begun {
     store: u64,
