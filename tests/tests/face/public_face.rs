@@ -96,7 +96,9 @@ fn all_tables_have_the_same_verbs() -> Result<()> {
 /// The public methods that a source file gives a type.
 fn methods(sources: &[&str], beside: &[&str]) -> Vec<String> {
     let lines = sources.iter().flat_map(|source| source.lines());
-    let names = lines.filter_map(|line| line.strip_prefix("    pub fn ")?.split(['<', '(']).next());
+    // Deeper in a macro that several types share.
+    let names = lines
+        .filter_map(|line| line.strip_prefix("    ")?.trim_start().strip_prefix("pub fn ")?.split(['<', '(']).next());
     let mut names: Vec<_> = names.filter(|name| !beside.contains(name)).map(str::to_owned).collect();
     names.sort();
     names.dedup();
@@ -105,7 +107,9 @@ fn methods(sources: &[&str], beside: &[&str]) -> Vec<String> {
 
 #[test]
 fn no_verb_is_left_out() {
+    let shared = include_str!("../../../netshm/src/handle.rs").split("macro_rules! group_methods").nth(1).unwrap();
     let hash_table = [
+        shared,
         include_str!("../../../netshm/src/hash_table.rs"),
         include_str!("../../../netshm/src/hash_table/atomic.rs"),
         include_str!("../../../netshm/src/hash_table/batch.rs"),
