@@ -91,9 +91,6 @@ impl Handle {
         find: impl Fn(&'a Region) -> Option<(Offset, &'a [AtomicU64])>,
         new: impl FnOnce(&'a [AtomicU64]) -> Option<(Option<W>, R)>,
     ) -> Option<R> {
-        if group::open() > 0 {
-            return group::change_words(&self.store, stripe, find, new);
-        }
         small::change(&self.store, stripe, find, new)
     }
 

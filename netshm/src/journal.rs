@@ -158,12 +158,6 @@ impl Journal {
         last.first + last.capacity
     }
 
-    /// Returns whether there is room for that many entries without a further look.
-    #[inline]
-    pub(crate) fn is_ready_for(&self, entries: usize) -> bool {
-        self.left >= entries as u64
-    }
-
     /// Returns where the link to a further segment belongs.
     pub(crate) fn last_link(&self) -> Offset {
         self.segment(self.more.len()).at.link()

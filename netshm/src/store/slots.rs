@@ -40,6 +40,12 @@ impl<'a> SlotHead<'a> {
         LogState(log).entries() | transit | adopted | release == 0
     }
 
+    /// Returns whether it is that process's.
+    #[inline(always)]
+    pub(super) fn is_of(self, number: u32) -> bool {
+        self.owner.load(Relaxed) == number
+    }
+
     /// Returns the word of its log.
     #[inline(always)]
     pub(super) fn log_word(self) -> LogWord<'a> {

@@ -91,6 +91,14 @@ pub(super) struct Taken<'a> {
     sequence: Sequence<'a>,
 }
 
+impl Taken<'_> {
+    /// Returns whether the slot is still this process's: not if others have taken it for dead.
+    #[inline(always)]
+    pub(super) fn is_owned(&self) -> bool {
+        self.head.is_of(self.store.shared.numbers.at_hand())
+    }
+}
+
 impl<'a> Held<'a> {
     /// Takes the slot used last and a stripe, if both are free and nothing has to be done before.
     #[inline(always)]

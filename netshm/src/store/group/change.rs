@@ -4,13 +4,11 @@
 //! time. [`read_locked`] takes the locks without changing anything; [`read_locked_alone`] is for readers that have tried without
 //! locks before. Below them, `alone` runs a transaction until it ends in something else than a false deadlock, and `attempt` runs it once.
 
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use super::state::iterating;
 use super::threads::{OPEN, current};
 use crate::error::{Error, Result};
-use crate::layout::Offset;
 use crate::layout::method::Locking;
 use crate::locking::{Deadline, Mode, Protocol};
 use crate::region::{Inconclusive, Region};
@@ -101,28 +99,6 @@ pub(in crate::store) fn in_group<R>(
     part: impl FnOnce(&mut Transaction<'_>) -> Result<R>,
 ) -> Option<Result<R>> {
     current(store).map(|group| group.with(store, part))
-}
-
-/// Changes some words in a row, which `find` finds in a stripe that this thread's group has locked for writing: the short way of most
-/// changes in groups, in the manner of [`small::change`](super::small::change).
-#[inline(never)]
-pub(crate) fn change_words<'a, W: AsRef<[u64]>, R>(
-    store: &'a Store,
-    stripe: u32,
-    find: impl Fn(&'a Region) -> Option<(Offset, &'a [AtomicU64])>,
-    new: impl FnOnce(&'a [AtomicU64]) -> Option<(Option<W>, R)>,
-) -> Option<R> {
-    let group = current(store)?;
-    let mut tx = group.tx.try_borrow_mut().ok()?;
-    if group.obstacles.get() != 0 || !store.is_ready() || tx.held.mode_of(stripe) != Some(Mode::Exclusive) {
-        return None;
-    }
-    let (place, words) = find(store.region())?;
-    let (new, result) = new(words)?;
-    if let Some(new) = new {
-        group.store_words(store, &mut tx, stripe, (place, words), new.as_ref())?;
-    }
-    Some(result)
 }
 
 /// Runs `work` with a slot: that of this thread's open group on the store, or one of its own for as long as it takes.

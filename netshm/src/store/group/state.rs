@@ -1,14 +1,11 @@
 //! An open group: how it begins, ends, and what may end it early.
 
 use std::cell::{Cell, RefCell};
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use super::threads::{DEADLOCKED, OPEN};
+use super::threads::{DEADLOCKED, OPEN, set_open};
 use crate::error::{Error, Result};
 use crate::events;
-use crate::heap::Memory;
-use crate::layout::Offset;
 use crate::locking::{Deadline, Mode};
 use crate::store::tx::TxState;
 use crate::store::{Limits, Store, Transaction};
@@ -97,7 +94,7 @@ impl Group {
         match self.begin(store, limits) {
             Ok(()) => {
                 self.store.set(store.id);
-                OPEN.set(OPEN.get() + 1);
+                set_open(OPEN.get() + 1);
                 Ok(())
             }
             Err(error) => {
@@ -123,7 +120,7 @@ impl Group {
     /// Ends it: all of its changes are made final, or undone.
     #[inline]
     pub(super) fn close(&self, store: &Store, keep: bool) -> Result<()> {
-        OPEN.set(OPEN.get() - 1);
+        set_open(OPEN.get() - 1);
         self.store.set(PASSING);
         match self.finish(store, keep) {
             Ok(()) => {
@@ -218,30 +215,6 @@ impl Group {
             Ok(()) => Ok(()),
             Err(error) => Err(self.failed(change, error)),
         }
-    }
-
-    /// Stores words over others, of which there are as many; `None` if that takes more than it seems.
-    #[inline(never)]
-    pub(super) fn store_words(
-        &self,
-        store: &Store,
-        tx: &mut TxState,
-        stripe: u32,
-        (place, words): (Offset, &[AtomicU64]),
-        new: &[u64],
-    ) -> Option<()> {
-        if words.len() != new.len() || !tx.journal.is_ready_for(new.len()) {
-            return None;
-        }
-        let mut change = Transaction { store, tx, deadline: &self.deadline };
-        if !store.owns_slot(change.slot()) {
-            return None;
-        }
-        change.write_stripe(stripe).ok()?;
-        for (i, new) in (0..).zip(new) {
-            change.write(Offset(place.0 + i * 8), *new).ok()?;
-        }
-        Some(())
     }
 
     /// Runs a part of the group's change. A deadlock ends the whole group at once, so that others can go on.

@@ -64,6 +64,12 @@ impl Drop for Further {
     }
 }
 
+/// Sets the number of open groups. (`LocalKey::set` is a call, with a way to initialize what is initialized.)
+#[inline(always)]
+pub(super) fn set_open(number: usize) {
+    OPEN.with(|open| open.set(number));
+}
+
 /// Returns the open group of this thread on the object.
 #[inline(always)]
 pub(super) fn current(store: &Store) -> Option<Rc<Group>> {

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::atomic::AtomicU64;
 
 use super::state::CLOSED;
-use super::threads::{First, Further, OPEN, current};
+use super::threads::{First, Further, current, set_open};
 use crate::error::Result;
 use crate::layout::{LogAt, Offset};
 use crate::locking::Mode;
@@ -15,7 +15,7 @@ use crate::store::small::{self, Held, Taken};
 use crate::store::{Limits, Store, tx};
 
 thread_local! {
-    /// True if this thread is in an update that has not become an ordinary group. It is counted in [`OPEN`] already.
+    /// True if this thread is in an update that has not become an ordinary group. It is counted among the open groups already.
     static IS_SHORT: Cell<bool> = const { Cell::new(false) };
     /// The update that this thread is in.
     static BEGUN: Cell<Begun> = const { Cell::new(Begun::NONE) };
@@ -93,9 +93,9 @@ impl<'a> Update<'a> {
         let taken = held.into_taken();
         let (slot, geometry) = (taken.slot, store.geometry());
         let (log_word, log) = (geometry.slot(slot).log_word(), geometry.log(slot));
-        BEGUN.set(Begun { store: store.id, slot, stripe, log_word, log, limits });
-        IS_SHORT.set(true);
-        OPEN.set(1);
+        BEGUN.with(|begun| begun.set(Begun { store: store.id, slot, stripe, log_word, log, limits }));
+        IS_SHORT.with(|is_short| is_short.set(true));
+        set_open(1);
         Some(Update { store, taken, place, words, is_open: true })
     }
 
@@ -110,58 +110,51 @@ impl<'a> Update<'a> {
     pub(crate) fn store(&mut self, new: &[u64]) -> bool {
         let fits = new.len() == self.words.len() && new.len() <= small::MOST_WORDS;
         // In a forked child, and where others have taken this process for dead, it is not ours any more.
-        if !fits || !self.store.is_ready() || !self.store.owns_slot(self.taken.slot) || !self.is_short() {
+        if !fits || !self.store.is_ready() || !self.taken.is_owned() || !IS_SHORT.get() {
             return false;
         }
-        self.end_short().store(self.place, self.words, new).is_some()
-    }
-
-    /// Returns whether nothing else has been done in it.
-    #[inline(always)]
-    fn is_short(&self) -> bool {
-        IS_SHORT.get()
-    }
-
-    /// Ends a short one: slot and stripe are all that is left of it.
-    #[inline(always)]
-    fn end_short(&mut self) -> Held<'a> {
         self.is_open = false;
-        IS_SHORT.set(false);
-        OPEN.set(0);
-        Held::again(self.taken)
+        end_short();
+        Held::again(self.taken).store(self.place, self.words, new).is_some()
     }
 
     /// Ends the group, unless that has been done.
     #[inline(always)]
-    pub(crate) fn finish(mut self) -> Result<()> {
-        if self.is_open { self.end(true) } else { Ok(()) }
+    pub(crate) fn finish(&mut self) -> Result<()> {
+        if std::mem::take(&mut self.is_open) { end(self.store, self.taken, true) } else { Ok(()) }
     }
+}
 
-    /// Ends the group: its changes are made final, or undone.
-    #[cold]
-    #[inline(never)]
-    fn end(&mut self, keep: bool) -> Result<()> {
-        if self.is_short() {
-            let forked = self.store.check_fork();
-            let held = self.end_short();
-            // A forked child leaves everything as it is.
-            if forked.is_err() || !self.store.owns_slot(self.taken.slot) {
-                std::mem::forget(held);
-            }
-            return forked;
+/// Ends a short one, of which slot and stripe are left.
+#[inline(always)]
+fn end_short() {
+    IS_SHORT.with(|is_short| is_short.set(false));
+    set_open(0);
+}
+
+/// Ends the group of an update: its changes are made final, or undone. By value, so that the update need not lie in memory.
+#[cold]
+#[inline(never)]
+fn end(store: &Store, taken: Taken<'_>, keep: bool) -> Result<()> {
+    if IS_SHORT.get() {
+        end_short();
+        // A forked child leaves everything as it is.
+        store.check_fork()?;
+        if taken.is_owned() {
+            drop(Held::again(taken));
         }
-        self.is_open = false;
-        let Some(group) = current(self.store) else { return Ok(()) };
-        let _further = First::on(self.store.id).is_none().then(|| Further(Rc::clone(&group)));
-        group.close(self.store, keep)
+        return Ok(());
     }
+    let Some(group) = current(store) else { return Ok(()) };
+    let _further = First::on(store.id).is_none().then(|| Further(Rc::clone(&group)));
+    group.close(store, keep)
 }
 
 impl Drop for Update<'_> {
     #[inline(always)]
     fn drop(&mut self) {
         if self.is_open {
-            let _ = self.end(false);
+            let _ = end(self.store, self.taken, false);
         }
     }
 }
