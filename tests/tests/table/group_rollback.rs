@@ -580,3 +580,45 @@ fn closures_may_change_the_array_whose_element_is_updated() {
         assert!(array.check().unwrap().is_clean());
     }
 }
+
+/// An update is an ordinary group from the first other operation on, whatever object that uses.
+#[test]
+fn an_update_may_use_other_objects_and_its_own() {
+    let scratches = [Scratch::posix("update"), Scratch::posix("update")];
+    let [one, two] = scratches
+        .each_ref()
+        .map(|scratch| -> HashTable<u64, u64> { HashTable::manage(scratch.open(), Locking::Futex).unwrap() });
+    for table in [&one, &two] {
+        (0..9).for_each(|key| table.add(&key, &key).unwrap());
+    }
+    let found = |key| (one.find(key).unwrap().unwrap(), two.find(key).unwrap().unwrap());
+    assert_eq!(one.update(&1, |old| old.map(|old| old + 10)).unwrap(), Some(11));
+    let new = one.update(&1, |old| {
+        // The group on the other object is in the thread's first place, if the update has not settled there before.
+        group!(two => {
+            two.replace(&1, &5)?;
+            one.replace(&2, &7)?;
+        })
+        .unwrap();
+        assert_eq!(found(&2), (7, 2));
+        old.map(|old| old + 1)
+    });
+    assert_eq!(new.unwrap(), Some(12));
+    assert_eq!((found(&1), found(&2)), ((12, 5), (7, 2)));
+    for uses in [false, true] {
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            one.update(&1, |_| {
+                if uses {
+                    one.replace(&3, &99).unwrap();
+                }
+                panic!("on purpose")
+            })
+        }));
+        assert!(outcome.is_err());
+        assert_eq!((found(&1), found(&3)), ((12, 5), (3, 3)), "all of it is undone");
+        // Slot and stripe are free again.
+        assert_eq!(one.fetch_add(&1, 0).unwrap(), 12);
+        assert_eq!(one.update(&1, |old| old).unwrap(), Some(12));
+    }
+    one.check().unwrap();
+}
