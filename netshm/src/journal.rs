@@ -128,6 +128,16 @@ impl Journal {
         Ok(())
     }
 
+    /// Returns the words of entries `from` to `until`, or of the first of them, which lie in a row. They have been reached.
+    pub(crate) fn entries_in_a_row<'a>(&self, region: &'a Region, from: u64, until: u64) -> Result<&'a [AtomicU64]> {
+        let segment = self.segment_of(from);
+        let count = until.min(segment.first + segment.capacity) - from;
+        match segment.first {
+            0 => Ok(self.words_of(region, from)?.1),
+            first => region.words(segment.at.entry(from - first).0, 2 * count),
+        }
+    }
+
     /// Returns an entry, in a segment that has been reached: the place, and what it held.
     pub(crate) fn entry(&self, region: &Region, entry: u64) -> Result<[u64; 2]> {
         let [noted, old] = self.words_of(region, entry)?.1.each_ref().map(|word| word.load(Relaxed));

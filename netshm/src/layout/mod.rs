@@ -101,7 +101,7 @@ const CATALOGUE: u64 = HEADER_BYTES;
 /// The number of the meta stripe.
 const META: u32 = 0;
 /// Bytes of a cache line.
-const LINE: u64 = 64;
+pub(crate) const LINE: u64 = 64;
 const SLOT_BYTES: u64 = 128;
 /// Bytes of a stripe's fields.
 pub(crate) const STRIPE_BYTES: u64 = STRIPE_WORDS as u64 * WORD;
