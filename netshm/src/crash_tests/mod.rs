@@ -21,6 +21,7 @@ mod recovery;
 mod regrowth;
 mod remains;
 mod schema;
+mod stopped_readers;
 mod tables;
 mod threads;
 mod twice;

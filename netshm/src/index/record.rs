@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::layout::bucket::PAIR_WORDS;
 use crate::layout::record::{Head, Lengths};
 use crate::layout::{MAX_VALUE, Offset};
-use crate::os::copy;
+use crate::os::{copy, pause};
 use crate::region::ReadError;
 use crate::source::Source;
 use crate::store::Transaction;
@@ -65,6 +65,9 @@ impl Payload<'_> {
     }
 }
 
+/// Where a reader may be stopped.
+pub(crate) const IS_FOUND: &str = "a record is about to be read";
+
 /// Bit of an address: the binding is not a record but a pair in its bucket.
 pub(super) const PAIR: u64 = 1;
 
@@ -99,6 +102,7 @@ impl<'a> Record<'a> {
             Some(words) => words,
             None => source.words_or(at, lengths.words())?,
         };
+        pause::at(IS_FOUND);
         Ok(Record { at, head, lengths, words, value: (lengths.head_words() + lengths.key) as usize })
     }
 
