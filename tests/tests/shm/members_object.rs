@@ -383,10 +383,22 @@ fn members_do_what_a_model_does() {
         map.retain(|_, stack| !stack.is_empty());
     }
 
+    /// Puts what `change` makes of the newest binding in its place; returns that.
+    fn change_newest<K: Ord, V: Copy>(
+        map: &mut BTreeMap<K, Vec<V>>,
+        key: K,
+        change: impl FnOnce(Option<V>) -> Option<V>,
+    ) -> Option<V> {
+        let stack = map.entry(key).or_default();
+        let old = stack.pop();
+        stack.extend(change(old));
+        old
+    }
+
     fn step(real: &Real, model: &mut Model, random: &mut Random) -> Result<()> {
         let (key, value) = (random.below(30), random.below(1000));
         let text = key.to_string();
-        match random.below(14) {
+        match random.below(26) {
             0 | 1 => {
                 real.texts.add(&text, &(value as i64))?;
                 model.texts.entry(text).or_default().push(value as i64);
@@ -440,6 +452,87 @@ fn members_do_what_a_model_does() {
             12 if random.once_in(20) => {
                 real.pairs.clear()?;
                 model.pairs.clear();
+            }
+            13 => {
+                let old = change_newest(&mut model.pairs, key, |_| Some(value));
+                assert_eq!(real.pairs.swap(&key, &value)?, old);
+            }
+            14 => {
+                let newest = model.pairs.get(&key).and_then(|stack| stack.last().copied());
+                let expected = if random.once_in(2) { newest.unwrap_or(value) } else { value };
+                let outcome = real.pairs.compare_exchange(&key, &expected, &(value + 1))?;
+                assert_eq!(outcome, if newest == Some(expected) { Ok(()) } else { Err(newest) });
+                if outcome.is_ok() {
+                    change_newest(&mut model.pairs, key, |_| Some(value + 1));
+                }
+            }
+            15 => {
+                let old = change_newest(&mut model.pairs, key, |old| Some(old.unwrap_or(value)));
+                assert_eq!(real.pairs.get_or_insert_with(&key, || value)?, old.unwrap_or(value));
+            }
+            16 => {
+                type Verb = fn(&HashTable<u64, u64>, &u64, u64) -> Result<u64>;
+                type Change = fn(u64, u64) -> u64;
+                let verbs: [(Verb, Change); 6] = [
+                    (HashTable::fetch_add, u64::wrapping_add),
+                    (HashTable::fetch_sub, u64::wrapping_sub),
+                    (HashTable::fetch_and, |old, value| old & value),
+                    (HashTable::fetch_or, |old, value| old | value),
+                    (HashTable::fetch_min, u64::min),
+                    (HashTable::fetch_max, u64::max),
+                ];
+                let (verb, change) = verbs[random.below(6) as usize];
+                let old = change_newest(&mut model.pairs, key, |old| Some(change(old.unwrap_or(0), value)));
+                assert_eq!(verb(&real.pairs, &key, value)?, old.unwrap_or(0));
+            }
+            17 => {
+                let bindings: Vec<_> = (key..key + value % 20).map(|key| (key, value)).collect();
+                real.pairs.add_many(bindings.iter().map(|(key, value)| (key, value)))?;
+                bindings.into_iter().for_each(|(key, value)| model.pairs.entry(key).or_default().push(value));
+            }
+            18 => {
+                let is_absent = model.texts.get(&text).is_none_or(Vec::is_empty);
+                assert_eq!(real.texts.add_if_absent(&text, &3)?, is_absent);
+                if is_absent {
+                    model.texts.entry(text).or_default().push(3);
+                }
+            }
+            19 => {
+                let keys: Vec<u64> = (key..key + 20).collect();
+                let newest = |key: &u64| model.pairs.get(key).and_then(|stack| stack.last().copied());
+                assert_eq!(real.pairs.find_many(&keys)?, keys.iter().map(newest).collect::<Vec<_>>());
+                assert_eq!(real.texts.contains(&text)?, model.texts.contains_key(&text));
+            }
+            20 => {
+                let amount = value as i64 - 500;
+                let old = change_newest(&mut model.texts, text.clone(), |old| Some(old.unwrap_or(0) + amount));
+                assert_eq!(real.texts.fetch_add(&text, amount)?, old.unwrap_or(0));
+            }
+            21 if (key as usize) < model.array.len() => {
+                let element = &mut model.array[key as usize];
+                assert_eq!(real.array.fetch_add(key as usize, value)?, *element);
+                *element = element.wrapping_add(value);
+                assert_eq!(real.array.fetch_max(key as usize, 700)?, *element);
+                *element = (*element).max(700);
+                assert_eq!(real.array.update(key as usize, |old| old / 2)?, *element / 2);
+                *element /= 2;
+            }
+            22 if (key as usize) < model.array.len() => {
+                let element = &mut model.array[key as usize];
+                let expected = if random.once_in(2) { *element } else { value };
+                let outcome = real.array.compare_exchange(key as usize, &expected, &(value + 1))?;
+                assert_eq!(outcome, if *element == expected { Ok(()) } else { Err(*element) });
+                if outcome.is_ok() {
+                    *element = value + 1;
+                }
+            }
+            23 if !model.array.is_empty() => {
+                let (i, j) = (random.below(model.array.len() as u64) as usize, model.array.len() / 2);
+                real.array.swap(i, j)?;
+                model.array.swap(i, j);
+                real.array.fill(j.., &value)?;
+                model.array[j..].fill(value);
+                assert_eq!(real.array.get_many([i, j])?, [model.array[i], model.array[j]]);
             }
             _ => {
                 let texts: usize = model.texts.values().map(Vec::len).sum();
