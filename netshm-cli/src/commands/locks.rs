@@ -52,12 +52,14 @@ impl Since {
 
     /// Returns how long it has been held, at least.
     pub(crate) fn hold(&self, snapshot: &Snapshot, hold: &Hold, now: Instant) -> Duration {
-        self.holds.get(&hold_key(snapshot, hold)).map_or(Duration::ZERO, |since| now - *since)
+        let seen = self.holds.get(&hold_key(snapshot, hold)).map_or(Duration::ZERO, |since| now - *since);
+        seen.max(hold.held.unwrap_or_default())
     }
 
     /// Returns how long it has waited, at least.
     pub(crate) fn wait(&self, snapshot: &Snapshot, wait: &Wait, now: Instant) -> Duration {
-        self.waits.get(&wait_key(snapshot, wait)).map_or(Duration::ZERO, |since| now - *since)
+        let seen = self.waits.get(&wait_key(snapshot, wait)).map_or(Duration::ZERO, |since| now - *since);
+        seen.max(wait.waited.unwrap_or_default())
     }
 }
 

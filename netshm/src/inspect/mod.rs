@@ -54,6 +54,25 @@ const PAUSE: Duration = Duration::from_millis(1);
 
 /// The kernel's list of file locks, of all objects. Whoever looks at many objects reads it once, and uses
 /// [`Inspector::look_with`].
+///
+/// ```
+/// use netshm::inspect::{Inspector, KernelLocks};
+/// use netshm::{HashTable, Locking, Shm, ShmName};
+///
+/// let tables: Vec<HashTable<u64, u64>> = (0..3)
+///     .map(|_| HashTable::manage(Shm::create_unique("posix:/listed.XXXXXX", 0o600)?, Locking::Futex))
+///     .collect::<netshm::Result<_>>()?;
+/// let names: Vec<ShmName> = tables.iter().map(|table| table.shm().name().clone()).collect();
+///
+/// let kernel = KernelLocks::read();
+/// for name in &names {
+///     let seen = Inspector::open(name)?.look_with(&kernel)?;
+///     println!("{}: {} of {} bytes, {:?} users", seen.name, seen.allocated, seen.size, seen.users);
+/// #   assert!(seen.users.is_none_or(|users| users == 1));
+/// }
+/// # names.iter().try_for_each(|name| name.unlink())?;
+/// # Ok::<(), netshm::Error>(())
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct KernelLocks(Option<ByFile>);
 
@@ -217,6 +236,10 @@ pub struct Hold {
     pub is_alive: bool,
     /// True if the lock is shared among readers.
     pub is_shared: bool,
+    /// Time for which it has been held, at least: as long as somebody has waited for the end of a change that is still under way. `None`
+    /// if nobody has. When a lock was taken is not noted, since that would slow every change down; whoever looks again and finds the
+    /// same holder, and the same number of changes of the stripe, knows more.
+    pub held: Option<Duration>,
 }
 
 /// A wait for a lock.
@@ -229,6 +252,8 @@ pub struct Wait {
     pub slot: Option<u32>,
     /// The waiter's process id.
     pub pid: Option<u32>,
+    /// Time for which it has waited, to a tenth of a second, as the waiter noted it. `None` where only the kernel tells of it.
+    pub waited: Option<Duration>,
 }
 
 /// A ring of waits: each waits for a stripe that the next one holds, and the last for one of the first.
@@ -248,6 +273,24 @@ struct Described {
 
 impl Snapshot {
     /// Returns the member that a stripe belongs to; `None` for stripe 0 and for stripes that no member has.
+    ///
+    /// ```
+    /// use netshm::inspect::Inspector;
+    /// use netshm::{HashTable, Shm, group};
+    ///
+    /// let shm = Shm::create_unique("posix:/held.XXXXXX", 0o600)?;
+    /// # let name = shm.name().clone();
+    /// let users: HashTable<String, u64> = HashTable::options().named("users").manage(shm)?;
+    /// let inspector = Inspector::open(users.shm().name())?;
+    /// group!(users => {
+    ///     users.add("ada", &1)?;
+    ///     let seen = inspector.look()?;
+    ///     let held: Vec<_> = seen.holds.iter().filter_map(|hold| seen.member_of(hold.stripe)).collect();
+    ///     assert_eq!(held[0].name, "users");
+    /// })?;
+    /// # name.unlink()?;
+    /// # Ok::<(), netshm::Error>(())
+    /// ```
     #[must_use]
     pub fn member_of(&self, stripe: u32) -> Option<&MemberState> {
         self.members.iter().find(|member| member.stripes.contains(&stripe))

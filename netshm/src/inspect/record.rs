@@ -15,7 +15,7 @@ pub(super) fn add(snapshot: &mut Snapshot, locks: &[KernelLock]) {
         let end = stripe_of(lock.bytes.end().saturating_add(1)).min(snapshot.stripes.len() as u32);
         for stripe in stripe_of(*lock.bytes.start())..end {
             if lock.waits {
-                snapshot.waits.push(Wait { stripe, slot: None, pid: Some(pid) });
+                snapshot.waits.push(Wait { stripe, slot: None, pid: Some(pid), waited: None });
                 // It waits for one after the other.
                 break;
             }
@@ -28,6 +28,7 @@ pub(super) fn add(snapshot: &mut Snapshot, locks: &[KernelLock]) {
                     pid: Some(pid),
                     is_alive: true,
                     is_shared: !lock.is_exclusive,
+                    held: None,
                 }),
             }
         }

@@ -1,14 +1,16 @@
 //! The words of an object that tell about its writers, read from the file.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Hold, Process, StripeState, Wait, Writer};
 use crate::error::{Error, Result};
 use crate::layout::header::ID;
 use crate::layout::{Geometry, Offset, Offset32, PROCESSES, WORD};
 use crate::locking::word::Snapshot as LockSnapshot;
-use crate::locking::{waited_for, waits_of};
+use crate::locking::{Since, waited_for, waits_of};
 use crate::log_word::LogState;
+use crate::os::clock;
 use crate::os::file;
 use crate::os::lock::{self, LockKind, bytes};
 use crate::shm::Object;
@@ -71,6 +73,7 @@ pub(super) struct SlotWords {
     /// Process number of the owner.
     pub(super) owner: u32,
     pub(super) wait: u32,
+    since: Since,
     log: u32,
     /// True if memory is on its way to or from the slot's stripes.
     in_transit: bool,
@@ -92,6 +95,8 @@ pub(super) struct Words {
     pids: Vec<u32>,
     pub(super) slots: Vec<SlotWords>,
     pub(super) stripes: Vec<StripeWords>,
+    /// The time, in tenths of a second.
+    now: u32,
     /// The stripe that guards the memory of the object, in which members have no keys.
     meta: u32,
 }
@@ -104,6 +109,7 @@ impl Words {
             SlotWords {
                 owner: tables.half(at.owner()),
                 wait: tables.half(at.wait()),
+                since: Since(tables.word(at.waits_since())),
                 log: entries(tables.word(at.log_word())),
                 in_transit: tables.word(at.transit()) != 0 || tables.word(at.release()) != 0,
             }
@@ -130,6 +136,7 @@ impl Words {
             pids: (0..=PROCESSES).map(|number| tables.half(geometry.process(number))).collect(),
             slots: (0..geometry.slots).map(slot).collect(),
             stripes,
+            now: clock::tenths(),
             meta: geometry.meta(),
         })
     }
@@ -160,7 +167,27 @@ impl Words {
     }
 
     pub(super) fn wait(&self, slot: u32, stripe: u32, processes: &[Process]) -> Wait {
-        Wait { stripe, slot: Some(slot), pid: self.process(slot, processes).map(|process| process.pid) }
+        Wait {
+            stripe,
+            slot: Some(slot),
+            pid: self.process(slot, processes).map(|process| process.pid),
+            waited: Some(self.waited(slot)),
+        }
+    }
+
+    /// Returns for how long a slot has waited, or had when it last did.
+    fn waited(&self, slot: u32) -> Duration {
+        let tenths = self.slots.get(slot as usize).map_or(0, |words| words.since.tenths(self.now));
+        Duration::from_millis(u64::from(tenths) * 100)
+    }
+
+    /// Returns for how long the change under way in a stripe has lasted at least: as long as somebody has waited for its end.
+    fn changing_for(&self, stripe: u32, waits: &[Wait]) -> Option<Duration> {
+        let sequence = self.stripes.get(stripe as usize)?.sequence;
+        let of_change =
+            |slot: &u32| self.slots.get(*slot as usize).is_some_and(|words| words.since.is_of_change(sequence));
+        let waiters = waits.iter().filter(|wait| wait.stripe == stripe).filter_map(|wait| wait.slot);
+        waiters.filter(of_change).map(|slot| self.waited(slot)).max()
     }
 
     /// Returns whether the owner of a slot lives; one that died in a wait waits for nobody.
@@ -178,6 +205,7 @@ impl Words {
     }
 
     pub(super) fn holds(&self, processes: &[Process]) -> Vec<Hold> {
+        let waits = self.waits(processes);
         let held = (0..).zip(&self.stripes).filter_map(|(stripe, words)| Some((stripe, words.holder?)));
         let hold = |(stripe, slot)| {
             let process = self.process(slot, processes);
@@ -187,6 +215,7 @@ impl Words {
                 pid: process.map(|process| process.pid),
                 is_alive: process.is_some_and(|process| process.is_alive),
                 is_shared: false,
+                held: self.changing_for(stripe, &waits),
             }
         };
         held.map(hold).collect()

@@ -271,6 +271,10 @@ impl SlotAt {
     pub(crate) const fn wait(self) -> Offset32 {
         Offset32(self.0 + 4)
     }
+    /// Returns the place of the word that tells since when the owner waits: see `locking::waits`.
+    pub(crate) const fn waits_since(self) -> Offset {
+        Offset(self.0 + 8)
+    }
     /// Returns the place of the first field that tells whether something is left to be done for the slot. They lie in a row, as
     /// many as [`PENDING`]: from the word of the log to the runs on their way back.
     pub(crate) const fn pending(self) -> Offset {
@@ -466,7 +470,8 @@ const SPARE_STRIPE_WORDS: u64 = 4;
 // What the format says, in numbers. Objects of this format exist, so none of these may change.
 const _: () = {
     let (slot, stripe) = (SlotAt(0), StripeAt(0));
-    assert!(slot.owner().0 == 0 && slot.wait().0 == 4 && slot.log_word().0 == 16);
+    assert!(slot.owner().0 == 0 && slot.wait().0 == 4);
+    assert!(slot.waits_since().0 == 8 && slot.log_word().0 == 16);
     assert!(slot.cuts().0.is_multiple_of(LINE) && slot.cuts().0 + CUTS as u64 * WORD <= SLOT_BYTES);
     assert!(slot.transit().0 == 24 && slot.adopted().0 == 32 && slot.release().0 == 40);
     assert!(slot.began().0 == 48);

@@ -11,7 +11,7 @@ pub(crate) mod word;
 use std::time::Duration;
 
 pub(crate) use deadline::{Awaited, Bound, Deadline, Wait};
-pub(crate) use waits::{retract, waited_for, waits_of};
+pub(crate) use waits::{Since, retract, waited_for, waits_of};
 use word::LockWord;
 
 use crate::error::Result;

@@ -5,19 +5,44 @@
 //! none at any moment; but if a second walk finds the same words, with the epochs that count each wait, the whole ring
 //! existed between the two. The member with the largest slot gives way; if it does not, being stopped, the next one does.
 
-use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
 
 use super::owner_of;
 use crate::error::Result;
-use crate::os::steps;
+use crate::os::{clock, steps};
 use crate::region::Region;
 
 /// Bits of a wait word that hold the awaited stripe, plus one; the rest counts waits.
 const STRIPE_BITS: u32 = 17;
 const STRIPE_MASK: u32 = (1 << STRIPE_BITS) - 1;
 
+/// When a wait began, as its slot notes it for those who look at the object from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Since(pub(crate) u64);
+
+impl Since {
+    /// A wait that begins now, for a stripe of this sequence.
+    fn now(sequence: u64) -> Since {
+        Since(u64::from(clock::tenths()) << 32 | u64::from(sequence as u32))
+    }
+
+    /// Returns the tenths of a second that have passed since the wait began, by the time `now`.
+    pub(crate) fn tenths(self, now: u32) -> u32 {
+        // A damaged object may tell of the future.
+        Some(now.wrapping_sub((self.0 >> 32) as u32)).filter(|tenths| *tenths <= u32::MAX / 2).unwrap_or(0)
+    }
+
+    /// Returns whether the stripe was in the middle of the same change when the wait began. An odd sequence is that of one change.
+    pub(crate) fn is_of_change(self, sequence: u64) -> bool {
+        sequence & 1 == 1 && self.0 as u32 == sequence as u32
+    }
+}
+
 /// Notes that `slot` waits for `stripe`.
 pub(crate) fn announce(region: &Region, slot: u32, stripe: u32) {
+    let geometry = region.geometry();
+    let sequence = region.field(geometry.stripe(stripe).sequence()).load(Acquire);
+    region.field(geometry.slot(slot).waits_since()).store(Since::now(sequence).0, Relaxed);
     let word = region.field32(region.geometry().slot(slot).wait());
     let epoch = (word.load(SeqCst) >> STRIPE_BITS).wrapping_add(1);
     word.store(epoch << STRIPE_BITS | (stripe + 1), SeqCst);

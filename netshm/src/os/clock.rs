@@ -2,19 +2,30 @@
 #![allow(unsafe_code)]
 
 use std::mem::MaybeUninit;
+use std::time::Duration;
 
 /// Returns the seconds since some moment, the same for all processes as long as the system runs.
 pub(crate) fn seconds() -> u64 {
+    now().as_secs()
+}
+
+/// Returns the tenths of a second since that moment. They begin anew after 13 years.
+pub(crate) fn tenths() -> u32 {
+    (now().as_millis() / 100) as u32
+}
+
+fn now() -> Duration {
     // Not by rustix, whose way to the clock ends every program under valgrind.
     let mut time = MaybeUninit::<libc::timespec>::uninit();
     // SAFETY: the call writes nothing but one `timespec`, for which there is room.
     if unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, time.as_mut_ptr()) } != 0 {
-        return 0;
+        return Duration::ZERO;
     }
     // SAFETY: filled by the call, which has succeeded.
-    let now = unsafe { time.assume_init() }.tv_sec.unsigned_abs();
+    let time = unsafe { time.assume_init() };
+    let now = Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32);
     #[cfg(test)]
-    let now = now + tests::AHEAD.get();
+    let now = now + Duration::from_secs(tests::AHEAD.get());
     now
 }
 

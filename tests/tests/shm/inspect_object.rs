@@ -110,6 +110,25 @@ fn a_waiter_is_named() {
 }
 
 #[test]
+fn waiters_tell_for_how_long() {
+    let object = Scratch::posix("inspected");
+    drop(table(&object, Locking::Futex));
+    let name = object.name().to_string();
+    let holder = Child::start("inspect_object::holder", &[&name, "7"]);
+    assert_eq!(holder.line().as_deref(), Some("holds"));
+    // Nobody knows.
+    assert_eq!(look(&object).holds[0].held, None);
+    let _waiter = Child::start("inspect_object::holder", &[&name, "7"]);
+    let before = Instant::now();
+    // Each look is the first of its inspector.
+    let long = Some(Duration::from_millis(500));
+    let seen = look_until(&object, |seen| seen.waits.first().is_some_and(|wait| wait.waited >= long));
+    assert_eq!(seen.holds[0].held, seen.waits[0].waited);
+    // The clock may be late by a tick, and what it says is cut to tenths.
+    assert!(seen.waits[0].waited.unwrap() <= before.elapsed() + Duration::from_millis(150), "{seen:?}");
+}
+
+#[test]
 fn the_dead_wait_for_nobody() {
     for locking in [Locking::Futex, Locking::Record] {
         let object = Scratch::posix("inspected");
