@@ -34,7 +34,7 @@ Examples:
 Names: posix:/NAME for shared memory, file:PATH for a mapped file. A path alone stands for a file, a bare name for an object in \
 shared memory, unless there is a file of that name here.
 
-Keys and values are written as JSON, according to the types that the object stores. Strings need no quotes, and are printed \
+Values: keys and values are written as JSON, according to the types that the object stores. Strings need no quotes, and are printed \
 without them.
 
 Exit status: 0 on success, 1 if something is wrong or was not found, 2 if the command line is wrong.";

@@ -4,6 +4,7 @@ use std::fs;
 
 use clap::CommandFactory;
 use clap_mangen::Man;
+use roff::{Roff, roman};
 
 use crate::args::{Cli, Completions, Manual};
 use crate::failure::Failure;
@@ -16,9 +17,30 @@ pub(crate) fn completions(args: &Completions, out: &mut Output) -> Result<(), Fa
 }
 
 fn page(command: clap::Command) -> Result<Vec<u8>, Failure> {
+    let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
     let mut page = Vec::new();
-    Man::new(command).render(&mut page)?;
+    Man::new(command.after_help(clap::builder::Resettable::Reset)).render(&mut page)?;
+    behind_options(&help).to_writer(&mut page)?;
     Ok(page)
+}
+
+/// The sections of a page for what stands behind the options in a help: examples, whose lines are kept, and paragraphs.
+fn behind_options(help: &str) -> Roff {
+    let mut page = Roff::new();
+    for part in help.split("\n\n") {
+        if let Some(examples) = part.strip_prefix("Examples:\n") {
+            page.control("SH", ["EXAMPLES"]).control("nf", []);
+            for line in examples.lines() {
+                page.text([roman(line.strip_prefix("  ").unwrap_or(line))]);
+            }
+            page.control("fi", []);
+        } else if let Some((title, text)) = part.split_once(": ") {
+            page.control("SH", [&*title.to_uppercase()]).text([roman(text)]);
+        } else if !part.is_empty() {
+            page.control("SH", ["NOTES"]).text([roman(part)]);
+        }
+    }
+    page
 }
 
 pub(crate) fn manual(args: &Manual, out: &mut Output) -> Result<(), Failure> {

@@ -234,12 +234,11 @@ fn top_is_live_in_a_terminal() {
     let writer = start("writer", &[&named.name]);
     let holder = start("holder", &[&named.name, "2"]);
     let mut terminal = Terminal::start(&["top", &named.name, "--interval", "0.1"], &[]);
-    let screen = terminal.screen_until(|screen| screen.contains("BUSIEST STRIPE") && screen.contains("holds"));
-    for part in
-        [&*named.name, "in use", "changes a second", "locks", &holder.id().to_string(), &writer.id().to_string()]
-    {
-        assert!(screen.contains(part), "{part}: {screen}");
-    }
+    let pids = [holder.id(), writer.id()].map(|pid| pid.to_string());
+    let parts =
+        [&*named.name, "in use", "changes a second", "BUSIEST STRIPE", "locks", "holds", &pids[0], &pids[1], "q quit"];
+    // What is drawn comes in pieces.
+    terminal.screen_until(|screen| parts.iter().all(|part| screen.contains(part)));
     assert!(terminal.screen.screen().alternate_screen());
     terminal.master.write_all(b"p").unwrap();
     terminal.screen_until(|screen| screen.contains("(paused)"));
@@ -323,7 +322,9 @@ fn help_completions_and_manual_pages_are_printed() {
         assert!(output(&["completions", shell]).contains("netshm"), "{shell}");
     }
     assert!(output(&["man"]).contains(".TH netshm 1"));
-    assert!(output(&["man", "ls"]).contains("needs recovery"));
+    let page = output(&["man", "ls"]);
+    assert!(page.contains("needs recovery") && page.contains(".SH EXAMPLES\n.nf\nnetshm ls\n"), "{page}");
+    assert!(output(&["man"]).contains(".SH \"EXIT STATUS\"\n0 on success"));
     let directory = Scratch::file("cli-man");
     let path = directory.name().to_string().replace("file:", "");
     output(&["man", "--directory", &path]);
