@@ -1,6 +1,7 @@
 //! The input as the macros see it: its fields and variants with their attributes read.
 
-use proc_macro2::Span;
+use proc_macro2::{Span, TokenStream};
+use quote::ToTokens;
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{DeriveInput, Ident, Member, Type};
@@ -38,6 +39,10 @@ pub(crate) struct Field {
     pub(crate) attrs: FieldAttrs,
     /// Span to point at if something is wrong with the field.
     pub(crate) span: Span,
+    /// Its number among all fields of the type.
+    pub(crate) number: usize,
+    /// The generic arguments of the type, for a call: `::<T>`.
+    pub(crate) generics: TokenStream,
 }
 
 pub(crate) struct Variant {
@@ -78,7 +83,21 @@ impl Input {
                 return None;
             }
         };
-        Some(Input { original: original.clone(), attrs, data })
+        let mut input = Input { original: original.clone(), attrs, data };
+        input.number_fields();
+        Some(input)
+    }
+
+    fn number_fields(&mut self) {
+        let lists: Vec<&mut Fields> = match &mut self.data {
+            Data::Struct(fields) => vec![fields],
+            Data::Enum(variants) => variants.iter_mut().map(|variant| &mut variant.fields).collect(),
+        };
+        let (_, generics, _) = self.original.generics.split_for_impl();
+        let generics = generics.as_turbofish().to_token_stream();
+        for (number, field) in lists.into_iter().flat_map(|list| &mut list.fields).enumerate() {
+            (field.number, field.generics) = (number, generics.clone());
+        }
     }
 
     /// Returns the name in the schema.
@@ -114,6 +133,8 @@ impl Fields {
             member,
             ty: field.ty.clone(),
             attrs: FieldAttrs::read(&field.attrs, errors),
+            number: 0,
+            generics: TokenStream::new(),
         };
         Fields { style, fields: fields.members().zip(fields).map(read).collect() }
     }

@@ -64,6 +64,8 @@ pub(crate) struct VariantAttrs {
 #[derive(Default)]
 pub(crate) struct FieldAttrs {
     pub(crate) with: Option<Given<Path>>,
+    /// Whether the functions are those for pointers that share what they point to, which `with` does not name.
+    pub(crate) shared: Option<Given<()>>,
     pub(crate) as_type: Option<Given<Type>>,
     pub(crate) skip: Option<Given<()>>,
     pub(crate) rename: Option<Given<String>>,
@@ -106,11 +108,17 @@ impl VariantAttrs {
 }
 
 impl FieldAttrs {
+    /// Returns whether functions store the field, not the manager of a type.
+    pub(crate) fn by_functions(&self) -> bool {
+        self.with.is_some() || self.shared.is_some()
+    }
+
     pub(crate) fn read(attributes: &[Attribute], errors: &mut Errors) -> Self {
         let mut attrs = FieldAttrs::default();
         read(attributes, errors, |name, meta| {
             match name {
                 "with" => set(&mut attrs.with, meta, value_or_text)?,
+                "shared" => set(&mut attrs.shared, meta, nothing)?,
                 "as" => set(&mut attrs.as_type, meta, value_or_text)?,
                 "skip" => set(&mut attrs.skip, meta, nothing)?,
                 "rename" => set(&mut attrs.rename, meta, new_name)?,
@@ -134,7 +142,7 @@ pub(crate) struct Known {
 const CONTAINER: Known =
     Known { place: "structs and enums", names: &["crate", "bound", "transparent", "extensible", "rename"] };
 const VARIANT: Known = Known { place: "variants", names: &["index", "other", "rename"] };
-const FIELD: Known = Known { place: "fields", names: &["with", "as", "skip", "rename", "default", "rest"] };
+const FIELD: Known = Known { place: "fields", names: &["with", "shared", "as", "skip", "rename", "default", "rest"] };
 
 impl Known {
     /// Says what there is in place of an unknown attribute.
@@ -197,7 +205,8 @@ pub(crate) fn read(
             continue;
         };
         let outcome = attribute.parse_nested_meta(|meta| {
-            let name = meta.path.get_ident().map(|ident| ident.unraw().to_string()).unwrap_or_default();
+            let segments = meta.path.segments.iter().map(|segment| segment.ident.unraw().to_string());
+            let name = segments.collect::<Vec<_>>().join("::");
             let outcome = match take(&name, &meta)? {
                 None => Ok(()),
                 Some(known) => Err(syn::Error::new(meta.path.span(), known.message(&name))),
@@ -238,7 +247,10 @@ fn plainer(error: syn::Error) -> syn::Error {
 /// Parses the `=` before the value of an attribute; `example` shows how to write it.
 pub(crate) fn equals<'a>(meta: &ParseNestedMeta<'a>, example: &str) -> syn::Result<ParseStream<'a>> {
     if meta.input.peek(Token![=]) {
-        return meta.value();
+        let value = meta.value()?;
+        if !value.is_empty() && !value.peek(Token![,]) {
+            return Ok(value);
+        }
     }
     let name = meta.path.get_ident().map(ToString::to_string).unwrap_or_default();
     Err(syn::Error::new(meta.path.span(), format!("`{name}` needs a value; write `#[shm({name} = {example})]`")))
@@ -281,7 +293,7 @@ pub(crate) fn nothing(_: &ParseNestedMeta<'_>) -> syn::Result<()> {
 }
 
 pub(crate) fn default(meta: &ParseNestedMeta<'_>) -> syn::Result<Default> {
-    if meta.input.peek(Token![=]) { meta.value()?.parse().map(Some) } else { Ok(None) }
+    if meta.input.peek(Token![=]) { equals(meta, "expression")?.parse().map(Some) } else { Ok(None) }
 }
 
 pub(crate) fn expression(meta: &ParseNestedMeta<'_>) -> syn::Result<Expr> {
@@ -311,8 +323,15 @@ fn new_name(meta: &ParseNestedMeta<'_>) -> syn::Result<String> {
 
 /// Parses a path or type, with or without quotes.
 pub(crate) fn value_or_text<T: Parse>(meta: &ParseNestedMeta<'_>) -> syn::Result<T> {
-    let value = equals(meta, "path")?;
-    if value.peek(LitStr) { value.parse::<LitStr>()?.parse() } else { value.parse() }
+    let name = meta.path.get_ident().map(ToString::to_string).unwrap_or_default();
+    let (kind, example) = if name == "as" { ("type", "Type") } else { ("path", "path::to::it") };
+    let value = equals(meta, example)?;
+    let wrong = |span| syn::Error::new(span, format!("this is not a {kind}; write `#[shm({name} = {example})]`"));
+    if value.peek(LitStr) {
+        let text = value.parse::<LitStr>()?;
+        return text.parse().map_err(|_| wrong(text.span()));
+    }
+    value.parse().map_err(|error: syn::Error| wrong(error.span()))
 }
 
 struct Predicates(Punctuated<WherePredicate, Token![,]>);
@@ -330,5 +349,11 @@ fn predicates(meta: &ParseNestedMeta<'_>) -> syn::Result<Vec<WherePredicate>> {
         return Err(syn::Error::new_spanned(given, "this must be a text in quotes: `#[shm(bound = \"T: Trait\")]`"));
     }
     let text: LitStr = value.parse()?;
-    text.parse::<Predicates>().map(|predicates| predicates.0.into_iter().collect())
+    match text.parse::<Predicates>() {
+        Ok(predicates) => Ok(predicates.0.into_iter().collect()),
+        Err(error) => Err(syn::Error::new(
+            text.span(),
+            format!("these are not bounds as behind a `where`; write `#[shm(bound = \"T: Trait\")]` ({error})"),
+        )),
+    }
 }

@@ -42,6 +42,9 @@ pub(crate) fn check_key(input: &Input, errors: &mut Errors) {
         if let Some(rest) = &field.attrs.rest {
             errors.add(rest.span, "a key never gains fields, so it has no unknown ones; remove `rest`");
         }
+        if let Some(shared) = &field.attrs.shared {
+            errors.add(shared.span, "a key cannot have a `shared` field; use `#[shm(as = Type)]` with a key type");
+        }
         if let Some(with) = &field.attrs.with {
             errors.add(
                 with.span,
@@ -100,6 +103,7 @@ fn rest(input: &Input, errors: &mut Errors) {
         let attrs = &field.attrs;
         let others = [
             ("with", attrs.with.is_some()),
+            ("shared", attrs.shared.is_some()),
             ("as", attrs.as_type.is_some()),
             ("skip", attrs.skip.is_some()),
             ("rename", attrs.rename.is_some()),
@@ -160,6 +164,15 @@ fn other(input: &Input, errors: &mut Errors) {
     }
 }
 
+/// Returns whether a type is a pointer that shares what it points to, as far as can be seen.
+fn is_shared(ty: &Type) -> bool {
+    match ty {
+        Type::Path(path) => path.path.segments.last().is_some_and(|last| last.ident == "Rc" || last.ident == "Arc"),
+        Type::Group(group) => is_shared(&group.elem),
+        _ => false,
+    }
+}
+
 /// Returns whether a type is `Rest`, as far as its last name tells.
 fn is_rest(ty: &Type) -> bool {
     match ty {
@@ -172,12 +185,23 @@ fn is_rest(ty: &Type) -> bool {
 fn field_attributes(input: &Input, errors: &mut Errors) {
     for field in input.fields() {
         let attrs = &field.attrs;
+        if let Some(shared) = attrs.shared.as_ref().filter(|_| !is_shared(&field.ty)) {
+            errors.add(shared.span, "`shared` is for fields of the types `Rc` and `Arc`; remove it");
+        }
+        if let (Some(shared), true) = (&attrs.shared, attrs.with.is_some() || attrs.as_type.is_some()) {
+            let other = if attrs.with.is_some() { "with" } else { "as" };
+            errors.add(shared.span, format!("`shared` and `{other}` both say how the field is stored; remove one"));
+        }
         if let (Some(_), Some(as_type)) = (&attrs.with, &attrs.as_type) {
             errors.add(as_type.span, "`as` and `with` both say how the field is stored; remove one");
         }
         if let Some(skip) = &attrs.skip {
-            let others =
-                [("with", attrs.with.is_some()), ("as", attrs.as_type.is_some()), ("rename", attrs.rename.is_some())];
+            let others = [
+                ("with", attrs.with.is_some()),
+                ("shared", attrs.shared.is_some()),
+                ("as", attrs.as_type.is_some()),
+                ("rename", attrs.rename.is_some()),
+            ];
             for (name, _) in others.iter().filter(|(_, given)| *given) {
                 errors.add(
                     skip.span,

@@ -37,6 +37,7 @@ use schema::SchemaInput;
 /// - `#[shm(with = path)]`: the functions `path::encode`, `path::decode` and `path::schema`, of a module or a type, store
 ///   the field. They look like those of `ShmData`, with a reference to the field in place of `self`.
 /// - `#[shm(as = Type)]`: the field is stored as a `Type`. It must be `Clone` and `Into<Type>`, and `TryFrom<Type>`.
+/// - `#[shm(shared)]`: what an `Rc` or `Arc` points to is stored, as in a `Box`. When it is read, each pointer has a value of its own.
 /// - `#[shm(skip)]`: the field is not stored; decoding sets it to its default.
 /// - `#[shm(rename = "name")]`: the name in the schema, if it is to differ from the one in the program.
 /// - `#[shm(default)]`, `#[shm(default = expression)]`: rows that an older program wrote, without this field, are read
@@ -97,7 +98,9 @@ pub fn shm_data(input: TokenStream) -> TokenStream {
 pub fn shm_key(input: TokenStream) -> TokenStream {
     let original = parse_macro_input!(input as DeriveInput);
     // `ShmData` reports errors in the attributes themselves.
-    let Some(input) = Input::read(&original, &mut Errors::default()) else { return TokenStream::new() };
+    let Some(input) = Input::read(&original, &mut Errors::default()) else {
+        return expand::key::of_a_union(&original).into();
+    };
     let mut errors = Errors::default();
     check::check_key(&input, &mut errors);
     match errors.into_error() {

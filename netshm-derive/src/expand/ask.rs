@@ -67,7 +67,7 @@ fn field_questions(library: &Path, field: &Field, wanted: Wanted) -> TokenStream
                 .extend(quote_spanned! {Span::call_site().located_at(span)=> let _ = <#ty as #library::__private::check::FieldDefault>::ASKED; });
         }
     }
-    if attrs.skip.is_some() || attrs.with.is_some() {
+    if attrs.skip.is_some() || attrs.by_functions() {
         return questions;
     }
     if let (Some(as_type), Wanted::Data) = (&attrs.as_type, wanted)
@@ -119,7 +119,7 @@ fn type_questions(library: &Path, ty: &Type, wanted: Wanted) -> TokenStream {
 /// Returns whether a part of a field is known not to be a key: then what else the type lacks is not reported.
 pub(super) fn is_hopeless_key(field: &Field) -> bool {
     let is_hopeless = |part: &&Type| key_question(part) != "key";
-    field.attrs.with.is_none() && contents(field.stored_type(), Wanted::Key).iter().any(is_hopeless)
+    !field.attrs.by_functions() && contents(field.stored_type(), Wanted::Key).iter().any(is_hopeless)
 }
 
 /// Returns the innermost types that must be storable, or keys, for the type to be.
@@ -196,6 +196,7 @@ fn data_question(ty: &Type) -> (&'static str, &'static str) {
             "Cell" | "RefCell" | "OnceCell" | "LazyCell" | "UnsafeCell" | "Mutex" | "RwLock" | "OnceLock" | "LazyLock",
         ) => ("cell", "SharedCell"),
         (_, name) if name.starts_with("Atomic") => ("cell", "SharedCell"),
+        (_, "Rest") => ("rest", "SharedRest"),
         (_, "Instant") => ("instant", "SharedInstant"),
         _ => ("data", "ShmData"),
     }
@@ -220,7 +221,7 @@ pub(crate) fn contains_itself(ty: &Type, own: &Ident) -> bool {
 }
 
 /// Returns the same tokens with another span, for messages that point there.
-fn located_at(tokens: TokenStream, span: Span) -> TokenStream {
+pub(super) fn located_at(tokens: TokenStream, span: Span) -> TokenStream {
     let tokens = tokens.into_iter().map(|mut token| {
         if let TokenTree::Group(group) = &token {
             let mut moved = proc_macro2::Group::new(group.delimiter(), located_at(group.stream(), span));

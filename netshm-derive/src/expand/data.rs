@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use quote::quote;
 
 use super::ask::{self, Wanted};
-use super::{Parts, allowances, enums, extensible, generics, library, stand_ins, structs};
+use super::{Parts, allowances, enums, extensible, generics, library, stand_ins, structs, with};
 use crate::ast::{Data, Input};
 
 pub(crate) fn expand(input: &Input) -> TokenStream {
@@ -24,6 +24,7 @@ pub(crate) fn expand(input: &Input) -> TokenStream {
     let (impl_generics, ty_generics, _) = input.original.generics.split_for_impl();
     let (allow, stand_ins) = (allowances(), stand_ins(&library));
     let questions = ask::ask(input, Wanted::Data, &where_clause);
+    let with = with::all(input, &library, &where_clause);
     quote! {
         const _: () = {
             #stand_ins
@@ -62,6 +63,7 @@ pub(crate) fn expand(input: &Input) -> TokenStream {
             }
 
             #questions
+            #with
         };
     }
 }

@@ -34,7 +34,12 @@ pub(super) fn bounds(input: &Input, library: &Path, name: &str) -> WhereClause {
             }
             continue;
         }
-        if field.attrs.with.is_some() {
+        if field.attrs.shared.is_some() && mentions(&quote!(#ty), &|ident| parameters.contains(ident)) {
+            let target = quote!(<#ty as ::core::ops::Deref>::Target);
+            clause.predicates.push(parse_quote!(#target: #library::data::Encode));
+            clause.predicates.push(parse_quote!(::std::boxed::Box<#target>: #library::data::ShmData));
+        }
+        if field.attrs.by_functions() {
             continue;
         }
         let stored = field.stored_type();

@@ -1,11 +1,13 @@
 //! `impl ShmKey`.
 
 use proc_macro2::TokenStream;
-use quote::quote;
+use quote::{quote, quote_spanned};
+use syn::DeriveInput;
 
 use super::ask::{self, Wanted};
 use super::{allowances, generics, library};
 use crate::ast::Input;
+use crate::attr::{ContainerAttrs, Errors};
 
 pub(crate) fn expand(input: &Input) -> TokenStream {
     let library = library(input);
@@ -29,5 +31,18 @@ pub(crate) fn expand(input: &Input) -> TokenStream {
 
             #questions
         };
+    }
+}
+
+/// Requires that a union can be stored: that it cannot is reported by the other derive, if that is there.
+pub(crate) fn of_a_union(original: &DeriveInput) -> TokenStream {
+    let attrs = ContainerAttrs::read(&original.attrs, &mut Errors::default());
+    let library = attrs.krate.map_or_else(|| syn::parse_quote!(::netshm), |krate| krate.value);
+    let ident = &original.ident;
+    if !original.generics.params.is_empty() {
+        return TokenStream::new();
+    }
+    quote_spanned! {ident.span()=>
+        const _: ::core::option::Option<usize> = <#ident as #library::data::ShmData>::FIXED;
     }
 }

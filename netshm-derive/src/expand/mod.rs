@@ -7,6 +7,7 @@ mod generics;
 pub(crate) mod key;
 pub(crate) mod schema;
 mod structs;
+mod with;
 
 use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
@@ -87,9 +88,9 @@ fn stand_ins(library: &Path) -> TokenStream {
 /// Writes a field, given an expression for a reference to it.
 fn encode_field(library: &Path, field: &Field, value: &TokenStream) -> TokenStream {
     let ty = &field.ty;
-    if let Some(with) = &field.attrs.with {
-        let path = &with.value;
-        return quote_spanned! {at(path)=> #path::encode(#value, __out)?; };
+    if field.attrs.by_functions() {
+        let functions = with::functions(field);
+        return quote! { #library::__private::With::<#ty>::encode(&#functions, #value, __out)?; };
     }
     match &field.attrs.as_type {
         Some(Given { value: stored, .. }) => {
@@ -118,9 +119,9 @@ fn decode_field(library: &Path, field: &Field) -> TokenStream {
         };
         return if is_phantom(ty) { make } else { quote!({ __input.need_copy()?; #make }) };
     }
-    let read = if let Some(with) = &field.attrs.with {
-        let path = &with.value;
-        quote_spanned! {at(path)=> { __input.need_copy()?; #path::decode(__input)? } }
+    let read = if field.attrs.by_functions() {
+        let functions = with::functions(field);
+        quote! { { __input.need_copy()?; #library::__private::With::<#ty>::decode(&#functions, __input)? } }
     } else if let Some(as_type) = &field.attrs.as_type {
         let (stored, name) = (&as_type.value, quote!(#ty).to_string());
         quote! { <#library::__private::Converted<#ty, #stored>>::decode(__input, #name)? }
@@ -136,7 +137,7 @@ fn decode_field(library: &Path, field: &Field) -> TokenStream {
                 Some(expression) => quote!({ __input.need_copy()?; #expression }),
                 None => {
                     let make = default_of(library, field);
-                    if field.attrs.with.is_some() || field.attrs.as_type.is_some() {
+                    if field.attrs.by_functions() || field.attrs.as_type.is_some() {
                         quote!({ __input.need_copy()?; #make })
                     } else {
                         quote!({
@@ -154,7 +155,7 @@ fn decode_field(library: &Path, field: &Field) -> TokenStream {
 /// Returns an expression for the total number of words of the fields, if each has a fixed size.
 fn fixed_words(library: &Path, fields: &Fields) -> TokenStream {
     let parts = fields.stored().map(|field| {
-        if field.attrs.with.is_some() {
+        if field.attrs.by_functions() {
             quote!(::core::option::Option::None)
         } else {
             let ty = field.stored_type();
@@ -171,7 +172,7 @@ fn direct(library: &Path, fields: &Fields) -> TokenStream {
         let ty = &field.ty;
         if attrs.rest.is_some() || (attrs.skip.is_some() && is_phantom(ty)) {
             quote!(true)
-        } else if attrs.skip.is_some() || attrs.with.is_some() || attrs.as_type.is_some() {
+        } else if attrs.skip.is_some() || attrs.by_functions() || attrs.as_type.is_some() {
             quote!(false)
         } else {
             quote! { <#library::__private::Part<#ty>>::DIRECT }
@@ -196,15 +197,11 @@ fn describe_fields(library: &Path, fields: &Fields) -> TokenStream {
         .stored()
         .map(|field| {
             let name = field.name();
-            let describe = match &field.attrs.with {
-                Some(with) => {
-                    let path = &with.value;
-                    quote_spanned! {at(path)=> #path::schema }
-                }
-                None => {
-                    let ty = field.stored_type();
-                    quote! { <#library::__private::Part<#ty>>::schema }
-                }
+            let describe = if field.attrs.by_functions() {
+                with::describe(library, field)
+            } else {
+                let ty = field.stored_type();
+                quote! { <#library::__private::Part<#ty>>::schema }
             };
             let call = match fields.style {
                 Style::Tuple => quote! { __fields.item_with(#describe); },

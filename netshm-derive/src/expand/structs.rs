@@ -1,10 +1,10 @@
 //! Structs: their fields one after the other.
 
 use proc_macro2::TokenStream;
-use quote::{quote, quote_spanned};
+use quote::quote;
 use syn::Path;
 
-use super::{Parts, at, binding, decode_field, default_of, describe_fields, direct, encode_field, fixed_words};
+use super::{Parts, binding, decode_field, default_of, describe_fields, direct, encode_field, fixed_words, with};
 use crate::ast::{Fields, Style};
 
 /// Generates the decoding of a struct: its fields in their order, then the whole.
@@ -49,10 +49,9 @@ pub(super) fn plain(library: &Path, name: &str, fields: &Fields) -> Parts {
 pub(super) fn transparent(library: &Path, name: &str, fields: &Fields) -> Parts {
     let plain = plain(library, "", fields);
     let Some(field) = fields.stored().next() else { return plain };
-    if let Some(with) = &field.attrs.with {
-        let path = &with.value;
-        let describe = quote_spanned! {at(path)=> #path::schema(__types) };
-        return Parts { schema: quote!(__types.transparent::<Self>(#name, |__types| #describe)), ..plain };
+    if field.attrs.by_functions() {
+        let describe = with::describe(library, field);
+        return Parts { schema: quote!(__types.transparent::<Self>(#name, #describe)), ..plain };
     }
     let part = {
         let stored = field.stored_type();

@@ -21,7 +21,7 @@ question! {
     #[diagnostic::on_unimplemented(
         message = "`{Self}` cannot be stored in shared memory",
         label = "it counts the references of this process only",
-        note = "store the value itself: `T` or `Box<T>` instead of `Rc<T>` or `Arc<T>`"
+        note = "store the value itself: `T` or `Box<T>` instead of `Rc<T>` or `Arc<T>`; or write `#[shm(shared)]` before the field, which stores what it points to"
     )]
     SharedOwner: ShmData
 }
@@ -70,6 +70,15 @@ question! {
         note = "store a point in time as `SystemTime`, and the time between two as `Duration`"
     )]
     SharedInstant: ShmData
+}
+
+question! {
+    #[diagnostic::on_unimplemented(
+        message = "`{Self}` is not stored by itself",
+        label = "keeps what newer programs have added to the values of a type",
+        note = "mark the last field of a struct with `#[shm(rest)]`, or a variant with `#[shm(other)]`; the type needs `#[shm(extensible)]`"
+    )]
+    SharedRest: ShmData
 }
 
 question! {
@@ -129,6 +138,7 @@ impl<T: ShmData> Whole<T> {
     pub fn pointer<P: ?Sized>() {}
     pub fn function<P: ?Sized>() {}
     pub fn instant<P: ?Sized>() {}
+    pub fn rest<P: ?Sized>() {}
 }
 
 /// Fallback that is asked if the whole cannot be stored.
@@ -140,6 +150,7 @@ pub trait NotWhole {
     fn pointer<P: SharedPointer>() {}
     fn function<P: SharedFunction>() {}
     fn instant<P: SharedInstant>() {}
+    fn rest<P: SharedRest>() {}
 }
 
 impl<T> NotWhole for Whole<T> {}

@@ -127,6 +127,39 @@ pub trait NotConverted<T> {
 
 impl<T, S> NotConverted<T> for Converted<T, S> {}
 
+/// The functions that store fields of type `T`.
+pub trait With<T> {
+    fn encode(&self, value: &T, out: &mut Encoder<'_>) -> Result<(), DataError>;
+    fn decode(&self, input: &mut Decoder<'_>) -> Result<T, DataError>;
+    fn schema(&self, types: &mut Types) -> Schema;
+}
+
+/// The functions of a module or type.
+#[derive(Debug)]
+pub struct Functions<E, D, S>(pub E, pub D, pub S);
+
+impl<T, E, D, S> With<T> for Functions<E, D, S>
+where
+    E: Fn(&T, &mut Encoder<'_>) -> Result<(), DataError>,
+    D: Fn(&mut Decoder<'_>) -> Result<T, DataError>,
+    S: Fn(&mut Types) -> Schema,
+{
+    #[inline(always)]
+    fn encode(&self, value: &T, out: &mut Encoder<'_>) -> Result<(), DataError> {
+        (self.0)(value, out)
+    }
+
+    #[inline(always)]
+    fn decode(&self, input: &mut Decoder<'_>) -> Result<T, DataError> {
+        (self.1)(input)
+    }
+
+    #[inline(always)]
+    fn schema(&self, types: &mut Types) -> Schema {
+        (self.2)(types)
+    }
+}
+
 /// The default of a field that an older row lacks, or that is not stored.
 #[derive(Debug)]
 pub struct Made<T>(PhantomData<T>);

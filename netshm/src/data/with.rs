@@ -3,6 +3,7 @@
 //! | Module | For types with | Stored as |
 //! |---|---|---|
 //! | [`display`] | `Display` and `FromStr`: `url::Url`, `semver::Version`, `rust_decimal::Decimal`, `half::f16`, .. | `String` |
+//! | [`shared`] | `Rc` and `Arc`; written `#[shm(shared)]` | what they point to |
 #![cfg_attr(
     feature = "serde",
     doc = "| [`serde`](mod@serde) | `Serialize` and `Deserialize` | as [`Serde`](super::Serde) |"
@@ -62,6 +63,59 @@ pub mod display {
     /// Describes a text.
     pub fn schema(_: &mut Types) -> Schema {
         Schema::Text
+    }
+}
+
+/// `Rc` and `Arc`, as what they point to: what `#[shm(shared)]` stands for. When values are read, each has one of its own.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use netshm::data::{from_words, to_words};
+///
+/// #[derive(netshm::ShmData, Debug, PartialEq)]
+/// struct Job {
+///     #[shm(shared)]
+///     owner: Arc<str>,
+///     #[shm(shared)]
+///     steps: Arc<Vec<u32>>,
+/// }
+///
+/// let job = Job { owner: "ada".into(), steps: Arc::new(vec![1, 2]) };
+/// assert_eq!(from_words::<Job>(&to_words(&job)?)?, job);
+/// assert_eq!(netshm::data::Schema::of::<Job>().to_string(), "Job { owner: String, steps: Vec<u32> }");
+/// # Ok::<(), netshm::data::DataError>(())
+/// ```
+pub mod shared {
+    use std::ops::Deref;
+
+    use crate::data::{DataError, DataManager, Decoder, Encode, Encoder, Schema, Types};
+
+    /// Writes what the pointer points to.
+    ///
+    /// # Errors
+    /// Those of its own manager.
+    pub fn encode<P: Deref<Target: Encode>>(value: &P, out: &mut Encoder<'_>) -> Result<(), DataError> {
+        Encode::encode(&**value, out)
+    }
+
+    /// Reads a value, for a pointer of its own.
+    ///
+    /// # Errors
+    /// Those of its own manager.
+    pub fn decode<P: Deref + From<Box<P::Target>>>(input: &mut Decoder<'_>) -> Result<P, DataError>
+    where
+        Box<P::Target>: DataManager,
+    {
+        input.take::<Box<P::Target>>().map(P::from)
+    }
+
+    /// Describes what the pointer points to.
+    pub fn schema<P: Deref>(types: &mut Types) -> Schema
+    where
+        Box<P::Target>: DataManager,
+    {
+        types.of::<Box<P::Target>>()
     }
 }
 

@@ -30,6 +30,8 @@ struct Row<T> {
     started: Duration,
     #[shm(as = u32)]
     letter: char,
+    #[shm(shared)]
+    shared: std::sync::Arc<T>,
     #[shm(skip, default = 7)]
     cached: u64,
     #[shm(default)]
