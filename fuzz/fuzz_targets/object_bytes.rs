@@ -25,6 +25,9 @@ const TIMEOUT: Duration = Duration::from_micros(50);
 const TURN: Duration = Duration::from_millis(2);
 const TOO_LONG: Duration = Duration::from_secs(2);
 
+/// Room for stripes. With more of it, most of an object would be a hole, which takes time and is of no use when damaged.
+const ROOM: u32 = 4;
+
 type Texts = HashTable<u64, String>;
 
 struct Kind {
@@ -51,7 +54,7 @@ const KINDS: [Kind; 5] = [
 ];
 
 fn make_texts(shm: Shm, locking: Locking) -> Result<()> {
-    let table = Texts::options().locking(locking).stripes(1).slots(1).init(1).manage(shm)?;
+    let table = Texts::options().locking(locking).stripes(1).stripe_room(ROOM).slots(1).init(1).manage(shm)?;
     for number in 0..30 {
         table.add(&(number % 9), &"x".repeat((number * number % 97) as usize))?;
     }
@@ -103,7 +106,7 @@ fn is_over(began: Instant) -> bool {
 }
 
 fn make_array(shm: Shm) -> Result<()> {
-    let options = Array::<String>::options().locking(Locking::Futex).stripes(1).slots(1);
+    let options = Array::<String>::options().locking(Locking::Futex).stripes(1).stripe_room(ROOM).slots(1);
     let array = options.manage(shm, "default".to_owned())?;
     array.resize(30_000)?;
     (0..19).try_for_each(|at| array.set(at * at * 77, &"y".repeat(at)))
@@ -141,7 +144,7 @@ fn torment_array(shm: Shm, verbs: Verbs) -> Result<()> {
 }
 
 fn make_table(shm: Shm) -> Result<()> {
-    let table = Table::options().locking(Locking::Futex).stripes(1).slots(1).init(1).manage(shm)?;
+    let table = Table::options().locking(Locking::Futex).stripes(1).stripe_room(ROOM).slots(1).init(1).manage(shm)?;
     (0..30).try_for_each(|number| table.add(number % 7 - 2, &vec![number; (number * number % 83) as usize]))
 }
 
@@ -179,7 +182,13 @@ fn torment_table(shm: Shm, verbs: Verbs) -> Result<()> {
 }
 
 fn make_pairs(shm: Shm) -> Result<()> {
-    let table = HashTable::<u64, u64>::options().locking(Locking::Futex).stripes(1).slots(1).init(1).manage(shm)?;
+    let table = HashTable::<u64, u64>::options()
+        .locking(Locking::Futex)
+        .stripes(1)
+        .stripe_room(ROOM)
+        .slots(1)
+        .init(1)
+        .manage(shm)?;
     (0..50).try_for_each(|number| table.add(&(number % 42), &!number))
 }
 

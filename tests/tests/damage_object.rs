@@ -23,6 +23,8 @@ const TIMEOUT: Duration = Duration::from_millis(2);
 const ROUND: Duration = Duration::from_secs(20);
 /// Number of bytes that the process may have for its own data. (What is mapped of objects is not counted.)
 const MEMORY: u64 = 1 << 30;
+/// Room for stripes. With more of it, most of an object would be a hole, and so would most of what is damaged.
+const ROOM: u32 = 4;
 /// One of this number of objects is repaired at the end, which takes as long as all else.
 const REPAIRED: u64 = 4;
 
@@ -160,8 +162,14 @@ fn table_verbs(object: &Scratch, locking: Locking) -> Result<()> {
 }
 
 fn fill_table(object: &Scratch, locking: Locking) {
-    let tab: HashTable<u64, String> =
-        HashTable::options().locking(locking).stripes(4).init(30).slots(4).manage(object.open()).unwrap();
+    let tab: HashTable<u64, String> = HashTable::options()
+        .locking(locking)
+        .stripes(4)
+        .stripe_room(ROOM)
+        .init(30)
+        .slots(4)
+        .manage(object.open())
+        .unwrap();
     for i in 0..300u64 {
         tab.add(&(i % 60), &"x".repeat((i * i % 97) as usize)).unwrap();
     }
@@ -193,7 +201,7 @@ fn damaged_tables_without_locking() {
 #[test]
 fn damaged_tables_of_pairs() {
     let make = |object: &Scratch| {
-        let options = HashTable::options().locking(Locking::Futex).stripes(2).init(10).slots(4);
+        let options = HashTable::options().locking(Locking::Futex).stripes(2).stripe_room(ROOM).init(10).slots(4);
         let tab: HashTable<u64, u64> = options.manage(object.open()).unwrap();
         for i in 0..400u64 {
             tab.add(&(i % 310), &!i).unwrap();
@@ -222,7 +230,14 @@ fn damaged_tables_of_pairs() {
 #[test]
 fn damaged_primitive_tables() {
     let make = |object: &Scratch| {
-        let tab = Table::options().locking(Locking::Futex).stripes(2).init(10).slots(4).manage(object.open()).unwrap();
+        let tab = Table::options()
+            .locking(Locking::Futex)
+            .stripes(2)
+            .stripe_room(ROOM)
+            .init(10)
+            .slots(4)
+            .manage(object.open())
+            .unwrap();
         for i in 0..200 {
             tab.add(i % 50 - 20, &vec![i; (i * i % 211) as usize]).unwrap();
         }
@@ -252,6 +267,7 @@ fn damaged_arrays() {
         let array: Array<String> = Array::options()
             .locking(Locking::Futex)
             .stripes(2)
+            .stripe_room(ROOM)
             .slots(4)
             .manage(object.open(), "default".to_owned())
             .unwrap();
@@ -285,7 +301,8 @@ fn damaged_arrays_of_numbers() {
     // Each takes a chunk of 2 kB. More of them would make a round longer, and find nothing else.
     const SPOTS: usize = 40;
     let make = |object: &Scratch| {
-        let array: Array<u64> = Array::options().stripes(2).slots(4).manage(object.open(), 1).unwrap();
+        let array: Array<u64> =
+            Array::options().stripes(2).stripe_room(ROOM).slots(4).manage(object.open(), 1).unwrap();
         array.resize(1 << 20).unwrap();
         for i in 0..SPOTS {
             array.set((i * i * 3701) % (1 << 20), &(i as u64)).unwrap();
