@@ -91,7 +91,9 @@ fn fields(fields: &Fields) -> Json {
                 let mut json = tree(&field.schema);
                 json["field"] = field.name.clone().into();
                 json["added"] = field.is_added.into();
-                json["default"] = field.has_default.into();
+                if field.has_default {
+                    json["default"] = true.into();
+                }
                 json
             };
             fields.iter().map(field).collect()
