@@ -242,6 +242,12 @@ impl<'a> Decoder<'a> {
         (self.words, self.at) = (around.words, around.end);
     }
 
+    /// Returns the number of words in front of the next one, wherever those that are shown end.
+    #[inline]
+    pub(crate) fn position(&self) -> usize {
+        self.at
+    }
+
     /// Decodes what is inside a box or a sequence.
     ///
     /// # Errors

@@ -260,9 +260,9 @@ impl<'a> Reader<'a> {
 
     /// Checks that a key differs from all others. There are no more keys than words, since only one can be empty.
     fn key(&mut self, id: Id, keys: &mut HashSet<&'a [u64]>) -> Result<Value, DataError> {
-        let start = self.all.len() - self.input.remaining();
+        let start = self.input.position();
         let value = self.value(id)?;
-        if keys.insert(&self.all[start..self.all.len() - self.input.remaining()]) { Ok(value) } else { Err(TWICE) }
+        if keys.insert(&self.all[start..self.input.position()]) { Ok(value) } else { Err(TWICE) }
     }
 
     fn number(&mut self, scalar: Scalar) -> Result<Value, DataError> {

@@ -55,9 +55,9 @@ impl Value {
         let plan = Plan::new(schema)?;
         let mut reader = Reader { plan: &plan, steps: 0 };
         match (plan.node(plan.root()), json) {
-            (Node::Struct { name, fields: Parts::Named(fields), .. }, Json::Object(object)) => {
+            (Node::Struct { name, fields: Parts::Named(fields), always }, Json::Object(object)) => {
                 // One that all rows have is asked for.
-                reader.growing(name, fields, always_there(schema), object)
+                reader.growing(name, fields, [always_there(schema), *always], object)
             }
             _ => reader.value(plan.root(), json),
         }
@@ -242,12 +242,15 @@ impl Reader<'_> {
         &mut self,
         name: &Arc<str>,
         fields: &[(Arc<str>, Id)],
-        always: usize,
+        [needed, always]: [usize; 2],
         object: &Map<String, Json>,
     ) -> Result<Value, Unfit> {
-        let is_present = |(name, id): &(Arc<str>, Id)| object.contains_key(&**name) || self.is_option(*id);
-        let present = fields.iter().rposition(is_present).map_or(0, |last| last + 1);
-        let (present, missing) = fields.split_at(present.max(always));
+        // An option that values may lack, and that is not there, is lacking.
+        let is_present = |(i, (name, id)): (usize, &(Arc<str>, Id))| {
+            object.contains_key(&**name) || i < always && self.is_option(*id)
+        };
+        let present = fields.iter().enumerate().rposition(is_present).map_or(0, |last| last + 1);
+        let (present, missing) = fields.split_at(present.max(needed));
         let mut values = self.named(present, object)?;
         values.extend(missing.iter().map(|(name, _)| (name.clone(), Value::Missing)));
         Ok(Value::Struct(Box::new(Struct { name: name.clone(), fields: FieldValues::Named(values) })))
@@ -257,7 +260,7 @@ impl Reader<'_> {
         let (target, _) = self.plan.resolved(content);
         match (self.plan.node(target), json) {
             (Node::Struct { name, fields: Parts::Named(fields), always }, Json::Object(object)) => {
-                self.growing(name, fields, *always, object)
+                self.growing(name, fields, [*always; 2], object)
             }
             _ => self.value(target, json),
         }
