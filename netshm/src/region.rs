@@ -110,14 +110,18 @@ impl Region {
     }
 
     /// Gives stripes that are said to be used the file's space, which they have unless the number is damaged. On a full tmpfs, a
-    /// mere look at a hole raises SIGBUS; through a read-only mapping, the system looks. Returns how many have it.
+    /// mere look at a hole raises SIGBUS, so the system looks. That needs no descriptor: undoing a change comes here too. Returns how
+    /// many have space.
     #[cold]
     fn back_stripes(&self, backed: u32, used: u32) -> u32 {
         let [start, end] = [backed, used].map(|stripes| self.geometry.stripes_end(stripes));
-        let are_backed = if self.object.read_only() {
-            self.map.populate(start as usize, (end - start) as usize).is_ok()
-        } else {
-            self.object.check_descriptors().is_ok() && file::allocate(self.object.fd(), start, end - start).is_ok()
+        let are_backed = match self.map.populate(start as usize, (end - start) as usize) {
+            Ok(true) => true,
+            Ok(false) => {
+                let may_allocate = !self.object.read_only() && self.object.check_descriptors().is_ok();
+                !may_allocate || file::allocate(self.object.fd(), start, end - start).is_ok()
+            }
+            Err(_) => false,
         };
         if !are_backed {
             return backed;

@@ -172,7 +172,7 @@ impl Runs {
     fn find_solid(self, memory: &impl Memory, least: u64, is_old: impl Fn(u64) -> bool) -> Result<Option<(u64, u64)>> {
         let mut found = None;
         self.each_free(memory, least, |run, pages, hole| {
-            let gain = Hole::inside(run.0, run.0 + pages * self.pagesize).bytes() - hole.bytes();
+            let gain = Hole::inside(run.0, run.0 + pages * self.pagesize).bytes() - hole.empty_bytes();
             if found.is_none() && gain >= least && is_old(memory.load(run.since())?) {
                 found = Some((run.0, pages));
             }
@@ -185,7 +185,7 @@ impl Runs {
     pub(crate) fn solid_bytes(self, memory: &impl Memory, least: u64) -> Result<u64> {
         let mut sum = 0;
         self.each_free(memory, least, |run, pages, hole| {
-            let gain = Hole::inside(run.0, run.0 + pages * self.pagesize).bytes() - hole.bytes();
+            let gain = Hole::inside(run.0, run.0 + pages * self.pagesize).bytes() - hole.empty_bytes();
             sum += if gain >= least { gain } else { 0 };
             Ok(true)
         })?;

@@ -76,22 +76,28 @@ impl Use {
 /// The unit in which holes are noted.
 const HOLE_UNIT: u64 = 4096;
 
+/// Two holes that are so far apart at most are taken for one: between them are the ends of the runs that they were in.
+const MOST_BETWEEN: u64 = 2 * HOLE_UNIT;
+
 /// The part of a free run that may be a hole of the file, as its word 3 says; it need not be one everywhere. It lies wholly between the
 /// memory page of the run's head and that of its last word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Hole {
     pub(crate) start: u64,
     pub(crate) end: u64,
+    /// True if a considerable part of it may have memory, which can be given back.
+    pub(crate) is_mixed: bool,
 }
 
 impl Hole {
-    pub(crate) const NONE: Hole = Hole { start: 0, end: 0 };
+    pub(crate) const NONE: Hole = Hole { start: 0, end: 0, is_mixed: false };
 
     /// Returns all of a run that can be a hole.
     pub(crate) const fn inside(start: u64, end: u64) -> Hole {
         let hole = Hole {
             start: super::round_up(start.saturating_add(RUN_HEADER), HOLE_UNIT),
             end: end.saturating_sub(super::WORD) / HOLE_UNIT * HOLE_UNIT,
+            is_mixed: false,
         };
         if hole.start < hole.end { hole } else { Hole::NONE }
     }
@@ -104,31 +110,43 @@ impl Hole {
         self.end.saturating_sub(self.start)
     }
 
+    /// Returns how many bytes surely have no memory.
+    pub(crate) const fn empty_bytes(self) -> u64 {
+        if self.is_mixed { 0 } else { self.bytes() }
+    }
+
     /// Returns what a word says, as far as it can be true of the run.
     pub(crate) fn from_word(word: u64, start: u64, end: u64) -> Hole {
         let most = Hole::inside(start, end);
-        let said = Hole { start: (word >> 32) * HOLE_UNIT, end: u64::from(word as u32) * HOLE_UNIT };
-        said.within(most)
+        let (first, second) = (word >> 32, u64::from(word as u32));
+        // In this order, since the start is less than the end.
+        let is_mixed = first > second;
+        let hole = Hole { start: first.min(second) * HOLE_UNIT, end: first.max(second) * HOLE_UNIT, is_mixed };
+        hole.within(most.start, most.end)
     }
 
-    /// Returns the word to be stored.
+    /// Returns the word to be stored: start and end, or, if it is mixed, end and start.
     pub(crate) const fn word(self) -> u64 {
-        if self.is_none() { 0 } else { ((self.start / HOLE_UNIT) << 32) | (self.end / HOLE_UNIT) }
+        if self.is_none() {
+            return 0;
+        }
+        let (first, second) = if self.is_mixed { (self.end, self.start) } else { (self.start, self.end) };
+        ((first / HOLE_UNIT) << 32) | (second / HOLE_UNIT)
     }
 
-    fn within(self, most: Hole) -> Hole {
-        let hole = Hole { start: self.start.max(most.start), end: self.end.min(most.end) };
+    fn within(self, start: u64, end: u64) -> Hole {
+        let hole = Hole { start: self.start.max(start), end: self.end.min(end), is_mixed: self.is_mixed };
         if hole.is_none() { Hole::NONE } else { hole }
     }
 
     /// Returns the part in front of a place, with the whole page of that place.
     pub(crate) fn up_to(self, place: u64) -> Hole {
-        self.within(Hole { start: 0, end: super::round_up(place, HOLE_UNIT) })
+        self.within(0, super::round_up(place, HOLE_UNIT))
     }
 
     /// Returns the part behind the page of a place.
     pub(crate) fn behind(self, place: u64) -> Hole {
-        self.within(Hole { start: super::round_up(place, HOLE_UNIT), end: u64::MAX })
+        self.within(super::round_up(place, HOLE_UNIT), u64::MAX)
     }
 
     /// Returns the smallest hole that holds both.
@@ -136,7 +154,11 @@ impl Hole {
         match (self.is_none(), other.is_none()) {
             (true, _) => other,
             (_, true) => self,
-            _ => Hole { start: self.start.min(other.start), end: self.end.max(other.end) },
+            _ => {
+                let between = self.start.max(other.start).saturating_sub(self.end.min(other.end));
+                let is_mixed = self.is_mixed || other.is_mixed || between > MOST_BETWEEN;
+                Hole { start: self.start.min(other.start), end: self.end.max(other.end), is_mixed }
+            }
         }
     }
 }
@@ -188,5 +210,28 @@ impl RunAt {
     /// Returns where its content starts.
     pub(crate) const fn content(self) -> u64 {
         self.0.wrapping_add(RUN_HEADER)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_over_two_holes_tells_that_there_is_memory_between_them() {
+        let [first, second] = [(1, 3), (9, 12)].map(|(start, end)| Hole {
+            start: start * HOLE_UNIT,
+            end: end * HOLE_UNIT,
+            is_mixed: false,
+        });
+        let hull = first.hull(second);
+        assert_eq!((hull.bytes(), hull.empty_bytes()), (11 * HOLE_UNIT, 0));
+        assert_eq!(Hole::from_word(hull.word(), 0, 100 * HOLE_UNIT), hull);
+        assert_eq!(hull.behind(4 * HOLE_UNIT), Hole { start: 4 * HOLE_UNIT, ..hull });
+        assert_eq!(Hole::from_word(first.word(), 0, 100 * HOLE_UNIT), first);
+        // Only the ends of two runs lie between these.
+        let near = first.hull(Hole { start: 5 * HOLE_UNIT, ..second });
+        assert_eq!(near.empty_bytes(), near.bytes());
+        assert_eq!(first.hull(Hole::NONE), first);
     }
 }

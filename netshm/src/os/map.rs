@@ -47,12 +47,13 @@ impl Mapping {
         self.start
     }
 
-    /// Makes the pages that hold these bytes readable, or fails where reading them would raise SIGBUS. A kernel that cannot tell
-    /// (before 5.14) says that all are.
-    pub(crate) fn populate(&self, offset: usize, len: usize) -> io::Result<()> {
+    /// Makes the pages that hold these bytes readable, or fails where reading them would raise SIGBUS. Returns false if the kernel
+    /// cannot tell (before 5.14).
+    pub(crate) fn populate(&self, offset: usize, len: usize) -> io::Result<bool> {
         match self.raw.advise_range(Advice::PopulateRead, offset, len) {
-            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(()),
-            outcome => outcome,
+            Ok(()) => Ok(true),
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(false),
+            Err(error) => Err(error),
         }
     }
 

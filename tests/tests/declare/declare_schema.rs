@@ -457,7 +457,7 @@ fn another_type_is_refused_by_name() {
 #[test]
 fn the_description_says_all_that_was_declared() {
     let expected = r"AppState in posix:/netshm-test-declared
-    What the server and its workers share.
+    State that the server and its workers share.
 
     Restart all of them after a change.
 

@@ -359,11 +359,23 @@ fn closed_descriptors_are_an_error_and_no_other_file_is_touched() {
     let left = table(&file(directory.text(), "a"));
     assert_eq!(left.find(&1).unwrap(), Some(vec![77]));
     assert_eq!(left.find(&2).unwrap(), Some(vec![2]));
-    assert!(left.check().unwrap().is_clean());
+    for name in undone() {
+        let report = table(&file(directory.text(), &name)).check().unwrap();
+        assert!(report.is_clean(), "{report}");
+    }
+    let report = left.check().unwrap();
+    assert!(report.is_clean(), "{report}");
+}
+
+/// Objects in which a change is undone without descriptors: whether it has taken memory by then depends on the hash.
+fn undone() -> impl Iterator<Item = String> {
+    (0..24).map(|number| format!("undone{number}"))
 }
 
 fn closing_everything(directory: &str) {
     let made = table(&file(directory, "a"));
+    let undone: Vec<_> = undone().map(|name| table(&file(directory, &name))).collect();
+    undone.iter().for_each(|table| (0..100).for_each(|key| table.add(&key, &vec![key as u8]).unwrap()));
     for key in 0..100 {
         made.add(&key, &vec![key as u8]).unwrap();
     }
@@ -389,6 +401,9 @@ fn closing_everything(directory: &str) {
     }));
     let full = (1000..).find_map(|key| made.add(&key, &vec![3; 3000]).err()).unwrap();
     lost(Err(full));
+    for table in undone {
+        lost(Err((1000..).find_map(|key| table.add(&key, &vec![3; 3000]).err()).unwrap()));
+    }
     lost(made.shm().size().map(drop));
     lost(try_table(made.shm().name()).map(drop));
     drop(made);
