@@ -40,6 +40,7 @@ const MOST_CUTS: u32 = 64;
 pub(super) const HAS_BEGUN: &str = "a reader is about to look whose change it is";
 pub(crate) const LOG_HAS_BEEN_READ: &str = "entries of a log have been read";
 pub(super) const IS_COPIED: &str = "words are about to be copied";
+pub(super) const IS_RIGHT: &str = "a copy is right";
 pub(super) const HAS_BEEN_READ: &str = "a stripe has been read past a change";
 /// Between two looks at whether the owner of a stripe lives.
 const PROBE_EACH: Duration = Duration::from_millis(1);
@@ -164,6 +165,7 @@ impl<'a> Reading<'a> {
             }
             // Otherwise, what was copied may have been undone, and no entry tells any more.
             if past.epoch() == epoch {
+                pause::at(IS_RIGHT);
                 return Ok(true);
             }
         }
@@ -299,6 +301,8 @@ pub(super) fn attempt<R>(store: &Store, stripe: u32, read: impl Fn(View<'_>) -> 
         // Copies are right already.
         let fate = match (copies_all, reading.gone.get()) {
             (true, true) => Ok(Fate::Gone),
+            // Who decodes them asks the stamp before much memory is allocated, and the change may have ended.
+            (true, false) if outcome.is_err() && !stamp.holds() => Ok(Fate::Gone),
             (true, false) => Ok(Fate::Holds),
             (false, _) => reading.look(),
         };

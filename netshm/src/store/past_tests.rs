@@ -135,6 +135,63 @@ fn parts_that_are_undone_while_the_log_is_read() {
     nothing_more();
 }
 
+/// The change ends when any one of the copies has been made: the last of them is that of a large value, which is decoded then.
+#[test]
+fn a_change_that_ends_before_a_copy_is_decoded() {
+    type Texts = HashTable<u64, Vec<u8>>;
+    const BYTES: usize = 20_000;
+    for number in 1.. {
+        let scratch = Scratch::new();
+        let table = Texts::options().stripes(1).slots(2).init(1).manage(scratch.open()).unwrap();
+        (0..2).for_each(|key| table.add(&key, &vec![1; BYTES]).unwrap());
+        let (go, told) = channel::<()>();
+        let (done, has_done) = channel();
+        let writer = thread::spawn(move || {
+            group!(table => {
+                table.replace(&0, &vec![2; BYTES])?;
+                done.send(()).unwrap();
+                told.recv().unwrap();
+                table.replace(&1, &vec![2; BYTES])?;
+                done.send(()).unwrap();
+                told.recv().unwrap();
+            })
+            .unwrap();
+            done.send(()).unwrap();
+        });
+        has_done.recv().unwrap();
+        let reader =
+            Texts::manage(Shm::options().read_only(true).open(&scratch.name()).unwrap(), Locking::Futex).unwrap();
+        let copies = Rc::new(Cell::new(0));
+        let counted = copies.clone();
+        let next = move || {
+            // At the end, nobody waits any more.
+            let _ = go.send(());
+            let _ = has_done.recv();
+        };
+        let next = Rc::new(next);
+        let at_end = next.clone();
+        pause::once_at(past::HAS_BEEN_READ, move || {
+            next();
+            whenever_at(past::IS_RIGHT, move || {
+                counted.set(counted.get() + 1);
+                if counted.get() == number {
+                    next();
+                }
+                counted.get() < number
+            });
+        });
+        let value = reader.find(&1).unwrap().unwrap();
+        assert!(value == vec![1; BYTES] || value == vec![2; BYTES]);
+        nothing_more();
+        at_end();
+        writer.join().unwrap();
+        if copies.get() < number {
+            assert!(number > 2, "{} copies", copies.get());
+            return;
+        }
+    }
+}
+
 /// A thread does not keep what the log of a change said for longer than it may need it.
 #[test]
 fn a_change_that_has_ended_is_forgotten() {

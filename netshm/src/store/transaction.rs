@@ -387,11 +387,15 @@ impl<'a> Transaction<'a> {
     fn end(&mut self, is_plain: bool, stays: bool) {
         match self.tx.held.single() {
             Some(held) => {
+                // Found before, so that only a look at it is left to do.
+                let watch = (stays && held.changed).then(|| self.store.watch_word(held.stripe));
                 self.let_go(&[held]);
                 self.tx.held.clear_single();
-                if stays && held.changed {
+                if let Some(watch) = watch {
                     fence_after_swap();
-                    self.store.tell_change(held.stripe);
+                    if watch.is_watched() {
+                        self.store.wake_watchers(held.stripe);
+                    }
                 }
             }
             None => self.reborrow().let_all_go(stays),

@@ -28,6 +28,7 @@ pub(super) const USELESS_EACH: Duration = Duration::from_millis(1);
 const ALL: u32 = u32::MAX >> 1;
 
 impl Store {
+    #[inline(always)]
     pub(super) fn watch_word(&self, stripe: u32) -> WatchWord<'_> {
         WatchWord(self.field32(self.geometry().stripe(stripe).watch()))
     }

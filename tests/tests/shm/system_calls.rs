@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use netshm::{Array, HashTable, Locking, Shm, group};
+use netshm::{Array, Error, HashTable, Locking, Shm, group};
 use netshm_tests::{Child, Scratch};
 use nix::sys::ptrace;
 use nix::sys::signal::{Signal, raise};
@@ -13,6 +13,15 @@ use nix::unistd::{Pid, getppid, gettid};
 /// System call numbers (x86-64).
 const FCNTL: u64 = 72;
 const GETPPID: u64 = 110;
+const FUTEX: u64 = 202;
+const CLOCK_NANOSLEEP: u64 = 230;
+
+/// A call as the system gets it.
+#[derive(Debug)]
+struct Call {
+    number: u64,
+    arguments: [u64; 2],
+}
 
 const METHODS: [Locking; 3] = [Locking::None, Locking::Record, Locking::Futex];
 
@@ -49,6 +58,10 @@ pub(crate) fn child(operation: &str, names: &[String]) {
             assert!(numbers.remove(&9).unwrap());
         }
         "set" => array.set(3, &30).unwrap(),
+        "wait" => {
+            let outcome = numbers.wait_until(&7, Some(Duration::from_millis(20)), |value| value == Some(&71));
+            assert!(matches!(outcome, Err(Error::WaitTimeout { .. })), "{outcome:?}");
+        }
         "group" => group!(numbers => {
             let value = numbers.find(&7)?.unwrap();
             numbers.replace(&7, &value)?;
@@ -69,6 +82,11 @@ pub(crate) fn child(operation: &str, names: &[String]) {
 
 /// Returns the numbers of the system calls that a process makes for one operation.
 fn calls(operation: &str, locking: Locking) -> Vec<u64> {
+    traced(operation, locking).into_iter().map(|call| call.number).collect()
+}
+
+/// Returns the system calls that a process makes for one operation.
+fn traced(operation: &str, locking: Locking) -> Vec<Call> {
     let scratches = [Scratch::posix("numbers"), Scratch::posix("texts"), Scratch::posix("array")];
     let numbers = Counts::manage(scratches[0].open(), locking).unwrap();
     numbers.add(&7, &60).unwrap();
@@ -89,12 +107,12 @@ fn calls(operation: &str, locking: Locking) -> Vec<u64> {
     let mut entries = std::iter::from_fn(|| {
         ptrace::syscall(thread, None).unwrap();
         assert_eq!(wait(), WaitStatus::PtraceSyscall(thread));
-        let number = ptrace::getregs(thread).unwrap().orig_rax;
-        Some(number)
+        let registers = ptrace::getregs(thread).unwrap();
+        Some(Call { number: registers.orig_rax, arguments: [registers.rdi, registers.rsi] })
     });
     // The first stop may be the end of the call that raised the signal.
-    entries.find(|number| *number == GETPPID).unwrap();
-    let stops: Vec<_> = entries.by_ref().skip(1).take_while(|number| *number != GETPPID).collect();
+    entries.find(|call| call.number == GETPPID).unwrap();
+    let stops: Vec<_> = entries.by_ref().skip(1).take_while(|call| call.number != GETPPID).collect();
     ptrace::detach(thread, None).unwrap();
     assert!(child.wait().success());
     stops.into_iter().step_by(2).collect()
@@ -124,4 +142,22 @@ fn changing_makes_none_but_the_kernels_locks() {
     assert_eq!(calls("add and remove", Locking::Record), [FCNTL; 4]);
     // A lock for reading, one for writing instead, and none again.
     assert_eq!(calls("group", Locking::Record), [FCNTL; 3]);
+}
+
+#[test]
+fn waiting_does_not_ask_for_the_date() {
+    const CLOCK_REALTIME: u64 = nix::libc::CLOCK_REALTIME as u64;
+    const FUTEX_CLOCK_REALTIME: u64 = nix::libc::FUTEX_CLOCK_REALTIME as u64;
+    for locking in METHODS {
+        let calls = traced("wait", locking);
+        let waits = |call: &Call| match call.number {
+            FUTEX => call.arguments[1] & FUTEX_CLOCK_REALTIME == 0,
+            CLOCK_NANOSLEEP => call.arguments[0] != CLOCK_REALTIME,
+            _ => false,
+        };
+        assert!(calls.iter().any(waits), "{calls:?}");
+        // Whoever sets the clock does not move the end.
+        let others = calls.iter().filter(|call| matches!(call.number, FUTEX | CLOCK_NANOSLEEP) && !waits(call));
+        assert_eq!(others.count(), 0, "{calls:?}");
+    }
 }
