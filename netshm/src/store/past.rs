@@ -21,7 +21,7 @@ use self::change::Past;
 pub(super) use self::change::remembered;
 pub(super) use self::change::{forget_ended, is_known};
 use super::Store;
-use super::read::{Attempt, View};
+use super::read::{Attempt, State, View};
 use crate::error::Result;
 use crate::layout::{Offset, StripeAt, WORD};
 use crate::locking::{Owners, word_of};
@@ -98,10 +98,15 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// Returns the epoch of the change's log, and its slot.
-    pub(super) fn epoch(&self) -> (u32, u32) {
+    /// Returns what the stripe that is read can be known by.
+    pub(super) fn state(&self) -> State {
         let past = self.past.borrow();
-        (past.slot(), past.epoch())
+        State { sequence: self.stamp.value(), log: Some((past.slot(), past.epoch())) }
+    }
+
+    /// Returns whether the change has not been seen to have ended.
+    pub(super) fn holds(&self) -> bool {
+        !self.gone.get()
     }
 
     /// Reads what the log says meanwhile, and looks what that means for what has been read.
@@ -293,7 +298,11 @@ pub(super) fn attempt<R>(store: &Store, stripe: u32, read: impl Fn(View<'_>) -> 
         let reading = Reading::new(region, stamp, past, copies_all);
         // Before anything is read.
         let outcome = match reading.look() {
-            Ok(Fate::Holds | Fate::Again) => read(View { store, stamp: Some(stamp), past: Some(&reading) }),
+            Ok(Fate::Holds | Fate::Again) => {
+                // Copies stay right when the change ends.
+                let stamp = (!copies_all).then_some(stamp);
+                read(View { store, stamp, past: Some(&reading) })
+            }
             Ok(Fate::Gone) => return Attempt::Spoiled,
             Err(error) => return Attempt::Done(Err(error)),
         };
@@ -301,8 +310,6 @@ pub(super) fn attempt<R>(store: &Store, stripe: u32, read: impl Fn(View<'_>) -> 
         // Copies are right already.
         let fate = match (copies_all, reading.gone.get()) {
             (true, true) => Ok(Fate::Gone),
-            // Who decodes them asks the stamp before much memory is allocated, and the change may have ended.
-            (true, false) if outcome.is_err() && !stamp.holds() => Ok(Fate::Gone),
             (true, false) => Ok(Fate::Holds),
             (false, _) => reading.look(),
         };

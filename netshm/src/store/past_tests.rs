@@ -135,23 +135,28 @@ fn parts_that_are_undone_while_the_log_is_read() {
     nothing_more();
 }
 
-/// The change ends when any one of the copies has been made: the last of them is that of a large value, which is decoded then.
-#[test]
-fn a_change_that_ends_before_a_copy_is_decoded() {
+/// Reads a key, of which nothing is changed at first, past a change that spoils the reading and ends as soon as one of the copies has been
+/// made: the first of them, then the second, and so on. What is read must be what `is_right` allows.
+fn change_that_ends_at_each_copy<R>(
+    bindings: usize,
+    bytes: usize,
+    read: impl Fn(&HashTable<u64, Vec<u8>>) -> Result<R>,
+    is_right: impl Fn(&R) -> bool,
+) {
     type Texts = HashTable<u64, Vec<u8>>;
-    const BYTES: usize = 20_000;
     for number in 1.. {
         let scratch = Scratch::new();
         let table = Texts::options().stripes(1).slots(2).init(1).manage(scratch.open()).unwrap();
-        (0..2).for_each(|key| table.add(&key, &vec![1; BYTES]).unwrap());
+        (0..bindings).for_each(|_| table.add(&1, &vec![1; bytes]).unwrap());
+        table.add(&0, &vec![1; bytes]).unwrap();
         let (go, told) = channel::<()>();
         let (done, has_done) = channel();
         let writer = thread::spawn(move || {
             group!(table => {
-                table.replace(&0, &vec![2; BYTES])?;
+                table.replace(&0, &vec![2; bytes])?;
                 done.send(()).unwrap();
                 told.recv().unwrap();
-                table.replace(&1, &vec![2; BYTES])?;
+                table.replace(&1, &vec![2; bytes])?;
                 done.send(()).unwrap();
                 told.recv().unwrap();
             })
@@ -159,16 +164,15 @@ fn a_change_that_ends_before_a_copy_is_decoded() {
             done.send(()).unwrap();
         });
         has_done.recv().unwrap();
-        let reader =
-            Texts::manage(Shm::options().read_only(true).open(&scratch.name()).unwrap(), Locking::Futex).unwrap();
+        let reading = Shm::options().read_only(true).open(&scratch.name()).unwrap();
+        let reader = Texts::manage(reading, Locking::Futex).unwrap();
         let copies = Rc::new(Cell::new(0));
         let counted = copies.clone();
-        let next = move || {
+        let next = Rc::new(move || {
             // At the end, nobody waits any more.
             let _ = go.send(());
             let _ = has_done.recv();
-        };
-        let next = Rc::new(next);
+        });
         let at_end = next.clone();
         pause::once_at(past::HAS_BEEN_READ, move || {
             next();
@@ -180,8 +184,8 @@ fn a_change_that_ends_before_a_copy_is_decoded() {
                 counted.get() < number
             });
         });
-        let value = reader.find(&1).unwrap().unwrap();
-        assert!(value == vec![1; BYTES] || value == vec![2; BYTES]);
+        let outcome = read(&reader).unwrap();
+        assert!(is_right(&outcome), "the change ended at copy {number}");
         nothing_more();
         at_end();
         writer.join().unwrap();
@@ -190,6 +194,28 @@ fn a_change_that_ends_before_a_copy_is_decoded() {
             return;
         }
     }
+}
+
+/// The last copy is that of a large value, which is decoded then.
+#[test]
+fn a_change_that_ends_before_a_copy_is_decoded() {
+    const BYTES: usize = 20_000;
+    let is_right = |value: &Option<Vec<u8>>| *value == Some(vec![1; BYTES]) || *value == Some(vec![2; BYTES]);
+    change_that_ends_at_each_copy(1, BYTES, |table| table.find(&1), is_right);
+}
+
+/// A reading that is long looks now and then whether it still makes sense to go on.
+#[test]
+fn a_change_that_ends_in_the_middle_of_a_long_reading() {
+    const BINDINGS: usize = 150;
+    let is_right = |values: &Vec<Vec<u8>>| values.len() == BINDINGS;
+    change_that_ends_at_each_copy(BINDINGS, 10, |table| table.find_all(&1), is_right);
+    change_that_ends_at_each_copy(
+        BINDINGS,
+        10,
+        |table| table.scan().map(|row| row.map(|(_, value)| value)).collect::<Result<_>>(),
+        |values: &Vec<Vec<u8>>| values.len() == BINDINGS + 1,
+    );
 }
 
 /// A thread does not keep what the log of a change said for longer than it may need it.

@@ -32,7 +32,7 @@ const READ_ONLY_NAPS: u32 = 2000;
 #[derive(Clone, Copy)]
 pub(crate) struct View<'a> {
     pub(crate) store: &'a Store,
-    /// Tells a decoder whether the words it reads can still be trusted; `None` under a lock, where they may.
+    /// Tells a decoder whether the words it reads can still be trusted; `None` under a lock, or of copies, where they may.
     pub(crate) stamp: Option<Stamp<'a>>,
     /// Source of the words if they are not read as they lie: see [`with_source`].
     pub(crate) past: Option<&'a Reading<'a>>,
@@ -78,23 +78,29 @@ impl<'a> View<'a> {
 
     /// Returns what the stripe that is read can be known by.
     pub(super) fn state(&self, stripe: u32) -> State {
+        if let Some(reading) = self.past {
+            return reading.state();
+        }
         let sequence = self.stamp.map_or_else(|| self.store.sequence(stripe).value(), |stamp| stamp.value());
-        State { sequence, log: self.past.map(Reading::epoch) }
+        State { sequence, log: None }
     }
 
-    /// Returns whether nothing has changed since the reading began.
+    /// Returns whether it makes sense to go on reading: nothing that counts has changed since the reading began.
     #[inline]
     pub(crate) fn holds(&self) -> bool {
-        self.stamp.is_none_or(Stamp::holds)
+        match self.stamp {
+            Some(stamp) => stamp.holds(),
+            None => self.past.is_none_or(Reading::holds),
+        }
     }
 }
 
 /// Identifies the committed state of a stripe.
 #[derive(Clone, Copy)]
 pub(super) struct State {
-    sequence: u64,
+    pub(super) sequence: u64,
     /// Slot and log epoch of the change under way, if there is one.
-    log: Option<(u32, u32)>,
+    pub(super) log: Option<(u32, u32)>,
 }
 
 impl State {
