@@ -41,8 +41,8 @@ impl<T: DataManager> Array<T> {
         self.run_slow(index, end, spot)
     }
 
-    /// Returns what `look` finds in the stripe of a spot if nothing stands against it: outside groups without a lock, inside under the
-    /// group's.
+    /// Returns what `look` finds in the stripe of a spot, or `None` if it has to be read with more care: outside groups without a lock,
+    /// inside under the group's.
     fn look_at_once<R>(
         &self,
         spot: Spot,
@@ -66,7 +66,7 @@ impl<T: DataManager> Array<T> {
         Ok(())
     }
 
-    /// Reads them if nothing stands against it.
+    /// Reads the words of elements straight into a slice. Returns false if they have to be read with more care.
     fn read_words(&self, index: u64, into: &mut [T]) -> bool {
         let (spot, count) = (self.spot(index), into.len() as u64);
         let found = self.look_at_once(spot, |view, stripe| {

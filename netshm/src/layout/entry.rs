@@ -112,7 +112,7 @@ pub(crate) struct Entry {
 }
 
 impl EntryAt {
-    /// Returns the place of the state: whether there is a member.
+    /// Returns the place of the state, which tells that there is a member.
     pub(crate) const fn state(self) -> Offset {
         Offset(self.0)
     }

@@ -27,6 +27,13 @@ fn reader(scratch: &Scratch) -> Numbers {
     Numbers::manage(Shm::options().read_only(true).open(&scratch.name()).unwrap(), Locking::Futex).unwrap()
 }
 
+/// A table whose keys have the value 1, and another handle to it.
+fn filled(scratch: &Scratch, keys: u64) -> (Numbers, Numbers) {
+    let table = open(scratch);
+    (0..keys).for_each(|key| table.add(&key, &1).unwrap());
+    (table, reader(scratch))
+}
+
 /// Runs `work` whenever this thread comes to the place, until it returns false.
 fn whenever_at(place: &'static str, mut work: impl FnMut() -> bool + 'static) {
     pause::once_at(place, move || {
@@ -50,9 +57,7 @@ fn any_error() -> Error {
 fn a_stripe_whose_keys_change_one_after_the_other() {
     const KEYS: u64 = 500;
     let scratch = Scratch::new();
-    let table = open(&scratch);
-    (0..KEYS).for_each(|key| table.add(&key, &1).unwrap());
-    let reader = reader(&scratch);
+    let (table, reader) = filled(&scratch, KEYS);
     group!(table => {
         table.replace(&0, &2)?;
         let passes = Rc::new(Cell::new(0));
@@ -74,9 +79,7 @@ fn a_stripe_whose_keys_change_one_after_the_other() {
 fn copies_of_what_changes_while_it_is_copied() {
     const KEYS: u64 = 500;
     let scratch = Scratch::new();
-    let table = open(&scratch);
-    (0..KEYS).for_each(|key| table.add(&key, &1).unwrap());
-    let reader = reader(&scratch);
+    let (table, reader) = filled(&scratch, KEYS);
     group!(table => {
         table.replace(&0, &2)?;
         let copies = Rc::new(Cell::new(0));
@@ -108,9 +111,7 @@ fn copies_of_what_changes_while_it_is_copied() {
 fn parts_that_are_undone_while_the_log_is_read() {
     const KEYS: u64 = 500;
     let scratch = Scratch::new();
-    let table = open(&scratch);
-    (0..KEYS).for_each(|key| table.add(&key, &1).unwrap());
-    let reader = reader(&scratch);
+    let (table, reader) = filled(&scratch, KEYS);
     group!(table => {
         (0..KEYS).try_for_each(|key| table.replace(&key, &2))?;
         let logs = Rc::new(Cell::new(0));

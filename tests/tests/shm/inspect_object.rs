@@ -93,14 +93,20 @@ fn a_holder_is_named_under_each_method() {
     }
 }
 
+/// Returns a child that holds the stripe of a key.
+fn holder_of(object: &str, key: &str) -> Child {
+    let holder = Child::start("inspect_object::holder", &[object, key]);
+    assert_eq!(holder.line().as_deref(), Some("holds"));
+    holder
+}
+
 #[test]
 fn a_waiter_is_named() {
     for locking in [Locking::Futex, Locking::Record] {
         let object = Scratch::posix("inspected");
         drop(table(&object, locking));
         let name = object.name().to_string();
-        let holder = Child::start("inspect_object::holder", &[&name, "7"]);
-        assert_eq!(holder.line().as_deref(), Some("holds"));
+        let holder = holder_of(&name, "7");
         let waiter = Child::start("inspect_object::holder", &[&name, "7"]);
         let seen = look_until(&object, |seen| !seen.waits.is_empty());
         assert_eq!((seen.waits[0].pid, seen.waits[0].stripe), (Some(waiter.id()), seen.holds[0].stripe), "{locking}");
@@ -114,8 +120,7 @@ fn waiters_tell_for_how_long() {
     let object = Scratch::posix("inspected");
     drop(table(&object, Locking::Futex));
     let name = object.name().to_string();
-    let holder = Child::start("inspect_object::holder", &[&name, "7"]);
-    assert_eq!(holder.line().as_deref(), Some("holds"));
+    let _holder = holder_of(&name, "7");
     // Nobody knows.
     assert_eq!(look(&object).holds[0].held, None);
     let _waiter = Child::start("inspect_object::holder", &[&name, "7"]);
@@ -134,8 +139,7 @@ fn the_dead_wait_for_nobody() {
         let object = Scratch::posix("inspected");
         drop(table(&object, locking));
         let name = object.name().to_string();
-        let holder = Child::start("inspect_object::holder", &[&name, "7"]);
-        assert_eq!(holder.line().as_deref(), Some("holds"));
+        let _holder = holder_of(&name, "7");
         let mut waiter = Child::start("inspect_object::holder", &[&name, "7"]);
         look_until(&object, |seen| !seen.waits.is_empty());
         waiter.kill();
