@@ -9,7 +9,7 @@ use netshm::ShmName;
 use netshm::inspect::{Hold, Inspector, KernelLocks, Ring, Snapshot, State, Wait};
 use serde_json::{Value as Json, json};
 
-use super::command_line;
+use super::{command_line, short_command};
 use crate::args::Locks;
 use crate::failure::Failure;
 use crate::names::Place;
@@ -182,7 +182,7 @@ fn show(seen: &Seen, out: &mut Output) -> Result<(), Failure> {
             (holder(hold), Some(if hold.is_alive { Color::Green } else { Color::Yellow })),
             (what.to_owned(), None),
             (at_least(since.hold(snapshot, hold, *now)), None),
-            (hold.pid.filter(|_| hold.is_alive).map(command_line).unwrap_or_default(), None),
+            (hold.pid.filter(|_| hold.is_alive).map(short_command).unwrap_or_default(), None),
         ]);
         // Its waiters, unless another hold of the stripe follows.
         let last = snapshot.holds.iter().rfind(|other| other.stripe == hold.stripe) == Some(hold);
@@ -210,7 +210,7 @@ fn rows_of(waits: &[Wait], seen: &Seen, columns: &mut Columns) {
             (process(wait.pid), None),
             ("waits".to_owned(), Some(Color::Yellow)),
             (at_least(since.wait(snapshot, wait, *now)), None),
-            (wait.pid.map(command_line).unwrap_or_default(), None),
+            (wait.pid.map(short_command).unwrap_or_default(), None),
         ]);
     }
 }
@@ -221,7 +221,7 @@ fn show_ring(snapshot: &Snapshot, ring: &Ring, out: &mut Output) -> Result<(), F
     out.line(format_args!("{ALARM}deadlock{ALARM:#} of {many} writers; one of them will have to give way:"))?;
     for (index, wait) in ring.waits.iter().enumerate() {
         let next = &ring.waits[(index + 1) % many];
-        let command = wait.pid.map(command_line).unwrap_or_default();
+        let command = wait.pid.map(short_command).unwrap_or_default();
         let place = place_of(snapshot, wait.stripe);
         out.line(format_args!("  {} ({command})", process(wait.pid)))?;
         out.line(format_args!("    waits for stripe {} of {place}, held by {}", wait.stripe, process(next.pid)))?;

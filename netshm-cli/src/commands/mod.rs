@@ -20,20 +20,40 @@ pub(crate) mod wait;
 
 use netshm::inspect::Process;
 
-/// Returns the command line of a process that lives, as far as the system tells.
+/// Returns the command of a process that lives, short enough for a table.
 pub(crate) fn command_of(process: &Process) -> String {
+    if process.is_alive { short_command(process.pid) } else { String::new() }
+}
+
+/// Returns the whole command line of a process that lives, for `--json`.
+pub(crate) fn full_command_of(process: &Process) -> String {
     if process.is_alive { command_line(process.pid) } else { String::new() }
 }
 
-/// Returns the command line of a process, cut to a length that can be read.
+/// Returns the whole command line of a process, as far as the system tells.
 pub(crate) fn command_line(pid: u32) -> String {
+    words_of(pid).join(" ")
+}
+
+/// Returns the command line of a process, cut to a length that can be read. Of the program only the file's name is
+/// shown, so that a long path does not push the arguments out.
+pub(crate) fn short_command(pid: u32) -> String {
     const LONGEST: usize = 60;
-    let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let words: Vec<_> = words.split(|byte| *byte == 0).filter(|word| !word.is_empty()).collect();
-    let text = words.iter().map(|word| String::from_utf8_lossy(word)).collect::<Vec<_>>().join(" ");
-    let text = crate::output::plain(&text);
+    let mut words = words_of(pid);
+    if let Some(program) = words.first_mut() {
+        let name = program.rsplit('/').find(|part| !part.is_empty()).unwrap_or_default().to_string();
+        *program = name;
+    }
+    let text = words.join(" ");
     if text.chars().count() <= LONGEST {
         return text;
     }
     text.chars().take(LONGEST - 1).chain(['…']).collect()
+}
+
+/// Returns the words of a process's command line, safe to print.
+fn words_of(pid: u32) -> Vec<String> {
+    let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let words = words.split(|byte| *byte == 0).filter(|word| !word.is_empty());
+    words.map(|word| crate::output::plain(&String::from_utf8_lossy(word))).collect()
 }

@@ -79,7 +79,7 @@ fn document(snapshot: &Snapshot, with_stripes: bool) -> Json {
             "number": process.number,
             "pid": process.pid,
             "alive": process.is_alive,
-            "command": super::command_of(process),
+            "command": super::full_command_of(process),
         })
     };
     let mut document = json!({

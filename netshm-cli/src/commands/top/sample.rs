@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 
 use crate::commands::locks::{Since, at_least, holder, place_of, process};
 use crate::commands::ls::state_name;
-use crate::commands::{command_line, command_of};
+use crate::commands::{command_of, full_command_of, short_command};
 use crate::failure::Failure;
 use crate::output::{bytes, count};
 use crate::rows::shown;
@@ -132,7 +132,7 @@ impl Sample {
                 holder(hold),
                 if hold.is_shared { "reads" } else { "holds" }.to_owned(),
                 at_least(*time),
-                hold.pid.filter(|_| hold.is_alive).map(command_line).unwrap_or_default(),
+                hold.pid.filter(|_| hold.is_alive).map(short_command).unwrap_or_default(),
             ]
         });
         let in_ring = |slot: Option<u32>| {
@@ -145,7 +145,7 @@ impl Sample {
                 process(wait.pid),
                 if in_ring(wait.slot) { "deadlocked" } else { "waits" }.to_owned(),
                 at_least(*time),
-                wait.pid.map(command_line).unwrap_or_default(),
+                wait.pid.map(short_command).unwrap_or_default(),
             ]
         });
         let mut rows: Vec<_> = holds.chain(waits).collect();
@@ -196,7 +196,12 @@ impl Sample {
             .zip(&self.waits)
             .map(|(wait, time)| json!({"stripe": wait.stripe, "pid": wait.pid, "seconds": time.as_secs_f64()}));
         let processes = now.processes.iter().map(|process| {
-            json!({"pid": process.pid, "number": process.number, "alive": process.is_alive, "command": command_of(process)})
+            json!({
+                "pid": process.pid,
+                "number": process.number,
+                "alive": process.is_alive,
+                "command": full_command_of(process),
+            })
         });
         json!({
             "name": now.name.to_string(),
