@@ -110,7 +110,7 @@ fn no_verb_is_left_out() {
     let shared = include_str!("../../../netshm/src/handle.rs").split("macro_rules! group_methods").nth(1).unwrap();
     let hash_table = [
         shared,
-        include_str!("../../../netshm/src/hash_table.rs"),
+        include_str!("../../../netshm/src/hash_table/mod.rs"),
         include_str!("../../../netshm/src/hash_table/atomic.rs"),
         include_str!("../../../netshm/src/hash_table/batch.rs"),
         include_str!("../../../netshm/src/hash_table/load.rs"),
@@ -125,7 +125,7 @@ fn no_verb_is_left_out() {
     assert!(hash_table.len() > 30 && hash_table.len() == without_arithmetic.len() + arithmetic.len(), "{hash_table:?}");
     let watches = ["wait_until", "watch", "watch_key"];
     let beside = [&watches[..], &["read_blocks", "write_blocks"]].concat();
-    let table = methods(&[include_str!("../../../netshm/src/table.rs")], &beside);
+    let table = methods(&[include_str!("../../../netshm/src/table/mod.rs")], &beside);
     assert_eq!(table, without_arithmetic);
     // A table by its stored schema is opened without naming a type, and tells it.
     let dynamic =
@@ -154,11 +154,11 @@ fn waits(sources: &[&str], of: &str) -> Vec<String> {
 
 #[test]
 fn no_way_to_wait_is_left_out() {
-    let typed = [include_str!("../../../netshm/src/watch.rs"), include_str!("../../../netshm/src/watch/tasks.rs")];
+    let typed = [include_str!("../../../netshm/src/watch/mod.rs"), include_str!("../../../netshm/src/watch/tasks.rs")];
     let dynamic = [include_str!("../../../netshm/src/dynamic/watch.rs")];
     let table = waits(&typed, "HashTable");
     assert_eq!(table, ["wait_until", "wait_until_async", "watch", "watch_key"]);
-    assert_eq!(waits(&[include_str!("../../../netshm/src/table.rs")], "Table"), table);
+    assert_eq!(waits(&[include_str!("../../../netshm/src/table/mod.rs")], "Table"), table);
     assert_eq!(waits(&dynamic, "DynTable"), table);
     let array = waits(&typed, "Array");
     assert_eq!(array, ["wait_until", "wait_until_async", "watch", "watch_element"]);
