@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Instant;
 
-use super::watch::{LONGEST_POLL, LONGEST_SLEEP, USELESS_EACH, Watched, Watcher};
+use super::watch::{LONGEST_POLL, PROBE_EACH, USELESS_EACH, Watched, Watcher};
 use super::{Shared, Store};
 use crate::error::{Error, Result};
 use crate::os::futex;
@@ -26,6 +26,8 @@ struct Waiting {
     /// `None` if the task does not wait now.
     waker: Option<Waker>,
     until: Option<Instant>,
+    /// True if the thread has found a dead writer that cannot be recovered here; no sequence tells what that one has done.
+    has_died: bool,
     /// True if the thread knows it.
     is_listed: bool,
     /// True if nobody will wait any more.
@@ -61,13 +63,14 @@ impl Watcher {
         if let Err(error) = self.check() {
             return Poll::Ready(Err(error));
         }
-        if self.look() {
+        if self.look() | entry.as_ref().is_some_and(|entry| entry.tell_death(self)) {
             return Poll::Ready(Ok(true));
         }
         if until.is_some_and(|until| until <= Instant::now()) {
             return Poll::Ready(Ok(false));
         }
-        let waiting = || Waiting { watcher: self.again(), waker: None, until, is_listed: false, has_ended: false };
+        let (has_died, is_listed, has_ended) = (false, false, false);
+        let waiting = || Waiting { watcher: self.again(), waker: None, until, has_died, is_listed, has_ended };
         let entry = entry
             .get_or_insert_with(|| Arc::new(Entry { waiting: Mutex::new(waiting()), store: self.store().clone() }));
         let is_listed = {
@@ -128,6 +131,23 @@ fn rouse(shared: &Arc<Shared>) {
 }
 
 impl Entry {
+    /// Returns whether the thread has found a dead writer that cannot be recovered here, since this was asked last.
+    fn tell_death(&self, watcher: &mut Watcher) -> bool {
+        let mut waiting = lock(&self.waiting);
+        let has_died = std::mem::take(&mut waiting.has_died);
+        if has_died {
+            // What has changed besides is told by the same answer.
+            watcher.seen.clone_from(&waiting.watcher.seen);
+        }
+        has_died
+    }
+
+    /// Looks after dead writers of what the task waits for.
+    fn probe(&self) {
+        let mut waiting = lock(&self.waiting);
+        waiting.has_died |= waiting.watcher.probe();
+    }
+
     /// Forgets the task, which waits no more.
     pub(crate) fn forget(&self) {
         if self.store.check_fork().is_ok() {
@@ -186,7 +206,8 @@ impl List {
         self.entries.retain(|entry| {
             let mut waiting = lock(&entry.waiting);
             if waiting.waker.is_some() {
-                if waiting.until.is_some_and(|until| until <= now) || waiting.watcher.look() {
+                let is_over = waiting.until.is_some_and(|until| until <= now);
+                if is_over || waiting.has_died || waiting.watcher.look() {
                     wakers.extend(waiting.waker.take());
                 } else {
                     next = [next, waiting.until].into_iter().flatten().min();
@@ -203,7 +224,14 @@ fn serve(whole: &Store) {
     let shared = &whole.shared;
     let (word, read_only) = (whole.object_word(), whole.region().object().read_only());
     let (mut woken, mut useless) = (false, None::<Instant>);
+    let mut probe_at = Instant::now() + PROBE_EACH;
     loop {
+        // However often it is woken: others may go on where a writer has died.
+        if probe_at <= Instant::now() {
+            let entries = lock(&shared.tasks.0).entries.clone();
+            entries.iter().for_each(|entry| entry.probe());
+            probe_at = Instant::now() + PROBE_EACH;
+        }
         let expected = if read_only { 0 } else { word.announce() };
         let (wakers, next, ends, is_roused) = {
             let mut list = lock(&shared.tasks.0);
@@ -226,7 +254,8 @@ fn serve(whole: &Store) {
             woken = false;
             continue;
         }
-        let left = next.map_or(LONGEST_SLEEP, |next| next.saturating_duration_since(Instant::now()).min(LONGEST_SLEEP));
+        let next = next.map_or(probe_at, |next| next.min(probe_at));
+        let left = next.saturating_duration_since(Instant::now());
         if read_only {
             thread::sleep(left.min(LONGEST_POLL));
             continue;
@@ -237,12 +266,6 @@ fn serve(whole: &Store) {
             }
             useless = Some(Instant::now());
         }
-        match futex::wait(word.0, expected, Some(left)) {
-            futex::Wake::TimedOut => {
-                let entries = lock(&shared.tasks.0).entries.clone();
-                entries.iter().for_each(|entry| lock(&entry.waiting).watcher.recover_owners());
-            }
-            futex::Wake::Woken | futex::Wake::Changed => woken = true,
-        }
+        woken = futex::wait(word.0, expected, Some(left)) != futex::Wake::TimedOut;
     }
 }

@@ -13,12 +13,15 @@ use std::time::{Duration, Instant};
 use super::{Limits, Store, group};
 use crate::error::{Error, Result};
 use crate::layout::header::{LAST_MEMBER, REPLACED, STATE_AT, WATCH};
-use crate::locking::{Awaited, Owners, word_of};
+use crate::locking::{Awaited, Fate, Owners, word_of};
 use crate::os::futex;
 use crate::watch_word::{WatchWord, settle};
 
-/// The longest sleep: what a writer that died before it woke anybody has done is seen by then.
-pub(super) const LONGEST_SLEEP: Duration = if cfg!(test) { Duration::from_millis(100) } else { Duration::from_secs(1) };
+/// From one look after dead writers to the next: what one has done that died before it woke anybody is seen by then. A second is
+/// promised, which is to include falling asleep, waking up, and undoing.
+pub(super) const PROBE_EACH: Duration = Duration::from_millis(if cfg!(test) { 100 } else { 900 });
+/// The longest sleep in a group on another object, where waiting is bounded.
+const LONGEST_IN_GROUP: Duration = Duration::from_millis(100);
 /// Pauses of those who may not write to the object, and so cannot say that they wait: the first, and the longest.
 const FIRST_POLL: Duration = Duration::from_micros(20);
 pub(super) const LONGEST_POLL: Duration = Duration::from_millis(10);
@@ -91,8 +94,11 @@ pub(crate) enum Watched {
 pub(crate) struct Watcher {
     store: Arc<Store>,
     watched: Watched,
-    /// The sequences of the stripes when they were last read, rounded down to even ones, and the last member.
+    /// The sequences of the stripes when they were last read, and the last member. They are rounded down to even ones, but for those
+    /// whose owner was found dead, and which cannot be recovered here.
     pub(super) seen: Vec<u64>,
+    /// When to look after dead writers again.
+    probe_at: Instant,
     /// When it was last woken for nothing.
     useless: Option<Instant>,
 }
@@ -100,7 +106,8 @@ pub(crate) struct Watcher {
 impl Watcher {
     pub(crate) fn new(store: Arc<Store>, watched: Watched) -> Result<Self> {
         store.check_fork()?;
-        let mut watcher = Watcher { store, watched, seen: Vec::new(), useless: None };
+        let probe_at = Instant::now() + PROBE_EACH;
+        let mut watcher = Watcher { store, watched, seen: Vec::new(), probe_at, useless: None };
         watcher.look();
         Ok(watcher)
     }
@@ -108,7 +115,8 @@ impl Watcher {
     /// Returns another one that has seen the same.
     #[cfg(feature = "tokio")]
     pub(super) fn again(&self) -> Watcher {
-        Watcher { store: self.store.clone(), watched: self.watched, seen: self.seen.clone(), useless: None }
+        let (store, seen) = (self.store.clone(), self.seen.clone());
+        Watcher { store, watched: self.watched, seen, probe_at: self.probe_at, useless: None }
     }
 
     #[cfg(feature = "tokio")]
@@ -136,8 +144,8 @@ impl Watcher {
         let mut changed = self.seen.len() != count;
         self.seen.resize(count, 0);
         for (stripe, seen) in stripes.zip(&mut self.seen) {
-            let now = self.store.sequence(stripe).value() & !1;
-            changed |= mem::replace(seen, now) != now;
+            let now = self.store.sequence(stripe).value();
+            changed |= now != *seen && mem::replace(seen, now & !1) != now & !1;
         }
         if whole && let Some(seen) = self.seen.last_mut() {
             let now = self.store.field(LAST_MEMBER).load(Relaxed);
@@ -184,20 +192,19 @@ impl Watcher {
             if self.store.region().object().read_only() {
                 std::thread::sleep(poll.min(left()));
                 poll = (poll * 2).min(LONGEST_POLL);
-                if poll == LONGEST_POLL {
-                    self.check()?;
-                }
             } else {
                 let expected = self.announce();
                 if self.look() {
                     return Ok(true);
                 }
-                match futex::wait(self.word().0, expected, Some(LONGEST_SLEEP.min(left()))) {
-                    futex::Wake::TimedOut => {
-                        self.check()?;
-                        self.recover_owners();
-                    }
-                    futex::Wake::Woken | futex::Wake::Changed => {}
+                let longest = if in_group { LONGEST_IN_GROUP } else { PROBE_EACH };
+                let _ = futex::wait(self.word().0, expected, Some(longest.min(self.until_probe()).min(left())));
+            }
+            // However often it is woken for nothing: others may go on where a writer has died.
+            if self.until_probe().is_zero() {
+                self.check()?;
+                if self.probe() {
+                    return Ok(true);
                 }
             }
             if self.look() {
@@ -231,16 +238,26 @@ impl Watcher {
         self.useless = Some(Instant::now());
     }
 
-    /// Recovers the owners of stripes under change, if they are dead: then what they did is over.
-    pub(super) fn recover_owners(&self) {
-        for stripe in self.stripes() {
-            if self.store.sequence(stripe).value() & 1 == 1
+    /// Returns how long it may sleep until it looks after dead writers again.
+    pub(super) fn until_probe(&self) -> Duration {
+        self.probe_at.saturating_duration_since(Instant::now())
+    }
+
+    /// Recovers the owners of stripes under change, if they are dead: then what they did is over. Returns whether one is dead and
+    /// cannot be recovered here: what it has done is over, too, and readers see it, but no sequence will tell.
+    pub(super) fn probe(&mut self) -> bool {
+        self.probe_at = Instant::now() + PROBE_EACH;
+        let (stripes, mut has_died) = (self.stripes(), false);
+        for (stripe, seen) in stripes.zip(&mut self.seen) {
+            let now = self.store.sequence(stripe).value();
+            if now & 1 == 1
                 && let Some(slot) = word_of(self.store.region(), stripe).load().owner()
                 && slot < self.store.geometry().slots
+                && !matches!(self.store.take_over(stripe, slot), Ok(Fate::Alive | Fate::Gone))
             {
-                // What keeps it from being recovered shows where it is in the way.
-                let _ = self.store.take_over(stripe, slot);
+                has_died |= mem::replace(seen, now) != now;
             }
         }
+        has_died
     }
 }

@@ -81,6 +81,123 @@ fn a_change_is_told_whenever_its_writer_dies() {
     }
 }
 
+/// A child that ends after `step` steps of a change of that key to 2; returns its status, 99 if it got no further.
+fn die_in_a_change(scratch: &Scratch, locking: Locking, step: u64, member: Option<&str>) -> i32 {
+    status_of_child(|| {
+        steps::pretend_id(0);
+        let mut options = Numbers::options().locking(locking).stripes(2).slots(4);
+        if let Some(member) = member {
+            options = options.named(member);
+        }
+        let Ok(table) = options.manage(scratch.open()) else { return 2 };
+        steps::stop_after(Some(step));
+        let outcome = table.replace(&1, &2);
+        steps::stop_after(None);
+        i32::from(outcome.is_err())
+    })
+}
+
+/// Through read-only handles nothing can be recovered, and nobody else looks at what the dead writer has left.
+#[test]
+fn read_only_handles_are_told_of_what_the_dead_have_done() {
+    for locking in METHODS {
+        let prepared = || {
+            let scratch = Scratch::new();
+            let table = scratch.watched(locking);
+            table.add(&1, &1).unwrap();
+            let reader = Shm::options().read_only(true).open(&scratch.name()).unwrap();
+            let reader = Numbers::options().locking(locking).manage(reader).unwrap();
+            (scratch, table, reader)
+        };
+        let is_done = |step: &u64| {
+            let (scratch, _table, reader) = prepared();
+            die_in_a_change(&scratch, locking, *step, None);
+            reader.find(&1).unwrap() == Some(2)
+        };
+        let mut left_by_the_dead = 0;
+        for step in (0..).find(is_done).unwrap().. {
+            let (scratch, _table, reader) = prepared();
+            let mut watch = reader.watch().unwrap();
+            let status = thread::scope(|scope| {
+                let waits = scope.spawn(|| reader.wait_until(&1, LONG, |found| found == Some(&2)));
+                let watches = [reader.watch_key(&1).unwrap(), reader.shm().watch().unwrap()];
+                let watches = watches.map(|mut watch| scope.spawn(move || watch.changed(LONG)));
+                let status = die_in_a_change(&scratch, locking, step, None);
+                assert!(matches!(status, 0 | 99), "{locking}, step {step}: {status}");
+                assert!(watch.changed(LONG).unwrap(), "{locking}, step {step}");
+                assert_eq!(waits.join().unwrap().unwrap(), Some(2), "{locking}, step {step}");
+                for watch in watches {
+                    assert!(watch.join().unwrap().unwrap(), "{locking}, step {step}");
+                }
+                status
+            });
+            let store = &*reader.handle().store;
+            if store.all_stripes().any(|stripe| store.sequence(stripe).value() & 1 == 1) {
+                left_by_the_dead += 1;
+                assert!(!watch.changed(Some(2 * super::watch::PROBE_EACH)).unwrap(), "it is told once");
+            }
+            if status == 0 {
+                break;
+            }
+        }
+        assert!(left_by_the_dead > 0, "{locking}");
+    }
+}
+
+/// A writer has died after its commit, where only who waits for it finds that out; but it never sleeps for long, since others
+/// change another member all the time.
+#[test]
+fn who_is_woken_all_the_time_finds_the_dead_too() {
+    for tasks in [false, true] {
+        for step in 0.. {
+            let scratch = Scratch::new();
+            let member = |name| Numbers::options().named(name).stripes(2).slots(4).manage(scratch.open()).unwrap();
+            let (quiet, busy) = (member("quiet"), member("busy"));
+            quiet.add(&1, &1).unwrap();
+            let mut watch = quiet.watch().unwrap();
+            let status = die_in_a_change(&scratch, Locking::Futex, step, Some("quiet"));
+            assert_eq!(status, 99, "there is no step at which it dies between its commit and its end");
+            let store = &*quiet.handle().store;
+            let is_under_way = store.geometry().own().any(|stripe| store.sequence(stripe).value() & 1 == 1);
+            // Who may only read recovers nothing.
+            let reader = Shm::options().read_only(true).open(&scratch.name()).unwrap();
+            let reader: Numbers = HashTable::options().named("quiet").manage(reader).unwrap();
+            if !is_under_way || reader.find(&1).unwrap() != Some(2) {
+                continue;
+            }
+            let ends = std::sync::atomic::AtomicBool::new(false);
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    for value in 0.. {
+                        if ends.load(Relaxed) {
+                            break;
+                        }
+                        busy.replace(&1, &value).unwrap();
+                        thread::sleep(Duration::from_millis(5));
+                    }
+                });
+                let told = scope.spawn(move || if tasks { changed_in_a_task(&mut watch) } else { watch.changed(LONG) });
+                let told = told.join();
+                ends.store(true, Relaxed);
+                assert!(told.unwrap().unwrap(), "tasks: {tasks}");
+            });
+            break;
+        }
+    }
+}
+
+/// Waits for a change as a task does.
+fn changed_in_a_task(watch: &mut crate::watch::Watch) -> Result<bool> {
+    #[cfg(feature = "tokio")]
+    {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let waits = async { tokio::time::timeout(LONG.unwrap(), watch.changed_async()).await };
+        runtime.block_on(waits).map_or(Ok(false), |changed| changed.map(|()| true))
+    }
+    #[cfg(not(feature = "tokio"))]
+    watch.changed(LONG)
+}
+
 #[test]
 fn small_transactions_are_told() {
     let scratch = Scratch::new();
