@@ -2,7 +2,8 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::{Elements, FANOUT, FANOUT_BITS, HIGHEST, child_at, find_chunk, store_words};
+use super::set::store_words;
+use super::{Elements, FANOUT, FANOUT_BITS, HIGHEST, child_at, find_chunk};
 use crate::error::Result;
 use crate::heap::Memory;
 use crate::layout::{Offset, StripeAt};
