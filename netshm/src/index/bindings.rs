@@ -2,7 +2,8 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::buckets::{Chain, Content, Image, bucket_of, clear_cells, overflow_bucket, set_link};
+use super::buckets::{Chain, Content, bucket_of, clear_cells, set_link};
+use super::image::{Image, overflow_bucket};
 use super::record::{IN_PLACE, Payload, Record, write_record};
 use super::{Found, Sought, find, optimistic_pair, seek};
 use crate::data::DataError;

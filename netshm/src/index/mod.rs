@@ -8,12 +8,14 @@
 
 pub(crate) mod bindings;
 mod buckets;
+mod image;
 pub(crate) mod record;
 pub(crate) mod resize;
 pub(crate) mod ring;
 pub(crate) mod walk;
 
-pub(crate) use buckets::{Chain, Content, Image, MOST_BUCKETS, bucket_of, segment_of};
+pub(crate) use buckets::{Chain, Content, MOST_BUCKETS, bucket_of, segment_of};
+pub(crate) use image::Image;
 
 use std::marker::PhantomData;
 use std::sync::atomic::AtomicU64;

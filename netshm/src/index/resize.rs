@@ -1,6 +1,7 @@
 //! Growing and shrinking the index by one bucket at a time.
 
-use super::buckets::{CELLS, Chain, Content, Image, MOST_BUCKETS, bucket_at, clear_cells, overflow_bucket, segment_of};
+use super::buckets::{CELLS, Chain, Content, MOST_BUCKETS, bucket_at, clear_cells, segment_of};
+use super::image::{Image, overflow_bucket};
 use crate::error::{Error, Result};
 use crate::heap::Memory;
 use crate::layout::StripeAt;
