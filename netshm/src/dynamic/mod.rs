@@ -69,6 +69,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod value;
+mod version;
 mod watch;
 
 pub use array::DynArray;

@@ -1,21 +1,20 @@
 //! Tables by their stored schema.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use super::iter::{DynItems, DynKeys, DynValues};
 use super::plan::Plan;
 use super::row::{self, Row};
 use super::value::Value;
-use crate::check::{self, Contents, Report};
-use crate::data::{ObjectSchema, Relation, Schema, relation};
+use super::version::{Version, with_contents};
+use crate::check::{self, Report};
+use crate::data::ObjectSchema;
 use crate::error::Result;
 use crate::group::GroupError;
 use crate::hash_table::HashTable;
-use crate::layout::header::ObjectKind;
 use crate::options::ManageOptions;
 use crate::shm::Shm;
 use crate::stats::Stats;
-use crate::store::Limits;
 use crate::store::open::Shape;
 
 /// A [`HashTable`] or [`Table`](crate::Table) whose types are known at run time only: those that the object itself tells.
@@ -51,25 +50,7 @@ use crate::store::open::Shape;
 /// Where a program of a newer type extends the stored one meanwhile, the table reads and writes rows of the extended type from
 /// then on.
 #[derive(Debug, Clone)]
-pub struct DynTable(Arc<Version>);
-
-/// The table, as the object described it at one time.
-#[derive(Debug)]
-struct Version {
-    inner: HashTable<Row, Row>,
-    schema: ObjectSchema,
-    key: Plan,
-    value: Plan,
-    name: Option<String>,
-    limits: Limits,
-    /// Number of times that the stored schema had been extended.
-    number: u64,
-    /// The version that has followed.
-    next: OnceLock<Box<Version>>,
-}
-
-/// No schema has been extended so often.
-pub(super) const NO_VERSION: u64 = u64::MAX;
+pub struct DynTable(pub(super) Arc<Version>);
 
 impl DynTable {
     /// Views an object as the table that it is, with the locking method that it has.
@@ -97,26 +78,7 @@ impl DynTable {
 
     /// Returns the table as the object describes it now.
     fn current(&self) -> Result<&Version> {
-        let mut version = self.last();
-        while version.inner.handle().store.schema_version() != version.number {
-            let next = version.again()?;
-            // What is there is what another process has not committed yet.
-            if next.number == version.number {
-                break;
-            }
-            // Another thread may have been first.
-            version = version.next.get_or_init(|| Box::new(next));
-        }
-        Ok(version)
-    }
-
-    /// Returns the table as it was described last.
-    fn last(&self) -> &Version {
-        let mut version = &*self.0;
-        while let Some(next) = version.next.get() {
-            version = next;
-        }
-        version
+        self.0.current()
     }
 
     fn options_of(shape: Shape) -> ManageOptions<Self> {
@@ -132,7 +94,7 @@ impl DynTable {
 
     /// Returns the types of the keys and values.
     pub fn schema(&self) -> &ObjectSchema {
-        &self.last().schema
+        &self.0.last().schema
     }
 
     pub(super) fn inner(&self) -> &HashTable<Row, Row> {
@@ -478,91 +440,5 @@ impl<'a> IntoIterator for &'a DynTable {
 
     fn into_iter(self) -> Self::IntoIter {
         self.scan()
-    }
-}
-
-impl Version {
-    fn row(&self, value: &Value) -> Result<Row> {
-        row::encode_row(self.inner.shm(), &self.value, value)
-    }
-
-    /// Returns the same table, as the object describes it now.
-    #[cold]
-    fn again(&self) -> Result<Version> {
-        let store = &self.inner.handle().store;
-        let (stored, number) = store.schema()?;
-        let kind = store.kind();
-        let Ok(schema @ ObjectSchema::HashTable { .. }) = stored.parse::<ObjectSchema>() else {
-            return Err(row::other_kind(self.inner.shm(), stored, "a table"));
-        };
-        let ObjectSchema::HashTable { key, value } = &schema else { unreachable!("it is one") };
-        let (key, value) = (row::plan(self.inner.shm(), key)?, row::plan(self.inner.shm(), value)?);
-        let shape = Shape { name: self.name.clone(), existing: true, ..Shape::default() };
-        let inner = with_contents(&key, &value, |contents| {
-            HashTable::open(self.inner.shm().clone(), kind, &schema, contents, shape, self.limits)
-        })?;
-        let (name, limits) = (self.name.clone(), self.limits);
-        Ok(Version { inner, schema, key, value, name, limits, number, next: OnceLock::new() })
-    }
-}
-
-fn with_contents<R>(key: &Plan, value: &Plan, f: impl FnOnce(Contents<'_>) -> R) -> R {
-    f(Contents::Index {
-        key: &|words| key.decode(&row::copied(words)).map(drop),
-        value: &|words| value.decode_row(&row::copied(words)).map(drop),
-    })
-}
-
-impl ManageOptions<DynTable> {
-    /// Views an object as a table of the given types, with these options. An empty object becomes one; one that exists
-    /// must be of these very types.
-    ///
-    /// ```
-    /// use netshm::dynamic::{DynTable, Value};
-    /// use netshm::{HashTable, Locking, Shm};
-    ///
-    /// let shm = Shm::create_unique("posix:/made.XXXXXX", 0o600)?;
-    /// # let name = shm.name().clone();
-    /// let schema = "HashTable<String, Vec<u64>>".parse().expect("a schema");
-    /// let table = DynTable::options().locking(Locking::Futex).manage(shm, schema)?;
-    /// table.add(&Value::from("a"), &Value::Seq(vec![Value::from(1), Value::from(2)]))?;
-    ///
-    /// let typed: HashTable<String, Vec<u64>> = HashTable::manage(Shm::open(table.shm().name())?, Locking::Futex)?;
-    /// assert_eq!(typed.find("a")?, Some(vec![1, 2]));
-    /// # name.unlink()?;
-    /// # Ok::<(), netshm::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// Those of [`HashTable::manage`] and of its options; [`Error::SchemaMismatch`](crate::Error::SchemaMismatch) if the
-    /// schema is that of an array.
-    pub fn manage(self, shm: Shm, schema: ObjectSchema) -> Result<DynTable> {
-        let (kind, key, value) = match &schema {
-            ObjectSchema::HashTable { key, value } => {
-                (ObjectKind::HashTable, row::plan(&shm, key)?, row::plan(&shm, value)?)
-            }
-            ObjectSchema::Table => {
-                (ObjectKind::Table, row::plan(&shm, &Schema::of::<i32>())?, row::plan(&shm, &Schema::of::<Vec<i32>>())?)
-            }
-            ObjectSchema::Array { .. } => return Err(row::other_kind(&shm, schema.to_string(), "a table")),
-        };
-        let (name, limits) = (self.shape.name.clone(), self.limits);
-        let inner = with_contents(&key, &value, |contents| {
-            HashTable::open(shm, kind, &schema, contents, self.shape, self.limits)
-        })?;
-        // An object that existed says which fields were added later.
-        let (stored, number) = inner.handle().store.schema()?;
-        let (marked, number) = match relation(&schema, &stored) {
-            Some(Relation::Same) => (stored.parse().ok(), number),
-            Some(Relation::Older { text, is_newer_too: false }) => (text.parse().ok(), number),
-            // The handle does not know all of it, so the first use makes another one.
-            Some(Relation::Newer | Relation::Older { .. }) => (None, NO_VERSION),
-            None => (None, number),
-        };
-        let value = match &marked {
-            Some(ObjectSchema::HashTable { value, .. }) => row::plan(inner.shm(), value)?,
-            _ => value,
-        };
-        Ok(DynTable(Arc::new(Version { inner, schema, key, value, name, limits, number, next: OnceLock::new() })))
     }
 }
