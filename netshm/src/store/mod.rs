@@ -24,6 +24,8 @@ mod reset;
 pub(crate) mod runs;
 mod slots;
 pub(crate) mod small;
+#[cfg(test)]
+mod stopped_group_tests;
 pub(crate) mod sum;
 mod sync;
 #[cfg(test)]

@@ -4,6 +4,7 @@ mod check_object;
 mod copy_object;
 mod hostile_surroundings;
 mod inspect_object;
+mod members_model;
 mod members_object;
 mod memory_object;
 mod name_rules;

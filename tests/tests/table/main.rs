@@ -10,6 +10,7 @@ mod table_blocks;
 mod table_bulk;
 mod table_large;
 mod table_model;
+mod table_reentrancy;
 mod table_trace;
 mod user_code;
 
