@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use crate::data::{DataError, DataManager, Decoder, Encode, Encoder, Integer};
 use crate::error::{Error, Result};
 use crate::group::{GroupError, retry};
-use crate::index::bindings::Key;
+use crate::index::Key;
 use crate::index::record::Payload;
 use crate::layout::{DENSE, MAX_VALUE, Offset};
 use crate::os::copy;
@@ -200,15 +200,15 @@ impl Handle {
     /// Encodes a key and finds its stripe.
     #[inline(always)]
     pub(crate) fn with_key<Q: Encode + ?Sized, R>(&self, key: &Q, f: impl FnOnce(Key<'_>) -> Result<R>) -> Result<R> {
-        self.encoded(key, |words| self.with_words(words, f))
+        self.encoded(key, |words| f(self.key(words)))
     }
 
-    /// Finds the stripe of an encoded key.
+    /// Returns an encoded key with its hash and stripe.
     #[inline(always)]
-    pub(crate) fn with_words<R>(&self, words: &[u64], f: impl FnOnce(Key<'_>) -> Result<R>) -> Result<R> {
+    pub(crate) fn key<'k>(&self, words: &'k [u64]) -> Key<'k> {
         let hash = self.store.hash(words);
         let stripe = self.store.stripe_of(hash);
-        f(Key { words, hash, stripe, at: self.store.geometry().stripe(stripe) })
+        Key { words, hash, stripe, at: self.store.geometry().stripe(stripe) }
     }
 
     /// Prepares a value for storing.

@@ -51,9 +51,9 @@ fn bindings_of_a_key() {
             let copy = Scratch::new();
             let table = open(copy.open()).unwrap();
             (0..bindings).for_each(|number| table.add("k", &"v".repeat(number)).unwrap());
-            let newest = table.handle().with_key("k", |key| {
-                Ok(index::find(table.handle().store.region(), key.at, key.hash, key.words)?.unwrap().record.at)
-            });
+            let newest = table
+                .handle()
+                .with_key("k", |key| Ok(index::find(table.handle().store.region(), key)?.unwrap().record.at));
             close(&table.handle().store, newest.unwrap());
             assert!(ends("a circle of bindings", move || verb(&table)).is_err());
         }
@@ -65,9 +65,8 @@ fn blocks_of_a_key() {
     let copy = Scratch::new();
     let table = Table::options().stripes(1).slots(1).manage(copy.open()).unwrap();
     (0..9).for_each(|number| table.add(7, &[number]).unwrap());
-    let newest = table.handle().with_key(&7i32, |key| {
-        Ok(index::find(table.handle().store.region(), key.at, key.hash, key.words)?.unwrap().record.at)
-    });
+    let newest =
+        table.handle().with_key(&7i32, |key| Ok(index::find(table.handle().store.region(), key)?.unwrap().record.at));
     close(&table.handle().store, newest.unwrap());
     let table = Arc::new(table);
     let (reader, writer) = (table.clone(), table.clone());
@@ -83,9 +82,7 @@ fn segments_of_a_log() {
     let store = &table.handle().store;
     let (region, geometry) = (store.region(), store.geometry());
     // Inside the long value, a segment that leads to itself.
-    let newest = table
-        .handle()
-        .with_key("k", |key| Ok(index::find(region, key.at, key.hash, key.words)?.unwrap().record.value_at()));
+    let newest = table.handle().with_key("k", |key| Ok(index::find(region, key)?.unwrap().record.value_at()));
     let segment = LogAt(newest.unwrap() + 4096);
     let capacity = LogAt::capacity_of(1 << 19);
     region.word(segment.link().0).unwrap().store(segment.0, Relaxed);

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use super::{bulk, optimistic_value};
+use super::bulk;
 use crate::check::{self, Contents};
 use crate::data::{ObjectSchema, Schema, difference, hash_text};
 use crate::error::Result;
@@ -78,44 +78,45 @@ pub(super) fn add(handle: &Handle, key: &[u64], value: Payload<'_>) -> Result<()
 /// As [`add`], as code of the caller.
 #[inline(always)]
 pub(super) fn add_inline(handle: &Handle, key: &[u64], value: Payload<'_>) -> Result<()> {
-    handle.with_words(key, |key| {
-        let prefetch = || index::prefetch_bucket(handle.store.region(), key.at, key.hash);
-        handle.prepared_change("add a binding", prefetch, |change| bindings::add(change, key, value))
-    })
+    let key = handle.key(key);
+    let prefetch = || index::prefetch_bucket(handle.store.region(), key.at, key.hash);
+    handle.prepared_change("add a binding", prefetch, |change| bindings::add(change, key, value))
 }
 
 /// Replaces a value, of a type that is `fixed` if all its values have the same length.
 pub(super) fn replace(handle: &Handle, key: &[u64], value: Payload<'_>, fixed: bool) -> Result<()> {
-    handle.with_words(key, |key| {
-        if let Payload::Words(new) = value {
-            let form = handle.store.geometry().form;
-            let replaced = handle.small_change(
-                key.stripe,
-                |region| optimistic_value(region, form, key),
-                |old| {
-                    // What a newer program has stored behind the value is to be carried over.
-                    let is_plain = fixed || !handle.store.may_have_tails();
-                    (is_plain && old.len() == new.len()).then_some((Some(new), ()))
-                },
-            );
-            if let Some(()) = replaced {
-                return Ok(());
-            }
+    let key = handle.key(key);
+    if let Payload::Words(new) = value {
+        let form = handle.store.geometry().form;
+        let replaced = handle.small_change(
+            key.stripe,
+            |region| index::optimistic_value(region, form, key),
+            |old| {
+                // What a newer program has stored behind the value is to be carried over.
+                let is_plain = fixed || !handle.store.may_have_tails();
+                (is_plain && old.len() == new.len()).then_some((Some(new), ()))
+            },
+        );
+        if let Some(()) = replaced {
+            return Ok(());
         }
-        handle.change("replace a binding", |change| bindings::replace(change, key, value))
-    })
+    }
+    handle.change("replace a binding", |change| bindings::replace(change, key, value))
 }
 
 pub(super) fn add_if_absent(handle: &Handle, key: &[u64], value: Payload<'_>) -> Result<bool> {
-    handle.with_words(key, |key| handle.change("add a binding", |change| bindings::add_if_absent(change, key, value)))
+    let key = handle.key(key);
+    handle.change("add a binding", |change| bindings::add_if_absent(change, key, value))
 }
 
 pub(super) fn remove(handle: &Handle, key: &[u64]) -> Result<bool> {
-    handle.with_words(key, |key| handle.change("remove a binding", |change| bindings::remove(change, key)))
+    let key = handle.key(key);
+    handle.change("remove a binding", |change| bindings::remove(change, key))
 }
 
 pub(super) fn remove_all(handle: &Handle, key: &[u64]) -> Result<u64> {
-    handle.with_words(key, |key| handle.change("remove bindings", |change| bindings::remove_all(change, key)))
+    let key = handle.key(key);
+    handle.change("remove bindings", |change| bindings::remove_all(change, key))
 }
 
 pub(super) fn contains(handle: &Handle, key: &[u64]) -> Result<bool> {
@@ -130,38 +131,33 @@ pub(super) fn find(
     in_place: Option<InPlace<'_>>,
     carefully: Carefully<'_>,
 ) -> Result<bool> {
-    handle.with_words(key, |key| {
-        let store = &*handle.store;
-        let form = store.geometry().form;
-        if let Some(in_place) = in_place {
-            if let Some(attempt) = OptimisticRead::at(store) {
-                let found = attempt.read(key.at, |view, stripe| {
-                    index::find_and(view.region(), form, stripe, key.hash, key.words, |found| {
-                        in_place(view, found.record.value())
-                    })
-                });
-                if let Some(found) = found {
-                    return Ok(found.is_some());
-                }
-            } else if group::open() > 0 {
-                let found = group::optimistic(store, key.stripe, |view| {
-                    let region = view.region();
-                    index::find_and(region, form, region.stripe(key.at), key.hash, key.words, |found| {
-                        in_place(view, found.record.value())
-                    })
-                });
-                if let Some(found) = found {
-                    return found.map(|found| found.is_some());
-                }
+    let key = handle.key(key);
+    let store = &*handle.store;
+    let form = store.geometry().form;
+    if let Some(in_place) = in_place {
+        if let Some(attempt) = OptimisticRead::at(store) {
+            let found = attempt.read(key.at, |view, stripe| {
+                index::find_and(view.region(), form, stripe, key, |found| in_place(view, found.record.value()))
+            });
+            if let Some(found) = found {
+                return Ok(found.is_some());
+            }
+        } else if group::open() > 0 {
+            let found = group::optimistic(store, key.stripe, |view| {
+                let region = view.region();
+                index::find_and(region, form, region.stripe(key.at), key, |found| in_place(view, found.record.value()))
+            });
+            if let Some(found) = found {
+                return found.map(|found| found.is_some());
             }
         }
-        let found = read::read(store, handle.limits, key.stripe, |view| {
-            with_source!(view, source => {
-                index::find_and(source, form, source.stripe(key.at), key.hash, key.words, |found| {
-                    carefully(view, found.record.value())
-                })
+    }
+    let found = read::read(store, handle.limits, key.stripe, |view| {
+        with_source!(view, source => {
+            index::find_and(source, form, source.stripe(key.at), key, |found| {
+                carefully(view, found.record.value())
             })
-        });
-        found.map(|found| found.is_some())
-    })
+        })
+    });
+    found.map(|found| found.is_some())
 }

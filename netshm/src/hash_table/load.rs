@@ -6,9 +6,8 @@ use std::ops::Range;
 use super::HashTable;
 use crate::data::{DataManager, ShmKey};
 use crate::error::Result;
-use crate::index;
-use crate::index::bindings::{self, Key};
 use crate::index::record::Payload;
+use crate::index::{self, Key, bindings};
 
 /// Bindings that are encoded before the first of them is added, and words of them.
 const BATCH: usize = 2048;

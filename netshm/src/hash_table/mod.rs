@@ -4,6 +4,7 @@ mod atomic;
 mod batch;
 mod bulk;
 mod encoded;
+mod find;
 mod iter;
 mod load;
 mod update;
@@ -12,7 +13,6 @@ mod visit;
 mod walker;
 
 use std::borrow::Borrow;
-use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::atomic::AtomicU64;
@@ -23,21 +23,18 @@ pub use iter::{Items, Keys, Values};
 use crate::check::{self, Contents, Report};
 use crate::data::{DataManager, Encode, ObjectSchema, Schema, ShmKey};
 use crate::error::{Error, Result};
-use crate::handle::{Handle, Staged, decode_row, decode_row_optimistic, group_methods};
-use crate::index::bindings::{self, Key};
+use crate::handle::{Handle, decode_row, decode_row_optimistic, group_methods};
 use crate::index::record::Payload;
-use crate::index::{self, Bindings, Found};
-use crate::layout::Offset;
+use crate::index::{self, Bindings, Key, bindings};
 use crate::layout::bucket::Form;
 use crate::layout::header::ObjectKind;
 use crate::layout::method::Locking;
 use crate::options::ManageOptions;
-use crate::region::{Inconclusive, Region};
 use crate::shm::Shm;
 use crate::stats::{self, Stats};
+use crate::store::Limits;
 use crate::store::open::Shape;
-use crate::store::read::{self, OptimisticRead, View, with_source};
-use crate::store::{Limits, group};
+use crate::store::read::{self, with_source};
 
 /// Bindings decoded between two checks of whether a writer has spoiled the read.
 const LOOK_EACH: usize = 64;
@@ -254,66 +251,6 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         })
     }
 
-    /// Looks a key up optimistically. Returns the result of `then` for what was found, or `None` if the slow path must decide.
-    #[inline(always)]
-    fn optimistic<R>(
-        &self,
-        key: &[u64],
-        then: impl Fn(View<'_>, &Found<'_>) -> Result<R, Inconclusive> + Copy,
-    ) -> Option<Option<R>> {
-        let store = &*self.handle.store;
-        let attempt = OptimisticRead::at(store)?;
-        let form = self.form()?;
-        let hash = store.hash(key);
-        attempt.read(store.geometry().stripe(store.stripe_of(hash)), move |view, stripe| {
-            index::find_and(view.region(), form, stripe, hash, key, move |found| then(view, found))
-        })
-    }
-
-    #[inline(never)]
-    fn find_slow(&self, key: &[u64]) -> Result<Option<V>> {
-        if V::DIRECT
-            && group::open() > 0
-            && let Some(found) = self.optimistic_in_group(key)
-        {
-            return found;
-        }
-        self.find_encoded(key)
-    }
-
-    /// As [`find`](Self::find), by code that all types share but for the decoding.
-    fn find_encoded(&self, key: &[u64]) -> Result<Option<V>> {
-        let staged = Cell::new(None);
-        let in_place = |view: View<'_>, words: &[AtomicU64]| {
-            staged.set(Some(Staged::Value(decode_row_optimistic::<V>(view, words)?)));
-            Ok(())
-        };
-        let carefully = |view: View<'_>, words: &[AtomicU64]| {
-            staged.set(Some(decode_row::<V>(view, words)?));
-            Ok(())
-        };
-        let in_place: Option<encoded::InPlace<'_>> = if V::DIRECT { Some(&in_place) } else { None };
-        if !encoded::find(&self.handle, key, in_place, &carefully)? {
-            return Ok(None);
-        }
-        staged.into_inner().map(|staged| self.handle.finish(staged)).transpose()
-    }
-
-    /// As [`optimistic`](Self::optimistic), in a group.
-    #[inline(always)]
-    fn optimistic_in_group(&self, key: &[u64]) -> Option<Result<Option<V>>> {
-        let store = &*self.handle.store;
-        let form = self.form()?;
-        let hash = store.hash(key);
-        let stripe = store.stripe_of(hash);
-        group::optimistic(store, stripe, move |view| {
-            let region = view.region();
-            index::find_and(region, form, region.stripe(store.geometry().stripe(stripe)), hash, key, move |found| {
-                decode_row_optimistic::<V>(view, found.record.value())
-            })
-        })
-    }
-
     /// Changes the value of the newest binding in a small transaction, if it can be done in one: `new` gives the words to store,
     /// if they are others, and what is returned.
     #[inline(always)]
@@ -325,7 +262,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         let form = self.form()?;
         self.handle.small_change(
             key.stripe,
-            |region| optimistic_value(region, form, key),
+            |region| index::optimistic_value(region, form, key),
             |words| {
                 // What a newer program has stored behind the value is to be carried over.
                 let is_plain = V::FIXED.is_some() || !self.handle.store.may_have_tails();
@@ -358,7 +295,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
             read::read(&self.handle.store, self.handle.limits, key.stripe, |view| {
                 with_source!(view, source => {
                     let mut values = Vec::new();
-                    let Some(found) = index::find(source, key.at, key.hash, key.words)? else { return Ok(values) };
+                    let Some(found) = index::find(source, key)? else { return Ok(values) };
                     for record in Bindings::from(source, key.at, found.record.at) {
                         if values.len() % LOOK_EACH == LOOK_EACH - 1 && !view.holds() {
                             break;
@@ -491,15 +428,6 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     }
 
     group_methods!();
-}
-
-/// Returns the value of a key and its place, for a small transaction.
-#[inline(always)]
-fn optimistic_value<'a>(region: &'a Region, form: Form, key: Key<'_>) -> Option<(Offset, &'a [AtomicU64])> {
-    match (form, key.words) {
-        (Form::Pairs, [word]) => index::optimistic_pair(region, key.at, key.hash, *word),
-        _ => index::optimistic_record(region, key.at, key.hash, key.words),
-    }
 }
 
 impl<K: ShmKey, V: DataManager> ManageOptions<HashTable<K, V>> {

@@ -2,13 +2,13 @@
 
 use std::borrow::Borrow;
 
-use super::{HashTable, optimistic_value};
+use super::HashTable;
 use crate::data::{DataManager, Encode, ShmKey};
 use crate::error::Result;
 use crate::handle::{Staged, decode_row, decode_row_optimistic};
-use crate::index;
-use crate::index::bindings::{self, Key, Seen};
+use crate::index::bindings::{self, Seen};
 use crate::index::record::Payload;
+use crate::index::{self, Key};
 use crate::layout::bucket::Form;
 use crate::store::group;
 use crate::store::group::Update;
@@ -148,7 +148,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
             return None;
         }
         let form = self.form()?;
-        let update = self.handle.begin_update(key.stripe, |region| optimistic_value(region, form, key))?;
+        let update = self.handle.begin_update(key.stripe, |region| index::optimistic_value(region, form, key))?;
         // What a newer program has stored behind the value is to be carried over.
         let is_plain = V::FIXED.is_some() || !self.handle.store.may_have_tails();
         is_plain.then_some(update)
@@ -185,7 +185,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
             return None;
         }
         let found = group::optimistic_before_change(store, key.stripe, |region| {
-            let (place, words) = index::optimistic_pair(region, key.at, key.hash, *key_word)?;
+            let (place, words) = index::optimistic_pair(region, key, *key_word)?;
             Some((place, decode_row_optimistic::<V>(View::locked(store), words).ok()?))
         })?;
         Some(found.map(|((place, value), entries)| (Some(value), Seen::Pair(place, entries))))

@@ -124,14 +124,13 @@ impl<K: ShmKey, V: Viewed> HashTable<K, V> {
 
     #[inline(never)]
     fn find_copied_slow(&self, key: &[u64], buffer: &RefCell<&mut Vec<u64>>) -> Result<Option<usize>> {
-        self.handle.with_words(key, |key| {
-            read::read(&self.handle.store, self.handle.limits, key.stripe, |view| {
-                let form = view.region().geometry().form;
-                with_source!(view, source => {
-                    index::find_and(source, form, source.stripe(key.at), key.hash, key.words, |found| {
-                        copy(view, found.record.value(), &mut buffer.borrow_mut())
-                            .ok_or_else(|| view.region().corrupt(0, "changed while it was read"))
-                    })
+        let key = self.handle.key(key);
+        read::read(&self.handle.store, self.handle.limits, key.stripe, |view| {
+            let form = view.region().geometry().form;
+            with_source!(view, source => {
+                index::find_and(source, form, source.stripe(key.at), key, |found| {
+                    copy(view, found.record.value(), &mut buffer.borrow_mut())
+                        .ok_or_else(|| view.region().corrupt(0, "changed while it was read"))
                 })
             })
         })

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::buckets::{Chain, Content, bucket_of, clear_cells, set_link};
 use super::image::{Image, overflow_bucket};
 use super::record::{IN_PLACE, Payload, Record, write_record};
-use super::{Found, Sought, find, optimistic_pair, seek};
+use super::{Found, Key, Sought, find, optimistic_pair, seek};
 use crate::data::DataError;
 use crate::error::{Error, Result};
 use crate::heap::Memory;
@@ -15,19 +15,10 @@ use crate::os::copy;
 use crate::region::Region;
 use crate::store::Transaction;
 
-/// A key with its hash and stripe, for one operation.
-#[derive(Clone, Copy)]
-pub(crate) struct Key<'a> {
-    pub(crate) words: &'a [u64],
-    pub(crate) hash: u64,
-    pub(crate) stripe: u32,
-    pub(crate) at: StripeAt,
-}
-
 /// Pushes a binding, which hides the older ones.
 pub(crate) fn add(change: &mut Transaction<'_>, key: Key<'_>, value: Payload<'_>) -> Result<()> {
     change.write_stripe(key.stripe)?;
-    match seek(change.store().region(), key.at, key.hash, key.words)? {
+    match seek(change.store().region(), key)? {
         Sought::Missing(bucket) => add_key(change, key, value, bucket),
         Sought::Found(found) => cover(change, key, value, &found),
     }
@@ -39,7 +30,7 @@ pub(crate) fn replace(change: &mut Transaction<'_>, key: Key<'_>, value: Payload
     let store = change.store();
     if store.geometry().form == Form::Pairs
         && let ([key_word], Payload::Words([word])) = (key.words, value)
-        && let Some(place) = optimistic_pair(store.region(), key.at, key.hash, *key_word).map(|(place, _)| place)
+        && let Some(place) = optimistic_pair(store.region(), key, *key_word).map(|(place, _)| place)
     {
         return change.write(place, *word);
     }
@@ -48,7 +39,7 @@ pub(crate) fn replace(change: &mut Transaction<'_>, key: Key<'_>, value: Payload
 
 #[inline(never)]
 fn replace_slow(change: &mut Transaction<'_>, key: Key<'_>, value: Payload<'_>) -> Result<()> {
-    match seek(change.store().region(), key.at, key.hash, key.words)? {
+    match seek(change.store().region(), key)? {
         Sought::Missing(bucket) => add_key(change, key, value, bucket),
         Sought::Found(found) => overwrite(change, key, value, &found),
     }
@@ -57,7 +48,7 @@ fn replace_slow(change: &mut Transaction<'_>, key: Key<'_>, value: Payload<'_>) 
 /// Adds a binding if the key has none. Returns whether it did.
 pub(crate) fn add_if_absent(change: &mut Transaction<'_>, key: Key<'_>, value: Payload<'_>) -> Result<bool> {
     change.lock_stripe(key.stripe)?;
-    match seek(change.store().region(), key.at, key.hash, key.words)? {
+    match seek(change.store().region(), key)? {
         Sought::Missing(bucket) => {
             change.write_stripe(key.stripe)?;
             add_key(change, key, value, bucket).map(|()| true)
@@ -69,7 +60,7 @@ pub(crate) fn add_if_absent(change: &mut Transaction<'_>, key: Key<'_>, value: P
 /// Pops the newest binding. Returns whether there was one.
 pub(crate) fn remove(change: &mut Transaction<'_>, key: Key<'_>) -> Result<bool> {
     change.write_stripe(key.stripe)?;
-    match find(change.store().region(), key.at, key.hash, key.words)? {
+    match find(change.store().region(), key)? {
         None => Ok(false),
         Some(found) => pop(change, key, &found).map(|()| true),
     }
@@ -87,7 +78,7 @@ impl<'a> Seen<'a> {
     /// Locks the stripe of a key, for a change that may come, and looks the key up. The region is that of the change.
     pub(crate) fn look(change: &mut Transaction<'_>, region: &'a Region, key: Key<'_>) -> Result<Self> {
         change.lock_stripe(key.stripe)?;
-        Ok(Seen::Other(seek(region, key.at, key.hash, key.words)?, change.entries()))
+        Ok(Seen::Other(seek(region, key)?, change.entries()))
     }
 
     /// Returns the newest binding; of a pair, only the value has been read.
@@ -140,7 +131,7 @@ impl<'a> Seen<'a> {
 /// Removes all bindings of a key. Returns their number.
 pub(crate) fn remove_all(change: &mut Transaction<'_>, key: Key<'_>) -> Result<u64> {
     change.write_stripe(key.stripe)?;
-    let Some(found) = find(change.store().region(), key.at, key.hash, key.words)? else { return Ok(0) };
+    let Some(found) = find(change.store().region(), key)? else { return Ok(0) };
     let mut count = 0;
     for record in super::Bindings::from(change.store().region(), key.at, found.record.at) {
         free(change, key.stripe, &record?);
@@ -156,7 +147,7 @@ pub(crate) fn remove_all(change: &mut Transaction<'_>, key: Key<'_>) -> Result<u
 pub(crate) fn remove_binding(change: &mut Transaction<'_>, key: Key<'_>, newer: u64, at: u64) -> Result<bool> {
     change.write_stripe(key.stripe)?;
     let region = change.store().region();
-    let Some(found) = find(region, key.at, key.hash, key.words)? else { return Ok(false) };
+    let Some(found) = find(region, key)? else { return Ok(false) };
     if found.record.at == at {
         return pop(change, key, &found).map(|()| true);
     }

@@ -36,6 +36,15 @@ use crate::store::read::{View, with_source};
 /// Words that a binding takes at least: a pair takes no more.
 const LEAST_BINDING: u64 = 2;
 
+/// A key with its hash and stripe, for one operation.
+#[derive(Clone, Copy)]
+pub(crate) struct Key<'a> {
+    pub(crate) words: &'a [u64],
+    pub(crate) hash: u64,
+    pub(crate) stripe: u32,
+    pub(crate) at: StripeAt,
+}
+
 /// Place at which a key was found.
 #[derive(Clone, Copy)]
 pub(crate) struct Found<'a> {
@@ -58,51 +67,50 @@ pub(crate) enum Sought<'a> {
 
 /// Looks a key up.
 #[inline]
-pub(crate) fn find<'a>(source: impl Source<'a>, stripe: StripeAt, hash: u64, key: &[u64]) -> Result<Option<Found<'a>>> {
-    match seek(source, stripe, hash, key)? {
+pub(crate) fn find<'a>(source: impl Source<'a>, key: Key<'_>) -> Result<Option<Found<'a>>> {
+    match seek(source, key)? {
         Sought::Found(found) => Ok(Some(found)),
         Sought::Missing(_) => Ok(None),
     }
 }
 
+/// Returns the value of a key and its place, for a small transaction.
+#[inline(always)]
+pub(crate) fn optimistic_value<'a>(region: &'a Region, form: Form, key: Key<'_>) -> Option<(Offset, &'a [AtomicU64])> {
+    match (form, key.words) {
+        (Form::Pairs, [word]) => optimistic_pair(region, key, *word),
+        _ => optimistic_record(region, key),
+    }
+}
+
 /// Returns the value of a key and its place, if it is a pair in the bucket that it belongs to; `None` if the slow path must decide.
 #[inline(always)]
-pub(crate) fn optimistic_pair(
-    region: &Region,
-    stripe: StripeAt,
-    hash: u64,
-    key: u64,
-) -> Option<(Offset, &[AtomicU64])> {
-    let chain = home::<_, Inconclusive>(region, Form::Pairs, region.stripe(stripe), hash).ok().flatten()?;
+pub(crate) fn optimistic_pair<'a>(region: &'a Region, key: Key<'_>, word: u64) -> Option<(Offset, &'a [AtomicU64])> {
+    let chain = home::<_, Inconclusive>(region, Form::Pairs, region.stripe(key.at), key.hash).ok().flatten()?;
     let ((_, pair), _) =
-        find_pair::<Inconclusive>(&chain, hash, key).ok().and_then(|(found, link)| Some((found?, link)))?;
+        find_pair::<Inconclusive>(&chain, key.hash, word).ok().and_then(|(found, link)| Some((found?, link)))?;
     Some((Offset(pair.value_at()), pair.value()))
 }
 
 /// Returns the same for a newest binding that is a record, short enough to be changed in place.
 #[inline(always)]
-pub(crate) fn optimistic_record<'a>(
-    region: &'a Region,
-    stripe: StripeAt,
-    hash: u64,
-    key: &[u64],
-) -> Option<(Offset, &'a [AtomicU64])> {
-    let chain = home::<_, Inconclusive>(region, Form::Records, region.stripe(stripe), hash).ok().flatten()?;
-    let (found, _) = find_record::<Inconclusive>(&chain, hash, key).ok()?;
+fn optimistic_record<'a>(region: &'a Region, key: Key<'_>) -> Option<(Offset, &'a [AtomicU64])> {
+    let chain = home::<_, Inconclusive>(region, Form::Records, region.stripe(key.at), key.hash).ok().flatten()?;
+    let (found, _) = find_record::<Inconclusive>(&chain, key).ok()?;
     let (_, record) = found?;
     (record.value().len() <= IN_PLACE).then_some((Offset(record.value_at()), record.value()))
 }
 
 /// Looks for a key, and for where it belongs.
 #[inline(always)]
-pub(crate) fn seek<'a>(source: impl Source<'a>, stripe: StripeAt, hash: u64, key: &[u64]) -> Result<Sought<'a>> {
+pub(crate) fn seek<'a>(source: impl Source<'a>, key: Key<'_>) -> Result<Sought<'a>> {
     let form = source.region().geometry().form;
-    let Some(chain) = home(source, form, source.stripe(stripe), hash)? else { return Ok(Sought::Missing(None)) };
-    match find_here(&chain, hash, key)? {
+    let Some(chain) = home(source, form, source.stripe(key.at), key.hash)? else { return Ok(Sought::Missing(None)) };
+    match find_here(&chain, key)? {
         (Some(found), _) => Ok(Sought::Found(found)),
         (None, false) => Ok(Sought::Missing(Some(chain.at()))),
         (None, true) => {
-            let found = find_behind(source, stripe, hash, key, |found| Ok(*found))?;
+            let found = find_behind(source, key, |found| Ok(*found))?;
             Ok(found.map_or(Sought::Missing(None), Sought::Found))
         }
     }
@@ -114,15 +122,14 @@ pub(crate) fn find_and<'a, S: Source<'a>, R, E: ReadError>(
     source: S,
     form: Form,
     stripe: S::Stripe,
-    hash: u64,
-    key: &[u64],
+    key: Key<'_>,
     then: impl Fn(&Found<'a>) -> Result<R, E> + Copy,
 ) -> Result<Option<R>, E> {
-    let Some(chain) = home(source, form, stripe, hash)? else { return Ok(None) };
-    let (found, link) = find_here(&chain, hash, key)?;
+    let Some(chain) = home(source, form, stripe, key.hash)? else { return Ok(None) };
+    let (found, link) = find_here(&chain, key)?;
     match found {
         Some(found) => then(&found).map(Some),
-        None if link => find_behind(source, stripe.at(), hash, key, then),
+        None if link => find_behind(source, key, then),
         None => Ok(None),
     }
 }
@@ -131,15 +138,13 @@ pub(crate) fn find_and<'a, S: Source<'a>, R, E: ReadError>(
 #[inline(never)]
 fn find_behind<'a, R, E: ReadError>(
     source: impl Source<'a>,
-    stripe: StripeAt,
-    hash: u64,
-    key: &[u64],
+    key: Key<'_>,
     then: impl Fn(&Found<'a>) -> Result<R, E>,
 ) -> Result<Option<R>, E> {
     let form = source.region().geometry().form;
-    let Some(mut chain) = home(source, form, source.stripe(stripe), hash)? else { return Ok(None) };
+    let Some(mut chain) = home(source, form, source.stripe(key.at), key.hash)? else { return Ok(None) };
     while chain.advance()? {
-        if let (Some(found), _) = find_here(&chain, hash, key)? {
+        if let (Some(found), _) = find_here(&chain, key)? {
             return then(&found).map(Some);
         }
     }
@@ -150,12 +155,11 @@ fn find_behind<'a, R, E: ReadError>(
 #[inline(always)]
 fn find_here<'a, E: ReadError>(
     chain: &Chain<'a, impl Source<'a>>,
-    hash: u64,
-    key: &[u64],
+    key: Key<'_>,
 ) -> Result<(Option<Found<'a>>, bool), E> {
-    let (found, link) = match (chain.form(), key) {
-        (Form::Pairs, [key]) => find_pair(chain, hash, *key)?,
-        _ => find_record(chain, hash, key)?,
+    let (found, link) = match (chain.form(), key.words) {
+        (Form::Pairs, [word]) => find_pair(chain, key.hash, *word)?,
+        _ => find_record(chain, key)?,
     };
     let found = found.map(|(cell, record)| Found { bucket: chain.at(), before: chain.before(), cell, record });
     Ok((found, link))
@@ -166,13 +170,13 @@ type Look<'a> = (Option<(usize, Record<'a>)>, bool);
 
 /// Looks a key up in one bucket of the form [`Form::Records`].
 #[inline(always)]
-fn find_record<'a, E: ReadError>(chain: &Chain<'a, impl Source<'a>>, hash: u64, key: &[u64]) -> Result<Look<'a>, E> {
+fn find_record<'a, E: ReadError>(chain: &Chain<'a, impl Source<'a>>, key: Key<'_>) -> Result<Look<'a>, E> {
     let words = chain.records()?;
     for (i, word) in words[..Form::Records.cells()].iter().enumerate() {
         let cell = Cell(word.load(Relaxed));
-        if cell.agrees(hash) && !cell.is_empty() {
+        if cell.agrees(key.hash) && !cell.is_empty() {
             let record = Record::at_or(chain.source(), cell.record())?;
-            if record.has_key(key) {
+            if record.has_key(key.words) {
                 return Ok((Some((i, record)), false));
             }
         }

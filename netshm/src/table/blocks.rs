@@ -6,10 +6,9 @@ use std::sync::atomic::Ordering::Relaxed;
 use crate::error::{Error, Result};
 use crate::handle::Handle;
 use crate::heap::Memory;
-use crate::index;
-use crate::index::bindings::{self, Key};
 use crate::index::record::Record;
 use crate::index::ring::Ring;
+use crate::index::{self, Key, bindings};
 use crate::layout::Offset;
 use crate::store::Transaction;
 use crate::store::group::{self, Iteration};
@@ -177,7 +176,7 @@ fn read_bindings(handle: &Handle, key: Key<'_>, visit: &mut impl FnMut(&Block<'_
     let store = &handle.store;
     let newest = group::read_locked(store, handle.limits, |change| {
         change.read_stripe(key.stripe)?;
-        let found = index::find(change.store().region(), key.at, key.hash, key.words)?;
+        let found = index::find(change.store().region(), key)?;
         Ok(found.map_or(0, |found| found.record.at))
     })?;
     for record in index::Bindings::from(store.region(), key.at, newest) {
@@ -201,7 +200,7 @@ fn read_copies(handle: &Handle, key: i32, mut visit: impl FnMut(&Block<'_>) -> F
         read::read(&handle.store, handle.limits, key.stripe, |view| {
             with_source!(view, source => {
                 let mut copies = Vec::new();
-                let Some(found) = index::find(source, key.at, key.hash, key.words)? else { return Ok(copies) };
+                let Some(found) = index::find(source, key)? else { return Ok(copies) };
                 for record in index::Bindings::from(source, key.at, found.record.at) {
                     let (words, length) = elements(&record?, view.region())?;
                     if !view.holds() {
@@ -231,7 +230,7 @@ fn write_bindings(handle: &Handle, key: Key<'_>, visit: &mut impl FnMut(&mut Blo
     let region = handle.store.region();
     let mut next = handle.change("change blocks", |change| {
         change.write_stripe(key.stripe)?;
-        let found = index::find(change.store().region(), key.at, key.hash, key.words)?;
+        let found = index::find(change.store().region(), key)?;
         Ok(found.map_or(0, |found| found.record.at))
     })?;
     // The last binding that was kept.
