@@ -5,7 +5,7 @@
 //! cargo run --release --example histogram -- --workers 8 --points 500000000
 //! ```
 //!
-//! The program starts itself anew as worker processes. They take numbers of batches from a shared array, add what they
+//! The program runs itself again as worker processes. They take numbers of batches from a shared array, add what they
 //! count to a second one, and note down their own results in a shared table, which the progress bar sums up. The random
 //! numbers depend on the batch alone, so the result must be exactly that of one process.
 

@@ -19,7 +19,7 @@ pub(crate) struct Post {
     process: Mutex<Option<Child>>,
 }
 
-/// The posts of all producers and workers.
+/// Returns the posts of all producers and workers.
 pub(crate) fn posts(options: &Options, queue: &Place) -> Vec<Post> {
     let post = |role| {
         let numbers = [("--capacity", options.capacity), ("--size", options.size)];

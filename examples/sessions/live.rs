@@ -49,7 +49,7 @@ impl Live {
         thread::Builder::new().name("live pages".to_owned()).spawn(move || {
             while let Err(error) = teller.tell() {
                 eprintln!("live pages: {error:#}");
-                // The browsers connect anew.
+                // The browsers reconnect.
                 teller.streams().clear();
             }
         })?;

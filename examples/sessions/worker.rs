@@ -109,7 +109,7 @@ fn html(page: String) -> Page {
         .with_header(header("Cache-Control", "no-store"))
 }
 
-/// Makes the browser ask for the page anew, so that reloading it does not send a form again.
+/// Makes the browser request the page again, so that reloading it does not send a form again.
 fn back_home() -> Page {
     Response::from_string("").with_status_code(303).with_header(header("Location", "/"))
 }

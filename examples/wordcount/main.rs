@@ -5,7 +5,7 @@
 //! cargo run --release --example wordcount -- --workers 8 --top 20 FILE..   other files and directories
 //! ```
 //!
-//! The program starts itself anew as worker processes. They take pieces of text from one shared table, add what they
+//! The program runs itself again as worker processes. They take pieces of text from one shared table, add what they
 //! count to a second one, and note down in a shared array how far they are, which the progress bar shows; all three are in one object. The summary
 //! compares one worker, several workers, and a single process with a map of its own.
 

@@ -17,7 +17,7 @@ pub(crate) enum Failure {
     Io(&'static str, io::Error),
     /// Something else, and perhaps what to do.
     Message(String, Option<String>),
-    /// What is wrong has been said already.
+    /// The fault has been reported already.
     Said,
 }
 

@@ -11,7 +11,7 @@ pub(crate) fn parse(text: &str, schema: &Schema, what: &str) -> Result<Value, Fa
     parse_with(text, schema, what, Value::from_json)
 }
 
-/// As [`parse`], for a row of a table, which may lack fields that were added later.
+/// Works like [`parse`], for a row of a table, which may lack fields that were added later.
 pub(crate) fn parse_row(text: &str, schema: &Schema, what: &str) -> Result<Value, Failure> {
     parse_with(text, schema, what, Value::from_json_row)
 }

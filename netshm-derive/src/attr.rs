@@ -64,7 +64,7 @@ pub(crate) struct VariantAttrs {
 #[derive(Default)]
 pub(crate) struct FieldAttrs {
     pub(crate) with: Option<Given<Path>>,
-    /// Whether the functions are those for pointers that share what they point to, which `with` does not name.
+    /// True if the functions are those for pointers that share what they point to, which `with` does not name.
     pub(crate) shared: Option<Given<()>>,
     pub(crate) as_type: Option<Given<Type>>,
     pub(crate) skip: Option<Given<()>>,

@@ -302,7 +302,7 @@ fn variants(input: &Input, errors: &mut Errors) {
     }
 }
 
-/// Fields are borrowed where they lie.
+/// Checks that the type is not packed, since its fields are borrowed where they lie.
 fn packed(input: &Input, errors: &mut Errors) {
     for attribute in input.original.attrs.iter().filter(|attribute| attribute.path().is_ident("repr")) {
         let _ = attribute.parse_nested_meta(|meta| {

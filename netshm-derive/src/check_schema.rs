@@ -91,7 +91,7 @@ fn place(input: &SchemaInput, errors: &mut Errors) {
     }
 }
 
-/// What is said of a whole object does not stand on a field that is one of several in it.
+/// Checks that options of a whole object are not given for a field that is one of several in it.
 fn of_one_object(object: &Object, errors: &mut Errors) {
     let attrs = &object.attrs;
     let options = ["mode", "locking", "slots", "max_size", "pagesize"];

@@ -8,19 +8,19 @@ use crate::layout::record::Head;
 use crate::layout::{CLASSES, Geometry, LogAt, Offset, PROCESSES, SEGMENTS};
 use crate::store::open::Header;
 
-/// Counts that have caused harm, or that lie at a limit.
+/// Counts that have caused harm, or that are at a limit.
 const COUNTS: [u64; 12] = [0, 1, 2, 63, 64, 1000, 1 << 20, 1 << 23, 1 << 40, 1 << 62, u64::MAX - 1, u64::MAX];
 
-/// Spoils one thing that plays a role in a sound object: a lock word, an owner, a count, a pointer, a log. `choose` gives a
-/// number below its argument, which is not 0. Without a sound header nothing is changed.
+/// Damages one meaningful part of a sound object: a lock word, an owner, a count, a pointer, a log. `choose` returns a number
+/// below its argument, which is not 0. Without a sound header nothing is changed.
 pub fn spoil(bytes: &mut [u8], choose: &mut dyn FnMut(u64) -> u64) {
     if let Some(geometry) = geometry(bytes) {
         Spoiler { bytes, geometry, choose }.spoil();
     }
 }
 
-/// Makes the bytes those of an object that lies in the file with that inode, as far as there are any: lest it be taken for a
-/// copy, which is checked when it is opened, and refused.
+/// Marks the bytes as those of the file with that inode, so that the object is not taken for a copy, which is checked when
+/// it is opened, and refused.
 pub fn settle(bytes: &mut [u8], inode: u64) {
     if let Some(word) = bytes.get_mut(header::FILE.0 as usize..).and_then(<[u8]>::first_chunk_mut) {
         *word = inode.to_ne_bytes();
@@ -169,7 +169,7 @@ impl Spoiler<'_> {
         self.set(place, new);
     }
 
-    /// Stores another pointer, in each of the forms that pointers have: most often to where it stands, or one that stands elsewhere.
+    /// Stores another pointer, in one of the forms that pointers have: most often to its own place, or one found elsewhere.
     fn pointer(&mut self, place: Offset) {
         let old = self.get(place);
         let elsewhere = self.anywhere();

@@ -326,8 +326,8 @@ pub enum Error {
         /// The object's name.
         object: Arc<str>,
     },
-    /// A writer died inside an operation, and this descriptor, being read-only, cannot undo it. Most readings go on all the same,
-    /// and show what was committed before; this is left for what cannot be read so.
+    /// A writer died inside an operation, and this descriptor, being read-only, cannot undo it. Most reads succeed all the
+    /// same, and see what was committed before; this error is left for what cannot be read that way.
     ///
     /// > posix:/x: a writer died in the middle of an operation; open the object once for writing to recover
     /// > it
@@ -346,7 +346,7 @@ pub enum Error {
         /// The object's name.
         object: Arc<str>,
     },
-    /// What was waited for has not come.
+    /// The awaited change has not come in time.
     ///
     /// > posix:/x: waited 5s for a change, and none of those that came was the one
     #[error("{object}: waited {waited:?} for a change, and none of those that came was the one")]

@@ -9,7 +9,7 @@ use crate::os::file;
 const FIRST_PAUSE: Duration = Duration::from_micros(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 
-/// Errors that may come of a deadlock, as `group!(retry ..)` must know.
+/// Errors that may stem from a deadlock, which `group!(retry ..)` asks about.
 ///
 /// Types that wrap an [`Error`] answer with what that one says:
 ///
@@ -52,8 +52,8 @@ impl GroupError for Error {
     }
 }
 
-/// Runs `attempt` until it does not end in an error that is `worth` another one. The pauses in between grow and are partly
-/// random, so that two processes do not run into the same deadlock again and again.
+/// Runs `attempt` until it succeeds, or fails with an error that is not `worth` another attempt. The pauses in between grow
+/// and are partly random, so that two processes do not run into the same deadlock again and again.
 pub(crate) fn retry<R, E>(mut attempt: impl FnMut() -> Result<R, E>, worth: impl Fn(&E) -> bool) -> Result<R, E> {
     let mut pause = FIRST_PAUSE;
     loop {

@@ -55,7 +55,7 @@ impl Handle {
         self.change_with(wanted, make, |change, make| make(change))
     }
 
-    /// As [`change`](Self::change), for a function that should be inlined.
+    /// Works like [`change`](Self::change), for a function that should be inlined.
     #[inline(always)]
     pub(crate) fn change_with<A: Copy, R>(
         &self,
@@ -69,7 +69,7 @@ impl Handle {
         group::change_at_once(&self.store, self.limits, wanted, || (), args, make)
     }
 
-    /// As [`change`](Self::change). Outside groups `prepare` comes first; inside, what it asks for is mostly at hand.
+    /// Works like [`change`](Self::change). Outside groups `prepare` comes first; inside, what it asks for is mostly at hand.
     #[inline(always)]
     pub(crate) fn prepared_change<R>(
         &self,
@@ -109,14 +109,14 @@ impl Handle {
         group::group(&self.store, self.limits, body)
     }
 
-    /// Runs a group until it does not end in a deadlock; once only inside another group. If that is on another object, only a
+    /// Runs a group again as long as it ends in a deadlock; inside another group, only once. If that is on another object, only a
     /// cycle on this object is worth another attempt: otherwise that other group may hold what somebody waits for, and has to
     /// be run again as well.
     pub(crate) fn group_retry<R, E: GroupError>(&self, body: impl FnMut() -> Result<R, E>) -> Result<R, E> {
         self.group_retry_at_most(u64::MAX, body)
     }
 
-    /// As [`group_retry`](Self::group_retry), but at most `retries` times after the first.
+    /// Works like [`group_retry`](Self::group_retry), but at most `retries` times after the first.
     pub(crate) fn group_retry_at_most<R, E: GroupError>(
         &self,
         retries: u64,
@@ -168,7 +168,7 @@ impl Handle {
         Ok(words)
     }
 
-    /// Encodes a value in the one order that its entries have for comparing.
+    /// Encodes a value with its entries in a fixed order, for comparisons.
     pub(crate) fn encode_ordered<W: Encode + ?Sized>(&self, value: &W) -> Result<Vec<u64>> {
         let announced = self.count(value)?;
         let mut words = vec![0; announced];
@@ -185,13 +185,13 @@ impl Handle {
         self.encode(&number, &mut words).map(|()| words)
     }
 
-    /// Returns the words of a number that takes the place of another one, if it is different.
+    /// Returns the words of `new`, or `None` if it equals `old`.
     #[inline(always)]
     pub(crate) fn replacing<V: Integer, const N: usize>(&self, old: V, new: V) -> Result<Option<[u64; N]>> {
         if new == old { Ok(None) } else { self.encode_fixed(new).map(Some) }
     }
 
-    /// Decodes a number that is locked.
+    /// Decodes a number in a locked stripe.
     #[inline(always)]
     pub(crate) fn number<V: Integer>(&self, words: &[AtomicU64]) -> Result<V> {
         self.finish(decode_in_place::<V>(View::locked(&self.store), words)?)
@@ -380,7 +380,7 @@ pub(crate) fn decode_optimistic<V: DataManager>(view: View<'_>, words: &[AtomicU
     decode::<V>(&mut decoder).and_then(|value| decoder.finish().map(|()| value)).map_err(|_| Inconclusive)
 }
 
-/// As [`decode_in_place`], for the value of a table, which a program of a newer type may have written.
+/// Works like [`decode_in_place`], for the value of a table, which a program of a newer type may have written.
 #[inline(always)]
 pub(crate) fn decode_row<V: DataManager>(view: View<'_>, words: &[AtomicU64]) -> Result<Staged<V>> {
     view.store.check_type()?;
@@ -396,7 +396,7 @@ pub(crate) fn decode_row<V: DataManager>(view: View<'_>, words: &[AtomicU64]) ->
     copy_words(view, words).map(Staged::Words)
 }
 
-/// As [`decode_optimistic`], for the value of a table, which a program of a newer type may have written.
+/// Works like [`decode_optimistic`], for the value of a table, which a program of a newer type may have written.
 #[inline(always)]
 pub(crate) fn decode_row_optimistic<V: DataManager>(view: View<'_>, words: &[AtomicU64]) -> Result<V, Inconclusive> {
     let mut decoder = Decoder::new(words, view.stamp);
@@ -443,8 +443,8 @@ macro_rules! group_methods {
             self.handle.group_retry(body)
         }
 
-        /// As [`group_retry`](Self::group_retry), but at most `retries` times after the first: what `group!(retry(n) ..)` stands
-        /// for.
+        /// Works like [`group_retry`](Self::group_retry), but at most `retries` times after the first: what `group!(retry(n)
+        /// ..)` stands for.
         ///
         /// # Errors
         /// Those of [`group_retry`](Self::group_retry); the deadlock if the last attempt ended in one.

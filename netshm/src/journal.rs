@@ -38,7 +38,7 @@ struct Epochs {
 }
 
 impl Epochs {
-    /// Returns which of the values an entry says that the word becomes.
+    /// Returns which of the values the word becomes, according to an entry.
     fn find(&mut self, noted: Noted, index: u64, values: [u64; 2]) -> Option<u64> {
         let most = MOST_EPOCHS.min(self.tries).min(self.last.wrapping_sub(self.first).saturating_add(1));
         for back in 0..most {
@@ -54,7 +54,7 @@ impl Epochs {
         None
     }
 
-    /// As if the entry that was found last had not been found: that of a change which was not stored agrees with some epoch by chance,
+    /// Forgets the entry found last: that of a change which was not stored agrees with some epoch by chance,
     /// once in a few hundred times. Returns whether there was one.
     fn forget_last(&mut self) -> bool {
         let before = self.before.take();
@@ -80,20 +80,20 @@ pub(crate) struct Journal {
     /// The segments linked behind the first.
     more: Vec<Segment>,
     entries: u64,
-    /// Place of the next entry, and the number of further entries that fit in the same segment; if for none, the place has
-    /// to be looked up.
+    /// Place of the next entry, and the number of further entries that fit in the same segment; if that is 0, the place has to
+    /// be looked up.
     next: Offset,
     left: u64,
 }
 
 impl Journal {
-    /// Returns a log of which no entry counts, and whose first segment, in the log table, is `first`.
+    /// Returns an empty log whose first segment, in the log table, is `first`.
     #[inline]
     pub(crate) fn new(word: Offset, first: LogAt) -> Self {
         Journal { word, first, more: Vec::new(), entries: 0, next: first.entry(0), left: LogAt::FIRST_CAPACITY }
     }
 
-    /// Makes it an empty log of another slot.
+    /// Turns this into the empty log of another slot.
     #[inline]
     pub(crate) fn renew(&mut self, word: Offset, first: LogAt) {
         self.more.clear();
@@ -118,7 +118,7 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Takes in all segments that the first `entries` entries lie in.
+    /// Adds all segments that hold the first `entries` entries.
     pub(crate) fn reach(&mut self, region: &Region, entries: u64) -> Result<()> {
         while self.capacity() < entries {
             if !self.extend(region)? {
@@ -240,13 +240,13 @@ impl Journal {
         (self.next, self.left) = (segment.at.entry(used), segment.capacity - used);
     }
 
-    /// Notes what the word at `place` holds, and by a part of a hash what it becomes. There must be room.
+    /// Logs the old word at `place`, and a part of a hash of the new one. There must be room.
     #[inline(always)]
     pub(crate) fn note(&mut self, region: &Region, place: u64, old: u64, new: u64) -> Result<()> {
         self.note_entry(region, |state| Noted::new(place, state, new), old)
     }
 
-    /// Notes what the word at `place` holds, whose memory is filled without further entries. There must be room.
+    /// Logs the old word at `place`, whose memory is then filled without further entries. There must be room.
     #[inline(always)]
     pub(crate) fn note_untold(&mut self, region: &Region, place: u64, old: u64) -> Result<()> {
         self.note_entry(region, |_| Noted::untold(place), old)

@@ -18,7 +18,7 @@ impl LogState {
     /// The most entries that can be counted.
     pub(crate) const MOST_ENTRIES: u64 = u32::MAX as u64;
 
-    /// Returns the state of an epoch in which `entries` count.
+    /// Returns the state of an epoch in which `entries` entries count.
     pub(crate) fn of(epoch: u32, entries: u64) -> Self {
         LogState(u64::from(epoch) << 32 | entries)
     }

@@ -147,7 +147,7 @@ impl Shm {
     }
 }
 
-/// Returns what no two members of an object have in common.
+/// Returns the member's id, which no other member of the object has.
 fn ids(stored: &[open::Stored]) -> impl Iterator<Item = u64> {
     stored.iter().map(|stored| stored.member.id)
 }

@@ -337,7 +337,7 @@ impl TryFrom<String> for ShmName {
     }
 }
 
-/// As its text, `posix:/name` or `file:path`.
+/// Serializes as its text, `posix:/name` or `file:path`.
 #[cfg(feature = "serde")]
 impl serde::Serialize for ShmName {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -26,7 +26,7 @@ pub struct ObjectStats {
     pub allocated: u64,
     /// The size in bytes that it cannot exceed.
     pub max_size: u64,
-    /// Bytes that no member has, whether they have memory or are holes.
+    /// Bytes that belong to no member, holes included.
     pub free: u64,
     /// Stripes of all members.
     pub stripes: u32,

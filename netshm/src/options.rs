@@ -8,7 +8,7 @@ use crate::layout::method::Locking;
 use crate::store::Limits;
 use crate::store::open::Shape;
 
-/// Options for managing an object as a `T`: a [`HashTable`](crate::HashTable), an [`Array`](crate::Array) or a
+/// Returns the options for managing an object as a `T`: a [`HashTable`](crate::HashTable), an [`Array`](crate::Array) or a
 /// [`Table`](crate::Table).
 ///
 /// All but [`lock_timeout`](Self::lock_timeout) matter when the object is created; an object that exists keeps what it
@@ -146,7 +146,8 @@ impl<T> ManageOptions<T> {
     /// [`Shm::trim`](crate::Shm::trim).
     ///
     /// In shared memory there is a risk: a reader that is stopped in the middle of a reading for more than ten seconds may
-    /// take up such memory anew when it goes on, and gets a SIGBUS if the system has none left by then. In files on disks there is none.
+    /// touch such memory again when it goes on, and gets a SIGBUS if the system has none left by then. In files on disks
+    /// there is none.
     ///
     /// The work is done by a thread of its own, one for each object and process; a forked child has none.
     pub fn give_back_live(mut self, give_back: bool) -> Self {

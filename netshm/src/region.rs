@@ -94,7 +94,7 @@ impl Region {
         Ok(region)
     }
 
-    /// Returns the same object as one of its members sees it. The geometry differs in nothing but what is the member's.
+    /// Returns the same region as another member sees it: only the member's part of the geometry differs.
     pub(crate) fn of_member(&self, geometry: Geometry) -> Region {
         assert!(geometry.data_start() == self.geometry.data_start() && geometry.max_size == self.geometry.max_size);
         let known = AtomicU64::new(self.known.load(Ordering::Relaxed));
@@ -109,7 +109,7 @@ impl Region {
         if used <= backed { used } else { self.back_stripes(backed, used) }
     }
 
-    /// Gives stripes that are said to be used the file's space, which they have unless the number is damaged. On a full tmpfs, a
+    /// Makes sure that the stripes said to be in use have file space, as they do unless the number is damaged. On a full tmpfs, a
     /// mere look at a hole raises SIGBUS, so the system looks. That needs no descriptor: undoing a change comes here too. Returns how
     /// many have space.
     #[cold]
@@ -264,7 +264,7 @@ impl Region {
         self.word_or(offset)
     }
 
-    /// As [`word`](Self::word), with any error type.
+    /// Works like [`word`](Self::word), with any error type.
     #[inline(always)]
     pub(crate) fn word_or<E: ReadError>(&self, offset: u64) -> Result<&AtomicU64, E> {
         if self.index_of(offset) >= self.known.load(Ordering::Relaxed) {
@@ -280,7 +280,7 @@ impl Region {
         self.words_or(offset, count)
     }
 
-    /// As [`words`](Self::words), with any error type.
+    /// Works like [`words`](Self::words), with any error type.
     #[inline(always)]
     pub(crate) fn words_or<E: ReadError>(&self, offset: u64, count: u64) -> Result<&[AtomicU64], E> {
         if !self.is_inside(offset, count) {

@@ -29,7 +29,7 @@ impl<'a> Sequence<'a> {
         (value & 1 == 0).then_some(Stamp { sequence: self.0, value })
     }
 
-    /// Begins a reading past the writer that is at work; `None` if there is none.
+    /// Begins a read past the writer at work; `None` if there is none.
     pub(crate) fn begin_reading_past(self) -> Option<Stamp<'a>> {
         // SYNC POINT: sequence. Pairs with the store in `begin_change`.
         let value = self.value();

@@ -24,7 +24,7 @@ pub(crate) trait Source<'a>: Copy {
     fn words_or<E: ReadError>(self, offset: u64, count: u64) -> Result<&'a [AtomicU64], E>;
     /// Returns `N` words of the data area in a row.
     fn array_or<const N: usize, E: ReadError>(self, offset: u64) -> Result<&'a [AtomicU64; N], E>;
-    /// Returns a word, and as many of those from there on as come without a further look.
+    /// Returns a word, and those behind it that need no further check.
     fn words_from<E: ReadError>(self, offset: u64) -> Result<(&'a AtomicU64, &'a [AtomicU64]), E>;
 }
 

@@ -32,7 +32,7 @@ impl Shm {
     /// there is none, the operation fails with [`Error::NoSpace`] and changes nothing.
     ///
     /// No other process may have the object managed meanwhile: in shared memory, one that is reading what has just been freed would take
-    /// up memory anew, and get a SIGBUS where there is none. For the same reason other threads of this process should not
+    /// up memory again, and get a SIGBUS where there is none. For the same reason other threads of this process should not
     /// read the object meanwhile, if memory may be short. When an object is opened, and when the last process closes it, this is
     /// done without asking if much is free.
     ///
@@ -68,7 +68,7 @@ impl Shm {
         })
     }
 
-    /// Makes the index of a table as small as it can be.
+    /// Shrinks the index of a table as far as it goes.
     fn compact(&self, table: &Store) -> Result<()> {
         for stripe in table.geometry().own() {
             while group::change(table, self.limits(), "trim it", |change| index::resize::compact(change, stripe))? {}

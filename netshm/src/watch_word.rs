@@ -14,14 +14,14 @@ use crate::os::steps;
 const SLEEPERS: u32 = 1;
 const LEADS_ON: u32 = 2;
 const ONE: u32 = 4;
-/// Attempts to clear the bits before they are taken to be set: only damage changes them so often.
+/// Attempts to clear the bits, after which they count as set: only damage changes them that often.
 const ATTEMPTS: u32 = 1000;
 
-/// A word that those sleep on who wait for a change.
+/// The word on which threads that wait for a change sleep.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct WatchWord<'a>(pub(crate) &'a AtomicU32);
 
-/// Whom a writer has to wake.
+/// The sleepers that a writer has to wake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Wake {
     pub(crate) sleepers: bool,
@@ -64,12 +64,12 @@ impl WatchWord<'_> {
         steps::step();
     }
 
-    /// Says that somebody is about to sleep; returns what the word is then, for sleeping on it.
+    /// Announces a sleeper; returns the resulting word, to sleep on.
     pub(crate) fn announce(self) -> u32 {
         self.0.fetch_or(SLEEPERS, SeqCst) | SLEEPERS
     }
 
-    /// Leads writers on to the object's word, at which the caller has announced itself.
+    /// Directs writers to the object's word as well, where the caller has announced itself.
     pub(crate) fn lead_on(self) {
         if self.0.load(Relaxed) & LEADS_ON == 0 {
             self.0.fetch_or(LEADS_ON, SeqCst);

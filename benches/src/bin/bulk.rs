@@ -214,7 +214,7 @@ impl Adder {
     }
 }
 
-/// Compares a histogram that so many processes make at once.
+/// Compares a histogram that several processes make at once.
 fn histogram(processes: u64) -> Outcome<()> {
     let (scratch, directory) = (Scratch::posix("bench"), Directory::new("bench"));
     let array: Array<u64> = Array::manage(scratch.open(), 0, Locking::Futex)?;

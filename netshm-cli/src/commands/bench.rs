@@ -20,7 +20,7 @@ impl Drop for Scratch {
     }
 }
 
-/// Numbers that look random: splitmix64.
+/// Returns a number that looks random: splitmix64.
 fn scrambled(number: u64) -> u64 {
     let mixed = number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
     let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

@@ -24,7 +24,8 @@ fn page(command: clap::Command) -> Result<Vec<u8>, Failure> {
     Ok(page)
 }
 
-/// The sections of a page for what stands behind the options in a help: examples, whose lines are kept, and paragraphs.
+/// Returns the sections of a manual page for what stands behind the options in a help: examples, whose lines are kept, and
+/// paragraphs.
 fn behind_options(help: &str) -> Roff {
     let mut page = Roff::new();
     for part in help.split("\n\n") {

@@ -15,7 +15,7 @@ const KEYWORDS: [&str; 51] = [
     "unsafe", "unsized", "use", "virtual", "where", "while", "yield", "crate", "self", "super",
 ];
 
-/// Types of the standard library and other crates that are stored as structs.
+/// Returns the types of the standard library and other crates that are stored as structs.
 fn known() -> Vec<(Schema, &'static str)> {
     use std::{ffi, net, path, time};
     vec![

@@ -108,11 +108,11 @@ question! {
     FieldDefault: Default
 }
 
-/// Never implemented. A key with a field that is known to be none is implemented under this condition, so that what else it
-/// lacks is not told as well.
+/// Never implemented. A key type with a field that cannot be in a key is implemented under this condition, so that the
+/// compiler does not report what else it lacks.
 pub trait OnlyKeys<'a>: ShmData + Eq {}
 
-/// Types as which fields of type `T` can be stored.
+/// Types that fields of type `T` can be stored as.
 #[diagnostic::on_unimplemented(
     message = "`{T}` cannot be stored as `{Self}`",
     label = "needs conversions between `{T}` and `{Self}`",

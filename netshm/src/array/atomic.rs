@@ -23,7 +23,7 @@ enum Compared<T> {
 }
 
 impl<T: DataManager> Array<T> {
-    /// Replaces an element by what `change` makes of it, as one step; gives the new element.
+    /// Replaces an element with what `change` makes of it, atomically, and returns the new element.
     ///
     /// # Errors
     /// Those of [`get`](Self::get) and [`set`](Self::set).
@@ -58,7 +58,7 @@ impl<T: DataManager> Array<T> {
         })
     }
 
-    /// As [`update`](Self::update), by an ordinary group.
+    /// Works like [`update`](Self::update), by an ordinary group.
     #[inline(never)]
     fn update_slow(&self, index: u64, spot: Spot, change: impl FnOnce(T) -> T) -> Result<T> {
         let (elements, store) = (self.elements(), &*self.handle.store);
@@ -158,7 +158,7 @@ impl<T: DataManager> Array<T> {
         }
     }
 
-    /// As [`compare_exchange`](Self::compare_exchange), where equal elements may have different words, as hash maps do.
+    /// Works like [`compare_exchange`](Self::compare_exchange), where equal elements may have different words, as hash maps do.
     #[cold]
     fn compare_exchange_slow<W: Encode + ?Sized>(
         &self,
@@ -186,7 +186,7 @@ impl<T: DataManager> Array<T> {
 }
 
 impl<T: Integer> Array<T> {
-    /// Adds to an element, as one step, and returns the number before. The sum wraps around at the bounds of the type, as
+    /// Adds to an element, as one step, and returns the previous number. The sum wraps around at the bounds of the type, as
     /// that of [`AtomicU64`](std::sync::atomic::AtomicU64) does. An element that has never been set has the default value.
     ///
     /// This is shorter than [`update`](Self::update), and finds the element once.
@@ -220,7 +220,7 @@ impl<T: Integer> Array<T> {
         self.fetch(index, move |old| old.minus(by))
     }
 
-    /// Replaces an element by the smaller one of it and `other`, as one step, and returns the number before.
+    /// Replaces an element with the smaller of it and `other`, as one step, and returns the previous number.
     ///
     /// # Errors
     /// Those of [`fetch_add`](Self::fetch_add).
@@ -228,7 +228,7 @@ impl<T: Integer> Array<T> {
         self.fetch(index, move |old| min(old, other))
     }
 
-    /// Replaces an element by the larger one of it and `other`, as one step, and returns the number before.
+    /// Replaces an element with the larger of it and `other`, as one step, and returns the previous number.
     ///
     /// # Errors
     /// Those of [`fetch_add`](Self::fetch_add).
@@ -236,7 +236,7 @@ impl<T: Integer> Array<T> {
         self.fetch(index, move |old| max(old, other))
     }
 
-    /// Keeps those bits of an element that are set in `bits` too, as one step, and returns the number before.
+    /// Keeps only the bits of an element that are set in `bits`, as one step, and returns the previous number.
     ///
     /// # Errors
     /// Those of [`fetch_add`](Self::fetch_add).
@@ -244,7 +244,7 @@ impl<T: Integer> Array<T> {
         self.fetch(index, move |old| old & bits)
     }
 
-    /// Sets bits of an element, as one step, and returns the number before.
+    /// Sets bits of an element, as one step, and returns the previous number.
     ///
     /// # Errors
     /// Those of [`fetch_add`](Self::fetch_add).
@@ -252,7 +252,7 @@ impl<T: Integer> Array<T> {
         self.fetch(index, move |old| old | bits)
     }
 
-    /// Replaces an element by what `new` makes of it; returns what it was.
+    /// Replaces an element with what `new` makes of it, and returns the old one.
     #[inline(always)]
     fn fetch(&self, index: usize, new: impl Fn(T) -> T + Copy) -> Result<T> {
         let index = index as u64;

@@ -14,7 +14,7 @@ use crate::index::record::Payload;
 use crate::store::group::{self, Iteration};
 use crate::store::{Store, Transaction};
 
-/// Elements whose memory is asked for before the first of them is looked at.
+/// Elements prefetched before the first of them is read.
 const BATCH: usize = 16;
 
 /// A range of elements as the caller gave it.
@@ -114,7 +114,7 @@ impl<T: DataManager> Array<T> {
         })
     }
 
-    /// Reads the elements of a range for the faces of this type.
+    /// Reads the elements of a range, for all public faces of arrays.
     pub(crate) fn read_each(
         &self,
         range: &impl RangeBounds<usize>,
@@ -189,7 +189,7 @@ impl<T: DataManager> Array<T> {
         })
     }
 
-    /// As [`set_range`](Self::set_range), for elements that known code encodes, run by run.
+    /// Works like [`set_range`](Self::set_range), for elements that known code encodes, run by run.
     fn set_range_of_words<W: Encode>(&self, span: Span, values: &[W]) -> Result<()> {
         self.handle.retry_alone(|| {
             self.handle.change("set elements", |change| {
@@ -255,7 +255,7 @@ impl<T: DataManager> Array<T> {
         })
     }
 
-    /// As [`for_each`](Self::for_each), until `visit` gives an error, which is passed on.
+    /// Works like [`for_each`](Self::for_each), but stops at the first error of `visit` and returns it.
     ///
     /// # Errors
     /// Those of [`get`](Self::get), and what `visit` gives.

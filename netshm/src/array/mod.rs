@@ -99,7 +99,7 @@ impl<T: DataManager> Array<T> {
         Self::options().locking(locking).manage(shm, default)
     }
 
-    /// Options for managing an object as an array of this type.
+    /// Returns the options for managing an object as an array of this type.
     pub fn options() -> ManageOptions<Self> {
         ManageOptions::default()
     }
@@ -156,7 +156,7 @@ impl<T: DataManager> Array<T> {
         Ok(array)
     }
 
-    /// Takes the default value that the object was made with, by another version of the type, in place of its own: it must be the
+    /// Adopts the default value that another version of the type has stored in the object: it must be the
     /// same to this one, with the fields' own defaults for those that it lacks.
     fn take_default(&mut self, words: Vec<u64>, show: impl Fn(&[u64]) -> String) -> Result<()> {
         let stored: T = self.handle.finish(Staged::Words(words.clone()))?;
@@ -349,8 +349,8 @@ impl<T: DataManager> Array<T> {
         }
     }
 
-    /// Changes an element in a small transaction, if it can be done in one: `new` gives the words to store, if they are others,
-    /// and what is returned.
+    /// Changes an element in a small transaction if possible: `new` returns the words to store, unless they stay the same, and
+    /// the result.
     #[inline(always)]
     fn small_change<W: AsRef<[u64]>, R>(
         &self,
@@ -411,8 +411,7 @@ impl<T: DataManager> Array<T> {
         })
     }
 
-    /// Sets the length, unless the array is that long already: whoever makes it longer at the same time, it does not become
-    /// shorter.
+    /// Grows the array to a length, unless it is that long already; it never shrinks, whatever others do at the same time.
     pub(crate) fn grow_to(&self, length: usize) -> Result<()> {
         if self.len()? >= length {
             return Ok(());
@@ -448,7 +447,7 @@ impl<T: DataManager> Array<T> {
         self.check_elements(&check::decodes::<T>)
     }
 
-    /// Checks the array, and leaves it to the caller what the words of an element are.
+    /// Checks the array; the caller decides which words are a valid element.
     pub(crate) fn check_elements(&self, element: Decodes<'_>) -> Result<Report> {
         check::check(&self.handle, Contents::Directory { elements: self.elements, element })
     }

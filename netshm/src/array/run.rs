@@ -22,7 +22,7 @@ impl<T: DataManager> Array<T> {
     pub(super) const AS_IN_SLICES: bool = matches!((T::FIXED, T::PACKED), (Some(1), 8));
 
     /// Returns the elements from `index` to `end`, which lie in one chunk, as they are at one moment; without an `end`, all to
-    /// the end of the chunk or of the array: none behind that.
+    /// the end of the chunk or of the array.
     pub(super) fn run_at(&self, index: u64, end: Option<u64>) -> Result<Vec<T>> {
         let spot = self.spot(index);
         if T::DIRECT {
@@ -41,7 +41,7 @@ impl<T: DataManager> Array<T> {
         self.run_slow(index, end, spot)
     }
 
-    /// Returns what `look` finds in the stripe of a spot, or `None` if it has to be read with more care: outside groups without a lock,
+    /// Returns what `look` finds in the stripe of a spot, or `None` if the slow path must read it: outside groups without a lock,
     /// inside under the group's.
     fn look_at_once<R>(
         &self,
@@ -55,8 +55,8 @@ impl<T: DataManager> Array<T> {
         group::optimistic(store, spot.stripe, |view| look(view, view.region().stripe(spot.at)))?.ok()
     }
 
-    /// Reads elements in a row, which lie in one chunk, as they are at one moment; without a copy between, if they lie there as in
-    /// slices.
+    /// Reads elements in a row, which lie in one chunk, as they are at one moment; without an intermediate copy, if they lie
+    /// there as in slices.
     pub(super) fn read_run(&self, index: u64, into: &mut [T]) -> Result<()> {
         if T::DIRECT && Self::AS_IN_SLICES && self.read_words(index, into) {
             return Ok(());
@@ -66,7 +66,7 @@ impl<T: DataManager> Array<T> {
         Ok(())
     }
 
-    /// Reads the words of elements straight into a slice. Returns false if they have to be read with more care.
+    /// Reads the words of elements straight into a slice. Returns false if the slow path must read them.
     fn read_words(&self, index: u64, into: &mut [T]) -> bool {
         let (spot, count) = (self.spot(index), into.len() as u64);
         let found = self.look_at_once(spot, |view, stripe| {

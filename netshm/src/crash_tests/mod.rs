@@ -109,8 +109,8 @@ impl<T, D: PartialEq + Debug> Case<'_, T, D> {
         status == STOPPED
     }
 
-    /// As [`stopped`](Self::stopped), but the operation is stopped and killed later, and others read meanwhile: what they find, 0
-    /// for the content before the operation, 1 for that after it.
+    /// Works like [`stopped`](Self::stopped), but the operation is stopped and killed later, and others read meanwhile: what
+    /// they find, 0 for the content before the operation, 1 for that after it.
     #[track_caller]
     fn watched(&self, prepared: &[u8], copy: &Scratch, both: &[D; 2], step: u64) -> (bool, usize) {
         write_sparse(&copy.0, prepared);

@@ -167,7 +167,7 @@ impl<'a> Decoder<'a> {
         Ok(self.at + words)
     }
 
-    /// Decodes a part of a value. (Generated code reads every field so.)
+    /// Decodes a part of a value. (Generated code reads every field this way.)
     ///
     /// # Errors
     /// Those of `T`.
@@ -179,7 +179,7 @@ impl<'a> Decoder<'a> {
         T::decode(self)
     }
 
-    /// Requires words that cannot change any more: fails on shared words, and the reader comes again with a copy.
+    /// Requires words that cannot change any more: fails on shared words, and the reader tries again with a copy.
     ///
     /// # Errors
     /// If others may change the words.

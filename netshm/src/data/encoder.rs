@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::{DataError, ZeroSizedLimit};
 use crate::os::copy;
 
-/// Boxes and sequences may be nested so deep, so that no value exhausts the stack.
+/// The deepest nesting of boxes and sequences, so that no value exhausts the stack.
 pub(crate) const MAX_DEPTH: u32 = 128;
 
 pub(super) const TOO_DEEP: DataError = DataError::new("a value", "boxes or sequences nested more than 128 deep");
@@ -15,7 +15,7 @@ const FULL: DataError =
 
 #[derive(Debug)]
 enum Sink<'a> {
-    /// Nothing is written: how long will it be?
+    /// Counts words without writing them.
     Count,
     Private(&'a mut [u64]),
     Shared(&'a [AtomicU64]),

@@ -237,7 +237,7 @@ pub use self::ShmData as DataManager;
     note = "a type of your own is stored with `#[derive(ShmData)]`, here on `{Self}`"
 )]
 pub trait Encode {
-    /// As [`DataManager::FIXED`].
+    /// Same as [`DataManager::FIXED`].
     const FIXED: Option<usize>;
 
     /// True if the words may be written straight into shared memory: not by hand-written managers, unless parts of the value
@@ -252,7 +252,7 @@ pub trait Encode {
     #[doc(hidden)]
     const IS_WORD: bool = false;
 
-    /// As that of [`DataManager`].
+    /// Same as in [`DataManager`].
     #[doc(hidden)]
     const KNOWN: bool = true;
 

@@ -16,7 +16,7 @@ use std::fmt;
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unfit {
-    /// Which part of the value it is, from the outside to the inside; put together when the error is passed on.
+    /// Path to the part of the value, outermost first; built up as the error is passed on.
     path: Vec<String>,
     what: String,
 }

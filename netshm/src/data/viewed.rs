@@ -19,7 +19,7 @@ pub trait Viewed: DataManager {
     #[doc(hidden)]
     fn view(words: &[u64]) -> Result<&Self::View, DataError>;
 
-    /// Becomes a value, in the memory that it has.
+    /// Overwrites itself with a value, reusing its memory.
     #[doc(hidden)]
     fn refill(&mut self, view: &Self::View);
 }

@@ -41,7 +41,7 @@ pub fn from_words<T: DataManager>(words: &[u64]) -> Result<T, DataError> {
     Ok(value)
 }
 
-/// As [`from_words`], for a row, of which the type may know less than there is.
+/// Works like [`from_words`], for a row, of which the type may know less than there is.
 pub(crate) fn row_of<T: DataManager>(words: &[u64]) -> Result<T, DataError> {
     let mut input = Decoder::from_words(words);
     T::decode(&mut input)

@@ -140,7 +140,7 @@ impl Declaration {
         self
     }
 
-    /// Refuses objects of other users, and such that others may write to, for all entries that follow; see
+    /// Refuses objects of other users, and those that others may write to, for all entries that follow; see
     /// [`ShmOptions::require_owner`](crate::ShmOptions::require_owner).
     pub fn require_owner(mut self) -> Self {
         self.require_owner = true;

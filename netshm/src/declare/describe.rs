@@ -6,7 +6,7 @@ use super::declaration::{Declaration, Declared};
 use super::place::Place;
 use crate::layout::method::Locking;
 
-/// Columns that what stands inside of something is moved to the right by.
+/// Columns by which nested lines are indented.
 const INDENT: &str = "    ";
 
 /// Width of the names of properties.
@@ -38,7 +38,7 @@ impl fmt::Display for Described<'_> {
     }
 }
 
-/// As [`describe`](Declaration::describe), in the place that was declared.
+/// Works like [`describe`](Declaration::describe), in the place that was declared.
 impl fmt::Display for Declaration {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         Described { declaration: self, place: &self.place }.fmt(f)

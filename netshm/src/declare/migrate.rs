@@ -11,10 +11,10 @@ use crate::name::ShmName;
 use crate::repair::{MemberMigration, Rewriting, rewrite};
 use crate::shm::Shm;
 
-/// Number of times that the objects are looked for anew if others replace them.
+/// Number of times that the objects are looked up again if others replace them.
 const TRIES: u32 = 16;
 
-/// A schema whose fields have got other types; made by [`At::migrate`].
+/// A schema whose fields have changed their types; made by [`At::migrate`].
 #[must_use = "nothing is migrated until `open_or_create` is called"]
 pub struct SchemaMigration<'a, S> {
     at: At<S>,

@@ -75,8 +75,8 @@ pub trait ShmSchema: Sized {
     /// Returns the objects with the names of their fields.
     fn objects(&self) -> Vec<(&'static str, &dyn Object)>;
 
-    /// Returns the schema in another place: below another prefix of POSIX shared memory, or in another directory. What
-    /// texts mean, [`Place`] says.
+    /// Returns the schema in another place: below another prefix of POSIX shared memory, or in another directory. [`Place`]
+    /// says what texts mean.
     fn at(place: impl Into<Place>) -> At<Self> {
         At::new(place.into())
     }
@@ -146,7 +146,7 @@ pub trait ShmSchema: Sized {
         self.objects().into_iter().map(|(field, object)| Ok((field, object.check()?))).collect()
     }
 
-    /// Figures about the fields, under their names.
+    /// Returns figures about the fields, by their names.
     ///
     /// # Errors
     /// Those of [`HashTable::stats`](crate::HashTable::stats).

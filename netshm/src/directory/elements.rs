@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::layout::{DENSE, Geometry, StripeAt};
 
-/// Words in a chunk, about.
+/// Approximate number of words in a chunk.
 const CHUNK_WORDS: u64 = 256;
 
 /// Layout of an array's elements.
@@ -36,7 +36,7 @@ impl Spot {
         self.words as usize
     }
 
-    /// Address of the element in the record that holds its chunk.
+    /// Returns the address of the element in the record that holds its chunk.
     pub(crate) fn place(self, chunk: u64) -> u64 {
         chunk.wrapping_add(8 + self.word * 8)
     }

@@ -36,7 +36,7 @@ pub(crate) fn find<'a>(source: impl Source<'a>, elements: Elements, spot: Spot) 
     find_in(source, source.stripe(spot.at), elements, spot)
 }
 
-/// As [`find`], in a stripe whose fields are at hand.
+/// Works like [`find`], in a stripe whose fields are at hand.
 #[inline(always)]
 pub(crate) fn find_in<'a, S: Source<'a>, E: ReadError>(
     source: S,
@@ -94,7 +94,7 @@ pub(crate) fn find_run<'a, S: Source<'a>, E: ReadError>(
     }
 }
 
-/// Returns the stored words of an element, of which the chunk has these; `None` if it has never been written.
+/// Returns the stored words of an element, given its words in the chunk; `None` if it has never been written.
 pub(crate) fn stored<'a>(
     source: impl Source<'a>,
     elements: Elements,
@@ -122,7 +122,7 @@ fn find_chunk<'a, S: Source<'a>, E: ReadError>(source: S, stripe: S::Stripe, chu
     find_chunk_inline(source, stripe, chunk)
 }
 
-/// As [`find_chunk`], for hot paths.
+/// Works like [`find_chunk`], for hot paths.
 #[inline(always)]
 fn find_chunk_inline<'a, S: Source<'a>, E: ReadError>(
     source: S,

@@ -12,7 +12,7 @@ use crate::os::copy;
 use crate::region::Region;
 use crate::store::Transaction;
 
-/// Words of a chunk that are logged one by one when all of it is set; of more, another chunk takes its place.
+/// Most words of a chunk that are logged one by one when all of it is set; if more differ, a new chunk takes its place.
 const LOGGED_MOST: usize = 32;
 
 /// Stores an element. `default` is what other elements of a fresh chunk are filled with.
@@ -77,7 +77,7 @@ pub(crate) fn set_run(
     Ok(())
 }
 
-/// Puts another chunk in the place of one that is there: faster than logging every word, and it takes less memory meanwhile.
+/// Replaces a chunk with a new one: faster than logging every word, and it takes less memory meanwhile.
 fn exchange_chunk(change: &mut Transaction<'_>, spot: Spot, old: u64, words: &[u64]) -> Result<()> {
     let height = change.load(spot.at.buckets())?;
     let mut link = spot.at.segment(0);
@@ -170,7 +170,7 @@ impl Seen {
         self.chunk.map_or(Ok(None), |chunk| element_in(region, elements, spot, chunk))
     }
 
-    /// As [`set`], where it was found, unless the change has gone on since.
+    /// Works like [`set`], where it was found, unless the change has gone on since.
     #[inline]
     pub(crate) fn set(
         self,
@@ -213,7 +213,7 @@ fn load(words: &[AtomicU64]) -> Vec<u64> {
     copy::load_vec(words, words.len())
 }
 
-/// Exchanges two elements that have records of their own: each stripe has its own memory, so they are written anew.
+/// Exchanges two elements that have records of their own: each stripe has its own memory, so both are written again.
 fn swap_records(change: &mut Transaction<'_>, elements: Elements, a: Spot, b: Spot, default: &[u64]) -> Result<()> {
     let region = change.store().region();
     let words = |spot| Ok(find(region, elements, spot)?.map(load));

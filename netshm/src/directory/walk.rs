@@ -8,7 +8,7 @@ use crate::layout::StripeAt;
 use crate::source::{Source, Stripe};
 
 /// Returns the numbers of the chunks that are there, within their stripe and in no order. `holds` tells whether what has been
-/// read still counts; where it does not, anything is returned.
+/// read still counts; if not, the result is arbitrary.
 pub(crate) fn chunks_in<'a>(source: impl Source<'a>, at: StripeAt, holds: impl Fn() -> bool) -> Result<Vec<u64>> {
     let (region, stripe) = (source.region(), source.stripe(at));
     let height = stripe.get(at.buckets());

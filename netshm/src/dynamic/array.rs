@@ -75,7 +75,7 @@ impl DynArray {
         open(shm, schema, shape, Limits::default(), |_| Ok(Row(stored.default)))
     }
 
-    /// Options for managing an object as an array of a given type, which creates it if it is empty.
+    /// Returns the options for managing an object as an array of a given type, which creates it if it is empty.
     pub fn options() -> ManageOptions<Self> {
         ManageOptions::default()
     }
@@ -147,7 +147,7 @@ impl DynArray {
         self.inner.set(index, &self.row_of(value)?)
     }
 
-    /// Replaces an element by what `change` makes of it, atomically, and returns the new one.
+    /// Replaces an element with what `change` makes of it, atomically, and returns the new one.
     ///
     /// # Errors
     /// Those of [`get`](Self::get) and [`set`](Self::set).
@@ -226,7 +226,7 @@ impl DynArray {
         })
     }
 
-    /// As [`for_each`](Self::for_each), until `visit` gives an error, which is passed on.
+    /// Works like [`for_each`](Self::for_each), but stops at the first error of `visit` and returns it.
     ///
     /// # Errors
     /// Those of [`get`](Self::get), and what `visit` gives.

@@ -120,7 +120,7 @@ impl DynTable {
         })
     }
 
-    /// Adds to the number that is the newest binding of the key, and returns the number before; see
+    /// Adds to the number that is the newest binding of the key, and returns the previous number; see
     /// [`HashTable::fetch_add`](crate::HashTable::fetch_add).
     ///
     /// ```
@@ -154,8 +154,8 @@ impl DynTable {
         self.fetch(key, Operation::Sub, by)
     }
 
-    /// Replaces the number that is the newest binding of the key by the smaller one of it and `other`, and returns the number
-    /// before; see [`HashTable::fetch_min`](crate::HashTable::fetch_min).
+    /// Replaces the number that is the newest binding of the key with the smaller of it and `other`, and returns the previous
+    /// number; see [`HashTable::fetch_min`](crate::HashTable::fetch_min).
     ///
     /// # Errors
     /// Those of [`fetch_add`](Self::fetch_add).
@@ -163,8 +163,8 @@ impl DynTable {
         self.fetch(key, Operation::Min, other)
     }
 
-    /// Replaces the number that is the newest binding of the key by the larger one of it and `other`, and returns the number
-    /// before; see [`HashTable::fetch_max`](crate::HashTable::fetch_max).
+    /// Replaces the number that is the newest binding of the key with the larger of it and `other`, and returns the previous
+    /// number; see [`HashTable::fetch_max`](crate::HashTable::fetch_max).
     ///
     /// # Errors
     /// Those of [`fetch_add`](Self::fetch_add).
@@ -172,8 +172,8 @@ impl DynTable {
         self.fetch(key, Operation::Max, other)
     }
 
-    /// Keeps those bits of the number that is the newest binding of the key that are set in `bits` too, and returns the number
-    /// before; see [`HashTable::fetch_and`](crate::HashTable::fetch_and).
+    /// Keeps only the bits of the number that is the newest binding of the key that are set in `bits`, and returns the
+    /// previous number; see [`HashTable::fetch_and`](crate::HashTable::fetch_and).
     ///
     /// # Errors
     /// Those of [`fetch_add`](Self::fetch_add).
@@ -181,7 +181,7 @@ impl DynTable {
         self.fetch(key, Operation::And, bits)
     }
 
-    /// Sets bits of the number that is the newest binding of the key, and returns the number before; see
+    /// Sets bits of the number that is the newest binding of the key, and returns the previous number; see
     /// [`HashTable::fetch_or`](crate::HashTable::fetch_or).
     ///
     /// # Errors
@@ -199,7 +199,7 @@ impl DynTable {
         })
     }
 
-    /// Replaces the newest binding of the key by what `new` makes of it, if it makes something of it, as one step.
+    /// Replaces the newest binding of the key with what `new` makes of it, if it makes something of it, as one step.
     fn exchange<'v, R>(
         &self,
         key: &Value,
@@ -235,7 +235,7 @@ impl DynArray {
         )
     }
 
-    /// Adds to an element, and returns the number before; see [`Array::fetch_add`](crate::Array::fetch_add).
+    /// Adds to an element, and returns the previous number; see [`Array::fetch_add`](crate::Array::fetch_add).
     ///
     /// # Errors
     /// [`Error::Unfit`] if the elements are not integers, or the operand is not one of them; those of [`get`](Self::get) and
@@ -254,7 +254,7 @@ impl DynArray {
         self.fetch(index, Operation::Sub, by)
     }
 
-    /// Replaces an element by the smaller one of it and `other`, and returns the number before.
+    /// Replaces an element with the smaller of it and `other`, and returns the previous number.
     ///
     /// # Errors
     /// Those of [`fetch_add`](Self::fetch_add).
@@ -262,7 +262,7 @@ impl DynArray {
         self.fetch(index, Operation::Min, other)
     }
 
-    /// Replaces an element by the larger one of it and `other`, and returns the number before.
+    /// Replaces an element with the larger of it and `other`, and returns the previous number.
     ///
     /// # Errors
     /// Those of [`fetch_add`](Self::fetch_add).
@@ -270,7 +270,7 @@ impl DynArray {
         self.fetch(index, Operation::Max, other)
     }
 
-    /// Keeps those bits of an element that are set in `bits` too, and returns the number before.
+    /// Keeps only the bits of an element that are set in `bits`, and returns the previous number.
     ///
     /// # Errors
     /// Those of [`fetch_add`](Self::fetch_add).
@@ -278,7 +278,7 @@ impl DynArray {
         self.fetch(index, Operation::And, bits)
     }
 
-    /// Sets bits of an element, and returns the number before.
+    /// Sets bits of an element, and returns the previous number.
     ///
     /// # Errors
     /// Those of [`fetch_add`](Self::fetch_add).
@@ -292,7 +292,7 @@ impl DynArray {
         self.exchange(index, |old| Ok((Some(self.row_of(&number.calculate(operation, &old, &by))?), old)))
     }
 
-    /// Replaces an element by what `new` makes of it, if it makes something of it, as one step.
+    /// Replaces an element with what `new` makes of it, if it makes something of it, as one step.
     fn exchange<R>(&self, index: usize, new: impl FnOnce(Value) -> Result<(Option<row::Row>, R)>) -> Result<R> {
         self.inner.group(|| {
             self.inner.lock(index)?;

@@ -13,7 +13,7 @@ pub(crate) struct Plan {
     root: Id,
 }
 
-/// Which node.
+/// Index of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Id(usize);
 

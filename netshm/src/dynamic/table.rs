@@ -87,7 +87,7 @@ impl DynTable {
         options
     }
 
-    /// Options for managing an object as a table of given types, which creates it if it is empty.
+    /// Returns the options for managing an object as a table of given types, which creates it if it is empty.
     pub fn options() -> ManageOptions<Self> {
         ManageOptions::default()
     }
@@ -246,7 +246,8 @@ impl DynTable {
         self.inner().remove_all(&self.key_row(key)?)
     }
 
-    /// Returns the newest binding of the key; if there is none, `make` gives one, which is added. Nobody else adds one meanwhile.
+    /// Returns the newest binding of the key; if there is none, adds the result of `make` and returns that. Nobody else can
+    /// add one in between.
     ///
     /// # Errors
     /// Those of [`add`](Self::add) and [`find`](Self::find).
@@ -268,7 +269,7 @@ impl DynTable {
         })
     }
 
-    /// Replaces the newest binding of the key by what `change` makes of it, as one step; see [`HashTable::update`].
+    /// Replaces the newest binding of the key with what `change` makes of it, as one step; see [`HashTable::update`].
     ///
     /// # Errors
     /// Those of [`add`](Self::add) and [`find`](Self::find).

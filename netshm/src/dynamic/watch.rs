@@ -48,7 +48,7 @@ impl DynTable {
         until(handle, stripe, timeout, || self.find(key), |found| is_it(found.as_ref()))
     }
 
-    /// As [`wait_until`](Self::wait_until), in a task of any runtime. It may be dropped at any time.
+    /// Works like [`wait_until`](Self::wait_until), in a task of any runtime. It may be dropped at any time.
     ///
     /// ```
     /// use netshm::dynamic::{DynTable, Value};
@@ -116,7 +116,7 @@ impl DynArray {
         until(self.inner.handle(), self.inner.stripe_of(index), timeout, || self.get(index), is_it)
     }
 
-    /// As [`wait_until`](Self::wait_until), in a task of any runtime. It may be dropped at any time.
+    /// Works like [`wait_until`](Self::wait_until), in a task of any runtime. It may be dropped at any time.
     ///
     /// # Errors
     /// Those of [`wait_until`](Self::wait_until), and [`Error::Io`](crate::Error::Io) if the thread that waits for tasks cannot be

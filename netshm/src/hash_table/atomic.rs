@@ -135,8 +135,8 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         })
     }
 
-    /// As [`compare_exchange`](Self::compare_exchange), where equal values may have different words: hash maps, and rows with fewer
-    /// fields than their type, or with more.
+    /// Works like [`compare_exchange`](Self::compare_exchange), where equal values may have different words: hash maps, and
+    /// rows with fewer fields than their type, or with more.
     #[cold]
     fn compare_exchange_slow<W: Encode + ?Sized>(
         &self,
@@ -160,7 +160,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
 }
 
 impl<K: ShmKey, V: Integer> HashTable<K, V> {
-    /// Adds to the number that is the newest binding of the key, as one step, and returns the number before. A missing key
+    /// Adds to the number that is the newest binding of the key, as one step, and returns the previous number. A missing key
     /// counts as zero, and is added. The sum wraps around at the bounds of the type, as that of
     /// [`AtomicU64`](std::sync::atomic::AtomicU64) does.
     ///
@@ -203,8 +203,8 @@ impl<K: ShmKey, V: Integer> HashTable<K, V> {
         self.fetch(key, move |old| old.minus(by))
     }
 
-    /// Replaces the number that is the newest binding of the key by the smaller one of it and `other`, and returns the number
-    /// before. A missing key counts as zero, and is added.
+    /// Replaces the number that is the newest binding of the key with the smaller of it and `other`, and returns the previous
+    /// number. A missing key counts as zero, and is added.
     ///
     /// # Errors
     /// Those of [`fetch_add`](Self::fetch_add).
@@ -216,8 +216,8 @@ impl<K: ShmKey, V: Integer> HashTable<K, V> {
         self.fetch(key, move |old| min(old, other))
     }
 
-    /// Replaces the number that is the newest binding of the key by the larger one of it and `other`, and returns the number
-    /// before. A missing key counts as zero, and is added.
+    /// Replaces the number that is the newest binding of the key with the larger of it and `other`, and returns the previous
+    /// number. A missing key counts as zero, and is added.
     ///
     /// ```
     /// # use netshm::{HashTable, Locking, Shm};
@@ -241,8 +241,8 @@ impl<K: ShmKey, V: Integer> HashTable<K, V> {
         self.fetch(key, move |old| max(old, other))
     }
 
-    /// Keeps those bits of the number that is the newest binding of the key that are set in `bits` too, and returns the number
-    /// before. A missing key counts as zero, and is added.
+    /// Keeps only the bits of the number that is the newest binding of the key that are set in `bits`, and returns the
+    /// previous number. A missing key counts as zero, and is added.
     ///
     /// # Errors
     /// Those of [`fetch_add`](Self::fetch_add).
@@ -254,7 +254,7 @@ impl<K: ShmKey, V: Integer> HashTable<K, V> {
         self.fetch(key, move |old| old & bits)
     }
 
-    /// Sets bits of the number that is the newest binding of the key, and returns the number before. A missing key counts as
+    /// Sets bits of the number that is the newest binding of the key, and returns the previous number. A missing key counts as
     /// zero, and is added.
     ///
     /// ```
@@ -279,7 +279,7 @@ impl<K: ShmKey, V: Integer> HashTable<K, V> {
         self.fetch(key, move |old| old | bits)
     }
 
-    /// Replaces the newest binding of the key by what `new` makes of it; returns what it was.
+    /// Replaces the newest binding of the key with what `new` makes of it, and returns the old value.
     #[inline(always)]
     fn fetch<Q>(&self, key: &Q, new: impl Fn(V) -> V + Copy) -> Result<V>
     where

@@ -41,7 +41,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         self.find_many_by(keys)
     }
 
-    /// As [`find_many`](Self::find_many), for keys or references to them.
+    /// Works like [`find_many`](Self::find_many), for keys or references to them.
     pub(crate) fn find_many_by<B, Q>(&self, keys: impl IntoIterator<Item = B>) -> Result<Vec<Option<V>>>
     where
         K: Borrow<Q>,

@@ -60,7 +60,7 @@ pub(super) fn open(
     Ok(handle)
 }
 
-/// The form of the buckets of a table of these types.
+/// Returns the form of the buckets of a table of these types.
 pub(crate) fn form_of(schema: &ObjectSchema) -> Form {
     match schema {
         ObjectSchema::HashTable { key, value } => {
@@ -75,7 +75,7 @@ pub(super) fn add(handle: &Handle, key: &[u64], value: Payload<'_>) -> Result<()
     add_inline(handle, key, value)
 }
 
-/// As [`add`], as code of the caller.
+/// Works like [`add`], inlined into the caller.
 #[inline(always)]
 pub(super) fn add_inline(handle: &Handle, key: &[u64], value: Payload<'_>) -> Result<()> {
     let key = handle.key(key);
@@ -123,7 +123,7 @@ pub(super) fn contains(handle: &Handle, key: &[u64]) -> Result<bool> {
     find(handle, key, Some(&|_, _| Ok(())), &|_, _| Ok(()))
 }
 
-/// Looks up the newest binding of a key and has its value decoded, once or several times, of which the last counts. Returns whether
+/// Looks up the newest binding of a key and has its value decoded, perhaps several times; the last time counts. Returns whether
 /// there is a binding.
 pub(super) fn find(
     handle: &Handle,

@@ -40,7 +40,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         self.find_encoded(key)
     }
 
-    /// As [`find`](Self::find), by code that all types share but for the decoding.
+    /// Works like [`find`](Self::find), by code that all types share but for the decoding.
     pub(super) fn find_encoded(&self, key: &[u64]) -> Result<Option<V>> {
         let staged = Cell::new(None);
         let in_place = |view: View<'_>, words: &[AtomicU64]| {
@@ -58,7 +58,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         staged.into_inner().map(|staged| self.handle.finish(staged)).transpose()
     }
 
-    /// As [`optimistic`](Self::optimistic), in a group.
+    /// Works like [`optimistic`](Self::optimistic), in a group.
     #[inline(always)]
     fn optimistic_in_group(&self, words: &[u64]) -> Option<Result<Option<V>>> {
         let store = &*self.handle.store;

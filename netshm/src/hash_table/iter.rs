@@ -24,7 +24,7 @@ use crate::store::read::{self, View};
 pub(super) const MORE: &str = "a stripe has more bindings than it counts";
 const CIRCLE: &str = "the bindings of a key lead in a circle";
 
-/// Which bindings are visited.
+/// The bindings to visit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Which {
     /// All, the newest of each key first.
@@ -114,7 +114,7 @@ impl<V: DataManager> Pick for ValueOnly<V> {
     }
 }
 
-/// Some items in a row.
+/// A batch of items.
 pub(super) enum Batch<P: Pick> {
     Ready(vec::IntoIter<P::Item>),
     Staged(vec::IntoIter<P::Staged>),

@@ -93,7 +93,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         Self::options().locking(locking).manage(shm)
     }
 
-    /// Options for managing an object as a hash table of this type.
+    /// Returns the options for managing an object as a hash table of this type.
     pub fn options() -> ManageOptions<Self> {
         ManageOptions::default()
     }
@@ -120,9 +120,9 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         &self.handle
     }
 
-    /// Whether keys and values are one word each.
+    /// True if keys and values are one word each.
     const PAIRS: bool = matches!(Form::of(K::FIXED, V::FIXED), Form::Pairs);
-    /// Whether the table shares the code of [`encoded`] with those of other types: if a program may have many such types, and
+    /// True if the table shares the code of [`encoded`] with those of other types: if a program may have many such types, and
     /// operations on them take more than a few instructions.
     const SHARED: bool = !Self::PAIRS && !(K::KNOWN && V::KNOWN);
 
@@ -251,8 +251,8 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         })
     }
 
-    /// Changes the value of the newest binding in a small transaction, if it can be done in one: `new` gives the words to store,
-    /// if they are others, and what is returned.
+    /// Changes the value of the newest binding in a small transaction if possible: `new` returns the words to store, unless
+    /// they stay the same, and the result.
     #[inline(always)]
     fn small_change<W: AsRef<[u64]>, R>(
         &self,

@@ -15,7 +15,7 @@ use crate::store::group::Update;
 use crate::store::read::View;
 
 impl<K: ShmKey, V: DataManager> HashTable<K, V> {
-    /// Pops the newest binding of the key and gives it. A value that cannot be decoded stays where it is.
+    /// Pops the newest binding of the key and returns its value. A value that cannot be decoded stays where it is.
     ///
     /// This is what `remove` is in [`std::collections::HashMap`]; [`remove`](Self::remove) gives a `bool` here.
     ///
@@ -48,7 +48,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         }
     }
 
-    /// Pops the newest binding of the key, if `convert` makes something of it.
+    /// Pops the newest binding of the key, if `convert` succeeds.
     pub(crate) fn pop_with<Q, R>(&self, key: &Q, convert: impl FnOnce(V) -> Result<R>) -> Result<Option<R>>
     where
         K: Borrow<Q>,
@@ -62,7 +62,8 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         })
     }
 
-    /// Returns the newest binding of the key; if there is none, `make` gives one, which is added. Nobody else adds one meanwhile.
+    /// Returns the newest binding of the key; if there is none, adds the result of `make` and returns that. Nobody else can
+    /// add one in between.
     ///
     /// # Errors
     /// Those of [`add`](Self::add) and [`find`](Self::find).
@@ -86,8 +87,8 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         })
     }
 
-    /// Replaces the newest binding of the key by what `change` makes of it, as one step: `None` stands for no binding,
-    /// before and after. Gives what is bound now.
+    /// Replaces the newest binding of the key with what `change` makes of it, as one step: `None` stands for no binding,
+    /// before and after. Returns what is bound afterwards.
     ///
     /// ```
     /// # use netshm::{HashTable, Locking, Shm};
@@ -128,7 +129,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         })
     }
 
-    /// As [`update`](Self::update), by an ordinary group.
+    /// Works like [`update`](Self::update), by an ordinary group.
     #[inline(never)]
     fn update_slow(&self, key: Key<'_>, change: impl FnOnce(Option<V>) -> Option<V>) -> Result<Option<V>> {
         self.seen_key(key, |key, old, seen| {
@@ -165,7 +166,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         self.with_key(key, |key| self.seen_key(key, body))
     }
 
-    /// As [`seen`](Self::seen), for an encoded key.
+    /// Works like [`seen`](Self::seen), for an encoded key.
     #[inline(always)]
     fn seen_key<R>(&self, key: Key<'_>, body: impl FnOnce(Key<'_>, Option<V>, &Seen<'_>) -> Result<R>) -> Result<R> {
         self.handle.group(|| {

@@ -47,7 +47,7 @@ fn copy(view: View<'_>, words: &[AtomicU64], buffer: &mut Vec<u64>) -> Option<us
 
 impl<K: ShmKey, V: Viewed> HashTable<K, V> {
     /// Shows the newest binding of the key to `look`, without building a value: a `&str` for a text, a slice for bytes or
-    /// plain numbers. Returns what `look` gives, or `None` if there is no binding.
+    /// plain numbers. Returns what `look` returns, or `None` if there is no binding.
     ///
     /// What is shown is a copy of this thread, checked, in memory that the next call uses again. So nothing is
     /// allocated, and `look` may take its time, and use the table.
@@ -81,7 +81,7 @@ impl<K: ShmKey, V: Viewed> HashTable<K, V> {
         })
     }
 
-    /// Makes `into` the newest binding of the key, in the memory that it has. Returns whether there is one; if not, `into` stays
+    /// Reads the newest binding of the key into `into`, reusing its memory. Returns whether there is one; if not, `into` stays
     /// as it is.
     ///
     /// ```

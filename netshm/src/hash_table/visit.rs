@@ -30,7 +30,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         })
     }
 
-    /// As [`for_each`](Self::for_each), until `visit` gives an error, which is passed on.
+    /// Works like [`for_each`](Self::for_each), but stops at the first error of `visit` and returns it.
     ///
     /// # Errors
     /// Those of [`find`](Self::find), and what `visit` gives.
@@ -50,7 +50,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         })
     }
 
-    /// As [`for_each_key`](Self::for_each_key), until `visit` gives an error.
+    /// Works like [`for_each_key`](Self::for_each_key), but stops at the first error of `visit` and returns it.
     pub(crate) fn try_for_each_key<E: From<Error>>(&self, visit: impl FnMut(K) -> Result<(), E>) -> Result<(), E> {
         iter::for_each::<KeyOnly<K>, E>(&self.handle, Which::Newest, visit)
     }

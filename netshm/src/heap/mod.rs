@@ -44,9 +44,9 @@ pub(crate) trait BlockFormat: Copy {
     fn unit(self) -> u64;
     /// Returns the smallest block, in units.
     fn smallest(self) -> u64;
-    /// Takes the head word of a block apart; the size is meaningful for free blocks only.
+    /// Decodes the head word of a block; the size is meaningful for free blocks only.
     fn block(self, head: u64) -> Block;
-    /// Returns the head word with another note about the previous block.
+    /// Returns the head word with the flag for a free previous block changed.
     fn with_previous_free(self, head: u64, free: bool) -> u64;
     /// Returns the next free block of the same class.
     fn next(self, memory: &impl Memory, at: u64) -> Result<u64>;
@@ -62,7 +62,7 @@ pub(crate) trait BlockFormat: Copy {
 
 /// Blocks of the wanted block's own class that are looked at, for one that is large enough.
 const TRIES: usize = 8;
-/// The same in the last class, which is open towards large blocks.
+/// The same for the last class, which has no upper bound.
 const LAST_TRIES: usize = 256;
 
 /// Returns the class of blocks of `units` units: exact below 8 units, then four classes for each doubling.
@@ -75,8 +75,8 @@ pub(crate) fn class_of(units: u64) -> u32 {
     class.min(CLASSES - 1)
 }
 
-/// Takes a block of at least `units` out of the lists: its address and its size. The words that tied it to the lists
-/// are preserved, so its content may be filled in afresh.
+/// Takes a block of at least `units` out of the lists, and returns its address and size. The words that linked it are
+/// logged, so its content may be filled in afresh.
 pub(crate) fn allocate<S: BlockFormat>(memory: &mut impl Memory, shape: S, units: u64) -> Result<Option<(u64, u64)>> {
     let Some((at, found)) = find(memory, shape, units)? else { return Ok(None) };
     unlink(memory, shape, at, found)?;
@@ -95,7 +95,7 @@ pub(crate) fn allocate<S: BlockFormat>(memory: &mut impl Memory, shape: S, units
     Ok(Some((at, found)))
 }
 
-/// Joins a block that becomes free with free neighbours, which leave their lists: where the whole lies now.
+/// Merges a block that becomes free with its free neighbours, which leave their lists, and returns where the whole lies.
 pub(crate) fn join<S: BlockFormat>(memory: &mut impl Memory, shape: S, at: u64, units: u64) -> Result<(u64, u64)> {
     let (mut at, mut units) = (at, units);
     let previous_free = shape.block(memory.load(Offset(at))?).previous_free;

@@ -16,7 +16,7 @@ const CHUNK_MOST: u64 = 64 << 10;
 
 /// Services that the heap of a stripe needs from above: runs from the run heap.
 pub(crate) trait RunSource: Memory {
-    /// Takes a run with room for `bytes` of content: its address. It returns by itself if the change is undone.
+    /// Takes a run with room for `bytes` of content, and returns its address. Undoing the change gives it back.
     fn take_run(&mut self, bytes: u64, content: Use, owner: u32) -> Result<RunAt>;
     /// Gives a run back, with all that follow it in its chain, once the change is committed. Part of the change's end.
     fn release_chain(&mut self, first: RunAt) -> Result<()>;
@@ -51,7 +51,7 @@ impl Records {
         Ok((at, Head::record(lengths, got - words, older)))
     }
 
-    /// Lengths of the record at `at`, which lies inside the object.
+    /// Returns the lengths of the record at `at`, which lies inside the object.
     pub(crate) fn lengths(memory: &impl Memory, at: u64, head: Head) -> Result<Lengths> {
         let lengths =
             if head.is_long() { Lengths::from_long_word(memory.load(Offset(at + WORD))?) } else { head.lengths() };
@@ -155,7 +155,7 @@ impl Records {
         Ok((top, end))
     }
 
-    /// Forgets everything: the first of the stripe's runs, all of which are to be released.
+    /// Forgets everything, and returns the first of the stripe's runs, all of which are to be released.
     pub(crate) fn clear<M: RunSource>(self, memory: &mut M) -> Result<Option<RunAt>> {
         let first = memory.load(self.stripe.runs())?;
         let at = self.stripe;

@@ -9,7 +9,7 @@ use crate::layout::{CLASSES, Geometry, Offset, StripeAt, WORD, round_up};
 use crate::os::clock;
 
 /// Growth beyond what is needed: a part of the object's size, within these limits in bytes. Writers wait for the system to clear
-/// so much memory.
+/// that much memory.
 const GROW_PART: u64 = 16;
 const GROW_LEAST: u64 = 16 << 10;
 const GROW_MOST: u64 = 1 << 20;
@@ -43,7 +43,7 @@ impl Runs {
         bytes.saturating_add(RUN_HEADER).div_ceil(self.pagesize)
     }
 
-    /// Takes a run with room for `bytes` of content: its address. The object grows if it must.
+    /// Takes a run with room for `bytes` of content, and returns its address. The object grows if it must.
     pub(crate) fn take(self, memory: &mut impl Memory, bytes: u64, content: Use, owner: u32) -> Result<RunAt> {
         let pages = self.pages(bytes);
         let found = match self.allocate(memory, pages)? {
@@ -70,8 +70,8 @@ impl Runs {
         memory.init(run.chain_previous(), 0)
     }
 
-    /// Takes a free run of at least that many pages out of the lists: its address and size. What of it is a hole gets memory first,
-    /// and so does the head of the rest; where there is none, nothing has changed.
+    /// Takes a free run of at least that many pages out of the lists, and returns its address and size. What of it is a hole
+    /// gets memory first, and so does the head of the rest; where there is none, nothing has changed.
     fn allocate(self, memory: &mut impl Memory, pages: u64) -> Result<Option<(u64, u64)>> {
         let Some((at, found)) = self.choose(memory, pages)? else { return Ok(None) };
         let end = at + found * self.pagesize;
@@ -102,7 +102,7 @@ impl Runs {
         places.into_iter().try_for_each(|place| memory.log(place))
     }
 
-    /// Finds a free run of at least that many pages, rather one that needs no memory for them.
+    /// Finds a free run of at least that many pages, preferably one that needs no new memory.
     fn choose(self, memory: &impl Memory, pages: u64) -> Result<Option<(u64, u64)>> {
         let Some((at, found)) = find(memory, self, pages)? else { return Ok(None) };
         let needs_memory = |at: u64, found: u64| {

@@ -66,7 +66,7 @@ pub(crate) fn remove(change: &mut Transaction<'_>, key: Key<'_>) -> Result<bool>
     }
 }
 
-/// A key as it was found, for a later part of the same change; with the entries that this had logged by then.
+/// A key as it was found, for a later part of the same change, with the number of entries logged by then.
 #[derive(Clone, Copy)]
 pub(crate) enum Seen<'a> {
     /// A pair, with the place of its value.
@@ -90,7 +90,7 @@ impl<'a> Seen<'a> {
         }
     }
 
-    /// As [`replace`].
+    /// Works like [`replace`].
     #[inline]
     pub(crate) fn replace(&self, change: &mut Transaction<'_>, key: Key<'_>, value: Payload<'_>) -> Result<()> {
         change.write_stripe(key.stripe)?;
@@ -115,7 +115,7 @@ impl<'a> Seen<'a> {
         }
     }
 
-    /// As [`remove`].
+    /// Works like [`remove`].
     pub(crate) fn remove(&self, change: &mut Transaction<'_>, key: Key<'_>) -> Result<bool> {
         change.write_stripe(key.stripe)?;
         match *self {
@@ -165,7 +165,7 @@ pub(crate) fn remove_binding(change: &mut Transaction<'_>, key: Key<'_>, newer: 
     Ok(false)
 }
 
-/// Puts a binding over those that the key has.
+/// Pushes a binding over those that the key has.
 fn cover(change: &mut Transaction<'_>, key: Key<'_>, value: Payload<'_>, found: &Found<'_>) -> Result<()> {
     let older = match found.record.value() {
         [word] if found.record.is_pair() => {
@@ -249,7 +249,7 @@ fn overwrite(change: &mut Transaction<'_>, key: Key<'_>, value: Payload<'_>, fou
     overwrite_all(change, key, value, found)
 }
 
-/// Overwrites what the type of the program knows of a binding; what else there is it carries over.
+/// Overwrites the part of a binding that the program's type knows, and carries over the rest.
 #[cold]
 fn overwrite_known(change: &mut Transaction<'_>, key: Key<'_>, value: Payload<'_>, found: &Found<'_>) -> Result<()> {
     let stored = found.record.value();

@@ -219,7 +219,7 @@ pub(crate) enum Content {
 }
 
 impl Content {
-    /// Bits of the key's hash: enough to tell its bucket.
+    /// Returns bits of the key's hash, enough to tell its bucket.
     pub(super) fn hash_bits(self, store: &Store) -> u64 {
         match self {
             Content::Record(cell) => cell.hash_bits(),

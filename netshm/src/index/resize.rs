@@ -11,7 +11,7 @@ use crate::store::{Store, Transaction};
 
 /// Keys for each four buckets at which the index grows: about half of the cells are used then.
 const GROW_AT: u64 = 16;
-/// And at which it shrinks.
+/// Keys for each four buckets at which the index shrinks.
 const SHRINK_AT: u64 = 6;
 /// A stripe with this number of buckets or fewer does not shrink.
 pub(super) const FEW: u64 = 16;
@@ -95,7 +95,7 @@ fn set_buckets(change: &mut Transaction<'_>, at: StripeAt, buckets: u64) -> Resu
     change.set_field(at.buckets(), buckets)
 }
 
-/// As [`split`], for a bucket with overflow buckets.
+/// Works like [`split`], for a bucket with overflow buckets.
 fn split_chain(
     change: &mut Transaction<'_>,
     stripe: u32,
@@ -305,7 +305,7 @@ pub(super) fn empty(change: &mut Transaction<'_>, stripe: u32, at: StripeAt) -> 
     }
 }
 
-/// Makes bucket number `last`, the last one, no bucket any more.
+/// Removes bucket number `last`, the last one.
 fn end_at(change: &mut Transaction<'_>, stripe: u32, at: StripeAt, last: u64) -> Result<()> {
     change.shorten(at.buckets(), last)?;
     let (segment, place, _) = segment_of(last);

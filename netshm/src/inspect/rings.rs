@@ -4,7 +4,7 @@ use super::words::Words;
 use super::{Process, Ring};
 
 /// Returns the rings that two readings have in common: since the words of a wait count it, each such ring existed as a whole in
-/// between. A ring with a dead member is none: whoever waits for that one recovers it.
+/// between. A ring with a dead member does not count: whoever waits for that one recovers it.
 pub(super) fn of(before: &Words, after: &Words, processes: &[Process]) -> Vec<Ring> {
     // From each slot to the one that it waits for, if both readings say so.
     let next = |slot: u32| {

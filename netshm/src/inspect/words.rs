@@ -265,7 +265,7 @@ impl Words {
     }
 }
 
-/// Entries of a log, by the word that counts them.
+/// Returns the number of entries of a log, by the word that counts them.
 fn entries(word: u64) -> u32 {
     LogState(word).entries() as u32
 }

@@ -50,7 +50,7 @@ impl Form {
     pub(crate) fn from_number(number: u64) -> Option<Form> {
         [Form::Records, Form::Pairs].into_iter().find(|form| form.number() == number)
     }
-    /// Cells of a bucket.
+    /// Returns the number of cells of a bucket.
     #[inline]
     pub(crate) const fn cells(self) -> usize {
         match self {
@@ -84,7 +84,7 @@ impl Form {
     pub(crate) const fn link(self) -> usize {
         self.cell_words() - 1
     }
-    /// Lengths of the record that holds an overflow bucket.
+    /// Returns the lengths of the record that holds an overflow bucket.
     pub(crate) const fn overflow(self) -> Lengths {
         Lengths { key: 0, value: self.words() as u64 }
     }
@@ -191,12 +191,12 @@ pub(crate) struct Tag(u8);
 impl Tag {
     const USED: u8 = 0x80;
     const STACK: u8 = 0x40;
-    /// Of a last cell that leads to an overflow bucket.
+    /// The tag of a last cell that leads to an overflow bucket.
     pub(crate) const LINK: Tag = Tag(Self::STACK);
     /// First of the kept bits of a hash: neither those that choose the bucket nor those that choose the stripe.
     const HASH_SHIFT: u32 = 36;
     const HASH: u8 = Self::STACK - 1;
-    /// Of the bits of the hash, the one that chooses half a bucket.
+    /// The bit of the hash that chooses half a bucket.
     const SECOND_HALF: u8 = 0x20;
 
     #[inline]

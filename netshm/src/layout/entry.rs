@@ -59,7 +59,7 @@ impl PartAt {
     pub(crate) const fn array_len(self) -> Offset {
         Offset(self.0)
     }
-    /// Address of the schema text, then its length in bytes, and the hash of its structure.
+    /// Returns the place of the address of the schema text; then its length in bytes and the hash of its structure follow.
     pub(crate) const fn schema_at(self) -> Offset {
         Offset(self.0 + WORD)
     }

@@ -62,7 +62,7 @@ pub(crate) const ENTRIES_USED: Offset = Offset(FIXED_BYTES + 48);
 pub(crate) const LAST_MEMBER: Offset = Offset(FIXED_BYTES + 56);
 /// Not 0 from the first change after a sync up to the next sync: see `mark`.
 pub(crate) const DIRTY: Offset = Offset(FIXED_BYTES + 80);
-/// A log segment kept for who must change every stripe of a full object, or 0.
+/// A log segment kept for whoever must change every stripe of a full object, or 0.
 pub(crate) const RESERVE: Offset = Offset(FIXED_BYTES + 88);
 /// Ids of boots in which the object was opened for writing, [`BOOTS_KEPT`] of them, two words each; zeros for none.
 pub(crate) const BOOTS: Offset = Offset(FIXED_BYTES + 128);

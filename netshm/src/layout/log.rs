@@ -15,11 +15,11 @@ impl LogAt {
     /// Bytes of an entry.
     pub(crate) const ENTRY_BYTES: u64 = 16;
 
-    /// Address of the next segment, or 0.
+    /// Returns the place of the address of the next segment; 0 stands for none.
     pub(crate) const fn link(self) -> Offset {
         Offset(self.0)
     }
-    /// Entries that fit into the segment.
+    /// Returns the place of the number of entries that fit into the segment.
     pub(crate) const fn capacity(self) -> Offset {
         Offset(self.0.wrapping_add(8))
     }

@@ -110,7 +110,7 @@ impl Head {
     pub(crate) const fn is_long(self) -> bool {
         (self.0 >> KEY_SHIFT) & 127 == KEY_LONG
     }
-    /// Lengths of a short record.
+    /// Returns the lengths of a short record.
     pub(crate) const fn lengths(self) -> Lengths {
         Lengths { key: (self.0 >> KEY_SHIFT) & 127, value: self.0 & VALUE_MASK }
     }

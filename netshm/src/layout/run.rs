@@ -76,7 +76,7 @@ impl Use {
 /// The unit in which holes are noted.
 const HOLE_UNIT: u64 = 4096;
 
-/// Two holes that are so far apart at most are taken for one: between them are the ends of the runs that they were in.
+/// Two holes at most this far apart are taken for one: between them are the ends of the runs that they were in.
 const MOST_BETWEEN: u64 = 2 * HOLE_UNIT;
 
 /// The part of a free run that may be a hole of the file, as its word 3 says; it need not be one everywhere. It lies wholly between the
@@ -175,7 +175,7 @@ impl RunAt {
     pub(crate) const fn next(self) -> Offset {
         Offset(self.0.wrapping_add(8))
     }
-    /// Previous free run of the class.
+    /// Returns the place of the previous free run of the class.
     pub(crate) const fn previous(self) -> Offset {
         Offset(self.0.wrapping_add(16))
     }
@@ -199,11 +199,11 @@ impl RunAt {
     pub(crate) const fn chain_next(self) -> Offset {
         Offset(self.0.wrapping_add(32))
     }
-    /// Previous run of the same stripe.
+    /// Returns the place of the previous run of the same stripe.
     pub(crate) const fn chain_previous(self) -> Offset {
         Offset(self.0.wrapping_add(40))
     }
-    /// Buckets that a segment of an index has room for.
+    /// Returns the place of the number of buckets that a segment of an index has room for.
     pub(crate) const fn buckets(self) -> Offset {
         Offset(self.0.wrapping_add(48))
     }

@@ -13,7 +13,7 @@ impl SlotAt {
     /// Words from the owner to the last field that tells whether something is left to be done.
     pub(crate) const HEAD_WORDS: usize = 2 + PENDING;
 
-    /// Process number of the owner, 0 while free.
+    /// Returns the place of the owner's process number; 0 while the slot is free.
     pub(crate) const fn owner(self) -> Offset32 {
         Offset32(self.0)
     }

@@ -29,7 +29,7 @@ impl StripeAt {
     pub(crate) const fn sequence(self) -> Offset {
         Offset(self.0 + 8)
     }
-    /// Buckets of the index; the height of an array's directory.
+    /// Returns the place of the number of buckets of the index; in an array, of the directory's height.
     pub(crate) const fn buckets(self) -> Offset {
         Offset(self.0 + 16)
     }
@@ -53,7 +53,7 @@ impl StripeAt {
     pub(crate) const fn classes(self) -> Offset {
         Offset(self.0 + 56)
     }
-    /// Address of the first bucket of index segment `segment`.
+    /// Returns the place of the address of the first bucket of index segment `segment`.
     /// Segment 0 of an array's stripe is the root of its directory.
     pub(crate) const fn segment(self, segment: u32) -> Offset {
         Offset(self.0 + 64 + segment as u64 * WORD)

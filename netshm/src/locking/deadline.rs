@@ -56,7 +56,7 @@ impl Deadline {
         self
     }
 
-    /// Begins anew with another limit, for the next group.
+    /// Starts again with another limit, for the next group.
     #[inline]
     pub(crate) fn renew(&self, limit: Option<Duration>, bounded: bool) {
         self.limit.set(limit);
@@ -183,7 +183,7 @@ impl Bound {
 pub(crate) struct Wait<'a> {
     deadline: &'a Deadline,
     awaited: Awaited,
-    /// The begins of the operation's first wait and of this one.
+    /// When the operation's first wait began, and when this one did.
     started: Instant,
     since: Instant,
     bound: Option<Bound>,

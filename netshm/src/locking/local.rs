@@ -85,7 +85,7 @@ impl Drop for InKernel<'_> {
 }
 
 impl LocalLocks {
-    /// Locks for that number of stripes, and `others`.
+    /// Returns the locks for that number of stripes, and `others`.
     pub(crate) fn new(stripes: u32, others: u32) -> Self {
         let state = State { holders: vec![None; (stripes + others) as usize], waiting: Vec::new() };
         LocalLocks { state: Mutex::new(state), released: Condvar::new(), stripes }

@@ -21,7 +21,7 @@ const STRIPE_MASK: u32 = (1 << STRIPE_BITS) - 1;
 pub(crate) struct Since(pub(crate) u64);
 
 impl Since {
-    /// A wait that begins now, for a stripe of this sequence.
+    /// Returns a wait that begins now, for a stripe of this sequence.
     fn now(sequence: u64) -> Since {
         Since(u64::from(clock::tenths()) << 32 | u64::from(sequence as u32))
     }

@@ -9,7 +9,7 @@ pub(crate) fn seconds() -> u64 {
     now().as_secs()
 }
 
-/// Returns the tenths of a second since that moment. They begin anew after 13 years.
+/// Returns the tenths of a second since that moment. They wrap around after 13 years.
 pub(crate) fn tenths() -> u32 {
     (now().as_millis() / 100) as u32
 }

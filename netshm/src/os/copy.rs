@@ -171,7 +171,7 @@ unsafe fn move_bulk(from: *const u8, to: *mut u8, len: usize) {
     }
 }
 
-/// Never called: [`bulk_words`] returns no bulk here.
+/// Does nothing, and is never called: [`bulk_words`] returns no bulk here.
 ///
 /// # Safety
 /// None needed.

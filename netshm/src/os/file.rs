@@ -26,7 +26,7 @@ pub(crate) fn identity(fd: BorrowedFd<'_>) -> io::Result<Identity> {
     Ok(Identity { device: stat.st_dev, inode: stat.st_ino })
 }
 
-/// Returns what [`identity`] does, for a number that need not be open.
+/// Works like [`identity`], for a number that need not be open.
 pub(crate) fn identity_of_number(fd: RawFd) -> io::Result<Identity> {
     let mut stat = MaybeUninit::<libc::stat>::uninit();
     // SAFETY: the call writes nothing but one `stat`, and answers with an error if the number is not open.
@@ -76,7 +76,7 @@ pub(crate) fn allocated(fd: BorrowedFd<'_>) -> io::Result<u64> {
     Ok(u64::try_from(fs::fstat(fd)?.st_blocks).unwrap_or(0).saturating_mul(512))
 }
 
-/// Makes the file shorter. (It must not be used to make one longer: that leaves a hole, which is a SIGBUS later.)
+/// Shortens the file. (It must not be used to make one longer: that leaves a hole, which is a SIGBUS later.)
 pub(crate) fn truncate(fd: BorrowedFd<'_>, len: u64) -> io::Result<()> {
     Ok(rustix::io::retry_on_intr(|| fs::ftruncate(fd, len))?)
 }
@@ -147,7 +147,7 @@ pub(crate) fn is_in_memory(fd: BorrowedFd<'_>) -> bool {
     fs::fstatfs(fd).is_ok_and(|status| matches!(status.f_type, TMPFS | RAMFS))
 }
 
-/// Makes a part of the file a hole; false where the file system cannot.
+/// Turns a part of the file into a hole; returns false where the file system cannot.
 pub(crate) fn punch(fd: BorrowedFd<'_>, offset: u64, len: u64) -> io::Result<bool> {
     if len == 0 {
         return Ok(true);

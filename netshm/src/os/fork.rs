@@ -50,7 +50,7 @@ impl Generation {
         Generation { word: page().unwrap_or_else(create_page), number }
     }
 
-    /// Returns what [`is_current`] does.
+    /// Works like [`is_current`].
     #[inline(always)]
     pub(crate) fn is_current(self) -> bool {
         self.is(self.number)
@@ -158,13 +158,13 @@ pub(crate) mod tests {
         run_child(pid as libc::pid_t, || i32::from(!body())) == 0
     }
 
-    /// Closes a number, whatever it stands for, in a child that is about to end.
+    /// Closes a descriptor number, whatever it stands for, in a child that is about to end.
     pub(crate) fn close_number(fd: i32) {
         // SAFETY: what the number stood for is not closed again: everything of ours is looked at before.
         unsafe { libc::close(fd) };
     }
 
-    /// Makes a forked child, if it is the superuser's, that of a user with no rights.
+    /// Drops the superuser's rights in a forked child, if it has them.
     pub(crate) fn give_up_root() {
         // SAFETY: system calls that concern the rights of this process only; without the right to make them they do nothing.
         unsafe { libc::setgid(65534) };

@@ -15,9 +15,9 @@ use rustix::thread::futex::{self, Flags};
 pub(crate) enum Wake {
     /// Somebody woke this waiter, or a signal did: look again.
     Woken,
-    /// The word was another before the wait began.
+    /// The word had changed before the wait began.
     Changed,
-    /// The time is over.
+    /// The time-out has passed.
     TimedOut,
 }
 

@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// `F_SETSIG`, which libc lacks: which signal tells that somebody wants to open the file.
 const SET_SIGNAL: i32 = 10;
-/// The signal for who wants to open the file meanwhile: one that is ignored unless the program handles it.
+/// The signal for whoever wants to open the file meanwhile: one that is ignored unless the program handles it.
 const SIGNAL: i32 = libc::SIGURG;
 
 /// Returns whether anybody, this process through another descriptor included, has the file open or mapped. The descriptor must be open

@@ -31,8 +31,8 @@ pub(crate) mod bytes {
     pub(crate) const PROCESS: u64 = BASE + (1 << 32);
     /// Record: stripe `s` is the byte `STRIPE + s`.
     pub(crate) const STRIPE: u64 = BASE + (1 << 40);
-    /// OFD: shared by everybody who has a member of the object open as a certain type. Each member has so large a range that the
-    /// hashes of two types choose different bytes.
+    /// OFD: shared by everybody who has a member of the object open as a certain type. Each member has a range large enough
+    /// that the hashes of two types choose different bytes.
     pub(crate) const TYPE: u64 = BASE + (1 << 50);
     /// Number of bytes for the types of a member.
     pub(crate) const TYPES: u64 = 1 << 32;
@@ -215,7 +215,7 @@ pub(crate) fn ofd_any_owned_elsewhere<'a>(fd: impl Into<Lockable<'a>>, start: u6
     Ok(i32::from(range.l_type) != libc::F_UNLCK)
 }
 
-/// Returns what [`ofd_held_elsewhere`] does, for any of `len` bytes.
+/// Works like [`ofd_held_elsewhere`], for any of `len` bytes.
 pub(crate) fn ofd_any_held_elsewhere<'a>(fd: impl Into<Lockable<'a>>, start: u64, len: u64) -> io::Result<bool> {
     let mut range = range(libc::F_WRLCK, start, len);
     fd.into().get(&mut range)?;

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 use super::file::{self, Identity};
 
-/// A directory entry, be there a file or not: the directory, held open, and the name in it.
+/// A directory entry, whether or not there is a file: the directory, held open, and the name in it.
 #[derive(Debug)]
 pub(crate) struct Directory {
     directory: Kept,
@@ -197,7 +197,7 @@ impl Directory {
 
 const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
-/// `NONBLOCK`, lest a FIFO that took the file's place keeps us waiting; for regular files it has no effect.
+/// `NONBLOCK`, so that a FIFO that took the file's place does not keep us waiting; for regular files it has no effect.
 const OPENING: OFlags = OFlags::CLOEXEC.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
 
 fn access(writable: bool) -> OFlags {
@@ -300,7 +300,7 @@ pub(crate) fn real(path: &Path) -> io::Result<PathBuf> {
 /// The most symbolic links followed one after the other: the kernel's limit.
 const MOST_LINKS: u32 = 40;
 
-/// Returns where the symbolic link at an absolute path leads, be there a file or not.
+/// Returns where the symbolic link at an absolute path leads, whether or not there is a file.
 pub(crate) fn behind_links(path: &Path) -> io::Result<PathBuf> {
     let mut path = path.to_owned();
     for _ in 0..MOST_LINKS {

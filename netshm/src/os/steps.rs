@@ -76,7 +76,7 @@ pub(crate) fn process_id() -> u32 {
 #[cfg(test)]
 static PROCESS_ID: AtomicU32 = AtomicU32::new(0);
 
-/// Makes this process, from now on, one with that id as far as slots are concerned.
+/// Lets this process have that id from now on, as far as slots are concerned.
 #[cfg(test)]
 pub(crate) fn pretend_id(id: u32) {
     PROCESS_ID.store(id + 1, Relaxed);

@@ -57,7 +57,7 @@ impl fmt::Display for Repair {
     }
 }
 
-/// Replaces a damaged object by a new one with all that is sound in it: index, counts and free lists are built anew from
+/// Replaces a damaged object with a new one that has all that is sound in it: index, counts and free lists are rebuilt from
 /// the records. Nobody may have the object open.
 ///
 /// The new file has the owner, group and mode of the old one, and lies where symbolic links lead to. A file with several
@@ -117,7 +117,7 @@ fn repair_object(name: &ShmName, damaged: &Shm) -> Result<Repair> {
     Ok(outcome)
 }
 
-/// Copies what is sound of a member to the new object, as it is or as another type.
+/// Copies the sound part of a member to the new object, as it is or as another type.
 fn save_member(
     alone: &Alone<'_>,
     damaged: &Shm,

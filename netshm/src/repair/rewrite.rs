@@ -19,7 +19,7 @@ use crate::store::{Limits, Store};
 /// Rows between two reports of progress.
 const REPORT_EACH: u64 = 256;
 
-/// Makes the words of a new row or element of those of an old one; elements have no key.
+/// Converts the words of an old row or element to those of a new one; elements have no key.
 pub(super) type ConvertWords<'a> = dyn FnMut(&[u64], &[u64]) -> Result<[Vec<u64>; 2], DataError> + 'a;
 
 /// Is called with the number of rows converted so far, and of all.
@@ -76,7 +76,7 @@ impl Rewriting<'_> {
         }
     }
 
-    /// As [`is_needed`](Self::is_needed), of what others may have open. What is not there yet is to be created.
+    /// Works like [`is_needed`](Self::is_needed), of what others may have open. What is not there yet is to be created.
     pub(crate) fn is_needed_now(&self, shm: &Shm) -> Result<bool> {
         match open::stored(shm, self.member.as_deref()) {
             Ok(stored) => self.is_needed(shm, &stored.schema),

@@ -15,7 +15,7 @@ use crate::layout::bucket::{BucketAt, Form};
 use crate::region::Region;
 use crate::store::{Limits, Store, group};
 
-/// Makes the words of a new row or element of those of an old one; elements have no key.
+/// Converts the words of an old row or element to those of a new one; elements have no key.
 pub(super) type Convert<'a> = &'a mut dyn FnMut(&[u64], &[u64]) -> Result<[Vec<u64>; 2]>;
 
 /// Layout of an array's elements, and their default.
@@ -52,7 +52,7 @@ pub(super) struct Salvage<'a, 'c> {
     /// Records that have been met, so that no binding is saved twice.
     met: HashSet<u64>,
     types: &'a Types,
-    /// Makes another row of each.
+    /// Conversion of each row.
     convert: Option<Convert<'c>>,
     pub(super) saved: u64,
     pub(super) dropped: u64,

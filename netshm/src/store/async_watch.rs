@@ -52,8 +52,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Watcher {
-    /// As [`wait`](Self::wait), for a task: whether a change has ended, or the time is over, which gives false. `entry` is kept
-    /// from one call to the next.
+    /// Works like [`wait`](Self::wait), for a task: whether a change has ended, or the time is over, which gives false.
+    /// `entry` is kept from one call to the next.
     pub(crate) fn poll(
         &mut self,
         entry: &mut Option<Arc<Entry>>,
@@ -94,7 +94,7 @@ impl Watcher {
         Poll::Pending
     }
 
-    /// Makes the thread know a task.
+    /// Registers a task with the thread.
     fn list(&self, entry: &Arc<Entry>) -> Result<()> {
         let tasks = &self.store().shared.tasks;
         let mut list = lock(&tasks.0);
@@ -118,7 +118,7 @@ impl Watcher {
     }
 }
 
-/// Lets the thread look again.
+/// Wakes the thread, so that it looks again.
 fn rouse(shared: &Arc<Shared>) {
     lock(&shared.tasks.0).is_roused = true;
     let whole = Store::of(shared, None);

@@ -209,7 +209,7 @@ impl Copying<'_> {
         Ok(vec![self.words(0, first)?, self.words(catalogue.end, stripes)?])
     }
 
-    /// Heads and ends of the runs.
+    /// Returns the heads and ends of the runs.
     fn heads(&self, runs: &[Run], end: u64) -> Result<Words> {
         let region = self.store.region();
         let load = |at: u64, count: u64| {

@@ -9,7 +9,7 @@ use crate::layout::run::{RunAt, RunHead, Use};
 /// Attempts to look at all runs without a lock.
 const TRIES: u32 = 64;
 
-/// Bytes of an object's runs.
+/// The bytes of an object's runs.
 pub(crate) struct Sizes {
     /// By stripe, over the whole object.
     by_stripe: Vec<u64>,
@@ -24,7 +24,7 @@ impl Sizes {
 }
 
 impl Store {
-    /// Shows all runs, in their order, with their ends; returns the end of the managed area. The run heap is locked.
+    /// Calls back for each run, in order, with its end; returns the end of the managed area. The run heap is locked.
     pub(super) fn walk_runs(&self, mut each: impl FnMut(RunAt, RunHead, u64) -> Result<()>) -> Result<u64> {
         let (region, geometry) = (self.region(), self.geometry());
         let end = region.field(geometry.stripe(geometry.meta()).top()).load(Relaxed);

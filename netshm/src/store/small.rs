@@ -129,13 +129,13 @@ impl<'a> Held<'a> {
         taken
     }
 
-    /// Slot and stripe, which somebody has left.
+    /// Returns the guard of a slot and a stripe that [`into_taken`](Self::into_taken) has left to the caller.
     #[inline(always)]
     pub(super) fn again(taken: Taken<'a>) -> Self {
         Held(taken)
     }
 
-    /// Stores words over others, of which there are as many, and gives slot and stripe back.
+    /// Overwrites words with the same number of others, and gives slot and stripe back.
     #[inline(always)]
     pub(super) fn store(self, place: Offset, words: &[AtomicU64], new: &[u64]) -> Option<()> {
         if words.len() != new.len() || new.len() > MOST_WORDS {

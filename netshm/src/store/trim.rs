@@ -59,7 +59,8 @@ impl Store {
         outcome
     }
 
-    /// As [`trim_if_much`](Self::trim_if_much) when the last handle of this process is closed, unless others use the object.
+    /// Works like [`trim_if_much`](Self::trim_if_much) when the last handle of this process is closed, unless others use the
+    /// object.
     pub(super) fn trim_at_close(&self) {
         let is_possible = !self.region().object().read_only()
             && self.check_fork().is_ok()

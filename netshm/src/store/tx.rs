@@ -158,7 +158,7 @@ impl TxState {
         Self::with(slot, Journal::new(geometry.slot(slot).log_word(), geometry.log(slot)))
     }
 
-    /// Returns no locks: memory for later changes.
+    /// Returns a change without locks, as memory for later ones.
     pub(super) fn none() -> Self {
         Self::with(0, Journal::new(Offset(0), LogAt(0)))
     }
@@ -177,13 +177,13 @@ impl TxState {
         }
     }
 
-    /// Makes a change that has ended one that begins, in the same memory.
+    /// Reuses the memory of an ended change for a new one.
     #[inline]
     pub(super) fn renew(&mut self, slot: u32, geometry: &Geometry) {
         self.renew_at(slot, geometry.slot(slot).log_word(), geometry.log(slot));
     }
 
-    /// As [`renew`](Self::renew), where the log of the slot lies there.
+    /// Works like [`renew`](Self::renew), where the log of the slot lies there.
     #[inline]
     pub(super) fn renew_at(&mut self, slot: u32, log_word: Offset, log: LogAt) {
         debug_assert!(self.held.is_empty() && self.deferred.is_empty());

@@ -51,7 +51,7 @@ impl Typed {
 }
 
 impl Store {
-    /// Notes as what type it is open, beside the stored one.
+    /// Notes the type that it is open as, beside the stored one.
     pub(super) fn with_type(mut self, spec: &Spec<'_>, agreement: Agreement) -> Store {
         self.typed.schema = Some(spec.types.clone());
         self.typed.keeps_rest = spec.keeps_rest;
@@ -141,7 +141,7 @@ impl Store {
         Error::SchemaMismatch { object: self.name(), stored, expected: schema.to_string(), difference }
     }
 
-    /// Makes the stored type its own, before it changes anything.
+    /// Stores its own type, before it changes anything.
     #[cold]
     pub(crate) fn extend_schema(&self, limits: Limits, wanted: &'static str) -> Result<()> {
         self.check_fork()?;
@@ -169,8 +169,8 @@ impl Store {
         })
     }
 
-    /// Returns what a row or an element has behind the words that its type knows, and whether a length in front of them counts it. (A row that is
-    /// none has nothing that could be carried over.)
+    /// Returns what a row or an element has behind the words that its type knows, and whether a length in front of them
+    /// counts it. (A damaged row has nothing that could be carried over.)
     pub(crate) fn tail_of<'a>(&self, words: &'a [u64]) -> (&'a [u64], bool) {
         let value = match self.typed.schema.as_deref() {
             Some(ObjectSchema::HashTable { value, .. }) => value,

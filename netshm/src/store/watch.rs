@@ -162,7 +162,7 @@ impl Watcher {
         }
     }
 
-    /// Says at that word that somebody sleeps; returns what it holds then.
+    /// Announces a sleeper at that word; returns what it then holds.
     fn announce(&self) -> u32 {
         let expected = self.word().announce();
         if !matches!(self.watched, Watched::Stripe(_)) {

@@ -87,7 +87,7 @@ impl Table {
         self.inner.wait_until(&key, timeout, |found| is_it(found.map(Vec::as_slice)))
     }
 
-    /// As [`wait_until`](Self::wait_until), in a task of any runtime. It may be dropped at any time.
+    /// Works like [`wait_until`](Self::wait_until), in a task of any runtime. It may be dropped at any time.
     ///
     /// # Errors
     /// Those of [`HashTable::wait_until_async`].
@@ -117,7 +117,7 @@ impl Table {
         Self::options().locking(locking).manage(shm)
     }
 
-    /// Options for managing an object as a primitive table.
+    /// Returns the options for managing an object as a primitive table.
     pub fn options() -> ManageOptions<Self> {
         ManageOptions::default()
     }
@@ -225,7 +225,7 @@ impl Table {
         self.inner.get_or_insert_with(&key, make)
     }
 
-    /// Replaces the newest binding of the key by what `change` makes of it, as one step.
+    /// Replaces the newest binding of the key with what `change` makes of it, as one step.
     ///
     /// # Errors
     /// Those of [`HashTable::update`].
@@ -249,7 +249,7 @@ impl Table {
         self.inner.find_with(&key, look)
     }
 
-    /// Makes `into` the newest binding of the key, in the memory that it has; see [`HashTable::find_into`].
+    /// Reads the newest binding of the key into `into`, reusing its memory; see [`HashTable::find_into`].
     ///
     /// # Errors
     /// Those of [`HashTable::find`].
@@ -302,7 +302,7 @@ impl Table {
         self.inner.for_each(visit)
     }
 
-    /// As [`for_each`](Self::for_each), until `visit` gives an error, which is passed on.
+    /// Works like [`for_each`](Self::for_each), but stops at the first error of `visit` and returns it.
     ///
     /// # Errors
     /// Those of [`HashTable::for_each`], and what `visit` gives.
@@ -383,7 +383,7 @@ impl Table {
         self.inner.check()
     }
 
-    /// Figures about the object; see [`HashTable::stats`].
+    /// Returns figures about the object; see [`HashTable::stats`].
     ///
     /// # Errors
     /// Those of [`HashTable::stats`].
@@ -413,8 +413,8 @@ impl Table {
         self.inner.group_retry(body)
     }
 
-    /// As [`group_retry`](Self::group_retry), but at most `retries` times after the first: what `group!(retry(n) ..)` stands
-    /// for.
+    /// Works like [`group_retry`](Self::group_retry), but at most `retries` times after the first: what `group!(retry(n)
+    /// ..)` stands for.
     ///
     /// # Errors
     /// Those of [`group_retry`](Self::group_retry); the deadlock if the last attempt ended in one.

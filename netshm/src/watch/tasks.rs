@@ -112,7 +112,7 @@ pub(crate) async fn until<R>(
 }
 
 impl<K: ShmKey, V: DataManager> HashTable<K, V> {
-    /// As [`wait_until`](Self::wait_until), in a task of any runtime. It may be dropped at any time.
+    /// Works like [`wait_until`](Self::wait_until), in a task of any runtime. It may be dropped at any time.
     ///
     /// # Errors
     /// Those of [`wait_until`](Self::wait_until), and [`Error::Io`] if the thread that waits for tasks cannot be started.
@@ -131,7 +131,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
 }
 
 impl<T: DataManager> Array<T> {
-    /// As [`wait_until`](Self::wait_until), in a task of any runtime. It may be dropped at any time.
+    /// Works like [`wait_until`](Self::wait_until), in a task of any runtime. It may be dropped at any time.
     ///
     /// # Errors
     /// Those of [`wait_until`](Self::wait_until), and [`Error::Io`] if the thread that waits for tasks cannot be started.

@@ -95,7 +95,7 @@ impl DataManager for CString {
 #[diagnostic::do_not_recommend]
 impl ShmKey for CString {}
 
-/// As the type that owns without a box.
+/// Stored like the owning type without the box.
 macro_rules! boxed {
     ($($borrowed:ty as $owned:ty),*) => { $(
         #[diagnostic::do_not_recommend]

@@ -164,7 +164,7 @@ impl Merge {
         })
     }
 
-    /// Fields that both types have.
+    /// Evolves the fields that both types have.
     fn known(&mut self, new: &[Field], old: &[Field]) -> Option<Vec<Field>> {
         let fields = new.iter().zip(old).map(|(new, old)| {
             // A text that says so is that of a program that reads values without the field.
@@ -211,7 +211,7 @@ impl Merge {
         }
     }
 
-    /// Variants that both types have.
+    /// Evolves the variants that both types have.
     fn variants(&mut self, new: &[Variant], old: &[Variant]) -> Option<Vec<Variant>> {
         let variants = new.iter().zip(old).map(|(new, old)| {
             let same = new.index == old.index && new.name == old.name;

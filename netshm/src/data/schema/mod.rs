@@ -320,12 +320,12 @@ pub enum ObjectSchema {
 }
 
 impl ObjectSchema {
-    /// The schema of a hash table.
+    /// Returns the schema of a hash table.
     pub(crate) fn hash_table(key: Schema, value: Schema) -> Self {
         ObjectSchema::HashTable { key, value }.with_useful_defaults()
     }
 
-    /// The schema of an array.
+    /// Returns the schema of an array.
     pub(crate) fn array(element: Schema) -> Self {
         ObjectSchema::Array { element }.with_useful_defaults()
     }
@@ -354,7 +354,7 @@ impl fmt::Display for ObjectSchema {
     }
 }
 
-/// As its text.
+/// Serializes as its text.
 #[cfg(feature = "serde")]
 impl serde::Serialize for ObjectSchema {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

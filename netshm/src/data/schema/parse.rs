@@ -7,7 +7,7 @@ use std::str::FromStr;
 use super::text::{is_part, is_start};
 use super::{Container, Field, Fields, ObjectSchema, Scalar, Schema, Variant};
 
-/// Types may stand so deep in each other.
+/// The deepest nesting of types.
 const MAX_DEPTH: u32 = 256;
 
 /// A text is no schema.
@@ -267,7 +267,7 @@ impl Parser<'_> {
         Ok(Some(Fields::Named(fields)))
     }
 
-    /// Items with commas between, up to a sign; and whether a comma came last.
+    /// Parses items with commas between, up to a sign; returns them, and whether a comma came last.
     fn list<T>(&mut self, close: &'static str, mut item: impl FnMut(&mut Self) -> Parsed<T>) -> Parsed<(Vec<T>, bool)> {
         let mut items = Vec::new();
         loop {

@@ -36,8 +36,9 @@ impl Value {
         Reader { plan: &plan, steps: 0 }.value(plan.root(), json)
     }
 
-    /// As [`from_json`](Value::from_json), but fields of the outermost struct that were added later, which the schema of an
-    /// object marks (`hits?: u32`), or that have a default, may be left out at the end. They become [`Value::Missing`].
+    /// Works like [`from_json`](Value::from_json), but fields of the outermost struct that were added later, which the
+    /// schema of an object marks (`hits?: u32`), or that have a default, may be left out at the end. They become
+    /// [`Value::Missing`].
     ///
     /// ```
     /// use netshm::data::Schema;

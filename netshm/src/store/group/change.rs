@@ -20,8 +20,8 @@ use crate::store::{Limits, Store, Transaction};
 /// Pause before an operation outside a group tries again after a false `EDEADLK` of the kernel.
 const RETRY: Duration = Duration::from_micros(200);
 
-/// As [`change`], in fewer steps where no group is open: there `make` is a direct call, which can be inlined, and `args` can
-/// stay in registers, since calls off that path get a copy. There, `prepare` comes first.
+/// Works like [`change`], in fewer steps where no group is open: there `make` is a direct call, which can be inlined, and
+/// `args` can stay in registers, since calls off that path get a copy. There, `prepare` comes first.
 #[inline(always)]
 pub(crate) fn change_at_once<A: Copy, R>(
     store: &Store,

@@ -32,7 +32,7 @@ struct Begun {
     limits: Limits,
 }
 
-/// Makes an update that this thread has begun an ordinary group, before anything else is done in it.
+/// Turns an update that this thread has begun into an ordinary group, before anything else is done in it.
 #[inline(always)]
 pub(super) fn settle() {
     if IS_SHORT.get() {
@@ -99,7 +99,7 @@ impl<'a> Update<'a> {
         Some(Update { store, taken, place, words, is_open: true })
     }
 
-    /// The words, which are locked.
+    /// Returns the words, which are locked.
     #[inline(always)]
     pub(crate) fn words(&self) -> &'a [AtomicU64] {
         self.words

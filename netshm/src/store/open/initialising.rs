@@ -76,7 +76,7 @@ impl<'a> Initialising<'a> {
         self.open_complete(spec, damage, claim, state)
     }
 
-    /// Creates the object anew, if it has to get another layout, or nobody else has it.
+    /// Re-creates the object, if it has to get another layout, or nobody else has it.
     pub(super) fn recreate(&self, spec: &Spec<'_>, alone: bool) -> Result<()> {
         let object = self.object;
         let wanted = "recreate it with another layout";

@@ -111,8 +111,8 @@ pub(crate) fn abandon(shm: &Shm) {
     }
 }
 
-/// Makes an object that has no member, and that nobody else uses, an empty file again, or removes it if it was created by opening this
-/// handle.
+/// Turns an object that has no member, and that nobody else uses, into an empty file again, or removes it if it was created
+/// by opening this handle.
 #[cold]
 fn undo_creation(shm: &Shm) {
     if shm.created().is_some() {

@@ -25,7 +25,7 @@ const LOOK_EACH: u64 = 4096;
 const REMEMBERED: usize = 4;
 /// Most words that these changes have named; one of them may have named more. A word takes about 50 bytes.
 const MOST_WORDS: usize = 1 << 21;
-/// Time for which it does so. The epochs of a log begin anew after 2^32 changes, which take longer.
+/// Time for which it does so. The epochs of a log wrap around after 2^32 changes, which take longer.
 const MEMORY: Duration = Duration::from_secs(60);
 /// In place of a number of a word: there is none.
 const NONE: u32 = u32::MAX;

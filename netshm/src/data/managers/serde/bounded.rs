@@ -18,7 +18,7 @@ const SIZE: usize = 64;
 /// The resources that a value has taken so far.
 pub(super) struct Taken {
     bytes: Cell<usize>,
-    /// The bytes that there are.
+    /// Bytes of the input.
     all: usize,
     zero_sized: Cell<ZeroSizedLimit>,
     /// Errors of postcard have no room for it.

@@ -9,7 +9,7 @@ pub(super) fn trace<T: Serialize + ?Sized>(value: &T) -> Result<u64, Error> {
     value.serialize(Tracer)
 }
 
-/// Makes one number of two.
+/// Combines two numbers into one.
 fn join(one: u64, other: u64) -> u64 {
     let product = u128::from(one ^ 0x9E37_79B9_7F4A_7C15) * u128::from(other ^ 0xD6E8_FEB8_6659_FD93);
     (product as u64 ^ (product >> 64) as u64).wrapping_add(one.rotate_left(17))
