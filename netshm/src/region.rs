@@ -31,7 +31,7 @@ pub(crate) unsafe trait ReadError: Sized {
 }
 
 /// Says where and what.
-// SAFETY: `Region::recheck` ends with that check.
+// SAFETY: `ReadError` requires `Ok` only where `is_inside` holds: `Region::recheck` returns it only then.
 unsafe impl ReadError for Error {
     const OPTIMISTIC: bool = false;
     #[cold]
@@ -48,7 +48,7 @@ unsafe impl ReadError for Error {
 #[derive(Debug)]
 pub(crate) struct Inconclusive;
 
-// SAFETY: it never returns `Ok`.
+// SAFETY: `ReadError` requires `Ok` only where `is_inside` holds: this never returns it.
 unsafe impl ReadError for Inconclusive {
     const OPTIMISTIC: bool = true;
     fn corrupt(_: &Region, _: u64, _: &'static str) -> Self {
@@ -184,7 +184,8 @@ impl Region {
     pub(crate) fn field(&self, place: Offset) -> &AtomicU64 {
         let offset = aligned(place);
         assert!(offset < self.geometry.data_start());
-        // SAFETY: the offset is a multiple of a word, and so is the start of the data area, so the word ends there at most.
+        // SAFETY: `at` requires a multiple of a word, which `aligned` returns, and a word that ends at `known_end` at most:
+        // the start of the data area is a multiple of a word, too (invariant 3), so the word ends there at most.
         unsafe { self.at(offset) }
     }
 
@@ -193,7 +194,8 @@ impl Region {
     pub(crate) fn header(&self, place: Offset) -> &AtomicU64 {
         let offset = aligned(place);
         assert!(offset < HEADER_BYTES);
-        // SAFETY: the offset is a multiple of a word, and the header lies in front of the data area (invariant 3).
+        // SAFETY: `at` requires a multiple of a word, which `aligned` returns, and a word that ends at `known_end` at most:
+        // the header lies in front of the data area (invariant 3).
         unsafe { self.at(offset) }
     }
 
@@ -202,14 +204,18 @@ impl Region {
     pub(crate) fn fields<const N: usize>(&self, first: Offset) -> Fields<'_, N> {
         let first = Offset(aligned(first));
         assert!(self.are_fields::<N>(first));
-        // SAFETY: the offset is a multiple of a word, and the words end at the start of the data area at most.
+        // SAFETY: `array` requires a multiple of a word, which `aligned` returns, and words that end at `known_end` at most:
+        // they end at the start of the data area at most, as asserted.
         Fields { first, words: unsafe { self.array(first.0) } }
     }
 
     /// Returns all fields of a stripe but its lock word.
     #[inline(always)]
     pub(crate) fn stripe(&self, stripe: StripeAt) -> StripeFields<'_> {
-        StripeFields { at: stripe, fields: self.fields(stripe.sequence()) }
+        let first = stripe.sequence();
+        assert!(self.are_fields::<{ STRIPE_WORDS - 1 }>(first));
+        // SAFETY: as in `fields`; a `StripeAt` is a multiple of a word, since only the layout makes them.
+        StripeFields { at: stripe, fields: Fields { first, words: unsafe { self.array(first.0) } } }
     }
 
     /// Returns whether `N` words from a place on lie in front of the data area.
@@ -224,38 +230,42 @@ impl Region {
     #[inline]
     pub(crate) fn field32(&self, place: Offset32) -> &AtomicU32 {
         debug_assert!(place.0.is_multiple_of(4));
-        let offset = place.0;
+        let offset = place.0 & !3;
         assert!(offset < self.geometry.data_start());
-        // SAFETY: `add` wants the offset inside the allocation, which it is, with 4 bytes (invariants 1 to 3).
+        // SAFETY: `add` requires that the memory up to the result lies in one allocation, which the mapping is: it reaches to the
+        // end of the data area at least (invariants 1 to 3).
         let pointer = unsafe { self.map.start().add(offset as usize) };
-        // SAFETY: as in `at`, for 4 bytes at a multiple of 4 (the layout has no other `Offset32`); the place is accessed as a 32-bit atomic only (invariant 4).
-        unsafe { AtomicU32::from_ptr(pointer.as_ptr().cast()) }
+        // SAFETY: as in `at`, for 4 bytes at a multiple of 4, which end at the start of the data area at most.
+        unsafe { pointer.cast::<AtomicU32>().as_ref() }
     }
 
     /// Returns the two words of 32 bits that a stripe begins with, and its sequence behind them, with one check for all.
     #[inline(always)]
     pub(crate) fn stripe_head(&self, stripe: StripeAt) -> (&[AtomicU32; 2], &AtomicU64) {
-        let first = aligned(Offset(stripe.lock().0));
+        let first = stripe.lock().0;
         assert!(self.are_fields::<2>(Offset(first)));
-        // SAFETY: `add` wants the offset inside the allocation, which it is, with 16 bytes (invariants 1 to 3).
+        // SAFETY: as in `field32`.
         let pointer = unsafe { self.map.start().add(first as usize) };
-        // SAFETY: as in `field32`, for both; an array has the alignment and layout of its elements in a row.
-        let pair = unsafe { pointer.cast().as_ref() };
-        // SAFETY: a word further is a multiple of a word too, and the word ends at the start of the data area at most.
+        // SAFETY: as in `field32`, for both; a `StripeAt` is a multiple of a word, since only the layout makes them, and an array
+        // has the alignment and layout of its elements in a row.
+        let pair = unsafe { pointer.cast::<[AtomicU32; 2]>().as_ref() };
+        // SAFETY: `at` requires a multiple of a word, as that word further is, and a word that ends at `known_end` at most:
+        // it ends at the start of the data area at most, as asserted.
         (pair, unsafe { self.at(first + WORD) })
     }
 
     /// Returns the owner of a slot, and the fields that tell whether something is left to be done for it, with one check for all.
     #[inline(always)]
     pub(crate) fn slot_head(&self, slot: SlotAt) -> (&AtomicU32, &[AtomicU64; PENDING]) {
-        let first = aligned(Offset(slot.owner().0));
+        let first = slot.owner().0;
         assert!(self.are_fields::<{ SlotAt::HEAD_WORDS }>(Offset(first)));
-        // SAFETY: `add` wants the offset inside the allocation, which it is, with the words (invariants 1 to 3).
-        let pointer = unsafe { self.map.start().add(first as usize) };
         // SAFETY: as in `field32`.
-        let owner = unsafe { AtomicU32::from_ptr(pointer.as_ptr().cast()) };
-        // SAFETY: the fields end where the head does, at the start of the data area at most.
-        (owner, unsafe { self.array(aligned(slot.pending())) })
+        let pointer = unsafe { self.map.start().add(first as usize) };
+        // SAFETY: as in `field32`; a `SlotAt` is a multiple of a word, since only the layout makes them.
+        let owner = unsafe { pointer.cast::<AtomicU32>().as_ref() };
+        // SAFETY: `array` requires a multiple of a word, as a slot and its fields of 64 bits are, and words that end at
+        // `known_end` at most: they end where the head does, at the start of the data area at most, as asserted.
+        (owner, unsafe { self.array(slot.pending().0) })
     }
 
     /// Returns a word of the data area.
@@ -270,7 +280,8 @@ impl Region {
         if self.index_of(offset) >= self.known.load(Ordering::Relaxed) {
             E::recheck(self, offset, 1)?;
         }
-        // SAFETY: the word's index is below `known`, or `is_inside` has held for it; the bound never sinks.
+        // SAFETY: `at` requires a multiple of a word that ends at `known_end` at most: the word's index is below `known`,
+        // which says both (see `index_of`), or `is_inside` has held for it; `known` never sinks (invariant 2).
         Ok(unsafe { self.at(offset) })
     }
 
@@ -286,7 +297,7 @@ impl Region {
         if !self.is_inside(offset, count) {
             E::recheck(self, offset, count)?;
         }
-        // SAFETY: `is_inside` has held for the words.
+        // SAFETY: `slice` requires what `is_inside` says, which has held for the words; `known` never sinks (invariant 2).
         Ok(unsafe { self.slice(offset, count) })
     }
 
@@ -296,7 +307,7 @@ impl Region {
         if !self.is_inside(offset, N as u64) {
             E::recheck(self, offset, N as u64)?;
         }
-        // SAFETY: `is_inside` has held for the words.
+        // SAFETY: `array` requires what `is_inside` says, which has held for the words; `known` never sinks (invariant 2).
         Ok(unsafe { self.array(offset) })
     }
 
@@ -305,7 +316,8 @@ impl Region {
     pub(crate) fn words_from<E: ReadError>(&self, offset: u64) -> Result<(&AtomicU64, &[AtomicU64]), E> {
         let first = self.word_or(offset)?;
         let following = self.known.load(Ordering::Relaxed) - self.index_of(offset);
-        // SAFETY: `word_or` has found the word inside, so `following` is what is known from there on.
+        // SAFETY: `slice` requires a multiple of a word, as `word_or` has found, and words that end at `known_end` at most:
+        // that is how many `following` are.
         Ok((first, unsafe { self.slice(offset, following) }))
     }
 
@@ -313,7 +325,7 @@ impl Region {
     #[inline]
     pub(crate) fn prefetch(&self, offset: u64) {
         if self.is_inside(offset, 1) {
-            // SAFETY: `is_inside` holds for the word.
+            // SAFETY: `at` requires what `is_inside` says, which holds for the word.
             copy::prefetch(unsafe { self.at(offset) });
         }
     }
@@ -327,7 +339,8 @@ impl Region {
         if !self.geometry.is_journalled(offset) {
             return Err(self.corrupt(offset, "a log names a place that is not subject to logging"));
         }
-        // SAFETY: the offset is a multiple of a word (`is_journalled`) in front of the data area, which begins at another.
+        // SAFETY: `at` requires a multiple of a word, as `is_journalled` has found, and a word that ends at `known_end` at
+        // most: the offset lies in front of the data area, which begins at a multiple of a word, too (invariant 3).
         Ok(unsafe { self.at(offset) })
     }
 
@@ -346,14 +359,15 @@ impl Region {
     /// `offset` is a multiple of [`WORD`], and the word ends at [`known_end`](Self::known_end) at most.
     #[inline(always)]
     unsafe fn at(&self, offset: u64) -> &AtomicU64 {
-        // SAFETY: `add` wants the offset inside the allocation, which it is, since the mapping reaches beyond `known_end`
-        // (invariants 1 and 2).
+        // SAFETY: `add` requires that the memory up to the result lies in one allocation, and that its size does not overflow an
+        // `isize`: the mapping is one, reaches to `known_end` at least (invariants 1 and 2), and has at most 2^44 bytes.
         let pointer = unsafe { self.map.start().add(offset as usize) };
-        // SAFETY: `from_ptr` wants a pointer that is aligned, being a page plus a multiple of 8; valid for reads and writes
-        // as long as the reference, which borrows `self` and so the mapping; and accessed by nobody otherwise than
-        // atomically in the same width (invariant 4). Read-only memory is only loaded from (invariant 5), which the
-        // documentation of `std::sync::atomic` allows for 8 bytes.
-        unsafe { AtomicU64::from_ptr(pointer.as_ptr().cast()) }
+        // SAFETY: `as_ref` requires a pointer that is convertible to a reference: aligned, as a page plus a multiple of 8 is;
+        // dereferenceable as long as the reference lives, which borrows `self` and so the mapping; pointing to a valid value, as
+        // any bytes are; and to memory that changes inside an `UnsafeCell` only, as the atomic is one (invariant 4). It is
+        // accessed atomically and in this width only (invariant 4). Read-only memory is only loaded from (invariant 5), relaxed
+        // and in 8 bytes, which the documentation of `std::sync::atomic` allows.
+        unsafe { pointer.cast::<AtomicU64>().as_ref() }
     }
 
     /// Returns words in a row.
@@ -364,9 +378,9 @@ impl Region {
     unsafe fn slice(&self, offset: u64, count: u64) -> &[AtomicU64] {
         // SAFETY: as in `at`.
         let pointer = unsafe { self.map.start().add(offset as usize) };
-        // SAFETY: `from_raw_parts` wants a pointer that is not null, aligned and valid for all the words, in one
-        // allocation, as long as the reference; `AtomicU64` has the size of its word, and any bytes are one. They may
-        // change meanwhile, being inside an `UnsafeCell`. For the rest as in `at`.
+        // SAFETY: `from_raw_parts` requires a pointer that is not null, aligned, and valid for reading all the words, in one
+        // allocation of at most `isize::MAX` bytes, as long as the reference lives; initialised values, as any bytes are;
+        // and memory that changes inside an `UnsafeCell` only. All of that holds as in `at`.
         unsafe { std::slice::from_raw_parts(pointer.as_ptr().cast::<AtomicU64>(), count as usize) }
     }
 
@@ -378,8 +392,8 @@ impl Region {
     unsafe fn array<const N: usize>(&self, offset: u64) -> &[AtomicU64; N] {
         // SAFETY: as in `at`.
         let pointer = unsafe { self.map.start().add(offset as usize) };
-        // SAFETY: `as_ref` wants what `slice` explains; an array has the alignment and layout of its elements in a row.
-        unsafe { pointer.cast().as_ref() }
+        // SAFETY: as in `at`, for all the words; an array has the alignment and layout of its elements in a row.
+        unsafe { pointer.cast::<[AtomicU64; N]>().as_ref() }
     }
 
     /// Returns the number of a word in the data area; too large for an offset in front of it or between two words.
@@ -526,11 +540,12 @@ impl Region {
     }
 }
 
-/// Returns the offset of a field in front of the data area, a multiple of a word by the invariant of [`Offset`].
+/// Returns the offset of a field in front of the data area as a multiple of a word, which it is by the invariant of [`Offset`]:
+/// nothing is left of this where the compiler knows the place.
 #[inline(always)]
 fn aligned(place: Offset) -> u64 {
     debug_assert!(place.0.is_multiple_of(WORD));
-    place.0
+    place.0 & !(WORD - 1)
 }
 
 /// Consecutive fields in front of the data area.

@@ -6,6 +6,9 @@ pub(super) const SLOT_BYTES: u64 = 128;
 
 /// The fields of a slot: one for each running writer. What every change touches lies in its first cache line, how its log has
 /// been cut in the second; the rest is spare, and 0.
+///
+/// Invariant: a multiple of [`WORD`](super::WORD), since the table of slots begins with a multiple of [`SLOT_BYTES`] and has
+/// that for each.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SlotAt(pub(super) u64);
 

@@ -12,6 +12,8 @@ pub(crate) const CLASSES: u32 = 64;
 pub(crate) const SEGMENTS: u32 = 80;
 
 /// The fields of a stripe. The words behind the last field are spare, and 0.
+///
+/// Invariant: a multiple of [`WORD`], since the table of stripes begins with a cache line and has [`STRIPE_BYTES`] for each.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct StripeAt(pub(super) u64);
 

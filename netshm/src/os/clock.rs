@@ -17,11 +17,11 @@ pub(crate) fn tenths() -> u32 {
 fn now() -> Duration {
     // Not by rustix, whose way to the clock ends every program under valgrind.
     let mut time = MaybeUninit::<libc::timespec>::uninit();
-    // SAFETY: the call writes nothing but one `timespec`, for which there is room.
+    // SAFETY: `clock_gettime` writes one `timespec` behind the pointer, which has room for it, and nothing else.
     if unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, time.as_mut_ptr()) } != 0 {
         return Duration::ZERO;
     }
-    // SAFETY: filled by the call, which has succeeded.
+    // SAFETY: `assume_init` requires an initialised value: the call, which has succeeded, has filled it.
     let time = unsafe { time.assume_init() };
     let now = Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32);
     #[cfg(test)]

@@ -25,10 +25,11 @@ const BLOCK_WORDS: usize = BLOCK / 8;
 pub(crate) fn load_vec<T: AnyBitPattern>(words: &[AtomicU64], len: usize) -> Vec<T> {
     assert!(len <= words.len() * 8 / size_of::<T>().max(1));
     let mut values: Vec<T> = Vec::with_capacity(len);
-    // SAFETY: `words` is long enough, as asserted, and the memory of the vector is exclusively ours and has room for so
-    // many values.
+    // SAFETY: `load` requires that many bytes in `words`, as asserted, and behind a pointer that is valid for writing and does
+    // not overlap them: the vector has reserved room for `len` values, which nobody else has access to.
     unsafe { load(words, values.as_mut_ptr().cast(), len * size_of::<T>()) };
-    // SAFETY: all bytes of `len` values have been written, and any bytes are a value.
+    // SAFETY: `set_len` requires a length within the capacity, which was reserved, and initialised elements: all bytes of `len`
+    // values have been written, and any bytes are a value (`AnyBitPattern`).
     unsafe { values.set_len(len) };
     values
 }
@@ -39,19 +40,21 @@ pub(crate) fn load_vec<T: AnyBitPattern>(words: &[AtomicU64], len: usize) -> Vec
 /// If `words` is too short.
 pub(crate) fn load_bytes(words: &[AtomicU64], out: &mut [u8]) {
     assert!(out.len() <= words.len() * 8);
-    // SAFETY: `words` is long enough, as asserted, and `out` is exclusively borrowed.
+    // SAFETY: `load` requires that many bytes in `words`, as asserted, and behind a pointer that is valid for writing and does
+    // not overlap them: `out` is exclusively borrowed, so it is no part of `words`.
     unsafe { load(words, out.as_mut_ptr(), out.len()) };
 }
 
 /// Copies the first `len` bytes of `words` out.
 ///
 /// # Safety
-/// `words` must have that number of bytes, and `to` must be valid for writing them.
+/// `words` must have that number of bytes, and `to` must be valid for writing them and not overlap `words`.
 #[inline]
 unsafe fn load(words: &[AtomicU64], to: *mut u8, len: usize) {
     let bulk = bulk_words(len / 8);
     let (from, words) = words.split_at(bulk);
-    // SAFETY: `from` has `bulk` words, and `to` is valid for more; what is exclusively writable is not shared memory.
+    // SAFETY: `move_bulk` requires memory that is valid for reading and writing, and does not overlap. `from` is a reference to
+    // `bulk` words, which are no more than `len` bytes; for `to` the caller vouches.
     unsafe { move_bulk(from.as_ptr().cast(), to, bulk * 8) };
     let mut done = bulk * 8;
     for word in words {
@@ -60,9 +63,11 @@ unsafe fn load(words: &[AtomicU64], to: *mut u8, len: usize) {
         if count == 0 {
             break;
         }
-        // SAFETY: `done < len`, so the place lies within what is valid for writing.
+        // SAFETY: `add` requires that the memory up to the result lies in one allocation: `done <= len`, and `to` is valid for
+        // writing `len` bytes.
         let place = unsafe { to.add(done) };
-        // SAFETY: `count` bytes from there on lie within it too, and `bytes` has as many.
+        // SAFETY: `copy_from_nonoverlapping` requires a source valid for reading and a target valid for writing `count` bytes:
+        // `bytes` has 8, and `done + count <= len`. A local array does not overlap what the caller vouches for.
         unsafe { place.copy_from_nonoverlapping(bytes.as_ptr(), count) };
         done += count;
     }
@@ -77,8 +82,9 @@ pub(crate) fn store_bytes(words: &[AtomicU64], bytes: &[u8]) {
     let bulk = bulk_words(bytes.len() / 8);
     let (start, bytes) = bytes.split_at(bulk * 8);
     let (to, words) = words.split_at(bulk);
-    // SAFETY: the two parts are of equal length; `to` may be written to, being atomics, and what is borrowed as
-    // `bytes` is not shared memory.
+    // SAFETY: `move_bulk` requires memory that is valid for reading and writing, and does not overlap. Both parts have `bulk`
+    // words. Atomics may be written through a shared reference, being `UnsafeCell`s; what is borrowed as plain bytes nobody
+    // writes meanwhile, so it is no part of `words`.
     unsafe { move_bulk(start.as_ptr(), to.as_ptr().cast::<u8>().cast_mut(), bulk * 8) };
     let (whole, rest) = bytes.as_chunks::<8>();
     for (word, chunk) in words.iter().zip(whole) {
@@ -100,7 +106,8 @@ pub(crate) fn load_words(words: &[AtomicU64], out: &mut [u64]) {
     let bulk = bulk_words(out.len());
     let (from, words) = words.split_at(bulk);
     let (start, out) = out.split_at_mut(bulk);
-    // SAFETY: the two parts are of equal length, and distinct memory, since `start` is exclusively borrowed.
+    // SAFETY: `move_bulk` requires memory that is valid for reading and writing, and does not overlap. Both parts have `bulk`
+    // words, and `start` is exclusively borrowed.
     unsafe { move_bulk(from.as_ptr().cast(), start.as_mut_ptr().cast(), bulk * 8) };
     for (word, out) in words.iter().zip(out) {
         *out = word.load(Relaxed);
@@ -116,8 +123,9 @@ pub(crate) fn store_words(words: &[AtomicU64], values: &[u64]) {
     let bulk = bulk_words(values.len());
     let (to, words) = words.split_at(bulk);
     let (start, values) = values.split_at(bulk);
-    // SAFETY: the two parts are of equal length; `to` may be written to, being atomics, and what is borrowed as
-    // `values` is not shared memory.
+    // SAFETY: `move_bulk` requires memory that is valid for reading and writing, and does not overlap. Both parts have `bulk`
+    // words. Atomics may be written through a shared reference, being `UnsafeCell`s; what is borrowed as plain words nobody
+    // writes meanwhile, so it is no part of `words`.
     unsafe { move_bulk(start.as_ptr().cast(), to.as_ptr().cast::<u8>().cast_mut(), bulk * 8) };
     for (word, value) in words.iter().zip(values) {
         word.store(*value, Relaxed);
@@ -141,8 +149,9 @@ unsafe fn move_bulk(from: *const u8, to: *mut u8, len: usize) {
     if len == 0 {
         return;
     }
-    // SAFETY: reads and writes exactly the `len` bytes that the caller vouches for: each round moves one block, and
-    // the loop ends after the last one, for `len` is a positive multiple of it. Every x86-64 has moves of 16 bytes.
+    // SAFETY: assembler must keep to its operands and options. It reads and writes exactly the `len` bytes that the caller
+    // vouches for: each round moves one block, and the loop ends after the last one, for `len` is a positive multiple of it. It
+    // uses no stack, and all registers that it changes are outputs. Every x86-64 has `movups`, which needs no alignment.
     unsafe {
         std::arch::asm!(
             "2:",
@@ -186,7 +195,8 @@ pub(crate) fn prefetch(word: &AtomicU64) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: the instruction is a hint, which every processor of this architecture knows; it accesses nothing.
+        // SAFETY: `_mm_prefetch` requires SSE, which every x86-64 has. It is a hint, and accesses no memory, whatever the
+        // address.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(word.as_ptr().cast()) };
     }
     #[cfg(not(target_arch = "x86_64"))]

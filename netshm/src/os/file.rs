@@ -29,11 +29,12 @@ pub(crate) fn identity(fd: BorrowedFd<'_>) -> io::Result<Identity> {
 /// Works like [`identity`], for a number that need not be open.
 pub(crate) fn identity_of_number(fd: RawFd) -> io::Result<Identity> {
     let mut stat = MaybeUninit::<libc::stat>::uninit();
-    // SAFETY: the call writes nothing but one `stat`, and answers with an error if the number is not open.
+    // SAFETY: `fstat` writes one `stat` behind the pointer, which has room for it, and nothing else. The number need not be open:
+    // then the call fails.
     if unsafe { libc::fstat(fd, stat.as_mut_ptr()) } != 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: filled by the call, which has succeeded.
+    // SAFETY: `assume_init` requires an initialised value: the call, which has succeeded, has filled it.
     let stat = unsafe { stat.assume_init() };
     Ok(Identity { device: stat.st_dev, inode: stat.st_ino })
 }
@@ -215,7 +216,8 @@ pub(crate) fn write_at(fd: BorrowedFd<'_>, bytes: &[u8], offset: u64) -> io::Res
 pub(crate) fn random_bytes(bytes: &mut [u8]) -> io::Result<()> {
     let mut rest = bytes;
     while !rest.is_empty() {
-        // SAFETY: the kernel writes at most `rest.len()` bytes to `rest`, which is exclusively borrowed.
+        // SAFETY: `getrandom` writes at most `rest.len()` bytes behind the pointer, and nothing else. `rest` is exclusively
+        // borrowed and has that length, so the pointer is valid for writing them.
         let count = unsafe { libc::getrandom(rest.as_mut_ptr().cast(), rest.len(), 0) };
         match usize::try_from(count) {
             Ok(count) => rest = &mut rest[count..],

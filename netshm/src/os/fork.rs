@@ -87,8 +87,9 @@ pub(crate) fn generation() -> u64 {
 
 #[inline]
 fn page() -> Option<&'static AtomicU64> {
-    // SAFETY: `PAGE` is null or points to the start of a page that stays mapped until the process ends, and that is
-    // accessed as this atomic word only.
+    // SAFETY: `as_ref` requires null or a pointer that is convertible to a reference. `PAGE` is null or the start of a page, so
+    // it is aligned; the page stays mapped until the process ends, any bytes are a word, and they change inside the atomic only.
+    // (In a forked child the kernel zeroes the page before the child runs.)
     unsafe { PAGE.load(Ordering::Acquire).as_ref() }
 }
 
@@ -98,12 +99,14 @@ fn page() -> Option<&'static AtomicU64> {
 fn create_page() -> &'static AtomicU64 {
     let mut map = MmapMut::map_anon(size_of::<AtomicU64>()).expect("no memory for a single page");
     // Kernels before 4.14 refuse; then the handler alone has to do.
-    // SAFETY: the advice is about a fresh mapping of one page, which nothing but this module uses.
+    // SAFETY: `madvise` requires that the range is ours to give advice on: it is a fresh mapping, whose content in a child
+    // nothing but this module relies on.
     let _ = unsafe { madvise(map.as_mut_ptr().cast(), map.len(), Advice::LinuxWipeOnFork) };
     let new = map.as_mut_ptr().cast::<AtomicU64>();
     if PAGE.compare_exchange(ptr::null_mut(), new, Ordering::AcqRel, Ordering::Acquire).is_ok() {
         std::mem::forget(map);
-        // SAFETY: the handlers are functions of this program, and that of the child does only what is allowed there.
+        // SAFETY: `pthread_atfork` requires functions that can be called at every later fork: these live as long as the program.
+        // POSIX allows the child's only what is async-signal-safe: it stores to atomics, and calls `fstat` and `close`.
         unsafe { libc::pthread_atfork(Some(before_fork), Some(in_parent), Some(in_child)) };
     }
     page().expect("just set")
@@ -141,10 +144,11 @@ pub(crate) mod tests {
     /// Returns what a forked child ends with: the status that `body` gives, or that it ends the process with. A child that
     /// takes longer than 20 seconds ends by a signal, which is -1 here.
     pub(crate) fn status_of_child(body: impl FnOnce() -> i32) -> i32 {
-        // SAFETY: the C library keeps its allocator usable in the child, and `body` needs no other lock.
+        // SAFETY: after `fork` the child of a process with threads may do only what needs no lock that another thread holds:
+        // the C library keeps its allocator usable, and `body` needs no other lock.
         let pid = unsafe { libc::fork() };
         run_child(pid, || {
-            // SAFETY: sets a timer of this process.
+            // SAFETY: `alarm` accesses no memory.
             unsafe { libc::alarm(20) };
             body()
         })
@@ -153,41 +157,42 @@ pub(crate) mod tests {
     /// Runs `body` in a child made by a system call that the C library does not notice, hence without handlers. `body` must not
     /// even allocate.
     fn in_unnoticed_child(body: impl FnOnce() -> bool) -> bool {
-        // SAFETY: without flags, `clone` is a plain fork.
+        // SAFETY: `clone` without flags is a plain fork: no memory is shared, and the stack is copied. `body` does not allocate.
         let pid = unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) };
         run_child(pid as libc::pid_t, || i32::from(!body())) == 0
     }
 
     /// Closes a descriptor number, whatever it stands for, in a child that is about to end.
     pub(crate) fn close_number(fd: i32) {
-        // SAFETY: what the number stood for is not closed again: everything of ours is looked at before.
+        // SAFETY: `close` accesses no memory. No owner closes the number again without looking at what it stands for.
         unsafe { libc::close(fd) };
     }
 
     /// Drops the superuser's rights in a forked child, if it has them.
     pub(crate) fn give_up_root() {
-        // SAFETY: system calls that concern the rights of this process only; without the right to make them they do nothing.
+        // SAFETY: `setgid` accesses no memory; it fails without the right to make it.
         unsafe { libc::setgid(65534) };
-        // SAFETY: as above.
+        // SAFETY: `setuid` accesses no memory; it fails without the right to make it.
         unsafe { libc::setuid(65534) };
     }
 
     /// Returns this thread, for [`interrupt`].
     pub(crate) fn this_thread() -> libc::pthread_t {
-        // SAFETY: asks for the number of this thread.
+        // SAFETY: `pthread_self` has no preconditions.
         unsafe { libc::pthread_self() }
     }
 
     /// Sends a running thread of this process a signal, whose handler does nothing.
     pub(crate) fn interrupt(thread: libc::pthread_t) {
         extern "C" fn nothing(_: libc::c_int) {}
-        // SAFETY: all zeros is a valid value, that of no flags: system calls are not begun again.
+        // SAFETY: `zeroed` requires that all zeros are a value: a `sigaction` has integers and an optional function. Without
+        // flags, system calls are not restarted.
         let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
         action.sa_sigaction = nothing as *const () as usize;
-        // SAFETY: the handler does nothing, and no other code of the tests uses the signal.
+        // SAFETY: `sigaction` requires a handler that is async-signal-safe: it does nothing. No other test uses the signal.
         let outcome = unsafe { libc::sigaction(libc::SIGUSR2, &action, std::ptr::null_mut()) };
         assert_eq!(outcome, 0);
-        // SAFETY: the thread runs still, as the caller says.
+        // SAFETY: `pthread_kill` requires a thread that has not ended, for which the caller vouches.
         unsafe { libc::pthread_kill(thread, libc::SIGUSR2) };
     }
 
@@ -211,17 +216,17 @@ pub(crate) mod tests {
             filter[3] = step(EQUAL, 0, 0, 0);
         }
         let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
-        // SAFETY: a flag of this process.
+        // SAFETY: this `prctl` takes numbers and accesses no memory.
         if unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) } != 0 {
             return false;
         }
-        // SAFETY: the program and its steps live across the call, which copies them.
+        // SAFETY: this `prctl` reads the program and its steps, which live across the call, and copies them.
         unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) == 0 }
     }
 
     /// Stops the process until it is told to go on.
     pub(crate) fn stop_here() {
-        // SAFETY: a signal to this thread, which stops the process.
+        // SAFETY: `raise` accesses no memory of ours; SIGSTOP runs no handler.
         unsafe { libc::raise(libc::SIGSTOP) };
     }
 
@@ -230,11 +235,11 @@ pub(crate) mod tests {
         if pid == 0 {
             // A panic must not go on in a copy of the test harness.
             let code = catch_unwind(AssertUnwindSafe(body)).unwrap_or(101);
-            // SAFETY: ends the process at once; nothing of it is needed any more.
+            // SAFETY: `_exit` ends the process at once, without handlers or destructors.
             unsafe { libc::_exit(code) };
         }
         let mut status = 0;
-        // SAFETY: the status is a local variable.
+        // SAFETY: `waitpid` writes one integer behind the pointer, which is a local variable.
         let waited = unsafe { libc::waitpid(pid, &mut status, 0) };
         assert_eq!(waited, pid);
         if libc::WIFEXITED(status) { libc::WEXITSTATUS(status) } else { -1 }
@@ -251,16 +256,18 @@ pub(crate) mod tests {
 
         /// Runs `body` in a child that is killed after that number of seconds.
         pub(crate) fn start_for(seconds: u32, body: impl FnOnce() -> i32) -> Child {
-            // SAFETY: the C library keeps its allocator usable in the child, and `body` needs no other lock.
+            // SAFETY: after `fork` the child of a process with threads may do only what needs no lock that another thread
+            // holds: the C library keeps its allocator usable, and `body` needs no other lock.
             let pid = unsafe { libc::fork() };
             assert!(pid >= 0, "no child");
             if pid == 0 {
-                // SAFETY: asks to be killed when the thread that forked ends, which a stopped child would outlive.
+                // SAFETY: this `prctl` takes numbers. It asks for a kill when the forking thread ends, which a stopped child
+                // would outlive.
                 unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
-                // SAFETY: sets a timer of this process.
+                // SAFETY: `alarm` accesses no memory.
                 unsafe { libc::alarm(seconds) };
                 let code = body();
-                // SAFETY: ends the process at once; nothing of it is needed any more.
+                // SAFETY: `_exit` ends the process at once, without handlers or destructors.
                 unsafe { libc::_exit(code) };
             }
             Child(pid)
@@ -269,7 +276,7 @@ pub(crate) mod tests {
         /// Waits until it stops itself (`None`) or ends.
         pub(crate) fn wait(&mut self) -> Option<i32> {
             let mut status = 0;
-            // SAFETY: the status is a local variable.
+            // SAFETY: `waitpid` writes one integer behind the pointer, which is a local variable.
             let waited = unsafe { libc::waitpid(self.0, &mut status, libc::WUNTRACED) };
             assert_eq!(waited, self.0);
             if libc::WIFSTOPPED(status) {
@@ -295,7 +302,7 @@ pub(crate) mod tests {
         }
 
         fn signal(&self, signal: i32) {
-            // SAFETY: a child of ours that has not been waited for, so that the number is still its.
+            // SAFETY: `kill` accesses no memory. The child has not been waited for, so no other process has the number.
             assert_eq!(unsafe { libc::kill(self.0, signal) }, 0);
         }
     }
@@ -345,7 +352,7 @@ pub(crate) mod tests {
         let outcome = lock::ofd_lock(held.as_fd(), LockKind::Exclusive, bytes::PROCESS, false).unwrap();
         assert_eq!(outcome, Outcome::Locked);
         let number = held.as_fd().as_raw_fd();
-        // SAFETY: asks whether the number is open, nothing more.
+        // SAFETY: `F_GETFD` takes no argument and accesses no memory; the number need not be open.
         let is_open = || unsafe { libc::fcntl(number, libc::F_GETFD) } != -1;
         assert!(in_child(|| !is_open()));
         // Without the handler, the next look at the generation does it.
@@ -415,10 +422,11 @@ pub(crate) mod tests {
         let held = scratch.open_for_locks();
         let (number, other) = (held.as_fd().as_raw_fd(), other.file());
         assert!(in_unnoticed_child(|| {
-            // SAFETY: puts another file under the number, as a child that closes everything and opens anew may do.
+            // SAFETY: `dup2` accesses no memory. The child puts another file under the number, as one that closes everything and
+            // opens files of its own may do; no owner uses the number before it has looked at the file.
             unsafe { libc::dup2(other.as_raw_fd(), number) };
             generation();
-            // SAFETY: asks whether the number is open, nothing more.
+            // SAFETY: `F_GETFD` takes no argument and accesses no memory; the number need not be open.
             unsafe { libc::fcntl(number, libc::F_GETFD) != -1 }
         }));
     }

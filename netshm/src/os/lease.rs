@@ -27,7 +27,8 @@ pub(crate) fn is_open_elsewhere(fd: BorrowedFd<'_>) -> Option<bool> {
 }
 
 fn set(fd: BorrowedFd<'_>, command: i32, argument: i32) -> io::Result<()> {
-    // SAFETY: the descriptor is open, and these commands take a number.
+    // SAFETY: these commands of `fcntl` take a number, not a pointer, so they access no memory of ours. The descriptor is
+    // borrowed, and so open.
     let result = unsafe { libc::fcntl(fd.as_raw_fd(), command, argument) };
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

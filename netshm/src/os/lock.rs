@@ -246,7 +246,8 @@ fn range(type_: i32, start: u64, len: u64) -> libc::flock {
 
 fn control(fd: BorrowedFd<'_>, command: i32, range: &mut libc::flock) -> io::Result<()> {
     loop {
-        // SAFETY: the descriptor is open, and these commands read or write one `flock`, which lives across the call.
+        // SAFETY: the lock commands of `fcntl` read and write one `flock` behind the pointer, and nothing else. It is from a
+        // `&mut`, so it is valid for both during the call. The descriptor is borrowed, and so open.
         let result = unsafe { libc::fcntl(fd.as_raw_fd(), command, ptr::from_mut(range)) };
         if result != -1 {
             return Ok(());

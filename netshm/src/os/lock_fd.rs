@@ -109,7 +109,8 @@ impl Chunk {
     }
 
     fn next(&self) -> Option<&'static Chunk> {
-        // SAFETY: null, or a leaked chunk, which is never freed or written to but through its atomics.
+        // SAFETY: `as_ref` requires null or a pointer that is convertible to a reference. It is null or from `Box::into_raw`, and
+        // the chunk is never freed, and changes inside its atomics only.
         unsafe { self.next.load(Ordering::Acquire).as_ref() }
     }
 }
@@ -138,7 +139,8 @@ fn enter(fd: RawFd, id: Identity) -> &'static Entry {
 fn extend(last: &'static Chunk) -> &'static Chunk {
     let new = Box::into_raw(Box::new(Chunk::new()));
     if last.next.compare_exchange(ptr::null_mut(), new, Ordering::AcqRel, Ordering::Acquire).is_err() {
-        // SAFETY: from `Box::into_raw` above and seen by nobody else, since it was not published.
+        // SAFETY: `Box::from_raw` requires a pointer from `Box::into_raw` that becomes a box once only. It is the one above,
+        // which nobody else has seen, since it was not published.
         drop(unsafe { Box::from_raw(new) });
     }
     last.next().expect("just set")
@@ -157,7 +159,7 @@ pub(super) fn close_inherited() {
 }
 
 fn close(fd: RawFd) {
-    // SAFETY: a plain system call. The child's copy of the handle that owned this number never closes it, because it
-    // sees that its generation has ended.
+    // SAFETY: `close` accesses no memory. What it closes must not be used by an owner any more (I/O safety): the child's copy
+    // of the handle that owned this number does not, because it sees that its generation has ended.
     unsafe { libc::close(fd) };
 }

@@ -20,9 +20,11 @@ pub(crate) struct Mapping {
     start: NonNull<u8>,
 }
 
-// SAFETY: `start` is the address that `raw` has, which is `Send` itself; it is not tied to a thread, and only handed out.
+// SAFETY: `Send` requires that a mapping may be used and dropped by another thread than the one that made it. `raw` is `Send`;
+// `start` is only an address in it, which this type never dereferences.
 unsafe impl Send for Mapping {}
-// SAFETY: as above, `raw` being `Sync`; nothing changes `start`.
+// SAFETY: `Sync` requires that threads may use a shared mapping at the same time. `raw` is `Sync`; `start` never changes,
+// and this type never dereferences it.
 unsafe impl Sync for Mapping {}
 
 impl Mapping {

@@ -28,7 +28,8 @@ impl<T: Send + Sync> PerProcess<T> {
         let generation = fork::generation();
         loop {
             let seen = self.current.load(Ordering::Acquire);
-            // SAFETY: null, or a leaked box that is never freed and only shared.
+            // SAFETY: `as_ref` requires null or a pointer that is convertible to a reference. It is null or from
+            // `Box::into_raw`, and the box is never freed nor mutated once it is published here.
             if let Some(tagged) = unsafe { seen.as_ref() }
                 && tagged.generation == generation
             {
@@ -36,7 +37,8 @@ impl<T: Send + Sync> PerProcess<T> {
             }
             let new = Box::into_raw(Box::new(Tagged { generation, value: (self.make)() }));
             if self.current.compare_exchange(seen, new, Ordering::AcqRel, Ordering::Acquire).is_err() {
-                // SAFETY: from `Box::into_raw` above and seen by nobody else, since it was not published.
+                // SAFETY: `Box::from_raw` requires a pointer from `Box::into_raw` that becomes a box once only. It is the one
+                // above, which nobody else has seen, since it was not published.
                 drop(unsafe { Box::from_raw(new) });
             }
         }

@@ -22,18 +22,20 @@ pub(crate) fn has_room(bytes: usize) -> bool {
 
 fn lowest() -> Option<usize> {
     let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
-    // SAFETY: the number of the calling thread, always at hand.
+    // SAFETY: `pthread_self` has no preconditions and always succeeds.
     let this = unsafe { libc::pthread_self() };
-    // SAFETY: the call fills the attributes, or fails.
+    // SAFETY: `pthread_getattr_np` writes one `pthread_attr_t` behind the pointer, which has room for it. The thread is the
+    // calling one, so it exists.
     if unsafe { libc::pthread_getattr_np(this, attributes.as_mut_ptr()) } != 0 {
         return None;
     }
-    // SAFETY: filled by the call, which has succeeded.
+    // SAFETY: `assume_init` requires an initialised value: the call, which has succeeded, has filled it.
     let mut attributes = unsafe { attributes.assume_init() };
     let (mut start, mut size) = (std::ptr::null_mut(), 0);
-    // SAFETY: attributes that have been filled, and places for two results.
+    // SAFETY: `pthread_attr_getstack` reads initialised attributes, as these are, and writes its two results behind pointers to
+    // local variables of their types.
     let outcome = unsafe { libc::pthread_attr_getstack(&raw const attributes, &raw mut start, &raw mut size) };
-    // SAFETY: the attributes are not used any more.
+    // SAFETY: `pthread_attr_destroy` requires initialised attributes that are not used afterwards, as these are not.
     unsafe { libc::pthread_attr_destroy(&raw mut attributes) };
     (outcome == 0).then(|| start.addr())
 }

@@ -51,10 +51,10 @@ fn count() {
     let left = LEFT.load(Relaxed);
     if left > 0 {
         if left == 1 && PAUSE.load(Relaxed) {
-            // SAFETY: stops this process until it gets SIGCONT.
+            // SAFETY: `raise` accesses no memory of ours; SIGSTOP runs no handler.
             unsafe { libc::raise(libc::SIGSTOP) };
         } else if left == 1 {
-            // SAFETY: _exit ends the process at once, running no handler, as a signal would.
+            // SAFETY: `_exit` ends the process at once, without handlers or destructors that could meet a broken state.
             unsafe { libc::_exit(99) };
         }
         LEFT.store(left - 1, Relaxed);

@@ -20,7 +20,7 @@ use crate::layout::run::{Hole, RUN_HEADER, RunAt, Use};
 use crate::layout::{LogAt, Offset, RESERVED, WORD};
 use crate::locking::{Deadline, Mode, Protocol, Request};
 use crate::log_word::LogWord;
-use crate::os::atomic::fence_after_swap;
+use crate::os::atomic::{acquire, fence_after_swap};
 use crate::os::steps;
 use crate::region::Region;
 
@@ -374,7 +374,7 @@ impl Store {
     /// Returns the state and id of an entry of the catalogue that is, or has been, in use.
     pub(super) fn entry_state(&self, index: u32) -> [u64; 2] {
         let state = self.geometry().entry(index).state();
-        [state, Offset(state.0 + WORD)].map(|place| self.field(place).load(std::sync::atomic::Ordering::Acquire))
+        [state, Offset(state.0 + WORD)].map(|place| acquire(self.field(place)))
     }
 
     /// Makes a meta change of words that are read without the lock, those of schemas and of the catalogue: the sequence is odd
