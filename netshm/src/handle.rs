@@ -416,31 +416,33 @@ fn copy_words(view: View<'_>, words: &[AtomicU64]) -> Result<Vec<u64>> {
     if view.holds() { Ok(copied) } else { Err(spoiled()) }
 }
 
-/// The methods for groups, which tables and arrays have alike.
+/// The methods for groups, which all tables and arrays have alike; `$inner` has them for `$this`.
 macro_rules! group_methods {
-    () => {
+    ($this:ident => $inner:expr) => {
         /// Runs a group: what [`group!`](crate::group!) stands for.
         ///
         /// # Errors
-        /// What `body` gives, which rolls everything back, and the errors of locking.
+        /// Any error of `body`, which rolls everything back, and the errors of locking.
         #[doc(alias = "transaction")]
-        pub fn group<R, E: From<Error>>(
+        pub fn group<R, E: From<crate::error::Error>>(
             &self,
             body: impl FnOnce() -> ::std::result::Result<R, E>,
         ) -> ::std::result::Result<R, E> {
-            self.handle.group(body)
+            let $this = self;
+            $inner.group(body)
         }
 
         /// Runs a group, again and again as long as it ends in a deadlock: what `group!(retry ..)` stands for. In an
         /// open group it runs once: the outermost group has to be repeated as a whole.
         ///
         /// # Errors
-        /// What `body` gives, which rolls everything back, and the errors of locking.
+        /// Any error of `body`, which rolls everything back, and the errors of locking.
         pub fn group_retry<R, E: crate::group::GroupError>(
             &self,
             body: impl FnMut() -> ::std::result::Result<R, E>,
         ) -> ::std::result::Result<R, E> {
-            self.handle.group_retry(body)
+            let $this = self;
+            $inner.group_retry(body)
         }
 
         /// Works like [`group_retry`](Self::group_retry), but at most `retries` times after the first: what `group!(retry(n)
@@ -453,7 +455,8 @@ macro_rules! group_methods {
             retries: u64,
             body: impl FnMut() -> ::std::result::Result<R, E>,
         ) -> ::std::result::Result<R, E> {
-            self.handle.group_retry_at_most(retries, body)
+            let $this = self;
+            $inner.group_retry_at_most(retries, body)
         }
     };
 }

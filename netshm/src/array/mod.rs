@@ -465,7 +465,7 @@ impl<T: DataManager> Array<T> {
         &self.handle.shm
     }
 
-    group_methods!();
+    group_methods!(this => this.handle);
 }
 
 #[cold]

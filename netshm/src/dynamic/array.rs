@@ -12,7 +12,7 @@ use crate::array::{Array, Element};
 use crate::check::Report;
 use crate::data::ObjectSchema;
 use crate::error::Result;
-use crate::group::GroupError;
+use crate::handle::group_methods;
 use crate::options::ManageOptions;
 use crate::shm::Shm;
 use crate::stats::Stats;
@@ -290,35 +290,7 @@ impl DynArray {
         self.inner.shm()
     }
 
-    /// Runs a group: what [`group!`](crate::group!) stands for.
-    ///
-    /// # Errors
-    /// Any error of `body`, which rolls everything back, and the errors of locking.
-    #[doc(alias = "transaction")]
-    pub fn group<R, E: From<crate::error::Error>>(&self, body: impl FnOnce() -> Result<R, E>) -> Result<R, E> {
-        self.inner.group(body)
-    }
-
-    /// Runs a group, again and again as long as it ends in a deadlock; see [`Array::group_retry`].
-    ///
-    /// # Errors
-    /// Any error of `body`, which rolls everything back, and the errors of locking.
-    pub fn group_retry<R, E: GroupError>(&self, body: impl FnMut() -> Result<R, E>) -> Result<R, E> {
-        self.inner.group_retry(body)
-    }
-
-    /// Runs a group as [`group_retry`](Self::group_retry) does, with at most `retries` repetitions: what `group!(retry(n) ..)` stands
-    /// for.
-    ///
-    /// # Errors
-    /// Those of [`group_retry`](Self::group_retry); the deadlock if the last attempt ended in one.
-    pub fn group_retry_at_most<R, E: GroupError>(
-        &self,
-        retries: u64,
-        body: impl FnMut() -> Result<R, E>,
-    ) -> Result<R, E> {
-        self.inner.group_retry_at_most(retries, body)
-    }
+    group_methods!(this => this.inner);
 }
 
 /// Iterates over all elements; see [`DynArray::scan`].

@@ -10,7 +10,7 @@ use super::version::{Version, with_contents};
 use crate::check::{self, Report};
 use crate::data::ObjectSchema;
 use crate::error::Result;
-use crate::group::GroupError;
+use crate::handle::group_methods;
 use crate::hash_table::HashTable;
 use crate::options::ManageOptions;
 use crate::shm::Shm;
@@ -50,7 +50,7 @@ use crate::store::open::Shape;
 /// Where a program of a newer type extends the stored one meanwhile, the table reads and writes rows of the extended type from
 /// then on.
 #[derive(Debug, Clone)]
-pub struct DynTable(pub(super) Arc<Version>);
+pub struct DynTable(Arc<Version>);
 
 impl DynTable {
     /// Views an object as the table that it is, with the locking method that it has.
@@ -403,35 +403,7 @@ impl DynTable {
         self.inner().shm()
     }
 
-    /// Runs a group: what [`group!`](crate::group!) stands for.
-    ///
-    /// # Errors
-    /// Any error of `body`, which rolls everything back, and the errors of locking.
-    #[doc(alias = "transaction")]
-    pub fn group<R, E: From<crate::error::Error>>(&self, body: impl FnOnce() -> Result<R, E>) -> Result<R, E> {
-        self.inner().group(body)
-    }
-
-    /// Runs a group, again and again as long as it ends in a deadlock; see [`HashTable::group_retry`].
-    ///
-    /// # Errors
-    /// Any error of `body`, which rolls everything back, and the errors of locking.
-    pub fn group_retry<R, E: GroupError>(&self, body: impl FnMut() -> Result<R, E>) -> Result<R, E> {
-        self.inner().group_retry(body)
-    }
-
-    /// Runs a group as [`group_retry`](Self::group_retry) does, with at most `retries` repetitions: what `group!(retry(n) ..)` stands
-    /// for.
-    ///
-    /// # Errors
-    /// Those of [`group_retry`](Self::group_retry); the deadlock if the last attempt ended in one.
-    pub fn group_retry_at_most<R, E: GroupError>(
-        &self,
-        retries: u64,
-        body: impl FnMut() -> Result<R, E>,
-    ) -> Result<R, E> {
-        self.inner().group_retry_at_most(retries, body)
-    }
+    group_methods!(this => this.inner());
 }
 
 /// Iterates over all bindings; see [`DynTable::scan`].
@@ -441,5 +413,33 @@ impl<'a> IntoIterator for &'a DynTable {
 
     fn into_iter(self) -> Self::IntoIter {
         self.scan()
+    }
+}
+
+impl ManageOptions<DynTable> {
+    /// Views an object as a table of the given types, with these options. An empty object becomes one; one that exists
+    /// must be of these very types.
+    ///
+    /// ```
+    /// use netshm::dynamic::{DynTable, Value};
+    /// use netshm::{HashTable, Locking, Shm};
+    ///
+    /// let shm = Shm::create_unique("posix:/made.XXXXXX", 0o600)?;
+    /// # let name = shm.name().clone();
+    /// let schema = "HashTable<String, Vec<u64>>".parse().expect("a schema");
+    /// let table = DynTable::options().locking(Locking::Futex).manage(shm, schema)?;
+    /// table.add(&Value::from("a"), &Value::Seq(vec![Value::from(1), Value::from(2)]))?;
+    ///
+    /// let typed: HashTable<String, Vec<u64>> = HashTable::manage(Shm::open(table.shm().name())?, Locking::Futex)?;
+    /// assert_eq!(typed.find("a")?, Some(vec![1, 2]));
+    /// # name.unlink()?;
+    /// # Ok::<(), netshm::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`HashTable::manage`] and of its options; [`Error::SchemaMismatch`](crate::Error::SchemaMismatch) if the
+    /// schema is that of an array.
+    pub fn manage(self, shm: Shm, schema: ObjectSchema) -> Result<DynTable> {
+        Ok(DynTable(Arc::new(Version::manage(shm, schema, self.shape, self.limits)?)))
     }
 }

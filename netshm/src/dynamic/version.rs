@@ -1,17 +1,15 @@
 //! A dynamic table as the object describes it at one time: other programs may extend the stored types meanwhile.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use super::plan::Plan;
 use super::row::{self, Row};
-use super::table::DynTable;
 use super::value::Value;
 use crate::check::Contents;
 use crate::data::{ObjectSchema, Relation, Schema, relation};
 use crate::error::Result;
 use crate::hash_table::HashTable;
 use crate::layout::header::ObjectKind;
-use crate::options::ManageOptions;
 use crate::shm::Shm;
 use crate::store::Limits;
 use crate::store::open::Shape;
@@ -35,6 +33,36 @@ pub(super) struct Version {
 pub(super) const NO_VERSION: u64 = u64::MAX;
 
 impl Version {
+    /// Views an object as a table of these types.
+    pub(super) fn manage(shm: Shm, schema: ObjectSchema, shape: Shape, limits: Limits) -> Result<Version> {
+        let (kind, key, value) = match &schema {
+            ObjectSchema::HashTable { key, value } => {
+                (ObjectKind::HashTable, row::plan(&shm, key)?, row::plan(&shm, value)?)
+            }
+            ObjectSchema::Table => {
+                (ObjectKind::Table, row::plan(&shm, &Schema::of::<i32>())?, row::plan(&shm, &Schema::of::<Vec<i32>>())?)
+            }
+            ObjectSchema::Array { .. } => return Err(row::other_kind(&shm, schema.to_string(), "a table")),
+        };
+        let name = shape.name.clone();
+        let inner =
+            with_contents(&key, &value, |contents| HashTable::open(shm, kind, &schema, contents, shape, limits))?;
+        // An object that existed says which fields were added later.
+        let (stored, number) = inner.handle().store.schema()?;
+        let (marked, number) = match relation(&schema, &stored) {
+            Some(Relation::Same) => (stored.parse().ok(), number),
+            Some(Relation::Older { text, is_newer_too: false }) => (text.parse().ok(), number),
+            // The handle does not know all of it, so the first use makes another one.
+            Some(Relation::Newer | Relation::Older { .. }) => (None, NO_VERSION),
+            None => (None, number),
+        };
+        let value = match &marked {
+            Some(ObjectSchema::HashTable { value, .. }) => row::plan(inner.shm(), value)?,
+            _ => value,
+        };
+        Ok(Version { inner, schema, key, value, name, limits, number, next: OnceLock::new() })
+    }
+
     pub(super) fn row(&self, value: &Value) -> Result<Row> {
         row::encode_row(self.inner.shm(), &self.value, value)
     }
@@ -88,58 +116,4 @@ pub(super) fn with_contents<R>(key: &Plan, value: &Plan, f: impl FnOnce(Contents
         key: &|words| key.decode(&row::copied(words)).map(drop),
         value: &|words| value.decode_row(&row::copied(words)).map(drop),
     })
-}
-
-impl ManageOptions<DynTable> {
-    /// Views an object as a table of the given types, with these options. An empty object becomes one; one that exists
-    /// must be of these very types.
-    ///
-    /// ```
-    /// use netshm::dynamic::{DynTable, Value};
-    /// use netshm::{HashTable, Locking, Shm};
-    ///
-    /// let shm = Shm::create_unique("posix:/made.XXXXXX", 0o600)?;
-    /// # let name = shm.name().clone();
-    /// let schema = "HashTable<String, Vec<u64>>".parse().expect("a schema");
-    /// let table = DynTable::options().locking(Locking::Futex).manage(shm, schema)?;
-    /// table.add(&Value::from("a"), &Value::Seq(vec![Value::from(1), Value::from(2)]))?;
-    ///
-    /// let typed: HashTable<String, Vec<u64>> = HashTable::manage(Shm::open(table.shm().name())?, Locking::Futex)?;
-    /// assert_eq!(typed.find("a")?, Some(vec![1, 2]));
-    /// # name.unlink()?;
-    /// # Ok::<(), netshm::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// Those of [`HashTable::manage`] and of its options; [`Error::SchemaMismatch`](crate::Error::SchemaMismatch) if the
-    /// schema is that of an array.
-    pub fn manage(self, shm: Shm, schema: ObjectSchema) -> Result<DynTable> {
-        let (kind, key, value) = match &schema {
-            ObjectSchema::HashTable { key, value } => {
-                (ObjectKind::HashTable, row::plan(&shm, key)?, row::plan(&shm, value)?)
-            }
-            ObjectSchema::Table => {
-                (ObjectKind::Table, row::plan(&shm, &Schema::of::<i32>())?, row::plan(&shm, &Schema::of::<Vec<i32>>())?)
-            }
-            ObjectSchema::Array { .. } => return Err(row::other_kind(&shm, schema.to_string(), "a table")),
-        };
-        let (name, limits) = (self.shape.name.clone(), self.limits);
-        let inner = with_contents(&key, &value, |contents| {
-            HashTable::open(shm, kind, &schema, contents, self.shape, self.limits)
-        })?;
-        // An object that existed says which fields were added later.
-        let (stored, number) = inner.handle().store.schema()?;
-        let (marked, number) = match relation(&schema, &stored) {
-            Some(Relation::Same) => (stored.parse().ok(), number),
-            Some(Relation::Older { text, is_newer_too: false }) => (text.parse().ok(), number),
-            // The handle does not know all of it, so the first use makes another one.
-            Some(Relation::Newer | Relation::Older { .. }) => (None, NO_VERSION),
-            None => (None, number),
-        };
-        let value = match &marked {
-            Some(ObjectSchema::HashTable { value, .. }) => row::plan(inner.shm(), value)?,
-            _ => value,
-        };
-        Ok(DynTable(Arc::new(Version { inner, schema, key, value, name, limits, number, next: OnceLock::new() })))
-    }
 }

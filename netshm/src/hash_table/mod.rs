@@ -22,7 +22,9 @@ pub use iter::{Items, Keys, Values};
 
 use crate::check::{self, Contents, Report};
 use crate::data::{DataManager, Encode, ObjectSchema, Schema, ShmKey};
-use crate::error::{Error, Result};
+#[cfg(doc)]
+use crate::error::Error;
+use crate::error::Result;
 use crate::handle::{Handle, decode_row, decode_row_optimistic, group_methods};
 use crate::index::record::Payload;
 use crate::index::{self, Bindings, Key, bindings};
@@ -427,7 +429,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         &self.handle.shm
     }
 
-    group_methods!();
+    group_methods!(this => this.handle);
 }
 
 impl<K: ShmKey, V: DataManager> ManageOptions<HashTable<K, V>> {

@@ -10,7 +10,7 @@ pub use blocks::{Block, BlockMut, Flow};
 use crate::check::{Contents, Report};
 use crate::data::ObjectSchema;
 use crate::error::{Error, Result};
-use crate::group::GroupError;
+use crate::handle::group_methods;
 use crate::hash_table::{HashTable, Items, Keys, Values};
 use crate::layout::header::ObjectKind;
 use crate::layout::method::Locking;
@@ -396,35 +396,7 @@ impl Table {
         self.inner.shm()
     }
 
-    /// Runs a group: what [`group!`](crate::group!) stands for.
-    ///
-    /// # Errors
-    /// What `body` gives, which rolls everything back, and the errors of locking.
-    #[doc(alias = "transaction")]
-    pub fn group<R, E: From<Error>>(&self, body: impl FnOnce() -> Result<R, E>) -> Result<R, E> {
-        self.inner.group(body)
-    }
-
-    /// Runs a group, again and again as long as it ends in a deadlock; see [`HashTable::group_retry`].
-    ///
-    /// # Errors
-    /// What `body` gives, which rolls everything back, and the errors of locking.
-    pub fn group_retry<R, E: GroupError>(&self, body: impl FnMut() -> Result<R, E>) -> Result<R, E> {
-        self.inner.group_retry(body)
-    }
-
-    /// Works like [`group_retry`](Self::group_retry), but at most `retries` times after the first: what `group!(retry(n)
-    /// ..)` stands for.
-    ///
-    /// # Errors
-    /// Those of [`group_retry`](Self::group_retry); the deadlock if the last attempt ended in one.
-    pub fn group_retry_at_most<R, E: GroupError>(
-        &self,
-        retries: u64,
-        body: impl FnMut() -> Result<R, E>,
-    ) -> Result<R, E> {
-        self.inner.group_retry_at_most(retries, body)
-    }
+    group_methods!(this => this.inner);
 
     /// Shows the bindings of a key block by block, the newest binding first, while they are locked against writers; a
     /// change by this thread meanwhile is [`Error::Iterating`]. A block has at most a page of words; `visit` says how to

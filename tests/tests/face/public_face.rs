@@ -125,11 +125,14 @@ fn no_verb_is_left_out() {
     assert!(hash_table.len() > 30 && hash_table.len() == without_arithmetic.len() + arithmetic.len(), "{hash_table:?}");
     let watches = ["wait_until", "watch", "watch_key"];
     let beside = [&watches[..], &["read_blocks", "write_blocks"]].concat();
-    let table = methods(&[include_str!("../../../netshm/src/table/mod.rs")], &beside);
+    let table = methods(&[shared, include_str!("../../../netshm/src/table/mod.rs")], &beside);
     assert_eq!(table, without_arithmetic);
     // A table by its stored schema is opened without naming a type, and tells it.
-    let dynamic =
-        [include_str!("../../../netshm/src/dynamic/table.rs"), include_str!("../../../netshm/src/dynamic/atomic.rs")];
+    let dynamic = [
+        shared,
+        include_str!("../../../netshm/src/dynamic/table.rs"),
+        include_str!("../../../netshm/src/dynamic/atomic.rs"),
+    ];
     let only_arrays = include_str!("../../../netshm/src/dynamic/atomic.rs").split("impl DynArray").nth(1).unwrap();
     // Values of any type have no borrowed form.
     let views = ["find_with", "find_into"];
