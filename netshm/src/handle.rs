@@ -424,6 +424,9 @@ macro_rules! group_methods {
         /// # Errors
         /// Any error of `body`, which rolls everything back, and the errors of locking.
         #[doc(alias = "transaction")]
+        #[doc(alias = "lock")]
+        #[doc(alias = "commit")]
+        #[doc(alias = "rollback")]
         pub fn group<R, E: From<crate::error::Error>>(
             &self,
             body: impl FnOnce() -> ::std::result::Result<R, E>,

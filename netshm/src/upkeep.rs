@@ -56,6 +56,8 @@ impl Shm {
     ///   [`Error::Io`].
     #[doc(alias = "shrink_to_fit")]
     #[doc(alias = "vacuum")]
+    #[doc(alias = "compact")]
+    #[doc(alias = "defragment")]
     pub fn trim(&self) -> Result<u64> {
         let store = self.whole("trim it")?;
         store.trim(self.limits(), || {

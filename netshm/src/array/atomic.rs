@@ -207,6 +207,7 @@ impl<T: Integer> Array<T> {
     /// # Errors
     /// Those of [`get`](Self::get) and [`set`](Self::set).
     #[doc(alias = "increment")]
+    #[doc(alias = "incr")]
     pub fn fetch_add(&self, index: usize, by: T) -> Result<T> {
         self.fetch(index, move |old| old.plus(by))
     }
@@ -216,6 +217,7 @@ impl<T: Integer> Array<T> {
     /// # Errors
     /// Those of [`fetch_add`](Self::fetch_add).
     #[doc(alias = "decrement")]
+    #[doc(alias = "decr")]
     pub fn fetch_sub(&self, index: usize, by: T) -> Result<T> {
         self.fetch(index, move |old| old.minus(by))
     }

@@ -184,6 +184,7 @@ impl<T: DataManager> Array<T> {
     /// # Errors
     /// Those of [`get`](Self::get).
     #[doc(alias = "length")]
+    #[doc(alias = "count")]
     pub fn len(&self) -> Result<usize> {
         // Whoever changes the length holds all stripes, so that any of them tells.
         let first = self.handle.store.geometry().first();
@@ -435,6 +436,9 @@ impl<T: DataManager> Array<T> {
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::InGroup`], and those of locking.
+    #[doc(alias = "flush")]
+    #[doc(alias = "fsync")]
+    #[doc(alias = "persist")]
     pub fn sync(&self) -> Result<()> {
         self.handle.sync()
     }
@@ -443,6 +447,8 @@ impl<T: DataManager> Array<T> {
     ///
     /// # Errors
     /// Those of [`HashTable::check`](crate::HashTable::check).
+    #[doc(alias = "verify")]
+    #[doc(alias = "fsck")]
     pub fn check(&self) -> Result<Report> {
         self.check_elements(&check::decodes::<T>)
     }
@@ -456,6 +462,7 @@ impl<T: DataManager> Array<T> {
     ///
     /// # Errors
     /// [`Error::Forked`], [`Error::Io`].
+    #[doc(alias = "metrics")]
     pub fn stats(&self) -> Result<Stats> {
         stats::stats(&self.handle)
     }

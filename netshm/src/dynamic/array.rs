@@ -111,6 +111,7 @@ impl DynArray {
     /// # Errors
     /// Those of [`Array::len`].
     #[doc(alias = "length")]
+    #[doc(alias = "count")]
     pub fn len(&self) -> Result<usize> {
         self.inner.len()
     }
@@ -264,6 +265,9 @@ impl DynArray {
     ///
     /// # Errors
     /// Those of [`Array::sync`].
+    #[doc(alias = "flush")]
+    #[doc(alias = "fsync")]
+    #[doc(alias = "persist")]
     pub fn sync(&self) -> Result<()> {
         self.inner.sync()
     }
@@ -272,6 +276,8 @@ impl DynArray {
     ///
     /// # Errors
     /// Those of [`Array::check`].
+    #[doc(alias = "verify")]
+    #[doc(alias = "fsck")]
     pub fn check(&self) -> Result<Report> {
         let plan = self.element()?;
         self.inner.check_elements(&|words| plan.decode(&row::copied(words)).map(drop))
@@ -281,6 +287,7 @@ impl DynArray {
     ///
     /// # Errors
     /// Those of [`Array::stats`].
+    #[doc(alias = "metrics")]
     pub fn stats(&self) -> Result<Stats> {
         self.inner.stats()
     }

@@ -141,6 +141,7 @@ impl DynTable {
     /// [`Error::Unfit`] if the table's values are not integers, or the operand is not one of them; those of
     /// [`add`](Self::add) and [`find`](Self::find).
     #[doc(alias = "increment")]
+    #[doc(alias = "incr")]
     pub fn fetch_add(&self, key: &Value, by: &Value) -> Result<Value> {
         self.fetch(key, Operation::Add, by)
     }
@@ -150,6 +151,7 @@ impl DynTable {
     /// # Errors
     /// Those of [`fetch_add`](Self::fetch_add).
     #[doc(alias = "decrement")]
+    #[doc(alias = "decr")]
     pub fn fetch_sub(&self, key: &Value, by: &Value) -> Result<Value> {
         self.fetch(key, Operation::Sub, by)
     }
@@ -241,6 +243,7 @@ impl DynArray {
     /// [`Error::Unfit`] if the elements are not integers, or the operand is not one of them; those of [`get`](Self::get) and
     /// [`set`](Self::set).
     #[doc(alias = "increment")]
+    #[doc(alias = "incr")]
     pub fn fetch_add(&self, index: usize, by: &Value) -> Result<Value> {
         self.fetch(index, Operation::Add, by)
     }
@@ -250,6 +253,7 @@ impl DynArray {
     /// # Errors
     /// Those of [`fetch_add`](Self::fetch_add).
     #[doc(alias = "decrement")]
+    #[doc(alias = "decr")]
     pub fn fetch_sub(&self, index: usize, by: &Value) -> Result<Value> {
         self.fetch(index, Operation::Sub, by)
     }

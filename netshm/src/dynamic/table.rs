@@ -151,6 +151,7 @@ impl DynTable {
     #[doc(alias = "insert")]
     #[doc(alias = "put")]
     #[doc(alias = "set")]
+    #[doc(alias = "upsert")]
     pub fn replace(&self, key: &Value, value: &Value) -> Result<()> {
         self.replace_by(&self.key_row(key)?, value)
     }
@@ -200,6 +201,7 @@ impl DynTable {
     /// Those of [`find`](Self::find).
     #[doc(alias = "contains_key")]
     #[doc(alias = "mem")]
+    #[doc(alias = "exists")]
     pub fn contains(&self, key: &Value) -> Result<bool> {
         self.inner().contains(&self.key_row(key)?)
     }
@@ -224,6 +226,7 @@ impl DynTable {
     /// # Errors
     /// [`Error::Unfit`](crate::Error::Unfit) if the key is not of its type, and those of [`HashTable::remove`].
     #[doc(alias = "delete")]
+    #[doc(alias = "retain")]
     pub fn remove(&self, key: &Value) -> Result<bool> {
         self.inner().remove(&self.key_row(key)?)
     }
@@ -353,6 +356,7 @@ impl DynTable {
     /// # Errors
     /// Those of [`HashTable::len`].
     #[doc(alias = "length")]
+    #[doc(alias = "count")]
     pub fn len(&self) -> Result<usize> {
         self.inner().len()
     }
@@ -369,6 +373,7 @@ impl DynTable {
     ///
     /// # Errors
     /// Those of [`HashTable::clear`].
+    #[doc(alias = "drain")]
     pub fn clear(&self) -> Result<()> {
         self.inner().clear()
     }
@@ -377,6 +382,9 @@ impl DynTable {
     ///
     /// # Errors
     /// Those of [`HashTable::sync`].
+    #[doc(alias = "flush")]
+    #[doc(alias = "fsync")]
+    #[doc(alias = "persist")]
     pub fn sync(&self) -> Result<()> {
         self.inner().sync()
     }
@@ -385,6 +393,8 @@ impl DynTable {
     ///
     /// # Errors
     /// Those of [`HashTable::check`].
+    #[doc(alias = "verify")]
+    #[doc(alias = "fsck")]
     pub fn check(&self) -> Result<Report> {
         let version = self.current()?;
         with_contents(&version.key, &version.value, |contents| check::check(version.inner.handle(), contents))
@@ -394,6 +404,7 @@ impl DynTable {
     ///
     /// # Errors
     /// Those of [`HashTable::stats`].
+    #[doc(alias = "metrics")]
     pub fn stats(&self) -> Result<Stats> {
         self.inner().stats()
     }

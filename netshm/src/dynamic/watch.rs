@@ -17,6 +17,8 @@ impl DynTable {
     /// Those of [`HashTable::watch`](crate::HashTable::watch).
     #[doc(alias = "subscribe")]
     #[doc(alias = "notify")]
+    #[doc(alias = "listen")]
+    #[doc(alias = "observe")]
     pub fn watch(&self) -> Result<Watch> {
         self.inner().watch()
     }
@@ -36,6 +38,7 @@ impl DynTable {
     /// # Errors
     /// [`Error::WaitTimeout`](crate::Error::WaitTimeout), those of [`Watch::changed`], and those of [`find`](Self::find).
     #[doc(alias = "wait_for")]
+    #[doc(alias = "condvar")]
     pub fn wait_until(
         &self,
         key: &Value,
@@ -90,6 +93,8 @@ impl DynArray {
     /// Those of [`Array::watch`](crate::Array::watch).
     #[doc(alias = "subscribe")]
     #[doc(alias = "notify")]
+    #[doc(alias = "listen")]
+    #[doc(alias = "observe")]
     pub fn watch(&self) -> Result<Watch> {
         self.inner.watch()
     }
@@ -107,6 +112,7 @@ impl DynArray {
     /// # Errors
     /// [`Error::WaitTimeout`](crate::Error::WaitTimeout), those of [`Watch::changed`], and those of [`get`](Self::get).
     #[doc(alias = "wait_for")]
+    #[doc(alias = "condvar")]
     pub fn wait_until(
         &self,
         index: usize,

@@ -182,6 +182,7 @@ impl<K: ShmKey, V: Integer> HashTable<K, V> {
     /// # Errors
     /// Those of [`add`](Self::add) and [`find`](Self::find).
     #[doc(alias = "increment")]
+    #[doc(alias = "incr")]
     pub fn fetch_add<Q>(&self, key: &Q, by: V) -> Result<V>
     where
         K: Borrow<Q>,
@@ -195,6 +196,7 @@ impl<K: ShmKey, V: Integer> HashTable<K, V> {
     /// # Errors
     /// Those of [`fetch_add`](Self::fetch_add).
     #[doc(alias = "decrement")]
+    #[doc(alias = "decr")]
     pub fn fetch_sub<Q>(&self, key: &Q, by: V) -> Result<V>
     where
         K: Borrow<Q>,

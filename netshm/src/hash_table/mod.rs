@@ -50,6 +50,8 @@ const LOOK_EACH: usize = 64;
 /// Every operation happens completely or not at all, whatever kills the process. Several are made one by
 /// [`group!`](crate::group!).
 ///
+/// Bindings do not expire: store a time in the value and remove what is old, as the example `sessions` does.
+///
 /// # Memory ordering
 /// What a thread did to the table before it changed a key happens before another thread's or process's reading of
 /// that change.
@@ -66,6 +68,9 @@ const LOOK_EACH: usize = 64;
 /// # Ok::<(), netshm::Error>(())
 /// ```
 #[doc(alias = "Netshm_hashtbl")]
+#[doc(alias = "multimap")]
+#[doc(alias = "ttl")]
+#[doc(alias = "expire")]
 pub struct HashTable<K, V> {
     handle: Handle,
     managed: PhantomData<fn() -> (K, V)>,
@@ -183,6 +188,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     #[doc(alias = "insert")]
     #[doc(alias = "put")]
     #[doc(alias = "set")]
+    #[doc(alias = "upsert")]
     pub fn replace<Q, W>(&self, key: &Q, value: &W) -> Result<()>
     where
         K: Borrow<Q>,
@@ -317,6 +323,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     /// Those of [`find`](Self::find).
     #[doc(alias = "contains_key")]
     #[doc(alias = "mem")]
+    #[doc(alias = "exists")]
     pub fn contains<Q>(&self, key: &Q) -> Result<bool>
     where
         K: Borrow<Q>,
@@ -340,6 +347,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     /// # Errors
     /// Those of [`add`](Self::add). A full object or file system does not stop a removal.
     #[doc(alias = "delete")]
+    #[doc(alias = "retain")]
     pub fn remove<Q>(&self, key: &Q) -> Result<bool>
     where
         K: Borrow<Q>,
@@ -369,6 +377,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     /// # Errors
     /// Those of [`find`](Self::find).
     #[doc(alias = "length")]
+    #[doc(alias = "count")]
     pub fn len(&self) -> Result<usize> {
         Ok(bulk::count_bindings(&self.handle)? as usize)
     }
@@ -385,6 +394,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     ///
     /// # Errors
     /// Those of [`remove`](Self::remove).
+    #[doc(alias = "drain")]
     pub fn clear(&self) -> Result<()> {
         bulk::clear(&self.handle)
     }
@@ -401,6 +411,9 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::InGroup`], and those of locking.
+    #[doc(alias = "flush")]
+    #[doc(alias = "fsync")]
+    #[doc(alias = "persist")]
     pub fn sync(&self) -> Result<()> {
         self.handle.sync()
     }
@@ -411,6 +424,8 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     /// # Errors
     /// [`Error::InGroup`], [`Error::LockTimeout`] if a limit was set, [`Error::Corrupt`] if the
     /// object has been truncated, [`Error::Forked`]. What is wrong in the object is in the report.
+    #[doc(alias = "verify")]
+    #[doc(alias = "fsck")]
     pub fn check(&self) -> Result<Report> {
         check::check(&self.handle, Contents::table::<K, V>())
     }
@@ -419,6 +434,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     ///
     /// # Errors
     /// [`Error::Forked`], [`Error::Io`].
+    #[doc(alias = "metrics")]
     pub fn stats(&self) -> Result<Stats> {
         stats::stats(&self.handle)
     }

@@ -5,6 +5,9 @@ use std::fmt;
 /// A way to keep concurrent accesses to an object apart; stored in the object.
 ///
 /// Reads outside a group take no lock under any method: they notice a writer and read again.
+#[doc(alias = "lock")]
+#[doc(alias = "mutex")]
+#[doc(alias = "rwlock")]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]

@@ -61,6 +61,7 @@ impl<K: ShmKey, V: ShmData> ManageOptions<HashTable<K, V>> {
     /// # name.unlink()?;
     /// # Ok::<(), netshm::Error>(())
     /// ```
+    #[doc(alias = "upgrade")]
     pub fn migrate_from<'a, OldKey, Old>(self, convert: impl FnMut(Old) -> V + 'a) -> Migration<'a, K, V, OldKey, Old>
     where
         OldKey: ShmKey + Into<K>,

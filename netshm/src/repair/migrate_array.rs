@@ -55,6 +55,7 @@ impl<T: ShmData> ManageOptions<Array<T>> {
     /// # name.unlink()?;
     /// # Ok::<(), netshm::Error>(())
     /// ```
+    #[doc(alias = "upgrade")]
     pub fn migrate_from<'a, Old: ShmData>(self, convert: impl FnMut(Old) -> T + 'a) -> ArrayMigration<'a, T, Old> {
         let progress = Box::new(|_: u64, _: u64| {});
         ArrayMigration { options: self, convert: Box::new(convert), progress, trims: false, default: None }

@@ -83,6 +83,8 @@ impl fmt::Display for Repair {
 /// [`Error::InUse`] if somebody has the object open, [`Error::NotNetshm`], [`Error::UnsupportedVersion`],
 /// [`Error::Corrupt`] if the header is damaged, [`Error::NoSpace`] if there is no room for a second object,
 /// [`Error::Io`].
+#[doc(alias = "recover")]
+#[doc(alias = "salvage")]
 pub fn repair(name: impl IntoShmName) -> Result<Repair> {
     repair_name(&name.to_name()?)
 }

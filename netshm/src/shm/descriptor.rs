@@ -44,6 +44,7 @@ use crate::os::{file, path};
 /// name.unlink()?;
 /// # Ok::<(), netshm::Error>(())
 /// ```
+#[doc(alias = "mmap")]
 #[derive(Debug, Clone)]
 #[doc(alias = "shm_descr")]
 pub struct Shm {

@@ -61,6 +61,8 @@ impl Shm {
     /// # Errors
     /// See [`ShmOptions::open`].
     #[doc(alias = "open_shm")]
+    #[doc(alias = "attach")]
+    #[doc(alias = "connect")]
     pub fn open(name: impl IntoShmName) -> Result<Shm> {
         Shm::options().open(&name.to_name()?)
     }
@@ -172,6 +174,8 @@ impl ShmOptions {
     /// - [`Error::NotNetshm`]: it is not a regular file.
     /// - [`Error::InUse`]: it was to be emptied, and a process uses it.
     // Not `impl IntoShmName`: then the type of `parse` in the call could not be inferred.
+    #[doc(alias = "attach")]
+    #[doc(alias = "connect")]
     pub fn open(&self, name: &ShmName) -> Result<Shm> {
         self.check()?;
         let failed = |doing| move |source| Error::Io { object: name.to_string().into(), doing, source };

@@ -61,6 +61,8 @@ impl Table {
     /// Those of [`HashTable::watch`].
     #[doc(alias = "subscribe")]
     #[doc(alias = "notify")]
+    #[doc(alias = "listen")]
+    #[doc(alias = "observe")]
     pub fn watch(&self) -> Result<Watch> {
         self.inner.watch()
     }
@@ -78,6 +80,7 @@ impl Table {
     /// # Errors
     /// Those of [`HashTable::wait_until`].
     #[doc(alias = "wait_for")]
+    #[doc(alias = "condvar")]
     pub fn wait_until(
         &self,
         key: i32,
@@ -139,6 +142,7 @@ impl Table {
     #[doc(alias = "insert")]
     #[doc(alias = "put")]
     #[doc(alias = "set")]
+    #[doc(alias = "upsert")]
     pub fn replace(&self, key: i32, value: &[i32]) -> Result<()> {
         self.inner.replace(&key, value)
     }
@@ -184,6 +188,7 @@ impl Table {
     /// Those of [`HashTable::find`].
     #[doc(alias = "contains_key")]
     #[doc(alias = "mem")]
+    #[doc(alias = "exists")]
     pub fn contains(&self, key: i32) -> Result<bool> {
         self.inner.contains(&key)
     }
@@ -194,6 +199,7 @@ impl Table {
     /// # Errors
     /// Those of [`HashTable::remove`].
     #[doc(alias = "delete")]
+    #[doc(alias = "retain")]
     pub fn remove(&self, key: i32) -> Result<bool> {
         self.inner.remove(&key)
     }
@@ -347,6 +353,7 @@ impl Table {
     /// # Errors
     /// Those of [`HashTable::len`].
     #[doc(alias = "length")]
+    #[doc(alias = "count")]
     pub fn len(&self) -> Result<usize> {
         self.inner.len()
     }
@@ -363,6 +370,7 @@ impl Table {
     ///
     /// # Errors
     /// Those of [`HashTable::clear`].
+    #[doc(alias = "drain")]
     pub fn clear(&self) -> Result<()> {
         self.inner.clear()
     }
@@ -371,6 +379,9 @@ impl Table {
     ///
     /// # Errors
     /// Those of [`HashTable::sync`].
+    #[doc(alias = "flush")]
+    #[doc(alias = "fsync")]
+    #[doc(alias = "persist")]
     pub fn sync(&self) -> Result<()> {
         self.inner.sync()
     }
@@ -379,6 +390,8 @@ impl Table {
     ///
     /// # Errors
     /// Those of [`HashTable::check`].
+    #[doc(alias = "verify")]
+    #[doc(alias = "fsck")]
     pub fn check(&self) -> Result<Report> {
         self.inner.check()
     }
@@ -387,6 +400,7 @@ impl Table {
     ///
     /// # Errors
     /// Those of [`HashTable::stats`].
+    #[doc(alias = "metrics")]
     pub fn stats(&self) -> Result<Stats> {
         self.inner.stats()
     }

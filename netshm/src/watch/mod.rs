@@ -126,6 +126,8 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     /// [`Error::Forked`].
     #[doc(alias = "subscribe")]
     #[doc(alias = "notify")]
+    #[doc(alias = "listen")]
+    #[doc(alias = "observe")]
     pub fn watch(&self) -> Result<Watch> {
         Watch::member(self.handle(), Watched::Member)
     }
@@ -171,6 +173,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     /// [`find`](Self::find).
     #[doc(alias = "wait_for")]
     #[doc(alias = "blpop")]
+    #[doc(alias = "condvar")]
     pub fn wait_until<Q>(
         &self,
         key: &Q,
@@ -193,6 +196,8 @@ impl<T: DataManager> Array<T> {
     /// [`Error::Forked`].
     #[doc(alias = "subscribe")]
     #[doc(alias = "notify")]
+    #[doc(alias = "listen")]
+    #[doc(alias = "observe")]
     pub fn watch(&self) -> Result<Watch> {
         Watch::member(self.handle(), Watched::Member)
     }
@@ -212,6 +217,7 @@ impl<T: DataManager> Array<T> {
     /// [`Error::WaitTimeout`] if it has not been satisfied in time, those of [`Watch::changed`], and those of
     /// [`get`](Self::get): [`Error::OutOfBounds`] if the element is not there.
     #[doc(alias = "wait_for")]
+    #[doc(alias = "condvar")]
     pub fn wait_until(&self, index: usize, timeout: Option<Duration>, is_it: impl FnMut(&T) -> bool) -> Result<T> {
         until(self.handle(), self.stripe_of(index), timeout, || self.get(index), is_it)
     }
@@ -239,6 +245,8 @@ impl Shm {
     /// Those of [`members`](Self::members).
     #[doc(alias = "subscribe")]
     #[doc(alias = "notify")]
+    #[doc(alias = "listen")]
+    #[doc(alias = "observe")]
     pub fn watch(&self) -> Result<Watch> {
         let store = Arc::new(self.whole_to_read()?);
         Ok(Watch {

@@ -232,3 +232,60 @@ fn names_and_figures_are_serialized() -> Result<()> {
     assert!(serde_json::from_str::<ShmName>(r#""posix:/a/b""#).is_err());
     Ok(())
 }
+
+/// Whoever searches the documentation for the verbs of other crates finds those of this one.
+#[test]
+fn verbs_are_found_under_their_names_in_other_crates() {
+    let sources = [
+        include_str!("../../../netshm/src/handle.rs"),
+        include_str!("../../../netshm/src/hash_table/mod.rs"),
+        include_str!("../../../netshm/src/hash_table/atomic.rs"),
+        include_str!("../../../netshm/src/hash_table/load.rs"),
+        include_str!("../../../netshm/src/hash_table/update.rs"),
+        include_str!("../../../netshm/src/hash_table/visit.rs"),
+        include_str!("../../../netshm/src/array/bulk.rs"),
+        include_str!("../../../netshm/src/shm/options.rs"),
+        include_str!("../../../netshm/src/upkeep.rs"),
+        include_str!("../../../netshm/src/watch/mod.rs"),
+    ];
+    let searched = [
+        ("insert", "add"),
+        ("insert", "replace"),
+        ("upsert", "replace"),
+        ("try_insert", "add_if_absent"),
+        ("get", "find"),
+        ("contains_key", "contains"),
+        ("iter", "scan"),
+        ("entry", "update"),
+        ("or_insert_with", "get_or_insert_with"),
+        ("retain", "remove"),
+        ("drain", "clear"),
+        ("extend", "add_many"),
+        ("increment", "fetch_add"),
+        ("compare_and_swap", "compare_exchange"),
+        ("transaction", "group"),
+        ("lock", "group"),
+        ("flush", "sync"),
+        ("verify", "check"),
+        ("subscribe", "watch"),
+        ("notify", "watch"),
+        ("snapshot", "copy_to"),
+        ("backup", "copy_to"),
+        ("shrink_to_fit", "trim"),
+        ("copy_from_slice", "set_range"),
+        ("copy_to_slice", "read_range"),
+        ("attach", "open"),
+    ];
+    for (word, verb) in searched {
+        let alias = format!("#[doc(alias = \"{word}\")]");
+        let leads = |source: &&str| {
+            let attributes = source.split(&alias).skip(1);
+            // Between the alias and its function are other attributes only.
+            attributes.into_iter().any(|rest| {
+                let item = rest.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with("#["));
+                item.is_some_and(|item| item.starts_with(&format!("pub fn {verb}")))
+            })
+        };
+        assert!(sources.iter().any(leads), "`{word}` does not lead to `{verb}`");
+    }
+}
