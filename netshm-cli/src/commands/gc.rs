@@ -7,9 +7,9 @@ use std::time::{Duration, SystemTime};
 use glob::Pattern;
 use netshm::inspect::KernelLocks;
 use netshm::{Error, ShmName};
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
-use super::ls;
+use super::ls::{self, Listed};
 use crate::args::{Gc, StateName};
 use crate::failure::{Failure, say};
 use crate::names::{Place, path_of};
@@ -56,6 +56,18 @@ fn delete(name: &ShmName) -> netshm::Result<()> {
     }
 }
 
+/// An object that has been deleted, or would be.
+struct Unused {
+    listed: Listed,
+    age: Option<Duration>,
+}
+
+impl Unused {
+    fn freed(&self) -> u64 {
+        self.listed.allocated.unwrap_or(self.listed.size)
+    }
+}
+
 pub(crate) fn run(args: &Gc, out: &mut Output) -> Result<(), Failure> {
     let dry = args.dry_run || (!args.delete && out.is_terminal());
     let is_bounded = !args.patterns.is_empty() || args.older_than.is_some();
@@ -65,10 +77,28 @@ pub(crate) fn run(args: &Gc, out: &mut Output) -> Result<(), Failure> {
             "give a pattern ('*' stands for all) or `--older-than`; `--dry-run` shows what would be deleted",
         ));
     }
+    let (unused, complete) = collect(args, dry)?;
+    let freed = unused.iter().fold(0u64, |sum, unused| sum.saturating_add(unused.freed()));
+    if out.json() {
+        let objects: Vec<_> = unused.iter().map(as_json).collect();
+        out.json_document(&json!({"dry_run": dry, "freed": freed, "objects": objects}))?;
+    } else {
+        show(&unused, out)?;
+        let objects = counted(unused.len() as u64, "object", "objects");
+        match dry {
+            true => {
+                out.line(format_args!("would delete {objects}, {} (dry run; `--delete` deletes them)", bytes(freed)))?
+            }
+            false => out.line(format_args!("deleted {objects}, {}", bytes(freed)))?,
+        }
+    }
+    if complete { Ok(()) } else { out.flush().and(Err(Failure::Said)) }
+}
+
+/// Finds the unused objects that are asked for, and deletes them unless it is a dry run. Returns them, and whether nothing failed.
+fn collect(args: &Gc, dry: bool) -> Result<(Vec<Unused>, bool), Failure> {
     let kernel = KernelLocks::read();
-    let mut removed = Vec::new();
-    let mut freed = 0u64;
-    let mut complete = true;
+    let (mut found, mut complete) = (Vec::new(), true);
     let default = [Place::posix()];
     for place in if args.places.is_empty() { &default[..] } else { &args.places } {
         for name in place.candidates()? {
@@ -96,46 +126,36 @@ pub(crate) fn run(args: &Gc, out: &mut Output) -> Result<(), Failure> {
             } else if listed.users.is_some_and(|users| users > 0) {
                 continue;
             }
-            freed = freed.saturating_add(listed.allocated.unwrap_or(listed.size));
-            removed.push((listed, age));
+            found.push(Unused { listed, age });
         }
     }
-    if out.json() {
-        let objects: Vec<_> = removed
-            .iter()
-            .map(|(listed, age)| {
-                json!({
-                    "name": listed.name.to_string(),
-                    "state": listed.state.text(),
-                    "size": listed.size,
-                    "allocated": listed.allocated,
-                    "age": age.map(|age| age.as_secs()),
-                })
-            })
-            .collect();
-        out.json_document(&json!({"dry_run": dry, "freed": freed, "objects": objects}))?;
-    } else {
-        let mut columns = Columns::new(&["NAME", ">ROWS", ">ALLOCATED", ">AGE", "STATE"]);
-        for (listed, age) in &removed {
-            columns.row([
-                (listed.name.to_string(), None),
-                (listed.rows.map_or_else(|| "-".to_owned(), count), None),
-                (bytes(listed.allocated.unwrap_or(listed.size)), None),
-                (age.map_or_else(|| "-".to_owned(), in_words), None),
-                (listed.state.text().to_owned(), ls::color_of(listed.state)),
-            ]);
-        }
-        if !columns.is_empty() {
-            out.table(&columns)?;
-            out.line("")?;
-        }
-        let objects = counted(removed.len() as u64, "object", "objects");
-        match dry {
-            true => {
-                out.line(format_args!("would delete {objects}, {} (dry run; `--delete` deletes them)", bytes(freed)))?
-            }
-            false => out.line(format_args!("deleted {objects}, {}", bytes(freed)))?,
-        }
+    Ok((found, complete))
+}
+
+fn as_json(Unused { listed, age }: &Unused) -> Json {
+    json!({
+        "name": listed.name.to_string(),
+        "state": listed.state.text(),
+        "size": listed.size,
+        "allocated": listed.allocated,
+        "age": age.map(|age| age.as_secs()),
+    })
+}
+
+fn show(objects: &[Unused], out: &mut Output) -> Result<(), Failure> {
+    let mut columns = Columns::new(&["NAME", ">ROWS", ">ALLOCATED", ">AGE", "STATE"]);
+    for unused @ Unused { listed, age } in objects {
+        columns.row([
+            (listed.name.to_string(), None),
+            (listed.rows.map_or_else(|| "-".to_owned(), count), None),
+            (bytes(unused.freed()), None),
+            (age.map_or_else(|| "-".to_owned(), in_words), None),
+            (listed.state.text().to_owned(), ls::color_of(listed.state)),
+        ]);
     }
-    if complete { Ok(()) } else { out.flush().and(Err(Failure::Said)) }
+    if !columns.is_empty() {
+        out.table(&columns)?;
+        out.line("")?;
+    }
+    Ok(())
 }

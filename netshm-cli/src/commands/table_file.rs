@@ -52,6 +52,13 @@ impl<'a> Columns<'a> {
         }
     }
 
+    /// Returns whether rows may lack the column.
+    fn may_lack(&self, title: &str) -> bool {
+        self.fields.iter().flatten().zip(&self.titles).any(|((_, schema, is_added), known)| {
+            known == title && (*is_added || matches!(schema, Schema::Container(Container::Option, _)))
+        })
+    }
+
     /// Returns the value in cells, which come in the order of the titles.
     fn value(&self, cells: &[Option<&str>]) -> Result<Value, Failure> {
         let Some(fields) = &self.fields else {
@@ -156,54 +163,61 @@ pub(crate) fn export(args: &Export, out: &mut Output) -> Result<(), Failure> {
     Ok(writer.flush()?)
 }
 
-pub(crate) fn import(args: &Import, out: &mut Output) -> Result<(), Failure> {
-    let object = &args.member.object.name;
-    let rows = Rows::open(object, args.member.member.as_deref(), Access::Write)?;
-    let (key, value) = rows.types();
-    let values = Columns::of(&value, "value");
-    let keys = key.as_ref().map(|key| Columns::of(key, "key"));
-    let mut reader = csv::ReaderBuilder::new()
-        .delimiter(args.delimiter.byte())
-        .flexible(true)
-        .from_reader(source(args.input.as_deref())?);
-    let head = reader.headers().map_err(|error| csv_failure(&error))?.clone();
-    let places: HashMap<&str, usize> = head.iter().enumerate().map(|(place, title)| (title, place)).collect();
-    let first = keys.as_ref().map_or_else(|| vec!["index".to_owned()], |keys| keys.titles.clone());
-    let known: Vec<_> = first.iter().chain(&values.titles).collect();
-    if let Some(unknown) = head.iter().find(|title| !known.iter().any(|known| known == title)) {
-        let expected = known.iter().map(|title| title.as_str()).collect::<Vec<_>>().join(", ");
-        return Err(Failure::with_tip(
-            format!("{object}: has nothing for the column {unknown:?}"),
-            format!("the columns can be {expected}; the first line of the file names those it has"),
-        ));
+/// The columns of a table's or an array's rows, and where a file has them.
+struct Target<'a> {
+    rows: &'a Rows,
+    keys: Option<&'a Columns<'a>>,
+    values: &'a Columns<'a>,
+    /// Places of the columns of the key, or of the index.
+    first_places: Vec<Option<usize>>,
+    value_places: Vec<Option<usize>>,
+    replaces: bool,
+}
+
+impl<'a> Target<'a> {
+    /// Finds the columns in the first line of a file, which must have all that are needed and no others.
+    fn new(
+        args: &Import,
+        rows: &'a Rows,
+        keys: Option<&'a Columns<'a>>,
+        values: &'a Columns<'a>,
+        head: &csv::StringRecord,
+    ) -> Result<Target<'a>, Failure> {
+        let places: HashMap<&str, usize> = head.iter().enumerate().map(|(place, title)| (title, place)).collect();
+        let first = keys.map_or_else(|| vec!["index".to_owned()], |keys| keys.titles.clone());
+        let known: Vec<_> = first.iter().chain(&values.titles).collect();
+        if let Some(unknown) = head.iter().find(|title| !known.iter().any(|known| known == title)) {
+            let expected = known.iter().map(|title| title.as_str()).collect::<Vec<_>>().join(", ");
+            return Err(Failure::with_tip(
+                format!("{}: has nothing for the column {unknown:?}", args.member.object.name),
+                format!("the columns can be {expected}; the first line of the file names those it has"),
+            ));
+        }
+        let missing = known.iter().find(|title| !places.contains_key(title.as_str()) && !values.may_lack(title));
+        if let Some(missing) = missing {
+            return Err(Failure::message(format!(
+                "the column {missing:?} is missing; the first line names the columns"
+            )));
+        }
+        let place = |title: &String| places.get(title.as_str()).copied();
+        let first_places = first.iter().map(place).collect();
+        let value_places = values.titles.iter().map(place).collect();
+        Ok(Target { rows, keys, values, first_places, value_places, replaces: args.replace })
     }
-    let optional = |title: &String| {
-        let fields = values.fields.iter().flatten().zip(&values.titles);
-        fields.into_iter().any(|((_, schema, is_added), known)| {
-            known == title && (*is_added || matches!(schema, Schema::Container(Container::Option, _)))
-        })
-    };
-    if let Some(missing) = known.iter().find(|title| !places.contains_key(title.as_str()) && !optional(title)) {
-        return Err(Failure::message(format!("the column {missing:?} is missing; the first line names the columns")));
-    }
-    let place = |title: &String| places.get(title.as_str()).copied();
-    let first_places: Vec<_> = first.iter().map(place).collect();
-    let value_places: Vec<_> = values.titles.iter().map(place).collect();
-    let progress = Progress::new(None, "importing");
-    let mut records = reader.into_records();
-    let mut added = 0u64;
-    let put = |record: &csv::StringRecord| -> Result<(), Failure> {
+
+    /// Stores a row.
+    fn put(&self, record: &csv::StringRecord) -> Result<(), Failure> {
         let cells = |places: &[Option<usize>]| -> Vec<Option<&str>> {
             places.iter().map(|place| place.and_then(|place| record.get(place))).collect()
         };
-        let value = values.value(&cells(&value_places))?;
-        match (&rows, &keys) {
+        let value = self.values.value(&cells(&self.value_places))?;
+        match (self.rows, self.keys) {
             (Rows::Table(table), Some(keys)) => {
-                let key = keys.value(&cells(&first_places))?;
-                if args.replace { Ok(table.replace(&key, &value)?) } else { Ok(table.add(&key, &value)?) }
+                let key = keys.value(&cells(&self.first_places))?;
+                if self.replaces { Ok(table.replace(&key, &value)?) } else { Ok(table.add(&key, &value)?) }
             }
             (Rows::Array(array), _) => {
-                let text = cells(&first_places)[0].unwrap_or_default();
+                let text = cells(&self.first_places)[0].unwrap_or_default();
                 let index: usize = text
                     .trim()
                     .parse()
@@ -216,9 +230,24 @@ pub(crate) fn import(args: &Import, out: &mut Output) -> Result<(), Failure> {
             }
             (Rows::Table(_), None) => Err(Failure::message("a table without keys")),
         }
-    };
-    loop {
-        let mut is_last = false;
+    }
+}
+
+pub(crate) fn import(args: &Import, out: &mut Output) -> Result<(), Failure> {
+    let rows = Rows::open(&args.member.object.name, args.member.member.as_deref(), Access::Write)?;
+    let (key, value) = rows.types();
+    let values = Columns::of(&value, "value");
+    let keys = key.as_ref().map(|key| Columns::of(key, "key"));
+    let mut reader = csv::ReaderBuilder::new()
+        .delimiter(args.delimiter.byte())
+        .flexible(true)
+        .from_reader(source(args.input.as_deref())?);
+    let head = reader.headers().map_err(|error| csv_failure(&error))?.clone();
+    let target = Target::new(args, &rows, keys.as_ref(), &values, &head)?;
+    let progress = Progress::new(None, "importing");
+    let mut records = reader.into_records();
+    let (mut added, mut is_last) = (0u64, false);
+    while !is_last {
         group(&rows, || {
             for _ in 0..args.batch.unwrap_or(u64::MAX) {
                 let Some(record) = records.next() else {
@@ -227,7 +256,7 @@ pub(crate) fn import(args: &Import, out: &mut Output) -> Result<(), Failure> {
                 };
                 let record = record.map_err(|error| csv_failure(&error))?;
                 let line = record.position().map_or(0, csv::Position::line);
-                put(&record).map_err(|failure| match failure {
+                target.put(&record).map_err(|failure| match failure {
                     Failure::Message(text, tip) => Failure::Message(format!("line {line}: {text}"), tip),
                     other => other,
                 })?;
@@ -236,9 +265,6 @@ pub(crate) fn import(args: &Import, out: &mut Output) -> Result<(), Failure> {
             }
             Ok(())
         })?;
-        if is_last {
-            break;
-        }
     }
     drop(progress);
     if out.json() { out.json_document(&json!({"rows": added})) } else { Ok(()) }
