@@ -1,4 +1,4 @@
-//! What the benchmarks share: objects of their own that are gone at the end.
+//! What the benchmarks share: objects that are removed at the end.
 
 use netshm::{Array, DataManager, HashTable, Locking, Result, Shm, ShmKey};
 use netshm_tests::{Random, Scratch};
@@ -26,7 +26,7 @@ impl<K: ShmKey, V: DataManager> Managed<HashTable<K, V>> {
     /// Returns an empty table.
     ///
     /// # Errors
-    /// Those of making it.
+    /// Those of creating and managing it.
     pub fn table(locking: Locking) -> Result<Self> {
         Managed::new(|shm| HashTable::options().locking(locking).manage(shm))
     }
@@ -36,7 +36,7 @@ impl Managed<Array<u64>> {
     /// Returns an array of that number of zeros.
     ///
     /// # Errors
-    /// Those of making it.
+    /// Those of creating and managing it.
     pub fn array(locking: Locking, length: usize) -> Result<Self> {
         let array = Managed::new(|shm| Array::options().locking(locking).manage(shm, 0))?;
         array.object.resize(length)?;

@@ -10,7 +10,7 @@
 //! Producers and workers are processes. A table of jobs, the order in which they wait, and who works at which are members of one
 //! object (see `queue.rs`). A worker takes a job in one group: it is popped from the queue, and its row changed. So a job
 //! is either waiting, or somebody's, or done, whatever becomes of the process. When one dies, its job goes back into the queue.
-//! Who has nothing to do sleeps until the queue changes, by a watch: workers while it is empty, producers while it is full.
+//! Whoever has nothing to do sleeps until the queue changes, by a watch: workers while it is empty, producers while it is full.
 
 mod crew;
 mod options;

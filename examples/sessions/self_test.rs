@@ -67,7 +67,7 @@ fn wait_for(page: &mut BufReader<TcpStream>, wanted: &str) -> Result<()> {
     Ok(())
 }
 
-/// Sends a request; the answer, headers included.
+/// Sends a request, and returns the answer with its headers.
 fn request(address: SocketAddr, what: &str, cookie: &str, form: &str) -> Result<String> {
     let mut stream = TcpStream::connect(address)?;
     write!(

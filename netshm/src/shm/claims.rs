@@ -74,8 +74,8 @@ impl Claim {
         lock::ofd_lock(self.lock_fd(), LockKind::Shared, bytes::USE, true).map(drop)
     }
 
-    /// Returns whether another process, or this one through another description, knows the object to be sound. Who may only read
-    /// the file is believed by its like, not by writers: else anybody could make them use a damaged object.
+    /// Returns whether another process, or this one through another description, knows the object to be sound. A process
+    /// that may only read the file is believed by its like, not by writers: else anybody could make them use a damaged object.
     pub(crate) fn others_vouch(&self) -> io::Result<bool> {
         let fd = self.lock_fd();
         if self.object().read_only() && lock::ofd_held_elsewhere(fd, bytes::SOUND)? {

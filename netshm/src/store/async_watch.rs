@@ -122,7 +122,7 @@ impl Watcher {
 fn rouse(shared: &Arc<Shared>) {
     lock(&shared.tasks.0).is_roused = true;
     let whole = Store::of(shared, None);
-    // Who cannot write looks again soon.
+    // A reader, which cannot announce itself, looks again soon.
     if !whole.region().object().read_only() {
         let word = whole.object_word();
         word.count_up();

@@ -117,7 +117,7 @@ impl<'a> Held<'a> {
             return None;
         }
         let held = Held(Taken { store, slot, stripe, head, lock, sequence });
-        // Not before: who clears the mark holds all stripes.
+        // Not before: whoever clears the mark holds all stripes.
         if store.mark().is_durable() { Some(held) } else { None }
     }
 

@@ -171,7 +171,7 @@ impl Merge {
             let is_read = !old.is_added || new.has_default || new.is_added;
             let same = new.name == old.name && is_read;
             let schema = if same { self.part(&new.schema, &old.schema)? } else { return None };
-            // Who writes without a default does not read values without the field, so that there are to be none from then on.
+            // A program without a default cannot read values without the field, so from now on there must be none.
             let has_default = old.has_default && (new.has_default || new.is_added);
             Some(Field { schema, has_default, ..old.clone() })
         });

@@ -53,7 +53,7 @@ pub(super) fn with_catalogue<R>(shm: &Shm, look: impl Fn(&Header, &Catalogue) ->
     let object = shm.object();
     object.check_fork()?;
     check_reentrant(object)?;
-    // Who has it open reads past those who add members or remove them, however long they take.
+    // A process that has it open reads past others that add or remove members, however long they take.
     if attached(object).is_some() {
         for _ in 0..header::READINGS {
             let header = Header::read(object)?;
