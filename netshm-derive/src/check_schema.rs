@@ -14,7 +14,12 @@ const LONGEST: usize = 255;
 pub(crate) fn check(input: &SchemaInput, errors: &mut Errors) {
     place(input, errors);
     let attrs = &input.attrs;
-    let of_object = [("slots", &attrs.slots), ("max_size", &attrs.max_size), ("pagesize", &attrs.pagesize)];
+    let of_object = [
+        ("slots", &attrs.slots),
+        ("max_size", &attrs.max_size),
+        ("pagesize", &attrs.pagesize),
+        ("stripe_room", &attrs.stripe_room),
+    ];
     let of_all = [("mode", &attrs.mode), ("locking", &attrs.locking), ("lock_timeout", &attrs.lock_timeout)];
     for (name, given) in of_all.into_iter().chain(of_object) {
         given.iter().for_each(|given| value(name, &given.value, errors));
@@ -94,11 +99,12 @@ fn place(input: &SchemaInput, errors: &mut Errors) {
 /// Checks that options of a whole object are not given for a field that is one of several in it.
 fn of_one_object(object: &Object, errors: &mut Errors) {
     let attrs = &object.attrs;
-    let options = ["mode", "locking", "slots", "max_size", "pagesize"];
+    let options = ["mode", "locking", "slots", "max_size", "pagesize", "stripe_room"];
     let options = options.into_iter().filter_map(|option| Some((option, attrs.option(option)?.span)));
     let read_only = attrs.read_only.as_ref().map(|given| ("read_only", given.span));
     let file = attrs.file.as_ref().map(|given| ("file", given.span));
-    for (option, span) in options.chain(read_only).chain(file) {
+    let give_back_live = attrs.give_back_live.as_ref().map(|given| ("give_back_live", given.span));
+    for (option, span) in options.chain(read_only).chain(file).chain(give_back_live) {
         errors.add(
             span,
             format!("all fields are in one object (`object`), and `{option}` is said of whole objects; write it on the struct \
@@ -111,7 +117,7 @@ fn read_only(object: &Object, errors: &mut Errors) {
     if object.attrs.read_only.is_none() {
         return;
     }
-    let creating = ["init", "pagesize", "max_size", "stripes", "slots", "mode"]
+    let creating = ["init", "pagesize", "max_size", "stripes", "stripe_room", "slots", "mode"]
         .into_iter()
         .filter_map(|option| Some((option, object.attrs.option(option)?.span)))
         .chain(object.attrs.len.as_ref().map(|len| ("len", len.span)));
@@ -243,6 +249,7 @@ fn value_fault(name: &str, given: &Expr) -> Option<String> {
     let (least, most, power) = match name {
         "pagesize" => (256, 1 << 20, true),
         "stripes" => (1, 1 << 16, true),
+        "stripe_room" => (1, 1 << 16, false),
         "slots" => (1, 1 << 15, false),
         "init" => (1, 1 << 40, false),
         "max_size" => (1 << 16, 1 << 44, false),

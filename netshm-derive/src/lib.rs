@@ -134,7 +134,10 @@ pub fn shm_key(input: TokenStream) -> TokenStream {
 /// - `#[shm(prefix = "/myapp")]`: the objects are in POSIX shared memory; that of the field `rows` is called
 ///   `/myapp.rows`.
 /// - `#[shm(dir = "path")]`: the objects are files in this directory; that of the field `rows` is called `rows`.
-/// - `#[shm(locking = ..)]`, `#[shm(mode = ..)]`, `#[shm(lock_timeout = ..)]`: the defaults of all fields.
+/// - `#[shm(object = "/myapp")]` or `#[shm(object = "file:path")]`, in place of both: all fields are members of this one object, and a
+///   `group!` on the struct is one change over all of them. Then these are said of the object, and not of fields: `slots`,
+///   `max_size`, `pagesize` and `stripe_room`, as in `netshm::ManageOptions`.
+/// - `#[shm(locking = ..)]`, `#[shm(mode = ..)]`, `#[shm(lock_timeout = ..)]`, `#[shm(give_back_live)]`: the defaults of all fields.
 /// - `#[shm(require_owner)]`: objects that belong to another user, or that others may write to, are refused.
 /// - `#[shm(crate = path)]`: where the library is, if its name is not `netshm`.
 ///
@@ -147,8 +150,8 @@ pub fn shm_key(input: TokenStream) -> TokenStream {
 /// - `#[shm(len = ..)]`: the minimum length of an array.
 /// - `#[shm(default)]`, `#[shm(default = expression)]`: the value of an array's elements before they are set; by
 ///   default the `Default` of their type.
-/// - `#[shm(init = ..)]`, `pagesize`, `max_size`, `stripes`, `slots`, `locking`, `lock_timeout`: as in
-///   `netshm::ManageOptions`; `mode`: as in `netshm::ShmOptions`.
+/// - `#[shm(init = ..)]`, `pagesize`, `max_size`, `stripes`, `stripe_room`, `slots`, `locking`, `lock_timeout`, `give_back_live`: as
+///   in `netshm::ManageOptions`; `mode`: as in `netshm::ShmOptions`.
 #[proc_macro_derive(ShmSchema, attributes(shm))]
 pub fn shm_schema(input: TokenStream) -> TokenStream {
     let original = parse_macro_input!(input as DeriveInput);

@@ -22,6 +22,8 @@ pub(crate) struct SchemaAttrs {
     pub(crate) slots: Option<Given<Expr>>,
     pub(crate) max_size: Option<Given<Expr>>,
     pub(crate) pagesize: Option<Given<Expr>>,
+    pub(crate) stripe_room: Option<Given<Expr>>,
+    pub(crate) give_back_live: Option<Given<()>>,
 }
 
 /// Attributes of a field.
@@ -30,6 +32,7 @@ pub(crate) struct ObjectAttrs {
     pub(crate) name: Option<Given<String>>,
     pub(crate) file: Option<Given<String>>,
     pub(crate) read_only: Option<Given<()>>,
+    pub(crate) give_back_live: Option<Given<()>>,
     pub(crate) len: Option<Given<Expr>>,
     pub(crate) default: Option<Given<Default>>,
     /// Methods of `Entry` with one argument, in the order in which they were given.
@@ -37,7 +40,8 @@ pub(crate) struct ObjectAttrs {
 }
 
 /// The options of [`ObjectAttrs::options`].
-const OPTIONS: [&str; 8] = ["init", "pagesize", "max_size", "stripes", "slots", "mode", "locking", "lock_timeout"];
+const OPTIONS: [&str; 9] =
+    ["init", "pagesize", "max_size", "stripes", "stripe_room", "slots", "mode", "locking", "lock_timeout"];
 
 const SCHEMA: Known = Known {
     place: "schemas",
@@ -52,6 +56,8 @@ const SCHEMA: Known = Known {
         "slots",
         "max_size",
         "pagesize",
+        "stripe_room",
+        "give_back_live",
         "crate",
     ],
 };
@@ -67,7 +73,9 @@ const OBJECT: Known = Known {
         "pagesize",
         "max_size",
         "stripes",
+        "stripe_room",
         "slots",
+        "give_back_live",
         "lock_timeout",
         "len",
         "default",
@@ -112,6 +120,8 @@ impl SchemaAttrs {
                 "slots" => attr::set(&mut attrs.slots, meta, attr::expression)?,
                 "max_size" => attr::set(&mut attrs.max_size, meta, attr::expression)?,
                 "pagesize" => attr::set(&mut attrs.pagesize, meta, attr::expression)?,
+                "stripe_room" => attr::set(&mut attrs.stripe_room, meta, attr::expression)?,
+                "give_back_live" => attr::set(&mut attrs.give_back_live, meta, attr::nothing)?,
                 "locking" => attr::set(&mut attrs.locking, meta, attr::expression)?,
                 "mode" => attr::set(&mut attrs.mode, meta, attr::expression)?,
                 "lock_timeout" => attr::set(&mut attrs.lock_timeout, meta, attr::expression)?,
@@ -134,6 +144,7 @@ impl ObjectAttrs {
                 "name" => attr::set(&mut attrs.name, meta, attr::text)?,
                 "file" => attr::set(&mut attrs.file, meta, attr::text)?,
                 "read_only" => attr::set(&mut attrs.read_only, meta, attr::nothing)?,
+                "give_back_live" => attr::set(&mut attrs.give_back_live, meta, attr::nothing)?,
                 "len" => attr::set(&mut attrs.len, meta, attr::expression)?,
                 "default" => attr::set(&mut attrs.default, meta, attr::default)?,
                 _ => {

@@ -82,11 +82,13 @@ fn declaration(library: &Path, input: &SchemaInput) -> TokenStream {
         ("slots", &attrs.slots),
         ("max_size", &attrs.max_size),
         ("pagesize", &attrs.pagesize),
+        ("stripe_room", &attrs.stripe_room),
     ];
     let shared = shared.into_iter().filter_map(|(name, given)| given.as_ref().map(|given| call(name, given)));
     let require_owner = attrs.require_owner.is_some().then(|| quote!(.require_owner()));
+    let give_back_live = attrs.give_back_live.is_some().then(|| quote!(.give_back_live()));
     let entries = input.fields.iter().map(|object| entry(library, object));
-    quote! { #library::declare::Declaration::new(#name, #place) #docs #one #(#shared)* #require_owner #(.entry(#entries))* }
+    quote! { #library::declare::Declaration::new(#name, #place) #docs #one #(#shared)* #require_owner #give_back_live #(.entry(#entries))* }
 }
 
 fn entry(library: &Path, object: &Object) -> TokenStream {
@@ -101,6 +103,7 @@ fn entry(library: &Path, object: &Object) -> TokenStream {
         quote!(.file(#file))
     });
     let read_only = attrs.read_only.is_some().then(|| quote!(.read_only()));
+    let give_back_live = attrs.give_back_live.is_some().then(|| quote!(.give_back_live()));
     let len = attrs.len.as_ref().map(|len| call("len", len));
     let default = attrs.default.as_ref().map(|default| {
         let text = default
@@ -111,7 +114,7 @@ fn entry(library: &Path, object: &Object) -> TokenStream {
     });
     let options = attrs.options.iter().map(|(name, given)| call(name, given));
     let entry = at_type(object, |span| field_method(library, object, "entry", span), &quote!(#field));
-    quote! { #entry #docs #name #file #read_only #len #default #(#options)* }
+    quote! { #entry #docs #name #file #read_only #give_back_live #len #default #(#options)* }
 }
 
 /// Generates `.docs("..")`, if there are any.

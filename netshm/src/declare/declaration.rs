@@ -42,6 +42,7 @@ pub struct Declaration {
     mode: Option<u32>,
     lock_timeout: Option<Duration>,
     require_owner: bool,
+    give_back_live: bool,
     /// True if all entries are members of one object, which the place is the name of.
     pub(super) in_one_object: bool,
     /// Of that object.
@@ -87,6 +88,7 @@ impl Declaration {
             mode: None,
             lock_timeout: None,
             require_owner: false,
+            give_back_live: false,
             in_one_object: false,
             shape: Shape::default(),
         }
@@ -113,6 +115,12 @@ impl Declaration {
     /// Sets the size of a page of the one object.
     pub fn pagesize(mut self, bytes: u64) -> Self {
         self.shape.pagesize = Some(bytes);
+        self
+    }
+
+    /// Sets how many stripes the one object has room for; see [`ManageOptions::stripe_room`].
+    pub fn stripe_room(mut self, stripes: u32) -> Self {
+        self.shape.stripe_room = Some(stripes);
         self
     }
 
@@ -147,6 +155,13 @@ impl Declaration {
         self
     }
 
+    /// Lets this process give memory back while others use the objects, for all entries that follow; see
+    /// [`ManageOptions::give_back_live`].
+    pub fn give_back_live(mut self) -> Self {
+        self.give_back_live = true;
+        self
+    }
+
     /// Adds an object.
     pub fn entry<F>(mut self, entry: Entry<F>) -> Self {
         let mut declared = entry.declared;
@@ -154,6 +169,7 @@ impl Declaration {
         declared.limits.lock_timeout = declared.limits.lock_timeout.or(self.lock_timeout);
         declared.mode = declared.mode.or(self.mode);
         declared.require_owner = self.require_owner;
+        declared.shape.give_back_live |= self.give_back_live && !declared.read_only;
         if self.in_one_object {
             let member = match declared.name {
                 Name::Part(name) | Name::File(name) | Name::Whole(name) => name,
@@ -162,6 +178,7 @@ impl Declaration {
             declared.shape.slots = declared.shape.slots.or(self.shape.slots);
             declared.shape.max_size = declared.shape.max_size.or(self.shape.max_size);
             declared.shape.pagesize = declared.shape.pagesize.or(self.shape.pagesize);
+            declared.shape.stripe_room = declared.shape.stripe_room.or(self.shape.stripe_room);
         }
         self.entries.push(declared);
         self
@@ -292,6 +309,18 @@ impl<F> Entry<F> {
     /// Sets the number of stripes; see [`ManageOptions::stripes`].
     pub fn stripes(mut self, stripes: u32) -> Self {
         self.declared.shape.stripes = Some(stripes);
+        self
+    }
+
+    /// Sets how many stripes the object has room for; see [`ManageOptions::stripe_room`].
+    pub fn stripe_room(mut self, stripes: u32) -> Self {
+        self.declared.shape.stripe_room = Some(stripes);
+        self
+    }
+
+    /// Lets this process give memory back while others use the object; see [`ManageOptions::give_back_live`].
+    pub fn give_back_live(mut self) -> Self {
+        self.declared.shape.give_back_live = true;
         self
     }
 

@@ -68,17 +68,21 @@ impl Declared {
         } else {
             property("mode", &format_args!("{:#o}", self.permissions()))?;
         }
-        let options: [(&str, Option<u64>, &str); 5] = [
+        let options: [(&str, Option<u64>, &str); 6] = [
             ("init", self.shape.init, " keys"),
             ("pagesize", self.shape.pagesize, " bytes"),
             ("max_size", self.shape.max_size, " bytes"),
             ("stripes", self.shape.stripes.map(u64::from), ""),
+            ("stripe_room", self.shape.stripe_room.map(u64::from), " stripes"),
             ("slots", self.shape.slots.map(u64::from), ""),
         ];
         for (name, value, unit) in options {
             if let Some(value) = value {
                 property(name, &format_args!("{value}{unit}"))?;
             }
+        }
+        if self.shape.give_back_live {
+            property("memory", &"given back beside others")?;
         }
         if let Some(timeout) = self.limits.lock_timeout {
             property("lock_timeout", &format_args!("{timeout:?}"))?;

@@ -11,7 +11,8 @@ struct Session {
 
 /// The program's objects.
 #[derive(ShmSchema)]
-#[shm(object = "/netshm-one-object", locking = Locking::Futex, mode = 0o600, slots = 16)]
+#[shm(object = "/netshm-one-object", locking = Locking::Futex, mode = 0o600, slots = 16, stripe_room = 200)]
+#[shm(give_back_live)]
 struct App {
     sessions: HashTable<String, Session>,
     #[shm(len = 16, default = 0)]
@@ -76,6 +77,7 @@ fn all_fields_are_one_object() {
     let members = app.sessions.shm().members().unwrap();
     assert_eq!(members.iter().map(|m| m.name()).collect::<Vec<_>>(), ["sessions", "counters", "raw numbers"]);
     assert_eq!(app.sessions.shm().name(), app.raw.shm().name());
+    assert_eq!(app.sessions.shm().stats().unwrap().stripe_room, 200);
     // A program that knows fewer members, and one that knows more.
     let fewer = Fewer::at(place.0.as_str()).open().unwrap();
     assert_eq!(fewer.counters.get(0).unwrap(), 1);
@@ -103,6 +105,8 @@ fn the_description_names_the_object() {
     let text = App::describe();
     assert!(text.starts_with("App in posix:/netshm-one-object\n"), "{text}");
     assert!(text.contains("posix:/netshm-one-object\n") && text.contains("raw"), "{text}");
+    assert_eq!(text.matches("stripe_room  200 stripes\n").count(), 3, "{text}");
+    assert_eq!(text.matches("memory       given back beside others\n").count(), 3, "{text}");
     assert_eq!(App::names().len(), 3);
     let directory = Place::from("file:data/app");
     assert_eq!(App::at(directory).names().unwrap()[0].1.to_string(), "file:data/app");

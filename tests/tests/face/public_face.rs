@@ -289,3 +289,22 @@ fn verbs_are_found_under_their_names_in_other_crates() {
         assert!(sources.iter().any(leads), "`{word}` does not lead to `{verb}`");
     }
 }
+
+/// Whoever declares objects can say what whoever manages them can.
+#[test]
+fn each_option_is_an_attribute_of_schemas() {
+    // A member is named by its field, and opening a schema empties nothing.
+    const OTHERS: [&str; 2] = ["named", "recreate"];
+    let source = |path| std::fs::read_to_string(format!("{}/../{path}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let (options, derive, docs) =
+        (source("netshm/src/options.rs"), source("netshm-derive/src/schema.rs"), source("netshm-derive/src/lib.rs"));
+    let options = options.lines().filter_map(|line| line.trim().strip_prefix("pub fn ")?.split_once("(mut self"));
+    let options: Vec<_> = options.map(|(name, _)| name).filter(|name| !OTHERS.contains(name)).collect();
+    assert!(options.len() > 8, "{options:?}");
+    let of_fields = derive.split("const OBJECT:").nth(1).unwrap().split(']').next().unwrap();
+    let documented = docs.split("# Attributes of fields").last().unwrap();
+    for option in options {
+        assert!(of_fields.contains(&format!("\"{option}\"")), "{option} is no attribute");
+        assert!(documented.contains(&format!("`{option}`")) || documented.contains(&format!("#[shm({option}")));
+    }
+}
