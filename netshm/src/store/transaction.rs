@@ -14,10 +14,13 @@ use crate::heap::records::{Records, RunSource};
 use crate::heap::runs::Runs;
 use crate::layout::Offset;
 use crate::layout::run::{RunAt, Use};
+use crate::locking::word::LockWord;
 use crate::locking::{Deadline, Mode, Protocol, Request};
 use crate::os::atomic::fence_after_swap;
 use crate::os::steps;
 use crate::region::Region;
+use crate::sequence::Sequence;
+use crate::watch_word::WatchWord;
 
 #[cfg(test)]
 thread_local! {
@@ -387,14 +390,22 @@ impl<'a> Transaction<'a> {
     fn end(&mut self, is_plain: bool, stays: bool) {
         match self.tx.held.single() {
             Some(held) => {
-                // Found before, so that only a look at it is left to do.
-                let watch = (stays && held.changed).then(|| self.store.watch_word(held.stripe));
-                self.let_go(&[held]);
+                // Found with one check, so that telling those who wait costs little more than a look at a word.
+                let store = self.store;
+                let (lock, sequence) = store.region().stripe_head(store.geometry().stripe(held.stripe));
+                if held.changed {
+                    Sequence(sequence).end_change();
+                }
+                store.shared.locks.release_one(
+                    store,
+                    &self.request(held.stripe, 1, held.mode, None),
+                    LockWord(&lock[0]),
+                );
                 self.tx.held.clear_single();
-                if let Some(watch) = watch {
+                if stays && held.changed {
                     fence_after_swap();
-                    if watch.is_watched() {
-                        self.store.wake_watchers(held.stripe);
+                    if WatchWord(&lock[1]).is_watched() {
+                        store.wake_watchers(held.stripe);
                     }
                 }
             }
@@ -406,7 +417,8 @@ impl<'a> Transaction<'a> {
         self.store.give_slot_back(self.tx.slot);
     }
 
-    #[cold]
+    // Not cold: that would keep small functions from being inlined, and groups over several stripes are usual.
+    #[inline(never)]
     fn let_all_go(self, stays: bool) {
         let in_a_row = |a: &Held, b: &Held| a.mode == b.mode && a.stripe + 1 == b.stripe;
         self.tx.held.as_slice().chunk_by(in_a_row).for_each(|held| self.let_go(held));
