@@ -36,6 +36,10 @@ impl Shm {
     /// read the object meanwhile, if memory may be short. When an object is opened, and when the last process closes it, this is
     /// done without asking if much is free.
     ///
+    /// One risk remains in shared memory that is full: a reader that is stopped between reading a pointer and following it, while
+    /// what held the pointer is removed and other data are stored there, may take these for a pointer into memory that was given back
+    /// earlier, and gets a SIGBUS when it goes on. In files on disks there is none.
+    ///
     /// ```
     /// use netshm::{HashTable, Locking, Shm};
     ///

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::mpsc::channel;
 use std::thread;
+use std::time::Duration;
 
 use super::past;
 use super::read::Attempt;
@@ -11,7 +12,9 @@ use crate::array::Array;
 use crate::error::{Error, Result};
 use crate::group;
 use crate::hash_table::HashTable;
+use crate::index::record::IS_FOUND;
 use crate::layout::method::Locking;
+use crate::os::fork::tests::Child;
 use crate::os::pause;
 use crate::shm::Shm;
 use crate::testing::Scratch;
@@ -328,4 +331,73 @@ fn schemas_and_members_beside_meta_changes() {
     assert_eq!(reader.shm().members().unwrap().len(), 1);
     assert!(meta_changes.get() > 1);
     nothing_more();
+}
+
+/// Whatever is read without a lock has changed before the reading ends: a short change follows upon the other, so there is none to read past.
+#[test]
+fn a_stream_of_short_changes() {
+    for locking in [Locking::Record, Locking::Futex] {
+        let scratch = Scratch::new();
+        let open = |read_only: bool, limit: Duration| {
+            let shm = Shm::options().create(!read_only).read_only(read_only).open(&scratch.name()).unwrap();
+            let options = HashTable::<u64, String>::options().locking(locking).stripes(1).lock_timeout(limit);
+            options.manage(shm).unwrap()
+        };
+        let minute = Duration::from_secs(60);
+        let (writer, writable) = (open(false, Duration::from_millis(50)), open(false, minute));
+        writer.add(&1, "0000000").unwrap();
+        let read = |reader: &HashTable<u64, String>, spoiled: u32| {
+            let (count, changing) = (Rc::new(Cell::new(0)), writer.clone());
+            let counted = count.clone();
+            whenever_at(IS_FOUND, move || {
+                // It cannot be changed once the reader has locked it.
+                let next = counted.get() + 1;
+                let goes_on = next <= spoiled && changing.replace(&1, &format!("{next:07}")).is_ok();
+                counted.set(counted.get() + u32::from(goes_on));
+                goes_on
+            });
+            let found = reader.find(&1);
+            nothing_more();
+            (count.get(), found)
+        };
+        let (count, found) = read(&writable, u32::MAX);
+        assert!((64..200).contains(&count), "{locking}: it has locked after {count} attempts");
+        assert_eq!(found.unwrap(), Some(format!("{count:07}")));
+        // Who cannot lock tries until a change comes later, or its time is over.
+        let (count, found) = read(&open(true, minute), 500);
+        assert_eq!((count, found.unwrap().as_deref()), (500, Some("0000500")));
+        let (_, found) = read(&open(true, Duration::from_millis(20)), u32::MAX);
+        assert!(matches!(found, Err(Error::LockTimeout { .. })), "{found:?}");
+    }
+}
+
+/// The same by several processes, which are never seen to go back.
+#[test]
+fn streams_of_short_changes_by_several_processes() {
+    const READINGS: u64 = 2000;
+    let scratch = Scratch::new();
+    let (table, read_only) = filled(&scratch, 3);
+    let writers = [0, 1].map(|key| {
+        Child::start(|| {
+            let table = open(&scratch);
+            for value in 2.. {
+                if table.replace(&key, &value).is_err() {
+                    break;
+                }
+            }
+            1
+        })
+    });
+    let mut last = [1; 2];
+    for reading in 0..READINGS {
+        let reader = if reading % 2 == 0 { &table } else { &read_only };
+        let found = reader.find_many(&[0, 1, 2]).unwrap();
+        assert_eq!(found[2], Some(1));
+        for (last, found) in last.iter_mut().zip(found) {
+            assert!(found >= Some(*last), "{found:?} after {last}");
+            *last = found.unwrap();
+        }
+    }
+    drop(writers);
+    assert!(table.check().unwrap().is_clean());
 }

@@ -145,7 +145,7 @@ fn read_only_handles_are_told_of_what_the_dead_have_done() {
 }
 
 /// A writer has died after its commit, where only who waits for it finds that out; but it never sleeps for long, since others
-/// change another member all the time.
+/// change another member all the time, and tell it for the sake of those who wait for that one.
 #[test]
 fn who_is_woken_all_the_time_finds_the_dead_too() {
     for tasks in [false, true] {
@@ -174,6 +174,12 @@ fn who_is_woken_all_the_time_finds_the_dead_too() {
                         }
                         busy.replace(&1, &value).unwrap();
                         thread::sleep(Duration::from_millis(5));
+                    }
+                });
+                scope.spawn(|| {
+                    let mut watch = busy.watch().unwrap();
+                    while !ends.load(Relaxed) {
+                        watch.changed(Some(Duration::from_millis(10))).unwrap();
                     }
                 });
                 let told = scope.spawn(move || if tasks { changed_in_a_task(&mut watch) } else { watch.changed(LONG) });

@@ -34,6 +34,7 @@ pub(crate) fn child(operation: &str, names: &[String]) {
     let texts = Texts::options().manage(open(1)).unwrap();
     let array = Array::options().manage(open(2), 0_u64).unwrap();
     let key = "key".to_owned();
+    let members = ["one", "two", "three"].map(|name| Counts::options().named(name).manage(open(3)).unwrap());
     if operation == "replace after a wait" {
         // Somebody has waited, and waits no more: the first change finds that out.
         let watches = [numbers.watch_key(&7), numbers.watch(), numbers.shm().watch()];
@@ -58,6 +59,23 @@ pub(crate) fn child(operation: &str, names: &[String]) {
             assert!(numbers.remove(&9).unwrap());
         }
         "set" => array.set(3, &30).unwrap(),
+        "update" => assert_eq!(numbers.update(&7, |value| value).unwrap(), Some(70)),
+        "fetch_add" => assert_eq!(numbers.fetch_add(&7, 0).unwrap(), 70),
+        "update an element" => assert_eq!(array.update(3, |value| value).unwrap(), 30),
+        "pop and add" => {
+            assert_eq!(numbers.pop(&7).unwrap(), Some(70));
+            numbers.add(&7, &70).unwrap();
+        }
+        "add_many" => {
+            numbers.add_many([(9, 9), (10, 10)]).unwrap();
+            assert!(numbers.remove(&9).unwrap() && numbers.remove(&10).unwrap());
+        }
+        "group over members" => group!(members[0] => {
+            for member in &members {
+                member.replace(&7, &70)?;
+            }
+        })
+        .unwrap(),
         "wait" => {
             let outcome = numbers.wait_until(&7, Some(Duration::from_millis(20)), |value| value == Some(&71));
             assert!(matches!(outcome, Err(Error::WaitTimeout { .. })), "{outcome:?}");
@@ -87,7 +105,7 @@ fn calls(operation: &str, locking: Locking) -> Vec<u64> {
 
 /// Returns the system calls that a process makes for one operation.
 fn traced(operation: &str, locking: Locking) -> Vec<Call> {
-    let scratches = [Scratch::posix("numbers"), Scratch::posix("texts"), Scratch::posix("array")];
+    let scratches = ["numbers", "texts", "array", "members"].map(Scratch::posix);
     let numbers = Counts::manage(scratches[0].open(), locking).unwrap();
     numbers.add(&7, &60).unwrap();
     numbers.add(&7, &70).unwrap();
@@ -96,6 +114,9 @@ fn traced(operation: &str, locking: Locking) -> Vec<Call> {
     let array: Array<u64> = Array::manage(scratches[2].open(), 0, locking).unwrap();
     array.resize(10).unwrap();
     array.set(3, &30).unwrap();
+    for member in ["one", "two", "three"] {
+        Counts::options().named(member).locking(locking).manage(scratches[3].open()).unwrap().add(&7, &70).unwrap();
+    }
 
     let names = scratches.each_ref().map(|scratch| scratch.name().to_string());
     let mut child = Child::start(&format!("system_calls::{operation}"), &names.each_ref().map(String::as_str));
@@ -129,7 +150,14 @@ fn reading_makes_no_system_call() {
 
 #[test]
 fn changing_makes_none_but_the_kernels_locks() {
-    for operation in ["replace", "replace after a wait", "replace text", "add and remove", "set", "group"] {
+    let operations = ["replace", "replace after a wait", "replace text", "add and remove", "set", "group", "update"];
+    for operation in operations.into_iter().chain([
+        "fetch_add",
+        "update an element",
+        "pop and add",
+        "add_many",
+        "group over members",
+    ]) {
         for locking in [Locking::None, Locking::Futex] {
             assert_eq!(calls(operation, locking), [0; 0], "{operation}, {locking}");
         }

@@ -383,6 +383,14 @@ fn fill_place<V: Vessel>(locking: Locking, place: &str) {
     let vessel = open().unwrap();
     let Filled { stored, refused } = fill(&vessel, 0, is_no_space);
     assert_holds(&vessel, &stored);
+    // Nor has a copy room, and nothing is left of it; elsewhere it has.
+    let shm = Shm::open(&name).unwrap();
+    let error = shm.copy_to(ShmName::file(place.join("copy")).unwrap()).unwrap_err();
+    assert!(is_no_space(&error), "{error:?}");
+    assert_eq!(fs::read_dir(place).unwrap().count(), 2);
+    let copy = Scratch::posix("full-copy");
+    shm.copy_to(copy.name()).unwrap();
+    assert_holds(&V::open(copy.open(), locking, 1 << 30).unwrap(), &stored);
     // Somebody else makes room: enough for a new segment of the index in each stripe.
     let (thing, size) = refused[0];
     assert!(is_no_space(&vessel.put(thing, size).unwrap_err()));
