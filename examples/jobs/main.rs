@@ -163,7 +163,7 @@ fn stop_at_signals(queue: &Arc<Queue>, posts: &Arc<Vec<Post>>) -> Result<()> {
 /// Shows how far the work is, until it ends.
 fn show(queue: &Queue) -> Result<()> {
     let style = ProgressStyle::with_template("[{bar:40}] {human_pos} of {human_len} jobs, {msg} waiting")?;
-    let bar = ProgressBar::new(queue.state()?.all).with_style(style);
+    let bar = ProgressBar::new(queue.state()?.all).with_style(style).with_message("0");
     wait_for(queue, |state| {
         bar.set_position(state.done);
         bar.set_message(state.waiting().to_string());
