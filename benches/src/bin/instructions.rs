@@ -92,6 +92,76 @@ const OPERATIONS: [(&str, Run); 14] = [
     ("array set", |calls| on_array(calls, |array, call| array.set(black_box(call % ENTRIES) as usize, &call))),
 ];
 
+/// Further changes, to compare builds with.
+const FURTHER: [(&str, Run); 10] = [
+    ("add and remove", |calls| {
+        on_table(calls, |table, call| {
+            table.add(black_box(&(ENTRIES + call)), &call)?;
+            table.remove(black_box(&(ENTRIES + call))).map(drop)
+        })
+    }),
+    ("add a text and remove it", |calls| {
+        on_texts(calls, |table, call| {
+            table.add(black_box(&(ENTRIES + call)), "a short text")?;
+            table.remove(black_box(&(ENTRIES + call))).map(drop)
+        })
+    }),
+    ("compare_exchange", |calls| {
+        on_table(calls, |table, call| {
+            let key = call % ENTRIES;
+            table.compare_exchange(black_box(&key), &key, &key).map(|exchanged| assert!(exchanged.is_ok()))
+        })
+    }),
+    ("pop and add", |calls| {
+        on_table(calls, |table, call| {
+            black_box(table.pop(black_box(&(call % ENTRIES)))?);
+            table.add(black_box(&(call % ENTRIES)), &call)
+        })
+    }),
+    ("add_many of 16 and removal, a key", |calls| {
+        on_table(calls / 16, |table, call| {
+            table.add_many((0..16).map(|key| (ENTRIES + call * 16 + key, key)))?;
+            (0..16).try_for_each(|key| table.remove(&(ENTRIES + call * 16 + key)).map(drop))
+        })
+    }),
+    ("array set_range of 16, an element", |calls| {
+        on_array(calls / 16, |array, call| array.set_range(black_box(100..116), &[call; 16]))
+    }),
+    ("array fill of 16, an element", |calls| {
+        on_array(calls / 16, |array, call| array.fill(black_box(100..116), &call))
+    }),
+    ("group that changes one member", |calls| {
+        on_members(calls, |[one, _, _], call| group!(one => one.replace(black_box(&(call % ENTRIES)), &call)?))
+    }),
+    ("group that changes three members", |calls| {
+        on_members(calls, |[one, two, three], call| {
+            group!(one => {
+                one.replace(black_box(&(call % ENTRIES)), &call)?;
+                two.replace(black_box(&(call % ENTRIES)), &call)?;
+                three.replace(black_box(&(call % ENTRIES)), &call)?;
+            })
+        })
+    }),
+    ("replace under Record", |calls| {
+        let scratch: Managed<HashTable<u64, u64>> = Managed::table(Locking::Record)?;
+        (0..ENTRIES).try_for_each(|key| scratch.object.add(&key, &key))?;
+        (0..calls).try_for_each(|call| scratch.object.replace(black_box(&(call % ENTRIES)), &call))
+    }),
+];
+
+fn on_members(
+    calls: u64,
+    operation: impl Fn(&[HashTable<u64, u64>; 3], u64) -> netshm::Result<()>,
+) -> netshm::Result<()> {
+    let scratch: Managed<HashTable<u64, u64>> = Managed::table(Locking::Futex)?;
+    let member = |name: &str| HashTable::<u64, u64>::options().named(name).manage(scratch.object.shm().clone());
+    let members = [member("one")?, member("two")?, member("three")?];
+    for member in &members {
+        (0..ENTRIES).try_for_each(|key| member.add(&key, &key))?;
+    }
+    (0..calls).try_for_each(|call| operation(&members, call))
+}
+
 fn on_table(calls: u64, operation: impl Fn(&HashTable<u64, u64>, u64) -> netshm::Result<()>) -> netshm::Result<()> {
     let scratch = Managed::table(Locking::Futex)?;
     (0..ENTRIES).try_for_each(|key| scratch.object.add(&key, &key))?;
@@ -181,7 +251,8 @@ fn count(operation: usize, calls: u64) -> Outcome<u64> {
 
 fn main() -> Outcome<()> {
     if let [operation, calls] = &env::args().skip(1).collect::<Vec<_>>()[..] {
-        OPERATIONS[operation.parse::<usize>()?].1(calls.parse()?)?;
+        let all = OPERATIONS.iter().chain(&FURTHER);
+        all.clone().nth(operation.parse()?).ok_or("no such operation")?.1(calls.parse()?)?;
         return Ok(());
     }
     if cfg!(debug_assertions) {
@@ -192,7 +263,7 @@ fn main() -> Outcome<()> {
         process::exit(if check()? { 0 } else { 1 });
     }
     println!("| operation | instructions |\n|---|---:|");
-    for (number, (name, _)) in OPERATIONS.iter().enumerate() {
+    for (number, (name, _)) in OPERATIONS.iter().chain(&FURTHER).enumerate() {
         println!("| {name} | {} |", per_call(number)?);
     }
     Ok(())
