@@ -8,6 +8,7 @@ pub(crate) mod async_watch;
 mod audit;
 mod copy;
 pub(crate) mod group;
+mod logged;
 mod meta;
 pub(crate) mod open;
 mod origin;

@@ -5,11 +5,18 @@
 //! 32 bits have a type of their own ([`Offset32`]) and lie where [`Region::word`] and [`Region::words`] do not reach.
 #![allow(unsafe_code)]
 
+mod fields;
+mod storage;
+
+pub(crate) use fields::StripeFields;
+pub(crate) use storage::no_space;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use fields::Fields;
+
 use crate::error::{Error, Result};
-use crate::events;
 use crate::layout::header::{HEADER_BYTES, ID, STRIPES_USED};
 use crate::layout::{Geometry, Offset, Offset32, PENDING, STRIPE_WORDS, SlotAt, StripeAt, WORD};
 use crate::os::atomic::acquire;
@@ -456,88 +463,6 @@ impl Region {
         self.known.fetch_max((end - self.geometry.data_start()) / WORD, Ordering::Relaxed);
         Ok(end)
     }
-
-    /// Returns the bytes of the file, as the system says.
-    pub(crate) fn file_size(&self) -> Result<u64> {
-        self.refresh_end()
-    }
-
-    /// Makes sure that the file has bytes up to `end`.
-    pub(crate) fn grow(&self, end: u64) -> Result<()> {
-        let size = self.refresh_end()?;
-        if end > self.geometry.max_size {
-            return Err(Error::Full { object: self.name(), limit: self.geometry.max_size, needed: end - size });
-        }
-        if end > size {
-            #[cfg(test)]
-            if tests::FULL.get() {
-                return Err(no_space(&self.name(), end - size, std::io::Error::from_raw_os_error(libc::ENOSPC)));
-            }
-            file::allocate(self.object.fd(), size, end - size)
-                .map_err(|source| no_space(&self.name(), end - size, source))?;
-            self.refresh_end()?;
-            events::grown(self.object.name(), size, end);
-        }
-        Ok(())
-    }
-
-    /// Returns whether the object lies in a file system that has no storage but memory.
-    #[cold]
-    pub(crate) fn is_in_memory(&self) -> bool {
-        file::is_in_memory(self.object.fd())
-    }
-
-    /// Makes sure that a part of the file that may be a hole has memory.
-    #[cold]
-    pub(crate) fn fill(&self, start: u64, end: u64) -> Result<()> {
-        self.object.check_descriptors()?;
-        let end = end.min(self.known_end());
-        let bytes = end.saturating_sub(start);
-        #[cfg(test)]
-        if tests::FULL.get() {
-            return Err(no_space(&self.name(), bytes, std::io::Error::from_raw_os_error(libc::ENOSPC)));
-        }
-        file::allocate(self.object.fd(), start, bytes).map_err(|source| no_space(&self.name(), bytes, source))
-    }
-
-    /// Gives the memory of a part of the file back to the system, so that it is a hole; returns the bytes given back. `None` where
-    /// the file system cannot.
-    #[cold]
-    pub(crate) fn punch(&self, start: u64, end: u64) -> Result<Option<u64>> {
-        self.object.check_descriptors()?;
-        let io = |source| Error::Io { object: self.name(), doing: "give memory back", source };
-        let before = file::allocated(self.object.fd()).map_err(io)?;
-        if !file::punch(self.object.fd(), start, end.min(self.known_end()).saturating_sub(start)).map_err(io)? {
-            return Ok(None);
-        }
-        Ok(Some(before.saturating_sub(file::allocated(self.object.fd()).map_err(io)?)))
-    }
-
-    /// Returns the bytes that the file takes up.
-    pub(crate) fn allocated(&self) -> Result<u64> {
-        file::allocated(self.object.fd()).map_err(|source| Error::Io {
-            object: self.name(),
-            doing: "look up its memory",
-            source,
-        })
-    }
-
-    /// Writes what is mapped back to the file's storage.
-    pub(crate) fn flush(&self) -> Result<()> {
-        self.map
-            .flush(0, self.known_end() as usize)
-            .and_then(|()| file::sync_data(self.object.fd()))
-            .map_err(|source| Error::Io { object: self.name(), doing: "write back", source })
-    }
-
-    /// Writes the header back.
-    pub(crate) fn flush_header(&self) -> Result<()> {
-        self.map.flush(0, HEADER_BYTES as usize).map_err(|source| Error::Io {
-            object: self.name(),
-            doing: "write back the header",
-            source,
-        })
-    }
 }
 
 /// Returns the offset of a field in front of the data area as a multiple of a word, which it is by the invariant of [`Offset`]:
@@ -546,58 +471,6 @@ impl Region {
 fn aligned(place: Offset) -> u64 {
     debug_assert!(place.0.is_multiple_of(WORD));
     place.0 & !(WORD - 1)
-}
-
-/// Consecutive fields in front of the data area.
-#[derive(Clone, Copy)]
-pub(crate) struct Fields<'a, const N: usize> {
-    first: Offset,
-    words: &'a [AtomicU64; N],
-}
-
-impl<'a, const N: usize> Fields<'a, N> {
-    /// Returns one of them.
-    #[inline(always)]
-    pub(crate) fn at(self, place: Offset) -> &'a AtomicU64 {
-        &self.words[(place.0.wrapping_sub(self.first.0) / WORD) as usize]
-    }
-
-    /// Returns all of them.
-    #[inline(always)]
-    pub(crate) fn words(self) -> &'a [AtomicU64; N] {
-        self.words
-    }
-}
-
-/// The fields of a stripe, but for its lock word.
-#[derive(Clone, Copy)]
-pub(crate) struct StripeFields<'a> {
-    at: StripeAt,
-    fields: Fields<'a, { STRIPE_WORDS - 1 }>,
-}
-
-impl<'a> StripeFields<'a> {
-    /// Returns where the stripe lies.
-    #[inline(always)]
-    pub(crate) fn at(self) -> StripeAt {
-        self.at
-    }
-
-    /// Returns one of its fields.
-    #[inline(always)]
-    pub(crate) fn field(self, place: Offset) -> &'a AtomicU64 {
-        self.fields.at(place)
-    }
-}
-
-/// Returns the error for growth that failed: for lack of room, or for another reason.
-pub(crate) fn no_space(object: &Arc<str>, needed: u64, source: std::io::Error) -> Error {
-    match source.raw_os_error() {
-        Some(libc::ENOSPC | libc::EFBIG | libc::EDQUOT | libc::ENOMEM) => {
-            Error::NoSpace { object: object.clone(), needed, source }
-        }
-        _ => Error::Io { object: object.clone(), doing: "grow", source },
-    }
 }
 
 #[cfg(test)]
