@@ -348,8 +348,8 @@ pub enum Error {
     },
     /// The awaited change has not come in time.
     ///
-    /// > posix:/x: waited 5s for a change, and none of those that came was the one
-    #[error("{object}: waited {waited:?} for a change, and none of those that came was the one")]
+    /// > posix:/x: the awaited change did not come within 5s
+    #[error("{object}: the awaited change did not come within {waited:?}")]
     #[non_exhaustive]
     WaitTimeout {
         /// The object's name.

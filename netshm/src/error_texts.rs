@@ -391,7 +391,7 @@ fn wait_timeout() {
         panic!("it came")
     };
     let error = Error::WaitTimeout { object, waited: Duration::from_secs(5) };
-    assert_eq!(x.text::<()>(Err(error)), "posix:/x: waited 5s for a change, and none of those that came was the one");
+    assert_eq!(x.text::<()>(Err(error)), "posix:/x: the awaited change did not come within 5s");
 }
 
 #[test]
