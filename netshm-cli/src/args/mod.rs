@@ -1,10 +1,10 @@
 //! The command line.
 
-mod care;
 mod change;
 mod create;
 mod dump;
 mod look;
+mod maintenance;
 mod read;
 mod system;
 
@@ -14,11 +14,11 @@ use netshm::ShmName;
 use crate::names;
 use crate::output::ColorWhen;
 
-pub(crate) use care::{Check, Compact, Copy, Repair, Sync};
 pub(crate) use change::{Add, Clear, Incr, Remove, Resize, Set};
 pub(crate) use create::{Create, LockingName};
 pub(crate) use dump::{Dump, Export, Import, Load};
 pub(crate) use look::{Ls, LsSort, Members, Schema, Stat, StateName};
+pub(crate) use maintenance::{Check, Compact, Copy, Repair, Sync};
 pub(crate) use read::{Get, Keys, Scan, Select, Wait, Watching};
 pub(crate) use system::{Bench, Completions, Gc, Locks, Manual, Top};
 

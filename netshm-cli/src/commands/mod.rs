@@ -1,13 +1,13 @@
 //! The commands.
 
 pub(crate) mod bench;
-pub(crate) mod care;
 pub(crate) mod change;
 pub(crate) mod create;
 pub(crate) mod dump;
 pub(crate) mod gc;
 pub(crate) mod locks;
 pub(crate) mod ls;
+pub(crate) mod maintenance;
 pub(crate) mod manual;
 pub(crate) mod members;
 pub(crate) mod read;

@@ -1,4 +1,4 @@
-//! Children that open an object anew through what they have inherited.
+//! Children that open an object again through what they have inherited.
 
 use std::time::Duration;
 

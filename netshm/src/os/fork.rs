@@ -74,7 +74,7 @@ pub(crate) fn generation() -> u64 {
             Ok(_) => {
                 // Only descriptors inherited from the parent can be in the table: own ones come after a generation.
                 lock_fd::close_inherited();
-                fork_gate::open_anew();
+                fork_gate::reopen();
                 let new = LAST.fetch_add(1, Ordering::Relaxed) + 1;
                 word.store(new, Ordering::Release);
                 return new;
@@ -126,7 +126,7 @@ unsafe extern "C" fn in_child() {
         word.store(WIPED, Ordering::Release);
     }
     lock_fd::close_inherited();
-    fork_gate::open_anew();
+    fork_gate::reopen();
 }
 
 #[cfg(test)]

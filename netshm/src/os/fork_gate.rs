@@ -73,7 +73,7 @@ pub(super) fn after_fork() {
 }
 
 /// Runs in the child, whose only thread has the gate for itself.
-pub(super) fn open_anew() {
+pub(super) fn reopen() {
     NESTED.store(0, Relaxed);
     HOLDER.store(0, Release);
 }

@@ -44,8 +44,8 @@ use crate::os::{file, path};
 /// name.unlink()?;
 /// # Ok::<(), netshm::Error>(())
 /// ```
-#[doc(alias = "mmap")]
 #[derive(Debug, Clone)]
+#[doc(alias = "mmap")]
 #[doc(alias = "shm_descr")]
 pub struct Shm {
     name: ShmName,
@@ -84,7 +84,7 @@ impl Shm {
     pub(crate) fn current<T>(mut self, take_up: impl Fn(&Shm) -> Result<T>) -> Result<(Shm, T)> {
         for _ in 0..TRIES {
             match take_up(&self) {
-                Err(replaced @ Error::Replaced { .. }) => match self.anew()? {
+                Err(replaced @ Error::Replaced { .. }) => match self.opened_again()? {
                     Some(new) => self = new,
                     None => return Err(replaced),
                 },
@@ -114,7 +114,7 @@ impl Shm {
 
     /// Opens whatever the name stands for now. `None` if that is the same file, or if the object was to be a new or empty
     /// one.
-    fn anew(&self) -> Result<Option<Shm>> {
+    fn opened_again(&self) -> Result<Option<Shm>> {
         if self.options.makes_empty() {
             return Ok(None);
         }

@@ -143,7 +143,7 @@ fn a_reader_that_keeps_what_the_dead_left() {
             let reader = scratch.reader(bytes::PROCESS + 1, PROCESSES.into(), by_process);
             let holder = by_process.then_some(&reader);
             for limit in LIMITS {
-                // Opened anew, it would have to be undone first.
+                // If it were opened again, it would have to be undone first.
                 let name = scratch.name();
                 let outcome = ends(move || {
                     let options = Numbers::options().locking(locking);
