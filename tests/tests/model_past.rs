@@ -14,23 +14,12 @@ use log_word::{CUTS, Cuts, LogWord};
 use sequence::Sequence;
 use word::{LockWord, Released};
 
-/// Substitutes for `crate::os` in the included files.
-mod os {
-    pub(crate) mod atomic {
-        pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
-    }
-
-    pub(crate) mod steps {
-        pub(crate) fn step() {
-            crate::death::die_in_turn();
-        }
-    }
-}
-
 #[path = "common/death.rs"]
 mod death;
 #[path = "../../netshm/src/log_word.rs"]
 mod log_word;
+#[path = "common/os.rs"]
+mod os;
 #[path = "../../netshm/src/sequence.rs"]
 mod sequence;
 #[path = "../../netshm/src/locking/word.rs"]

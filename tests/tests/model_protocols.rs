@@ -18,23 +18,12 @@ use mark::Mark;
 use sequence::Sequence;
 use word::{LockWord, Released};
 
-/// Substitutes for `crate::os` in the included files.
-mod os {
-    pub(crate) mod atomic {
-        pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
-    }
-
-    pub(crate) mod steps {
-        pub(crate) fn step() {
-            crate::death::die_in_turn();
-        }
-    }
-}
-
 #[path = "common/death.rs"]
 mod death;
 #[path = "../../netshm/src/mark.rs"]
 mod mark;
+#[path = "common/os.rs"]
+mod os;
 #[path = "../../netshm/src/sequence.rs"]
 mod sequence;
 #[path = "../../netshm/src/locking/word.rs"]
