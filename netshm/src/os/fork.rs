@@ -8,9 +8,10 @@
 //!
 //! | page word | meaning |
 //! |---|---|
-//! | 0 | no generation yet, or wiped by a fork |
+//! | 0 | wiped by a fork that ran no handlers |
 //! | 1 | a thread is about to begin a new generation |
 //! | 2.. | the generation |
+//! | 2^64 - 1 | no generation yet, and nothing to do before one begins |
 #![allow(unsafe_code)]
 
 use std::ptr;
@@ -24,6 +25,7 @@ use super::{fork_gate, lock_fd};
 
 const WIPED: u64 = 0;
 const BEGINNING: u64 = 1;
+const READY: u64 = u64::MAX;
 
 /// The word in the wiped page. Set once and never unmapped.
 static PAGE: AtomicPtr<AtomicU64> = AtomicPtr::new(ptr::null_mut());
@@ -70,17 +72,25 @@ impl Generation {
 pub(crate) fn generation() -> u64 {
     let word = page().unwrap_or_else(create_page);
     loop {
-        match word.compare_exchange(WIPED, BEGINNING, Ordering::AcqRel, Ordering::Acquire) {
-            Ok(_) => {
+        let seen = word.load(Ordering::Acquire);
+        match seen {
+            WIPED | READY => {}
+            BEGINNING => {
+                thread::yield_now();
+                continue;
+            }
+            current => return current,
+        }
+        if word.compare_exchange(seen, BEGINNING, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+            // Not where the handler has done it: another thread may be forking by now, and needs its gate.
+            if seen == WIPED {
                 // Only descriptors inherited from the parent can be in the table: own ones come after a generation.
                 lock_fd::close_inherited();
                 fork_gate::reopen();
-                let new = LAST.fetch_add(1, Ordering::Relaxed) + 1;
-                word.store(new, Ordering::Release);
-                return new;
             }
-            Err(BEGINNING) => thread::yield_now(),
-            Err(current) => return current,
+            let new = LAST.fetch_add(1, Ordering::Relaxed) + 1;
+            word.store(new, Ordering::Release);
+            return new;
         }
     }
 }
@@ -103,11 +113,15 @@ fn create_page() -> &'static AtomicU64 {
     // nothing but this module relies on.
     let _ = unsafe { madvise(map.as_mut_ptr().cast(), map.len(), Advice::LinuxWipeOnFork) };
     let new = map.as_mut_ptr().cast::<AtomicU64>();
+    // SAFETY: the start of a page that nobody else knows, and that is mapped as long as `map` is not dropped.
+    unsafe { new.as_ref() }.expect("not null").store(BEGINNING, Ordering::Relaxed);
     if PAGE.compare_exchange(ptr::null_mut(), new, Ordering::AcqRel, Ordering::Acquire).is_ok() {
         std::mem::forget(map);
         // SAFETY: `pthread_atfork` requires functions that can be called at every later fork: these live as long as the program.
         // POSIX allows the child's only what is async-signal-safe: it stores to atomics, and calls `fstat` and `close`.
         unsafe { libc::pthread_atfork(Some(before_fork), Some(in_parent), Some(in_child)) };
+        // Only now may others begin a generation. A child that was forked before has a page that is wiped.
+        page().expect("just set").store(READY, Ordering::Release);
     }
     page().expect("just set")
 }
@@ -122,11 +136,11 @@ unsafe extern "C" fn in_parent() {
 
 /// Runs in the child, inside `fork`, where only async-signal-safe calls are allowed and no other thread exists.
 unsafe extern "C" fn in_child() {
-    if let Some(word) = page() {
-        word.store(WIPED, Ordering::Release);
-    }
     lock_fd::close_inherited();
     fork_gate::reopen();
+    if let Some(word) = page() {
+        word.store(READY, Ordering::Release);
+    }
 }
 
 #[cfg(test)]
@@ -410,6 +424,18 @@ pub(crate) mod tests {
         assert!(!other.is_finished());
         drop(gate);
         other.join().unwrap();
+    }
+
+    /// A thread that uses an object for the first time in a forked child, while another one is forking.
+    #[test]
+    fn a_first_generation_does_not_let_others_into_a_fork() {
+        assert!(in_child(|| {
+            fork_gate::before_fork();
+            let other = thread::spawn(generation).join().is_ok();
+            let is_held = fork_gate::is_held();
+            fork_gate::after_fork();
+            other && is_held && !fork_gate::is_held()
+        }));
     }
 
     #[test]

@@ -78,6 +78,12 @@ pub(super) fn reopen() {
     HOLDER.store(0, Release);
 }
 
+/// Returns whether a fork, or a thread that forbids forks, is under way.
+#[cfg(test)]
+pub(super) fn is_held() -> bool {
+    HOLDER.load(Acquire) != 0
+}
+
 fn thread_id() -> u32 {
     rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs()
 }
