@@ -88,6 +88,8 @@ pub(crate) trait Protocol {
     fn acquire(&self, owners: &impl Owners, request: &Request<'_>) -> Result<()>;
     /// Releases the stripes.
     fn release(&self, owners: &impl Owners, request: &Request<'_>);
+    /// Leaves the stripes to whoever recovers the slot: their words go on naming it, but this process holds nothing else of them.
+    fn abandon(&self, _: &impl Owners, _: &Request<'_>) {}
     /// Returns the mode in which a group locks a stripe for reading.
     fn read_mode(&self) -> Mode;
 }
@@ -149,6 +151,13 @@ impl Protocol for Locks {
             Locks::Futex(locks) => locks.release(owners, request),
             Locks::None(locks) => locks.release(owners, &request.clone()),
             Locks::Record(locks) => locks.release(owners, &request.clone()),
+        }
+    }
+    fn abandon(&self, owners: &impl Owners, request: &Request<'_>) {
+        match self {
+            Locks::None(locks) => locks.abandon(owners, request),
+            Locks::Record(locks) => locks.abandon(owners, request),
+            Locks::Futex(locks) => locks.abandon(owners, request),
         }
     }
     fn read_mode(&self) -> Mode {

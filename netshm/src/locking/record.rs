@@ -159,6 +159,10 @@ impl Protocol for RecordLocks {
                 let (Released::Quiet | Released::Sleepers) = word_of(owners.region(), stripe).release();
             }
         }
+        self.abandon(owners, request);
+    }
+
+    fn abandon(&self, owners: &impl Owners, request: &Request<'_>) {
         self.unlock_in_kernel(owners, request);
         self.unlock_locally(request.stripes(), request.slot);
     }

@@ -85,6 +85,8 @@ pub(crate) struct Region {
     id: [u64; 2],
     /// Words of the data area that are known to be there.
     known: AtomicU64,
+    /// The same, as far as any member's view knows; so undoing another member's part of a change needs no descriptor.
+    known_to_any: Arc<AtomicU64>,
     /// Number of stripes, from the first one, known to have space in the file.
     backed: AtomicU32,
 }
@@ -94,8 +96,15 @@ impl Region {
     pub(crate) fn map(object: Arc<Object>, geometry: Geometry) -> Result<Region> {
         assert!(geometry.data_start() >= HEADER_BYTES && geometry.data_start().is_multiple_of(WORD));
         let map = Self::mapping(&object, &geometry)?;
-        let mut region =
-            Region { map, object, geometry, id: [0; 2], known: AtomicU64::new(0), backed: AtomicU32::new(1) };
+        let mut region = Region {
+            map,
+            object,
+            geometry,
+            id: [0; 2],
+            known: AtomicU64::new(0),
+            known_to_any: Arc::default(),
+            backed: AtomicU32::new(1),
+        };
         region.id = region.present_id();
         region.refresh_end()?;
         Ok(region)
@@ -104,9 +113,15 @@ impl Region {
     /// Returns the same region as another member sees it: only the member's part of the geometry differs.
     pub(crate) fn of_member(&self, geometry: Geometry) -> Region {
         assert!(geometry.data_start() == self.geometry.data_start() && geometry.max_size == self.geometry.max_size);
-        let known = AtomicU64::new(self.known.load(Ordering::Relaxed));
-        let backed = AtomicU32::new(self.backed.load(Ordering::Relaxed));
-        Region { map: self.map.clone(), object: self.object.clone(), geometry, id: self.id, known, backed }
+        Region {
+            map: self.map.clone(),
+            object: self.object.clone(),
+            geometry,
+            id: self.id,
+            known: AtomicU64::new(self.known.load(Ordering::Relaxed)),
+            known_to_any: self.known_to_any.clone(),
+            backed: AtomicU32::new(self.backed.load(Ordering::Relaxed)),
+        }
     }
 
     /// Returns how many stripes are used, the meta stripe among them; at least that one, and not more than there is room for.
@@ -431,7 +446,9 @@ impl Region {
     /// Looks up the size of the file, which may have grown, if the words can be inside at all; then checks again.
     #[cold]
     fn recheck(&self, offset: u64, count: u64) -> Result<()> {
-        if count <= self.geometry.max_size / WORD && offset <= self.geometry.max_size {
+        self.known.fetch_max(self.known_to_any.load(Ordering::Relaxed), Ordering::Relaxed);
+        if !self.is_inside(offset, count) && count <= self.geometry.max_size / WORD && offset <= self.geometry.max_size
+        {
             self.refresh_end()?;
         }
         if self.is_inside(offset, count) {
@@ -460,7 +477,9 @@ impl Region {
         if self.present_id() != self.id {
             return Err(Error::Replaced { object: self.name(), what: "its file has been overwritten" });
         }
-        self.known.fetch_max((end - self.geometry.data_start()) / WORD, Ordering::Relaxed);
+        let words = (end - self.geometry.data_start()) / WORD;
+        self.known.fetch_max(words, Ordering::Relaxed);
+        self.known_to_any.fetch_max(words, Ordering::Relaxed);
         Ok(end)
     }
 }

@@ -68,6 +68,14 @@ impl Memory for MetaTransaction<'_> {
 }
 
 impl MetaTransaction<'_> {
+    /// Undoes the change.
+    #[cold]
+    fn undo(&mut self) -> Result<()> {
+        #[cfg(test)]
+        super::transaction::fail(self.store)?;
+        self.journal.roll_back_to(self.store.region(), 0)
+    }
+
     /// Makes sure that the log has room for an entry, and returns what the word holds.
     fn room_for(&mut self, place: Offset) -> Result<u64> {
         // Not when the change begins, since it may only read.
@@ -81,7 +89,7 @@ impl MetaTransaction<'_> {
 
 impl Store {
     /// Runs a meta change on behalf of a slot: committed if it succeeds, undone otherwise.
-    fn meta<R>(
+    pub(super) fn meta<R>(
         &self,
         slot: u32,
         deadline: &Deadline,
@@ -101,7 +109,14 @@ impl Store {
                 meta.journal.commit(self.region());
                 Ok(result)
             }
-            Err(error) => meta.journal.roll_back_to(self.region(), 0).and(Err(error)),
+            Err(error) => match meta.undo() {
+                Ok(()) => Err(error),
+                Err(error) => {
+                    // The lock stays the slot's: whoever needs it next, this thread or another, tries again.
+                    self.shared.locks.abandon(self, &request);
+                    return Err(error);
+                }
+            },
         };
         self.shared.locks.release(self, &request);
         outcome
@@ -393,7 +408,7 @@ impl Store {
             match outcome {
                 // Made final here, so that it is before readers may trust it.
                 Ok(()) => meta.journal.commit(self.region()),
-                Err(_) => meta.journal.roll_back_to(self.region(), 0)?,
+                Err(_) => meta.undo()?,
             }
             sequence.end_change();
             outcome

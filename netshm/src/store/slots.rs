@@ -156,6 +156,15 @@ impl Store {
         self.slot_head(slot).give_back();
     }
 
+    /// Leaves a slot as it is to whoever meets a word that names it, unless others have taken this process for dead and have it by
+    /// now.
+    #[cold]
+    pub(super) fn abandon_slot(&self, slot: u32) {
+        let owner = self.field32(self.geometry().slot(slot).owner());
+        let _ = owner.compare_exchange(self.shared.numbers.at_hand(), 0, SeqCst, Relaxed);
+        steps::step();
+    }
+
     /// Makes this thread take that slot next, to settle what is left in it.
     pub(super) fn prefer_slot(&self, slot: u32) {
         LAST.set((self.id, slot));

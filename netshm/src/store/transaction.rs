@@ -23,6 +23,24 @@ thread_local! {
     pub(super) static FAILING: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
 }
 
+/// Fails as often as it is told to.
+#[cfg(test)]
+pub(super) fn fail(store: &Store) -> Result<()> {
+    if FAILING.get() > 0 {
+        FAILING.set(FAILING.get() - 1);
+        return Err(Error::Corrupt { object: store.name(), offset: 0, what: "on purpose" });
+    }
+    Ok(())
+}
+
+/// Outcome of freeing what a change has removed.
+enum Freed {
+    /// Everything is free that can be.
+    All,
+    /// The change is final, but freeing an item could neither be finished nor undone.
+    Half,
+}
+
 /// A change under way, with its store.
 pub(crate) struct Transaction<'a> {
     pub(super) store: &'a Store,
@@ -175,10 +193,7 @@ impl<'a> Transaction<'a> {
 
     fn try_roll_back_to(&mut self, position: Position) -> Result<()> {
         #[cfg(test)]
-        if FAILING.get() > 0 {
-            FAILING.set(FAILING.get() - 1);
-            return Err(Error::Corrupt { object: self.store.name(), offset: 0, what: "on purpose" });
-        }
+        fail(self.store)?;
         self.tx.journal.roll_back_to(self.store.region(), position.entries)?;
         self.tx.audit.roll_back_to(position.entries);
         self.tx.deferred.truncate(position.deferred);
@@ -229,9 +244,18 @@ impl<'a> Transaction<'a> {
     #[inline(always)]
     pub(super) fn commit(mut self) -> Result<()> {
         let is_plain = self.tx.deferred.is_empty() && self.tx.transit == 0;
-        if !is_plain && let Err(error) = self.reborrow().free_or_postpone() {
-            self.roll_back();
-            return Err(error);
+        if !is_plain {
+            match self.reborrow().free_or_postpone() {
+                Ok(Freed::All) => {}
+                Ok(Freed::Half) => {
+                    self.abandon();
+                    return Ok(());
+                }
+                Err(error) => {
+                    self.roll_back();
+                    return Err(error);
+                }
+            }
         }
         self.tx.journal.commit(self.store.region());
         self.end(is_plain, true);
@@ -241,44 +265,56 @@ impl<'a> Transaction<'a> {
     /// Undoes the change and ends it.
     pub(super) fn roll_back(mut self) {
         let start = Position { entries: 0, deferred: 0, transit: 0 };
-        if self.roll_back_to(start).is_err() {
-            // The log is damaged, or runs could not be returned. No other process could undo the rest of the log either; the
-            // damage will show, but nobody must wait for ever.
-            self.tx.journal.commit(self.store.region());
+        // Runs that could not be returned stay noted in the slot.
+        if self.roll_back_to(start).is_err() && self.tx.journal.entries() > 0 {
+            self.abandon();
+        } else {
+            self.end(false, false);
         }
-        self.end(false, false);
+    }
+
+    /// Leaves what cannot be undone here to others, who find the stripes named after a slot without an owner: this process may
+    /// lack a descriptor. If the log is damaged, they find that, and nobody takes half a change for a whole one.
+    #[cold]
+    fn abandon(&mut self) {
+        let (changed, unchanged): (Vec<_>, Vec<_>) = self.tx.held.as_slice().iter().partition(|held| held.changed);
+        unchanged.into_iter().for_each(|held| self.let_go(&[held]));
+        for held in changed {
+            self.store.shared.locks.abandon(self.store, &self.request(held.stripe, 1, held.mode, None));
+        }
+        self.tx.forget();
+        self.store.abandon_slot(self.tx.slot);
     }
 
     /// Frees what was to be freed at the end, as part of the change. Where the object is too full for a log of that length, the
     /// change is committed first and each item is freed by itself, since removing must work in a full object. A process that is
     /// killed meanwhile leaves used memory that nothing refers to, until the object is repaired.
-    fn free_or_postpone(mut self) -> Result<()> {
+    fn free_or_postpone(mut self) -> Result<Freed> {
         let deferred = self.tx.take_deferred();
         let position = self.position();
         match deferred.iter().try_for_each(|item| self.free(*item)).and_then(|()| self.adopt()) {
             Err(Error::Full { .. } | Error::NoSpace { .. }) => {
                 self.roll_back_to(position)?;
                 self.adopt()?;
-                self.free_each(&deferred);
-                Ok(())
+                Ok(self.free_each(&deferred))
             }
-            outcome => outcome,
+            outcome => outcome.map(|()| Freed::All),
         }
     }
 
     /// Commits the change, then frees items one after the other, each with a short log.
     #[cold]
-    fn free_each(&mut self, deferred: &[Deferred]) {
+    fn free_each(&mut self, deferred: &[Deferred]) -> Freed {
         for item in deferred {
             self.tx.journal.commit(self.store.region());
             // No entry is written over before that.
             fence(Release);
             self.tx.audit.clear();
             if self.free(*item).is_err() && self.tx.journal.roll_back_to(self.store.region(), 0).is_err() {
-                // Damaged: what the change has done stays, and the rest is not freed.
-                return;
+                return Freed::Half;
             }
         }
+        Freed::All
     }
 
     fn free(&mut self, item: Deferred) -> Result<()> {
