@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::name::ShmName;
 use crate::os::lease;
 use crate::os::path::Directory;
-use crate::shm::Shm;
+use crate::shm::{Shm, is_anothers};
 use crate::store::open::Alone;
 
 impl ShmName {
@@ -30,6 +30,9 @@ impl ShmName {
     /// # Ok::<(), netshm::Error>(())
     /// ```
     ///
+    /// A name returned by [`Shm::name`] is deleted only if it still stands for the file that was opened, as long as this process has
+    /// that file open.
+    ///
     /// # Errors
     /// [`Error::InUse`] if anybody has it open; [`Error::NotNetshm`] if it is no object; [`Error::UnsupportedVersion`], and
     /// [`Error::Corrupt`] if the header is damaged, since then nothing is known about it; [`Error::Io`].
@@ -46,10 +49,12 @@ impl ShmName {
         }
         drop(alone);
         let shm = Shm::open(self)?;
+        if self.open_file().is_some_and(|opened| opened != shm.object().identity()) {
+            return Err(failed(is_anothers()));
+        }
         let alone = Alone::open(&shm, WANTED)?;
         if !place.remove(shm.object().identity()).map_err(failed)? {
-            let text = "the name stands for another file now, which was left alone";
-            return Err(failed(std::io::Error::new(std::io::ErrorKind::NotFound, text)));
+            return Err(failed(is_anothers()));
         }
         alone.mark_replaced();
         Ok(())

@@ -178,20 +178,33 @@ impl Directory {
         Ok(true)
     }
 
-    /// Waits until the directory's entries are on the disk, where the file system can do so.
-    pub(crate) fn sync_directory(&self) -> io::Result<()> {
+    /// Opens the directory's entries, to be written back when they have changed: then no descriptor may be missing.
+    pub(crate) fn entries(&self) -> io::Result<Entries> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let synced = fs::openat(&self.directory, c".", flags, Mode::empty())
-            .and_then(|directory| rustix::io::retry_on_intr(|| fs::fsync(&directory)));
-        match synced {
-            // It may be written to, but not read, or the file system has nothing to synchronise.
-            Ok(()) | Err(Errno::ACCESS | Errno::PERM | Errno::INVAL | Errno::OPNOTSUPP) => Ok(()),
+        match fs::openat(&self.directory, c".", flags, Mode::empty()) {
+            Ok(directory) => Ok(Entries(Some(directory))),
+            // It may be written to, but not read.
+            Err(Errno::ACCESS | Errno::PERM) => Ok(Entries(None)),
             Err(error) => Err(error.into()),
         }
     }
 
     fn nofollow(&self) -> OFlags {
         if self.follow { OFlags::empty() } else { OFlags::NOFOLLOW }
+    }
+}
+
+/// The entries of a directory.
+pub(crate) struct Entries(Option<OwnedFd>);
+
+impl Entries {
+    /// Waits until they are on the disk, where the file system can do so.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        let Some(directory) = &self.0 else { return Ok(()) };
+        match rustix::io::retry_on_intr(|| fs::fsync(directory)) {
+            Ok(()) | Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 
@@ -325,6 +338,16 @@ pub(crate) fn remove_beside(path: &Path, prefix: &str) {
 /// Renames a file, replacing any file of that name.
 pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     Ok(fs::rename(from, to)?)
+}
+
+/// Deletes the name of a file, as [`Directory::remove`] does, without a descriptor.
+pub(crate) fn remove(path: &Path, wanted: Identity) -> io::Result<bool> {
+    let stat = fs::stat(path)?;
+    if (Identity { device: stat.st_dev, inode: stat.st_ino }) != wanted {
+        return Ok(false);
+    }
+    fs::unlink(path)?;
+    Ok(true)
 }
 
 /// Deletes a directory entry.

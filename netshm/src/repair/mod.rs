@@ -29,6 +29,7 @@ use crate::layout::header::ObjectKind;
 use crate::name::{IntoShmName, ShmName};
 use crate::os::file;
 use crate::os::path::{self, Directory, Status};
+use crate::os::pause;
 use crate::shm::Shm;
 use crate::store::open::{self, Alone, Member, Shape, Spec};
 use crate::store::{Limits, Store};
@@ -212,12 +213,19 @@ impl Target {
             return Err(failed(io::Error::other(reason)));
         }
         let real = path::real(&name.path()).map_err(failed)?;
-        let found = Directory::find(&real, true).and_then(|place| place.probe()).map_err(failed)?;
-        let same = |fd: OwnedFd| file::identity(fd.as_fd()).is_ok_and(|found| found == status.identity);
-        if !found.is_some_and(same) {
-            return Err(failed(io::Error::other("the name stands for another file meanwhile")));
+        let target = Target { name: ShmName::file(real)?, status };
+        target.check_name().map_err(failed)?;
+        Ok(target)
+    }
+
+    /// Returns an error unless the name stands for the file that is to be repaired.
+    fn check_name(&self) -> io::Result<()> {
+        let found = Directory::find(&self.name.path(), true).and_then(|place| place.probe())?;
+        let same = |fd: OwnedFd| file::identity(fd.as_fd()).is_ok_and(|found| found == self.status.identity);
+        if found.is_some_and(same) {
+            return Ok(());
         }
-        Ok(Target { name: ShmName::file(real)?, status })
+        Err(io::Error::other("the name stands for another file meanwhile, which was left alone"))
     }
 
     /// Returns the prefix of the names of unfinished replacements of this object.
@@ -250,14 +258,19 @@ impl Unfinished {
     fn take_over(mut self, target: &Target) -> Result<()> {
         let Some(new) = self.0.take() else { return Ok(()) };
         let path = target.name.path();
-        path::rename(&new.name().path(), &path).map_err(|source| {
+        pause::at("a repaired object is about to get its name");
+        let renamed = Directory::find(&path, true).and_then(|place| place.entries()).and_then(|entries| {
+            // Whoever has put another file there since, as a backup, wants to keep it.
+            target.check_name()?;
+            path::rename(&new.name().path(), &path)?;
+            Ok(entries)
+        });
+        let entries = renamed.map_err(|source| {
             let _ = new.name().unlink();
             failed(&target.name, "give the repaired object its name", source)
         })?;
         // Until the directory is written back, a loss of power may bring the damaged object back.
-        Directory::find(&path, true)
-            .and_then(|place| place.sync_directory())
-            .map_err(|source| failed(&target.name, "write back the directory of the repaired object", source))
+        entries.sync().map_err(|source| failed(&target.name, "write back the directory of the repaired object", source))
     }
 }
 
@@ -265,6 +278,35 @@ impl Drop for Unfinished {
     fn drop(&mut self) {
         if let Some(new) = &self.0 {
             let _ = new.name().unlink();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::hash_table::HashTable;
+    use crate::testing::Directory;
+
+    #[test]
+    fn a_name_that_stands_for_something_else_after_a_repair_is_left_alone() {
+        let directory = Directory::new();
+        let (name, path, backup) = (directory.name("object"), directory.path("object"), directory.path("backup"));
+        let open =
+            || HashTable::<u64, u64>::options().manage(Shm::options().create(true).open(&name).unwrap()).unwrap();
+        open().add(&1, &1).unwrap();
+        for is_replaced in [true, false] {
+            fs::copy(&path, &backup).unwrap();
+            let (from, to) = (backup.clone(), path.clone());
+            pause::once_at("a repaired object is about to get its name", move || {
+                if is_replaced { fs::rename(from, to) } else { fs::remove_file(to) }.unwrap();
+            });
+            let error = repair(&name).unwrap_err();
+            assert!(error.to_string().contains("another file"), "{error}");
+            assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing else is left");
+            assert_eq!(path.exists(), is_replaced);
         }
     }
 }

@@ -18,3 +18,4 @@ pub(crate) use new_file::NewFile;
 pub(crate) use object::Object;
 pub use options::ShmOptions;
 pub(crate) use types::TypeClaim;
+pub(crate) use unlink::is_anothers;

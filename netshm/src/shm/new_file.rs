@@ -47,6 +47,7 @@ impl NewFile {
 
     /// Writes the file to storage, and then gives it its name; an error if there is something of that name by now.
     pub(crate) fn publish(mut self) -> io::Result<()> {
+        let entries = self.is_file.then(|| self.place.entries()).transpose()?;
         file::sync_data(self.fd())?;
         pause::at("a copy is about to get its name");
         match &self.beside {
@@ -54,7 +55,12 @@ impl NewFile {
             Some(beside) => self.place.rename_beside(beside)?,
         }
         self.beside = None;
-        if self.is_file { self.place.sync_directory() } else { Ok(()) }
+        let synced = entries.map_or(Ok(()), |entries| entries.sync());
+        if synced.is_err() {
+            // What is told to have failed is not there.
+            let _ = file::identity(self.fd()).and_then(|identity| self.place.remove(identity));
+        }
+        synced
     }
 }
 

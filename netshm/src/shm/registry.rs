@@ -176,7 +176,7 @@ pub(super) fn create(place: &Directory, name: &ShmName, file: &ShmName, mode: u3
     let status = path::status(data.as_fd())?;
     let completed = complete(&mut inodes, place, data, status, mode).and_then(|descriptors| {
         if name.is_file() {
-            place.sync_directory()?;
+            place.entries()?.sync()?;
         }
         Ok(descriptors)
     });

@@ -6,7 +6,7 @@ use super::registry::is_open;
 use crate::error::{Error, Result};
 use crate::name::ShmName;
 use crate::os::file::Identity;
-use crate::os::path::{self, Directory};
+use crate::os::path;
 
 impl ShmName {
     /// Deletes the name. Processes that have the object open keep it; it is gone when the last of them closes it.
@@ -29,18 +29,25 @@ impl ShmName {
     #[doc(alias = "unlink_shm")]
     #[doc(alias = "shm_unlink")]
     pub fn unlink(&self) -> Result<()> {
-        let outcome = match self.opened() {
-            Some(identity) if is_open(identity) => unlink_same(self, identity),
-            _ => path::unlink(&self.path()),
+        let outcome = match self.open_file() {
+            Some(identity) => unlink_same(self, identity),
+            None => path::unlink(&self.path()),
         };
         outcome.map_err(|source| Error::Io { object: self.to_string().into(), doing: "deleting the name", source })
+    }
+
+    /// Returns the file that was opened by the name, as long as this process has it open.
+    pub(crate) fn open_file(&self) -> Option<Identity> {
+        self.opened().filter(|identity| is_open(*identity))
     }
 }
 
 fn unlink_same(name: &ShmName, identity: Identity) -> io::Result<()> {
-    if Directory::find(&name.path(), true)?.remove(identity)? {
-        return Ok(());
-    }
+    if path::remove(&name.path(), identity)? { Ok(()) } else { Err(is_anothers()) }
+}
+
+/// Returns the error for a name that stands for another file than it should.
+pub(crate) fn is_anothers() -> io::Error {
     let text = "the name stands for another file now, which was left alone";
-    Err(io::Error::new(io::ErrorKind::NotFound, text))
+    io::Error::new(io::ErrorKind::NotFound, text)
 }

@@ -112,7 +112,7 @@ impl<'a> Initialising<'a> {
         };
         // Others may have opened the file already, and wait for the right to create the object that would have no name.
         let removed = file::truncate(object.fd(), at::ABANDONED_BYTES)
-            .and_then(|()| path::Directory::find(&name.path(), true)?.remove(object.identity()));
+            .and_then(|()| path::remove(&name.path(), object.identity()));
         if !removed.is_ok_and(|is_ours| is_ours) {
             let _ = file::truncate(object.fd(), 0);
         }

@@ -134,7 +134,7 @@ pub(crate) fn uncreate(shm: &Shm) {
     if alone.store.holds_nothing() {
         // Whoever waits for the object opens what is there afterwards.
         alone.mark_replaced();
-        let _ = path::Directory::find(&name.path(), true).and_then(|place| place.remove(shm.object().identity()));
+        let _ = path::remove(&name.path(), shm.object().identity());
     }
 }
 

@@ -4,10 +4,10 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::process::exit;
 
-use netshm::{Error, Shm};
+use netshm::{Error, Shm, ShmName};
 use netshm_tests::Directory;
 
-use super::{file, play, table, try_table};
+use super::{Table, file, play, table, try_table};
 
 #[test]
 fn no_object_becomes_a_standard_descriptor() {
@@ -112,4 +112,39 @@ pub(super) fn bystander(directory: &str) {
     let made = table(&file(directory, "a"));
     assert_eq!(made.find(&1).unwrap(), Some(vec![1]));
     made.replace(&1, &vec![77]).unwrap();
+}
+
+/// What a group has changed in several members, one of which has grown, is undone, although the descriptors have gone.
+#[test]
+fn a_group_of_members_is_undone_without_descriptors() {
+    let directory = Directory::new("closed-members");
+    play("closing everything in a group of members", &[directory.text()]);
+    let [first, second] = members(&file(directory.text(), "a"));
+    for member in [first, second] {
+        assert_eq!((member.len().unwrap(), member.find(&0).unwrap()), (1, Some(vec![0])));
+        let report = member.check().unwrap();
+        assert!(report.is_clean(), "{report}");
+    }
+}
+
+fn members(name: &ShmName) -> [Table; 2] {
+    let open = || Shm::options().create(true).open(name).unwrap();
+    ["first", "second"].map(|member| Table::options().max_size(1 << 26).named(member).manage(open()).unwrap())
+}
+
+pub(super) fn closing_everything_in_a_group(directory: &str) {
+    let [first, second] = members(&file(directory, "a"));
+    for member in [&first, &second] {
+        member.add(&0, &vec![0]).unwrap();
+    }
+    let outcome: Result<(), Error> = first.group(|| {
+        first.replace(&0, &vec![1])?;
+        // The first one does not know how far the object reaches by then.
+        (1..3000).try_for_each(|key| second.add(&key, &vec![1; 3000]))?;
+        for number in 3..1024 {
+            let _ = nix::unistd::close(number);
+        }
+        Err(ShmName::posix("").unwrap_err())
+    });
+    assert!(!matches!(outcome, Ok(()) | Err(Error::Corrupt { .. })), "{outcome:?}");
 }

@@ -1,7 +1,7 @@
 //! Objects on a full disk.
 
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Command;
@@ -9,7 +9,7 @@ use std::process::Command;
 use netshm::{Error, Shm, ShmName};
 use netshm_tests::{Child, Directory};
 
-use super::{Table, file, may_mount, table, try_table};
+use super::{Table, file, may_mount, play_after, table, try_table};
 
 #[test]
 fn a_full_disk_is_an_error_and_no_signal() {
@@ -40,6 +40,89 @@ fn a_full_disk_is_an_error_and_no_signal() {
             assert!(status.success(), "{system}: {status}");
         }
     }
+}
+
+/// On a disk with room for one more page each time: what fails changes nothing, and is an error.
+#[test]
+fn a_disk_that_is_full_at_any_step_is_an_error() {
+    if !may_mount() {
+        return;
+    }
+    let directory = Directory::new("full-steps");
+    let disk = directory.text();
+    play_after(&format!("mount -t tmpfs -o size=4m none {disk}"), "full at each step", &[disk]);
+}
+
+pub(super) fn full_at_each_step(directory: &str) {
+    type Verb<'a> = (&'static str, Box<dyn Fn() -> Result<(), Error> + 'a>);
+    let (name, copy, other) = (&file(directory, "a"), &file(directory, "copy"), &file(directory, "other"));
+    let manage = |name: &ShmName, create| {
+        Table::options().max_size(1 << 26).stripes(2).slots(2).manage(Shm::options().create(create).open(name)?)
+    };
+    let made = manage(name, true).unwrap();
+    (0..50).for_each(|key| made.add(&key, &vec![key as u8; 200]).unwrap());
+    let verbs: [Verb<'_>; 7] = [
+        ("creating", Box::new(|| manage(other, true).map(drop))),
+        (
+            "creating a member of a new object",
+            Box::new(|| {
+                Table::options()
+                    .max_size(1 << 26)
+                    .slots(2)
+                    .named("m")
+                    .manage(Shm::options().create(true).open(other)?)?;
+                Ok(())
+            }),
+        ),
+        ("a large value", Box::new(|| made.add(&100, &vec![1; 50_000]))),
+        (
+            "a group with a long log",
+            Box::new(|| made.group(|| (0..50).try_for_each(|key| made.add(&(key + 200), &vec![1; 2000])))),
+        ),
+        (
+            "a member",
+            Box::new(|| {
+                let member = Table::options().stripes(8).named("member").manage(Shm::open(name)?)?;
+                (0..100).try_for_each(|key| member.replace(&key, &vec![1; 100]))
+            }),
+        ),
+        ("copying", Box::new(|| made.shm().copy_to(copy))),
+        ("opening", Box::new(|| manage(copy, false)?.find(&1).map(drop))),
+    ];
+    let names = || {
+        let mut all: Vec<_> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        all.sort();
+        all
+    };
+    let ballast = Path::new(directory).join("ballast");
+    let mut filled = File::create(&ballast).unwrap();
+    for (what, verb) in verbs {
+        let before = names();
+        let mut failures = 0;
+        loop {
+            while filled.write_all(&[1; 4096]).is_ok() {}
+            filled.set_len(filled.metadata().unwrap().len() / 4096 * 4096 - failures * 4096).unwrap();
+            let outcome = verb();
+            filled.seek(SeekFrom::End(0)).unwrap();
+            match outcome {
+                Ok(()) => break,
+                Err(Error::NoSpace { .. }) => {}
+                Err(other) => panic!("{what}, {failures} pages: {other}"),
+            }
+            assert_eq!(names(), before, "{what}, {failures} pages");
+            if failures % 8 == 0 {
+                let report = made.check().unwrap();
+                assert!(report.is_clean(), "{what}, {failures} pages: {report}");
+            }
+            failures += 1;
+            assert!(failures < 200, "{what} never succeeds");
+        }
+        println!("{what}: {failures} failures");
+        assert!((0..50).all(|key| made.find(&key).unwrap() == Some(vec![key as u8; 200])), "{what}");
+        let _ = other.unlink();
+    }
+    assert_eq!(made.find(&100).unwrap(), Some(vec![1; 50_000]));
+    assert!(made.check().unwrap().is_clean());
 }
 
 /// A damaged number of stripes in use leads into a hole, where on a full tmpfs a mere look is a signal.

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::path::Path;
 
-use netshm::{Error, Shm};
+use netshm::{Error, Shm, ShmName};
 use netshm_tests::Directory;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
@@ -56,6 +56,72 @@ pub(super) fn without_descriptors(directory: &str) {
         assert_eq!(table(&name).find(&1).unwrap(), Some(vec![1]));
     }
     panic!("it was never opened");
+}
+
+#[test]
+fn no_verb_leaves_anything_behind_for_want_of_a_descriptor() {
+    let directory = Directory::new("descriptors-of-verbs");
+    play("without descriptors, any verb", &[directory.text()]);
+}
+
+/// Does things that open files, with one more descriptor each time, until they suffice: whatever fails before changes nothing.
+pub(super) fn any_verb_without_descriptors(directory: &str) {
+    type Verb<'a> = (&'static str, Box<dyn Fn() -> Result<(), Error> + 'a>);
+    let (name, copy) = (&file(directory, "a"), &file(directory, "copy"));
+    table(name).add(&1, &vec![1]).unwrap();
+    let open = || Shm::open(name);
+    let unique = Path::new(directory).join("XXXXXXXX");
+    let verbs: [Verb<'_>; 8] = [
+        ("reading", Box::new(|| Table::options().manage(Shm::options().read_only(true).open(name)?)?.len().map(drop))),
+        (
+            "two kinds of access",
+            Box::new(|| {
+                let reader = Table::options().manage(Shm::options().read_only(true).open(name)?)?;
+                let writer = Table::options().manage(open()?)?;
+                writer.replace(&1, &vec![1])?;
+                reader.find(&1).map(|found| assert_eq!(found, Some(vec![1])))
+            }),
+        ),
+        ("members", Box::new(|| open()?.members().map(drop))),
+        (
+            "copying",
+            Box::new(|| {
+                open()?.copy_to(copy)?;
+                copy.unlink()
+            }),
+        ),
+        ("repairing", Box::new(|| netshm::repair(name).map(drop))),
+        ("a unique object", Box::new(|| Shm::create_unique(ShmName::file(&unique)?, 0o600)?.name().unlink())),
+        ("emptying", Box::new(|| Shm::options().truncate(true).open(name).map(drop))),
+        ("deleting what is unused", Box::new(|| name.unlink_unused())),
+    ];
+    let listed = || {
+        let mut all: Vec<_> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        all.sort();
+        all
+    };
+    for (what, verb) in verbs {
+        if what == "deleting what is unused" {
+            table(name).add(&1, &vec![1]).unwrap();
+        }
+        let (before, descriptors) = (listed(), fs::read_dir("/proc/self/fd").unwrap().count());
+        let lowest_free = File::open("/").unwrap().as_raw_fd() as u64;
+        let mut failures = 0;
+        loop {
+            let outcome = limited(Resource::RLIMIT_NOFILE, lowest_free + failures, &verb);
+            assert_eq!(fs::read_dir("/proc/self/fd").unwrap().count(), descriptors, "{what}, {failures} to spare");
+            match outcome {
+                Ok(()) => break,
+                Err(Error::Io { source, .. }) if source.raw_os_error() == Some(nix::libc::EMFILE) => {}
+                Err(other) => panic!("{what}, {failures} to spare: {other}"),
+            }
+            assert_eq!(listed(), before, "{what}, {failures} to spare");
+            assert_eq!(table(name).find(&1).unwrap(), Some(vec![1]), "{what}, {failures} to spare");
+            failures += 1;
+            assert!(failures < 40, "{what} never succeeds");
+        }
+        assert!(failures > 1, "{what} has opened nothing");
+    }
 }
 
 #[test]
