@@ -22,8 +22,11 @@ pub fn spoil(bytes: &mut [u8], choose: &mut dyn FnMut(u64) -> u64) {
 /// Marks the bytes as those of the file with that inode, so that the object is not taken for a copy, which is checked when
 /// it is opened, and refused.
 pub fn settle(bytes: &mut [u8], inode: u64) {
-    if let Some(word) = bytes.get_mut(header::FILE.0 as usize..).and_then(<[u8]>::first_chunk_mut) {
-        *word = inode.to_ne_bytes();
+    // When the inode was made need not be known.
+    for (place, value) in [(header::FILE.0, inode), (header::FILE.0 + 16, 0)] {
+        if let Some(word) = bytes.get_mut(place as usize..).and_then(<[u8]>::first_chunk_mut) {
+            *word = value.to_ne_bytes();
+        }
     }
 }
 

@@ -45,8 +45,8 @@ pub(crate) const FIELDS: usize = 16;
 pub(crate) const CHECKSUM_AT: Offset = Offset(192);
 /// A random number of 128 bits that tells the object from all others; kept when its file is moved.
 pub(crate) const ID: Offset = Offset(256);
-/// The file that the object was made in, or that it was adopted in: inode and file system (`f_fsid`). Changed only by a
-/// process that has the object alone.
+/// The file that the object was made in, or that it was adopted in: inode, file system (`f_fsid`), and when the inode was made, or
+/// 0. Changed only by a process that keeps others from opening the object.
 pub(crate) const FILE: Offset = Offset(272);
 
 /// The word of those who wait for a change anywhere in a member or in the object: see `watch_word`. In a cache line of its own.
@@ -77,7 +77,7 @@ pub(crate) const SPARE_WORDS: u64 = 64;
 const _: () = {
     assert!(FORMAT_AT.0 == 16 && FEATURES_TO_READ.0 == 32 && FEATURES_TO_WRITE.0 == 40);
     assert!(FIELDS_AT.0 == 64 && FIELDS_AT.0 + FIELDS as u64 * 8 == CHECKSUM_AT.0);
-    assert!(ID.0 == 256 && FILE.0 == ID.0 + 16 && FILE.0 + 16 <= WATCH.0 - 32 && WATCH.0 == 320);
+    assert!(ID.0 == 256 && FILE.0 == ID.0 + 16 && FILE.0 + 24 <= WATCH.0 - 24 && WATCH.0 == 320);
     assert!(UNNAMED.array_len().0 == 1024 && UNNAMED.schema_at().0 == 1032);
     assert!(UNNAMED.schema_len().0 == 1040 && UNNAMED.schema_hash().0 == 1048 && UNNAMED.schema_version().0 == 1056);
     assert!(STRIPES_USED.0 == 1064 && ENTRIES_USED.0 == 1072 && LAST_MEMBER.0 == 1080);

@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use rustix::fs::{self, FallocateFlags, IFlags};
+use rustix::fs::{self, AtFlags, FallocateFlags, IFlags, StatxFlags};
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 
@@ -56,10 +56,21 @@ pub(crate) fn duplicate(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     Ok(rustix::io::fcntl_dupfd_cloexec(fd, libc::STDERR_FILENO + 1)?)
 }
 
-/// Returns the inode and the id of the file system (`f_fsid`), which, unlike the device, is the same after a reboot and in each
-/// container; 0 where the file system has none.
-pub(crate) fn place(fd: BorrowedFd<'_>) -> io::Result<[u64; 2]> {
-    Ok([fs::fstat(fd)?.st_ino, fs::fstatvfs(fd)?.f_fsid])
+/// Returns the inode, the id of the file system (`f_fsid`), which, unlike the device, is the same after a reboot and in each
+/// container, and when the inode was made, since its number may be used again; 0 where the system does not tell.
+pub(crate) fn place(fd: BorrowedFd<'_>) -> io::Result<[u64; 3]> {
+    Ok([fs::fstat(fd)?.st_ino, fs::fstatvfs(fd)?.f_fsid, made_at(fd)])
+}
+
+/// Returns when the inode was made, in nanoseconds; 0 where the system does not tell.
+fn made_at(fd: BorrowedFd<'_>) -> u64 {
+    match fs::statx(fd, c"", AtFlags::EMPTY_PATH, StatxFlags::BTIME) {
+        Ok(status) if status.stx_mask & StatxFlags::BTIME.bits() != 0 => {
+            let seconds = status.stx_btime.tv_sec.cast_unsigned().wrapping_mul(1_000_000_000);
+            seconds.wrapping_add(status.stx_btime.tv_nsec.into())
+        }
+        _ => 0,
+    }
 }
 
 /// Returns whether no directory entry leads to the file any more.

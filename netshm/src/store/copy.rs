@@ -285,9 +285,9 @@ impl Copying<'_> {
         let random = || file::random().map_err(io("draw a random number for the copy"));
         let id = [random()?, random()?];
         let place = file::place(self.to).map_err(io("look up the file of the copy"))?;
-        for (at, words) in [(ID, id), (FILE, place)] {
-            for (offset, word) in [0, WORD].into_iter().zip(words) {
-                modify(at.0 + offset, &|_| word);
+        for (at, words) in [(ID, &id[..]), (FILE, &place)] {
+            for (number, word) in (0..).zip(words) {
+                modify(at.0 + number * WORD, &|_| *word);
             }
         }
         Ok(())

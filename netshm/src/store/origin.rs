@@ -25,11 +25,13 @@ const REBOOTED_MIDWAY: &str = "the system went down in the middle of a change, a
 
 /// Origin of an object: where it is, compared with what it says itself.
 struct Origin {
-    /// The file, as the header has it.
-    place: [u64; 2],
+    /// The file that it lies in.
+    place: [u64; 3],
     dirty: bool,
     /// True if it lies in another file than it was in.
     moved: bool,
+    /// True if the header does not say yet when the file was made.
+    is_ageless: bool,
 }
 
 impl Store {
@@ -51,7 +53,7 @@ impl Store {
             }
             return vouch();
         }
-        let Origin { place, dirty, moved } = self.origin()?;
+        let Origin { place, dirty, moved, is_ageless } = self.origin()?;
         // A copy may have got its header before the first change, and the rest after it. But one that is only ever read, as
         // from a read-only file system, would be checked at each opening.
         let unchecked = moved && !dirty && object.read_only();
@@ -66,8 +68,8 @@ impl Store {
             return Err(Error::Corrupt { object: self.name(), offset, what: if copied { COPIED } else { REBOOTED } });
         }
         if !object.read_only() {
-            if moved {
-                self.pair(FILE).iter().zip(place).for_each(|(word, value)| word.store(value, Relaxed));
+            if moved || is_ageless {
+                self.file_words().iter().zip(place).for_each(|(word, value)| word.store(value, Relaxed));
             }
             self.note_boot();
         }
@@ -77,7 +79,15 @@ impl Store {
     fn origin(&self) -> Result<Origin> {
         let place = file::place(self.region.object().fd()).map_err(|source| self.io("look up its file", source))?;
         let dirty = acquire(self.field(DIRTY)) != 0;
-        Ok(Origin { place, dirty, moved: self.pair(FILE).map(|word| word.load(Relaxed)) != place })
+        let [inode, system, made] = self.file_words().map(|word| word.load(Relaxed));
+        // A time that is not known here, or was not there, says nothing.
+        let is_younger = made != place[2] && made != 0 && place[2] != 0;
+        let moved = [inode, system] != place[..2] || is_younger;
+        Ok(Origin { place, dirty, moved, is_ageless: made == 0 && place[2] != 0 })
+    }
+
+    fn file_words(&self) -> [&AtomicU64; 3] {
+        [0, 8, 16].map(|offset| self.field(Offset(FILE.0 + offset)))
     }
 
     /// Checks that what would undo the changes under way is of the same moment as what they have changed, in an object that is

@@ -5,8 +5,8 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::PathBuf;
 use std::process::Command;
 
-use netshm::{Error, HashTable, Locking, Result, Shm};
-use netshm_tests::{Child, Scratch};
+use netshm::{Error, HashTable, Locking, Result, Shm, ShmName};
+use netshm_tests::{Child, Directory, Scratch};
 
 type Words = HashTable<String, u64>;
 
@@ -103,6 +103,35 @@ fn a_file_that_is_moved_is_no_copy() {
     let moved = Scratch::file("origin-moved");
     fs::rename(path(&object), path(&moved)).unwrap();
     manage(moved.open()).unwrap();
+}
+
+/// The copy of an object that has been deleted often gets its inode's number.
+#[test]
+fn a_copy_in_an_inode_of_the_same_number_is_checked() {
+    let directory = Directory::new("origin-again");
+    let (path, backup) = (directory.join("object"), directory.join("backup"));
+    let name = ShmName::file(&path).unwrap();
+    let open = || manage(Shm::options().create(true).open(&name).unwrap());
+    fill(&open().unwrap(), 0);
+    let mut all = fs::read(&path).unwrap();
+    let at = all.windows(8).position(|window| window == b"key 77\0\0").unwrap();
+    all[at..at + 8].fill(255);
+    fs::write(&backup, all).unwrap();
+    let number = fs::metadata(&path).unwrap().ino();
+    let is_told = Command::new("stat").args(["-c", "%W"]).arg(&path).output().is_ok_and(|told| told.stdout != b"0\n");
+    for _ in 0..20 {
+        fs::remove_file(&path).unwrap();
+        fs::copy(&backup, &path).unwrap();
+        if fs::metadata(&path).unwrap().ino() == number {
+            match open() {
+                Err(Error::Corrupt { .. }) => {}
+                Ok(_) if !is_told => println!("skipped: the file system does not tell when a file was made"),
+                other => panic!("{other:?}"),
+            }
+            return;
+        }
+    }
+    println!("skipped: the file system does not use the numbers of inodes again");
 }
 
 /// Sets the boot ids in the header: the newest one, and the one before it.
@@ -248,6 +277,39 @@ fn an_emptied_file_is_not_initialised_while_it_is_in_use() {
     assert!(manage(object.open()).unwrap().is_empty().unwrap());
 }
 
+/// Those who have it mapped are told by the next operation that looks at the file; so are those who open it anew.
+#[test]
+fn a_file_cut_short_or_overwritten_under_its_users_is_an_error() {
+    for is_cut in [true, false] {
+        let (object, other) = (Scratch::file("origin-cut"), Scratch::file("origin-cut"));
+        let tab = manage(object.open()).unwrap();
+        fill(&tab, 0);
+        let reader = manage(Shm::options().read_only(true).open(object.name()).unwrap()).unwrap();
+        let file = fs::OpenOptions::new().write(true).open(path(&object)).unwrap();
+        if is_cut {
+            file.set_len(file.metadata().unwrap().len() - 4096).unwrap();
+        } else {
+            fill(&manage(other.open()).unwrap(), 5000);
+            file.write_all_at(&fs::read(path(&other)).unwrap(), 0).unwrap();
+        }
+        let is_told = |outcome: Result<()>| match outcome {
+            Err(Error::Corrupt { what: "the object has been truncated", .. }) => assert!(is_cut),
+            Err(Error::Replaced { .. }) => assert!(!is_cut),
+            other => panic!("{other:?}"),
+        };
+        for table in [&tab, &reader] {
+            is_told(table.stats().map(drop));
+            is_told(table.shm().stats().map(drop));
+        }
+        is_told(manage(object.open()).map(drop));
+        if is_cut {
+            let mut opener = Child::start("shm_origin::opener", &[&object.name().to_string()]);
+            assert!(opener.line().is_some_and(|line| line.contains("truncated")));
+            opener.wait();
+        }
+    }
+}
+
 /// What is written through a handle opened before a repair must not go to the file that the repair has replaced.
 #[test]
 fn an_object_opened_before_a_repair_is_opened_anew_after_it() {
@@ -288,6 +350,57 @@ fn a_name_that_stands_for_another_file_is_noticed() {
     // The new object has not been created.
     let error = manage(created).unwrap_err();
     assert!(matches!(error, Error::Replaced { .. }), "{error}");
+}
+
+/// Verbs of a handle that was opened before another object got its name: none changes the old one, which nobody would find again.
+#[test]
+fn no_verb_changes_an_object_that_has_been_replaced() {
+    let directory = Directory::new("origin-verbs");
+    let name = |file: &str| ShmName::file(directory.join(file)).unwrap();
+    let members = |name: &ShmName| {
+        let open = || Shm::options().create(true).open(name).unwrap();
+        ["one", "two"].map(|member| HashTable::<u64, u64>::options().named(member).manage(open()).unwrap())
+    };
+    type Verb = (&'static str, fn(&Shm, &ShmName) -> Result<()>);
+    let verbs: [Verb; 10] = [
+        ("members", |shm, _| shm.members().map(drop)),
+        ("remove_member", |shm, _| shm.remove_member("two")),
+        ("copy_to", |shm, copy| shm.copy_to(copy)),
+        ("trim", |shm, _| shm.trim().map(drop)),
+        ("stats", |shm, _| shm.stats().map(drop)),
+        ("watch", |shm, _| shm.watch().map(drop)),
+        ("trim_schema", |shm, _| shm.trim_schema::<HashTable<u64, u64>>(Some("one")).map(drop)),
+        ("unlink_unused", |shm, _| shm.name().unlink_unused()),
+        ("unlink", |shm, _| shm.name().unlink()),
+        ("manage", |shm, _| {
+            let table = HashTable::<u64, u64>::options().named("one").manage(shm.clone())?;
+            assert_eq!(table.find(&0)?, Some(2), "it is opened anew");
+            table.add(&1, &1)
+        }),
+    ];
+    for (what, verb) in verbs {
+        for (file, value) in [("old", 1), ("new", 2)] {
+            members(&name(file))[0].replace(&0, &value).unwrap();
+        }
+        let shm = Shm::open(name("old")).unwrap();
+        fs::hard_link(directory.join("old"), directory.join("kept")).unwrap();
+        fs::rename(directory.join("new"), directory.join("old")).unwrap();
+        let before = fs::read(directory.join("kept")).unwrap();
+        match verb(&shm, &name("copy")) {
+            Err(Error::Replaced { .. }) => {}
+            Err(Error::Io { .. }) if what.starts_with("unlink") => {}
+            Ok(()) if what == "manage" => {}
+            other => panic!("{what}: {other:?}"),
+        }
+        assert_eq!(fs::read(directory.join("kept")).unwrap(), before, "{what} changes what has been replaced");
+        let [one, two] = members(&name("old"));
+        assert_eq!((one.find(&0).unwrap(), two.len().unwrap()), (Some(2), 0), "{what}");
+        assert!(!directory.join("copy").exists(), "{what}");
+        drop((shm, one, two));
+        for file in ["kept", "old"] {
+            fs::remove_file(directory.join(file)).unwrap();
+        }
+    }
 }
 
 pub(crate) fn child(part: &str, arguments: &[String]) {
