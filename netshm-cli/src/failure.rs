@@ -30,7 +30,7 @@ impl Failure {
         Failure::Message(text.into(), Some(tip.into()))
     }
 
-    /// Says what is wrong, on standard error.
+    /// Reports what is wrong, on standard error.
     pub(crate) fn report(self) -> ExitCode {
         let (text, tip) = match self {
             Failure::Said => return ExitCode::FAILURE,

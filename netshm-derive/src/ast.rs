@@ -54,7 +54,7 @@ pub(crate) struct Variant {
 }
 
 impl Input {
-    /// Reads the input; what is wrong with attributes goes to `errors`. `None` if nothing can be made of it.
+    /// Reads the input, and reports wrong attributes to `errors`; returns `None` if the input cannot be used.
     pub(crate) fn read(original: &DeriveInput, errors: &mut Errors) -> Option<Input> {
         let attrs = ContainerAttrs::read(&original.attrs, errors);
         let data = match &original.data {

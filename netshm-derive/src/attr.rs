@@ -8,7 +8,7 @@ use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
 use syn::{Attribute, Expr, ExprLit, Lit, LitStr, Meta, Path, Token, Type, WherePredicate};
 
-/// All that is wrong, reported together.
+/// The errors found so far, reported together.
 #[derive(Default)]
 pub(crate) struct Errors(Option<syn::Error>);
 
@@ -145,7 +145,7 @@ const VARIANT: Known = Known { place: "variants", names: &["index", "other", "re
 const FIELD: Known = Known { place: "fields", names: &["with", "shared", "as", "skip", "rename", "default", "rest"] };
 
 impl Known {
-    /// Says what there is in place of an unknown attribute.
+    /// Returns the message for an unknown attribute, with the known ones.
     fn message(&self, name: &str) -> String {
         if let Some(meant) = similar(name, self.names) {
             return format!("unknown attribute `{name}`; did you mean `{meant}`?");
@@ -171,7 +171,7 @@ fn similar<'a>(name: &str, names: &[&'a str]) -> Option<&'a str> {
     (distance(&nearest) <= 1 + nearest.len() / 5).then_some(*nearest)
 }
 
-/// Letters to be added, removed, replaced or exchanged with their neighbour to make one of the other.
+/// Returns the number of letters to add, remove, replace or swap with a neighbour to turn one word into the other.
 fn edits(one: &str, other: &str) -> usize {
     let (one, other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
     let mut rows = vec![(0..=other.len()).collect::<Vec<_>>()];

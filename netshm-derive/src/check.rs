@@ -96,7 +96,7 @@ fn extensible(input: &Input, errors: &mut Errors) {
     }
 }
 
-/// Looks at fields that stand for unknown ones.
+/// Checks the fields that stand for unknown ones.
 fn rest(input: &Input, errors: &mut Errors) {
     for field in input.fields() {
         let Some(rest) = &field.attrs.rest else { continue };
@@ -135,7 +135,7 @@ fn rest(input: &Input, errors: &mut Errors) {
     }
 }
 
-/// Looks at variants that stand for unknown ones.
+/// Checks the variants that stand for unknown ones.
 fn other(input: &Input, errors: &mut Errors) {
     let Data::Enum(variants) = &input.data else { return };
     let mut first = None;
@@ -250,7 +250,7 @@ fn trailing_defaults(fields: &Fields, errors: &mut Errors) {
     }
 }
 
-/// Names in a schema are what its fields are told apart by.
+/// Refuses two fields with one name in the schema, by which they are told apart.
 fn names(input: &Input, errors: &mut Errors) {
     let lists: Vec<&Fields> = match &input.data {
         Data::Struct(fields) => vec![fields],

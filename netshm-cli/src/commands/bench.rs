@@ -112,7 +112,7 @@ pub(crate) fn run(args: &Bench, out: &mut Output) -> Result<(), Failure> {
     report(args, locking, &results, out)
 }
 
-/// Nanoseconds for each operation where several threads work: of all threads together.
+/// Returns the nanoseconds for each operation of several threads, taken together.
 fn together(threads: u32, work: &(dyn Fn(u64) -> Result<f64, Failure> + Sync)) -> Result<f64, Failure> {
     let each = thread::scope(|scope| {
         let running: Vec<_> = (0..threads).map(|id| scope.spawn(move || work(u64::from(id) << 40))).collect();

@@ -38,7 +38,7 @@ pub(crate) fn library(input: &Input) -> Path {
     input.attrs.krate.as_ref().map_or_else(|| parse_quote!(::netshm), |krate| krate.value.clone())
 }
 
-/// Lints that generated code is exempt from: it is written for the compiler.
+/// Returns the lints that generated code is exempt from: it is written for the compiler.
 fn allowances() -> TokenStream {
     quote! {
         #[allow(clippy::all, clippy::pedantic, clippy::nursery, clippy::restriction, deprecated, unused_qualifications)]
@@ -106,7 +106,7 @@ fn default_of(library: &Path, field: &Field) -> TokenStream {
     quote!(<#library::__private::Made<#ty>>::make())
 }
 
-/// Reads a field: an expression.
+/// Returns an expression that reads a field.
 fn decode_field(library: &Path, field: &Field) -> TokenStream {
     let ty = &field.ty;
     if field.attrs.rest.is_some() {
@@ -191,7 +191,7 @@ fn is_phantom(ty: &syn::Type) -> bool {
     }
 }
 
-/// Statements that describe the fields to `__fields`.
+/// Returns the statements that describe the fields to `__fields`.
 fn describe_fields(library: &Path, fields: &Fields) -> TokenStream {
     fields
         .stored()

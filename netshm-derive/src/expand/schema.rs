@@ -218,7 +218,7 @@ fn groups(library: &Path, input: &SchemaInput) -> TokenStream {
             #group
         }
 
-        /// The same again after each deadlock.
+        /// Runs `body` as a group, again after each deadlock.
         #vis fn group_retry<__R, __E: #library::GroupError>(
             &self,
             body: impl ::core::ops::FnMut() -> ::core::result::Result<__R, __E>,
@@ -229,7 +229,7 @@ fn groups(library: &Path, input: &SchemaInput) -> TokenStream {
             #group_retry
         }
 
-        /// The same, repeated at most `retries` times.
+        /// Runs `body` as a group, again after at most `retries` deadlocks.
         #vis fn group_retry_at_most<__R, __E: #library::GroupError>(
             &self,
             retries: u64,
@@ -292,7 +292,7 @@ fn methods(library: &Path, input: &SchemaInput) -> TokenStream {
             #schema::check(self)
         }
 
-        /// Figures about all objects. See `netshm::ShmSchema::stats`.
+        /// Returns figures about all objects. See `netshm::ShmSchema::stats`.
         #vis fn stats(&self) -> #library::Result<#stats> {
             #schema::stats(self)
         }

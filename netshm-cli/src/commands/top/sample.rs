@@ -74,7 +74,7 @@ impl Sample {
         self.now.members.iter().map(|member| own(&member.stripes)).collect()
     }
 
-    /// Waits for locks that began, a second. Those that ended within microseconds are none.
+    /// Waits for locks that began, a second. Those that ended within microseconds do not count.
     fn wait_rate(&self) -> f64 {
         let counts = self.now.wait_counts.iter().zip(&self.before.wait_counts);
         let waits = counts.map(|(now, before)| u64::from(now.wrapping_sub(*before) & 0x7FFF)).sum();
