@@ -152,32 +152,6 @@ impl Region {
         used
     }
 
-    /// Fails if there is no room to map an object of that shape.
-    pub(crate) fn try_map(object: &Object, geometry: &Geometry) -> Result<()> {
-        Self::mapping(object, geometry).map(drop)
-    }
-
-    fn mapping(object: &Object, geometry: &Geometry) -> Result<Mapping> {
-        let io = |source| Error::Io { object: object.name().clone(), doing: "map", source };
-        Mapping::new(object.fd(), geometry.max_size, !object.read_only()).map_err(|source| match source.raw_os_error() {
-            Some(libc::ENOMEM) => Error::InvalidOption {
-                option: "max_size",
-                value: geometry.max_size.to_string(),
-                reason: format!(
-                    "{}: the address space has no room to map it (see RLIMIT_AS, `ulimit -v`); choose a smaller one",
-                    object.name()
-                ),
-            },
-            Some(libc::EAGAIN) => {
-                let text = "the program locks all its memory (mlockall with MCL_FUTURE), and the limit RLIMIT_MEMLOCK \
-                            (`ulimit -l`) is below the object's `max_size`; raise the limit, lock with MCL_ONFAULT, or \
-                            choose a smaller `max_size`";
-                io(std::io::Error::new(source.kind(), text))
-            }
-            _ => io(source),
-        })
-    }
-
     /// Returns the object's shape.
     #[inline]
     pub(crate) fn geometry(&self) -> &Geometry {
