@@ -436,6 +436,14 @@ impl Region {
         [ID, Offset(ID.0 + WORD)].map(|place| self.header(place).load(Ordering::Relaxed))
     }
 
+    /// Returns an error if the file is another object's now.
+    pub(crate) fn check_id(&self) -> Result<()> {
+        if self.present_id() != self.id {
+            return Err(Error::Replaced { object: self.name(), what: "its file has been overwritten" });
+        }
+        Ok(())
+    }
+
     /// Looks up how far the file reaches. A file that has become shorter is an error.
     fn refresh_end(&self) -> Result<u64> {
         self.object.check_descriptors()?;
@@ -448,9 +456,7 @@ impl Region {
         if end < self.known_end() {
             return Err(self.corrupt(end, "the object has been truncated"));
         }
-        if self.present_id() != self.id {
-            return Err(Error::Replaced { object: self.name(), what: "its file has been overwritten" });
-        }
+        self.check_id()?;
         let words = (end - self.geometry.data_start()) / WORD;
         self.known.fetch_max(words, Ordering::Relaxed);
         self.known_to_any.fetch_max(words, Ordering::Relaxed);

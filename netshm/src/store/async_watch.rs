@@ -26,7 +26,8 @@ struct Waiting {
     /// `None` if the task does not wait now.
     waker: Option<Waker>,
     until: Option<Instant>,
-    /// True if the thread has found a dead writer that cannot be recovered here; no sequence tells what that one has done.
+    /// True if the thread has found a dead writer that cannot be recovered here, or that the object has been replaced: no sequence
+    /// tells of these.
     has_died: bool,
     /// True if the thread knows it.
     is_listed: bool,
@@ -131,7 +132,7 @@ fn rouse(shared: &Arc<Shared>) {
 }
 
 impl Entry {
-    /// Returns whether the thread has found a dead writer that cannot be recovered here, since this was asked last.
+    /// Returns whether the thread has found what no sequence tells, since this was asked last.
     fn tell_death(&self, watcher: &mut Watcher) -> bool {
         let mut waiting = lock(&self.waiting);
         let has_died = std::mem::take(&mut waiting.has_died);
@@ -142,10 +143,10 @@ impl Entry {
         has_died
     }
 
-    /// Looks after dead writers of what the task waits for.
+    /// Looks after dead writers of what the task waits for, and whether the object is still there.
     fn probe(&self) {
         let mut waiting = lock(&self.waiting);
-        waiting.has_died |= waiting.watcher.probe();
+        waiting.has_died |= waiting.watcher.probe() || self.store.check_is_there().is_err();
     }
 
     /// Forgets the task, which waits no more.

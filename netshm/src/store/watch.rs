@@ -69,6 +69,15 @@ impl Store {
         }
     }
 
+    /// Returns an error if another object has taken the place of this one: nobody will change it.
+    pub(super) fn check_is_there(&self) -> Result<()> {
+        if self.field(STATE_AT).load(Relaxed) == REPLACED {
+            let what = "`repair` has put another file in its place";
+            return Err(Error::Replaced { object: self.name(), what });
+        }
+        self.region().check_id()
+    }
+
     /// Wakes everybody: somebody died, perhaps before it told what it had changed.
     #[cold]
     pub(super) fn tell_all(&self) {
@@ -222,11 +231,7 @@ impl Watcher {
         if group::is_open(store) {
             return Err(Error::InGroup { object: store.name(), wanted: "wait for a change" });
         }
-        if store.field(STATE_AT).load(Relaxed) == REPLACED {
-            let what = "`repair` has put another file in its place";
-            return Err(Error::Replaced { object: store.name(), what });
-        }
-        Ok(())
+        store.check_is_there()
     }
 
     /// Limits the rate of wake-ups for nothing.

@@ -393,6 +393,37 @@ fn a_forked_child_lets_go_of_what_tasks_wait_for() {
     assert!(matches!(poll(&mut watch), Poll::Ready(Ok(()))));
 }
 
+/// Nobody will change an object any more that another one has replaced.
+#[test]
+fn waiting_ends_when_the_object_is_replaced() {
+    let replaced: [fn(&crate::store::Store); 2] = [
+        |store| store.field(crate::layout::header::STATE_AT).store(crate::layout::header::REPLACED, Relaxed),
+        // As another object's bytes in its file do.
+        |store| {
+            store.field(crate::layout::header::ID).fetch_add(1, Relaxed);
+        },
+    ];
+    for replace in replaced {
+        for read_only in [false, true] {
+            let scratch = Scratch::new();
+            let table = scratch.watched(Locking::Futex);
+            let shm = Shm::options().read_only(read_only).open(&scratch.name()).unwrap();
+            let waiter: Numbers = HashTable::manage(shm, Locking::Futex).unwrap();
+            let mut watches = [waiter.watch().unwrap(), waiter.watch().unwrap()];
+            thread::scope(|scope| {
+                let [by_thread, by_task] = &mut watches;
+                let waiting = [scope.spawn(|| by_thread.changed(LONG)), scope.spawn(|| changed_in_a_task(by_task))];
+                thread::sleep(Duration::from_millis(20));
+                replace(&table.handle().store);
+                for waiting in waiting {
+                    let outcome = waiting.join().unwrap();
+                    assert!(matches!(outcome, Err(Error::Replaced { .. })), "read-only: {read_only}: {outcome:?}");
+                }
+            });
+        }
+    }
+}
+
 /// They can store nothing that says that they wait.
 #[test]
 fn read_only_handles_look_again_and_again() {

@@ -82,7 +82,8 @@ impl Watch {
     ///
     /// # Errors
     /// [`Error::InGroup`] in a group on the object, which keeps others from changing what is waited for. In a group on another
-    /// object, [`Error::LockTimeout`] after a second or a little more, since others may wait for that group. [`Error::Forked`].
+    /// object, [`Error::LockTimeout`] after a second or a little more, since others may wait for that group. [`Error::Replaced`] within a
+    /// second of another object taking the place of this one. [`Error::Forked`].
     #[doc(alias = "wait")]
     #[doc(alias = "notify")]
     pub fn changed(&mut self, timeout: Option<Duration>) -> Result<bool> {
