@@ -30,7 +30,7 @@ pub(crate) struct Wake {
 }
 
 impl WatchWord<'_> {
-    /// Returns whether anybody waits. The writer's locks are free by then, with a fence behind them.
+    /// Returns whether anybody waits. The stripe's lock is free by then, with a fence behind that.
     #[inline(always)]
     pub(crate) fn is_watched(self) -> bool {
         // SYNC POINT: watch. Pairs with the fence in `settle`.

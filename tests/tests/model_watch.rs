@@ -84,11 +84,13 @@ impl Object {
         for stripe in stripes {
             Sequence(&self.stripes[*stripe].sequence).end_change();
         }
+        let mut is_watched = false;
         for stripe in stripes {
             self.stripes[*stripe].lock.swap(0, SeqCst);
+            fence(SeqCst);
+            is_watched |= self.stripes[*stripe].watch.watch().is_watched();
         }
-        fence(SeqCst);
-        for stripe in stripes {
+        for stripe in stripes.iter().filter(|_| is_watched) {
             let futex = &self.stripes[*stripe].watch;
             if futex.watch().is_watched() {
                 let wake = futex.watch().take();

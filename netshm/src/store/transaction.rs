@@ -10,9 +10,10 @@ use super::tx::{Deferred, Held, Position, TxState};
 use crate::error::{Error, Result};
 use crate::heap::Memory;
 use crate::heap::records::{Records, RunSource};
+use crate::layout::method::Locking;
 use crate::layout::run::RunAt;
 use crate::locking::word::LockWord;
-use crate::locking::{Deadline, Mode, Protocol, Request};
+use crate::locking::{Deadline, Mode, Protocol, Request, give_back};
 use crate::os::atomic::fence_after_swap;
 use crate::sequence::Sequence;
 use crate::watch_word::WatchWord;
@@ -352,11 +353,10 @@ impl<'a> Transaction<'a> {
                     LockWord(&lock[0]),
                 );
                 self.tx.held.clear_single();
-                if stays && held.changed {
-                    fence_after_swap();
-                    if WatchWord(&lock[1]).is_watched() {
-                        store.wake_watchers(held.stripe);
-                    }
+                fence_after_swap();
+                // In this order, since hardly ever somebody waits.
+                if stays && WatchWord(&lock[1]).is_watched() && held.changed {
+                    store.wake_watchers(held.stripe);
                 }
             }
             None => self.reborrow().let_all_go(stays),
@@ -370,12 +370,27 @@ impl<'a> Transaction<'a> {
     // Not cold: that would keep small functions from being inlined, and groups over several stripes are usual.
     #[inline(never)]
     fn let_all_go(self, stays: bool) {
-        let in_a_row = |a: &Held, b: &Held| a.mode == b.mode && a.stripe + 1 == b.stripe;
-        self.tx.held.as_slice().chunk_by(in_a_row).for_each(|held| self.let_go(held));
-        if stays {
+        let (store, all) = (self.store, self.tx.held.as_slice());
+        let mut is_watched = false;
+        if store.method() == Locking::Futex {
+            for held in all {
+                let (lock, sequence) = store.region().stripe_head(store.geometry().stripe(held.stripe));
+                if held.changed {
+                    Sequence(sequence).end_change();
+                }
+                give_back(LockWord(&lock[0]));
+                fence_after_swap();
+                is_watched |= WatchWord(&lock[1]).is_watched();
+            }
+        } else {
+            let in_a_row = |a: &Held, b: &Held| a.mode == b.mode && a.stripe + 1 == b.stripe;
+            all.chunk_by(in_a_row).for_each(|held| self.let_go(held));
             fence_after_swap();
-            let changed = self.tx.held.as_slice().iter().filter(|held| held.changed);
-            changed.for_each(|held| self.store.tell_change(held.stripe));
+            is_watched = all.iter().any(|held| store.watch_word(held.stripe).is_watched());
+        }
+        // Not before all of it can be read and changed again.
+        if stays && is_watched {
+            all.iter().filter(|held| held.changed).for_each(|held| store.tell_change(held.stripe));
         }
         self.tx.held.clear();
     }
