@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::words::ends;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::hash_table::HashTable;
 use crate::index::{self, record::Record};
 use crate::layout::LogAt;
 use crate::layout::method::Locking;
+use crate::layout::run::RunAt;
 use crate::shm::Shm;
 use crate::store::Store;
 use crate::table::{Flow, Table};
@@ -43,7 +44,7 @@ fn bindings_of_a_key() {
         |table| table.remove_all("k").map(drop),
         |table| match table.check()?.is_clean() {
             true => Ok(()),
-            false => Err(crate::error::Error::Forked { object: "any error".into() }),
+            false => Err(Error::Forked { object: "any error".into() }),
         },
     ];
     for bindings in [1, 2, 300] {
@@ -96,4 +97,20 @@ fn segments_of_a_log() {
     drop(table);
     let shm = copy.open();
     assert!(ends("a circle of log segments", move || open(shm).map(drop)).is_err());
+}
+
+#[test]
+fn free_runs() {
+    let copy = Scratch::new();
+    let shm = copy.open();
+    let table = open(shm.clone()).unwrap();
+    table.add("k", &"v".repeat(1 << 20)).unwrap();
+    table.remove("k").unwrap();
+    let store = &table.handle().store;
+    let (region, meta) = (store.region(), store.geometry().stripe(store.geometry().meta()));
+    let class = 63 - region.field(meta.classes()).load(Relaxed).leading_zeros();
+    let largest = RunAt(region.field(meta.class(class)).load(Relaxed));
+    region.word(largest.next().0).unwrap().store(largest.0, Relaxed);
+    let outcome = ends("a circle of free runs", move || shm.trim());
+    assert!(matches!(outcome, Err(Error::Corrupt { .. })), "{outcome:?}");
 }

@@ -200,13 +200,16 @@ impl Runs {
         mut look: impl FnMut(RunAt, u64, Hole) -> Result<bool>,
     ) -> Result<()> {
         let bits = memory.load(self.meta.classes())?;
-        // Lists of a damaged object may be circles.
-        let mut left = memory.region().geometry().max_size / self.pagesize;
+        let mut seen = 0;
         for class in (class_of(least / self.pagesize)..CLASSES).rev().filter(|class| bits & 1 << class != 0) {
             let mut at = memory.load(self.meta.class(class))?;
-            while at != 0 && left > 0 {
+            while at != 0 {
                 let pages = checked_units(memory, self, at)?;
-                left = left.saturating_sub(pages);
+                // Lists of a damaged object may be circles.
+                seen += pages * self.pagesize;
+                if seen > memory.region().known_words() * WORD {
+                    return Err(memory.region().corrupt(at, "free runs lead in a circle, or lie in one another"));
+                }
                 if !look(RunAt(at), pages, self.hole(memory, at, pages)?)? {
                     return Ok(());
                 }
