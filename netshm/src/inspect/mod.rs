@@ -48,10 +48,6 @@ use crate::shm::Shm;
 use crate::store::open::{self, Header, Member};
 use words::Words;
 
-/// Number of times that the catalogue is read again while others add or remove members.
-const READINGS: u32 = 50;
-const PAUSE: Duration = Duration::from_millis(1);
-
 /// The kernel's list of file locks, of all objects. Whoever looks at many objects reads it once, and uses
 /// [`Inspector::look_with`].
 ///
@@ -378,19 +374,10 @@ impl Inspector {
         Ok(snapshot)
     }
 
-    /// Returns the members with their schemas, and how many stripes are used. While others add or remove one, words may contradict
-    /// each other for a moment.
+    /// Returns the members with their schemas, and how many stripes are used.
     fn described(&self, header: &Header) -> Result<(u32, Vec<Described>)> {
-        let mut readings = 0;
-        loop {
-            match self.read_catalogue(header) {
-                Err(Error::Corrupt { .. }) if readings < READINGS => {
-                    readings += 1;
-                    std::thread::sleep(PAUSE);
-                }
-                outcome => return outcome,
-            }
-        }
+        let undisturbed = open::undisturbed(self.shm.object(), |header| self.read_catalogue(header))?;
+        undisturbed.unwrap_or_else(|| self.read_catalogue(header))
     }
 
     fn read_catalogue(&self, header: &Header) -> Result<(u32, Vec<Described>)> {

@@ -18,7 +18,7 @@ pub(crate) use alone::Alone;
 pub(crate) use catalogue::{Catalogue, Member};
 pub(crate) use header::Header;
 pub(crate) use spec::{Agreement, Shape, Spec};
-pub(crate) use stored::{Stored, stored, stored_member, stored_members};
+pub(crate) use stored::{Stored, stored, stored_member, stored_members, undisturbed};
 
 use alone::check_reentrant;
 #[cfg(test)]

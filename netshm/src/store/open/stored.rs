@@ -1,5 +1,7 @@
 //! What an object tells of itself, without being managed.
 
+use std::sync::Arc;
+
 use super::alone::check_reentrant;
 use super::catalogue::{Catalogue, Member};
 use super::header::{self, Header};
@@ -55,13 +57,9 @@ pub(super) fn with_catalogue<R>(shm: &Shm, look: impl Fn(&Header, &Catalogue) ->
     check_reentrant(object)?;
     // A process that has it open reads past others that add or remove members, however long they take.
     if attached(object).is_some() {
-        for _ in 0..header::READINGS {
-            let header = Header::read(object)?;
-            let state = header::meta_state(object, &header.geometry)?;
-            let found = Catalogue::read(object, &header).and_then(|catalogue| look(&header, &catalogue));
-            if header::meta_state(object, &header.geometry)? == state {
-                return found;
-            }
+        let read = |header: &Header| Catalogue::read(object, header).and_then(|catalogue| look(header, &catalogue));
+        if let Some(found) = undisturbed(object, read)? {
+            return found;
         }
     }
     let deadline = group::own_deadline(Limits { lock_timeout: shm.lock_timeout() });
@@ -74,4 +72,18 @@ pub(super) fn with_catalogue<R>(shm: &Shm, look: impl Fn(&Header, &Catalogue) ->
     };
     let header = Header::read(object)?;
     look(&header, &Catalogue::read(object, &header)?)
+}
+
+/// Reads what changes of the run heap and of members change, past such a change if there is one; `None` if they follow each other so
+/// fast that none of the attempts is undisturbed.
+pub(crate) fn undisturbed<R>(object: &Arc<Object>, read: impl Fn(&Header) -> Result<R>) -> Result<Option<Result<R>>> {
+    for _ in 0..header::READINGS {
+        let header = Header::read(object)?;
+        let state = header::meta_state(object, &header.geometry)?;
+        let found = read(&header);
+        if header::meta_state(object, &header.geometry)? == state {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
 }
