@@ -3,21 +3,59 @@
 //! Not for users: there is no promise that this stays.
 
 use crate::layout::bucket::Cell;
-use crate::layout::header::{self, FIELDS};
+use crate::layout::entry::{self, ENTRY_WORDS, EntryAt, PartAt};
+use crate::layout::header::{self, BOOTS_KEPT, FIELDS};
 use crate::layout::record::Head;
-use crate::layout::{CLASSES, Geometry, LogAt, Offset, PROCESSES, SEGMENTS};
-use crate::store::open::Header;
+use crate::layout::run::{Hole, RunAt, RunHead, Use};
+use crate::layout::{CLASSES, CUTS, Geometry, LogAt, Noted, Offset, PROCESSES, SEGMENTS, SlotAt, StripeAt, WORD};
+use crate::store::open::{Header, SEED, checksum};
 
 /// Counts that have caused harm, or that are at a limit.
 const COUNTS: [u64; 12] = [0, 1, 2, 63, 64, 1000, 1 << 20, 1 << 23, 1 << 40, 1 << 62, u64::MAX - 1, u64::MAX];
 
 /// Damages one meaningful part of a sound object: a lock word, an owner, a count, a pointer, a log. `choose` returns a number
-/// below its argument, which is not 0. Without a sound header nothing is changed.
+/// below its argument, which is not 0; it chooses one of the [`roles`] first. Without a sound header nothing is changed.
 pub fn spoil(bytes: &mut [u8], choose: &mut dyn FnMut(u64) -> u64) {
     if let Some(geometry) = geometry(bytes) {
-        Spoiler { bytes, geometry, choose }.spoil();
+        let mut spoiler = Spoiler { bytes, geometry, choose };
+        let (_, spoil) = spoiler.one_of(&ROLES);
+        spoil(&mut spoiler);
     }
 }
+
+/// Returns the names of the roles that [`spoil`] knows: its first choice is one of them.
+pub fn roles() -> impl ExactSizeIterator<Item = &'static str> {
+    ROLES.iter().map(|(name, _)| *name)
+}
+
+/// Runs `make`; objects that the thread creates meanwhile are the same each time, as far as their hashes go.
+pub fn with_seed<R>(seed: u64, make: impl FnOnce() -> R) -> R {
+    SEED.set(Some(seed));
+    let result = make();
+    SEED.set(None);
+    result
+}
+
+type Role = (&'static str, fn(&mut Spoiler<'_>));
+
+const ROLES: [Role; 16] = [
+    ("locks", |it| it.lock()),
+    ("owners", |it| it.owner()),
+    ("processes", |it| it.process()),
+    ("counts", |it| it.counts()),
+    ("pointers of stripes", |it| it.pointers()),
+    ("runs on their way", |it| it.transit()),
+    ("entries of logs", |it| it.entries()),
+    ("cuts of logs", |it| it.cuts()),
+    ("schemas", |it| it.schema()),
+    ("identity", |it| it.identity()),
+    ("fixed fields", |it| it.fixed()),
+    ("members", |it| it.member()),
+    ("watch words", |it| it.watch()),
+    ("runs", |it| it.run()),
+    ("spare words", |it| it.spare()),
+    ("data", |it| it.data()),
+];
 
 /// Marks the bytes as those of the file with that inode, so that the object is not taken for a copy, which is checked when
 /// it is opened, and refused.
@@ -84,79 +122,266 @@ impl Spoiler<'_> {
         Offset(start + self.below((end - start) / 8) * 8)
     }
 
-    fn spoil(&mut self) {
-        let geometry = self.geometry;
-        let part = geometry.part();
-        let stripe = self.number(geometry.stripes + 1);
-        let slot = self.number(geometry.slots);
-        let log = geometry.log(self.number(geometry.slots + 1));
-        let (at, slot_at) = (geometry.stripe(stripe), geometry.slot(slot));
-        match self.below(9) {
+    fn stripe(&mut self) -> StripeAt {
+        let stripe = self.number(self.geometry.stripe_room + 1);
+        let used = (load(self.bytes, header::STRIPES_USED.0).unwrap_or(0) as u32).max(1);
+        self.geometry.stripe(stripe % used.min(self.geometry.stripe_room + 1))
+    }
+
+    fn slot(&mut self) -> SlotAt {
+        let slot = self.number(self.geometry.slots);
+        self.geometry.slot(slot)
+    }
+
+    fn entry(&mut self) -> EntryAt {
+        // Those that are used come first.
+        let index = self.below(5) as u32 % self.geometry.member_room.max(1);
+        self.geometry.entry(index)
+    }
+
+    /// Returns what changes of a member: most often of the one without a name.
+    fn part(&mut self) -> PartAt {
+        if self.below(3) == 0 { self.entry().part() } else { self.geometry.part() }
+    }
+
+    fn lock(&mut self) {
+        let at = self.stripe();
+        let owner = self.number(self.geometry.slots + 1) + 1;
+        let word = self.one_of(&[0, 1 << 31, owner, owner | 1 << 31, u32::MAX]);
+        self.set32(at.lock().0, word);
+        let old = self.get(at.sequence());
+        let sequence = self.one_of(&[old, old | 1, old.wrapping_add(old & 1), u64::MAX, u64::MAX - 1, 1, 0]);
+        self.set(at.sequence(), sequence);
+    }
+
+    fn owner(&mut self) {
+        let (at, slot) = (self.stripe(), self.number(self.geometry.slots));
+        let owner = self.one_of(&[0, 1, 2, 7, PROCESSES, PROCESSES + 1, u32::MAX]);
+        self.set32(self.geometry.slot(slot).owner().0, owner);
+        if self.below(2) == 0 {
+            self.set32(at.lock().0, slot + 1);
+        }
+    }
+
+    fn process(&mut self) {
+        let number = self.number(PROCESSES + 1);
+        let word = self.one_of(&[0, 1, std::process::id(), u32::MAX]);
+        self.set32(self.geometry.process(number).0, word);
+        let slot = self.slot();
+        let (wait, epoch) = (self.number(self.geometry.stripes + 3), self.number(3) << 17);
+        self.set32(slot.wait().0, wait | epoch);
+        self.count(slot.waits_since());
+    }
+
+    fn counts(&mut self) {
+        let (at, part) = (self.stripe(), self.part());
+        let place = self.one_of(&[at.buckets(), at.keys(), at.hidden(), at.capacity(), part.array_len()]);
+        self.count(place);
+    }
+
+    fn pointers(&mut self) {
+        let (at, segment, class) = (self.stripe(), self.number(SEGMENTS), self.number(CLASSES));
+        let places = [at.segment(segment), at.class(class), at.segment(0), at.runs(), at.top(), at.top_end()];
+        let place = self.one_of(&places);
+        if place == at.class(class) {
+            let bits = self.get(at.classes()) | 1 << class;
+            self.set(at.classes(), bits);
+        }
+        self.pointer(place);
+    }
+
+    fn transit(&mut self) {
+        let (slot, log) = (self.slot(), self.log());
+        let place = self.one_of(&[slot.transit(), slot.release(), log.link(), log.capacity(), header::RESERVE]);
+        if place == log.capacity() {
+            self.count(place)
+        } else {
+            self.pointer(place)
+        }
+        let flag = self.one_of(&[0, 1, 1, 2]);
+        self.set(slot.adopted(), flag);
+    }
+
+    fn log(&mut self) -> LogAt {
+        let slot = self.number(self.geometry.slots + 1);
+        self.geometry.log(slot)
+    }
+
+    /// Entries that name what must not be restored, of a log that counts them.
+    fn entries(&mut self) {
+        let (at, slot, part, log) = (self.stripe(), self.slot(), self.part(), self.log());
+        let meta = self.geometry.stripe(self.geometry.meta()).top_end();
+        let word = self.one_of(&[slot.log_word(), slot.log_word(), meta]);
+        let entries = self.below(4);
+        for entry in 0..entries {
+            let place = log.entry(entry);
+            let named =
+                [at.keys(), at.sequence(), part.schema_at(), part.schema_len(), slot.transit(), slot.log_word()];
+            let named = if self.below(2) == 0 { self.one_of(&named) } else { self.anywhere() };
+            let noted = match self.below(3) {
+                0 => Noted::untold(named.0),
+                1 => Noted::new(named.0, self.get(word) & !0xFFFF_FFFF | entry, self.get(named)),
+                _ => Noted(named.0),
+            };
+            self.set(place, noted.0);
+            let old = self.get(named);
+            self.set(Offset(place.0 + WORD), old);
+            self.count(Offset(place.0 + WORD));
+        }
+        if self.below(3) == 0 {
+            self.count(word);
+        } else {
+            let epoch = self.get(word) & !0xFFFF_FFFF;
+            self.set(word, epoch | entries);
+        }
+    }
+
+    /// How logs have been cut, and in which epoch a change began.
+    fn cuts(&mut self) {
+        let slot = self.slot();
+        let cut = self.below(CUTS as u64) * WORD;
+        let place = self.one_of(&[Offset(slot.cuts().0 + cut), slot.began(), slot.log_word()]);
+        let log = self.get(slot.log_word());
+        let (epoch, entries) = (log >> 32, log & 0xFFFF_FFFF);
+        match self.below(4) {
+            0 => self.set(place, log),
+            1 => self.set(place, epoch.wrapping_sub(1) << 32 | (entries + 1)),
+            2 => self.set(place, epoch.wrapping_add(1) << 32 | entries),
+            _ => self.count(place),
+        }
+    }
+
+    fn schema(&mut self) {
+        let part = self.part();
+        let place = self.one_of(&[part.schema_at(), part.schema_len(), part.schema_hash(), part.schema_version()]);
+        if self.below(2) == 0 { self.count(place) } else { self.pointer(place) }
+    }
+
+    /// The object's id, its file, boots and marks.
+    fn identity(&mut self) {
+        let (id, boot) = (self.below(4) * WORD, self.below(BOOTS_KEPT * 2) * WORD);
+        let places = [Offset(header::ID.0 + id), Offset(header::BOOTS.0 + boot), header::DIRTY, header::STATE_AT];
+        let place = self.one_of(&places);
+        self.count(place);
+    }
+
+    /// Fields that are written once, with the checksum that they have then; bits of features that nobody knows.
+    fn fixed(&mut self) {
+        if self.below(4) == 0 {
+            let place = self.one_of(&[header::FEATURES_TO_READ, header::FEATURES_TO_WRITE, header::FORMAT_AT]);
+            return self.count(place);
+        }
+        let field = self.below(FIELDS as u64) * WORD;
+        let place = Offset(header::FIELDS_AT.0 + field);
+        if self.below(2) == 0 {
+            let half = self.get(place) / 2;
+            let value = self.one_of(&[half, half.wrapping_mul(4)]);
+            self.set(place, value);
+        } else {
+            self.count(place);
+        }
+        let mut fields = [0; FIELDS];
+        for (i, field) in (0..).zip(&mut fields) {
+            *field = self.get(Offset(header::FIELDS_AT.0 + i * WORD));
+        }
+        self.set(header::CHECKSUM_AT, checksum(&fields));
+    }
+
+    fn member(&mut self) {
+        let entry = self.entry();
+        let word = self.below(ENTRY_WORDS as u64) * WORD;
+        let counts = [header::STRIPES_USED, header::ENTRIES_USED, header::LAST_MEMBER];
+        match self.below(5) {
             0 => {
-                let owner = self.number(geometry.slots + 1) + 1;
-                let word = self.one_of(&[0, 1 << 31, owner, owner | 1 << 31, u32::MAX]);
-                self.set32(at.lock().0, word);
-                let odd = self.get(at.sequence()) | self.below(2);
-                self.set(at.sequence(), odd);
+                let place = self.one_of(&counts);
+                self.count(place);
             }
             1 => {
-                let owner = self.one_of(&[0, 1, 2, 7, PROCESSES, PROCESSES + 1, u32::MAX]);
-                self.set32(slot_at.owner().0, owner);
-                if self.below(2) == 0 {
-                    self.set32(at.lock().0, slot + 1);
-                }
+                let state = self.one_of(&[0, entry::USED, entry::REMOVED, entry::LEAVING, 4]);
+                self.set(entry.state(), state);
+            }
+            // Its kind, form, stripes, and its name, may be those of another member.
+            2 => {
+                let other = Offset(self.entry().state().0 + word);
+                let value = self.get(other);
+                self.set(Offset(entry.state().0 + word), value);
+            }
+            3 => self.pointer(Offset(entry.state().0 + word)),
+            _ => self.count(Offset(entry.state().0 + word)),
+        }
+    }
+
+    fn watch(&mut self) {
+        let at = self.stripe();
+        let place = self.one_of(&[at.watch().0, header::WATCH.0]);
+        let word = self.one_of(&[0, 1, 2, 3, 4, 1 << 31, u32::MAX, u32::MAX - 1]);
+        self.set32(place, word);
+    }
+
+    /// A head of a run: its size, its uses, its links, and what of it is a hole.
+    fn run(&mut self) {
+        let (start, pagesize) = (self.geometry.data_start(), self.geometry.pagesize);
+        let pages = (self.bytes.len() as u64 - start) / pagesize;
+        let mut at = RunAt(start);
+        // From run to run, so that it is one.
+        for _ in 0..self.below(12) {
+            let next = at.0.saturating_add(RunHead(self.get(at.head())).pages().saturating_mul(pagesize));
+            if next <= at.0 || next >= start + pages * pagesize {
+                break;
+            }
+            at = RunAt(next);
+        }
+        let head = RunHead(self.get(at.head()));
+        match self.below(6) {
+            0 => {
+                let size = self.one_of(&[0, 1, head.pages() + 1, head.pages().wrapping_sub(1), pages, 1 << 61]);
+                let free = self.below(4);
+                self.set(at.head(), size << 2 | free);
+            }
+            1 => {
+                let end = at.0.saturating_add(head.pages().saturating_mul(pagesize));
+                let hole = Hole { is_mixed: self.below(2) == 0, ..Hole::inside(at.0, end) };
+                let far = Hole { start: start / 2, end: self.bytes.len() as u64 * 2, is_mixed: false };
+                let word = self.one_of(&[hole.word(), far.word(), u64::MAX, 1, 1 << 32]);
+                self.set(at.hole(), word);
             }
             2 => {
-                let number = self.number(PROCESSES + 1);
-                let word = self.one_of(&[0, 1, u32::MAX]);
-                self.set32(geometry.process(number).0, word);
-                let wait = self.number(geometry.stripes + 3);
-                self.set32(slot_at.wait().0, wait);
+                let holder = self.number(self.geometry.stripes + 2);
+                let uses = [Use::Chunk, Use::Segment, Use::Large, Use::Log, Use::Schema, Use::Hollow];
+                let word = self.one_of(&uses).word(holder);
+                self.set(at.use_word(), word);
             }
             3 => {
-                let place = self.one_of(&[at.buckets(), at.keys(), at.hidden(), at.capacity(), part.array_len()]);
+                let place = self.one_of(&[at.since(), at.buckets()]);
                 self.count(place);
-            }
-            4 => {
-                let (segment, class) = (self.number(SEGMENTS), self.number(CLASSES));
-                let classes = [at.segment(segment), at.class(class), at.segment(0), at.runs(), at.top(), at.top_end()];
-                let place = self.one_of(&classes);
-                if place == at.class(class) {
-                    let bits = self.get(at.classes()) | 1 << class;
-                    self.set(at.classes(), bits);
-                }
-                self.pointer(place);
-            }
-            5 => {
-                let place = self.one_of(&[slot_at.transit(), slot_at.release(), log.link(), header::RESERVE]);
-                self.pointer(place);
-                let flag = self.below(2);
-                self.set(slot_at.adopted(), flag);
-            }
-            6 => {
-                let meta = geometry.stripe(geometry.meta()).top_end();
-                let place = self.one_of(&[slot_at.log_word(), meta]);
-                self.count(place);
-                for _ in 0..self.below(4) {
-                    let entry = log.entry(self.below(LogAt::FIRST_CAPACITY));
-                    let named = [at.keys(), at.sequence(), part.schema_at(), part.schema_len(), slot_at.transit()];
-                    let named = match self.below(2) {
-                        0 => self.one_of(&named),
-                        _ => self.anywhere(),
-                    };
-                    self.set(entry, named.0);
-                    self.count(Offset(entry.0 + 8));
-                }
-            }
-            7 => {
-                let schema = [part.schema_at(), part.schema_len(), part.schema_hash(), header::DIRTY, header::BOOTS];
-                let place = self.one_of(&schema);
-                if self.below(2) == 0 { self.count(place) } else { self.pointer(place) }
             }
             _ => {
-                let place = self.anywhere();
-                if self.below(4) == 0 { self.count(place) } else { self.pointer(place) }
+                let place = self.one_of(&[at.next(), at.previous(), at.chain_next(), at.chain_previous()]);
+                self.pointer(place);
             }
+        }
+    }
+
+    /// Words that mean nothing yet.
+    fn spare(&mut self) {
+        let (at, slot, word) = (self.stripe(), self.slot(), self.below(header::SPARE_WORDS) * WORD);
+        let places = [Offset(header::SPARE.0 + word), Offset(at.capacity().0 + WORD), Offset(slot.began().0 + WORD)];
+        let place = self.one_of(&places);
+        self.count(place);
+    }
+
+    /// A word of the data: a head of a record, a cell, a node, or what is stored.
+    fn data(&mut self) {
+        let place = self.anywhere();
+        match self.below(6) {
+            0 => self.count(place),
+            // Lengths, and whether the block is free.
+            1 | 2 => {
+                let bits = self.below(1 << 23);
+                let word = self.get(place) & !((1 << 23) - 1) | bits;
+                self.set(place, word);
+            }
+            _ => self.pointer(place),
         }
     }
 

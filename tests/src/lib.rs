@@ -2,6 +2,7 @@
 //! randomness, and one face for all tables.
 
 mod children;
+pub mod damaged;
 mod random;
 mod scratch;
 mod verbs;

@@ -43,7 +43,7 @@ pub(crate) struct Header {
 }
 
 /// Returns the checksum of the fixed fields.
-pub(super) fn checksum(fields: &[u64]) -> u64 {
+pub(crate) fn checksum(fields: &[u64]) -> u64 {
     rapidhash::v3::rapidhash_v3(bytemuck::cast_slice(fields))
 }
 

@@ -18,7 +18,7 @@ use crate::shm::{Claim, Object, Shm, TypeClaim};
 use crate::store::Store;
 use crate::{events, mark};
 
-#[cfg(test)]
+#[cfg(any(test, feature = "damage"))]
 thread_local! {
     /// The seed of the hash in objects that this thread creates, for tests that depend on which keys meet in a bucket.
     pub(crate) static SEED: std::cell::Cell<Option<u64>> = const { std::cell::Cell::new(None) };
@@ -231,7 +231,7 @@ impl<'a> Initialising<'a> {
         Region::try_map(object, &geometry)?;
         let random = || file::random().map_err(|source| self.io("draw a random number", source));
         let (seed, id) = (random()?, [random()?, random()?]);
-        #[cfg(test)]
+        #[cfg(any(test, feature = "damage"))]
         let seed = SEED.get().unwrap_or(seed);
         let file = file::place(object.fd()).map_err(|source| self.io("look up its file", source))?;
         let locking = spec.shape.locking.unwrap_or(Locking::Futex);

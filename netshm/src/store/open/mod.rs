@@ -17,11 +17,13 @@ use std::time::Duration;
 pub(crate) use alone::Alone;
 pub(crate) use catalogue::{Catalogue, Member};
 pub(crate) use header::Header;
+#[cfg(feature = "damage")]
+pub(crate) use header::checksum;
 pub(crate) use spec::{Agreement, Shape, Spec};
 pub(crate) use stored::{Stored, stored, stored_member, stored_members, undisturbed};
 
 use alone::check_reentrant;
-#[cfg(test)]
+#[cfg(any(test, feature = "damage"))]
 pub(crate) use initialising::SEED;
 use initialising::{Initialising, emptied};
 use stored::no_member;
