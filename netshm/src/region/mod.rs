@@ -420,7 +420,7 @@ impl Region {
     /// Looks up the size of the file, which may have grown, if the words can be inside at all; then checks again.
     #[cold]
     fn recheck(&self, offset: u64, count: u64) -> Result<()> {
-        self.known.fetch_max(self.known_to_any.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.learn();
         if !self.is_inside(offset, count) && count <= self.geometry.max_size / WORD && offset <= self.geometry.max_size
         {
             self.refresh_end()?;
@@ -430,6 +430,11 @@ impl Region {
         } else {
             Err(self.corrupt(offset, "a pointer or length leads outside the object"))
         }
+    }
+
+    /// Takes over what other members' views know.
+    fn learn(&self) {
+        self.known.fetch_max(self.known_to_any.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
     fn present_id(&self) -> [u64; 2] {
@@ -453,6 +458,7 @@ impl Region {
             source,
         })?;
         let end = size.min(self.geometry.max_size) & !(WORD - 1);
+        self.learn();
         if end < self.known_end() {
             return Err(self.corrupt(end, "the object has been truncated"));
         }
