@@ -14,6 +14,7 @@ use crate::handle::{Handle, Staged, decode_in_place, decode_optimistic, decode_r
 use crate::index::record::Record;
 use crate::index::ring::Ring;
 use crate::index::{self, walk};
+use crate::layout::StripeAt;
 use crate::layout::bucket::Form;
 use crate::region::{Inconclusive, ReadError};
 use crate::source::{Source, Stripe};
@@ -164,6 +165,7 @@ impl<P: Pick> Batch<P> {
         }
     }
 
+    #[inline]
     fn next(&mut self, handle: &Handle) -> Option<Result<P::Item>> {
         match self {
             Batch::Ready(items) => items.next().map(Ok),
@@ -183,7 +185,7 @@ pub(crate) fn for_each<P: Pick, E: From<Error>>(
         return store
             .geometry()
             .own()
-            .try_for_each(|stripe| snapshot::<P>(handle, stripe, which)?.try_for_each(handle, &mut visit));
+            .try_for_each(|stripe| snapshot::<P>(handle, stripe, which, 0)?.try_for_each(handle, &mut visit));
     }
     handle.group(|| {
         group::read_locked(store, limits, |change| change.read_all())?;
@@ -199,17 +201,18 @@ pub(crate) fn for_each<P: Pick, E: From<Error>>(
     })
 }
 
-/// Returns everything in one stripe at one moment.
-fn snapshot<P: Pick>(handle: &Handle, stripe: u32, which: Which) -> Result<Batch<P>> {
+/// Returns everything in one stripe at one moment; that will be about so many items.
+fn snapshot<P: Pick>(handle: &Handle, stripe: u32, which: Which, expected: usize) -> Result<Batch<P>> {
     read::read(&handle.store, handle.limits, stripe, |view| {
         if let Some(past) = view.past {
             let form = view.region().geometry().form;
-            return all_in(past, view, form, stripe, which, P::take).map(|items| Batch::Staged(items.into_iter()));
+            let items = all_in(past, view, form, stripe, which, expected, P::take)?;
+            return Ok(Batch::Staged(items.into_iter()));
         }
         Batch::picked(
             view,
-            |form| all_in(view.region(), view, form, stripe, which, P::decode_optimistic),
-            |form| all_in(view.region(), view, form, stripe, which, P::take),
+            |form| all_in(view.region(), view, form, stripe, which, expected, P::decode_optimistic),
+            |form| all_in(view.region(), view, form, stripe, which, expected, P::take),
         )
     })
 }
@@ -221,13 +224,29 @@ fn all_in<'a, T, E: ReadError>(
     form: Form,
     stripe: u32,
     which: Which,
+    expected: usize,
     take: impl Fn(View<'_>, &Record<'_>) -> Result<T, E>,
 ) -> Result<Vec<T>, E> {
     let region = view.region();
     let at = region.geometry().stripe(stripe);
-    let mut items = Vec::new();
+    let mut items = Vec::with_capacity(expected);
     let mut holds = true;
-    for bucket in 0..source.stripe(at).get(at.buckets()) {
+    let (mut bucket, buckets) = (0, source.stripe(at).get(at.buckets()));
+    let more = || E::corrupt(region, at.keys().0, MORE);
+    while bucket < buckets && holds {
+        if form == Form::Pairs && view.past.is_none() {
+            let (most, mut look) = (index::most_bindings_in(source, at), items.len() + LOOK_EACH);
+            let pairs = take_pairs(view, at, bucket, &mut items, &take, |items| {
+                if items.len() >= look {
+                    (holds, look) = (view.holds(), items.len() + LOOK_EACH);
+                }
+                if items.len() as u64 > most { Err(more()) } else { Ok(!holds) }
+            })?;
+            if pairs > 0 {
+                bucket += pairs;
+                continue;
+            }
+        }
         walk::newest_in(source, form, at, bucket, |newest| {
             let mut next = Some(newest);
             let mut ring = Ring::default();
@@ -238,17 +257,39 @@ fn all_in<'a, T, E: ReadError>(
                     return Ok(Break(()));
                 }
                 if items.len() as u64 > index::most_bindings_in(source, at) {
-                    return Err(E::corrupt(region, at.keys().0, MORE));
+                    return Err(more());
                 }
                 next = which.after(source, &record, &mut ring)?;
             }
             Ok(Continue(()))
         })?;
-        if !holds {
+        bucket += 1;
+    }
+    Ok(items)
+}
+
+/// Takes the pairs of a bucket and of those behind it, where nothing but pairs lies in a row, until `is_enough`, which is asked after
+/// each bucket. Returns the number of buckets.
+#[inline(always)]
+pub(super) fn take_pairs<T, E: ReadError>(
+    view: View<'_>,
+    at: StripeAt,
+    bucket: u64,
+    items: &mut Vec<T>,
+    take: impl Fn(View<'_>, &Record<'_>) -> Result<T, E>,
+    mut is_enough: impl FnMut(&[T]) -> Result<bool, E>,
+) -> Result<u64, E> {
+    let mut buckets = 0;
+    for pairs in walk::pairs_from(view.region(), at, bucket) {
+        for pair in pairs {
+            items.push(take(view, &pair)?);
+        }
+        buckets += 1;
+        if is_enough(items)? {
             break;
         }
     }
-    Ok(items)
+    Ok(buckets)
 }
 
 impl Which {
@@ -274,31 +315,42 @@ struct Scan<'a, P: Pick> {
     which: Which,
     stripe: u32,
     items: Batch<P>,
+    /// Number of items in the stripe before: others have about as many.
+    last: usize,
 }
 
 impl<'a, P: Pick> Scan<'a, P> {
     fn new(handle: &'a Handle, which: Which) -> Self {
-        Scan { handle, which, stripe: handle.store.geometry().first(), items: Batch::Ready(Vec::new().into_iter()) }
+        let (stripe, items) = (handle.store.geometry().first(), Batch::Ready(Vec::new().into_iter()));
+        Scan { handle, which, stripe, items, last: 0 }
+    }
+
+    /// Returns the first item of the next stripe that has any.
+    #[inline(never)]
+    fn next_of_others(&mut self) -> Option<Result<P::Item>> {
+        while self.stripe < self.handle.store.geometry().own().end {
+            let stripe = self.stripe;
+            self.stripe += 1;
+            match snapshot(self.handle, stripe, self.which, self.last + self.last / 8) {
+                Ok(items) => (self.last, self.items) = (items.len(), items),
+                Err(error) => return Some(Err(error)),
+            }
+            if let Some(item) = self.items.next(self.handle) {
+                return Some(item);
+            }
+        }
+        None
     }
 }
 
 impl<P: Pick> Iterator for Scan<'_, P> {
     type Item = Result<P::Item>;
 
+    #[inline]
     fn next(&mut self) -> Option<Result<P::Item>> {
-        loop {
-            if let Some(item) = self.items.next(self.handle) {
-                return Some(item);
-            }
-            if self.stripe >= self.handle.store.geometry().own().end {
-                return None;
-            }
-            let stripe = self.stripe;
-            self.stripe += 1;
-            match snapshot(self.handle, stripe, self.which) {
-                Ok(items) => self.items = items,
-                Err(error) => return Some(Err(error)),
-            }
+        match self.items.next(self.handle) {
+            Some(item) => Some(item),
+            None => self.next_of_others(),
         }
     }
 
@@ -323,6 +375,7 @@ macro_rules! iterator {
         impl<$($param: $bound),+> Iterator for $name<'_, $($param),+> {
             type Item = Result<$item>;
 
+            #[inline]
             fn next(&mut self) -> Option<Self::Item> {
                 self.0.next()
             }

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::iter::{Batch, MORE, Pick, Which};
+use super::iter::{Batch, MORE, Pick, Which, take_pairs};
 use crate::error::Result;
 use crate::index::record::Record;
 use crate::index::ring::Ring;
@@ -65,11 +65,23 @@ impl Walker {
                 continue;
             }
             let bindings = index::most_bindings_in(region, at);
+            let more = || E::corrupt(region, at.keys().0, MORE);
+            if form == Form::Pairs && self.visited == 0 && self.older == 0 {
+                let most = (bindings.saturating_sub(self.met) as usize).saturating_add(items.len());
+                let before = items.len();
+                let buckets = take_pairs(view, at, self.bucket, &mut items, &take, |items| {
+                    if items.len() > most { Err(more()) } else { Ok(items.len() >= BATCH) }
+                })?;
+                if buckets > 0 {
+                    (self.bucket, self.met) = (self.bucket + buckets, self.met + (items.len() - before) as u64);
+                    continue;
+                }
+            }
             let mut push = |walker: &mut Self, record: &Record<'_>| {
                 items.push(take(view, record)?);
                 walker.met += 1;
                 if walker.met > bindings {
-                    return Err(E::corrupt(region, at.keys().0, MORE));
+                    return Err(more());
                 }
                 Ok(items.len() >= BATCH)
             };

@@ -1,6 +1,7 @@
 //! Buckets: where they lie, the chains that they form, and what their cells hold.
 
 use std::marker::PhantomData;
+use std::slice;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -9,7 +10,8 @@ use crate::heap::Memory;
 use crate::layout::bucket::{BucketAt, Cell, Cells, Form, PAIR_WORDS, Tag, Tags};
 use crate::layout::record::Head;
 use crate::layout::{Offset, SEGMENTS, StripeAt};
-use crate::region::{ReadError, Region};
+use crate::os::copy;
+use crate::region::{Inconclusive, ReadError, Region};
 use crate::source::{Source, Stripe};
 use crate::store::{Store, Transaction};
 
@@ -22,6 +24,8 @@ const FIRST: u64 = 4;
 pub(crate) const MOST_BUCKETS: u64 = 1 << Cell::HASH_BITS;
 /// Cells that a bucket has beside a link.
 pub(super) const CELLS: usize = 7;
+/// Distance of prefetching where buckets of pairs are visited in a row: processors that notice a row do so within a page only.
+const AHEAD: usize = 12;
 /// The longest chain; that many keys do not share a hash by chance.
 const LONGEST_CHAIN: u64 = 1 << 20;
 
@@ -186,6 +190,47 @@ fn tags<'a, E: ReadError>(source: impl Source<'a>, bucket: BucketAt) -> Result<T
 pub(super) fn bucket_at(form: Form, stripe: impl Stripe, bucket: u64) -> BucketAt {
     let (segment, place, size) = segment_of(bucket);
     form.bucket(stripe.get(stripe.at().segment(segment)), size, place)
+}
+
+/// Buckets of pairs that lie in a row.
+#[derive(Default)]
+pub(super) struct Row<'a> {
+    tags: slice::Iter<'a, AtomicU64>,
+    cells: slice::Iter<'a, [AtomicU64; Form::Pairs.cell_words()]>,
+    /// Where the next one lies.
+    at: BucketAt,
+}
+
+impl<'a> Iterator for Row<'a> {
+    type Item = (Tags, BucketAt, Pairs<'a>);
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Self::Item> {
+        let (tags, cells) = (self.tags.next()?, self.cells.next()?);
+        if let Some(ahead) = self.cells.as_slice().get(AHEAD) {
+            copy::prefetch(&ahead[0]);
+            copy::prefetch(&ahead[ahead.len() / 2]);
+        }
+        let at = self.at;
+        self.at = Form::Pairs.following(at);
+        Some((Tags(tags.load(Relaxed)), at, cells.as_chunks().0))
+    }
+}
+
+/// Returns a bucket of pairs and those behind it in its segment; `None` where not all of them lie inside the object.
+#[inline(always)]
+pub(super) fn row_from<'a>(source: impl Source<'a>, stripe: impl Stripe, bucket: u64) -> Option<Row<'a>> {
+    let buckets = stripe.get(stripe.at().buckets());
+    if bucket >= buckets || buckets > MOST_BUCKETS {
+        return None;
+    }
+    let (_, place, size) = segment_of(bucket);
+    let count = (size - place).min(buckets - bucket);
+    let first = bucket_at(Form::Pairs, stripe, bucket);
+    let words = |at, each: usize| source.words_or::<Inconclusive>(at, count * each as u64).ok();
+    let tags = words(first.tags, Form::Pairs.tag_words())?;
+    let cells = words(first.cells, Form::Pairs.cell_words())?.as_chunks().0;
+    Some(Row { tags: tags.iter(), cells: cells.iter(), at: first })
 }
 
 /// Returns the place of the word of a bucket that leads to an overflow bucket; in one of pairs, only if the tags say so.

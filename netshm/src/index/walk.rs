@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::buckets::{Chain, bucket_at};
+use super::buckets::{Chain, bucket_at, pair_at, row_from};
 use super::record::Record;
 use super::stored_pair;
 use crate::error::Result;
@@ -57,6 +57,19 @@ pub(crate) fn newest_in<'a, S: Source<'a>, E: ReadError>(
             return Ok(());
         }
     }
+}
+
+/// Returns the pairs of a bucket and of those behind it in its segment, bucket by bucket, up to one that holds anything else. What is
+/// damaged is left to [`newest_in`].
+#[inline(always)]
+pub(crate) fn pairs_from(
+    region: &Region,
+    at: StripeAt,
+    bucket: u64,
+) -> impl Iterator<Item = impl Iterator<Item = Record<'_>>> {
+    row_from(region, region.stripe(at), bucket).unwrap_or_default().map_while(|(tags, bucket, pairs)| {
+        tags.are_pairs().then(|| tags.used().map(move |cell| Record::pair(pair_at(bucket, cell), &pairs[cell])))
+    })
 }
 
 fn look_ahead(region: &Region, stripe: StripeFields<'_>, bucket: u64, buckets: u64) {

@@ -110,6 +110,14 @@ impl Form {
             cells: segment.wrapping_add(self.cell_bytes(place)),
         }
     }
+    /// Returns where the bucket lies that follows another one in its segment.
+    #[inline(always)]
+    pub(crate) const fn following(self, bucket: BucketAt) -> BucketAt {
+        BucketAt {
+            tags: bucket.tags.wrapping_add(self.tag_bytes(1)),
+            cells: bucket.cells.wrapping_add(self.cell_bytes(1)),
+        }
+    }
     /// Returns the bucket in the value of a record.
     #[inline]
     pub(crate) const fn bucket_in(self, record: u64) -> BucketAt {
@@ -119,7 +127,7 @@ impl Form {
 }
 
 /// Place of a bucket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub(crate) struct BucketAt {
     /// Its tags, if it is one of pairs.
     pub(crate) tags: u64,
@@ -268,6 +276,11 @@ impl Tags {
     pub(crate) const fn without_link(self) -> Self {
         if self.has_link() { self.without(PAIR_CELLS - 1) } else { self }
     }
+    /// Returns whether the bucket holds nothing but pairs: no pointers to bindings, and none to an overflow bucket.
+    #[inline]
+    pub(crate) const fn are_pairs(self) -> bool {
+        self.0 & (Self::EACH * Tag::STACK as u64) == 0
+    }
     /// Returns the cells that are used.
     #[inline]
     pub(crate) const fn used(self) -> Cells {
@@ -342,6 +355,7 @@ mod tests {
             assert_eq!(tags.without(cell).free_for(Tag::new(0, false)), Some(cell));
         }
         assert_eq!(tags.candidates(hash(2)).next(), None);
+        assert!(!tags.are_pairs() && tags.without(1).without(3).without(5).without(7).are_pairs());
     }
 
     #[test]
@@ -380,6 +394,7 @@ mod tests {
         let linked = Tags(0).with_link();
         assert!(linked.has_link() && !linked.without_link().has_link());
         assert_eq!(linked.used().count(), 0);
+        assert!(!linked.are_pairs() && linked.without_link().are_pairs());
         let full = (0..PAIR_CELLS - 1).fold(linked, |tags, cell| tags.with(cell, second));
         assert_eq!((full.free_for(first), full.without_link().free_for(first)), (None, Some(7)));
         assert_eq!(full.without_link().with(7, second).without_link().used().count(), PAIR_CELLS);
