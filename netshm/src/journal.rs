@@ -218,6 +218,12 @@ impl Journal {
         self.left > 0
     }
 
+    /// Returns whether so many entries can be made that nothing can fail: in the first segment.
+    #[inline(always)]
+    pub(crate) fn has_at_hand(&self, entries: u64) -> bool {
+        self.left >= entries && self.more.is_empty()
+    }
+
     /// Returns whether there is room for another entry.
     #[inline]
     pub(crate) fn has_room(&mut self) -> bool {

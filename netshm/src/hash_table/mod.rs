@@ -34,9 +34,9 @@ use crate::layout::method::Locking;
 use crate::options::ManageOptions;
 use crate::shm::Shm;
 use crate::stats::{self, Stats};
-use crate::store::Limits;
 use crate::store::open::Shape;
 use crate::store::read::{self, with_source};
+use crate::store::{Limits, group};
 
 /// Bindings decoded between two checks of whether a writer has spoiled the read.
 const LOOK_EACH: usize = 64;
@@ -208,9 +208,27 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
                 {
                     return Ok(());
                 }
-                self.handle.change("replace a binding", |change| bindings::replace(change, key, value))
+                self.replace_otherwise(key, value)
             })
         })
+    }
+
+    /// Replaces a value where a small transaction could not: as part of a group, mostly.
+    #[inline(never)]
+    fn replace_otherwise(&self, key: Key<'_>, value: Payload<'_>) -> Result<()> {
+        if group::open() > 0
+            && let (Payload::Words(new), Some(form)) = (value, self.form())
+        {
+            let find = |region| {
+                // What a newer program has stored behind the value is to be carried over.
+                let is_plain = V::FIXED.is_some() || !self.handle.store.may_have_tails();
+                if is_plain { index::optimistic_value(region, form, key) } else { None }
+            };
+            if group::small_in_group(&self.handle.store, key.stripe, find, new).is_some() {
+                return Ok(());
+            }
+        }
+        self.handle.change("replace a binding", |change| bindings::replace(change, key, value))
     }
 
     /// Adds a binding if the key has none. Returns whether it did.

@@ -120,6 +120,7 @@ impl Locks {
     }
 
     /// Waits until this thread may start a group, where only one at a time can run in a process.
+    #[inline(always)]
     pub(crate) fn enter_group(&self, owners: &impl Owners, slot: u32, deadline: &Deadline) -> Result<()> {
         match self {
             Locks::Record(locks) => locks.enter_group(owners, slot, deadline),
@@ -128,6 +129,7 @@ impl Locks {
     }
 
     /// Ends what `enter_group` began.
+    #[inline(always)]
     pub(crate) fn leave_group(&self, slot: u32) {
         if let Locks::Record(locks) = self {
             locks.leave_group(slot);

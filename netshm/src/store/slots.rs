@@ -145,7 +145,7 @@ impl Store {
     }
 
     /// Returns whether the slot that this thread has taken is still its own: not if others have taken this process for dead.
-    #[inline]
+    #[inline(always)]
     pub(super) fn owns_slot(&self, slot: u32) -> bool {
         self.field32(self.geometry().slot(slot).owner()).load(Relaxed) == self.shared.numbers.at_hand()
     }

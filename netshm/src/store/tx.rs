@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use smallvec::SmallVec;
 
+use super::Store;
 use super::audit::Audit;
 use crate::journal::Journal;
 use crate::layout::run::RunAt;
@@ -191,6 +192,17 @@ impl TxState {
         (self.slot, self.transit) = (slot, 0);
         (self.vacated, self.torn) = (false, false);
         self.audit.clear();
+    }
+
+    /// Tells readers that the only stripe changes, if they have not been told. The mark has been set.
+    #[inline(always)]
+    pub(super) fn begin_only(&mut self, store: &Store) {
+        let held = self.held.only();
+        if !held.changed {
+            held.changed = true;
+            store.sequence(held.stripe).begin_change();
+            self.audit.begin_stripe(store, held.stripe);
+        }
     }
 
     /// Forgets a change that others have undone.

@@ -4,13 +4,17 @@
 //! time. [`read_locked`] takes the locks without changing anything; [`read_locked_alone`] is for readers that have tried without
 //! locks before. Below them, `alone` runs a transaction until it ends in something else than a false deadlock, and `attempt` runs it once.
 
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::time::Duration;
 
 use super::state::iterating;
 use super::threads::{OPEN, current};
 use crate::error::{Error, Result};
 use crate::layout::method::Locking;
+use crate::layout::{Offset, WORD};
 use crate::locking::{Deadline, Mode, Protocol};
+use crate::os::steps;
 use crate::region::{Inconclusive, Region};
 use crate::store::read::View;
 use crate::store::transaction::check_writable;
@@ -160,6 +164,39 @@ pub(crate) fn optimistic_before_change<R>(
         return Some(Err(error));
     }
     look(store.region()).map(|found| Ok((found, tx.journal.entries())))
+}
+
+/// Changes some words in a row, which `find` finds in a stripe, as part of this thread's group, if that holds this stripe alone and has
+/// room for them in its log at hand. Then nothing can fail on the way, and no savepoint is needed. `new` gives the words to store.
+/// `None` if an ordinary part of the group has to do it.
+#[inline(always)]
+pub(crate) fn small_in_group<'a>(
+    store: &'a Store,
+    stripe: u32,
+    find: impl FnOnce(&'a Region) -> Option<(Offset, &'a [AtomicU64])>,
+    new: &[u64],
+) -> Option<()> {
+    let group = current(store)?;
+    if group.obstacles.get() != 0 || !store.is_ready() {
+        return None;
+    }
+    let mut tx = group.tx.try_borrow_mut().ok()?;
+    // Others may have undone it already; then its log must not grow again.
+    if !tx.held.is_only(stripe, Mode::Exclusive) || !store.owns_slot(tx.slot) || !store.mark().is_durable() {
+        return None;
+    }
+    let region = store.region();
+    let (place, words) = find(region)?;
+    if words.len() != new.len() || !tx.journal.has_at_hand(new.len() as u64) {
+        return None;
+    }
+    tx.begin_only(store);
+    for (i, (word, new)) in (0..).zip(words.iter().zip(new)) {
+        tx.journal.note(region, place.0 + i * WORD, word.load(Relaxed), *new).ok()?;
+        word.store(*new, Release);
+        steps::step();
+    }
+    Some(())
 }
 
 /// Returns the deadline of an operation that is not in a group on its object.

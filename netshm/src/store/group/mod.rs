@@ -11,7 +11,7 @@ use crate::store::transaction::check_writable;
 use crate::store::tx::Position;
 use crate::store::{Limits, Store};
 
-pub(crate) use change::{change, change_at_once, optimistic, optimistic_before_change, read_locked};
+pub(crate) use change::{change, change_at_once, optimistic, optimistic_before_change, read_locked, small_in_group};
 pub(super) use change::{in_group, own_deadline, read_locked_alone, with_slot};
 use state::{CLOSED, Group};
 use threads::{First, Further, OPEN, current};

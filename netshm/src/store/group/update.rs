@@ -18,41 +18,55 @@ thread_local! {
     /// True if this thread is in an update that has not become an ordinary group. It is counted among the open groups already.
     static IS_SHORT: Cell<bool> = const { Cell::new(false) };
     /// The update that this thread is in.
-    static BEGUN: Cell<Begun> = const { Cell::new(Begun::NONE) };
+    static BEGUN: Begun = const { Begun::none() };
 }
 
-/// State with which an ordinary group takes over an update.
-#[derive(Clone, Copy)]
+/// State with which an ordinary group takes over an update. Cells, so that a few stores set it.
 struct Begun {
-    store: u64,
-    slot: u32,
-    stripe: u32,
-    log_word: Offset,
-    log: LogAt,
-    limits: Limits,
+    store: Cell<u64>,
+    slot: Cell<u32>,
+    stripe: Cell<u32>,
+    log_word: Cell<Offset>,
+    log: Cell<LogAt>,
+    limits: Cell<Limits>,
 }
 
 /// Turns an update that this thread has begun into an ordinary group, before anything else is done in it.
 #[inline(always)]
 pub(super) fn settle() {
     if IS_SHORT.get() {
-        BEGUN.get().open();
+        BEGUN.with(Begun::open);
     }
 }
 
 impl Begun {
-    const NONE: Begun = Begun {
-        store: CLOSED,
-        slot: 0,
-        stripe: 0,
-        log_word: Offset(0),
-        log: LogAt(0),
-        limits: Limits { lock_timeout: None },
-    };
+    const fn none() -> Begun {
+        Begun {
+            store: Cell::new(CLOSED),
+            slot: Cell::new(0),
+            stripe: Cell::new(0),
+            log_word: Cell::new(Offset(0)),
+            log: Cell::new(LogAt(0)),
+            limits: Cell::new(Limits { lock_timeout: None }),
+        }
+    }
+
+    /// Notes an update that begins. One cell after the other: a closure that sets all would be called.
+    #[inline(always)]
+    fn note(store: &Store, limits: Limits, slot: u32, stripe: u32) {
+        let geometry = store.geometry();
+        let (log_word, log) = (geometry.slot(slot).log_word(), geometry.log(slot));
+        BEGUN.with(|begun| begun.store.set(store.id));
+        BEGUN.with(|begun| begun.slot.set(slot));
+        BEGUN.with(|begun| begun.stripe.set(stripe));
+        BEGUN.with(|begun| begun.log_word.set(log_word));
+        BEGUN.with(|begun| begun.log.set(log));
+        BEGUN.with(|begun| begun.limits.set(limits));
+    }
 
     #[cold]
     #[inline(never)]
-    fn open(self) {
+    fn open(&self) {
         IS_SHORT.set(false);
         // A group beside the first is dropped when the update ends.
         let group = First::on(CLOSED).unwrap_or_else(|| {
@@ -61,12 +75,12 @@ impl Begun {
             std::mem::forget(further);
             group
         });
-        group.deadline.renew(self.limits.lock_timeout, false);
+        group.deadline.renew(self.limits.get().lock_timeout, false);
         if let Ok(mut tx) = group.tx.try_borrow_mut() {
-            tx.renew_at(self.slot, self.log_word, self.log);
-            tx.held.add(tx::Held { stripe: self.stripe, mode: Mode::Exclusive, changed: false });
+            tx.renew_at(self.slot.get(), self.log_word.get(), self.log.get());
+            tx.held.add(tx::Held { stripe: self.stripe.get(), mode: Mode::Exclusive, changed: false });
         }
-        group.store.set(self.store);
+        group.store.set(self.store.get());
     }
 }
 
@@ -91,9 +105,7 @@ impl<'a> Update<'a> {
     ) -> Option<Self> {
         let (held, place, words) = small::seek(store, stripe, find)?;
         let taken = held.into_taken();
-        let (slot, geometry) = (taken.slot, store.geometry());
-        let (log_word, log) = (geometry.slot(slot).log_word(), geometry.log(slot));
-        BEGUN.with(|begun| begun.set(Begun { store: store.id, slot, stripe, log_word, log, limits }));
+        Begun::note(store, limits, taken.slot, stripe);
         IS_SHORT.with(|is_short| is_short.set(true));
         set_open(1);
         Some(Update { store, taken, place, words, is_open: true })
