@@ -167,6 +167,18 @@ fn pairs() {
         ("update", [1, 1, 1, 1], &|table, stripe| table.update(&key(table, stripe), |_| Some(77)).map(drop)),
         ("add", [1, 1, 1, 2], &|table, stripe| table.add(&key_in(&table.handle().store, stripe, 400), &1)),
         ("remove", [1, 1, 1, 2], &|table, stripe| table.remove(&key(table, stripe)).map(drop)),
+        ("pop", [1, 1, 1, 2], &|table, stripe| table.pop(&key(table, stripe)).map(drop)),
+        ("swap", [1, 1, 1, 1], &|table, stripe| table.swap(&key(table, stripe), &77).map(drop)),
+        ("compare_exchange", [1, 1, 1, 1], &|table, stripe| {
+            let key = key(table, stripe);
+            table.compare_exchange(&key, &key, &77).map(drop)
+        }),
+        ("add_if_absent", [1, 1, 1, 2], &|table, stripe| {
+            table.add_if_absent(&key_in(&table.handle().store, stripe, 400), &1).map(drop)
+        }),
+        ("get_or_insert_with", [1, 1, 1, 2], &|table, stripe| {
+            table.get_or_insert_with(&key_in(&table.handle().store, stripe, 400), || 1).map(drop)
+        }),
         ("find and replace as a group", [1, 1, 1, 1], &|table, stripe| {
             let key = key(table, stripe);
             group!(table => {
@@ -219,7 +231,7 @@ fn elements() {
         open: &open,
         prepare: &|array: &Elements| {
             array.resize(1024)?;
-            (0..1024).try_for_each(|index| array.set(index, &1))
+            (0..1024).try_for_each(|index| array.set(index, &(index as u64)))
         },
         warm: &|array: &Elements| array.set(1000, &1),
         store: &|array: &Elements| &array.handle().store,
@@ -230,6 +242,11 @@ fn elements() {
         ("set", [1, 1, 1, 1], &|array, stripe| array.set(index(stripe), &77)),
         ("fetch_add", [1, 1, 1, 1], &|array, stripe| array.fetch_add(index(stripe), 1).map(drop)),
         ("update", [1, 1, 1, 1], &|array, stripe| array.update(index(stripe), |old| old + 1).map(drop)),
+        ("compare_exchange", [1, 1, 1, 1], &|array, stripe| {
+            array.compare_exchange(index(stripe), &(index(stripe) as u64), &77).map(drop)
+        }),
+        ("swap", [1, 1, 1, 1], &|array, stripe| array.swap(index(stripe), index(stripe) + 1)),
+        ("set_range", [1, 1, 1, 1], &|array, stripe| array.set_range(index(stripe)..index(stripe) + 2, &[77, 78])),
     ]);
     subject.check_reading("get", &|array| array.get(7).map(drop));
     subject.check_reading("read_range", &|array| array.read_range(0..300, &mut [0; 300]));
