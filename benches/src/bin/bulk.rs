@@ -1,4 +1,5 @@
-//! What is done to many elements at once, beside plain memory, and to many entries, one way beside the other:
+//! Single operations beside each other in the caches; what is done to many elements at once, beside plain memory, and to many entries,
+//! one way beside the other:
 //! `cargo run --release -p netshm-benches --bin bulk`.
 //!
 //! Each task takes turns with what it is compared with, so that both have the same machine; medians are shown, and the median of
@@ -12,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use memmap2::MmapRaw;
-use netshm::{Array, HashTable, Locking, Shm, ShmData, ShmName};
+use netshm::{Array, HashTable, Locking, Shm, ShmData, ShmName, group};
 use netshm_benches::{Managed, Order};
 use netshm_tests::{Directory, Scratch};
 
@@ -142,6 +143,51 @@ fn bulk(length: usize) -> Outcome<()> {
     )
 }
 
+/// Keys and elements that the caches hold, and operations of a turn on them.
+const FEW: u64 = 1024;
+const OPERATIONS: u64 = 50_000;
+
+/// Compares single operations with each other where the caches hold everything.
+fn in_the_caches() -> Outcome<()> {
+    fn each(mut operation: impl FnMut(u64) -> netshm::Result<()>) -> impl FnMut() -> Outcome<()> {
+        move || Ok((0..OPERATIONS).try_for_each(|number| operation(black_box(number % FEW)))?)
+    }
+    let line = |name, ours: &mut dyn FnMut() -> Outcome<()>, theirs: &mut dyn FnMut() -> Outcome<()>| {
+        compare(name, OPERATIONS, worked, ours, theirs)
+    };
+    let numbers = Managed::<HashTable<u64, u64>>::table(Locking::Futex)?;
+    let table = &numbers.object;
+    table.add_many((0..FEW).map(|key| (key, key)))?;
+    let find = |key| table.find(&key).map(|value| _ = black_box(value));
+    let replace = |key| table.replace(&key, &black_box(7));
+    line("`replace`, `find`", &mut each(replace), &mut each(find))?;
+    let update = |key| table.update(&key, |value| value.map(|value| value + 1)).map(drop);
+    line("`update`, `replace`", &mut each(update), &mut each(replace))?;
+    let fetch_add = |key| table.fetch_add(&key, 1).map(|value| _ = black_box(value));
+    line("`fetch_add`, `replace`", &mut each(fetch_add), &mut each(replace))?;
+    let in_a_group = |key| {
+        group!(table => {
+            let value = table.find(&key)?.unwrap_or_default();
+            table.replace(&key, &(value + 1))?;
+        })
+    };
+    line("group of find and replace, `replace`", &mut each(in_a_group), &mut each(replace))?;
+    let texts = Managed::<HashTable<u64, String>>::table(Locking::Futex)?;
+    let (table, text) = (&texts.object, "t".repeat(100));
+    table.add_many((0..FEW).map(|key| (key, &text)))?;
+    let replace = |key| table.replace(&key, black_box(text.as_str()));
+    let find = |key| table.find(&key).map(|value| _ = black_box(value));
+    line("`replace` of a text, `find`", &mut each(replace), &mut each(find))?;
+    let elements = Managed::array(Locking::Futex, FEW as usize)?;
+    let array = &elements.object;
+    array.fill(.., &1)?;
+    let set = |index| array.set(index as usize, &black_box(7));
+    let update = |index| array.update(index as usize, |element| element + 1).map(drop);
+    line("`Array::update`, `set`", &mut each(update), &mut each(set))?;
+    let fetch_add = |index| array.fetch_add(index as usize, 1).map(|element| _ = black_box(element));
+    line("`Array::fetch_add`, `set`", &mut each(fetch_add), &mut each(set))
+}
+
 /// Compares ways to visit the entries of a table, and to fill one.
 fn entries<V: ShmData + Eq>(what: &str, value: &V) -> Outcome<()> {
     let scratch = Managed::<HashTable<u64, V>>::table(Locking::Futex)?;
@@ -247,6 +293,7 @@ fn main() -> Outcome<()> {
         return serve(name, path, seed.parse()?);
     }
     println!("| ns an element | netshm | beside it | ratio |\n|---|---:|---:|---:|");
+    in_the_caches()?;
     LENGTHS.into_iter().try_for_each(bulk)?;
     entries("numbers", &7_u64)?;
     entries("texts", &"t".repeat(100))?;

@@ -105,6 +105,22 @@ fn small_transactions() {
         warmed(table)?;
         table.update(&5, |_| None).map(drop)
     });
+    // Without savepoints, but inside one.
+    run("replace one pair again and again in a group", &prepare, &|table| {
+        warmed(table)?;
+        group!(retry table => {
+            table.find(&5)?;
+            table.replace(&5, &1)?;
+            let undone: Result<()> = group!(table => {
+                table.replace(&5, &2)?;
+                table.replace(&5, &3)?;
+                return Err(crate::error::Error::Forked { object: "any error".into() });
+            });
+            assert!(undone.is_err());
+            assert_eq!(table.find(&5)?, Some(1));
+            table.replace(&5, &4)?;
+        })
+    });
     run("change others within an update", &prepare, &|table| {
         warmed(table)?;
         let update = table.update(&5, |old| {

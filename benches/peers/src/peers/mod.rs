@@ -84,7 +84,7 @@ const fn cells(name: &'static str, title: &'static str) -> Kind {
 }
 
 /// All peers, in the order in which they are shown.
-pub(crate) const KINDS: [Kind; 19] = [
+pub(crate) const KINDS: [Kind; 20] = [
     tables(BASELINE, "netshm Futex"),
     tables("netshm-record", "netshm Record"),
     Kind { scope: Scope::Alone, ..tables("netshm-none", "netshm None") },
@@ -94,6 +94,7 @@ pub(crate) const KINDS: [Kind; 19] = [
     Kind { driver: Some(&drivers::TDB), method: "mutex", ..tables("tdb-mutex", "TDB mutex") },
     Kind { driver: Some(&drivers::TDB), method: "fcntl", ..tables("tdb-fcntl", "TDB fcntl") },
     Kind { sharing: Sharing::Threads, thinned: 10, ..tables("redb", "redb (threads)") },
+    Kind { thinned: 10, ..tables("redb-shared", "redb (processes)") },
     Kind { memory: Memory::Worker, thinned: 10, ..tables("sqlite", "SQLite") },
     Kind { driver: Some(&drivers::OCAML), thinned: 100, ..tables("ocaml", "OCaml netshm") },
     Kind { memory: Memory::Worker, thinned: 20, ..tables("redis", "Redis") },
@@ -114,7 +115,8 @@ pub(crate) fn serve(name: &str, directory: &Path, entries: u64) -> Result<()> {
         "netshm-none" => serve_tables(&netshm::Netshm::open(directory, Locking::None)?, entries),
         "lmdb" => serve_tables(&lmdb::Lmdb::open(directory, entries, false)?, entries),
         "lmdb-long" => serve_tables(&lmdb::Lmdb::open(directory, entries, true)?, entries),
-        "redb" => serve_tables(&redb::Redb::open(directory)?, entries),
+        "redb" => serve_tables(&redb::Redb::open(directory, false)?, entries),
+        "redb-shared" => serve_tables(&redb::Redb::open(directory, true)?, entries),
         "sqlite" => serve_tables(&sqlite::Sqlite::open(directory)?, entries),
         "redis" => serve_tables(&redis::Redis::open(directory)?, entries),
         "rwlock" => serve_tables(&in_process::LockedMaps::default(), entries),

@@ -1,8 +1,9 @@
-//! redb, within one process (it locks its file for itself), a transaction for each operation, durability left to others.
+//! redb, a transaction for each operation: within one process, which has the file to itself, durability left to others; and shared by
+//! processes, where each commit must be durable.
 
 use std::path::Path;
 
-use redb::{Database, Durability, ReadableTable, TableDefinition, WriteTransaction};
+use redb::{ConcurrencyMode, Database, Durability, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 
 use crate::worker::{Peer, Table};
 use crate::workload::{Data, Numbers, Result, Texts};
@@ -10,11 +11,20 @@ use crate::workload::{Data, Numbers, Result, Texts};
 const NUMBERS: TableDefinition<'_, u64, u64> = TableDefinition::new("numbers");
 const TEXTS: TableDefinition<'_, &str, &str> = TableDefinition::new("texts");
 
-pub(crate) struct Redb(Database);
+pub(crate) struct Redb {
+    database: Database,
+    durability: Durability,
+}
 
 impl Redb {
-    pub(crate) fn open(directory: &Path) -> Result<Redb> {
-        let redb = Redb(Database::create(directory.join("redb"))?);
+    pub(crate) fn open(directory: &Path, shared: bool) -> Result<Redb> {
+        let (mode, durability) = if shared {
+            (ConcurrencyMode::MultiWriter, Durability::Immediate)
+        } else {
+            (ConcurrencyMode::ExclusiveWriter, Durability::None)
+        };
+        let database = Database::builder().set_concurrency_mode(mode).create(directory.join("redb"))?;
+        let redb = Redb { database, durability };
         redb.write(|txn| {
             txn.open_table(NUMBERS)?;
             txn.open_table(TEXTS)?;
@@ -24,8 +34,8 @@ impl Redb {
     }
 
     fn write(&self, body: impl FnOnce(&WriteTransaction) -> Result<()>) -> Result<()> {
-        let mut txn = self.0.begin_write()?;
-        txn.set_durability(Durability::None);
+        let mut txn = self.database.begin_write()?;
+        txn.set_durability(self.durability)?;
         body(&txn)?;
         Ok(txn.commit()?)
     }
@@ -43,7 +53,7 @@ macro_rules! table {
             }
 
             fn find<R>(&self, key: &$key, seen: impl FnOnce(Option<&$value>) -> R) -> Result<R> {
-                let found = self.0.begin_read()?.open_table($definition)?.get($give(key))?;
+                let found = self.database.begin_read()?.open_table($definition)?.get($give(key))?;
                 Ok(seen(found.as_ref().map(|guard| guard.value()).as_ref().map($take)))
             }
 
@@ -52,7 +62,7 @@ macro_rules! table {
             }
 
             fn sum(&self, part: fn(&$value) -> u64) -> Result<u64> {
-                let table = self.0.begin_read()?.open_table($definition)?;
+                let table = self.database.begin_read()?.open_table($definition)?;
                 table.iter()?.try_fold(0, |sum, pair| Ok(sum + part($take(&pair?.1.value()))))
             }
 
