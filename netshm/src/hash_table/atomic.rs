@@ -3,7 +3,7 @@
 use std::borrow::Borrow;
 use std::cmp::{max, min};
 
-use super::HashTable;
+use super::{HashTable, encoded};
 use crate::data::{DataManager, Encode, Integer, ShmKey};
 use crate::error::Result;
 use crate::handle::{Staged, decode_row};
@@ -71,7 +71,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
                 // Code that is not known runs in a group, not in the middle of a change; if it fails, nothing is replaced.
                 self.handle.group(|| {
                     let (old, seen) = self.read_before_change(key)?;
-                    self.handle.change("replace a binding", |change| seen.replace(change, key, value))?;
+                    encoded::replace_seen(&self.handle, key, value, &seen)?;
                     Ok(old)
                 })
             })
@@ -151,9 +151,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
             if self.handle.encode_ordered(&found)? != old {
                 return Ok(Err(Some(found)));
             }
-            self.with_payload(new, |new| {
-                self.handle.change("replace a binding", |change| seen.replace(change, key, new))
-            })?;
+            self.with_payload(new, |new| encoded::replace_seen(&self.handle, key, new, &seen))?;
             Ok(Ok(()))
         })
     }

@@ -10,14 +10,15 @@ use crate::check::{self, Contents};
 use crate::data::{ObjectSchema, Schema, difference, hash_text};
 use crate::error::Result;
 use crate::handle::Handle;
-use crate::index;
-use crate::index::bindings;
-use crate::index::record::Payload;
+use crate::index::bindings::{self, Seen};
+use crate::index::record::{Payload, Record};
+use crate::index::{self, Key};
 use crate::layout::bucket::Form;
 use crate::layout::header::ObjectKind;
 use crate::region::Inconclusive;
 use crate::shm::Shm;
 use crate::source::Source;
+use crate::store::group::Update;
 use crate::store::open::{Shape, Spec};
 use crate::store::read::{self, OptimisticRead, View, with_source};
 use crate::store::{Limits, group};
@@ -26,6 +27,9 @@ use crate::store::{Limits, group};
 pub(super) type InPlace<'d> = &'d dyn Fn(View<'_>, &[AtomicU64]) -> Result<(), Inconclusive>;
 /// Decodes a value, or copies it.
 pub(super) type Carefully<'d> = &'d dyn Fn(View<'_>, &[AtomicU64]) -> Result<()>;
+
+/// Decodes the value that is bound under a lock, if one is.
+pub(super) type Locked<'d> = &'d dyn Fn(Option<&[AtomicU64]>) -> Result<()>;
 
 /// Opens an object as a table.
 pub(super) fn open(
@@ -160,4 +164,63 @@ pub(super) fn find(
         })
     });
     found.map(|found| found.is_some())
+}
+
+/// Locks a key, looks it up, and has its value decoded, once or several times, of which the last counts.
+pub(super) fn look<'a>(handle: &'a Handle, key: Key<'_>, decode: Locked<'_>) -> Result<Seen<'a>> {
+    let region = handle.store.region();
+    handle.change("change a binding", |change| {
+        let seen = Seen::look(change, region, key)?;
+        decode(seen.newest().map(Record::value))?;
+        Ok(seen)
+    })
+}
+
+/// Pops the newest binding of a key if `decode` makes a value of it, as above. Returns whether it did; `None` if there is no binding.
+pub(super) fn pop(
+    handle: &Handle,
+    key: Key<'_>,
+    decode: &dyn Fn(&[AtomicU64]) -> Result<bool>,
+) -> Result<Option<bool>> {
+    let region = handle.store.region();
+    handle.change("pop a binding", |change| {
+        let seen = Seen::look(change, region, key)?;
+        let Some(newest) = seen.newest() else { return Ok(None) };
+        let is_decoded = decode(newest.value())?;
+        if is_decoded {
+            seen.remove(change, key)?;
+        }
+        Ok(Some(is_decoded))
+    })
+}
+
+/// Replaces the newest binding of a key that has been hashed.
+pub(super) fn replace_at(handle: &Handle, key: Key<'_>, value: Payload<'_>) -> Result<()> {
+    handle.change("replace a binding", |change| bindings::replace(change, key, value))
+}
+
+/// Removes the newest binding of a key that has been hashed.
+pub(super) fn remove_at(handle: &Handle, key: Key<'_>) -> Result<bool> {
+    handle.change("remove a binding", |change| bindings::remove(change, key))
+}
+
+/// Replaces the newest binding of a key where it was found.
+pub(super) fn replace_seen(handle: &Handle, key: Key<'_>, value: Payload<'_>, seen: &Seen<'_>) -> Result<()> {
+    handle.change("replace a binding", |change| seen.replace(change, key, value))
+}
+
+/// Removes the newest binding of a key where it was found.
+pub(super) fn remove_seen(handle: &Handle, key: Key<'_>, seen: &Seen<'_>) -> Result<bool> {
+    handle.change("remove a binding", |change| seen.remove(change, key))
+}
+
+/// Runs a group.
+pub(super) fn in_group(handle: &Handle, body: &mut dyn FnMut() -> Result<()>) -> Result<()> {
+    handle.group(body)
+}
+
+/// Begins an update of the newest binding of a key, if it may be a short one.
+pub(super) fn begin_update<'a>(handle: &'a Handle, key: Key<'_>) -> Option<Update<'a>> {
+    let form = handle.store.geometry().form;
+    handle.begin_update(key.stripe, |region| index::optimistic_value(region, form, key))
 }

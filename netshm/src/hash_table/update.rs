@@ -1,12 +1,14 @@
 //! Changes that begin with looking up a binding, which they change where it was found.
 
 use std::borrow::Borrow;
+use std::cell::Cell;
+use std::sync::atomic::AtomicU64;
 
-use super::HashTable;
+use super::{HashTable, encoded};
 use crate::data::{DataManager, Encode, ShmKey};
 use crate::error::Result;
 use crate::handle::{Staged, decode_row, decode_row_optimistic};
-use crate::index::bindings::{self, Seen};
+use crate::index::bindings::Seen;
 use crate::index::record::Payload;
 use crate::index::{self, Key};
 use crate::layout::bucket::Form;
@@ -27,24 +29,19 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         K: Borrow<Q>,
         Q: Encode + ?Sized,
     {
-        let popped = self.with_key(key, |key| {
-            self.handle.change("pop a binding", |change| {
-                let store = &*self.handle.store;
-                let seen = Seen::look(change, store.region(), key)?;
-                let Some(newest) = seen.newest() else { return Ok(Some(None)) };
-                match decode_row::<V>(View::locked(store), newest.value())? {
-                    Staged::Value(value) => {
-                        seen.remove(change, key)?;
-                        Ok(Some(Some(value)))
-                    }
-                    Staged::Words(_) => Ok(None),
-                }
-            })
-        })?;
-        match popped {
-            Some(popped) => Ok(popped),
+        let value = Cell::new(None);
+        let decode = |words: &[AtomicU64]| match decode_row::<V>(View::locked(&self.handle.store), words)? {
+            Staged::Value(decoded) => {
+                value.set(Some(decoded));
+                Ok(true)
+            }
+            Staged::Words(_) => Ok(false),
+        };
+        match self.with_key(key, |key| encoded::pop(&self.handle, key, &decode))? {
+            None => Ok(None),
+            Some(true) => Ok(value.take()),
             // Code that is not known runs in a group, not in the middle of a change; if it fails, nothing is removed.
-            None => self.pop_with(key, Ok),
+            Some(false) => self.pop_with(key, Ok),
         }
     }
 
@@ -57,7 +54,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         self.seen(key, |key, old, seen| {
             let Some(value) = old else { return Ok(None) };
             let converted = convert(value)?;
-            self.remove_seen(key, seen)?;
+            encoded::remove_seen(&self.handle, key, seen)?;
             Ok(Some(converted))
         })
     }
@@ -116,12 +113,12 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
             {
                 let new = change(Some(old));
                 let Some(value) = &new else {
-                    self.handle.change("remove a binding", |change| bindings::remove(change, key))?;
+                    encoded::remove_at(&self.handle, key)?;
                     return update.finish().map(|()| new);
                 };
                 self.with_payload(value, |value| match value {
                     Payload::Words(words) if update.store(words) => Ok(()),
-                    value => self.handle.change("replace a binding", |change| bindings::replace(change, key, value)),
+                    value => encoded::replace_at(&self.handle, key, value),
                 })?;
                 return update.finish().map(|()| new);
             }
@@ -136,7 +133,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
             let new = change(old);
             match &new {
                 Some(value) => self.replace_seen(key, value, seen)?,
-                None => drop(self.remove_seen(key, seen)?),
+                None => drop(encoded::remove_seen(&self.handle, key, seen)?),
             }
             Ok(new)
         })
@@ -148,8 +145,12 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         if !V::DIRECT {
             return None;
         }
-        let form = self.form()?;
-        let update = self.handle.begin_update(key.stripe, |region| index::optimistic_value(region, form, key))?;
+        let update = if const { Self::SHARED } {
+            encoded::begin_update(&self.handle, key)?
+        } else {
+            let form = self.form()?;
+            self.handle.begin_update(key.stripe, |region| index::optimistic_value(region, form, key))?
+        };
         // What a newer program has stored behind the value is to be carried over.
         let is_plain = V::FIXED.is_some() || !self.handle.store.may_have_tails();
         is_plain.then_some(update)
@@ -169,6 +170,15 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     /// Works like [`seen`](Self::seen), for an encoded key.
     #[inline(always)]
     fn seen_key<R>(&self, key: Key<'_>, body: impl FnOnce(Key<'_>, Option<V>, &Seen<'_>) -> Result<R>) -> Result<R> {
+        if const { Self::SHARED } {
+            let (mut body, mut result) = (Some(body), None);
+            encoded::in_group(&self.handle, &mut || {
+                let (old, seen) = self.read_before_change(key)?;
+                result = body.take().map(|body| body(key, old, &seen)).transpose()?;
+                Ok(())
+            })?;
+            return Ok(result.unwrap_or_else(|| unreachable!("a group runs its body once")));
+        }
         self.handle.group(|| {
             let (old, seen) = match self.optimistic_before_change(key) {
                 Some(outcome) => outcome?,
@@ -181,6 +191,9 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     /// Returns a pair; `None` if an optimistic read does not suffice.
     #[inline(always)]
     fn optimistic_before_change<'a>(&'a self, key: Key<'_>) -> Option<Result<(Option<V>, Seen<'a>)>> {
+        if const { !Self::PAIRS } {
+            return None;
+        }
         let (store, [key_word]) = (&*self.handle.store, key.words) else { return None };
         if !V::DIRECT || self.form() != Some(Form::Pairs) || store.is_pending() {
             return None;
@@ -194,25 +207,20 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
 
     #[inline(never)]
     pub(super) fn read_before_change<'a>(&'a self, key: Key<'_>) -> Result<(Option<V>, Seen<'a>)> {
-        let store = &*self.handle.store;
-        let (old, seen) = self.handle.change("change a binding", |change| {
-            let seen = Seen::look(change, store.region(), key)?;
-            let old = seen.newest().map(|newest| decode_row::<V>(View::locked(store), newest.value())).transpose()?;
-            Ok((old, seen))
-        })?;
+        let old = Cell::new(None);
+        let decode = |words: Option<&[AtomicU64]>| {
+            let decoded = words.map(|words| decode_row::<V>(View::locked(&self.handle.store), words));
+            old.set(decoded.transpose()?);
+            Ok(())
+        };
+        let seen = encoded::look(&self.handle, key, &decode)?;
         // Code that is not known runs between the parts of the group, not inside one.
-        Ok((old.map(|old| self.handle.finish(old)).transpose()?, seen))
+        Ok((old.into_inner().map(|old| self.handle.finish(old)).transpose()?, seen))
     }
 
     #[inline]
     fn replace_seen(&self, key: Key<'_>, value: &V, seen: &Seen<'_>) -> Result<()> {
-        self.with_payload(value, |value| {
-            self.handle.change("replace a binding", |change| seen.replace(change, key, value))
-        })
-    }
-
-    fn remove_seen(&self, key: Key<'_>, seen: &Seen<'_>) -> Result<bool> {
-        self.handle.change("remove a binding", |change| seen.remove(change, key))
+        self.with_payload(value, |value| encoded::replace_seen(&self.handle, key, value, seen))
     }
 
     /// Runs a group that reads the bindings of a key before it changes them, which cannot end in a deadlock.

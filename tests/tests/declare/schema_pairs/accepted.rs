@@ -452,6 +452,13 @@ pairs! {
     }
 }
 
+/// Scans take the compiler seconds for each of these types, so there are not many.
+#[test]
+fn old_programs_scan_what_they_can_read() {
+    a_field::values().scanned();
+    variants::values().scanned();
+}
+
 /// Places where all that is marked grows, and nothing else.
 #[test]
 fn inside_others_and_as_elements() {
