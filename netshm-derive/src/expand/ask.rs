@@ -1,6 +1,8 @@
 //! Questions to the compiler about the types of fields, each at the place where the type is written: the only part of the
 //! generated code that does not compile if a field cannot be stored.
 
+use std::collections::HashSet;
+
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::{GenericArgument, Path, PathArguments, Type};
@@ -35,7 +37,8 @@ const CONTAINERS: [(&str, usize); 11] = [
 pub(super) fn ask(input: &Input, wanted: Wanted, bounds: &syn::WhereClause) -> TokenStream {
     let library = library(input);
     let asked = input.fields().filter(|field| field.attrs.rest.is_none());
-    let questions = asked.map(|field| field_questions(&library, field, wanted));
+    let mut known = HashSet::new();
+    let questions = asked.map(|field| field_questions(&library, field, wanted, &mut known));
     let (impl_generics, _, _) = input.original.generics.split_for_impl();
     let allow = allowances();
     let name = match wanted {
@@ -52,7 +55,8 @@ pub(super) fn ask(input: &Input, wanted: Wanted, bounds: &syn::WhereClause) -> T
     }
 }
 
-fn field_questions(library: &Path, field: &Field, wanted: Wanted) -> TokenStream {
+/// Returns the questions about a field. About a type that is in `known` the same has been asked, and the answer is the same.
+fn field_questions(library: &Path, field: &Field, wanted: Wanted, known: &mut HashSet<String>) -> TokenStream {
     let attrs = &field.attrs;
     let mut questions = TokenStream::new();
     if wanted == Wanted::Data {
@@ -78,16 +82,17 @@ fn field_questions(library: &Path, field: &Field, wanted: Wanted) -> TokenStream
             let _ = <#stored as #library::__private::check::StandsFor<#ty>>::ASKED;
         });
     }
-    questions.extend(type_questions(library, field.stored_type(), wanted));
+    questions.extend(type_questions(library, field.stored_type(), wanted, known));
     questions
 }
 
 /// Asks about a type; of containers, first about what they contain.
-fn type_questions(library: &Path, ty: &Type, wanted: Wanted) -> TokenStream {
+fn type_questions(library: &Path, ty: &Type, wanted: Wanted, known: &mut HashSet<String>) -> TokenStream {
     let parts = contents(ty, wanted);
+    let new: Vec<_> = parts.iter().copied().filter(|part| known.insert(part.to_token_stream().to_string())).collect();
     if wanted == Wanted::Key {
         // The other derive reports types that cannot be stored.
-        let questions = parts.iter().map(|part| {
+        let questions = new.iter().map(|part| {
             let function = key_question(part);
             quote_spanned! {at(*part)=> <#library::__private::check::Stored<#part>>::#function::<#part>(); }
         });
@@ -96,6 +101,9 @@ fn type_questions(library: &Path, ty: &Type, wanted: Wanted) -> TokenStream {
     if let [part] = parts[..]
         && part == ty
     {
+        if new.is_empty() {
+            return TokenStream::new();
+        }
         let asked = match data_question(ty) {
             ("data", _) => quote!(<#ty as #library::data::ShmData>::FIXED),
             (_, name) => {
@@ -105,7 +113,7 @@ fn type_questions(library: &Path, ty: &Type, wanted: Wanted) -> TokenStream {
         };
         return quote_spanned! {at(ty)=> let _ = #asked; };
     }
-    let questions = parts.iter().map(|part| {
+    let questions = new.iter().map(|part| {
         let function = Ident::new(data_question(part).0, Span::call_site());
         quote_spanned! {at(*part)=> <#library::__private::check::Whole<#ty>>::#function::<#part>(); }
     });

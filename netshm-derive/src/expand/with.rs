@@ -2,7 +2,7 @@
 //! them is reported once.
 
 use proc_macro2::{Ident, Span, TokenStream};
-use quote::{format_ident, quote, quote_spanned};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::{Path, PathArguments, WhereClause, parse_quote};
 
 use super::ask::located_at;
@@ -51,16 +51,24 @@ fn one(field: &Field, input: &Input, library: &Path, bounds: &WhereClause) -> Op
             #[allow(unused_qualifications)]
             use #path::{#encode as #new_encode, #decode as #new_decode, #schema as #new_schema};
         };
-        (import, quote_spanned!(span=> #new_encode, #new_decode, #new_schema))
+        (import, [new_encode, new_decode, new_schema].map(|function| function.to_token_stream()))
     });
     // Nothing else tells `schema` of what it is.
     let generics = field.attrs.shared.is_some().then(|| quote!(::<#ty>));
-    let (import, functions) = import.unwrap_or_else(|| {
-        let functions = quote_spanned! {span=>
-            #path::#encode #generics, #path::#decode #generics, #path::#schema #generics
-        };
+    let (import, [encode, decode, schema]) = import.unwrap_or_else(|| {
+        let functions = [encode, decode, schema].map(|function| quote_spanned!(span=> #path::#function #generics));
         (TokenStream::new(), functions)
     });
+    // As closures, since the compiler would report what a function asks of the type once more for the type of the function.
+    let (data, private) = (located_at(quote!(#library::data), span), located_at(quote!(#library::__private), span));
+    let located_type = located_at(ty.to_token_stream(), span);
+    let functions = quote_spanned! {span=>
+        |__value: &#located_type, __out: &mut #data::Encoder<'_>| {
+            #private::encode_with::<#located_type>(#encode, __value, __out)
+        },
+        |__input: &mut #data::Decoder<'_>| #private::decode_with::<#located_type>(#decode, __input),
+        |__types: &mut #data::Types| #private::describe_with(#schema, __types)
+    };
     let (impl_generics, _, _) = input.original.generics.split_for_impl();
     let allow = allowances();
     let made = located_at(quote!(#library::__private::Functions), span);

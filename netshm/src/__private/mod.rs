@@ -127,6 +127,31 @@ pub trait NotConverted<T> {
 
 impl<T, S> NotConverted<T> for Converted<T, S> {}
 
+/// Calls a function that encodes fields, which is to be one of this form.
+#[inline(always)]
+pub fn encode_with<T>(
+    encode: impl Fn(&T, &mut Encoder<'_>) -> Result<(), DataError>,
+    value: &T,
+    out: &mut Encoder<'_>,
+) -> Result<(), DataError> {
+    encode(value, out)
+}
+
+/// As [`encode_with`], for one that decodes them.
+#[inline(always)]
+pub fn decode_with<T>(
+    decode: impl Fn(&mut Decoder<'_>) -> Result<T, DataError>,
+    input: &mut Decoder<'_>,
+) -> Result<T, DataError> {
+    decode(input)
+}
+
+/// As [`encode_with`], for one that describes them.
+#[inline(always)]
+pub fn describe_with(schema: impl Fn(&mut Types) -> Schema, types: &mut Types) -> Schema {
+    schema(types)
+}
+
 /// The functions that store fields of type `T`.
 pub trait With<T> {
     fn encode(&self, value: &T, out: &mut Encoder<'_>) -> Result<(), DataError>;

@@ -39,11 +39,22 @@ pub mod display {
 
     use crate::data::{DataError, DataManager, Decoder, Encode, Encoder, Schema, Types};
 
+    /// Types that are stored as a text: all that have `Display` and `FromStr`.
+    #[diagnostic::on_unimplemented(
+        message = "`{Self}` cannot be stored by `with::display`",
+        label = "needs `Display` and `FromStr` for `{Self}`",
+        note = "implement both, so that `FromStr` reads what `Display` writes; or store the field as another type with `#[shm(as = Type)]`, or by functions of your own with `#[shm(with = path)]`"
+    )]
+    pub trait AsText: Display + FromStr {}
+
+    #[diagnostic::do_not_recommend]
+    impl<T: Display + FromStr> AsText for T {}
+
     /// Writes the text of a value. One that its type does not read is refused: nobody could read it any more.
     ///
     /// # Errors
     /// If the type does not read it.
-    pub fn encode<T: Display + FromStr>(value: &T, out: &mut Encoder<'_>) -> Result<(), DataError> {
+    pub fn encode<T: AsText>(value: &T, out: &mut Encoder<'_>) -> Result<(), DataError> {
         let text = value.to_string();
         if out.is_counting() && text.parse::<T>().is_err() {
             return Err(DataError::new(std::any::type_name::<T>(), "its own text is not read by the type"));
@@ -55,7 +66,7 @@ pub mod display {
     ///
     /// # Errors
     /// If the type does not read it.
-    pub fn decode<T: FromStr>(input: &mut Decoder<'_>) -> Result<T, DataError> {
+    pub fn decode<T: AsText>(input: &mut Decoder<'_>) -> Result<T, DataError> {
         let text = String::decode(input)?;
         text.parse().map_err(|_| DataError::new(std::any::type_name::<T>(), "a text that the type does not read"))
     }
