@@ -197,7 +197,7 @@ fn data_question(ty: &Type) -> (&'static str, &'static str) {
     match (ty, last_name(ty).as_str()) {
         (Type::Reference(_), _) => ("reference", "SharedReference"),
         (Type::Ptr(_), _) | (_, "NonNull" | "AtomicPtr") => ("pointer", "SharedPointer"),
-        (Type::BareFn(_), _) => ("function", "SharedFunction"),
+        (Type::FnPtr(_), _) => ("function", "SharedFunction"),
         (_, "Rc" | "Arc" | "Weak") => ("owner", "SharedOwner"),
         (
             _,
