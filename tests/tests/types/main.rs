@@ -8,6 +8,7 @@ mod golden_encodings;
 mod managers_arbitrary;
 mod managers_other;
 mod managers_roundtrip;
+mod other_crates;
 mod serde_bounds;
 mod serde_formats;
 mod serde_readable;
