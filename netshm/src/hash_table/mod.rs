@@ -389,8 +389,8 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     /// Returns the number of bindings, hidden ones included.
     ///
     /// Nothing is locked for it, except by a group on the table, which then keeps the whole table locked until it ends. The
-    /// number is that of one moment, unless others change the table so often that it is never found unchanged: then it is the
-    /// sum of the numbers that each stripe had at some moment during the call.
+    /// number is that of one moment, unless others change the table so often that it is not found unchanged for 200 ms (or
+    /// `lock_timeout`, if that is shorter): then it is the sum of the numbers that each stripe had at some moment during the call.
     ///
     /// # Errors
     /// Those of [`find`](Self::find).

@@ -187,6 +187,42 @@ fn a_count_is_one_that_the_table_had() {
     }
 }
 
+/// More changes come than there are passes at first, and then there is a pause.
+#[test]
+fn a_count_waits_for_a_moment_without_changes() {
+    use crate::os::pause;
+    use crate::store::sum::LOOKS;
+    use crate::store::{Limits, sum};
+
+    /// Moves a binding to the other stripe before each look at one.
+    fn move_it(table: Arc<HashTable<u64, u64>>, from: u64, to: u64, times: u32) {
+        if times == 0 {
+            return;
+        }
+        pause::once_at(LOOKS, move || {
+            group!(table => {
+                assert!(table.remove(&from)?);
+                table.add(&to, &0)?;
+            })
+            .unwrap();
+            move_it(table, to, from, times - 1);
+        });
+    }
+    let scratch = Scratch::new();
+    let table: HashTable<u64, u64> = HashTable::options().stripes(2).manage(scratch.open()).unwrap();
+    for key in 0..100 {
+        table.add(&key, &key).unwrap();
+    }
+    let store = table.handle().store.clone();
+    let first_in = |stripe, from| (from..).find(|key: &u64| store.stripe_of(store.hash(&[*key])) == stripe).unwrap();
+    let (old, new) = (first_in(1, 0), first_in(2, 1000));
+    // The last one comes with the first pass of those that have a limit of time, however long that takes.
+    move_it(Arc::new(table), old, new, 64 * 2 + 1);
+    let count = sum::sum(&store, Limits::default(), crate::index::bindings_seen).unwrap();
+    pause::once_at(LOOKS, || ());
+    assert_eq!(count, 100);
+}
+
 /// The same for arrays.
 #[test]
 fn reading_an_array_does_not_wait_for_a_stopped_group() {

@@ -4,34 +4,50 @@
 //! finds none changed, all stripes had these numbers when the pass began. Otherwise stripes that have
 //! changed are read again, and another pass follows; it is short enough to fit between two changes of most writers.
 
+use std::time::{Duration, Instant};
+
 use super::read::{self, State, View};
 use super::{Limits, Store, group};
 use crate::error::Result;
 use crate::layout::StripeAt;
 use crate::locking::Deadline;
+use crate::os::pause;
 
-/// Passes before the numbers are taken as they are, each from a moment of its own.
+/// Passes before the time is looked at.
 const PASSES: u32 = 64;
+/// Time for passes. After that the numbers are taken as they are, each from a moment of its own.
+const PATIENCE: Duration = Duration::from_millis(200);
+/// Name of the place at which tests change the table.
+pub(super) const LOOKS: &str = "a stripe that has been counted is looked at";
 
-/// Returns the sum of a number that each stripe has. If writers change the object during every pass, it is the sum of what each
-/// stripe had at some moment during the call.
+/// Returns the sum of a number that each stripe has. If writers change the object during every pass for [`PATIENCE`], it is the
+/// sum of what each stripe had at some moment during the call.
 pub(crate) fn sum(store: &Store, limits: Limits, number: fn(View<'_>, StripeAt) -> u64) -> Result<u64> {
     let deadline = group::own_deadline(limits);
     let stripes = store.geometry().own();
     let mut seen = stripes.map(|stripe| settled(store, &deadline, stripe, number)).collect::<Result<Vec<_>>>()?;
-    for _ in 0..PASSES {
+    let mut begin = None;
+    for pass in 1_u32.. {
         let mut same = true;
         for (stripe, seen) in store.geometry().own().zip(&mut seen) {
+            pause::at(LOOKS);
             if !seen.state.is_that_of(store, stripe) {
                 *seen = settled(store, &deadline, stripe, number)?;
                 same = false;
             }
         }
-        if same {
+        if same || pass > PASSES && has_passed(&mut begin, limits) {
             break;
         }
     }
     Ok(seen.iter().fold(0, |sum, seen| sum.wrapping_add(seen.number)))
+}
+
+/// Returns whether the time for passes is over. It begins when this is first asked.
+#[cold]
+fn has_passed(begin: &mut Option<Instant>, limits: Limits) -> bool {
+    let patience = limits.lock_timeout.map_or(PATIENCE, |limit| limit.min(PATIENCE));
+    begin.get_or_insert_with(Instant::now).elapsed() >= patience
 }
 
 /// A stripe's number, and the state in which the stripe has that.
