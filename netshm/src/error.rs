@@ -368,6 +368,18 @@ pub enum Error {
         /// The refused action.
         wanted: &'static str,
     },
+    /// The operation does not belong to the group that this thread has open on the object, and would wait for it for ever; or it
+    /// belongs to one that it is not in. See [`HashTable::group_with`](crate::HashTable::group_with).
+    ///
+    /// > posix:/x: the argument of `group_with` is used outside its group, or by another thread
+    #[error("{object}: {what}")]
+    #[non_exhaustive]
+    OutsideGroup {
+        /// The object's name.
+        object: Arc<str>,
+        /// Description of the mistake.
+        what: &'static str,
+    },
     /// The object was used by code that runs inside one of its own operations, such as a data manager.
     ///
     /// > posix:/x: used from inside one of its own operations, which a data manager must not do

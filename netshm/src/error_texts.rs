@@ -402,3 +402,25 @@ fn in_group() {
     assert_eq!(text, "posix:/x: cannot sync inside a group, whose changes are not final; call it outside");
     assert!(matches!(table.group(|| table.check()), Err(Error::InGroup { .. })));
 }
+
+#[test]
+fn outside_group() {
+    let x = Scratch::new();
+    let table = x.counts(Locking::Futex);
+    let (own, copy) = table
+        .group_with(|group| {
+            group.add("k", &1)?;
+            Ok::<_, Error>((x.text(table.add("k", &1)), (**group).clone()))
+        })
+        .unwrap();
+    assert_eq!(
+        own,
+        "posix:/x: waits for the group that this thread has open by `group_with`, to which it does not belong"
+    );
+    let text = x.text(copy.find("k"));
+    assert_eq!(text, "posix:/x: the argument of `group_with` is used outside its group, or by another thread");
+    let y = Scratch::new();
+    let other = y.counts(Locking::Futex);
+    let text = table.group_with(|group| Ok::<_, Error>(y.text(group.with(&other).map(drop)))).unwrap();
+    assert_eq!(text, "posix:/x: it is another object than that of the group");
+}

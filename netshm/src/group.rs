@@ -77,6 +77,7 @@ pub(crate) fn retry<R, E>(mut attempt: impl FnMut() -> Result<R, E>, worth: impl
 /// group!(tab: MyError => { .. })   MyError: From<netshm::Error>
 /// group!(retry tab => { .. })      runs again after a deadlock
 /// group!(retry(9) tab => { .. })   .. at most nine times, then ends in the deadlock
+/// group!(only tab => { .. })       only operations through `tab` itself belong to it; also `retry only tab`
 /// ```
 ///
 /// The block is the body of a closure: `?` and `return Err(..)` leave the group and roll it back, as does a panic; its value is
@@ -85,7 +86,9 @@ pub(crate) fn retry<R, E>(mut attempt: impl FnMut() -> Result<R, E>, worth: impl
 /// group ends, so what was read cannot be changed by others before it is written. Groups nest; an inner one that fails undoes
 /// its own part. Every operation of this thread on the object, through whatever handle, belongs to the group: helper functions
 /// need not know of it. So do not wait for a thread pool inside (`join`, `par_iter`): while it waits, this thread may run a
-/// task of somebody else, whose operations would then be part of the group and be undone with it.
+/// task of somebody else, whose operations would then be part of the group and be undone with it. Where it has to be, write
+/// `group!(only tab => ..)`: inside, `tab` (a variable) stands for a handle of the group's own, and only what is done through that
+/// belongs to the group; see [`group_with`](crate::HashTable::group_with).
 ///
 /// With [`Locking::Record`](crate::Locking::Record), two groups that read the same key and then both change it wait for
 /// each other; one of them gets [`Error::Deadlock`](crate::Error::Deadlock), is rolled back, and should run again, as
@@ -119,6 +122,18 @@ macro_rules! group {
     ($table:ident -> $($rest:tt)*) => { $crate::__group_arrow!() };
     ($table:ident : { $($body:tt)* }) => { $crate::__group_arrow!() };
 
+    (only $table:ident : $error:ty => $body:expr) => {
+        $table.group_with($crate::__group_body_of!($table, $error, $body))
+    };
+    (only $table:ident => $body:expr) => {
+        $table.group_with($crate::__group_body_of!($table, $crate::Error, $body))
+    };
+    (retry only $table:ident : $error:ty => $body:expr) => {
+        $table.group_with_retry($crate::__group_body_of!($table, $error, $body))
+    };
+    (retry only $table:ident => $body:expr) => {
+        $table.group_with_retry($crate::__group_body_of!($table, $crate::Error, $body))
+    };
     (retry ($retries:expr) $first:ident $(. $rest:tt)* : $error:ty => $body:expr) => {
         $first $(. $rest)*.group_retry_at_most($retries, $crate::__group_body!($error, $body))
     };
@@ -165,6 +180,18 @@ macro_rules! __group_body {
         // The block may end in `return`.
         #[allow(unreachable_code, unused_braces)]
         || -> ::core::result::Result<_, $error> { ::core::result::Result::Ok($crate::__private::group_value($body)) }
+    };
+}
+
+/// The closure that a group runs to which only operations through its argument belong. That has the name of the table.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __group_body_of {
+    ($table:ident, $error:ty, $body:expr) => {
+        #[allow(unreachable_code, unused_braces)]
+        |$table: &_| -> ::core::result::Result<_, $error> {
+            ::core::result::Result::Ok($crate::__private::group_value($body))
+        }
     };
 }
 

@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 use crate::data::{DataError, DataManager, Decoder, Encode, Encoder, Integer};
 use crate::error::{Error, Result};
 use crate::group::{GroupError, retry};
+use crate::grouped::Membership;
 use crate::index::Key;
 use crate::index::record::Payload;
 use crate::layout::{DENSE, MAX_VALUE, Offset};
@@ -122,8 +123,38 @@ impl Handle {
         retries: u64,
         mut body: impl FnMut() -> Result<R, E>,
     ) -> Result<R, E> {
+        self.retried(retries, || self.group(&mut body))
+    }
+
+    /// Runs a group that only operations through its argument join; in an open group on the object, as a part of that.
+    pub(crate) fn group_with<R, E: From<Error>>(&self, body: impl FnOnce(&Membership) -> Result<R, E>) -> Result<R, E> {
         if group::is_open(&self.store) {
-            return self.group(body);
+            let membership = Membership(self.store.clone());
+            return self.group(|| body(&membership));
+        }
+        let membership = Membership(Arc::new(self.store.apart()));
+        group::group_apart(&membership.0, self.limits, || body(&membership))
+    }
+
+    /// Runs it until it does not end in a deadlock, as [`group_retry`](Self::group_retry) does.
+    pub(crate) fn group_with_retry<R, E: GroupError>(
+        &self,
+        mut body: impl FnMut(&Membership) -> Result<R, E>,
+    ) -> Result<R, E> {
+        self.retried(u64::MAX, || self.group_with(&mut body))
+    }
+
+    /// Returns a handle whose operations belong to a group; fails if that is on another object.
+    pub(crate) fn join(&self, group: &Membership) -> Result<Handle> {
+        let Some(store) = self.store.beside(&group.0) else {
+            return Err(Error::OutsideGroup { object: self.store.name(), what: group::OTHER_OBJECT });
+        };
+        Ok(Handle { store: Arc::new(store), ..self.clone() })
+    }
+
+    fn retried<R, E: GroupError>(&self, retries: u64, mut run: impl FnMut() -> Result<R, E>) -> Result<R, E> {
+        if group::is_open(&self.store) {
+            return run();
         }
         let is_outermost = group::open() == 0;
         group::take_deadlocked();
@@ -132,7 +163,7 @@ impl Handle {
             let may_help = error.is_deadlock() && (group::take_deadlocked() || is_outermost);
             may_help && left.replace(left.get().saturating_sub(1)) > 0
         };
-        retry(|| self.group(&mut body), worth)
+        retry(run, worth)
     }
 
     /// Runs an operation that locks several stripes; outside a group it runs again after a deadlock.
@@ -464,3 +495,61 @@ macro_rules! group_methods {
     };
 }
 pub(crate) use group_methods;
+
+/// The methods for groups of their own, which all tables and arrays have alike; `$handle` is the handle of `$this`.
+macro_rules! own_group_methods {
+    ($this:ident => $handle:expr) => {
+        /// Runs a group to which only operations through its argument belong: what `group!(only ..)` stands for.
+        ///
+        /// In [`group`](Self::group), everything that the thread does on the object is part of the group. If the body waits for a thread
+        /// pool, the pool may run a task of somebody else on this thread meanwhile, and what that one changes would be undone with the
+        /// group. Here it is a change of its own. It gets [`Error::OutsideGroup`](crate::Error::OutsideGroup) where it would
+        /// wait for this very group: for a lock that this holds, or, with [`Locking::Record`](crate::Locking::Record), to run a group or an
+        /// update itself. Other members of the object join by [`Grouped::with`](crate::Grouped::with). In an open group
+        /// on the object, this is an inner group of that. Operations take a little longer than in an ordinary group.
+        ///
+        /// ```
+        /// use netshm::{Error, HashTable, Locking, Shm};
+        ///
+        /// let shm = Shm::create_unique("posix:/only.XXXXXX", 0o600)?;
+        /// # let name = shm.name().clone();
+        /// let table: HashTable<String, u64> = HashTable::options().stripes(1).locking(Locking::Futex).manage(shm)?;
+        /// table.add("jobs", &1)?;
+        /// table.group_with(|group| {
+        ///     group.replace("jobs", &2)?;
+        ///     // Not through the argument: no part of the group. A reader sees what was there before.
+        ///     assert_eq!((table.find("jobs")?, group.find("jobs")?), (Some(1), Some(2)));
+        ///     // A change would have to wait for the end of the group.
+        ///     assert!(matches!(table.replace("jobs", &7), Err(Error::OutsideGroup { .. })));
+        ///     Ok::<_, Error>(())
+        /// })?;
+        /// assert_eq!(table.find("jobs")?, Some(2));
+        /// # name.unlink()?;
+        /// # Ok::<(), netshm::Error>(())
+        /// ```
+        ///
+        /// # Errors
+        /// What `body` gives, which rolls everything back, and the errors of locking.
+        pub fn group_with<R, E: From<crate::error::Error>>(
+            &self,
+            body: impl FnOnce(&crate::grouped::Grouped<'_, Self>) -> ::std::result::Result<R, E>,
+        ) -> ::std::result::Result<R, E> {
+            let $this = self;
+            $handle.group_with(|group| body(&crate::grouped::Grouped::of(self, group)?))
+        }
+
+        /// Runs such a group again and again as long as it ends in a deadlock: what `group!(retry only ..)` stands for. In an
+        /// open group it runs once, as [`group_retry`](Self::group_retry).
+        ///
+        /// # Errors
+        /// What `body` gives, which rolls everything back, and the errors of locking.
+        pub fn group_with_retry<R, E: crate::group::GroupError>(
+            &self,
+            mut body: impl FnMut(&crate::grouped::Grouped<'_, Self>) -> ::std::result::Result<R, E>,
+        ) -> ::std::result::Result<R, E> {
+            let $this = self;
+            $handle.group_with_retry(|group| body(&crate::grouped::Grouped::of(self, group)?))
+        }
+    };
+}
+pub(crate) use own_group_methods;

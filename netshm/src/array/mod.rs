@@ -16,7 +16,8 @@ use crate::check::{self, Contents, Decodes, Report};
 use crate::data::{DataManager, Decoder, Encode, ObjectSchema, Schema};
 use crate::directory::{self, Elements, Spot};
 use crate::error::{Error, Result};
-use crate::handle::{Handle, Staged, decode_in_place, decode_optimistic, group_methods};
+use crate::grouped::{Joins, Membership};
+use crate::handle::{Handle, Staged, decode_in_place, decode_optimistic, group_methods, own_group_methods};
 use crate::index::record::Payload;
 use crate::layout::bucket::Form;
 use crate::layout::header::ObjectKind;
@@ -70,6 +71,12 @@ pub(crate) struct Element<'a> {
 }
 
 /// Another handle of the same array, which shares everything with this one.
+impl<T: DataManager> Joins for Array<T> {
+    fn join(&self, group: &Membership) -> Result<Self> {
+        Ok(Array { handle: self.handle.join(group)?, ..self.clone() })
+    }
+}
+
 impl<T> Clone for Array<T> {
     fn clone(&self) -> Self {
         Array {
@@ -473,6 +480,8 @@ impl<T: DataManager> Array<T> {
     }
 
     group_methods!(this => this.handle);
+
+    own_group_methods!(this => this.handle);
 }
 
 #[cold]

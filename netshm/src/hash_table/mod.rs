@@ -25,7 +25,8 @@ use crate::data::{DataManager, Encode, ObjectSchema, Schema, ShmKey};
 #[cfg(doc)]
 use crate::error::Error;
 use crate::error::Result;
-use crate::handle::{Handle, decode_row, decode_row_optimistic, group_methods};
+use crate::grouped::{Joins, Membership};
+use crate::handle::{Handle, decode_row, decode_row_optimistic, group_methods, own_group_methods};
 use crate::index::record::Payload;
 use crate::index::{self, Bindings, Key, bindings};
 use crate::layout::bucket::Form;
@@ -74,6 +75,12 @@ const LOOK_EACH: usize = 64;
 pub struct HashTable<K, V> {
     handle: Handle,
     managed: PhantomData<fn() -> (K, V)>,
+}
+
+impl<K: ShmKey, V: DataManager> Joins for HashTable<K, V> {
+    fn join(&self, group: &Membership) -> Result<Self> {
+        Ok(HashTable { handle: self.handle.join(group)?, managed: PhantomData })
+    }
 }
 
 /// Another handle of the same object, which shares everything with this one.
@@ -464,6 +471,8 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     }
 
     group_methods!(this => this.handle);
+
+    own_group_methods!(this => this.handle);
 }
 
 impl<K: ShmKey, V: DataManager> ManageOptions<HashTable<K, V>> {

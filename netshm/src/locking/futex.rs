@@ -67,6 +67,7 @@ impl FutexLocks {
                 owners.free_stale(stripe, owner)?;
                 continue;
             }
+            owners.check_other_thread(owner)?;
             let seen = word.load();
             if seen.owner() != Some(owner) {
                 continue;

@@ -110,6 +110,11 @@ impl LocalLocks {
         let mut wait = begin();
         state.waiting.push((slot, Awaits::Lock(index)));
         let outcome = loop {
+            if let Some(holder) = state.holders[index as usize]
+                && let Err(error) = owners.check_other_thread(holder)
+            {
+                break Err(error);
+            }
             let bound = match state.chain(slot, index) {
                 Chain::Ring(links) => break Err(Self::deadlock(owners, &links)),
                 // Nobody waits for a slot that holds nothing.

@@ -50,6 +50,8 @@ pub(crate) trait Owners {
     /// Frees a stripe whose lock word names the caller's slot, though the caller does not hold it: through damage, or left by a
     /// former owner of the slot when the machine stopped.
     fn free_stale(&self, stripe: u32, slot: u32) -> Result<()>;
+    /// Fails if the slot is that of a group of this very thread, which cannot go on while the thread waits.
+    fn check_other_thread(&self, slot: u32) -> Result<()>;
     /// Returns the process id that the owner of the slot noted down.
     fn pid(&self, slot: u32) -> Option<u32>;
 }
@@ -211,6 +213,7 @@ fn wait_for_mark(owners: &impl Owners, request: &Request<'_>, stripe: u32) -> Re
             Some(owner) if owner == request.slot => owners.free_stale(stripe, owner)?,
             // Words that contradict each other may be reported as gone again and again.
             Some(owner) => {
+                owners.check_other_thread(owner)?;
                 let fate = owners.take_over(stripe, owner)?;
                 wait.note(fate);
                 wait.check(owners, Some(owner))?;

@@ -99,6 +99,8 @@ pub(crate) struct Store {
     generation: Generation,
     /// Number of the object's store in this process.
     id: u64,
+    /// True if it is for the operations of one group, which those through other stores of the object do not join.
+    is_apart: bool,
     typed: Typed,
 }
 
@@ -149,7 +151,46 @@ impl Store {
             method: header.locking,
             secrets: RapidSecrets::seed(header.seed),
             id: shared.id,
+            is_apart: false,
         }
+    }
+
+    /// Returns the same member for the operations of a group of its own, which no others join.
+    pub(crate) fn apart(&self) -> Store {
+        self.numbered(NEXT_ID.fetch_add(1, Relaxed), true)
+    }
+
+    /// Returns the same member for the operations of another one's groups; `None` if that is of another object.
+    pub(crate) fn beside(&self, other: &Store) -> Option<Store> {
+        Arc::ptr_eq(&self.shared, &other.shared).then(|| self.numbered(other.id, other.is_apart))
+    }
+
+    fn numbered(&self, id: u64, is_apart: bool) -> Store {
+        Store {
+            region: self.region.of_member(*self.region.geometry()),
+            shared: self.shared.clone(),
+            secrets: self.secrets,
+            typed: self.typed.again(is_apart),
+            kind: self.kind,
+            method: self.method,
+            first: self.first,
+            stripe_bits: self.stripe_bits,
+            stripe_mask: self.stripe_mask,
+            generation: self.generation,
+            id,
+            is_apart,
+        }
+    }
+
+    /// Returns an error where an operation is not in a group, if it is only for those of one.
+    #[inline(always)]
+    fn check_alone(&self) -> Result<()> {
+        if self.is_apart { Err(self.outside_group(group::ENDED)) } else { Ok(()) }
+    }
+
+    #[cold]
+    fn outside_group(&self, what: &'static str) -> Error {
+        Error::OutsideGroup { object: self.name(), what }
     }
 
     /// Returns another member of the same object.

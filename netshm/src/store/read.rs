@@ -130,6 +130,7 @@ pub(crate) fn read<R>(
             return outcome;
         }
     }
+    store.check_alone()?;
     keep_trying(store, &group::own_deadline(limits), stripe, read)
 }
 

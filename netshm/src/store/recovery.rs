@@ -9,8 +9,8 @@ use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::Store;
 use super::processes::Byte;
+use super::{Store, group};
 use crate::error::{Error, Result};
 use crate::events;
 use crate::journal::Journal;
@@ -242,6 +242,10 @@ impl Owners for Store {
             outcome?;
         }
         Ok(Fate::Gone)
+    }
+
+    fn check_other_thread(&self, slot: u32) -> Result<()> {
+        if group::is_apart(self, slot) { Err(self.outside_group(group::OWN)) } else { Ok(()) }
     }
 
     fn free_stale(&self, stripe: u32, slot: u32) -> Result<()> {

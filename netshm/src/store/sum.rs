@@ -23,6 +23,9 @@ pub(super) const LOOKS: &str = "a stripe that has been counted is looked at";
 /// Returns the sum of a number that each stripe has. If writers change the object during every pass for [`PATIENCE`], it is the
 /// sum of what each stripe had at some moment during the call.
 pub(crate) fn sum(store: &Store, limits: Limits, number: fn(View<'_>, StripeAt) -> u64) -> Result<u64> {
+    if !group::is_open(store) {
+        store.check_alone()?;
+    }
     let deadline = group::own_deadline(limits);
     let stripes = store.geometry().own();
     let mut seen = stripes.map(|stripe| settled(store, &deadline, stripe, number)).collect::<Result<Vec<_>>>()?;

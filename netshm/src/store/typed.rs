@@ -21,6 +21,8 @@ use crate::error::{Error, Result};
 const NEVER: u64 = u64::MAX;
 /// The fork generation of no process.
 const NOT_READY: u64 = u64::MAX;
+/// As well, for a member that is only for the operations of one group.
+const APART: u64 = u64::MAX - 1;
 
 /// The type of a member's handle.
 pub(super) struct Typed {
@@ -48,6 +50,23 @@ impl Typed {
             ready: AtomicU64::new(generation),
         }
     }
+
+    /// Returns the same state for another handle of the member; it is never ready if that is only for one group.
+    pub(super) fn again(&self, is_apart: bool) -> Typed {
+        let copy = |word: &AtomicU64| AtomicU64::new(word.load(Relaxed));
+        let ready = match self.ready.load(Relaxed) {
+            NOT_READY => NOT_READY,
+            _ if is_apart => APART,
+            generation => generation,
+        };
+        Typed {
+            schema: self.schema.clone(),
+            plain: copy(&self.plain),
+            compared: copy(&self.compared),
+            keeps_rest: self.keeps_rest,
+            ready: AtomicU64::new(ready),
+        }
+    }
 }
 
 impl Store {
@@ -63,7 +82,11 @@ impl Store {
     fn agree(&self, agreement: Agreement) {
         let Agreement { version, is_older, is_newer } = agreement;
         let plain = if is_newer { NEVER } else { version };
-        let ready = if is_older { NOT_READY } else { self.object_generation() };
+        let ready = match (is_older, self.is_apart) {
+            (true, _) => NOT_READY,
+            (false, true) => APART,
+            (false, false) => self.object_generation(),
+        };
         self.typed.plain.store(plain, Relaxed);
         self.typed.compared.store(version, Relaxed);
         self.typed.ready.store(ready, Relaxed);

@@ -10,7 +10,8 @@ pub use blocks::{Block, BlockMut, Flow};
 use crate::check::{Contents, Report};
 use crate::data::ObjectSchema;
 use crate::error::{Error, Result};
-use crate::handle::group_methods;
+use crate::grouped::{Joins, Membership};
+use crate::handle::{group_methods, own_group_methods};
 use crate::hash_table::{HashTable, Items, Keys, Values};
 use crate::layout::header::ObjectKind;
 use crate::layout::method::Locking;
@@ -44,6 +45,12 @@ use crate::watch::Watch;
 #[derive(Clone)]
 pub struct Table {
     inner: HashTable<i32, Vec<i32>>,
+}
+
+impl Joins for Table {
+    fn join(&self, group: &Membership) -> Result<Self> {
+        Ok(Table { inner: self.inner.join(group)? })
+    }
 }
 
 #[cfg(test)]
@@ -411,6 +418,8 @@ impl Table {
     }
 
     group_methods!(this => this.inner);
+
+    own_group_methods!(this => this.inner.handle());
 
     /// Shows the bindings of a key block by block, the newest binding first, while they are locked against writers; a
     /// change by this thread meanwhile is [`Error::Iterating`]. A block has at most a page of words; `visit` says how to

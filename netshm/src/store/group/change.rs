@@ -40,6 +40,7 @@ pub(crate) fn change_at_once<A: Copy, R>(
     }
     prepare();
     store.check_fork()?;
+    store.check_alone()?;
     check_writable(store, wanted)?;
     match attempt(store, &limits.deadline(), move |change| make(change, args)) {
         Ok(result) => Ok(result),
@@ -69,6 +70,7 @@ pub(crate) fn change<R>(
         }
         return group.with(store, make);
     }
+    store.check_alone()?;
     alone(store, &own_deadline(limits), make)
 }
 
@@ -82,7 +84,10 @@ pub(crate) fn read_locked<R>(
     check_writable(store, "lock it")?;
     match current(store) {
         Some(group) => group.with(store, read),
-        None => alone(store, &own_deadline(limits), read),
+        None => {
+            store.check_alone()?;
+            alone(store, &own_deadline(limits), read)
+        }
     }
 }
 

@@ -14,9 +14,16 @@ use crate::store::{Limits, Store};
 pub(crate) use change::{change, change_at_once, optimistic, optimistic_before_change, read_locked, small_in_group};
 pub(super) use change::{in_group, own_deadline, read_locked_alone, with_slot};
 use state::{CLOSED, Group};
-use threads::{First, Further, OPEN, current};
+pub(in crate::store) use threads::is_apart;
+use threads::{Apart, First, Further, OPEN, current};
 pub(crate) use threads::{is_open, open, take_deadlocked};
 pub(crate) use update::Update;
+
+/// Errors of operations that are not where they belong.
+pub(super) const ENDED: &str = "the argument of `group_with` is used outside its group, or by another thread";
+pub(super) const OWN: &str =
+    "waits for the group that this thread has open by `group_with`, to which it does not belong";
+pub(crate) const OTHER_OBJECT: &str = "it is another object than that of the group";
 
 /// Runs `body` as a group. Its changes, and those of everything that it calls, happen completely or not at all.
 #[inline]
@@ -27,7 +34,25 @@ pub(crate) fn group<R, E: From<Error>>(
 ) -> Result<R, E> {
     store.check_fork()?;
     check_writable(store, "group operations")?;
-    if OPEN.get() > 0 { within_others(store, limits, body) } else { outermost(store, limits, body) }
+    if OPEN.get() > 0 {
+        return within_others(store, limits, body);
+    }
+    store.check_alone()?;
+    outermost(store, limits, body)
+}
+
+/// Runs `body` as a group of a store that is [apart](Store::apart): only operations through that belong to it.
+pub(crate) fn group_apart<R, E: From<Error>>(
+    store: &Store,
+    limits: Limits,
+    body: impl FnOnce() -> Result<R, E>,
+) -> Result<R, E> {
+    store.check_fork()?;
+    check_writable(store, "group operations")?;
+    outermost(store, limits, || {
+        let _apart = Apart::begin(store);
+        body()
+    })
 }
 
 /// Runs a group while this thread has some open: on the same object, or on others.
@@ -39,7 +64,10 @@ fn within_others<R, E: From<Error>>(
 ) -> Result<R, E> {
     match current(store) {
         Some(group) => inner(store, &group, body),
-        None => outermost(store, limits, body),
+        None => {
+            store.check_alone()?;
+            outermost(store, limits, body)
+        }
     }
 }
 

@@ -16,6 +16,9 @@ thread_local! {
     /// Those begun later, each on another object. They end in the reverse order. Never dropped (nor is anything left in it), so
     /// that groups work in destructors of other thread-locals and at exit.
     static FURTHER: RefCell<ManuallyDrop<Vec<Rc<Group>>>> = const { RefCell::new(ManuallyDrop::new(Vec::new())) };
+    /// The slots of the groups that only operations through their arguments join, with the numbers of their objects. Never dropped,
+    /// as above.
+    static APART: RefCell<ManuallyDrop<Vec<(u64, u32)>>> = const { RefCell::new(ManuallyDrop::new(Vec::new())) };
     /// True if a group of this thread has ended in a deadlock since that was asked for last.
     pub(super) static DEADLOCKED: Cell<bool> = const { Cell::new(false) };
 }
@@ -62,6 +65,34 @@ impl Drop for Further {
             }
         });
     }
+}
+
+/// Tells, while it lives, that operations of this thread on the object need not belong to its group, which is open.
+pub(super) struct Apart;
+
+impl Apart {
+    pub(super) fn begin(store: &Store) -> Option<Apart> {
+        let slot = current(store)?.tx.try_borrow().ok()?.slot;
+        APART.with_borrow_mut(|groups| groups.push((store.shared.id, slot)));
+        Some(Apart)
+    }
+}
+
+impl Drop for Apart {
+    fn drop(&mut self) {
+        // They end in the reverse order.
+        APART.with_borrow_mut(|groups| {
+            groups.pop();
+            if groups.is_empty() {
+                **groups = Vec::new();
+            }
+        });
+    }
+}
+
+/// Returns whether the slot is that of a group of this thread which only operations through its argument join.
+pub(in crate::store) fn is_apart(store: &Store, slot: u32) -> bool {
+    APART.with_borrow(|groups| groups.contains(&(store.shared.id, slot)))
 }
 
 /// Sets the number of open groups. (`LocalKey::set` is a call, with a way to initialize what is initialized.)
