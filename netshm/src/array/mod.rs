@@ -70,13 +70,13 @@ pub(crate) struct Element<'a> {
     pub(crate) decodes: Decodes<'a>,
 }
 
-/// Another handle of the same array, which shares everything with this one.
 impl<T: DataManager> Joins for Array<T> {
     fn join(&self, group: &Membership) -> Result<Self> {
         Ok(Array { handle: self.handle.join(group)?, ..self.clone() })
     }
 }
 
+/// Another handle of the same array, which shares everything with this one.
 impl<T> Clone for Array<T> {
     fn clone(&self) -> Self {
         Array {

@@ -49,7 +49,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         Q: Encode + ?Sized,
     {
         let mut keys = keys.into_iter();
-        let mut values = Vec::with_capacity(keys.size_hint().0);
+        let mut values = Vec::with_capacity(keys.size_hint().0.min(1 << 16));
         let region = self.handle.store.region();
         loop {
             let batch: SmallVec<[B; BATCH]> = keys.by_ref().take(BATCH).collect();

@@ -71,8 +71,8 @@ impl Block<'_> {
     /// Returns an element; `None` beyond the block's end.
     #[must_use]
     pub fn get(&self, index: usize) -> Option<i32> {
-        let at = self.start + index;
-        (index < self.len).then(|| half(self.words[at / 2].load(Relaxed), at))
+        let at = (index < self.len).then(|| self.start + index)?;
+        Some(half(self.words[at / 2].load(Relaxed), at))
     }
 
     /// Copies the block's elements to the start of `out`, up to its length. Returns the number copied.

@@ -14,6 +14,7 @@ fn a_block_is_copied_with_the_changes_made_so_far() {
         .write_blocks(1, |block| {
             assert!(block.set(1, 7) && block.set(2, 8) && block.set(1, 9));
             assert_eq!(block.copy_to(&mut copied), 2);
+            assert_eq!([1, 3, usize::MAX].map(|index| block.get(index)), [Some(9), None, None]);
             Flow::Next
         })
         .unwrap();

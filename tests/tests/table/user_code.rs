@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use netshm::data::{DataError, DataManager, Decoder, Encoder, Schema, Types};
 use netshm::dynamic::{DynTable, Value};
-use netshm::{Error, HashTable, Locking, Shm, ShmData, ShmKey, group};
+use netshm::{Array, Error, HashTable, Locking, Shm, ShmData, ShmKey, group};
 use netshm_tests::{Child, Scratch};
 
 type Hook = Box<dyn Fn()>;
@@ -358,4 +358,32 @@ pub(crate) fn child(way: &str, arguments: &[String]) {
         }
     });
     thread.join().unwrap();
+}
+
+/// An iterator may say of its length what it likes.
+#[test]
+fn iterators_that_lie_about_their_lengths() {
+    struct Lies(std::ops::Range<u64>);
+
+    impl Iterator for Lies {
+        type Item = u64;
+
+        fn next(&mut self) -> Option<u64> {
+            self.0.next()
+        }
+
+        fn size_hint(&self) -> (usize, Option<usize>) {
+            (usize::MAX, None)
+        }
+    }
+
+    let scratch = Scratch::posix("user-lies");
+    let table: HashTable<u64, u64> = HashTable::manage(scratch.open(), Locking::Futex).unwrap();
+    table.add_many(Lies(0..100).map(|key| (key, key))).unwrap();
+    let found = table.find_many(Lies(98..102)).unwrap();
+    assert_eq!(found, [Some(98), Some(99), None, None]);
+    let scratch = Scratch::posix("user-lies-array");
+    let array: Array<u64> = Array::manage(scratch.open(), 7, Locking::Futex).unwrap();
+    array.resize(10).unwrap();
+    assert_eq!(array.get_many(Lies(3..5).map(|index| index as usize)).unwrap(), [7, 7]);
 }
