@@ -1,15 +1,16 @@
 //! Operations that replace an object, need long logs, or reach far into an array.
 
+use std::fs;
+
 use super::{Case, METHODS, STOPPED};
 use crate::array::Array;
 use crate::error::{Error, Result};
 use crate::hash_table::HashTable;
 use crate::layout::method::Locking;
-use crate::name::ShmName;
 use crate::os::fork::tests::status_of_child;
 use crate::os::steps;
 use crate::shm::Shm;
-use crate::testing::Scratch;
+use crate::testing::{Directory, Scratch};
 
 type Pairs = HashTable<u64, u64>;
 type Texts = HashTable<String, String>;
@@ -98,13 +99,17 @@ fn recreation() {
     }
 }
 
-/// A repair that is stopped has changed nothing, or is done.
+/// A repair that is stopped has changed nothing, or is done. What it leaves beside the object is deleted by the next one.
 #[test]
 fn repair() {
+    let directory = Directory::new();
+    let name = directory.name("object");
+    let files = || fs::read_dir(directory.path("")).unwrap().count();
+    let mut left = 0;
     for step in (0..).step_by(41) {
-        let copy = Scratch::new();
-        let name = ShmName::file(&copy.0).unwrap();
-        let table = Texts::options().stripes(2).slots(2).manage(copy.open()).unwrap();
+        let _ = fs::remove_file(directory.path("object"));
+        let new = Shm::options().create(true).open(&name).unwrap();
+        let table = Texts::options().stripes(2).slots(2).manage(new).unwrap();
         (0..30).for_each(|i| table.add(&i.to_string(), &"v".repeat(i * 50)).unwrap());
         drop(table);
         let status = status_of_child(|| {
@@ -117,10 +122,14 @@ fn repair() {
         let table = Texts::manage(Shm::open(&name).unwrap(), Locking::Futex).unwrap();
         assert_eq!(table.len().unwrap(), 30, "step {step}");
         assert!(table.check().unwrap().is_clean(), "step {step}");
+        assert!(files() <= 2, "step {step}: what repairs have left piles up");
+        left += files() - 1;
         if status == 0 {
             break;
         }
     }
+    assert!(left > 0, "no repair was stopped before its end");
+    assert_eq!(files(), 1);
 }
 
 /// Rows that are changed by the stored schema, without their types.
