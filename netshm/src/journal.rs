@@ -218,7 +218,7 @@ impl Journal {
         self.left > 0
     }
 
-    /// Returns whether so many entries can be made that nothing can fail: in the first segment.
+    /// Returns whether the first segment has room for `entries` more, so that making them cannot fail.
     #[inline(always)]
     pub(crate) fn has_at_hand(&self, entries: u64) -> bool {
         self.left >= entries && self.more.is_empty()

@@ -20,14 +20,9 @@ pub(crate) mod wait;
 
 use netshm::inspect::Process;
 
-/// Returns the command of a process that lives, short enough for a table.
-pub(crate) fn command_of(process: &Process) -> String {
-    if process.is_alive { short_command(process.pid) } else { String::new() }
-}
-
-/// Returns the whole command line of a process that lives, for `--json`.
-pub(crate) fn full_command_of(process: &Process) -> String {
-    if process.is_alive { command_line(process.pid) } else { String::new() }
+/// Returns what `command` tells of a process that lives: [`short_command`] for tables, [`command_line`] for `--json`.
+pub(crate) fn command_of(process: &Process, command: fn(u32) -> String) -> String {
+    if process.is_alive { command(process.pid) } else { String::new() }
 }
 
 /// Returns the whole command line of a process, as far as the system tells.

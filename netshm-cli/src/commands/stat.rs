@@ -37,7 +37,12 @@ pub(crate) fn run(args: &Stat, out: &mut Output) -> Result<(), Failure> {
         let fate = if process.is_alive { "" } else { ", dead" };
         out.field(
             "process",
-            format!("{} (number {}{fate}) {}", process.pid, process.number, super::command_of(process)),
+            format!(
+                "{} (number {}{fate}) {}",
+                process.pid,
+                process.number,
+                super::command_of(process, super::short_command)
+            ),
         )?;
     }
     out.line("")?;
@@ -79,7 +84,7 @@ fn document(snapshot: &Snapshot, with_stripes: bool) -> Json {
             "number": process.number,
             "pid": process.pid,
             "alive": process.is_alive,
-            "command": super::full_command_of(process),
+            "command": super::command_of(process, super::command_line),
         })
     };
     let mut document = json!({

@@ -201,7 +201,7 @@ pub(crate) fn for_each<P: Pick, E: From<Error>>(
     })
 }
 
-/// Returns everything in one stripe at one moment; that will be about so many items.
+/// Returns everything in one stripe at one moment; `expected` is a guess at the number of items.
 fn snapshot<P: Pick>(handle: &Handle, stripe: u32, which: Which, expected: usize) -> Result<Batch<P>> {
     read::read(&handle.store, handle.limits, stripe, |view| {
         if let Some(past) = view.past {

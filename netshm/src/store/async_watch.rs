@@ -53,7 +53,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Watcher {
-    /// Works like [`wait`](Self::wait), for a task: whether a change has ended, or the time is over, which gives false.
+    /// Works like [`wait`](Self::wait), for a task: returns true after a change, false when the time is over.
     /// `entry` is kept from one call to the next.
     pub(crate) fn poll(
         &mut self,

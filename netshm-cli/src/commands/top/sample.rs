@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 
 use crate::commands::locks::{Since, at_least, holder, place_of, process};
 use crate::commands::ls::state_name;
-use crate::commands::{command_of, full_command_of, short_command};
+use crate::commands::{command_line, command_of, short_command};
 use crate::failure::Failure;
 use crate::output::{bytes, count};
 use crate::rows::shown;
@@ -161,7 +161,7 @@ impl Sample {
                 process.number.to_string(),
                 writers.count().to_string(),
                 if process.is_alive { "alive" } else { "dead" }.to_owned(),
-                command_of(process),
+                command_of(process, short_command),
             ]
         });
         Cells { titles: &[">PROCESS", ">NUMBER", ">WRITING", "STATE", "COMMAND"], rows: rows.collect() }
@@ -200,7 +200,7 @@ impl Sample {
                 "pid": process.pid,
                 "number": process.number,
                 "alive": process.is_alive,
-                "command": full_command_of(process),
+                "command": command_of(process, command_line),
             })
         });
         json!({
