@@ -14,5 +14,6 @@ mod table_model;
 mod table_reentrancy;
 mod table_trace;
 mod user_code;
+mod user_matrix;
 
-netshm_tests::children!(full_object, rollback_exact, user_code);
+netshm_tests::children!(full_object, rollback_exact, user_code, user_matrix);

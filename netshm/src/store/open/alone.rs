@@ -35,7 +35,12 @@ impl<'a> Alone<'a> {
         struct Calling;
         impl Drop for Calling {
             fn drop(&mut self) {
-                CALLING.with_borrow_mut(Vec::pop);
+                CALLING.with_borrow_mut(|calling| {
+                    calling.pop();
+                    if calling.is_empty() {
+                        **calling = Vec::new();
+                    }
+                });
             }
         }
         CALLING.with_borrow_mut(|calling| calling.push(self.lock.object.identity()));

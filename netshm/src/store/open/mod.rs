@@ -10,6 +10,7 @@ mod spec;
 mod stored;
 
 use std::cell::RefCell;
+use std::mem::ManuallyDrop;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -294,8 +295,9 @@ struct Found {
 }
 
 thread_local! {
-    /// The objects that this thread has alone while it runs code of the user.
-    static CALLING: RefCell<Vec<Identity>> = const { RefCell::new(Vec::new()) };
+    /// The objects that this thread has alone while it runs code of the user. Never dropped (nor is anything left in it), so that
+    /// objects can be opened in destructors of other thread-locals and at exit.
+    static CALLING: RefCell<ManuallyDrop<Vec<Identity>>> = const { RefCell::new(ManuallyDrop::new(Vec::new())) };
 }
 
 impl Store {
