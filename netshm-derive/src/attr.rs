@@ -225,7 +225,9 @@ fn end(name: &str, meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
         return Ok(());
     }
     let flag = meta.input.peek(Token![=]) || meta.input.peek(syn::token::Paren);
-    let message = if flag {
+    let message = if flag && name == "default" {
+        "a default is written behind a `=`: `#[shm(default = expression)]`".to_owned()
+    } else if flag {
         format!("`{name}` takes no value; write `#[shm({name})]`")
     } else {
         "a comma is missing before this".to_owned()

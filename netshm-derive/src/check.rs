@@ -282,6 +282,17 @@ fn variants(input: &Input, errors: &mut Errors) {
             format!("`{}` has no variants, so there is no value that could be stored; add one", input.original.ident),
         );
     }
+    for pair in variants.windows(2) {
+        if pair[0].index == u64::MAX && pair[0].attrs.other.is_none() && pair[1].attrs.index.is_none() {
+            errors.add(
+                pair[1].ident.span(),
+                format!(
+                    "there is no index behind that of `{}`, which is `u64::MAX`; write one with `#[shm(index = n)]`",
+                    pair[0].ident
+                ),
+            );
+        }
+    }
     let (mut indices, mut names) = (HashMap::new(), HashMap::new());
     for variant in variants.iter().filter(|variant| variant.attrs.other.is_none()) {
         let index_span = variant.attrs.index.as_ref().map_or(variant.ident.span(), |index| index.span);
@@ -337,6 +348,14 @@ fn unsized_fields(input: &Input, errors: &mut Errors) {
         if let Some(instead) = instead_of_unsized(&field.ty) {
             let message = format!("a field without a size of its own cannot be stored; use {instead}");
             errors.add(field.ty.span(), message);
+        }
+        if let Some(as_type) = &field.attrs.as_type
+            && let Some(instead) = instead_of_unsized(&as_type.value)
+        {
+            errors.add(
+                as_type.value.span(),
+                format!("nothing is stored as a type without a size of its own; use {instead}"),
+            );
         }
     }
 }

@@ -13,6 +13,15 @@ const LONGEST: usize = 255;
 /// Runs all checks for `ShmSchema`.
 pub(crate) fn check(input: &SchemaInput, errors: &mut Errors) {
     place(input, errors);
+    if input.fields.is_empty() && errors.is_empty() {
+        errors.add(
+            input.original.ident.span(),
+            format!(
+                "`{}` has no fields, so there are no objects; add a `HashTable<K, V>`, an `Array<T>` or a `Table`",
+                input.original.ident
+            ),
+        );
+    }
     let attrs = &input.attrs;
     let of_object = [
         ("slots", &attrs.slots),
@@ -227,8 +236,8 @@ fn value_fault(name: &str, given: &Expr) -> Option<String> {
     };
     match name {
         "locking" => {
-            return literal
-                .map(|_| "a locking method is `Locking::Futex`, `Locking::Record` or `Locking::None`".to_owned());
+            let method = "a locking method is `Locking::Futex`, `Locking::Record` or `Locking::None`";
+            return (literal.is_some() || is_bare_method(given)).then(|| method.to_owned());
         }
         "lock_timeout" => {
             let seconds = match literal? {
@@ -258,6 +267,11 @@ fn value_fault(name: &str, given: &Expr) -> Option<String> {
     let kind = if power { "a power of two" } else { "a number" };
     let fits = (least..=most).contains(&number) && (!power || number.is_power_of_two());
     (!fits).then(|| format!("`{name}` must be {kind} from {least} to {most}"))
+}
+
+/// Returns whether an expression is the name of a locking method without that of its type. (`Futex` and `Record` may have been imported.)
+fn is_bare_method(given: &Expr) -> bool {
+    matches!(given, Expr::Path(path) if path.path.is_ident("None"))
 }
 
 /// Requires that permission bits are written in octal: in decimal they would mean something else.

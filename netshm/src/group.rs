@@ -82,7 +82,9 @@ pub(crate) fn retry<R, E>(mut attempt: impl FnMut() -> Result<R, E>, worth: impl
 ///
 /// The block is the body of a closure: `?` and `return Err(..)` leave the group and roll it back, as does a panic; its value is
 /// the value of `group!`, in an `Ok`. A block that ends in a `Result` does not compile: an `Err` that is merely the block's
-/// value would not roll the group back. Write `?` after it, or `return` it. The locks taken inside are held until the outermost
+/// value would not roll the group back. Write `?` after it, or `return` it. (An `Err` inside another value, as in an `Option` or a tuple,
+/// or behind the type parameter of a generic function, is a value like any other: the group is committed, and returns it.) If `?` meets an error of
+/// another type, "`?` couldn't convert the error", name a type that both kinds become: `group!(tab: MyError => ..)`. The locks taken inside are held until the outermost
 /// group ends, so what was read cannot be changed by others before it is written. Groups nest; an inner one that fails undoes
 /// its own part. Every operation of this thread on the object, through whatever handle, belongs to the group: helper functions
 /// need not know of it. So do not wait for a thread pool inside (`join`, `par_iter`): while it waits, this thread may run a
@@ -121,6 +123,12 @@ macro_rules! group {
     ($table:ident { $($body:tt)* }) => { $crate::__group_arrow!() };
     ($table:ident -> $($rest:tt)*) => { $crate::__group_arrow!() };
     ($table:ident : { $($body:tt)* }) => { $crate::__group_arrow!() };
+    (retry, $($rest:tt)*) => { $crate::__group_no_comma!() };
+    (retry ($retries:expr), $($rest:tt)*) => { $crate::__group_no_comma!() };
+    (only, $($rest:tt)*) => { $crate::__group_no_comma!() };
+    (only retry $($rest:tt)*) => {
+        ::core::compile_error!("`retry` comes first: `group!(retry only tab => { .. })`")
+    };
 
     (only $table:ident : $error:ty => $body:expr) => {
         $table.group_with($crate::__group_body_of!($table, $error, $body))
@@ -166,8 +174,8 @@ macro_rules! group {
     };
     ($($other:tt)*) => {
         ::core::compile_error!(
-            "a group is written `group!(tab => { .. })`, `group!(tab: MyError => { .. })`, `group!(retry tab => { .. })` or \
-             `group!(retry(n) tab => { .. })`"
+            "a group is written `group!(tab => { .. })`, `group!(tab: MyError => { .. })`, `group!(retry tab => { .. })`, \
+             `group!(retry(n) tab => { .. })` or `group!(only tab => { .. })`"
         )
     };
 }
@@ -192,6 +200,15 @@ macro_rules! __group_body_of {
         |$table: &_| -> ::core::result::Result<_, $error> {
             ::core::result::Result::Ok($crate::__private::group_value($body))
         }
+    };
+}
+
+/// The message for a comma behind `retry` or `only`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __group_no_comma {
+    () => {
+        ::core::compile_error!("no comma stands before the table: `group!(retry tab => { .. })`")
     };
 }
 

@@ -276,8 +276,14 @@ impl fmt::Display for ShmName {
 /// assert!(error.to_string().contains("neither `posix:`"));
 /// # Ok::<(), netshm::Error>(())
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not the name of an object",
+    label = "neither a text nor a `ShmName`",
+    note = "write a text, as \"posix:/name\" or \"file:path\"; of a `Path`, make a name with `ShmName::file(path)?`"
+)]
 pub trait IntoShmName: sealed::Named {}
 
+#[diagnostic::do_not_recommend]
 impl<N: sealed::Named> IntoShmName for N {}
 
 pub(crate) mod sealed {

@@ -71,6 +71,11 @@ fn field_questions(library: &Path, field: &Field, wanted: Wanted, known: &mut Ha
                 .extend(quote_spanned! {Span::call_site().located_at(span)=> let _ = <#ty as #library::__private::check::FieldDefault>::ASKED; });
         }
     }
+    if attrs.shared.is_some() && wanted == Wanted::Data {
+        let ty = &field.ty;
+        questions
+            .extend(quote_spanned! {at(ty)=> let _ = <#ty as #library::__private::check::SharedContents>::ASKED; });
+    }
     if attrs.skip.is_some() || attrs.by_functions() {
         return questions;
     }
@@ -118,9 +123,10 @@ fn type_questions(library: &Path, ty: &Type, wanted: Wanted, known: &mut HashSet
         quote_spanned! {at(*part)=> <#library::__private::check::Whole<#ty>>::#function::<#part>(); }
     });
     let list = parts.iter().rev().fold(quote!(()), |rest, part| quote!((#part, #rest)));
+    let whole = Ident::new(whole_question(ty), Span::call_site());
     quote! {
         #(#questions)*
-        <#library::__private::check::Parts<#list>>::whole::<#ty>();
+        <#library::__private::check::Parts<#list>>::#whole::<#ty>();
     }
 }
 
@@ -162,7 +168,7 @@ fn container(path: &Path) -> Option<Vec<&Type>> {
         GenericArgument::Type(ty) => Some(ty),
         _ => None,
     });
-    let types: Vec<_> = types.take(count).collect();
+    let types: Vec<_> = types.take(count).map(|ty| if last.ident == "Box" { element(ty) } else { ty }).collect();
     let unsized_names = ["str", "Path", "OsStr", "CStr"];
     let is_sized = |ty: &&Type| match ty {
         Type::Slice(_) | Type::TraitObject(_) | Type::Infer(_) => false,
@@ -172,6 +178,23 @@ fn container(path: &Path) -> Option<Vec<&Type>> {
         _ => true,
     };
     (!types.is_empty() && types.iter().all(is_sized)).then_some(types)
+}
+
+/// Returns the element type of a slice, and other types as they are.
+fn element(ty: &Type) -> &Type {
+    match ty {
+        Type::Slice(slice) => &slice.elem,
+        _ => ty,
+    }
+}
+
+/// Returns whether a type is a `Box<dyn Trait>`.
+fn is_boxed_object(ty: &Type) -> bool {
+    let Type::Path(path) = ty else { return false };
+    let Some(PathArguments::AngleBracketed(arguments)) = path.path.segments.last().map(|last| &last.arguments) else {
+        return false;
+    };
+    matches!(arguments.args.first(), Some(GenericArgument::Type(Type::TraitObject(_))))
 }
 
 /// Returns the last segment of a path.
@@ -192,6 +215,15 @@ fn key_question(ty: &Type) -> Ident {
     Ident::new(function, Span::call_site())
 }
 
+/// Returns the function that requires a storable container, all of whose parts can be stored: only the message differs.
+fn whole_question(ty: &Type) -> &'static str {
+    match last_name(ty).as_str() {
+        "HashMap" | "HashSet" => "hashed",
+        "BTreeMap" | "BTreeSet" | "BinaryHeap" => "ordered",
+        _ => "whole",
+    }
+}
+
 /// Returns the function and the trait that require a storable type.
 fn data_question(ty: &Type) -> (&'static str, &'static str) {
     match (ty, last_name(ty).as_str()) {
@@ -206,6 +238,8 @@ fn data_question(ty: &Type) -> (&'static str, &'static str) {
         (_, name) if name.starts_with("Atomic") => ("cell", "SharedCell"),
         (_, "Rest") => ("rest", "SharedRest"),
         (_, "Instant") => ("instant", "SharedInstant"),
+        (_, "Serde" | "SerdeJson" | "SerdeCbor") => ("serde", "SharedSerde"),
+        (_, "Box") if is_boxed_object(ty) => ("object", "SharedObject"),
         _ => ("data", "ShmData"),
     }
 }

@@ -81,7 +81,7 @@ fn binding(index: usize) -> Ident {
 fn stand_ins(library: &Path) -> TokenStream {
     quote! {
         #[allow(unused_imports)]
-        use #library::__private::{NoPart as _, NotConverted as _, NotMade as _};
+        use #library::__private::{NoPart as _, NoSharedPart as _, NotConverted as _, NotMade as _};
     }
 }
 

@@ -3,7 +3,7 @@
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
-use syn::{Path, PathArguments, WhereClause, parse_quote};
+use syn::{Path, PathArguments, WhereClause};
 
 use super::ask::located_at;
 use super::{allowances, at};
@@ -37,14 +37,16 @@ pub(super) fn all(input: &Input, library: &Path, bounds: &WhereClause) -> TokenS
 fn one(field: &Field, input: &Input, library: &Path, bounds: &WhereClause) -> Option<TokenStream> {
     let (name, ty) = (name(field), &field.ty);
     let (path, span) = match (&field.attrs.with, &field.attrs.shared) {
-        (Some(with), _) => (with.value.clone(), at(&with.value)),
-        (None, Some(shared)) => (parse_quote!(#library::with::shared), Span::call_site().located_at(shared.span)),
+        (Some(with), _) => (with.value.to_token_stream(), at(&with.value)),
+        (None, Some(shared)) => {
+            (quote!(<#library::__private::SharedPart<#ty>>), Span::call_site().located_at(shared.span))
+        }
         (None, None) => return None,
     };
     let of = |function: &str| Ident::new(function, span);
     let (encode, decode, schema) = (of("encode"), of("decode"), of("schema"));
     // An import of all three is one mistake if some are not there. Those of types cannot be imported.
-    let import = (field.attrs.shared.is_none() && is_module(&path)).then(|| {
+    let import = field.attrs.with.as_ref().is_some_and(|with| is_module(&with.value)).then(|| {
         let new = |function: &str| Ident::new(&format!("{name}_{function}"), span);
         let (new_encode, new_decode, new_schema) = (new("encode"), new("decode"), new("schema"));
         let import = quote_spanned! {span=>
@@ -53,10 +55,8 @@ fn one(field: &Field, input: &Input, library: &Path, bounds: &WhereClause) -> Op
         };
         (import, [new_encode, new_decode, new_schema].map(|function| function.to_token_stream()))
     });
-    // Nothing else tells `schema` of what it is.
-    let generics = field.attrs.shared.is_some().then(|| quote!(::<#ty>));
     let (import, [encode, decode, schema]) = import.unwrap_or_else(|| {
-        let functions = [encode, decode, schema].map(|function| quote_spanned!(span=> #path::#function #generics));
+        let functions = [encode, decode, schema].map(|function| quote_spanned!(span=> #path::#function));
         (TokenStream::new(), functions)
     });
     // As closures, since the compiler would report what a function asks of the type once more for the type of the function.

@@ -2,6 +2,7 @@
 
 use std::marker::PhantomData;
 
+use crate::data::with::shared::Shares;
 use crate::data::{ShmData, ShmKey};
 
 /// A trait of all types that implement `$known`, with a message for the others.
@@ -74,11 +75,57 @@ question! {
 
 question! {
     #[diagnostic::on_unimplemented(
+        message = "what `{Self}` points to cannot be stored in shared memory",
+        label = "`shared` stores the value behind the pointer, and that has no data manager",
+        note = "a type of your own is stored with `#[derive(ShmData)]`",
+        note = "of locks, cells and atomics store the value itself: `Arc<T>` instead of `Arc<Mutex<T>>`"
+    )]
+    SharedContents: Shares
+}
+
+question! {
+    #[diagnostic::on_unimplemented(
         message = "`{Self}` is not stored by itself",
         label = "keeps what newer programs have added to the values of a type",
         note = "mark the last field of a struct with `#[shm(rest)]`, or a variant with `#[shm(other)]`; the type needs `#[shm(extensible)]`"
     )]
     SharedRest: ShmData
+}
+
+question! {
+    #[diagnostic::on_unimplemented(
+        message = "`{Self}` cannot be stored in shared memory",
+        label = "what is inside needs `serde::Serialize` and `serde::Deserialize`",
+        note = "derive both for it: `#[derive(serde::Serialize, serde::Deserialize)]`; a type of your own needs no serde, but `#[derive(ShmData)]`"
+    )]
+    SharedSerde: ShmData
+}
+
+question! {
+    #[diagnostic::on_unimplemented(
+        message = "`{Self}` cannot be stored in shared memory",
+        label = "nothing tells another process which type is behind a `dyn`",
+        note = "store an enum of the types that there are, with `#[derive(ShmData)]`"
+    )]
+    SharedObject: ShmData
+}
+
+question! {
+    #[diagnostic::on_unimplemented(
+        message = "`{Self}` cannot be stored in shared memory",
+        label = "its keys, or elements, need `Eq` and `Hash`",
+        note = "derive both for their type: `#[derive(PartialEq, Eq, Hash)]`"
+    )]
+    HashedContainer: ShmData
+}
+
+question! {
+    #[diagnostic::on_unimplemented(
+        message = "`{Self}` cannot be stored in shared memory",
+        label = "its keys, or elements, need `Ord`",
+        note = "derive it for their type: `#[derive(PartialEq, Eq, PartialOrd, Ord)]`"
+    )]
+    OrderedContainer: ShmData
 }
 
 question! {
@@ -139,6 +186,8 @@ impl<T: ShmData> Whole<T> {
     pub fn function<P: ?Sized>() {}
     pub fn instant<P: ?Sized>() {}
     pub fn rest<P: ?Sized>() {}
+    pub fn object<P: ?Sized>() {}
+    pub fn serde<P: ?Sized>() {}
 }
 
 /// Fallback that is asked if the whole cannot be stored.
@@ -151,6 +200,8 @@ pub trait NotWhole {
     fn function<P: SharedFunction>() {}
     fn instant<P: SharedInstant>() {}
     fn rest<P: SharedRest>() {}
+    fn object<P: SharedObject>() {}
+    fn serde<P: SharedSerde>() {}
 }
 
 impl<T> NotWhole for Whole<T> {}
@@ -161,11 +212,15 @@ pub struct Parts<P>(PhantomData<P>);
 
 impl<P: ShmData> Parts<P> {
     pub fn whole<T: ShmData>() {}
+    pub fn hashed<T: HashedContainer>() {}
+    pub fn ordered<T: OrderedContainer>() {}
 }
 
 /// Fallback where it is not asked.
 pub trait NoParts {
     fn whole<T>() {}
+    fn hashed<T>() {}
+    fn ordered<T>() {}
 }
 
 impl<P> NoParts for Parts<P> {}

@@ -5,6 +5,7 @@
 
 use std::marker::PhantomData;
 
+use crate::data::with::shared::{self, Shares};
 use crate::data::{self, DataError, Decoder, Encoder, Schema, ShmData, Types};
 
 pub mod check;
@@ -95,6 +96,43 @@ pub trait NoPart<T> {
 }
 
 impl<T> NoPart<T> for Part<T> {}
+
+/// A field of type `T`, an `Rc` or `Arc`, that is stored as what it points to.
+#[derive(Debug)]
+pub struct SharedPart<T>(PhantomData<T>);
+
+impl<T: Shares> SharedPart<T> {
+    #[inline(always)]
+    pub fn encode(value: &T, out: &mut Encoder<'_>) -> Result<(), DataError> {
+        shared::encode(value, out)
+    }
+
+    #[inline(always)]
+    pub fn decode(input: &mut Decoder<'_>) -> Result<T, DataError> {
+        shared::decode(input)
+    }
+
+    pub fn schema(types: &mut Types) -> Schema {
+        shared::schema::<T>(types)
+    }
+}
+
+/// Fallback for the methods of a [`SharedPart`] whose contents have no manager.
+pub trait NoSharedPart<T> {
+    fn encode(_: &T, _: &mut Encoder<'_>) -> Result<(), DataError> {
+        unreachable!()
+    }
+
+    fn decode(_: &mut Decoder<'_>) -> Result<T, DataError> {
+        unreachable!()
+    }
+
+    fn schema(_: &mut Types) -> Schema {
+        unreachable!()
+    }
+}
+
+impl<T> NoSharedPart<T> for SharedPart<T> {}
 
 /// A field of type `T` that is stored as an `S`, if that can be done.
 #[derive(Debug)]

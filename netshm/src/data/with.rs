@@ -102,11 +102,38 @@ pub mod shared {
 
     use crate::data::{DataError, DataManager, Decoder, Encode, Encoder, Schema, Types};
 
+    /// Pointers that are stored as what they point to.
+    #[diagnostic::on_unimplemented(
+        message = "what `{Self}` points to cannot be stored in shared memory",
+        label = "`shared` stores the value behind the pointer, which cannot be stored",
+        note = "a type of your own is stored with `#[derive(ShmData)]`; of locks, cells and atomics store the value itself, `Arc<T>` instead of `Arc<Mutex<T>>`"
+    )]
+    pub trait Shares: Deref<Target: Encode> + From<Box<Self::Target>> {
+        #[doc(hidden)]
+        fn read(input: &mut Decoder<'_>) -> Result<Self, DataError>;
+        #[doc(hidden)]
+        fn describe(types: &mut Types) -> Schema;
+    }
+
+    #[diagnostic::do_not_recommend]
+    impl<P: Deref<Target: Encode> + From<Box<P::Target>>> Shares for P
+    where
+        Box<P::Target>: DataManager,
+    {
+        fn read(input: &mut Decoder<'_>) -> Result<P, DataError> {
+            input.take::<Box<P::Target>>().map(P::from)
+        }
+
+        fn describe(types: &mut Types) -> Schema {
+            types.of::<Box<P::Target>>()
+        }
+    }
+
     /// Writes what the pointer points to.
     ///
     /// # Errors
     /// Those of its own manager.
-    pub fn encode<P: Deref<Target: Encode>>(value: &P, out: &mut Encoder<'_>) -> Result<(), DataError> {
+    pub fn encode<P: Shares>(value: &P, out: &mut Encoder<'_>) -> Result<(), DataError> {
         Encode::encode(&**value, out)
     }
 
@@ -114,36 +141,41 @@ pub mod shared {
     ///
     /// # Errors
     /// Those of its own manager.
-    pub fn decode<P: Deref + From<Box<P::Target>>>(input: &mut Decoder<'_>) -> Result<P, DataError>
-    where
-        Box<P::Target>: DataManager,
-    {
-        input.take::<Box<P::Target>>().map(P::from)
+    pub fn decode<P: Shares>(input: &mut Decoder<'_>) -> Result<P, DataError> {
+        P::read(input)
     }
 
     /// Describes what the pointer points to.
-    pub fn schema<P: Deref>(types: &mut Types) -> Schema
-    where
-        Box<P::Target>: DataManager,
-    {
-        types.of::<Box<P::Target>>()
+    pub fn schema<P: Shares>(types: &mut Types) -> Schema {
+        P::describe(types)
     }
 }
+
+/// Types that are stored by serde: all with its two traits.
+#[cfg(feature = "serde")]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be stored by serde",
+    label = "needs `serde::Serialize` and `serde::Deserialize` for `{Self}`",
+    note = "derive both, `#[derive(serde::Serialize, serde::Deserialize)]`; a type of another crate may have them behind a feature called `serde`"
+)]
+pub trait AsSerde: ::serde::Serialize + ::serde::de::DeserializeOwned {}
+
+#[cfg(feature = "serde")]
+#[diagnostic::do_not_recommend]
+impl<T: ::serde::Serialize + ::serde::de::DeserializeOwned> AsSerde for T {}
 
 macro_rules! of_serde {
     ($(#[$attr:meta])* $name:ident, $format:literal: $encode:path, $decode:path, $schema:path) => {
         $(#[$attr])*
         pub mod $name {
-            use ::serde::Serialize;
-            use ::serde::de::DeserializeOwned;
-
+            use super::AsSerde;
             use crate::data::{DataError, Decoder, Encoder, Schema, Types};
 
             #[doc = concat!("Writes a value as ", $format, ".")]
             ///
             /// # Errors
             /// If it would not be read back.
-            pub fn encode<T: Serialize + DeserializeOwned>(value: &T, out: &mut Encoder<'_>) -> Result<(), DataError> {
+            pub fn encode<T: AsSerde>(value: &T, out: &mut Encoder<'_>) -> Result<(), DataError> {
                 $encode(value, out)
             }
 
@@ -151,7 +183,7 @@ macro_rules! of_serde {
             ///
             /// # Errors
             /// If the words are not such a value.
-            pub fn decode<T: Serialize + DeserializeOwned>(input: &mut Decoder<'_>) -> Result<T, DataError> {
+            pub fn decode<T: AsSerde>(input: &mut Decoder<'_>) -> Result<T, DataError> {
                 $decode(input)
             }
 

@@ -8,6 +8,7 @@ use ::serde::{Serialize, de::DeserializeOwned};
 
 use super::bounded::{Level, Taken};
 use super::trace::trace;
+use crate::data::with::AsSerde;
 use crate::data::{DataError, DataManager, Decoder, Encode, Encoder, Schema, Types};
 
 /// Target that a format writes to; levels of a value that take no bytes are noticed by its length.
@@ -89,7 +90,7 @@ macro_rules! wrapper {
 
         /// Not direct: what `Deserialize` does with torn bytes is not known.
         #[diagnostic::do_not_recommend]
-        impl<T: Serialize + DeserializeOwned> DataManager for $name<T> {
+        impl<T: AsSerde> DataManager for $name<T> {
             fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
                 $encode(&self.0, out)
             }

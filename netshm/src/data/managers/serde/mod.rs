@@ -14,6 +14,7 @@ use ::serde::{Serialize, de::DeserializeOwned};
 
 use self::bounded::{Input, Level, Output, Taken};
 use self::trace::trace;
+use crate::data::with::AsSerde;
 use crate::data::{DataError, DataManager, Decoder, Encode, Encoder, Schema, Types};
 
 /// Stores any type with serde's `Serialize` and `Deserialize` (feature `serde`).
@@ -74,7 +75,7 @@ impl<T> DerefMut for Serde<T> {
 
 /// Not direct: what `Deserialize` does with torn bytes is not known.
 #[diagnostic::do_not_recommend]
-impl<T: Serialize + DeserializeOwned> DataManager for Serde<T> {
+impl<T: AsSerde> DataManager for Serde<T> {
     fn encode(&self, out: &mut Encoder<'_>) -> Result<(), DataError> {
         encode(&self.0, out)
     }

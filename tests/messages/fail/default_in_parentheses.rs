@@ -1,0 +1,12 @@
+//! A default is written behind an equals sign.
+
+use netshm::ShmData;
+
+#[derive(ShmData)]
+struct Limits {
+    rows: u32,
+    #[shm(default(5))]
+    columns: u32,
+}
+
+fn main() {}
