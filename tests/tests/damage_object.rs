@@ -94,7 +94,13 @@ fn whatever_plays_a_role_is_damaged() {
 }
 
 /// Inputs that once took too long, or worse.
-const FOUND: [&[u8]; 0] = [];
+const FOUND: [&[u8]; 1] = [
+    // The last id of a member is the largest number.
+    &[
+        0x75, 0xf7, 0x2a, 0x01, 0x00, 0xa0, 0xe0, 0x33, 0x65, 0x9d, 0xfd, 0xba, 0xcb, 0xb0, 0xff, 0xff, 0xff, 0xff,
+        0xce, 0xc2, 0xe9,
+    ],
+];
 
 #[test]
 fn what_was_found_once_is_an_error_or_a_value() {

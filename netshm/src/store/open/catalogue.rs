@@ -164,6 +164,13 @@ impl Catalogue {
         self.members.iter().filter(|m| !m.is_leaving && m.index.is_some()).map(|m| m.name.clone()).collect()
     }
 
+    /// Returns an id that no member has had.
+    pub(super) fn next_id(&self, object: &Arc<Object>, header: &Header) -> Result<u64> {
+        let last = self.members.iter().map(|member| member.id).fold(self.last_id, u64::max);
+        let damaged = || corrupt(object, header.geometry.entry(0).state().0, "the ids of members are used up");
+        last.checked_add(1).ok_or_else(damaged)
+    }
+
     /// Returns the first of `count` stripes in a row that no member has.
     pub(super) fn free_stripes(&self, header: &Header, count: u32) -> u32 {
         let mut taken: Vec<_> = self.members.iter().map(|member| member.geometry.own()).collect();

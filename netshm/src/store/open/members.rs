@@ -78,7 +78,7 @@ impl Store {
             }
             let entry = Entry {
                 state: USED,
-                id: catalogue.last_id + 1,
+                id: catalogue.next_id(shm.object(), header)?,
                 kind: spec.kind,
                 form: spec.form,
                 element_words: spec.element_words,
