@@ -166,15 +166,6 @@ impl Handle {
         retry(run, worth)
     }
 
-    /// Runs an operation that locks several stripes; outside a group it runs again after a deadlock.
-    pub(crate) fn retry_alone<R>(&self, mut operation: impl FnMut() -> Result<R>) -> Result<R> {
-        if group::is_open(&self.store) {
-            return operation();
-        }
-        let is_outermost = group::open() == 0;
-        retry(operation, |error| matches!(error, Error::Deadlock { .. }) || (error.is_deadlock() && is_outermost))
-    }
-
     /// Writes the object back to its storage while no change is under way.
     pub(crate) fn sync(&self) -> Result<()> {
         if group::is_open(&self.store) {

@@ -171,38 +171,33 @@ impl<T: DataManager> Array<T> {
         }
         // Code that is not known does not run under locks, so all is encoded before.
         let encoded = self.encode_all(values)?;
-        self.handle.retry_alone(|| {
-            self.handle.change("set elements", |change| {
-                let (start, end) = self.lock_span(change, span)?;
-                check_slice(start, end, values.len())?;
-                self.for_each_run(start, end, |first, last| {
-                    let (from, to) = ((first - start) as usize, (last - start) as usize);
-                    let spot = self.spot(first);
-                    if let Some(each) = self.elements().dense() {
-                        let words = &encoded.words[from * each as usize..to * each as usize];
-                        return directory::set_run(change, self.elements(), spot, &self.default_words, words);
-                    }
-                    (from..to)
-                        .try_for_each(|number| self.set_record(change, start + number as u64, encoded.element(number)))
-                })
+        self.handle.change("set elements", |change| {
+            let (start, end) = self.lock_span(change, span)?;
+            check_slice(start, end, values.len())?;
+            self.for_each_run(start, end, |first, last| {
+                let (from, to) = ((first - start) as usize, (last - start) as usize);
+                let spot = self.spot(first);
+                if let Some(each) = self.elements().dense() {
+                    let words = &encoded.words[from * each as usize..to * each as usize];
+                    return directory::set_run(change, self.elements(), spot, &self.default_words, words);
+                }
+                (from..to)
+                    .try_for_each(|number| self.set_record(change, start + number as u64, encoded.element(number)))
             })
         })
     }
 
     /// Works like [`set_range`](Self::set_range), for elements that known code encodes, run by run.
     fn set_range_of_words<W: Encode>(&self, span: Span, values: &[W]) -> Result<()> {
-        self.handle.retry_alone(|| {
-            self.handle.change("set elements", |change| {
-                let (start, end) = self.lock_span(change, span)?;
-                check_slice(start, end, values.len())?;
-                let mut words = [0; CHUNK];
-                self.for_each_run(start, end, |first, last| {
-                    let values = &values[(first - start) as usize..(last - start) as usize];
-                    let words = &mut words[..values.len()];
-                    W::encode_many(values, &mut Encoder::private(words))
-                        .map_err(|error| self.handle.data_error(error))?;
-                    directory::set_run(change, self.elements(), self.spot(first), &self.default_words, words)
-                })
+        self.handle.change("set elements", |change| {
+            let (start, end) = self.lock_span(change, span)?;
+            check_slice(start, end, values.len())?;
+            let mut words = [0; CHUNK];
+            self.for_each_run(start, end, |first, last| {
+                let values = &values[(first - start) as usize..(last - start) as usize];
+                let words = &mut words[..values.len()];
+                W::encode_many(values, &mut Encoder::private(words)).map_err(|error| self.handle.data_error(error))?;
+                directory::set_run(change, self.elements(), self.spot(first), &self.default_words, words)
             })
         })
     }
@@ -226,16 +221,14 @@ impl<T: DataManager> Array<T> {
                 Some(_) => return Err(self.handle.unsteady()),
                 None => Vec::new(),
             };
-            self.handle.retry_alone(|| {
-                self.handle.change("fill it", |change| {
-                    let (start, end) = self.lock_span(change, span)?;
-                    self.for_each_run(start, end, |first, last| {
-                        if elements.dense().is_some() {
-                            let run = &run[..(last - first) as usize * words.len()];
-                            return directory::set_run(change, elements, self.spot(first), &self.default_words, run);
-                        }
-                        (first..last).try_for_each(|index| self.set_record(change, index, words))
-                    })
+            self.handle.change("fill it", |change| {
+                let (start, end) = self.lock_span(change, span)?;
+                self.for_each_run(start, end, |first, last| {
+                    if elements.dense().is_some() {
+                        let run = &run[..(last - first) as usize * words.len()];
+                        return directory::set_run(change, elements, self.spot(first), &self.default_words, run);
+                    }
+                    (first..last).try_for_each(|index| self.set_record(change, index, words))
                 })
             })
         })

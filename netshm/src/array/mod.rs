@@ -387,11 +387,9 @@ impl<T: DataManager> Array<T> {
     /// # Errors
     /// Those of [`get`](Self::get) and [`set`](Self::set).
     pub fn swap(&self, i: usize, j: usize) -> Result<()> {
-        self.handle.retry_alone(|| {
-            self.handle.change("swap elements", |change| {
-                let (a, b) = (self.lock_inside(change, i as u64)?, self.lock_inside(change, j as u64)?);
-                directory::swap(change, self.elements(), a, b, &self.default_words)
-            })
+        self.handle.change("swap elements", |change| {
+            let (a, b) = (self.lock_inside(change, i as u64)?, self.lock_inside(change, j as u64)?);
+            directory::swap(change, self.elements(), a, b, &self.default_words)
         })
     }
 
@@ -413,10 +411,7 @@ impl<T: DataManager> Array<T> {
         if length > MOST_ELEMENTS {
             return Err(Error::TooLarge { what: "an array", size: length, limit: MOST_ELEMENTS });
         }
-        self.handle.retry_alone(|| {
-            self.handle
-                .change("resize it", |change| directory::resize(change, self.elements, &self.default_words, length))
-        })
+        self.handle.change("resize it", |change| directory::resize(change, self.elements, &self.default_words, length))
     }
 
     /// Grows the array to a length, unless it is that long already; it never shrinks, whatever others do at the same time.

@@ -22,7 +22,6 @@ use runs::RunMap;
 use crate::data::{DataError, DataManager, Decoder, ObjectSchema, Schema};
 use crate::directory::Elements;
 use crate::error::{Error, Result};
-use crate::group::retry;
 use crate::handle::{Handle, decode};
 use crate::layout::header::ObjectKind;
 use crate::layout::record::Lengths;
@@ -87,10 +86,7 @@ pub(crate) fn check(handle: &Handle, contents: Contents<'_>) -> Result<Report> {
         return Ok(Report { disturbed: true, ..inspect(store, None, Some(contents))? });
     }
     // As a group, so that a data manager that uses the object gets an error and does not wait for this check.
-    let check = || {
-        handle.group(|| group::read_locked(store, handle.limits, |change| inspect(store, Some(change), Some(contents))))
-    };
-    retry(check, |error| matches!(error, Error::Deadlock { .. }))
+    handle.group(|| group::read_locked(store, handle.limits, |change| inspect(store, Some(change), Some(contents))))
 }
 
 /// Returns a function that finds where an object that nobody changes meanwhile is damaged, if anywhere.

@@ -75,6 +75,11 @@ impl Deadline {
         self.started.set(None);
     }
 
+    /// Returns whether the operation is inside a group on another object.
+    pub(crate) fn is_bounded(&self) -> bool {
+        self.bounded.get()
+    }
+
     /// Returns whether waits have a limit, so that they must not be left to the kernel.
     pub(crate) fn is_limited(&self) -> bool {
         self.bounded.get() || self.limit.get().is_some()

@@ -22,6 +22,8 @@ mod reader_tests;
 mod reclaim;
 mod recovery;
 mod reset;
+#[cfg(test)]
+mod ring_tests;
 pub(crate) mod runs;
 mod slots;
 pub(crate) mod small;

@@ -8,6 +8,7 @@ use super::Store;
 use super::meta::KEPT_LOG;
 use super::tx::{Deferred, Held, Position, TxState};
 use crate::error::{Error, Result};
+use crate::group::{GroupError as _, retry};
 use crate::heap::Memory;
 use crate::heap::records::{Records, RunSource};
 use crate::layout::method::Locking;
@@ -133,7 +134,11 @@ impl<'a> Transaction<'a> {
     pub(super) fn lock_all(&mut self, mut stripes: Range<u32>, mode: Mode) -> Result<()> {
         if self.tx.held.is_empty() && !stripes.is_empty() {
             let request = self.request(stripes.start, stripes.len() as u32, mode, None);
-            self.store.shared.locks.acquire(self.store, &request)?;
+            // After a deadlock none of them is held, so the others can go on.
+            retry(
+                || self.store.shared.locks.acquire(self.store, &request),
+                |error| is_worth_a_retry(self.store, self.deadline, error),
+            )?;
             self.tx.held.add_all(stripes, mode);
             return Ok(());
         }
@@ -414,6 +419,17 @@ impl<'a> Transaction<'a> {
         }
         let _ = self.store.trim_log(self.tx.slot, self.deadline, KEPT_LOG);
         let _ = self.store.settle(self.tx.slot, self.deadline);
+    }
+}
+
+/// Returns whether an operation that holds no locks any more should try again after an error: it was part of a ring, or may have
+/// been. Under Record that may lead through groups that this thread has open on other objects; nor is it certain to be a ring.
+#[cold]
+pub(super) fn is_worth_a_retry(store: &Store, deadline: &Deadline, error: &Error) -> bool {
+    match store.method() {
+        Locking::Futex => matches!(error, Error::Deadlock { .. }),
+        Locking::Record => error.is_deadlock() && !deadline.is_bounded(),
+        Locking::None => false,
     }
 }
 

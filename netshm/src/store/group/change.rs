@@ -2,27 +2,23 @@
 //!
 //! [`change`] is the ordinary way to make one, and [`change_at_once`] the same in fewer instructions, for verbs that are used all the
 //! time. [`read_locked`] takes the locks without changing anything; [`read_locked_alone`] is for readers that have tried without
-//! locks before. Below them, `alone` runs a transaction until it ends in something else than a false deadlock, and `attempt` runs it once.
+//! locks before. Below them, `alone` runs a transaction until it ends in something else than a deadlock, and `attempt` runs it once.
 
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Relaxed, Release};
-use std::time::Duration;
 
 use super::state::iterating;
 use super::threads::{OPEN, current};
-use crate::error::{Error, Result};
-use crate::layout::method::Locking;
+use crate::error::Result;
+use crate::group::retry;
 use crate::layout::{Offset, WORD};
 use crate::locking::{Deadline, Mode, Protocol};
 use crate::os::steps;
 use crate::region::{Inconclusive, Region};
 use crate::store::read::View;
-use crate::store::transaction::check_writable;
+use crate::store::transaction::{check_writable, is_worth_a_retry};
 use crate::store::tx::TxState;
 use crate::store::{Limits, Store, Transaction};
-
-/// Pause before an operation outside a group tries again after a false `EDEADLK` of the kernel.
-const RETRY: Duration = Duration::from_micros(200);
 
 /// Works like [`change`], in fewer steps where no group is open: there `make` is a direct call, which can be inlined, and
 /// `args` can stay in registers, since calls off that path get a copy. There, `prepare` comes first.
@@ -42,9 +38,10 @@ pub(crate) fn change_at_once<A: Copy, R>(
     store.check_fork()?;
     store.check_alone()?;
     check_writable(store, wanted)?;
-    match attempt(store, &limits.deadline(), move |change| make(change, args)) {
+    let deadline = limits.deadline();
+    match attempt(store, &deadline, move |change| make(change, args)) {
         Ok(result) => Ok(result),
-        Err(error) if is_worth_a_retry(store, &error) => {
+        Err(error) if is_worth_a_retry(store, &deadline, &error) => {
             change(store, limits, wanted, move |change| make(change, args))
         }
         Err(error) => Err(error),
@@ -210,25 +207,9 @@ pub(in crate::store) fn own_deadline(limits: Limits) -> Deadline {
     if OPEN.get() > 0 { deadline.bounded() } else { deadline }
 }
 
-/// Runs a transaction, retried after false deadlocks.
+/// Runs a transaction, again after a deadlock: it holds nothing any more, so the others can go on.
 fn alone<R>(store: &Store, deadline: &Deadline, mut make: impl FnMut(&mut Transaction<'_>) -> Result<R>) -> Result<R> {
-    loop {
-        match attempt(store, deadline, &mut make) {
-            Err(error) if is_worth_a_retry(store, &error) => {}
-            outcome => return outcome,
-        }
-    }
-}
-
-/// Pauses and returns true if a change outside a group is worth a retry: outside groups, the kernel's `EDEADLK` on record locks
-/// is false.
-#[cold]
-fn is_worth_a_retry(store: &Store, error: &Error) -> bool {
-    let is_no_ring = matches!(error, Error::Deadlock { .. }) && store.method() == Locking::Record && OPEN.get() == 0;
-    if is_no_ring {
-        std::thread::sleep(RETRY);
-    }
-    is_no_ring
+    retry(|| attempt(store, deadline, &mut make), |error| is_worth_a_retry(store, deadline, error))
 }
 
 /// Runs a transaction once.
