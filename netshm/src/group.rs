@@ -80,17 +80,17 @@ pub(crate) fn retry<R, E>(mut attempt: impl FnMut() -> Result<R, E>, worth: impl
 /// group!(only tab => { .. })       only operations through `tab` itself belong to it; also `retry only tab`
 /// ```
 ///
-/// The block is the body of a closure: `?` and `return Err(..)` leave the group and roll it back, as does a panic; its value is
-/// the value of `group!`, in an `Ok`. A block that ends in a `Result` does not compile: an `Err` that is merely the block's
-/// value would not roll the group back. Write `?` after it, or `return` it. (An `Err` inside another value, as in an `Option` or a tuple,
-/// or behind the type parameter of a generic function, is a value like any other: the group is committed, and returns it.) If `?` meets an error of
-/// another type, "`?` couldn't convert the error", name a type that both kinds become: `group!(tab: MyError => ..)`. The locks taken inside are held until the outermost
-/// group ends, so what was read cannot be changed by others before it is written. Groups nest; an inner one that fails undoes
-/// its own part. Every operation of this thread on the object, through whatever handle, belongs to the group: helper functions
-/// need not know of it. So do not wait for a thread pool inside (`join`, `par_iter`): while it waits, this thread may run a
-/// task of somebody else, whose operations would then be part of the group and be undone with it. Where it has to be, write
-/// `group!(only tab => ..)`: inside, `tab` (a variable) stands for a handle of the group's own, and only what is done through that
-/// belongs to the group; see [`group_with`](crate::HashTable::group_with).
+/// The block is the body of a closure: `?` and `return Err(..)` leave the group and roll it back, as does a panic; its value is the
+/// value of `group!`, in an `Ok`. A block that ends in a `Result` does not compile: an `Err` that is merely the block's value would
+/// not roll the group back. Write `?` after it, or `return` it. (An `Err` inside another value, as in an `Option` or a tuple, or
+/// behind the type parameter of a generic function, is a value like any other: the group is committed, and returns it.) If `?`
+/// meets an error of another type, "`?` couldn't convert the error", name a type that both kinds become: `group!(tab: MyError =>
+/// ..)`. The locks taken inside are held until the outermost group ends, so what was read cannot be changed by others before it is
+/// written. Groups nest; an inner one that fails undoes its own part. Every operation of this thread on the object, through
+/// whatever handle, belongs to the group: helper functions need not know of it. So do not wait for a thread pool inside (`join`,
+/// `par_iter`): while it waits, this thread may run a task of somebody else, whose operations would then be part of the group and
+/// be undone with it. Where it has to be, write `group!(only tab => ..)`: inside, `tab` (a variable) stands for a handle of the
+/// group's own, and only what is done through that belongs to the group; see [`group_with`](crate::HashTable::group_with).
 ///
 /// With [`Locking::Record`](crate::Locking::Record), two groups that read the same key and then both change it wait for
 /// each other; one of them gets [`Error::Deadlock`](crate::Error::Deadlock), is rolled back, and should run again, as

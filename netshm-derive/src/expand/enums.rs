@@ -14,7 +14,7 @@ pub(super) fn expand(library: &Path, name: &str, variants: &[Variant]) -> Parts 
     let decode_other = match other {
         Some(ident) => quote! { __index => __input.other(__index).map(Self::#ident), },
         None => quote! {
-            _ => ::core::result::Result::Err(#library::data::DataError::new(#name, "no variant has the stored index")),
+            _ => ::core::result::Result::Err(#library::data::DataError::new(#name, "no variant has the stored index; a newer program may have added it")),
         },
     };
     let encode = variants.iter().map(|variant| {

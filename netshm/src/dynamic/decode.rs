@@ -20,7 +20,8 @@ const TOO_MANY_EMPTY: DataError = DataError::new("a value", "too many parts that
 /// Values that memory is reserved for before the words have been read.
 const SET_APART: usize = 128;
 
-const NO_VARIANT: DataError = DataError::new("an enum", "no variant has the stored index");
+const NO_VARIANT: DataError =
+    DataError::new("an enum", "no variant has the stored index; a newer program may have added it");
 const TWICE: DataError = DataError::new("a map or set", "an entry twice");
 
 impl Plan {

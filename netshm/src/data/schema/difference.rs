@@ -21,11 +21,11 @@ pub(crate) fn difference(stored: &str, expected: &ObjectSchema) -> String {
         _ => marked(stored, &text, if is_short { SHORT } else { AROUND }),
     };
     let Some(Found { path, advice, .. }) = found else { return shown };
+    let advice = format!("\n    help:     {}", advice.as_deref().unwrap_or(OTHER_TYPE));
     // There is nothing to lead to.
-    if path.starts_with('(') && path.ends_with(')') && path.matches('(').count() == 1 && advice.is_none() {
-        return shown;
+    if path.starts_with('(') && path.ends_with(')') && path.matches('(').count() == 1 {
+        return format!("{shown}{advice}");
     }
-    let advice = advice.map(|advice| format!("\n    help:     {advice}")).unwrap_or_default();
     format!("{shown}\n    at:       {path}{advice}")
 }
 
@@ -68,6 +68,10 @@ impl Found {
     }
 }
 
+/// What is said of differences that nothing would have allowed.
+const OTHER_TYPE: &str = "what is stored keeps its type, unless `migrate_from` rewrites the object; a field of the new type can be \
+                          added at the end of the outermost struct";
+const KEYS: &str = "keys never grow; `migrate_from` rewrites the object";
 const OTHER_VARIANT: &str = "the fields of a variant stay as they are; add a variant at the end that has the new ones";
 
 fn between_objects(new: &ObjectSchema, old: &ObjectSchema) -> Option<Found> {
@@ -119,7 +123,11 @@ fn between(new: &Schema, old: &Schema, path: &str, place: Place) -> Option<Found
         }
         (Schema::Container(Container::Extensible, of), old) if of.len() == 1 && is_called_as(&of[0], old) => Found::at(
             path,
-            Some("a type that is `extensible` is stored with its length, so it must be so from the start".to_owned()),
+            Some(
+                "a type that is `extensible` is stored with its length, so it must be so from the start; `migrate_from` rewrites \
+                 the object"
+                    .to_owned(),
+            ),
         ),
         (new, Schema::Container(Container::Extensible, of)) if of.len() == 1 && is_called_as(&of[0], new) => Found::at(
             path,
@@ -186,7 +194,7 @@ fn fields(name: &str, new: &Fields, old: &Fields, path: &str, place: Place) -> O
         (Fields::Unit, Fields::Unit) => return None,
         _ => {
             let advice = match place {
-                Place::Key => "keys never grow",
+                Place::Key => KEYS,
                 Place::Variant => OTHER_VARIANT,
                 _ => "only structs with named fields can gain fields, and those that have named fields keep them",
             };
@@ -234,16 +242,17 @@ fn other_field(
                 return None;
             }
             let advice = match place {
-                Place::Key => "keys never grow".to_owned(),
+                Place::Key => KEYS.to_owned(),
                 Place::Row => format!("`#[shm(default)]` on `{}` would allow it", new.name),
                 Place::Variant => OTHER_VARIANT.to_owned(),
                 Place::Itself => {
-                    "a struct that stands inside itself can gain fields if it is marked with `#[shm(extensible)]` from the start"
+                    "a struct that stands inside itself can gain fields if it is marked with `#[shm(extensible)]` from the start; \
+                     `migrate_from` rewrites the object"
                         .to_owned()
                 }
                 Place::Inside => {
                     "a type inside another can gain fields if it is marked with `#[shm(extensible)]` from the \
-                                  start; a field at the end of the outermost struct can always be added"
+                     start; a field at the end of the outermost struct can always be added; `migrate_from` rewrites the object"
                         .to_owned()
                 }
             };
@@ -309,9 +318,10 @@ fn variants(name: &str, new: &[Variant], old: &[Variant], path: &str, place: Pla
             ),
             (Some(Variant { name, .. }), None) | (None, Some(Variant { name, .. })) => {
                 let advice = match place {
-                    Place::Key => "keys never grow",
+                    Place::Key => KEYS,
                     _ => {
-                        "an enum inside another type can gain variants if it is marked with `#[shm(extensible)]` from the start"
+                        "an enum inside another type can gain variants if it is marked with `#[shm(extensible)]` from the start; \
+                         `migrate_from` rewrites the object"
                     }
                 };
                 (format!("{path}::{name}"), Some(advice.to_owned()))
@@ -409,7 +419,7 @@ mod tests {
         advice("enum E { A, 5: B }", "enum E { A, B }", &[], "index = 5");
         advice("Vec<enum E { A }>", "Vec<enum E { A, B }>", &[], "`#[shm(extensible)]` from the start");
         let (path, advice) = differs("BTreeMap<A { x: u8 }, u8>", "BTreeMap<A { x: u8, y: u8 }, u8>", &["y"]);
-        assert_eq!((path.as_str(), advice.as_str()), ("(value)[key].y", "keys never grow"));
+        assert_eq!((path.as_str(), advice.as_str()), ("(value)[key].y", KEYS));
     }
 
     #[test]
@@ -424,7 +434,9 @@ mod tests {
             "\n    stored:   Row { .., field116: String, field117: u8, field118: String, .. }\
              \n    expected: Row { .., field116: String, field117: u16, field118: String, .. }\
              \n                                                    ^\
-             \n    at:       Row.field117"
+             \n    at:       Row.field117\
+             \n    help:     what is stored keeps its type, unless `migrate_from` rewrites the object; a field of the new type can \
+             be added at the end of the outermost struct"
         );
     }
 

@@ -141,7 +141,7 @@ fn skip_variant(variants: &[Variant], around: &Around<'_>, steps: u32, input: &m
     let index = input.get()?;
     match variants.iter().find(|variant| variant.index == index) {
         Some(variant) => skip_fields(&variant.fields, around, steps, input),
-        None => Err(DataError::new("an enum", "no variant has the stored index")),
+        None => Err(DataError::new("an enum", "no variant has the stored index; a newer program may have added it")),
     }
 }
 
