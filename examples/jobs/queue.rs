@@ -44,7 +44,7 @@ impl Holder {
 /// Returns when a process started, unless there is none or it has ended already.
 fn start_of(process: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    // Behind the program's name, which is in parentheses and may contain any characters: the state, and 19 fields later the start.
+    // After the program's name, which is in parentheses and may contain any characters: the state, and 19 fields later the start.
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
     let has_ended = matches!(fields.next()?, "Z" | "X");
     fields.nth(18)?.parse().ok().filter(|_| !has_ended)
@@ -114,7 +114,7 @@ impl Queue {
         self.state.get(0)
     }
 
-    /// Returns a watch that tells whenever the state changes.
+    /// Returns a watch that reports changes of the state.
     pub(crate) fn changes(&self) -> netshm::Result<Watch> {
         self.state.watch()
     }
@@ -223,7 +223,7 @@ impl Queue {
     }
 }
 
-/// Does what `next` gives, until there will be nothing to do, or the parent process has ended. Where there is nothing to do now, sleeps
+/// Does the work that `next` returns, until there will be nothing to do, or the parent process has ended. Where there is nothing to do now, sleeps
 /// until the queue changes.
 pub(crate) fn work_through<T>(
     queue: &Queue,

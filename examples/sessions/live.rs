@@ -10,7 +10,7 @@ use tiny_http::{Request, Response};
 
 use crate::store::{Present, Store};
 
-/// Pages that one worker tells at most.
+/// The most pages that one worker keeps up to date.
 const MOST: usize = 1000;
 /// Pages are told no more often than this.
 const TELL_EACH: Duration = Duration::from_millis(100);
@@ -34,7 +34,7 @@ impl Stream {
     }
 }
 
-/// The open pages of this worker. One thread tells all of them.
+/// The open pages of this worker. One thread keeps all of them up to date.
 pub(crate) struct Live {
     store: Arc<Store>,
     streams: Mutex<Vec<Stream>>,

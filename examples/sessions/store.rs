@@ -40,7 +40,7 @@ pub(crate) struct Store {
     /// Sign-ins, and visits, since the object was created.
     #[shm(len = 2, default = 0)]
     totals: Array<u64>,
-    /// One number, which counts up whenever somebody signs in or out. Who shows who is here watches that; visits wake nobody.
+    /// A counter of sign-ins and sign-outs. Whoever shows who is signed in watches it; visits wake nobody.
     #[shm(len = 1, default = 0)]
     comings: Array<u64>,
 }
@@ -102,7 +102,7 @@ impl Store {
         Ok(Present { count, names })
     }
 
-    /// Returns a watch that tells when somebody signs in or out.
+    /// Returns a watch that reports when somebody signs in or out.
     pub(crate) fn changes(&self) -> netshm::Result<Watch> {
         self.comings.watch()
     }

@@ -47,7 +47,7 @@ fn decode<T: DataManager>(words: &[u64]) {
     }
 }
 
-/// The same for collections that list their elements in an order of their own.
+/// Works like [`decode`], for collections that list their elements in an order of their own.
 fn decode_unordered<T: DataManager>(words: &[u64]) {
     if let Ok(value) = from_words::<T>(words) {
         let encoded = to_words(&value).expect("what was decoded can be encoded");

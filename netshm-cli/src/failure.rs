@@ -17,7 +17,7 @@ pub(crate) enum Failure {
     Io(&'static str, io::Error),
     /// Something else, and perhaps what to do.
     Message(String, Option<String>),
-    /// The fault has been reported already.
+    /// The error has been reported already.
     Said,
 }
 
@@ -51,7 +51,7 @@ impl Failure {
 /// Writes an error to standard error; the command may go on.
 pub(crate) fn say(text: &str, tip: Option<&str>) {
     let mut stderr = anstream::stderr().lock();
-    // There is nobody to tell if that fails.
+    // A failure of that cannot be reported.
     let _ = writeln!(stderr, "{ERROR}error:{ERROR:#} {text}");
     if let Some(tip) = tip {
         let _ = writeln!(stderr, "\n  {TIP}tip:{TIP:#} {tip}");

@@ -56,7 +56,7 @@ impl Output {
         self.json
     }
 
-    /// Returns whether a person reads along.
+    /// Returns whether the output goes to a terminal.
     pub(crate) fn is_terminal(&self) -> bool {
         io::stdout().is_terminal()
     }

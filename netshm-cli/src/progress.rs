@@ -1,4 +1,4 @@
-//! A bar for those who wait at a terminal.
+//! A progress bar on the terminal.
 
 use std::time::Duration;
 

@@ -173,7 +173,7 @@ fn is_shared(ty: &Type) -> bool {
     }
 }
 
-/// Returns whether a type is `Rest`, as far as its last name tells.
+/// Returns whether a type is `Rest`, judging by its last name.
 fn is_rest(ty: &Type) -> bool {
     match ty {
         Type::Path(path) => path.path.segments.last().is_some_and(|last| last.ident == "Rest"),

@@ -343,7 +343,7 @@ fn part_fault(part: &str, before: usize) -> Option<&'static str> {
             Some("a part of a name has no slash; a whole name begins with `/`, `posix:` or `file:`")
         }
         _ if part.contains('\0') => Some("it contains a NUL byte"),
-        // The slash does not count, the dot behind the prefix does.
+        // The slash does not count, the dot after the prefix does.
         _ if part.len() + before > LONGEST => Some("with the prefix it is longer than 255 bytes"),
         _ => None,
     }

@@ -100,7 +100,7 @@ pub(crate) struct Object {
 
 /// The name of an object, as `netshm::declare::Entry` reads it.
 pub(crate) enum Name {
-    /// A part of a name, behind the prefix or in the directory.
+    /// A part of a name, after the prefix or in the directory.
     Part(String),
     /// A file.
     File(String),

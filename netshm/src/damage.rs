@@ -236,7 +236,7 @@ impl Spoiler<'_> {
         }
     }
 
-    /// How logs have been cut, and in which epoch a change began.
+    /// Changes how a log has been cut, or in which epoch a change began.
     fn cuts(&mut self) {
         let slot = self.slot();
         let cut = self.below(CUTS as u64) * WORD;
@@ -257,7 +257,7 @@ impl Spoiler<'_> {
         if self.below(2) == 0 { self.count(place) } else { self.pointer(place) }
     }
 
-    /// The object's id, its file, boots and marks.
+    /// Changes the object's id, its file, boots or marks.
     fn identity(&mut self) {
         let (id, boot) = (self.below(4) * WORD, self.below(BOOTS_KEPT * 2) * WORD);
         let places = [Offset(header::ID.0 + id), Offset(header::BOOTS.0 + boot), header::DIRTY, header::STATE_AT];
@@ -318,7 +318,7 @@ impl Spoiler<'_> {
         self.set32(place, word);
     }
 
-    /// A head of a run: its size, its uses, its links, and what of it is a hole.
+    /// Changes a head of a run: its size, its uses, its links, or what of it is a hole.
     fn run(&mut self) {
         let (start, pagesize) = (self.geometry.data_start(), self.geometry.pagesize);
         let pages = (self.bytes.len() as u64 - start) / pagesize;
@@ -370,7 +370,7 @@ impl Spoiler<'_> {
         self.count(place);
     }
 
-    /// A word of the data: a head of a record, a cell, a node, or what is stored.
+    /// Changes a word of the data: a head of a record, a cell, a node, or what is stored.
     fn data(&mut self) {
         let place = self.anywhere();
         match self.below(6) {

@@ -65,7 +65,7 @@ impl fmt::Display for Description {
 impl Shm {
     /// Describes the object: its kind, the types of its contents, and how it was created. Any object can be asked, through any
     /// descriptor, without being managed. Waits while somebody creates the object. Of members that have names,
-    /// [`members`](Self::members) tells.
+    /// [`members`](Self::members) says.
     ///
     /// # Errors
     /// [`Error::NotNetshm`] if it is not an object, or empty; [`Error::NoMember`] if all members have names; [`Error::UnsupportedVersion`], [`Error::Corrupt`],

@@ -89,7 +89,7 @@ pub enum Error {
         detail: String,
     },
     /// The operation waited longer than the option `lock_timeout` allows, or gave up for another reason, which `reason` then
-    /// tells.
+    /// reports it.
     ///
     /// > posix:/x: no lock within 5ms: waited for stripe 1, held by process 814
     #[error("{object}: no lock within {waited:?}: waited for {awaited}{}{}",

@@ -70,7 +70,7 @@ impl Handle {
         group::change_at_once(&self.store, self.limits, wanted, || (), args, make)
     }
 
-    /// Works like [`change`](Self::change). Outside groups `prepare` comes first; inside, what it asks for is mostly at hand.
+    /// Works like [`change`](Self::change). Outside groups `prepare` comes first; inside, what it asks for is mostly there.
     #[inline(always)]
     pub(crate) fn prepared_change<R>(
         &self,
@@ -376,7 +376,7 @@ pub(crate) enum Staged<V> {
     Words(Vec<u64>),
 }
 
-/// Decodes words of shared memory, or copies them for a manager that must not meet words in the middle of a change.
+/// Decodes words of shared memory, or copies them for a manager that must not see words in the middle of a change.
 #[inline(always)]
 pub(crate) fn decode_in_place<V: DataManager>(view: View<'_>, words: &[AtomicU64]) -> Result<Staged<V>> {
     // Types that can grow have no fixed length.

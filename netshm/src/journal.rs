@@ -63,7 +63,7 @@ impl Epochs {
     }
 }
 
-/// A segment behind the first, with the number of its first entry.
+/// A segment after the first, with the number of its first entry.
 #[derive(Debug, Clone, Copy)]
 struct Segment {
     at: LogAt,
@@ -77,7 +77,7 @@ pub(crate) struct Journal {
     /// Place of its [`LogWord`].
     word: Offset,
     first: LogAt,
-    /// The segments linked behind the first.
+    /// The segments linked after the first.
     more: Vec<Segment>,
     entries: u64,
     /// Place of the next entry, and the number of further entries that fit in the same segment; if that is 0, the place has to
@@ -212,7 +212,7 @@ impl Journal {
         Ok(true)
     }
 
-    /// Returns whether the place of the next entry is at hand. If not, [`Journal::has_room`] finds it or tells that there is none.
+    /// Returns whether the place of the next entry is known. If not, [`Journal::has_room`] finds it, if there is one.
     #[inline(always)]
     pub(crate) fn is_ready(&self) -> bool {
         self.left > 0
@@ -291,9 +291,9 @@ impl Journal {
         /// A word, as known on the way back from the present.
         struct Word {
             now: u64,
-            /// Its content after the present entry, as the later ones tell.
+            /// Its content after the present entry, according to the later ones.
             then: u64,
-            /// True if the present content is one that the entries tell of.
+            /// True if the entries explain the present content.
             is_told_of: bool,
         }
         let mut words: BTreeMap<u64, Word> = BTreeMap::new();

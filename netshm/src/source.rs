@@ -16,7 +16,7 @@ pub(crate) trait Source<'a>: Copy {
     fn region(self) -> &'a Region;
     /// Returns the fields of a stripe.
     fn stripe(self, stripe: StripeAt) -> Self::Stripe;
-    /// Returns a field in front of the data area.
+    /// Returns a field before the data area.
     fn field(self, place: Offset) -> u64;
     /// Returns a word of the data area.
     fn word_or<E: ReadError>(self, offset: u64) -> Result<&'a AtomicU64, E>;
@@ -24,7 +24,7 @@ pub(crate) trait Source<'a>: Copy {
     fn words_or<E: ReadError>(self, offset: u64, count: u64) -> Result<&'a [AtomicU64], E>;
     /// Returns `N` words of the data area in a row.
     fn array_or<const N: usize, E: ReadError>(self, offset: u64) -> Result<&'a [AtomicU64; N], E>;
-    /// Returns a word, and those behind it that need no further check.
+    /// Returns a word, and those after it that need no further check.
     fn words_from<E: ReadError>(self, offset: u64) -> Result<(&'a AtomicU64, &'a [AtomicU64]), E>;
 }
 

@@ -12,7 +12,7 @@ use crate::store::open::Alone;
 impl ShmName {
     /// Deletes the name of an object that provably nobody has open: for cleaning up what programs have left behind.
     ///
-    /// It is locked meanwhile, so that nobody manages it; and where the kernel tells (to the owner of the file, through a lease, on
+    /// It is locked meanwhile, so that nobody manages it; and where the kernel reports it (to the owner of the file, through a lease, on
     /// most file systems), nobody may have opened it either, without managing it yet. A process that opens it at that very
     /// moment finds it replaced, and opens the name again. An object that was being created when its creator died, and a
     /// file that is not an object, are left alone.

@@ -1,4 +1,4 @@
-//! The word that those sleep on who wait for a change.
+//! The word on which waiters for a change sleep.
 //!
 //! ```text
 //! bit 0    somebody sleeps until the word changes
@@ -30,7 +30,7 @@ pub(crate) struct Wake {
 }
 
 impl WatchWord<'_> {
-    /// Returns whether anybody waits. The stripe's lock is free by then, with a fence behind that.
+    /// Returns whether anybody waits. The stripe's lock has been freed before, with a fence after that.
     #[inline(always)]
     pub(crate) fn is_watched(self) -> bool {
         // SYNC POINT: watch. Pairs with the fence in `settle`.
@@ -79,6 +79,6 @@ impl WatchWord<'_> {
 
 /// Separates the announcement of a waiter from its look at further words and at the sequences.
 pub(crate) fn settle() {
-    // SYNC POINT: watch. Pairs with the fence behind the writer's unlocking, and with that in `take`.
+    // SYNC POINT: watch. Pairs with the fence after the writer's unlocking, and with that in `take`.
     fence(SeqCst);
 }

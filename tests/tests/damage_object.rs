@@ -51,7 +51,7 @@ fn torment(kind: usize, inputs: impl Fn(u64) -> Vec<u8>) {
         run.store(seed, Relaxed);
         used += u64::from(damaged.run(&inputs(seed)));
     }
-    // If nothing could be opened any more, the damage was too great to test anything behind the header.
+    // If nothing could be opened any more, the damage was too great to test anything after the header.
     assert!(used > rounds() / 10, "only {used} damaged objects could be used");
 }
 

@@ -168,7 +168,7 @@ impl Stripe {
     }
 }
 
-/// Runs a writer against a reader, who must see what was committed before or after each change. The writer dies after every third
+/// Runs a writer against a reader, which must see what was committed before or after each change. The writer dies after every third
 /// step, and lives the last time.
 fn check(committed: &'static [u64], deaths: u32, preemptions: usize, write: fn(&Stripe)) {
     for (steps, copies) in (0..=deaths).step_by(3).flat_map(|steps| [(steps, false), (steps, true)]) {
@@ -235,7 +235,7 @@ fn a_partial_rollback() {
     });
 }
 
-/// Two parts are undone, one behind the other.
+/// Two parts are undone, one after the other.
 #[test]
 fn two_partial_rollbacks() {
     check(&[1], 0, 1, |stripe| {

@@ -85,7 +85,7 @@ impl Stripe {
         let (Released::Quiet | Released::Sleepers) = self.word().release();
     }
 
-    /// Does what a process does that meets a dead owner's mark.
+    /// Does what a process that finds a dead owner's mark does.
     fn recover(&self) {
         let _turn = self.recovering.lock().unwrap();
         if self.word().load().owner() != Some(MORTAL) {
@@ -227,7 +227,7 @@ fn a_stale_word_is_freed_by_the_owner_of_its_slot() {
             LockWord(&self.lock)
         }
 
-        /// Does what a process does that meets a stale word.
+        /// Does what a process that finds a stale word does.
         fn free(&self, process: u32) {
             if self.owner.compare_exchange(0, process, SeqCst, Relaxed).is_err() {
                 return;

@@ -1,4 +1,4 @@
-//! Nobody sleeps through a change: the words that those sleep on who wait, under all schedules that loom finds, at small bounds.
+//! Nobody sleeps through a change: the words that waiters sleep on, under all schedules that loom finds, at small bounds.
 //!
 //! The protocol is that of the library, word for word: its source files are compiled here with loom's atomics. A sleep in the
 //! kernel has no time limit here, so that loom finds everybody who is never woken.
@@ -28,7 +28,7 @@ mod sequence;
 #[path = "../../netshm/src/watch_word.rs"]
 mod watch_word;
 
-/// A word with those who sleep on it.
+/// A word with its sleepers.
 struct Futex {
     word: AtomicU32,
     bucket: Mutex<()>,

@@ -1,4 +1,4 @@
-//! What subscribers to `tracing` events hear of.
+//! The events that `tracing` subscribers receive.
 
 use std::io;
 use std::sync::{Barrier, Mutex, Once};

@@ -12,7 +12,7 @@ use crate::ycsb::{self, SEEDS};
 
 /// Numbers of workers in the workloads of several.
 const CROWDS: [u64; 2] = [2, 4];
-/// Per mille of the latencies that workers tell.
+/// Percentiles of the latencies that workers report, per mille.
 pub(crate) const PERCENTILES: [u64; 3] = [500, 990, 999];
 
 /// A peer's store during one round.

@@ -138,7 +138,7 @@ pub(crate) enum Workload {
     Latency,
     Get,
     Set,
-    /// Bytes of memory in use, where files do not tell.
+    /// Bytes of memory in use, where files do not show them.
     Bytes,
     /// Rows for the following.
     Load,
@@ -255,7 +255,7 @@ pub(crate) fn key_numbers(request: Request, entries: u64) -> impl Iterator<Item 
     })
 }
 
-/// Returns the check sum that a request must give; `replaced` tells which keys were replaced so far.
+/// Returns the checksum that a request must yield; `replaced` says which keys have been replaced so far.
 pub(crate) fn expected<D: Data>(request: Request, entries: u64, replaced: &[bool]) -> u64 {
     let fold = |number: u64| {
         let keys = D::keys(std::iter::once(number));

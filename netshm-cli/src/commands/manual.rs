@@ -24,7 +24,7 @@ fn page(command: clap::Command) -> Result<Vec<u8>, Failure> {
     Ok(page)
 }
 
-/// Returns the sections of a manual page for what stands behind the options in a help: examples, whose lines are kept, and
+/// Returns the sections of a manual page for what follows the options in a help: examples, whose lines are kept, and
 /// paragraphs.
 fn behind_options(help: &str) -> Roff {
     let mut page = Roff::new();

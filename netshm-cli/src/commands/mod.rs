@@ -20,12 +20,12 @@ pub(crate) mod wait;
 
 use netshm::inspect::Process;
 
-/// Returns what `command` tells of a process that lives: [`short_command`] for tables, [`command_line`] for `--json`.
+/// Returns the `command` of a living process as output shows it: [`short_command`] for tables, [`command_line`] for `--json`.
 pub(crate) fn command_of(process: &Process, command: fn(u32) -> String) -> String {
     if process.is_alive { command(process.pid) } else { String::new() }
 }
 
-/// Returns the whole command line of a process, as far as the system tells.
+/// Returns the whole command line of a process, as far as the system shows it.
 pub(crate) fn command_line(pid: u32) -> String {
     words_of(pid).join(" ")
 }

@@ -43,11 +43,11 @@ struct Defined<'a> {
 /// Position of a type.
 #[derive(Clone, Copy)]
 struct Place {
-    /// As the key of a table, or a part of it.
+    /// True in the key of a table.
     is_key: bool,
-    /// As the key of a map or an element of a set, or a part of it.
+    /// True in the key of a map or an element of a set.
     is_sorted: bool,
-    /// Behind a pointer, so that it may contain itself.
+    /// True behind a pointer: such a type may contain itself.
     is_boxed: bool,
 }
 

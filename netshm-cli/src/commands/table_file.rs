@@ -79,7 +79,7 @@ impl<'a> Columns<'a> {
     }
 }
 
-/// Returns the text of a value; nothing for `None` and for what is missing. An option of an option is JSON, which tells them apart.
+/// Returns the text of a value; nothing for `None` and for what is missing. An option of an option is JSON, which distinguishes them.
 fn cell(value: &Value) -> String {
     match value {
         Value::None | Value::Missing => String::new(),

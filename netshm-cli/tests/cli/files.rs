@@ -8,7 +8,7 @@ fn load(arguments: &[&str], input: &str) {
     netshm(arguments).write_stdin(input).assert().success();
 }
 
-/// The lines but for the first, in some order.
+/// Returns the lines but for the first, in some order.
 fn rows(dump: &str) -> Vec<&str> {
     let mut rows: Vec<_> = dump.lines().skip(1).collect();
     rows.sort_unstable();

@@ -297,7 +297,7 @@ fn what_is_no_object_is_named_as_what_it_is() {
     assert_eq!(names, ["damaged", "object"].map(|name| format!("file:{}", path(name))));
 }
 
-/// The lines without sizes, ages and blanks, in no order: the rows of a table have none.
+/// Returns the lines without sizes, ages and blanks, in no order: the rows of a table have none.
 fn comparable(text: &str) -> Vec<String> {
     let is_size = |word: &str| ["B", "KiB", "MiB", "KiB,", "MiB,", "s"].contains(&word);
     let mut lines: Vec<_> = text
@@ -336,7 +336,7 @@ fn the_tour_of_the_readme_prints_what_it_says() {
     }
 }
 
-/// The names of all fields in a document; keys and values of objects, and types, have fields of their own.
+/// Collects the names of all fields in a document; keys and values of objects, and types, have fields of their own.
 fn fields(json: &serde_json::Value, found: &mut BTreeSet<String>) {
     match json {
         serde_json::Value::Array(items) => items.iter().for_each(|item| fields(item, found)),

@@ -27,7 +27,7 @@ pub(crate) struct Session {
     pub(crate) limits: BTreeMap<u16, Option<f64>>,
 }
 
-/// A session that depends on its number.
+/// Returns a session that depends on its number.
 pub(crate) fn session(number: u64) -> Session {
     Session {
         user: number,
@@ -41,7 +41,7 @@ pub(crate) fn session(number: u64) -> Session {
     }
 }
 
-/// The command with these arguments.
+/// Returns the command with these arguments.
 pub(crate) fn netshm(arguments: &[&str]) -> Command {
     let mut command = Command::cargo_bin("netshm").unwrap();
     command.args(arguments).timeout(LIMIT).env_remove("NO_COLOR");
@@ -94,7 +94,7 @@ impl Named {
     }
 }
 
-/// An object with a table of sessions, one of pairs and an array.
+/// Creates an object with a table of sessions, one of pairs and an array.
 pub(crate) fn several(subject: &str) -> Named {
     let named = Named::new(subject);
     let shm = named.object.open();

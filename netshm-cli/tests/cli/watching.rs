@@ -1,4 +1,4 @@
-//! Commands that watch programs at work, and clean up behind them.
+//! Commands that watch programs at work, and clean up after them.
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
@@ -206,7 +206,7 @@ impl Terminal {
         Terminal { child, master, output, screen: vt100::Parser::new(40, 120, 0) }
     }
 
-    /// What is on the screen, as soon as it is as wanted.
+    /// Returns what is on the screen, as soon as it is as wanted.
     #[track_caller]
     fn screen_until(&mut self, wanted: impl Fn(&str) -> bool) -> String {
         until(|| {

@@ -45,7 +45,7 @@ fn allowances() -> TokenStream {
     }
 }
 
-/// Puts a length in front of the words of a type, so that it can gain fields or variants where others follow.
+/// Puts a length before the words of a type, so that it can gain fields or variants where others follow.
 fn extensible(parts: Parts, keeps_rest: bool) -> Parts {
     let Parts { items, direct, encode, decode, schema, .. } = parts;
     Parts {
@@ -165,7 +165,7 @@ fn fixed_words(library: &Path, fields: &Fields) -> TokenStream {
     quote! { #library::__private::all_fixed(&[#(#parts),*]) }
 }
 
-/// Returns an expression that tells whether decoding the fields runs known code only.
+/// Returns an expression for whether decoding the fields runs known code only.
 fn direct(library: &Path, fields: &Fields) -> TokenStream {
     let parts = fields.fields.iter().map(|field| {
         let attrs = &field.attrs;

@@ -191,7 +191,7 @@ fn watch(library: &Path, input: &SchemaInput) -> TokenStream {
     let ident = &first.ident;
     let object = at_type(first, |span| field_method(library, first, "as_object", span), &quote!(&self.#ident));
     quote! {
-        /// Returns a watch that tells of changes to any member of the object. See `netshm::Shm::watch`.
+        /// Returns a watch that reports changes to any member of the object. See `netshm::Shm::watch`.
         #vis fn watch(&self) -> #library::Result<#library::Watch> {
             #library::declare::Object::shm(#object).watch()
         }

@@ -85,7 +85,7 @@ fn one(field: &Field, input: &Input, library: &Path, bounds: &WhereClause) -> Op
     })
 }
 
-/// Returns whether a path is that of a module, by its look.
+/// Returns whether a path looks like that of a module.
 fn is_module(path: &Path) -> bool {
     path.segments.last().is_some_and(|last| {
         matches!(last.arguments, PathArguments::None)

@@ -165,7 +165,7 @@ pub trait NotConverted<T> {
 
 impl<T, S> NotConverted<T> for Converted<T, S> {}
 
-/// Calls a function that encodes fields, which is to be one of this form.
+/// Calls a function that encodes fields. The compiler checks its signature here, for one message.
 #[inline(always)]
 pub fn encode_with<T>(
     encode: impl Fn(&T, &mut Encoder<'_>) -> Result<(), DataError>,
@@ -175,7 +175,7 @@ pub fn encode_with<T>(
     encode(value, out)
 }
 
-/// As [`encode_with`], for one that decodes them.
+/// Works like [`encode_with`], for a function that decodes them.
 #[inline(always)]
 pub fn decode_with<T>(
     decode: impl Fn(&mut Decoder<'_>) -> Result<T, DataError>,
@@ -184,7 +184,7 @@ pub fn decode_with<T>(
     decode(input)
 }
 
-/// As [`encode_with`], for one that describes them.
+/// Works like [`encode_with`], for a function that describes them.
 #[inline(always)]
 pub fn describe_with(schema: impl Fn(&mut Types) -> Schema, types: &mut Types) -> Schema {
     schema(types)

@@ -251,7 +251,7 @@ impl<T: DataManager> Array<T> {
     /// Works like [`for_each`](Self::for_each), but stops at the first error of `visit` and returns it.
     ///
     /// # Errors
-    /// Those of [`get`](Self::get), and what `visit` gives.
+    /// Those of [`get`](Self::get), and those of `visit`.
     pub fn try_for_each<E: From<Error>>(&self, mut visit: impl FnMut(usize, T) -> Result<(), E>) -> Result<(), E> {
         let mut all = || {
             let mut index = 0;

@@ -82,7 +82,7 @@ impl<T: DataManager> Iterator for Elements<'_, T> {
         }
     }
 
-    /// Counts what has been read; the array may end behind it, or become longer.
+    /// Counts what has been read; the array may end there, or become longer.
     fn size_hint(&self) -> (usize, Option<usize>) {
         let known = self.ready.len();
         (known, self.has_ended.then_some(known))

@@ -193,7 +193,7 @@ impl<T: DataManager> Array<T> {
     #[doc(alias = "length")]
     #[doc(alias = "count")]
     pub fn len(&self) -> Result<usize> {
-        // Whoever changes the length holds all stripes, so that any of them tells.
+        // Whoever changes the length holds all stripes, so looking at any of them is enough.
         let first = self.handle.store.geometry().first();
         let length = read::read(&self.handle.store, self.handle.limits, first, |view| Ok(view.array_len()))?;
         Ok(length as usize)

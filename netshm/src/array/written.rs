@@ -1,4 +1,4 @@
-//! Which elements of an array take memory.
+//! The elements of an array that take memory.
 
 use std::ops::Range;
 

@@ -1,4 +1,4 @@
-//! The index of a stripe, bucket by bucket, and the bindings behind it.
+//! The index of a stripe, bucket by bucket, and the bindings that it leads to.
 
 use std::collections::HashSet;
 use std::sync::atomic::Ordering::Relaxed;
@@ -130,7 +130,7 @@ impl Check<'_> {
         Ok(true)
     }
 
-    /// Checks the stack of bindings behind a cell. Returns its key, if that can be read.
+    /// Checks the stack of bindings of a cell. Returns its key, if that can be read.
     fn bindings(
         &self,
         newest: u64,

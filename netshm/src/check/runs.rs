@@ -81,7 +81,7 @@ impl<'a> RunMap<'a> {
             (previous_free, previous_bytes, at) = (head.is_free(), bytes, at + bytes);
         }
         report.overhead += pagesize;
-        // Bytes of the file behind the managed area: growth that was interrupted.
+        // Bytes of the file past the managed area: growth that was interrupted.
         report.free += report.size.saturating_sub(end + pagesize);
         map.read_lists(report)?;
         map.read_members(members, report);

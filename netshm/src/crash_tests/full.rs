@@ -26,7 +26,7 @@ fn dump(table: &Texts) -> Result<Vec<(String, String)>> {
     Ok(all)
 }
 
-/// Whoever is killed while it frees late leaves memory that nothing refers to, and no other damage.
+/// Returns what a check finds but for lost memory, which a writer killed while it frees late leaves.
 fn check_but_for_losses(table: &Texts) -> Result<Report> {
     let mut report = table.check()?;
     report.lost = 0;

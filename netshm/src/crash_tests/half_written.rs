@@ -24,8 +24,8 @@ const PAGE: usize = 4096;
 /// Images made of each moment.
 const IMAGES: u64 = 4;
 
-/// The pages of `half` that `seed` chooses, the header's always: it is in storage before anything else changes; otherwise those of
-/// `before`. The header remembers another boot.
+/// Returns an image of pages that `seed` chooses from `half` and `before`. The header's is that of `half`, since it is in storage before
+/// anything else changes, and remembers another boot.
 fn image(before: &[u8], half: &[u8], seed: u64) -> Vec<u8> {
     let mut image = half.to_vec();
     let mut state = seed | 1;
@@ -57,7 +57,7 @@ fn use_it(table: &Texts) -> Result<()> {
     Ok(())
 }
 
-/// Whatever of it is there: an error, or a sound object, in bounded time.
+/// Whichever pages are in storage: opening ends in an error or with a sound object, in bounded time.
 #[test]
 fn any_pages_of_a_half_done_change() {
     let seed = random().unwrap();

@@ -1,4 +1,4 @@
-//! Which cache lines each operation stores to: writers of different stripes share none, and readers store nothing. So more
+//! The cache lines that each operation stores to: writers of different stripes share none, and readers store nothing. So more
 //! processors do not get into each other's way, as far as that can be seen without having them.
 //!
 //! An operation is stopped after each of its steps; what differs from one image of the object to the next has been stored. The
@@ -145,7 +145,7 @@ impl<T> Subject<'_, T> {
     }
 }
 
-/// The first key of a stripe from `start` on.
+/// Returns the first key of a stripe from `start` on.
 fn key_in(store: &Store, stripe: u32, start: u64) -> u64 {
     (start..).find(|key| store.stripe_of(store.hash(&[*key])) == stripe).unwrap()
 }

@@ -56,7 +56,7 @@ fn a_mark_that_nobody_flushed_is_flushed() {
     }
 }
 
-/// Returns whether a word is of no meaning once nobody has the object open.
+/// Returns whether a word means nothing once nobody has the object open.
 fn is_of_this_boot(geometry: &Geometry, offset: u64) -> bool {
     let is_in = |start: u64, bytes: u64| (start..start + bytes).contains(&offset);
     is_in(geometry.process(0).0, (u64::from(PROCESSES) + 1) * 4)

@@ -43,10 +43,10 @@ use crate::testing::{Scratch, write_sparse};
 
 /// Exit status of a process that was stopped after a step.
 const STOPPED: i32 = 99;
-/// Behind this number of steps only each fifth one is tried, unless [`tries_all`]: an operation of thousands of steps does the same
+/// After this number of steps only every fifth one is tried, unless [`tries_all`]: an operation of thousands of steps does the same
 /// to each of many keys, and takes a minute.
 const DENSE_STEPS: u64 = 300;
-/// More steps than any operation here takes; reaching them means that something goes on for ever.
+/// More steps than any operation here takes; reaching them means that something never ends.
 const MOST_STEPS: u64 = 200_000;
 /// The methods under which somebody may be killed while others go on.
 pub(super) const METHODS: [Locking; 3] = [Locking::None, Locking::Record, Locking::Futex];

@@ -26,7 +26,7 @@ fn dump(table: &Pairs) -> Result<Vec<(u64, u64)>> {
     Ok(all)
 }
 
-/// Buckets that are full and such that are not; one key has three bindings, one has two.
+/// Adds enough for some full buckets and some others; one key has three bindings, one has two.
 fn prepare(table: &Pairs) -> Result<()> {
     (0..20).try_for_each(|key| table.add(&key, &(key * 10)))?;
     [(1, 11), (1, 12), (2, 21)].iter().try_for_each(|(key, value)| table.add(key, value))

@@ -34,7 +34,7 @@ struct Subject<'a, T, D> {
     group: Group<'a, T>,
     dump: &'a dyn Fn(&T) -> Result<D>,
     check: &'a dyn Fn(&T) -> Result<Report>,
-    /// Every which step is the last one of a writer.
+    /// Distance between the steps after which writers are stopped.
     stride: u64,
 }
 

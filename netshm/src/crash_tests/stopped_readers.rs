@@ -88,7 +88,7 @@ fn stop_readers(place: &Path) {
                 let others = fill(place);
                 reader.go_on();
                 assert_eq!(reader.wait(), Some(0), "{case}");
-                // Nor do those who look at all of it.
+                // Nor does a check of the whole object.
                 let table = open(&name, false).unwrap();
                 let report = table.check().unwrap();
                 assert!(report.is_clean() && table.is_empty().unwrap(), "{case}: {report}");

@@ -108,11 +108,11 @@ fn two_threads_of_a_process() {
             }
         }
     }
-    // The one that waits for ever is seldom done by then.
+    // The parked thread is rarely done when the process dies.
     assert!(seen[0] > 0 && seen[2] > 0, "{seen:?}");
 }
 
-/// Threads wait for a stripe while its owner dies, and while who recovers it dies.
+/// Threads wait for a stripe while its owner dies, and while the one that recovers it dies.
 #[test]
 fn waiters_meanwhile() {
     for locking in [Locking::Futex, Locking::Record] {

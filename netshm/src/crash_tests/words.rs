@@ -26,7 +26,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// A number that another process has.
 const LIVING: u32 = 900;
 
-/// Returns what `act` gives, if it ends.
+/// Returns the result of `act`, if it ends.
 #[track_caller]
 pub(super) fn ends<R: Send + 'static>(what: &str, act: impl FnOnce() -> R + Send + 'static) -> R {
     let (sender, receiver) = channel();

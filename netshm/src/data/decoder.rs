@@ -236,13 +236,13 @@ impl<'a> Decoder<'a> {
         Ok(around)
     }
 
-    /// Goes on behind an extensible value.
+    /// Goes on after an extensible value.
     #[inline]
     pub(crate) fn widen(&mut self, around: Around<'a>) {
         (self.words, self.at) = (around.words, around.end);
     }
 
-    /// Returns the number of words in front of the next one, wherever those that are shown end.
+    /// Returns the number of words before the next one, wherever those that are shown end.
     #[inline]
     pub(crate) fn position(&self) -> usize {
         self.at

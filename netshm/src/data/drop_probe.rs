@@ -1,4 +1,4 @@
-//! Whether a type implements `Drop` itself: for generated code, which must know whether dropping a value runs code of the user.
+//! Finds out whether a type implements `Drop` itself: generated code must know whether dropping a value runs code of the user.
 
 use std::marker::PhantomData;
 

@@ -4,7 +4,7 @@ use super::{DataError, Decoder, Encoder};
 
 const NOTHING: DataError = DataError::new("an enum", "an unknown variant that was not read from anywhere");
 
-/// Part of a value that newer programs have stored, kept as it is: the fields behind those that this program knows
+/// Part of a value that newer programs have stored, kept as it is: the fields after those that this program knows
 /// (`#[shm(rest)]`), or a variant that it does not know (`#[shm(other)]`).
 ///
 /// ```
@@ -41,7 +41,7 @@ impl Rest {
 }
 
 impl Encoder<'_> {
-    /// Writes the words that a value has behind those of its known fields.
+    /// Writes the words that a value has after those of its known fields.
     #[doc(hidden)]
     pub fn put_rest(&mut self, rest: &Rest) -> Result<(), DataError> {
         self.put_bytes(bytemuck::cast_slice(&rest.0))

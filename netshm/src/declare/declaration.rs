@@ -68,7 +68,7 @@ pub(super) struct Declared {
 /// The name of an entry's object.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Name {
-    /// This, behind the prefix or in the directory.
+    /// This, after the prefix or in the directory.
     Part(&'static str),
     /// A file; a relative path begins in the directory of the schema, if it has one.
     File(&'static str),

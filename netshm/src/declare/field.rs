@@ -19,7 +19,7 @@ mod sealed {
 
 use sealed::Sealed;
 
-/// An open table or array, of whatever type: what [`ShmSchema::objects`](super::ShmSchema::objects) gives.
+/// An open table or array, of whatever type: what [`ShmSchema::objects`](super::ShmSchema::objects) returns.
 ///
 /// ```
 /// use netshm::{Array, Locking, Shm};

@@ -1,4 +1,4 @@
-//! Which stripe, chunk and words an element of an array has.
+//! The stripe, chunk and words of an array's element.
 
 use std::ops::Range;
 

@@ -36,7 +36,7 @@ pub(crate) fn find<'a>(source: impl Source<'a>, elements: Elements, spot: Spot) 
     find_in(source, source.stripe(spot.at), elements, spot)
 }
 
-/// Works like [`find`], in a stripe whose fields are at hand.
+/// Works like [`find`], given the fields of the stripe.
 #[inline(always)]
 pub(crate) fn find_in<'a, S: Source<'a>, E: ReadError>(
     source: S,

@@ -112,7 +112,7 @@ impl Pruning {
     }
 }
 
-/// Resets the elements behind the new end, in its chunk, to the default.
+/// Resets the elements past the new end, in its chunk, to the default.
 fn reset_tail(change: &mut Transaction<'_>, elements: Elements, default: &[u64], length: u64) -> Result<()> {
     let region = change.store().region();
     let mut index = length;

@@ -1,4 +1,4 @@
-//! Which chunks of a stripe are there.
+//! The chunks of a stripe that exist.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::layout::StripeAt;
 use crate::source::{Source, Stripe};
 
-/// Returns the numbers of the chunks that are there, within their stripe and in no order. `holds` tells whether what has been
+/// Returns the numbers of the chunks that exist, within their stripe and in no order. `holds` says whether what has been
 /// read still counts; if not, the result is arbitrary.
 pub(crate) fn chunks_in<'a>(source: impl Source<'a>, at: StripeAt, holds: impl Fn() -> bool) -> Result<Vec<u64>> {
     let (region, stripe) = (source.region(), source.stripe(at));

@@ -19,7 +19,7 @@ use crate::stats::Stats;
 use crate::store::Limits;
 use crate::store::open::Shape;
 
-/// An [`Array`] whose type is known at run time only: the one that the object itself tells.
+/// An [`Array`] whose type is known at run time only: the one that the object itself describes.
 ///
 /// The verbs are those of [`Array`], with a [`Value`] for every element.
 ///
@@ -230,7 +230,7 @@ impl DynArray {
     /// Works like [`for_each`](Self::for_each), but stops at the first error of `visit` and returns it.
     ///
     /// # Errors
-    /// Those of [`get`](Self::get), and what `visit` gives.
+    /// Those of [`get`](Self::get), and those of `visit`.
     pub fn try_for_each<E: From<crate::error::Error>>(
         &self,
         mut visit: impl FnMut(usize, Value) -> Result<(), E>,

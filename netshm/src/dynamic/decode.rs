@@ -1,4 +1,4 @@
-//! From words to values, by a plan. The words, and the schema behind the plan, may be anything.
+//! Decodes words into values by a plan. The words, and the schema that the plan is made of, may be anything.
 
 use std::collections::HashSet;
 use std::sync::Arc;

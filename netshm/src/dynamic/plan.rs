@@ -25,21 +25,21 @@ pub(super) enum Node {
     Text,
     /// As another one, but of variable length.
     Box(Id),
-    /// A struct or an enum behind the number of its words.
+    /// A struct or an enum after the number of its words.
     Extensible(Id),
     /// The padding of `None`, in words.
     Option {
         content: Id,
         filling: usize,
     },
-    /// The padding behind each.
+    /// The padding after each.
     Result {
         ok: Id,
         err: Id,
         ok_filling: usize,
         err_filling: usize,
     },
-    /// Elements behind their number.
+    /// Elements after their number.
     Vec(Id),
     Array(Id, u64),
     Set {
@@ -55,7 +55,7 @@ pub(super) enum Node {
     Struct {
         name: Arc<str>,
         fields: Parts,
-        /// The number of fields that all values have, where it can gain some: those added later come behind them.
+        /// The number of fields that all values have, where it can gain some: those added later follow them.
         always: usize,
     },
     Enum {
@@ -226,7 +226,7 @@ impl<'a> Maker<'a> {
 
     fn container(&mut self, container: Container, of: &'a [Schema], whole: &Schema) -> Result<Node, NoTarget> {
         let fixed = |schema: &Schema| schema.fixed_words().and_then(|words| usize::try_from(words).ok());
-        // The words of all that is behind the first one.
+        // The words of all that is after the first one.
         let full = fixed(whole).map(|words| words - 1);
         let filling = |schema| full.zip(fixed(schema)).map_or(0, |(full, own)| full.saturating_sub(own));
         Ok(match (container, of) {

@@ -17,7 +17,7 @@ use crate::shm::Shm;
 use crate::stats::Stats;
 use crate::store::open::Shape;
 
-/// A [`HashTable`] or [`Table`](crate::Table) whose types are known at run time only: those that the object itself tells.
+/// A [`HashTable`] or [`Table`](crate::Table) whose types are known at run time only: those that the object itself describes.
 ///
 /// The verbs are those of [`HashTable`], whose documentation says more about them, with a [`Value`] for every key and
 /// value. Programs that know the types can use the object at the same time.
@@ -304,7 +304,7 @@ impl DynTable {
     /// Calls `visit` with each binding, as [`for_each`](Self::for_each) does, until it returns an error, which is passed on.
     ///
     /// # Errors
-    /// Those of [`find`](Self::find), and what `visit` gives.
+    /// Those of [`find`](Self::find), and those of `visit`.
     pub fn try_for_each<E: From<crate::error::Error>>(
         &self,
         mut visit: impl FnMut(Value, Value) -> Result<(), E>,

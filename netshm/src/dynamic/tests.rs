@@ -115,7 +115,7 @@ fn arbitrary(random: &mut Random) -> Vec<u64> {
     (0..len).map(|_| word(random.number())).collect()
 }
 
-/// Arbitrary words are a value to both or to neither, and what was read is written so that it is read again.
+/// Checks that arbitrary words are a value to both or to neither, and that what was read is written so that it is read again.
 #[track_caller]
 fn agree<T: DataManager>() {
     let schema = Schema::of::<T>();

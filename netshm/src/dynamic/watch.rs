@@ -11,7 +11,7 @@ use crate::watch::tasks;
 use crate::watch::{Watch, until};
 
 impl DynTable {
-    /// Returns a watch that tells of changes to the table.
+    /// Returns a watch that reports changes to the table.
     ///
     /// # Errors
     /// Those of [`HashTable::watch`](crate::HashTable::watch).
@@ -23,7 +23,7 @@ impl DynTable {
         self.inner().watch()
     }
 
-    /// Returns a watch that tells of changes to a key, and perhaps to a few others.
+    /// Returns a watch that reports changes to a key, and perhaps to a few others.
     ///
     /// # Errors
     /// [`Error::Unfit`](crate::Error::Unfit) if the key is not of its type, and those of
@@ -87,7 +87,7 @@ impl DynTable {
 }
 
 impl DynArray {
-    /// Returns a watch that tells of changes to the array.
+    /// Returns a watch that reports changes to the array.
     ///
     /// # Errors
     /// Those of [`Array::watch`](crate::Array::watch).
@@ -99,7 +99,7 @@ impl DynArray {
         self.inner.watch()
     }
 
-    /// Returns a watch that tells of changes to an element, and to others of its stripe.
+    /// Returns a watch that reports changes to an element, and to others of its stripe.
     ///
     /// # Errors
     /// Those of [`Array::watch_element`](crate::Array::watch_element).

@@ -96,7 +96,7 @@ pub(super) fn replace(handle: &Handle, key: &[u64], value: Payload<'_>, fixed: b
             key.stripe,
             |region| index::optimistic_value(region, form, key),
             |old| {
-                // What a newer program has stored behind the value is to be carried over.
+                // What a newer program has stored after the value is carried over.
                 let is_plain = fixed || !handle.store.may_have_tails();
                 (is_plain && old.len() == new.len()).then_some((Some(new), ()))
             },

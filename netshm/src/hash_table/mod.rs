@@ -227,7 +227,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
             && let (Payload::Words(new), Some(form)) = (value, self.form())
         {
             let find = |region| {
-                // What a newer program has stored behind the value is to be carried over.
+                // What a newer program has stored after the value is carried over.
                 let is_plain = V::FIXED.is_some() || !self.handle.store.may_have_tails();
                 if is_plain { index::optimistic_value(region, form, key) } else { None }
             };
@@ -297,7 +297,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
             key.stripe,
             |region| index::optimistic_value(region, form, key),
             |words| {
-                // What a newer program has stored behind the value is to be carried over.
+                // What a newer program has stored after the value is carried over.
                 let is_plain = V::FIXED.is_some() || !self.handle.store.may_have_tails();
                 if is_plain { new(words) } else { None }
             },

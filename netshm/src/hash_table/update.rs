@@ -19,7 +19,7 @@ use crate::store::read::View;
 impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     /// Pops the newest binding of the key and returns its value. A value that cannot be decoded stays where it is.
     ///
-    /// This is what `remove` is in [`std::collections::HashMap`]; [`remove`](Self::remove) gives a `bool` here.
+    /// This is what `remove` is in [`std::collections::HashMap`]; [`remove`](Self::remove) returns a `bool` here.
     ///
     /// # Errors
     /// Those of [`remove`](Self::remove) and [`find`](Self::find).
@@ -151,7 +151,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
             let form = self.form()?;
             self.handle.begin_update(key.stripe, |region| index::optimistic_value(region, form, key))?
         };
-        // What a newer program has stored behind the value is to be carried over.
+        // What a newer program has stored after the value is carried over.
         let is_plain = V::FIXED.is_some() || !self.handle.store.may_have_tails();
         is_plain.then_some(update)
     }

@@ -33,7 +33,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     /// Works like [`for_each`](Self::for_each), but stops at the first error of `visit` and returns it.
     ///
     /// # Errors
-    /// Those of [`find`](Self::find), and what `visit` gives.
+    /// Those of [`find`](Self::find), and those of `visit`.
     pub fn try_for_each<E: From<Error>>(&self, mut visit: impl FnMut(K, V) -> Result<(), E>) -> Result<(), E> {
         iter::for_each::<Both<K, V>, E>(&self.handle, Which::All, |(key, value)| visit(key, value))
     }

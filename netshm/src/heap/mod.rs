@@ -52,11 +52,11 @@ pub(crate) trait BlockFormat: Copy {
     fn next(self, memory: &impl Memory, at: u64) -> Result<u64>;
     /// Changes it.
     fn set_next(self, memory: &mut impl Memory, at: u64, next: u64) -> Result<()>;
-    /// Makes `at` the head of a free block, behind used ones, with this next one of its class.
+    /// Makes `at` the head of a free block, after used ones, with this next one of its class.
     fn set_free(self, memory: &mut impl Memory, at: u64, units: u64, next: u64) -> Result<()>;
     /// Returns where the link to the previous free block of the class lies.
     fn previous(self, at: u64) -> Offset;
-    /// Returns whether `at` is behind the last block, so that no head lies there.
+    /// Returns whether `at` is after the last block, so that no head lies there.
     fn is_end(self, memory: &impl Memory, at: u64) -> Result<bool>;
 }
 

@@ -287,7 +287,7 @@ fn enter(change: &mut Transaction<'_>, key: Key<'_>, content: Content, buckets: 
     }
 }
 
-/// Enters a new key into a new overflow bucket, behind one that is full.
+/// Enters a new key into a new overflow bucket of one that is full.
 #[inline(never)]
 fn enter_behind(change: &mut Transaction<'_>, stripe: u32, content: Content, full: &Chain<'_>) -> Result<()> {
     let mut image = Image::empty(full.form());

@@ -41,7 +41,7 @@ pub(crate) fn bucket_of(hash: u64, buckets: u64) -> u64 {
 /// Returns the segment of a bucket, its place there, and the number of buckets in the segment.
 #[inline(always)]
 pub(crate) fn segment_of(bucket: u64) -> (u32, u64, u64) {
-    // As if that number of buckets came before: then the topmost bit tells the size, and the two bits after it, which of four.
+    // As if that number of buckets came before: then the topmost bit gives the size, and the two bits after it, which of four.
     let number = bucket + 4 * FIRST;
     let shift = number.ilog2() - 2;
     let segment = 4 * shift + (number >> shift) as u32 - (4 * FIRST.ilog2() + 4);
@@ -50,12 +50,12 @@ pub(crate) fn segment_of(bucket: u64) -> (u32, u64, u64) {
 
 const _: () = assert!((MOST_BUCKETS.ilog2() - 3) * 4 <= SEGMENTS);
 
-/// The cells of a bucket that leads to records, and the link behind them.
+/// The cells of a bucket that leads to records, and its link.
 type RecordCells<'a> = &'a [AtomicU64; Form::Records.cell_words()];
 /// Keys and values of a bucket.
 type Pairs<'a> = &'a [[AtomicU64; PAIR_WORDS]];
 
-/// A bucket and the overflow buckets behind it.
+/// A bucket and its overflow buckets.
 pub(crate) struct Chain<'a, S = &'a Region> {
     source: S,
     words: PhantomData<&'a AtomicU64>,
@@ -122,7 +122,7 @@ impl<'a, S: Source<'a>> Chain<'a, S> {
         self.form
     }
 
-    /// Returns the cells of the present bucket, if it leads to records, and the link behind them.
+    /// Returns the cells of the present bucket, if it leads to records, and its link.
     #[inline(always)]
     pub(crate) fn records<E: ReadError>(&self) -> Result<RecordCells<'a>, E> {
         records(self.source, self.at)
@@ -141,7 +141,7 @@ impl<'a, S: Source<'a>> Chain<'a, S> {
         Ok(words.as_chunks().0)
     }
 
-    /// Returns the address of the overflow record behind the present bucket, or 0.
+    /// Returns the address of the present bucket's overflow record, or 0.
     #[inline(always)]
     pub(crate) fn link<E: ReadError>(&self) -> Result<u64, E> {
         if self.form == Form::Pairs && !self.tags()?.has_link() {
@@ -173,7 +173,7 @@ impl<'a, S: Source<'a>> Chain<'a, S> {
     }
 }
 
-/// Returns the cells of a bucket that leads to records, and the link behind them.
+/// Returns the cells of a bucket that leads to records, and its link.
 #[inline(always)]
 fn records<'a, E: ReadError>(source: impl Source<'a>, bucket: BucketAt) -> Result<RecordCells<'a>, E> {
     source.array_or(bucket.cells)
@@ -217,7 +217,7 @@ impl<'a> Iterator for Row<'a> {
     }
 }
 
-/// Returns a bucket of pairs and those behind it in its segment; `None` where not all of them lie inside the object.
+/// Returns a bucket of pairs and those that follow it in its segment; `None` where not all of them lie inside the object.
 #[inline(always)]
 pub(super) fn row_from<'a>(source: impl Source<'a>, stripe: impl Stripe, bucket: u64) -> Option<Row<'a>> {
     let buckets = stripe.get(stripe.at().buckets());
@@ -264,7 +264,7 @@ pub(crate) enum Content {
 }
 
 impl Content {
-    /// Returns bits of the key's hash, enough to tell its bucket.
+    /// Returns bits of the key's hash, enough to find its bucket.
     pub(super) fn hash_bits(self, store: &Store) -> u64 {
         match self {
             Content::Record(cell) => cell.hash_bits(),

@@ -120,7 +120,7 @@ impl Image {
         }
     }
 
-    /// Returns the overflow bucket behind it, or 0.
+    /// Returns its overflow bucket, or 0.
     pub(crate) fn link(&self) -> u64 {
         match self.form {
             Form::Pairs if !self.tags().has_link() => 0,
@@ -189,7 +189,7 @@ impl Image {
         Ok(())
     }
 
-    /// Fills the bucket behind the last one of the index, which the same change may have taken out of use.
+    /// Fills the bucket after the last one of the index, which the same change may have taken out of use.
     pub(super) fn fill_behind_last(&self, change: &mut Transaction<'_>, bucket: BucketAt) -> Result<()> {
         if change.has_shortened() { self.store(change, bucket) } else { self.fill(change, bucket) }
     }

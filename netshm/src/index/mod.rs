@@ -1,4 +1,4 @@
-//! The hash index of a stripe, and the stacks of bindings behind it.
+//! The hash index of a stripe, and the stacks of bindings that it leads to.
 //!
 //! A bucket has a few cells and may have a link to an overflow bucket. A cell holds some bits of a key's hash and leads to
 //! the newest binding of the key, which leads to the older ones; where key and value take one word each, it holds them
@@ -61,7 +61,7 @@ pub(crate) struct Found<'a> {
 #[derive(Clone, Copy)]
 pub(crate) enum Sought<'a> {
     Found(Found<'a>),
-    /// The key is not there; its bucket, if there are no overflow buckets behind.
+    /// The key is not there; its bucket, if it has no overflow buckets.
     Missing(Option<BucketAt>),
 }
 
@@ -293,7 +293,7 @@ pub(crate) struct Bindings<'a, S = &'a Region> {
     source: S,
     words: PhantomData<&'a AtomicU64>,
     next: u64,
-    /// The number of bindings that the stripe has behind the newest of keys.
+    /// The number of the stripe's bindings that newer ones hide.
     hidden: u64,
     /// The number of bindings that have come, and the most that the object has room for, as far as it is known; a longer chain is
     /// damaged.

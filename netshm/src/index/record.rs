@@ -25,7 +25,7 @@ pub(crate) enum Payload<'a> {
 }
 
 impl Payload<'_> {
-    /// Stores it with further words behind it. Its first word may be the number of the others.
+    /// Stores it with further words after it. Its first word may be the number of the others.
     #[cold]
     pub(crate) fn with_tail<R>(
         self,

@@ -171,7 +171,7 @@ impl Packed {
         self.last += 1;
     }
 
-    /// Fills the bucket behind the last one, and overflow buckets behind it.
+    /// Fills the bucket after the last one, and its overflow buckets.
     fn fill_behind_last(&mut self, change: &mut Transaction<'_>, stripe: u32, bucket: BucketAt) -> Result<()> {
         for image in &mut self.more {
             image.set_link(self.first.link());

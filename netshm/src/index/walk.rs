@@ -59,7 +59,7 @@ pub(crate) fn newest_in<'a, S: Source<'a>, E: ReadError>(
     }
 }
 
-/// Returns the pairs of a bucket and of those behind it in its segment, bucket by bucket, up to one that holds anything else. What is
+/// Returns the pairs of a bucket and of those that follow it in its segment, bucket by bucket, up to one that holds anything else. What is
 /// damaged is left to [`newest_in`].
 #[inline(always)]
 pub(crate) fn pairs_from(

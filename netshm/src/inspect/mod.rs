@@ -90,7 +90,7 @@ pub struct Inspector {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum State {
-    /// Somebody has it managed, and nothing is left behind.
+    /// Processes manage it, and nothing has to be recovered.
     InUse,
     /// A file that nobody has managed.
     Idle,
@@ -224,9 +224,9 @@ pub struct Writer {
 pub struct Hold {
     /// The stripe.
     pub stripe: u32,
-    /// The slot of the holder; `None` for locks that only the kernel tells of.
+    /// The slot of the holder; `None` for locks that only the kernel knows.
     pub slot: Option<u32>,
-    /// The holder's process id, as it noted it, or as the kernel tells.
+    /// The holder's process id, as it noted it, or as the kernel reports it.
     pub pid: Option<u32>,
     /// True if the holder lives; its death is noticed by whoever wants the lock next.
     pub is_alive: bool,
@@ -244,11 +244,11 @@ pub struct Hold {
 pub struct Wait {
     /// The stripe that is waited for.
     pub stripe: u32,
-    /// The slot of the waiter; `None` for waits that only the kernel tells of.
+    /// The slot of the waiter; `None` for waits that only the kernel knows.
     pub slot: Option<u32>,
     /// The waiter's process id.
     pub pid: Option<u32>,
-    /// Time for which it has waited, to a tenth of a second, as the waiter noted it. `None` where only the kernel tells of it.
+    /// Time for which it has waited, to a tenth of a second, as the waiter noted it. `None` where only the kernel knows of it.
     pub waited: Option<Duration>,
 }
 

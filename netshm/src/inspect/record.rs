@@ -4,7 +4,7 @@ use super::{Hold, Snapshot, Wait};
 use crate::os::lock::bytes;
 use crate::os::proc_locks::KernelLock;
 
-/// Adds the locks on stripes, and the waits for them, that the object's own words do not tell of.
+/// Adds the locks on stripes, and the waits for them, that the object's own words do not show.
 pub(super) fn add(snapshot: &mut Snapshot, locks: &[KernelLock]) {
     for lock in locks {
         let Some(pid) = lock.pid else { continue };

@@ -1,4 +1,4 @@
-//! The words of an object that tell about its writers, read from the file.
+//! The words of an object that describe its writers, read from the file.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,14 +18,14 @@ use crate::shm::Object;
 /// Stripes that are read at once.
 const AT_ONCE: u32 = 256;
 
-/// Returns a word of the object; 0 behind its end.
+/// Returns a word of the object; 0 past its end.
 pub(super) fn word(object: &Arc<Object>, place: Offset) -> Result<u64> {
     let mut word = [0; WORD as usize];
     read(object, place.0, &mut word)?;
     Ok(u64::from_ne_bytes(word))
 }
 
-/// Returns the number that tells the object from all others.
+/// Returns the number that distinguishes the object from all others.
 pub(super) fn id(object: &Arc<Object>) -> Result<u128> {
     let [high, low] = [ID, Offset(ID.0 + WORD)].map(|place| word(object, place));
     Ok(u128::from(high?) << 64 | u128::from(low?))
@@ -39,7 +39,7 @@ fn read(object: &Arc<Object>, place: u64, bytes: &mut [u8]) -> Result<()> {
     })
 }
 
-/// Bytes of the object from some place on; zeros behind its end.
+/// Bytes of the object from a place on; zeros past its end.
 struct Part {
     start: u64,
     bytes: Vec<u8>,

@@ -110,7 +110,7 @@ impl Form {
             cells: segment.wrapping_add(self.cell_bytes(place)),
         }
     }
-    /// Returns where the bucket lies that follows another one in its segment.
+    /// Returns the place of the bucket that follows another one in its segment.
     #[inline(always)]
     pub(crate) const fn following(self, bucket: BucketAt) -> BucketAt {
         BucketAt {

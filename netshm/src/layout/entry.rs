@@ -22,7 +22,7 @@ pub(crate) const ENTRY_BYTES: u64 = 256;
 pub(crate) const ENTRY_WORDS: usize = 32;
 /// The longest name, in bytes.
 pub(crate) const LONGEST_NAME: usize = 63;
-/// The most members of an object (a small one has room for fewer).
+/// Members that a new object has room for (a small one has room for fewer).
 pub(crate) const ENTRIES: u32 = 128;
 /// Members that an object can have at most.
 pub(crate) const MOST_ENTRIES: u32 = 1 << 12;
@@ -43,7 +43,7 @@ impl EntryAt {
     pub(crate) const fn part(self) -> PartAt {
         PartAt(self.0 + CHANGING)
     }
-    /// Returns whether a journal may name the word that lies that number of bytes behind the start of an entry.
+    /// Returns whether a journal may name the word at that number of bytes from the start of an entry.
     pub(crate) const fn is_journalled(offset: u64) -> bool {
         offset < WATCH
     }
@@ -112,7 +112,7 @@ pub(crate) struct Entry {
 }
 
 impl EntryAt {
-    /// Returns the place of the state, which tells that there is a member.
+    /// Returns the place of the state, which says whether there is a member.
     pub(crate) const fn state(self) -> Offset {
         Offset(self.0)
     }
@@ -136,7 +136,7 @@ impl EntryAt {
     }
 }
 
-/// Words of an entry in front of the line for those who wait.
+/// Words of an entry before the cache line for waiters.
 const WORDS_TO_WATCH: usize = (WATCH / WORD) as usize;
 
 impl Entry {

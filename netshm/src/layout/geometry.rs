@@ -162,7 +162,7 @@ impl Geometry {
         let start = log_word.0.checked_sub(self.slot_table)? / SLOT_BYTES * SLOT_BYTES + self.slot_table;
         (log_word.0 < self.log_table).then_some(SlotAt(start).cuts())
     }
-    /// Returns the place of the word that tells in which epoch the change began whose log has that word, if it is a slot's.
+    /// Returns the place of the word that says in which epoch the change of the log with that word began, if it is a slot's.
     pub(crate) const fn began(&self, log_word: Offset) -> Option<Offset> {
         if log_word.0 < self.slot_table || log_word.0 >= self.log_table {
             return None;

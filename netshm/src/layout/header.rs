@@ -43,18 +43,18 @@ pub(crate) const FIELDS_AT: Offset = Offset(64);
 pub(crate) const FIELDS: usize = 16;
 /// Checksum of the fixed fields.
 pub(crate) const CHECKSUM_AT: Offset = Offset(192);
-/// A random number of 128 bits that tells the object from all others; kept when its file is moved.
+/// A random number of 128 bits that distinguishes the object from all others; kept when its file is moved.
 pub(crate) const ID: Offset = Offset(256);
 /// The file that the object was made in, or that it was adopted in: inode, file system (`f_fsid`), and when the inode was made, or
 /// 0. Changed only by a process that keeps others from opening the object.
 pub(crate) const FILE: Offset = Offset(272);
 
-/// The word of those who wait for a change anywhere in a member or in the object: see `watch_word`. In a cache line of its own.
+/// The word on which waiters for a change anywhere in a member or in the object sleep: see `watch_word`. In a cache line of its own.
 pub(crate) const WATCH: Offset32 = Offset32(320);
 
 /// The variable part of the member without a name, beside its stripes.
 pub(crate) const UNNAMED: PartAt = PartAt(FIXED_BYTES);
-/// Number of stripes in use, with the meta stripe. What lies behind them is a hole, which must not be touched.
+/// Number of stripes in use, with the meta stripe. What lies after them is a hole, which must not be touched.
 pub(crate) const STRIPES_USED: Offset = Offset(FIXED_BYTES + 40);
 /// Number of catalogue entries that are or have been used; 0 as long as it is a hole.
 pub(crate) const ENTRIES_USED: Offset = Offset(FIXED_BYTES + 48);

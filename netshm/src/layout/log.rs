@@ -23,7 +23,7 @@ impl LogAt {
     pub(crate) const fn capacity(self) -> Offset {
         Offset(self.0.wrapping_add(8))
     }
-    /// Returns the place that an entry names; the old word lies behind it.
+    /// Returns the place that an entry names; the old word follows it.
     pub(crate) const fn entry(self, index: u64) -> Offset {
         Offset(self.0.wrapping_add(16 + index * Self::ENTRY_BYTES))
     }

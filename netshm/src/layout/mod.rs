@@ -8,7 +8,7 @@
 //!            slot table: SLOT_BYTES for each running writer
 //!            logs: LOG_BYTES for each slot, then one for the meta stripe
 //!            schema text, default value of the member without a name
-//!            stripe table: STRIPE_BYTES for the meta stripe, then for each stripe; a hole behind those in use
+//!            stripe table: STRIPE_BYTES for the meta stripe, then for each stripe; a hole after those in use
 //! data_start runs of pages, up to the end noted in the meta stripe
 //! ```
 //!
@@ -57,7 +57,7 @@ pub(crate) const PROCESSES: u32 = 1024;
 
 /// A shared 64-bit field, as its offset from the object's start.
 ///
-/// Invariant: in front of the data area it is a multiple of [`WORD`], being computed from constants and checked dimensions.
+/// Invariant: before the data area it is a multiple of [`WORD`], being computed from constants and checked dimensions.
 /// Places computed from pointers that are stored in the object may be anything, and are used only where that is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Offset(pub(crate) u64);

@@ -84,7 +84,7 @@ impl Head {
     pub(crate) const fn free(words: u64, next: u64) -> Self {
         Head(pack(next) | FREE | words)
     }
-    /// Returns the word behind a chunk's last block; it leads back to the chunk.
+    /// Returns the word after a chunk's last block; it leads back to the chunk.
     pub(crate) const fn end_of_chunk(chunk: u64) -> Self {
         Head(pack(chunk) | END_PAD << PAD_SHIFT)
     }

@@ -139,12 +139,12 @@ impl Hole {
         if hole.is_none() { Hole::NONE } else { hole }
     }
 
-    /// Returns the part in front of a place, with the whole page of that place.
+    /// Returns the part before a place, with the whole page of that place.
     pub(crate) fn up_to(self, place: u64) -> Hole {
         self.within(0, super::round_up(place, HOLE_UNIT))
     }
 
-    /// Returns the part behind the page of a place.
+    /// Returns the part after the page of a place.
     pub(crate) fn behind(self, place: u64) -> Hole {
         self.within(super::round_up(place, HOLE_UNIT), u64::MAX)
     }

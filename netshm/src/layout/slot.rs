@@ -1,4 +1,4 @@
-//! What a running writer owns in the object.
+//! Slots: what a running writer owns in the object.
 
 use super::{Offset, Offset32};
 
@@ -13,7 +13,7 @@ pub(super) const SLOT_BYTES: u64 = 128;
 pub(crate) struct SlotAt(pub(super) u64);
 
 impl SlotAt {
-    /// Words from the owner to the last field that tells whether something is left to be done.
+    /// Words from the owner to the last field that says whether something is left to be done.
     pub(crate) const HEAD_WORDS: usize = 2 + PENDING;
 
     /// Returns the place of the owner's process number; 0 while the slot is free.
@@ -24,16 +24,16 @@ impl SlotAt {
     pub(crate) const fn wait(self) -> Offset32 {
         Offset32(self.0 + 4)
     }
-    /// Returns the place of the word that tells since when the owner waits: see `locking::waits`.
+    /// Returns the place of the word that says since when the owner has waited: see `locking::waits`.
     pub(crate) const fn waits_since(self) -> Offset {
         Offset(self.0 + 8)
     }
-    /// Returns the place of the first field that tells whether something is left to be done for the slot. They lie in a row, as
+    /// Returns the place of the first field that says whether something is left to be done for the slot. They lie side by side, as
     /// many as [`PENDING`]: from the word of the log to the runs on their way back.
     pub(crate) const fn pending(self) -> Offset {
         self.log_word()
     }
-    /// Returns the place of the word that tells which entries of the slot's log count: see `log_word`. When none does any more, the
+    /// Returns the place of the word that says which entries of the slot's log count: see `log_word`. When none does any more, the
     /// change is committed.
     pub(crate) const fn log_word(self) -> Offset {
         Offset(self.0 + 16)
@@ -50,18 +50,18 @@ impl SlotAt {
     pub(crate) const fn release(self) -> Offset {
         Offset(self.0 + 40)
     }
-    /// Returns the place of the first of the words that tell which entries of the log were left when a part of a change was undone:
+    /// Returns the place of the first of the words that say which entries of the log were left when a part of a change was undone:
     /// see `log_word`.
     pub(crate) const fn cuts(self) -> Offset {
         Offset(self.0 + 64)
     }
-    /// Returns the place of the word that tells, of a change parts of which have been undone, in which epoch it began: see `Began`.
+    /// Returns the place of the word that says in which epoch a change began, parts of which have been undone: see `Began`.
     pub(crate) const fn began(self) -> Offset {
         Offset(self.0 + 48)
     }
 }
 
-/// The number of fields of a slot that tell whether something is left to be done for it.
+/// The number of fields of a slot that say whether something is left to be done for it.
 pub(crate) const PENDING: usize = 4;
-/// The number of words that tell which entries of a log were left when a part of a change was undone.
+/// The number of words that say which entries of a log were left when a part of a change was undone.
 pub(crate) const CUTS: usize = 8;

@@ -11,7 +11,7 @@ pub(crate) const CLASSES: u32 = 64;
 /// Number of index segments of a stripe: four for each doubling.
 pub(crate) const SEGMENTS: u32 = 80;
 
-/// The fields of a stripe. The words behind the last field are spare, and 0.
+/// The fields of a stripe. The words after the last field are spare, and 0.
 ///
 /// Invariant: a multiple of [`WORD`], since the table of stripes begins with a cache line and has [`STRIPE_BYTES`] for each.
 #[derive(Debug, Clone, Copy)]
@@ -22,7 +22,7 @@ impl StripeAt {
     pub(crate) const fn lock(self) -> Offset32 {
         Offset32(self.0)
     }
-    /// Returns the place of the word of those who wait for a change: see `watch_word`.
+    /// Returns the place of the word on which waiters for a change sleep: see `watch_word`.
     #[inline(always)]
     pub(crate) const fn watch(self) -> Offset32 {
         Offset32(self.0 + 4)

@@ -193,7 +193,7 @@ pub(crate) struct Wait<'a> {
     since: Instant,
     bound: Option<Bound>,
     spread: Duration,
-    /// The holder of a shared lock that is in the way (its process, where the kernel tells), and what bounded the wait before.
+    /// The holder of a shared lock that is in the way (its process, where the kernel reports it), and what bounded the wait before.
     reader: Option<(Option<u32>, Option<Bound>)>,
     /// True if it has been reported that the wait is long.
     reported: bool,

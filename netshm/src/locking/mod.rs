@@ -36,7 +36,7 @@ pub(crate) enum Fate {
     Gone,
     /// It is dead, but a shared lock on its byte prevents its recovery.
     Shielded {
-        /// The process that holds the lock, where the kernel tells.
+        /// The process that holds the lock, where the kernel reports it.
         reader: Option<u32>,
     },
 }

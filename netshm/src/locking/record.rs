@@ -1,7 +1,7 @@
 //! Record locks of the kernel (`fcntl`): one byte for each stripe, far above any data.
 //!
 //! The kernel sees a process as one owner, so a lock between its threads comes first. A lock dies with its holder, so
-//! the mark in the stripe's lock word tells whether a writer left something to undo.
+//! the mark in the stripe's lock word shows whether a writer left something to undo.
 
 use std::sync::Mutex;
 use std::time::Duration;

@@ -16,7 +16,7 @@ use crate::region::Region;
 const STRIPE_BITS: u32 = 17;
 const STRIPE_MASK: u32 = (1 << STRIPE_BITS) - 1;
 
-/// When a wait began, as its slot notes it for those who look at the object from outside.
+/// When a wait began, as its slot notes it for inspection from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Since(pub(crate) u64);
 
@@ -28,7 +28,7 @@ impl Since {
 
     /// Returns the tenths of a second that have passed since the wait began, by the time `now`.
     pub(crate) fn tenths(self, now: u32) -> u32 {
-        // A damaged object may tell of the future.
+        // A damaged object may claim a time in the future.
         Some(now.wrapping_sub((self.0 >> 32) as u32)).filter(|tenths| *tenths <= u32::MAX / 2).unwrap_or(0)
     }
 

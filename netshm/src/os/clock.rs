@@ -17,7 +17,7 @@ pub(crate) fn tenths() -> u32 {
 fn now() -> Duration {
     // Not by rustix, whose way to the clock ends every program under valgrind.
     let mut time = MaybeUninit::<libc::timespec>::uninit();
-    // SAFETY: `clock_gettime` writes one `timespec` behind the pointer, which has room for it, and nothing else.
+    // SAFETY: `clock_gettime` writes one `timespec` through the pointer, which has room for it, and nothing else.
     if unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, time.as_mut_ptr()) } != 0 {
         return Duration::ZERO;
     }

@@ -29,7 +29,7 @@ pub(crate) fn identity(fd: BorrowedFd<'_>) -> io::Result<Identity> {
 /// Works like [`identity`], for a number that need not be open.
 pub(crate) fn identity_of_number(fd: RawFd) -> io::Result<Identity> {
     let mut stat = MaybeUninit::<libc::stat>::uninit();
-    // SAFETY: `fstat` writes one `stat` behind the pointer, which has room for it, and nothing else. The number need not be open:
+    // SAFETY: `fstat` writes one `stat` through the pointer, which has room for it, and nothing else. The number need not be open:
     // then the call fails.
     if unsafe { libc::fstat(fd, stat.as_mut_ptr()) } != 0 {
         return Err(io::Error::last_os_error());
@@ -57,12 +57,12 @@ pub(crate) fn duplicate(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
 }
 
 /// Returns the inode, the id of the file system (`f_fsid`), which, unlike the device, is the same after a reboot and in each
-/// container, and when the inode was made, since its number may be used again; 0 where the system does not tell.
+/// container, and when the inode was made, since its number may be used again; 0 where the system does not say.
 pub(crate) fn place(fd: BorrowedFd<'_>) -> io::Result<[u64; 3]> {
     Ok([fs::fstat(fd)?.st_ino, fs::fstatvfs(fd)?.f_fsid, made_at(fd)])
 }
 
-/// Returns when the inode was made, in nanoseconds; 0 where the system does not tell.
+/// Returns when the inode was made, in nanoseconds; 0 where the system does not say.
 fn made_at(fd: BorrowedFd<'_>) -> u64 {
     match fs::statx(fd, c"", AtFlags::EMPTY_PATH, StatxFlags::BTIME) {
         Ok(status) if status.stx_mask & StatxFlags::BTIME.bits() != 0 => {
@@ -250,7 +250,7 @@ pub(crate) fn random() -> io::Result<u64> {
     Ok(u64::from_ne_bytes(bytes))
 }
 
-/// Returns a number that another boot of the machine does not have; zeros if the system does not tell.
+/// Returns a number that another boot of the machine does not have; zeros if the system does not say.
 pub(crate) fn boot_id() -> [u64; 2] {
     static KNOWN: AtomicBool = AtomicBool::new(false);
     static ID: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];

@@ -155,7 +155,7 @@ pub(crate) mod tests {
         status_of_child(|| i32::from(!body())) == 0
     }
 
-    /// Returns what a forked child ends with: the status that `body` gives, or that it ends the process with. A child that
+    /// Returns what a forked child ends with: the status that `body` returns, or that it ends the process with. A child that
     /// takes longer than 20 seconds ends by a signal, which is -1 here.
     pub(crate) fn status_of_child(body: impl FnOnce() -> i32) -> i32 {
         // SAFETY: after `fork` the child of a process with threads may do only what needs no lock that another thread holds:
@@ -253,7 +253,7 @@ pub(crate) mod tests {
             unsafe { libc::_exit(code) };
         }
         let mut status = 0;
-        // SAFETY: `waitpid` writes one integer behind the pointer, which is a local variable.
+        // SAFETY: `waitpid` writes one integer through the pointer, which is a local variable.
         let waited = unsafe { libc::waitpid(pid, &mut status, 0) };
         assert_eq!(waited, pid);
         if libc::WIFEXITED(status) { libc::WEXITSTATUS(status) } else { -1 }
@@ -290,7 +290,7 @@ pub(crate) mod tests {
         /// Waits until it stops itself (`None`) or ends.
         pub(crate) fn wait(&mut self) -> Option<i32> {
             let mut status = 0;
-            // SAFETY: `waitpid` writes one integer behind the pointer, which is a local variable.
+            // SAFETY: `waitpid` writes one integer through the pointer, which is a local variable.
             let waited = unsafe { libc::waitpid(self.0, &mut status, libc::WUNTRACED) };
             assert_eq!(waited, self.0);
             if libc::WIFSTOPPED(status) {

@@ -1,4 +1,4 @@
-//! Leases, which the kernel grants only where nobody else has a file open: so it tells whether somebody has.
+//! Leases, which the kernel grants only where nobody else has a file open: so it shows whether somebody has.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -10,14 +10,14 @@ const SET_SIGNAL: i32 = 10;
 const SIGNAL: i32 = libc::SIGURG;
 
 /// Returns whether anybody, this process through another descriptor included, has the file open or mapped. The descriptor must be open
-/// for writing. `None` where the system does not tell: to others than the owner of the file, and on some file systems.
+/// for writing. `None` where the system does not say: to others than the owner of the file, and on some file systems.
 pub(crate) fn is_open_elsewhere(fd: BorrowedFd<'_>) -> Option<bool> {
     if set(fd, SET_SIGNAL, SIGNAL).is_err() {
         return None;
     }
     match set(fd, libc::F_SETLEASE, libc::F_WRLCK) {
         Ok(()) => {
-            // Who tries to open the file at this moment waits until then.
+            // Whoever tries to open the file at this moment waits until then.
             let _ = set(fd, libc::F_SETLEASE, libc::F_UNLCK);
             Some(false)
         }
@@ -44,7 +44,7 @@ mod tests {
     fn other_descriptors_are_noticed() {
         let scratch = Scratch::empty();
         let one = scratch.file();
-        // Some systems do not tell.
+        // Some systems do not say.
         assert_ne!(is_open_elsewhere(one.as_fd()), Some(true));
         let tells = is_open_elsewhere(one.as_fd()).is_some();
         let other = scratch.file();

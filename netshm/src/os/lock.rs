@@ -181,7 +181,7 @@ pub(crate) fn ofd_unlock_all<'a>(fd: impl Into<Lockable<'a>>) -> io::Result<()> 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Conflict {
     pub(crate) kind: LockKind,
-    /// The process that holds it, where the kernel tells: for record locks only.
+    /// The process that holds it, where the kernel reports it: for record locks only.
     pub(crate) pid: Option<u32>,
 }
 

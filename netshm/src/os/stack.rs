@@ -1,15 +1,15 @@
-//! How much of its stack a thread has left.
+//! The room that a thread's stack has left.
 #![allow(unsafe_code)]
 
 use std::cell::Cell;
 use std::mem::MaybeUninit;
 
 thread_local! {
-    /// The lowest address of the stack, once it has been asked for; 0 before, 1 if the system does not tell.
+    /// The lowest address of the stack, once it has been asked for; 0 before, 1 if the system does not say.
     static LOWEST: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Returns whether this thread's stack has room for another `bytes`, or the system does not tell.
+/// Returns whether this thread's stack has room for another `bytes`, or the system does not say.
 #[cold]
 pub(crate) fn has_room(bytes: usize) -> bool {
     let here = (&raw const bytes).addr();
@@ -24,7 +24,7 @@ fn lowest() -> Option<usize> {
     let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
     // SAFETY: `pthread_self` has no preconditions and always succeeds.
     let this = unsafe { libc::pthread_self() };
-    // SAFETY: `pthread_getattr_np` writes one `pthread_attr_t` behind the pointer, which has room for it. The thread is the
+    // SAFETY: `pthread_getattr_np` writes one `pthread_attr_t` through the pointer, which has room for it. The thread is the
     // calling one, so it exists.
     if unsafe { libc::pthread_getattr_np(this, attributes.as_mut_ptr()) } != 0 {
         return None;

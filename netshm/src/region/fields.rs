@@ -1,11 +1,11 @@
-//! Fields in front of the data area that have been checked together.
+//! Fields before the data area that have been checked together.
 #![deny(unsafe_code)]
 
 use std::sync::atomic::AtomicU64;
 
 use crate::layout::{Offset, STRIPE_WORDS, StripeAt, WORD};
 
-/// Consecutive fields in front of the data area.
+/// Consecutive fields before the data area.
 #[derive(Clone, Copy)]
 pub(crate) struct Fields<'a, const N: usize> {
     pub(super) first: Offset,

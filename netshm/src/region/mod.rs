@@ -175,7 +175,7 @@ impl Region {
         Error::Corrupt { object: self.name(), offset, what }
     }
 
-    /// Returns a field at a place that the layout names, in front of the data area.
+    /// Returns a field at a place that the layout names, before the data area.
     #[inline(always)]
     pub(crate) fn field(&self, place: Offset) -> &AtomicU64 {
         let offset = aligned(place);
@@ -191,7 +191,7 @@ impl Region {
         let offset = aligned(place);
         assert!(offset < HEADER_BYTES);
         // SAFETY: `at` requires a multiple of a word, which `aligned` returns, and a word that ends at `known_end` at most:
-        // the header lies in front of the data area (invariant 3).
+        // the header lies before the data area (invariant 3).
         unsafe { self.at(offset) }
     }
 
@@ -214,7 +214,7 @@ impl Region {
         StripeFields { at: stripe, fields: Fields { first, words: unsafe { self.array(first.0) } } }
     }
 
-    /// Returns whether `N` words from a place on lie in front of the data area.
+    /// Returns whether `N` words from a place on lie before the data area.
     #[inline(always)]
     pub(crate) fn are_fields<const N: usize>(&self, first: Offset) -> bool {
         const { assert!(N as u64 * WORD <= HEADER_BYTES) };
@@ -235,7 +235,7 @@ impl Region {
         unsafe { pointer.cast::<AtomicU32>().as_ref() }
     }
 
-    /// Returns the two words of 32 bits that a stripe begins with, and its sequence behind them, with one check for all.
+    /// Returns the two words of 32 bits that a stripe begins with, and its sequence after them, with one check for all.
     #[inline(always)]
     pub(crate) fn stripe_head(&self, stripe: StripeAt) -> (&[AtomicU32; 2], &AtomicU64) {
         let first = stripe.lock().0;
@@ -250,7 +250,7 @@ impl Region {
         (pair, unsafe { self.at(first + WORD) })
     }
 
-    /// Returns the owner of a slot, and the fields that tell whether something is left to be done for it, with one check for all.
+    /// Returns the owner of a slot, and the fields that say whether something is left to be done for it, with one check for all.
     #[inline(always)]
     pub(crate) fn slot_head(&self, slot: SlotAt) -> (&AtomicU32, &[AtomicU64; PENDING]) {
         let first = slot.owner().0;
@@ -336,7 +336,7 @@ impl Region {
             return Err(self.corrupt(offset, "a log names a place that is not subject to logging"));
         }
         // SAFETY: `at` requires a multiple of a word, as `is_journalled` has found, and a word that ends at `known_end` at
-        // most: the offset lies in front of the data area, which begins at a multiple of a word, too (invariant 3).
+        // most: the offset lies before the data area, which begins at a multiple of a word, too (invariant 3).
         Ok(unsafe { self.at(offset) })
     }
 
@@ -470,7 +470,7 @@ impl Region {
     }
 }
 
-/// Returns the offset of a field in front of the data area as a multiple of a word, which it is by the invariant of [`Offset`]:
+/// Returns the offset of a field before the data area as a multiple of a word, which it is by the invariant of [`Offset`]:
 /// nothing is left of this where the compiler knows the place.
 #[inline(always)]
 fn aligned(place: Offset) -> u64 {

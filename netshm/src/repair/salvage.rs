@@ -99,7 +99,7 @@ impl<'a, 'c> Salvage<'a, 'c> {
         }
         if form == Form::Pairs {
             buckets.retain(|bucket| !self.met.contains(&bucket.cells));
-            // In a segment that is known, what lies behind the last bucket is no longer meant.
+            // In a segment that is known, what lies after the last bucket is no longer meant.
             let segments = used.segments(stripe).into_iter();
             let segments = segments.filter(|(start, size)| !self.met.contains(&form.bucket(*start, *size, 0).cells));
             buckets.extend(segments.flat_map(|(start, size)| (0..size).map(move |i| form.bucket(start, size, i))));

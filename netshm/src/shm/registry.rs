@@ -1,4 +1,4 @@
-//! Which objects this process has open.
+//! The objects that this process has open.
 //!
 //! Record locks belong to the process and to the inode, and closing *any* descriptor of the inode drops all of them.
 //! So the rules are:

@@ -1,4 +1,4 @@
-//! What only the layers above could see: locks, shared descriptors, forked children.
+//! Tests of what only the layers above see: locks, shared descriptors, forked children.
 
 use std::env;
 use std::fs::File;
@@ -263,7 +263,7 @@ fn a_child_opens_anew_though_the_registry_was_locked() {
 }
 
 #[test]
-fn the_attachment_is_one_for_each_access() {
+fn there_is_one_store_for_each_access() {
     let directory = Directory::new();
     let writer = directory.create("a");
     let reader = Shm::options().read_only(true).open(&directory.name("a")).unwrap();

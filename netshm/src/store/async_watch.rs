@@ -132,7 +132,7 @@ fn rouse(shared: &Arc<Shared>) {
 }
 
 impl Entry {
-    /// Returns whether the thread has found what no sequence tells, since this was asked last.
+    /// Returns whether the thread has found what no sequence shows, since this was asked last.
     fn tell_death(&self, watcher: &mut Watcher) -> bool {
         let mut waiting = lock(&self.waiting);
         let has_died = std::mem::take(&mut waiting.has_died);

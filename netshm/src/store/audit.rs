@@ -2,7 +2,7 @@
 //!
 //! Undoing a change restores the words in its log and no others. So what was in use when the change began, or when a part
 //! of it began that can be undone by itself, must not be overwritten unless the log names it. Whether that is so cannot be
-//! seen at the store itself: a bucket behind the end of an index is unused memory, unless the same change has shortened
+//! seen at the store itself: a bucket past the end of an index is unused memory, unless the same change has shortened
 //! the index.
 //!
 //! The audit remembers which words were in use then, and panics at an unlogged store to one of them. It walks whole

@@ -199,7 +199,7 @@ impl Copying<'_> {
         }
     }
 
-    /// Returns what lies in front of the data area, but for holes.
+    /// Returns what lies before the data area, without holes.
     fn front(&self) -> Result<Words> {
         let geometry = self.store.geometry();
         let catalogue = geometry.catalogue();
@@ -273,7 +273,7 @@ impl Copying<'_> {
             modify(geometry.slot(slot).owner().0, &|_| 0);
         }
         for stripe in 0..self.store.all_stripes().end {
-            // The lock, and those who wait for a change.
+            // The lock, and the word of waiters for a change.
             modify(geometry.stripe(stripe).lock().0, &|_| 0);
             modify(geometry.stripe(stripe).sequence().0, &|value| value.wrapping_add(value & 1));
         }

@@ -25,13 +25,13 @@ impl Transaction<'_> {
         self.tx.journal.entries()
     }
 
-    /// Reads a field in front of the data area.
+    /// Reads a field before the data area.
     #[inline]
     pub(crate) fn field(&self, place: Offset) -> u64 {
         self.store.field(place).load(Relaxed)
     }
 
-    /// Changes a field in front of the data area, with an entry in the log.
+    /// Changes a field before the data area, with an entry in the log.
     #[inline]
     pub(crate) fn set_field(&mut self, place: Offset, value: u64) -> Result<()> {
         debug_assert!(self.store.geometry().is_journalled(place.0));
@@ -78,13 +78,13 @@ impl Transaction<'_> {
     }
 
     /// Stores a smaller end of an area whose rest counts as unused. For the rest of this change that is not so: undoing
-    /// restores the end, but the content behind it only as far as it is logged.
+    /// restores the end, but the content past it only as far as it is logged.
     pub(crate) fn shorten(&mut self, end: Offset, value: u64) -> Result<()> {
         self.tx.vacated = true;
         self.write(end, value)
     }
 
-    /// Returns whether this change has shortened an area, so that what lies behind its end must be logged.
+    /// Returns whether this change has shortened an area, so that what lies past its end must be logged.
     pub(crate) fn has_shortened(&self) -> bool {
         self.tx.vacated
     }

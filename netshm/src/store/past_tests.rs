@@ -25,12 +25,12 @@ fn open(scratch: &Scratch) -> Numbers {
     Numbers::options().locking(Locking::Futex).stripes(1).slots(2).init(1).manage(scratch.open()).unwrap()
 }
 
-/// Another handle, which is not the one of this thread's groups.
+/// Returns another handle, which is not the one of this thread's groups.
 fn reader(scratch: &Scratch) -> Numbers {
     Numbers::manage(Shm::options().read_only(true).open(&scratch.name()).unwrap(), Locking::Futex).unwrap()
 }
 
-/// A table whose keys have the value 1, and another handle to it.
+/// Returns a table whose keys have the value 1, and another handle to it.
 fn filled(scratch: &Scratch, keys: u64) -> (Numbers, Numbers) {
     let table = open(scratch);
     (0..keys).for_each(|key| table.add(&key, &1).unwrap());
@@ -239,7 +239,7 @@ fn a_change_that_has_ended_is_forgotten() {
     assert_eq!(past::remembered(), 0);
 }
 
-/// A writer that ends while a reader looks who it is.
+/// A writer that ends while a reader finds out which one it is.
 #[test]
 fn a_writer_that_ends_is_no_unknown_one() {
     let scratch = Scratch::new();
@@ -363,7 +363,7 @@ fn a_stream_of_short_changes() {
         let (count, found) = read(&writable, u32::MAX);
         assert!((64..200).contains(&count), "{locking}: it has locked after {count} attempts");
         assert_eq!(found.unwrap(), Some(format!("{count:07}")));
-        // Who cannot lock tries until a change comes later, or its time is over.
+        // A reader that cannot lock tries until the next change, or until its time is over.
         let (count, found) = read(&open(true, minute), 500);
         assert_eq!((count, found.unwrap().as_deref()), (500, Some("0000500")));
         let (_, found) = read(&open(true, Duration::from_millis(20)), u32::MAX);

@@ -25,7 +25,7 @@ pub(super) enum Byte {
     Owned,
     /// Nobody has it, but somebody holds a shared lock, for which reading rights suffice.
     Shared {
-        /// Its process, where the kernel tells.
+        /// Its process, where the kernel reports it.
         reader: Option<u32>,
     },
 }

@@ -34,7 +34,7 @@ impl Scratch {
         open(&self.name(), limit)
     }
 
-    /// Another process, of another user if possible, with shared locks on `len` bytes.
+    /// Starts another process, of another user if possible, with shared locks on `len` bytes.
     fn reader(&self, start: u64, len: u64, by_process: bool) -> Child {
         let mut child = Child::start(|| {
             give_up_root();
@@ -76,7 +76,7 @@ fn ends<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> R {
     is_done.recv_timeout(Duration::from_secs(60)).expect("it waits for ever, or has panicked")
 }
 
-/// An error that says what is waited for, and that a shared lock is in the way, whose if the kernel tells.
+/// Checks that an error says what is waited for, and that a shared lock is in the way, with its holder if the kernel reports it.
 #[track_caller]
 fn assert_names_reader<R>(outcome: Result<R>, expected: &str, reader: Option<&Child>) {
     let Err(error) = outcome else { panic!("no error") };
@@ -160,7 +160,7 @@ fn a_reader_that_keeps_what_the_dead_left() {
     }
 }
 
-/// As above, for those who had the object open when the writer died.
+/// As above, for processes that had the object open when the writer died.
 #[test]
 fn a_reader_that_keeps_what_the_dead_left_from_those_who_have_it_open() {
     for locking in [Locking::Futex, Locking::Record, Locking::None] {

@@ -1,7 +1,7 @@
 //! Resetting the words of writers when the object is opened and no writer lives.
 //!
 //! Locks, owners and process numbers are words in different pages. If the machine stopped, any of those pages may have reached
-//! the disk without the others, and damage may change any of them; so no word tells reliably which writers have to be recovered. But where
+//! the disk without the others, and damage may change any of them; so no word says reliably which writers have to be recovered. But where
 //! no process has a number, nobody owns anything: then all logs are undone, and all such words are set to what they are at
 //! rest.
 

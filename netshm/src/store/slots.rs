@@ -120,7 +120,7 @@ impl Store {
             }
             let wait = wait.get_or_insert_with(|| deadline.wait(Awaited::Slot));
             wait.check(self, None)?;
-            // Living owners give their slots back some time; dead ones that nobody may recover do not.
+            // Living owners give their slots back in the end; dead ones that nobody may recover do not.
             let (mut shielded, mut hopeless) = (Fate::Gone, true);
             for slot in 0..slots {
                 match self.recover_slot_owner(slot)? {

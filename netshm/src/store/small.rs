@@ -86,7 +86,7 @@ pub(super) struct Taken<'a> {
     pub(super) slot: u32,
     pub(super) stripe: u32,
     head: SlotHead<'a>,
-    /// The lock word, and the word of those who wait for changes.
+    /// The lock word, and the word of waiters for changes.
     lock: &'a [AtomicU32; 2],
     sequence: Sequence<'a>,
 }
@@ -170,7 +170,7 @@ impl<'a> Held<'a> {
 }
 
 impl Drop for Held<'_> {
-    /// By value, so that nothing else has to lie in memory.
+    /// Takes the parts by value, so that nothing else has to lie in memory.
     #[inline(always)]
     fn drop(&mut self) {
         unchanged(self.0.lock, self.0.head);

@@ -340,13 +340,13 @@ impl<'a> Transaction<'a> {
         Ok(())
     }
 
-    /// Makes sequences even, frees the locks and the slot, and tells those who wait if what has changed stays. A plain change has
+    /// Makes sequences even, frees the locks and the slot, and tells waiters if what has changed stays. A plain change has
     /// moved no runs and leaves nothing in the slot but perhaps a long log.
     #[inline]
     fn end(&mut self, is_plain: bool, stays: bool) {
         match self.tx.held.single() {
             Some(held) => {
-                // Found with one check, so that telling those who wait costs little more than a look at a word.
+                // Found with one check, so that telling waiters costs little more than a look at a word.
                 let store = self.store;
                 let (lock, sequence) = store.region().stripe_head(store.geometry().stripe(held.stripe));
                 if held.changed {

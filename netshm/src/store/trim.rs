@@ -192,7 +192,7 @@ mod tests {
         table.stats().unwrap().allocated
     }
 
-    /// Another process that has the object open.
+    /// Starts another process that has the object open.
     fn other(scratch: &Scratch) -> Child {
         let mut child = Child::start(|| {
             let _table = scratch.given_back(false);

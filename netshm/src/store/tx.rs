@@ -137,7 +137,7 @@ pub(crate) struct TxState {
     pub(super) deferred: SmallVec<[Deferred; 4]>,
     /// Runs taken from the run heap so far.
     pub(super) transit: u32,
-    /// True if the change has shortened an area: then memory behind its end may have been in use when the change began.
+    /// True if the change has shortened an area: then memory past its end may have been in use when the change began.
     pub(super) vacated: bool,
     /// True if a part of the change could not be rolled back completely, so that all of it has to be.
     pub(super) torn: bool,

@@ -192,7 +192,7 @@ impl Store {
         })
     }
 
-    /// Returns what a row or an element has behind the words that its type knows, and whether a length in front of them
+    /// Returns what a row or an element has after the words that its type knows, and whether a length before them
     /// counts it. (A damaged row has nothing that could be carried over.)
     pub(crate) fn tail_of<'a>(&self, words: &'a [u64]) -> (&'a [u64], bool) {
         let value = match self.typed.schema.as_deref() {

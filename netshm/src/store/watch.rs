@@ -1,4 +1,4 @@
-//! Being told of changes: waiting for them, and waking those who wait.
+//! Watches: waiting for changes, and waking waiters.
 //!
 //! A thread that waits for a change of one stripe sleeps on the stripe's own word, one that waits for that of a member or of the whole object on
 //! a word of the object, to which the words of all its stripes lead. So a writer has one word to look at for each stripe,
@@ -22,7 +22,7 @@ use crate::watch_word::{WatchWord, settle};
 pub(super) const PROBE_EACH: Duration = Duration::from_millis(if cfg!(test) { 100 } else { 900 });
 /// The longest sleep in a group on another object, where waiting is bounded.
 const LONGEST_IN_GROUP: Duration = Duration::from_millis(100);
-/// Pauses of those who may not write to the object, and so cannot say that they wait: the first, and the longest.
+/// Pauses of waiters that may not write to the object, and so cannot announce themselves: the first, and the longest.
 const FIRST_POLL: Duration = Duration::from_micros(20);
 pub(super) const LONGEST_POLL: Duration = Duration::from_millis(10);
 /// Wake-ups for nothing come no more often than this.
@@ -40,7 +40,7 @@ impl Store {
         WatchWord(self.field32(WATCH))
     }
 
-    /// Tells those who wait that a stripe has changed. All locks of the change are free.
+    /// Tells waiters that a stripe has changed. All locks of the change are free.
     #[inline(always)]
     pub(super) fn tell_change(&self, stripe: u32) {
         if self.watch_word(stripe).is_watched() {

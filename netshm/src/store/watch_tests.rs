@@ -27,7 +27,7 @@ impl Scratch {
     }
 }
 
-/// The words of all stripes and of the object that watches sleep on.
+/// Returns the words of all stripes and of the object that watches sleep on.
 fn words(table: &Numbers) -> Vec<u32> {
     let store = &table.handle().store;
     let stripes = store.geometry().own().map(|stripe| store.geometry().stripe(stripe).watch());
@@ -81,7 +81,7 @@ fn a_change_is_told_whenever_its_writer_dies() {
     }
 }
 
-/// A child that ends after `step` steps of a change of that key to 2; returns its status, 99 if it got no further.
+/// Starts a child that ends after `step` steps of a change of that key to 2; returns its status, 99 if it got no further.
 fn die_in_a_change(scratch: &Scratch, locking: Locking, step: u64, member: Option<&str>) -> i32 {
     status_of_child(|| {
         steps::pretend_id(0);
@@ -144,8 +144,8 @@ fn read_only_handles_are_told_of_what_the_dead_have_done() {
     }
 }
 
-/// A writer has died after its commit, where only who waits for it finds that out; but it never sleeps for long, since others
-/// change another member all the time, and tell it for the sake of those who wait for that one.
+/// A writer has died after its commit, which only a waiter finds out; but the waiter never sleeps for long, since others
+/// change another member all the time, and wake it together with the waiters for that one.
 #[test]
 fn who_is_woken_all_the_time_finds_the_dead_too() {
     for tasks in [false, true] {
@@ -159,7 +159,7 @@ fn who_is_woken_all_the_time_finds_the_dead_too() {
             assert_eq!(status, 99, "there is no step at which it dies between its commit and its end");
             let store = &*quiet.handle().store;
             let is_under_way = store.geometry().own().any(|stripe| store.sequence(stripe).value() & 1 == 1);
-            // Who may only read recovers nothing.
+            // A read-only handle recovers nothing.
             let reader = Shm::options().read_only(true).open(&scratch.name()).unwrap();
             let reader: Numbers = HashTable::options().named("quiet").manage(reader).unwrap();
             if !is_under_way || reader.find(&1).unwrap() != Some(2) {
@@ -278,7 +278,7 @@ fn nothing_is_stored_for_nobody() {
     }
 }
 
-/// All kinds of watches, and what they tell of.
+/// All kinds of watches, and what they report.
 #[test]
 fn watches_tell_of_what_is_theirs() {
     let scratch = Scratch::new();

@@ -275,7 +275,7 @@ fn write_binding(
     Ok(Flow::Next)
 }
 
-/// Stores the changes of a block, behind the length word of its value.
+/// Stores the changes of a block, after the length word of its value.
 fn apply(handle: &Handle, record: &Record<'_>, block: &BlockMut<'_>) -> Result<()> {
     if block.changes.is_empty() {
         return Ok(());

@@ -62,7 +62,7 @@ impl Table {
 
 /// Waiting for changes.
 impl Table {
-    /// Returns a watch that tells of changes to the table.
+    /// Returns a watch that reports changes to the table.
     ///
     /// # Errors
     /// Those of [`HashTable::watch`].
@@ -74,7 +74,7 @@ impl Table {
         self.inner.watch()
     }
 
-    /// Returns a watch that tells of changes to a key, and perhaps to a few others.
+    /// Returns a watch that reports changes to a key, and perhaps to a few others.
     ///
     /// # Errors
     /// Those of [`HashTable::watch_key`].
@@ -228,7 +228,7 @@ impl Table {
         self.inner.remove_all(&key)
     }
 
-    /// Returns the newest binding of the key, or what `make` gives, which is added then.
+    /// Returns the newest binding of the key, or the result of `make`, which is added then.
     ///
     /// # Errors
     /// Those of [`HashTable::get_or_insert_with`].
@@ -318,7 +318,7 @@ impl Table {
     /// Works like [`for_each`](Self::for_each), but stops at the first error of `visit` and returns it.
     ///
     /// # Errors
-    /// Those of [`HashTable::for_each`], and what `visit` gives.
+    /// Those of [`HashTable::for_each`], and those of `visit`.
     pub fn try_for_each<E: From<Error>>(&self, visit: impl FnMut(i32, Vec<i32>) -> Result<(), E>) -> Result<(), E> {
         self.inner.try_for_each(visit)
     }

@@ -18,12 +18,12 @@ use crate::store::watch::{Watched, Watcher};
 
 /// Tells when something has changed, without polling: [`HashTable::watch`], [`Array::watch`], [`Shm::watch`] and others make one.
 ///
-/// It costs those who write nothing unless somebody waits at the moment. It may tell of a change that was undone, or that made no
-/// difference, or of a neighbour's: a watch of a key tells of changes to all keys in its stripe. It misses none. So look at what
+/// It costs writers nothing unless somebody waits at the moment. It may report a change that was undone, or that made no
+/// difference, or a neighbour's: a watch of a key reports changes to all keys in its stripe. It misses none. So look at what
 /// it is about after each; [`HashTable::wait_until`] does that by itself.
 ///
 /// A change is told when it is committed and its locks are free: a group when it ends. Several changes may be told as one. If a
-/// writer is killed in the moment between its commit and its telling, those who wait notice within a second.
+/// writer is killed between its commit and waking the waiters, they notice within a second.
 ///
 /// Through a read-only handle nobody can be told that somebody waits; then the watch looks again and again, with pauses of up
 /// to 10 ms. In a forked child it answers [`Error::Forked`]. Signals end no wait, nor does setting the clock: times are those of the
@@ -121,7 +121,7 @@ pub(crate) fn until<R>(
 }
 
 impl<K: ShmKey, V: DataManager> HashTable<K, V> {
-    /// Returns a watch that tells of changes to the table.
+    /// Returns a watch that reports changes to the table.
     ///
     /// # Errors
     /// [`Error::Forked`].
@@ -133,7 +133,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         Watch::member(self.handle(), Watched::Member)
     }
 
-    /// Returns a watch that tells of changes to a key, and perhaps to a few others: all in its stripe.
+    /// Returns a watch that reports changes to a key, and perhaps to a few others: all in its stripe.
     ///
     /// # Errors
     /// [`Error::Forked`], and those of encoding the key.
@@ -191,7 +191,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
 }
 
 impl<T: DataManager> Array<T> {
-    /// Returns a watch that tells of changes to the array, its length among them.
+    /// Returns a watch that reports changes to the array, its length among them.
     ///
     /// # Errors
     /// [`Error::Forked`].
@@ -203,7 +203,7 @@ impl<T: DataManager> Array<T> {
         Watch::member(self.handle(), Watched::Member)
     }
 
-    /// Returns a watch that tells of changes to an element, and to others of its stripe. The element need not be there yet.
+    /// Returns a watch that reports changes to an element, and to others of its stripe. The element need not be there yet.
     ///
     /// # Errors
     /// [`Error::Forked`].
@@ -225,7 +225,7 @@ impl<T: DataManager> Array<T> {
 }
 
 impl Shm {
-    /// Returns a watch that tells of changes to any member of the object, and when one is added or removed.
+    /// Returns a watch that reports changes to any member of the object, and when one is added or removed.
     ///
     /// ```
     /// use netshm::{Array, HashTable, Shm};

@@ -96,7 +96,7 @@ fn numbers(place: &Directory) -> Result<Vec<u8>> {
     })
 }
 
-/// Several members, one of which has been removed.
+/// Makes an object of several members, one of which has been removed.
 fn members(place: &Directory) -> Result<Vec<u8>> {
     make(place, |shm, _| {
         let texts = small(Texts::options()).named("texts").manage(shm.clone())?;
@@ -113,7 +113,7 @@ fn members(place: &Directory) -> Result<Vec<u8>> {
     })
 }
 
-/// An object whose only writer has died in the middle of a group, a part of which had been undone.
+/// Makes an object whose only writer has died in the middle of a group, a part of which had been undone.
 fn texts_in_a_group(place: &Directory) -> Result<Vec<u8>> {
     make(place, |shm, take| {
         let table = small(Texts::options()).manage(shm)?;
@@ -148,7 +148,7 @@ fn array_in_a_group(place: &Directory) -> Result<Vec<u8>> {
     })
 }
 
-/// An object whose free runs have holes.
+/// Makes an object whose free runs have holes.
 fn trimmed(place: &Directory) -> Result<Vec<u8>> {
     make(place, |shm, _| {
         let table = small(Texts::options()).manage(shm.clone())?;

@@ -166,7 +166,7 @@ fn an_old_program_exchanges_what_it_knows() {
     assert_eq!(old.compare_exchange("a", &other, &old_session()).unwrap(), Err(Some(old_session())));
     assert_eq!(old.compare_exchange("a", &old_session(), &other).unwrap(), Ok(()));
     assert_eq!(new.find("a").unwrap(), Some(second::Session { user: 8, ..new_session(1, "fr") }));
-    // As many words as the row has, but those behind the value stay.
+    // As many words as the row has, but those after the value stay.
     let longer = first::Session { user: 9, name: "A".repeat(8 * 4 + 1) };
     assert_eq!(old.swap("a", &longer).unwrap(), Some(other));
     old.replace("a", &old_session()).unwrap();
@@ -256,7 +256,7 @@ pub(crate) fn child(part: &str, arguments: &[String]) {
     }
     let tab: HashTable<String, first::Session> = HashTable::manage(shm, Locking::Futex).unwrap();
     println!("> open");
-    // Nothing tells it that the type has been extended but what it finds.
+    // It learns only from what it finds that the type has been extended.
     while !object_is_extended(&tab) {
         std::thread::sleep(std::time::Duration::from_millis(2));
     }

@@ -78,7 +78,7 @@ fn old_part(number: u8) -> old::Part {
     old::Part { street: "street".repeat(usize::from(number)), number }
 }
 
-/// `true`: with what the new version knows.
+/// Returns a part, with what the new version knows if `is_new` is true.
 fn new_part(number: u8, is_new: bool) -> new::Part {
     let (zip, more) = if is_new { (u32::from(number) * 100, vec!["more".to_owned(); 2]) } else { (7, vec![]) };
     new::Part { street: "street".repeat(usize::from(number)), number, zip, more }

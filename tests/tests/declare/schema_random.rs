@@ -242,7 +242,7 @@ fn versions_that_are_accepted_read_what_was_written() {
                     for (key, row) in rows.iter().enumerate() {
                         let read = tab.find(&Value::from(key as u64));
                         let read = read.unwrap_or_else(|error| panic!("seed {seed}: {schema}: {row:?}: {error}"));
-                        // Where an earlier version knew more, the stored type tells it.
+                        // Where an earlier version knew more, the stored type says so.
                         let ObjectSchema::HashTable { value: shown, .. } = tab.schema() else { panic!() };
                         assert_eq!(read.as_ref(), Some(&as_read(row, shown)), "seed {seed}: {schema}");
                         // A field that a row lacks has a default in this version.

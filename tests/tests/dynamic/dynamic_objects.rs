@@ -248,7 +248,7 @@ fn objects_are_made_by_a_schema_alone() {
     assert!(matches!(unfit, Err(Error::Unfit { .. })));
 }
 
-/// A manager that does not tell that its values have a fixed length.
+/// A manager that does not say that its values have a fixed length.
 #[derive(Debug, PartialEq)]
 struct Untold(u32);
 
@@ -276,7 +276,7 @@ fn managers_that_do_not_tell_their_length_are_understood() {
     assert_eq!(row, Value::Seq(vec![Value::None, Value::from(Some(7u32)), Value::None]));
     table.add(&"b".into(), &row).unwrap();
     assert_eq!(tab.find("b").unwrap(), tab.find("a").unwrap());
-    // That is another type than one that tells it.
+    // That is another type than one that does.
     let other = HashTable::<String, Vec<Option<u32>>>::manage(object.open(), Locking::Futex);
     assert!(matches!(other, Err(Error::SchemaMismatch { .. })));
     drop((tab, table));

@@ -93,7 +93,7 @@ fn all_tables_have_the_same_verbs() -> Result<()> {
     Ok(())
 }
 
-/// The public methods that a source file gives a type.
+/// Returns the public methods that a source file gives a type.
 fn methods(sources: &[&str], beside: &[&str]) -> Vec<String> {
     let lines = sources.iter().flat_map(|source| source.lines());
     // Deeper in a macro that several types share.
@@ -142,7 +142,7 @@ fn no_verb_is_left_out() {
     assert_eq!(methods(&[only_arrays], &[]), methods(&array, &["update"]));
 }
 
-/// The ways to wait for changes that source files give a type.
+/// Returns the ways to wait for changes that source files give a type.
 fn waits(sources: &[&str], of: &str) -> Vec<String> {
     let blocks = sources.iter().flat_map(|source| source.split("\nimpl"));
     let blocks = blocks.filter(|block| block.lines().next().is_some_and(|line| line.contains(&format!(" {of}"))));

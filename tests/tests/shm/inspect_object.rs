@@ -30,7 +30,7 @@ fn table(object: &Scratch, locking: Locking) -> HashTable<u64, u64> {
     HashTable::options().locking(locking).stripes(4).manage(object.open()).unwrap()
 }
 
-/// A key of each of two stripes.
+/// Returns a key of each of two stripes.
 fn two_keys(object: &Scratch, table: &HashTable<u64, u64>) -> [u64; 2] {
     let stripe_of =
         |key| table.group(|| -> Result<_> { table.find(&key).map(|_| look(object).holds[0].stripe) }).unwrap();

@@ -1,4 +1,4 @@
-//! Which texts are names.
+//! The texts that are names.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -72,7 +72,7 @@ fn each_rule_is_named() {
     for result in [ShmName::posix(format!("/{long}")), ShmName::file(&long), ShmName::file(format!("b/{long}"))] {
         assert!(reason(result).contains("255"));
     }
-    assert!(ShmName::file(format!("{}/a", "b".repeat(300))).is_ok(), "only the last part is our business");
+    assert!(ShmName::file(format!("{}/a", "b".repeat(300))).is_ok(), "only the last part is limited");
 }
 
 #[test]

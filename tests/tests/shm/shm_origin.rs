@@ -277,7 +277,7 @@ fn an_emptied_file_is_not_initialised_while_it_is_in_use() {
     assert!(manage(object.open()).unwrap().is_empty().unwrap());
 }
 
-/// Those who have it mapped are told by the next operation that looks at the file; so are those who open it anew.
+/// Processes that have it mapped learn it from the next operation that looks at the file, as do those that open it again.
 #[test]
 fn a_file_cut_short_or_overwritten_under_its_users_is_an_error() {
     for is_cut in [true, false] {

@@ -1,4 +1,4 @@
-//! Which system calls the hot paths make: none, but for the locks of `Locking::Record`.
+//! The system calls of the hot paths: none, but for the locks of `Locking::Record`.
 #![cfg(target_arch = "x86_64")]
 
 use std::time::Duration;

@@ -109,7 +109,7 @@ fn somehow(
     if random.once_in(2) { step().unwrap() } else { group(step) }
 }
 
-/// A table against its model, also by its stored schema, on keys with one binding, several and none.
+/// Runs a table against its model, also by its stored schema, on keys with one binding, several and none.
 fn tables<K: ShmKey + Ord + Clone + Into<Value>, V: Number>(key: impl Fn(u64) -> K) {
     for (number, shape) in Shape::all().into_iter().enumerate() {
         let mut random = Random::new(number as u64);
@@ -162,7 +162,7 @@ fn values_are_those_of_the_model() {
     tables::<u64, u8>(|key| key);
 }
 
-/// An array against its model; its elements begin as a default that is not zero.
+/// Runs an array against its model; its elements begin as a default that is not zero.
 fn arrays<T: Number>() {
     for (number, shape) in Shape::all().into_iter().enumerate() {
         let mut random = Random::new(number as u64);

@@ -179,7 +179,7 @@ fn groups_join_across_handles_and_functions() {
     }
 }
 
-/// A value whose encoding fails half-way: behind more words than are kept outside of shared memory.
+/// A value whose encoding fails half-way: after more words than are kept outside of shared memory.
 #[derive(Debug, Clone, PartialEq, netshm::ShmData)]
 struct Row {
     before: Vec<u64>,

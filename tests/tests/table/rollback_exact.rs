@@ -151,7 +151,7 @@ fn any_error() -> Error {
     "no name".parse::<ShmName>().expect_err("it has no kind")
 }
 
-/// Returns what has to be the same. Overhead belongs to free memory, too, in as many pieces as it comes.
+/// Returns what has to be the same. Overhead belongs to free memory, too, in however many pieces.
 fn figures(report: &Report) -> [u64; 5] {
     assert!(report.is_clean(), "{report}");
     [report.keys, report.bindings, report.used, report.index, report.lost]
@@ -258,7 +258,7 @@ fn deadlock<S: Subject>() {
     assert_eq!(before.1, after.1);
 }
 
-/// This number of groups of two processes end in deadlocks, behind several changes.
+/// This number of groups of two processes end in deadlocks, after several changes.
 const DEADLOCKS: u64 = 20;
 
 /// Makes groups of two processes collide; all of them fail.

@@ -8,7 +8,7 @@ use netshm_tests::Scratch;
 use ordered_float::{NotNan, OrderedFloat};
 use smol_str::SmolStr;
 
-/// The value comes back, and is stored as another one is.
+/// Checks that a value comes back, and is stored as another one is.
 #[track_caller]
 fn stored_as<T: ShmData + PartialEq + std::fmt::Debug, U: ShmData>(value: &T, other: &U) {
     let words = to_words(value).unwrap();

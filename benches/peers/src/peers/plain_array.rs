@@ -25,7 +25,7 @@ impl PlainArray {
     #[expect(unsafe_code, reason = "the floor that arrays are measured against is a bare mapping")]
     fn cells(&self) -> &[AtomicU64] {
         // SAFETY: the map is aligned to pages, is `length` words long as the file was made, lives as long as `self`,
-        // and everybody who maps the file, which lies in a directory of this run, uses it as atomic words.
+        // and every process that maps the file, which lies in a directory of this run, uses it as atomic words.
         unsafe { std::slice::from_raw_parts(self.map.as_ptr().cast::<AtomicU64>(), self.length) }
     }
 }

@@ -136,7 +136,7 @@ impl Peer for Sqlite {
         Ok(())
     }
 
-    /// Files do not tell: rows may stand in the log still.
+    /// Files do not show it: rows may still be in the log.
     fn bytes(&self) -> Result<u64> {
         let connection = self.connection();
         let pages: i64 = connection.query_row("pragma page_count", [], |row| row.get(0))?;

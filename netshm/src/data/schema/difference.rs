@@ -1,4 +1,4 @@
-//! Where two schemas part, and what could have been done about it.
+//! The first difference between two schemas, and what could have been done about it.
 
 use super::evolution::refers_to_itself;
 use super::{Container, Field, Fields, ObjectSchema, Schema, Variant};

@@ -1,4 +1,4 @@
-//! Which types can read what an older version of themselves wrote.
+//! Types that can read what an older version of themselves wrote.
 
 use super::{Container, Field, Fields, ObjectSchema, Schema, Variant};
 
@@ -13,7 +13,7 @@ pub(crate) enum Relation {
         /// True if it has something that the program lacks.
         is_newer_too: bool,
     },
-    /// It is a newer version, which the program can read and write too: values may have words behind those that it knows, or be
+    /// It is a newer version, which the program can read and write too: values may have words after those that it knows, or be
     /// of variants that it does not know.
     Newer,
 }

@@ -1,4 +1,4 @@
-//! How many words a value of a type takes, found out by its description alone.
+//! The number of words of a type's values, by its description alone.
 
 use super::{Container, Field, Fields, Schema, Variant};
 use crate::data::{DataError, Decoder};

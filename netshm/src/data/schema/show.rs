@@ -235,7 +235,7 @@ fn widened(scalar: Scalar, packed: &[u8]) -> Option<u128> {
     })
 }
 
-/// Returns the text of a number, given its words. Floats that are no numbers tell their bits, which alone tells them apart.
+/// Returns the text of a number, given its words. Of floats that are no numbers, it shows the bits, which alone distinguish them.
 fn number(scalar: Scalar, words: u128) -> Option<String> {
     let word = words as u64;
     Some(match scalar {

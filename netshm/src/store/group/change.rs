@@ -169,7 +169,7 @@ pub(crate) fn optimistic_before_change<R>(
 }
 
 /// Changes some words in a row, which `find` finds in a stripe, as part of this thread's group, if that holds this stripe alone and has
-/// room for them in its log at hand. Then nothing can fail on the way, and no savepoint is needed. `new` gives the words to store.
+/// room for them in the present segment of its log. Then nothing can fail on the way, and no savepoint is needed. `new` gives the words to store.
 /// `None` if an ordinary part of the group has to do it.
 #[inline(always)]
 pub(crate) fn small_in_group<'a>(

@@ -47,7 +47,7 @@ pub(crate) fn checksum(fields: &[u64]) -> u64 {
     rapidhash::v3::rapidhash_v3(bytemuck::cast_slice(fields))
 }
 
-/// Returns the words of the object, in front of the data area.
+/// Returns the words of the object, before the data area.
 fn words<const N: usize>(object: &Arc<Object>, place: Offset) -> Result<[u64; N]> {
     let mut words = [0; N];
     read_words(object, place, &mut words)?;
@@ -63,7 +63,7 @@ fn read_words(object: &Arc<Object>, place: Offset, words: &mut [u64]) -> Result<
     if read < size_of_val(words) { Err(corrupt(object, place.0, "the header is cut off")) } else { Ok(()) }
 }
 
-/// Returns the words in front of the data area as meta changes have committed them last, whoever is changing them.
+/// Returns the words before the data area as meta changes have committed them last, whoever is changing them.
 pub(super) fn committed(object: &Arc<Object>, geometry: &Geometry, place: Offset, count: usize) -> Result<Vec<u64>> {
     let end = place.0 + count as u64 * 8;
     let concerns = |[word, _]: &[u64; 2]| (place.0..end).contains(word);

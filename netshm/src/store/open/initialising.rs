@@ -76,7 +76,7 @@ impl<'a> Initialising<'a> {
         self.open_complete(spec, damage, claim, state)
     }
 
-    /// Re-creates the object, if it has to get another layout, or nobody else has it.
+    /// Recreates the object, if it has to get another layout, or nobody else has it.
     pub(super) fn recreate(&self, spec: &Spec<'_>, alone: bool) -> Result<()> {
         let object = self.object;
         let wanted = "recreate it with another layout";
@@ -254,12 +254,12 @@ impl<'a> Initialising<'a> {
         let fill = || {
             write(&[at::MAGIC, at::INITIALISING], at::MAGIC_AT)?;
             if !was_empty {
-                // Otherwise storage might hold the old header with nothing behind it.
+                // Otherwise storage might hold the old header with nothing after it.
                 flush()?;
             }
             file::truncate(object.fd(), 16).map_err(|source| self.io("cut it to its mark", source))?;
             let full = |source| no_space(object.name(), size, source);
-            // The catalogue, and the table of stripes behind those in use, are holes.
+            // The catalogue, and the table of stripes after those in use, are holes.
             let front = geometry.catalogue().start;
             file::allocate(object.fd(), 0, front).map_err(full)?;
             let rest = geometry.catalogue().end;

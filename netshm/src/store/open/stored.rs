@@ -1,4 +1,4 @@
-//! What an object tells of itself, without being managed.
+//! What an object says of itself, without being managed.
 
 use std::sync::Arc;
 

@@ -123,7 +123,7 @@ impl<'a> Reading<'a> {
             let next = met.partition_point(|place| *place < offset);
             met.get(next).is_some_and(|place| place - offset < count * WORD)
         };
-        // What was undone may have been read, though no entry tells any more.
+        // What was undone may have been read, though no entry shows it any more.
         let was_cut = past.epoch() != epoch && !seen.is_empty();
         if was_cut || !met.is_empty() && seen.iter().any(changed) {
             self.spoiled.set(true);
@@ -147,7 +147,7 @@ impl<'a> Reading<'a> {
             }
             let outcome = past.read_on(self.region, state, |place| met.push(place));
             pause::at(LOG_HAS_BEEN_READ);
-            // Those that have been written over meanwhile lie behind the cut.
+            // Those that have been written over meanwhile lie after the cut.
             if word.after_reading().epoch() == past.epoch() && self.stamp.holds() {
                 outcome?;
                 return Ok(Some(met));
@@ -168,7 +168,7 @@ impl<'a> Reading<'a> {
             if self.gone.get() || self.keep_up(past)?.is_none() {
                 return Ok(false);
             }
-            // Otherwise, what was copied may have been undone, and no entry tells any more.
+            // Otherwise, what was copied may have been undone, and no entry shows it any more.
             if past.epoch() == epoch {
                 pause::at(IS_RIGHT);
                 return Ok(true);
@@ -182,7 +182,7 @@ impl<'a> Reading<'a> {
         self.seen.borrow_mut().push((offset, count));
     }
 
-    /// Returns a field in front of the data area.
+    /// Returns a field before the data area.
     fn past_or(&self, place: Offset, present: &AtomicU64) -> u64 {
         let mut past = self.past.borrow_mut();
         if let Some(old) = past.old(place.0) {

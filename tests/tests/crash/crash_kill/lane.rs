@@ -15,7 +15,7 @@ pub(crate) const TOTAL: i64 = 1_000_000;
 /// Bindings of one key, at most.
 const DEPTH: usize = 4;
 
-/// A change of a lane's own keys; values are named by a number, which tells their bytes.
+/// A change of a lane's own keys; values are named by a number, which determines their bytes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Verb {
     Add(u32, u64),

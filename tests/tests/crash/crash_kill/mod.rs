@@ -34,7 +34,7 @@ fn variable(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().map_or(default, |text| text.parse().expect("a number in the variable"))
 }
 
-/// The workers, as the one who kills them sees them.
+/// The workers, as the process that kills them sees them.
 struct Supervisor<'a, S> {
     kind: &'a str,
     locking: Locking,

@@ -16,7 +16,7 @@ pub(crate) trait Subject: Sized {
     /// Returns the numbers of the values bound to a key, the newest last.
     fn stack(&self, key: u32) -> Result<Vec<u64>>;
     fn balance(&self, account: u32) -> Result<i64>;
-    /// Stores a balance, in a value whose length `padding` tells.
+    /// Stores a balance, in a value with `padding` bytes more.
     fn set_balance(&self, account: u32, amount: i64, padding: u64) -> Result<()>;
     /// Does something to the whole object that changes neither accounts nor keys, within a group.
     fn whole(&self, random: u64) -> Result<()>;
@@ -34,7 +34,7 @@ pub(crate) fn base(lane: u32) -> u32 {
     ACCOUNTS + lane * KEYS
 }
 
-/// Bytes of an object at most: what all lanes bind at a time takes a fraction of it, so who loses memory meets the end.
+/// Bytes of an object at most: what all lanes bind at a time takes a fraction of it, so a process that loses memory reaches the limit.
 const MAX_SIZE: u64 = 24 << 20;
 
 macro_rules! open {
@@ -84,7 +84,7 @@ impl Tabled for HashTable<u64, u64> {
     fn key(number: u32) -> u64 {
         number.into()
     }
-    /// Its first eight bytes tell which value it is.
+    /// Its first eight bytes say which value it is.
     fn value(bytes: &[u8]) -> u64 {
         bytes.first_chunk().map_or(0, |start| u64::from_ne_bytes(*start))
     }

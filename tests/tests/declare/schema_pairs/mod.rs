@@ -39,7 +39,7 @@ where
     Old: ShmData + Debug + PartialEq + Clone,
     New: ShmData + Debug + PartialEq + Clone,
 {
-    /// What another process of the old program does.
+    /// Does what another process of the old program does.
     fn old_program(&self, shm: Shm) {
         let tab: HashTable<u64, Old> = HashTable::options().stripes(1).manage(shm).unwrap();
         if tab.contains(&1).unwrap() {
@@ -89,7 +89,7 @@ where
         }
     }
 
-    /// The same types inside others: each place is refused, or as right as the outermost one.
+    /// Checks the same types inside others: each place is refused, or as right as the outermost one.
     fn inside(&self) {
         self.at_place(
             |old| {
@@ -115,7 +115,7 @@ where
         );
     }
 
-    /// The old program visits those rows that it can read.
+    /// Checks that the old program visits those rows that it can read.
     fn scanned(&self) {
         let object = Scratch::posix("pairs-scanned");
         open::<New>(&object).unwrap().add(&2, &self.new).unwrap();
@@ -124,7 +124,7 @@ where
         assert_eq!(scanned, Vec::from_iter(self.seen.clone()));
     }
 
-    /// The types as elements of arrays.
+    /// Checks the types as elements of arrays.
     fn as_elements(&self) {
         let Values { old, read, new, seen, .. } = self;
         for old_is_first in [true, false] {

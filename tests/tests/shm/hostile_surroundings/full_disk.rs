@@ -125,7 +125,7 @@ pub(super) fn full_at_each_step(directory: &str) {
     assert!(made.check().unwrap().is_clean());
 }
 
-/// A damaged number of stripes in use leads into a hole, where on a full tmpfs a mere look is a signal.
+/// Damages the number of stripes in use, so that it leads into a hole, where on a full tmpfs even a read raises a signal.
 fn count_too_many_stripes(path: &Path, made: &Table) {
     /// The place of that number.
     const STRIPES_USED: u64 = 1064;
@@ -150,7 +150,7 @@ fn count_too_many_stripes(path: &Path, made: &Table) {
     assert!(made.check().unwrap().is_clean());
 }
 
-/// An object whose free memory is gone, on a full disk: it is read and checked, and where memory is needed, that is an error.
+/// Uses an object whose free memory is gone, on a full disk: it is read and checked, and where memory is needed, that is an error.
 fn full_of_holes(name: &ShmName) {
     let made = table(name);
     assert_eq!(made.find(&0).unwrap(), Some(vec![1; 100_000]));
