@@ -7,7 +7,7 @@ use crate::layout::entry::{self, ENTRY_WORDS, EntryAt, PartAt};
 use crate::layout::header::{self, BOOTS_KEPT, FIELDS};
 use crate::layout::record::Head;
 use crate::layout::run::{Hole, RunAt, RunHead, Use};
-use crate::layout::{CLASSES, CUTS, Geometry, LogAt, Noted, Offset, PROCESSES, SEGMENTS, SlotAt, StripeAt, WORD};
+use crate::layout::{CLASSES, CUTS, Geometry, LogAt, Noted, Offset, PROCESSES, SEGMENTS, SlotAt, StripeAt};
 use crate::store::open::{Header, SEED, checksum};
 
 /// Counts that have caused harm, or that are at a limit.
@@ -61,7 +61,7 @@ const ROLES: [Role; 16] = [
 /// it is opened, and refused.
 pub fn settle(bytes: &mut [u8], inode: u64) {
     // When the inode was made need not be known.
-    for (place, value) in [(header::FILE.0, inode), (header::FILE.0 + 16, 0)] {
+    for (place, value) in [(header::FILE.bytes(), inode), (header::FILE.bytes() + 16, 0)] {
         if let Some(word) = bytes.get_mut(place as usize..).and_then(<[u8]>::first_chunk_mut) {
             *word = value.to_ne_bytes();
         }
@@ -71,7 +71,7 @@ pub fn settle(bytes: &mut [u8], inode: u64) {
 fn geometry(bytes: &[u8]) -> Option<Geometry> {
     let mut fields = [0; FIELDS];
     for (i, field) in fields.iter_mut().enumerate() {
-        *field = load(bytes, header::FIELDS_AT.0 + i as u64 * 8)?;
+        *field = load(bytes, header::FIELDS_AT.bytes() + i as u64 * 8)?;
     }
     let geometry = Header::from_fields(&fields)?.geometry;
     (geometry.data_start() + geometry.pagesize <= bytes.len() as u64).then_some(geometry)
@@ -101,7 +101,7 @@ impl Spoiler<'_> {
     }
 
     fn set(&mut self, place: Offset, value: u64) {
-        if let Some(word) = self.bytes.get_mut(place.0 as usize..).and_then(<[u8]>::first_chunk_mut) {
+        if let Some(word) = self.bytes.get_mut(place.bytes() as usize..).and_then(<[u8]>::first_chunk_mut) {
             *word = value.to_ne_bytes();
         }
     }
@@ -113,18 +113,18 @@ impl Spoiler<'_> {
     }
 
     fn get(&self, place: Offset) -> u64 {
-        load(self.bytes, place.0).unwrap_or(0)
+        load(self.bytes, place.bytes()).unwrap_or(0)
     }
 
     /// Returns any word of the data area.
     fn anywhere(&mut self) -> Offset {
         let (start, end) = (self.geometry.data_start(), self.bytes.len() as u64);
-        Offset(start + self.below((end - start) / 8) * 8)
+        Offset::at(start + self.below((end - start) / 8) * 8)
     }
 
     fn stripe(&mut self) -> StripeAt {
         let stripe = self.number(self.geometry.stripe_room + 1);
-        let used = (load(self.bytes, header::STRIPES_USED.0).unwrap_or(0) as u32).max(1);
+        let used = (load(self.bytes, header::STRIPES_USED.bytes()).unwrap_or(0) as u32).max(1);
         self.geometry.stripe(stripe % used.min(self.geometry.stripe_room + 1))
     }
 
@@ -148,7 +148,7 @@ impl Spoiler<'_> {
         let at = self.stripe();
         let owner = self.number(self.geometry.slots + 1) + 1;
         let word = self.one_of(&[0, 1 << 31, owner, owner | 1 << 31, u32::MAX]);
-        self.set32(at.lock().0, word);
+        self.set32(at.lock().bytes(), word);
         let old = self.get(at.sequence());
         let sequence = self.one_of(&[old, old | 1, old.wrapping_add(old & 1), u64::MAX, u64::MAX - 1, 1, 0]);
         self.set(at.sequence(), sequence);
@@ -157,19 +157,19 @@ impl Spoiler<'_> {
     fn owner(&mut self) {
         let (at, slot) = (self.stripe(), self.number(self.geometry.slots));
         let owner = self.one_of(&[0, 1, 2, 7, PROCESSES, PROCESSES + 1, u32::MAX]);
-        self.set32(self.geometry.slot(slot).owner().0, owner);
+        self.set32(self.geometry.slot(slot).owner().bytes(), owner);
         if self.below(2) == 0 {
-            self.set32(at.lock().0, slot + 1);
+            self.set32(at.lock().bytes(), slot + 1);
         }
     }
 
     fn process(&mut self) {
         let number = self.number(PROCESSES + 1);
         let word = self.one_of(&[0, 1, std::process::id(), u32::MAX]);
-        self.set32(self.geometry.process(number).0, word);
+        self.set32(self.geometry.process(number).bytes(), word);
         let slot = self.slot();
         let (wait, epoch) = (self.number(self.geometry.stripes + 3), self.number(3) << 17);
-        self.set32(slot.wait().0, wait | epoch);
+        self.set32(slot.wait().bytes(), wait | epoch);
         self.count(slot.waits_since());
     }
 
@@ -219,14 +219,14 @@ impl Spoiler<'_> {
                 [at.keys(), at.sequence(), part.schema_at(), part.schema_len(), slot.transit(), slot.log_word()];
             let named = if self.below(2) == 0 { self.one_of(&named) } else { self.anywhere() };
             let noted = match self.below(3) {
-                0 => Noted::untold(named.0),
-                1 => Noted::new(named.0, self.get(word) & !0xFFFF_FFFF | entry, self.get(named)),
-                _ => Noted(named.0),
+                0 => Noted::untold(named.bytes()),
+                1 => Noted::new(named.bytes(), self.get(word) & !0xFFFF_FFFF | entry, self.get(named)),
+                _ => Noted(named.bytes()),
             };
             self.set(place, noted.0);
             let old = self.get(named);
-            self.set(Offset(place.0 + WORD), old);
-            self.count(Offset(place.0 + WORD));
+            self.set(place.next(), old);
+            self.count(place.next());
         }
         if self.below(3) == 0 {
             self.count(word);
@@ -239,8 +239,8 @@ impl Spoiler<'_> {
     /// Changes how a log has been cut, or in which epoch a change began.
     fn cuts(&mut self) {
         let slot = self.slot();
-        let cut = self.below(CUTS as u64) * WORD;
-        let place = self.one_of(&[Offset(slot.cuts().0 + cut), slot.began(), slot.log_word()]);
+        let cut = self.below(CUTS as u64);
+        let place = self.one_of(&[slot.cuts().word(cut), slot.began(), slot.log_word()]);
         let log = self.get(slot.log_word());
         let (epoch, entries) = (log >> 32, log & 0xFFFF_FFFF);
         match self.below(4) {
@@ -259,20 +259,20 @@ impl Spoiler<'_> {
 
     /// Changes the object's id, its file, boots or marks.
     fn identity(&mut self) {
-        let (id, boot) = (self.below(4) * WORD, self.below(BOOTS_KEPT * 2) * WORD);
-        let places = [Offset(header::ID.0 + id), Offset(header::BOOTS.0 + boot), header::DIRTY, header::STATE_AT];
+        let (id, boot) = (self.below(4), self.below(BOOTS_KEPT * 2));
+        let places = [header::ID.word(id), header::BOOTS.word(boot), header::DIRTY, header::STATE_AT];
         let place = self.one_of(&places);
         self.count(place);
     }
 
-    /// Fields that are written once, with the checksum that they have then; bits of features that nobody knows.
+    /// Changes fields that are written once, with the checksum that they have then; bits of features that nobody knows.
     fn fixed(&mut self) {
         if self.below(4) == 0 {
             let place = self.one_of(&[header::FEATURES_TO_READ, header::FEATURES_TO_WRITE, header::FORMAT_AT]);
             return self.count(place);
         }
-        let field = self.below(FIELDS as u64) * WORD;
-        let place = Offset(header::FIELDS_AT.0 + field);
+        let field = self.below(FIELDS as u64);
+        let place = header::FIELDS_AT.word(field);
         if self.below(2) == 0 {
             let half = self.get(place) / 2;
             let value = self.one_of(&[half, half.wrapping_mul(4)]);
@@ -282,14 +282,14 @@ impl Spoiler<'_> {
         }
         let mut fields = [0; FIELDS];
         for (i, field) in (0..).zip(&mut fields) {
-            *field = self.get(Offset(header::FIELDS_AT.0 + i * WORD));
+            *field = self.get(header::FIELDS_AT.word(i));
         }
         self.set(header::CHECKSUM_AT, checksum(&fields));
     }
 
     fn member(&mut self) {
         let entry = self.entry();
-        let word = self.below(ENTRY_WORDS as u64) * WORD;
+        let word = self.below(ENTRY_WORDS as u64);
         let counts = [header::STRIPES_USED, header::ENTRIES_USED, header::LAST_MEMBER];
         match self.below(5) {
             0 => {
@@ -302,18 +302,18 @@ impl Spoiler<'_> {
             }
             // Its kind, form, stripes, and its name, may be those of another member.
             2 => {
-                let other = Offset(self.entry().state().0 + word);
+                let other = self.entry().state().word(word);
                 let value = self.get(other);
-                self.set(Offset(entry.state().0 + word), value);
+                self.set(entry.state().word(word), value);
             }
-            3 => self.pointer(Offset(entry.state().0 + word)),
-            _ => self.count(Offset(entry.state().0 + word)),
+            3 => self.pointer(entry.state().word(word)),
+            _ => self.count(entry.state().word(word)),
         }
     }
 
     fn watch(&mut self) {
         let at = self.stripe();
-        let place = self.one_of(&[at.watch().0, header::WATCH.0]);
+        let place = self.one_of(&[at.watch().bytes(), header::WATCH.bytes()]);
         let word = self.one_of(&[0, 1, 2, 3, 4, 1 << 31, u32::MAX, u32::MAX - 1]);
         self.set32(place, word);
     }
@@ -362,10 +362,10 @@ impl Spoiler<'_> {
         }
     }
 
-    /// Words that mean nothing yet.
+    /// Changes words that mean nothing yet.
     fn spare(&mut self) {
-        let (at, slot, word) = (self.stripe(), self.slot(), self.below(header::SPARE_WORDS) * WORD);
-        let places = [Offset(header::SPARE.0 + word), Offset(at.capacity().0 + WORD), Offset(slot.began().0 + WORD)];
+        let (at, slot, word) = (self.stripe(), self.slot(), self.below(header::SPARE_WORDS));
+        let places = [header::SPARE.word(word), at.capacity().next(), slot.began().next()];
         let place = self.one_of(&places);
         self.count(place);
     }
@@ -402,12 +402,12 @@ impl Spoiler<'_> {
         let old = self.get(place);
         let elsewhere = self.anywhere();
         let target = match self.below(6) {
-            0 => elsewhere.0,
+            0 => elsewhere.bytes(),
             1 => self.geometry.data_start(),
             2 => self.bytes.len() as u64 - 8,
             // From a run to its content and back.
-            3 => (place.0 & !(self.geometry.pagesize - 1)) + 64,
-            _ => place.0,
+            3 => (place.bytes() & !(self.geometry.pagesize - 1)) + 64,
+            _ => place.bytes(),
         };
         let new = match self.below(6) {
             0 => target,

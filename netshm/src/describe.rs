@@ -96,7 +96,7 @@ impl Description {
 pub(crate) fn object_schema(shm: &Shm, stored: &Stored) -> Result<ObjectSchema> {
     let corrupt = |what| Error::Corrupt {
         object: shm.object().name().clone(),
-        offset: stored.member.geometry.part().schema_at().0,
+        offset: stored.member.geometry.part().schema_at().bytes(),
         what,
     };
     let schema: ObjectSchema = stored.schema.parse().map_err(|_| corrupt("the stored schema is damaged"))?;

@@ -135,7 +135,7 @@ fn replaced() {
     let x = Scratch::new();
     let tab = x.counts(Locking::Futex);
     let mut content = fs::read(&x.0).unwrap();
-    content[crate::layout::header::ID.0 as usize] ^= 1;
+    content[crate::layout::header::ID.bytes() as usize] ^= 1;
     fs::write(&x.0, content).unwrap();
     assert_eq!(x.text(tab.stats()), "posix:/x: replaced: its file has been overwritten; open it again");
     let text = x.text(Counts::options().manage(x.open()));
@@ -170,7 +170,7 @@ fn unsupported_version() {
     let sound = fs::read(&x.0).unwrap();
     let with = |place: crate::layout::Offset, word: u64| {
         let mut content = sound.clone();
-        content[place.0 as usize..][..8].copy_from_slice(&word.to_ne_bytes());
+        content[place.bytes() as usize..][..8].copy_from_slice(&word.to_ne_bytes());
         fs::write(&x.0, content).unwrap();
         x.text(Counts::options().manage(x.open()))
     };
@@ -338,7 +338,7 @@ fn needs_recovery() {
     assert_eq!(table.find("k").unwrap(), Some(1));
     // Without its name on the stripe, nobody knows what it was about to do.
     let lock = table.handle().store.geometry().stripe(1).lock();
-    fs::File::options().write(true).open(&x.0).unwrap().write_all_at(&[0; 4], lock.0).unwrap();
+    fs::File::options().write(true).open(&x.0).unwrap().write_all_at(&[0; 4], lock.bytes()).unwrap();
     assert_eq!(
         x.text(table.find("k")),
         "posix:/x: a writer died in the middle of an operation; open the object once for writing to recover it"

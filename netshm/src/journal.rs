@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 
 use crate::error::{Error, Result};
-use crate::layout::{LogAt, Noted, Offset};
+use crate::layout::{LogAt, Noted, Offset, WORD};
 use crate::log_word::{Began, Cuts, LogState, LogWord};
 use crate::os::steps;
 use crate::region::Region;
@@ -122,7 +122,7 @@ impl Journal {
     pub(crate) fn reach(&mut self, region: &Region, entries: u64) -> Result<()> {
         while self.capacity() < entries {
             if !self.extend(region)? {
-                return Err(region.corrupt(self.word.0, "a log has more entries than room"));
+                return Err(region.corrupt(self.word.bytes(), "a log has more entries than room"));
             }
         }
         Ok(())
@@ -134,7 +134,7 @@ impl Journal {
         let count = until.min(segment.first + segment.capacity) - from;
         match segment.first {
             0 => Ok(self.words_of(region, from)?.1),
-            first => region.words(segment.at.entry(from - first).0, 2 * count),
+            first => region.words(segment.at.entry(from - first).bytes(), 2 * count),
         }
     }
 
@@ -186,7 +186,7 @@ impl Journal {
 
     /// Adds the next segment, if one is linked to the last. Returns whether there was one.
     pub(crate) fn extend(&mut self, region: &Region) -> Result<bool> {
-        let next = region.journalled(self.last_link().0)?.load(Relaxed);
+        let next = region.journalled(self.last_link().bytes())?.load(Relaxed);
         if next == 0 {
             return Ok(false);
         }
@@ -194,7 +194,7 @@ impl Journal {
             return Err(region.corrupt(next, "a log has too many segments"));
         }
         let at = LogAt(next);
-        let capacity = region.word(at.capacity().0)?.load(Relaxed);
+        let capacity = region.word(at.capacity().bytes())?.load(Relaxed);
         region.words(next, 2u64.saturating_add(capacity.saturating_mul(2)))?;
         if capacity == 0 {
             return Err(region.corrupt(next, "a log segment is empty"));
@@ -267,7 +267,7 @@ impl Journal {
         first.store(noted(state.0).0, Relaxed);
         second.store(old, Relaxed);
         steps::step();
-        (self.next, self.left) = (Offset(self.next.0 + LogAt::ENTRY_BYTES), self.left - 1);
+        (self.next, self.left) = (self.next.word(LogAt::ENTRY_BYTES / WORD), self.left - 1);
         self.entries += 1;
         word.count(state);
         Ok(())
@@ -307,7 +307,7 @@ impl Journal {
         for index in (0..self.entries).rev() {
             let (at, entry) = self.words_of(region, index)?;
             let [noted, old] = entry.each_ref().map(|word| word.load(Relaxed));
-            let (noted, page) = (Noted(noted), at.0 / PAGE);
+            let (noted, page) = (Noted(noted), at.bytes() / PAGE);
             let word = match words.entry(noted.place()) {
                 btree_map::Entry::Occupied(word) => word.into_mut(),
                 btree_map::Entry::Vacant(place) => {
@@ -409,7 +409,7 @@ impl Journal {
 
     #[cold]
     fn far_pair(region: &Region, entry: Offset) -> Result<&[AtomicU64; 2]> {
-        let words = region.words(entry.0, 2)?;
+        let words = region.words(entry.bytes(), 2)?;
         Ok(words.first_chunk().unwrap_or_else(|| unreachable!("two words have been asked for")))
     }
 }

@@ -40,15 +40,25 @@ impl Drop for Scratch {
     }
 }
 
-/// Writes a file whose pages of zeros are holes: objects have large ones, and crash tests write one for each step.
-pub(crate) fn write_sparse(path: &Path, bytes: &[u8]) {
-    static ZEROS: [u8; 4096] = [0; 4096];
-    let file = fs::File::create(path).unwrap();
-    file.set_len(bytes.len() as u64).unwrap();
-    for (index, page) in bytes.chunks(ZEROS.len()).enumerate() {
-        if *page != ZEROS[..page.len()] {
-            file.write_all_at(page, (index * ZEROS.len()) as u64).unwrap();
-        }
+/// The content of a file whose pages of zeros are holes: objects have large ones, and crash tests write one for each step.
+pub(crate) struct Image<'a> {
+    len: usize,
+    /// The other pages, with their offsets.
+    pages: Vec<(u64, &'a [u8])>,
+}
+
+impl<'a> Image<'a> {
+    pub(crate) fn of(bytes: &'a [u8]) -> Image<'a> {
+        static ZEROS: [u8; 4096] = [0; 4096];
+        let pages = bytes.chunks(ZEROS.len()).enumerate().filter(|(_, page)| **page != ZEROS[..page.len()]);
+        let pages = pages.map(|(index, page)| ((index * ZEROS.len()) as u64, page)).collect();
+        Image { len: bytes.len(), pages }
+    }
+
+    pub(crate) fn write(&self, path: &Path) {
+        let file = fs::File::create(path).unwrap();
+        file.set_len(self.len as u64).unwrap();
+        self.pages.iter().for_each(|(offset, page)| file.write_all_at(page, *offset).unwrap());
     }
 }
 

@@ -69,11 +69,14 @@ impl<'a> Blocks<'a> {
         }
         blocks.chunks.sort_unstable_by_key(|chunk| chunk.start);
         if !top_found {
-            report.finding(at.top().0, format!("the free rest of stripe {stripe} lies in none of its chunks"));
+            report.finding(at.top().bytes(), format!("the free rest of stripe {stripe} lies in none of its chunks"));
         }
         let stored = region.field(at.capacity()).load(Relaxed);
         if stored != capacity {
-            report.finding(at.capacity().0, format!("stripe {stripe} counts {stored} bytes of chunks, has {capacity}"));
+            report.finding(
+                at.capacity().bytes(),
+                format!("stripe {stripe} counts {stored} bytes of chunks, has {capacity}"),
+            );
         }
         blocks.read_lists(report);
         blocks

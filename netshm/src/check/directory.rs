@@ -20,12 +20,12 @@ impl Check<'_> {
         let height = self.region.field(at.buckets()).load(Relaxed);
         if height > HIGHEST {
             let what = format!("the directory of stripe {} is {height} high", auditor.stripe);
-            auditor.finding(at.buckets().0, what);
+            auditor.finding(at.buckets().bytes(), what);
             return;
         }
         let root = self.region.field(at.segment(0)).load(Relaxed);
         let found = if height == 0 { 0 } else { self.node(root, height as u32, 0, auditor) };
-        auditor.compare(self.region.field(at.keys()), at.keys().0, found, "chunks");
+        auditor.compare(self.region.field(at.keys()), at.keys().bytes(), found, "chunks");
         auditor.report.keys += found;
     }
 

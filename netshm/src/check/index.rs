@@ -40,7 +40,7 @@ impl Check<'_> {
         // Each would be a finding, of a count that is wrong.
         let room = region.known_words() / region.geometry().form.words() as u64;
         if buckets > MOST_BUCKETS.min(room) {
-            auditor.finding(at.buckets().0, format!("stripe {} has {buckets} buckets", auditor.stripe));
+            auditor.finding(at.buckets().bytes(), format!("stripe {} has {buckets} buckets", auditor.stripe));
             return;
         }
         self.segments(at, buckets, auditor);
@@ -49,8 +49,13 @@ impl Check<'_> {
             self.chain(at, Home { bucket, buckets }, &mut found, auditor);
         }
         let Tally { keys, bindings } = found;
-        auditor.compare(region.field(at.keys()), at.keys().0, keys, "keys");
-        auditor.compare(region.field(at.hidden()), at.hidden().0, bindings.saturating_sub(keys), "hidden bindings");
+        auditor.compare(region.field(at.keys()), at.keys().bytes(), keys, "keys");
+        auditor.compare(
+            region.field(at.hidden()),
+            at.hidden().bytes(),
+            bindings.saturating_sub(keys),
+            "hidden bindings",
+        );
         auditor.report.keys += keys;
         auditor.report.bindings += bindings;
     }
@@ -67,11 +72,13 @@ impl Check<'_> {
                     auditor.report.index += bytes - RUN_HEADER;
                     auditor.report.overhead += RUN_HEADER;
                     let noted = RunAt(start - RUN_HEADER).buckets();
-                    if region.word(noted.0).is_ok_and(|buckets| buckets.load(Relaxed) != size) {
-                        auditor.finding(noted.0, "a segment of the index has room for another number of buckets");
+                    if region.word(noted.bytes()).is_ok_and(|buckets| buckets.load(Relaxed) != size) {
+                        auditor.finding(noted.bytes(), "a segment of the index has room for another number of buckets");
                     }
                 }
-                None => auditor.finding(at.segment(segment).0, "a segment of the index is not where it should be"),
+                None => {
+                    auditor.finding(at.segment(segment).bytes(), "a segment of the index is not where it should be")
+                }
             }
             bucket += size;
         }
@@ -83,7 +90,7 @@ impl Check<'_> {
             Ok(chain) => chain,
             Err(error) => {
                 let what = format!("bucket {} of stripe {}: {error}", home.bucket, auditor.stripe);
-                return auditor.finding(at.buckets().0, what);
+                return auditor.finding(at.buckets().bytes(), what);
             }
         };
         let mut known = HashSet::new();

@@ -31,7 +31,7 @@ impl<'a> UsedBlocks<'a> {
         let form = self.store.geometry().form;
         let segments = self.runs.contents(Use::Segment, stripe).filter_map(|content| {
             let run = RunAt(content.start - RUN_HEADER);
-            let buckets = self.store.region().word(run.buckets().0).ok()?.load(Relaxed);
+            let buckets = self.store.region().word(run.buckets().bytes()).ok()?.load(Relaxed);
             let fit = buckets <= MOST_BUCKETS && form.segment_bytes(buckets) <= content.end - content.start;
             fit.then_some((content.start, buckets))
         });

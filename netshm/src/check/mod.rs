@@ -172,7 +172,7 @@ pub(crate) fn inspect(
             Ok(ObjectSchema::Array { element }) => [None, Some(element)],
             Ok(ObjectSchema::Table) => [None, None],
             Err(_) => {
-                report.finding(member.geometry.part().schema_at().0, "the stored schema is damaged");
+                report.finding(member.geometry.part().schema_at().bytes(), "the stored schema is damaged");
                 [None, None]
             }
         };
@@ -215,7 +215,7 @@ fn inspect_member<'a>(
         auditor.blocks.report_lost(auditor.report);
         let sequence = store.geometry().stripe(stripe).sequence();
         if region.field(sequence).load(Relaxed) & 1 == 1 && !region.object().read_only() {
-            report.finding(sequence.0, format!("stripe {stripe} looks as if a writer were at work"));
+            report.finding(sequence.bytes(), format!("stripe {stripe} looks as if a writer were at work"));
         }
     }
 }

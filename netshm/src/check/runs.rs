@@ -43,7 +43,7 @@ impl<'a> RunMap<'a> {
         let mut map = RunMap { region, runs: Vec::new() };
         report.overhead += geometry.data_start();
         if end < geometry.data_start() || !end.is_multiple_of(pagesize) || region.word(end).is_err() {
-            report.finding(end_at.0, "the end of the managed area is wrong");
+            report.finding(end_at.bytes(), "the end of the managed area is wrong");
             return Ok(map);
         }
         let (mut at, mut previous_free) = (geometry.data_start(), false);
@@ -70,7 +70,7 @@ impl<'a> RunMap<'a> {
             if head.is_free() && previous_free {
                 report.finding(at, "two free runs lie side by side");
             }
-            let content = Use::from_word(region.word(RunAt(at).use_word().0)?.load(Relaxed));
+            let content = Use::from_word(region.word(RunAt(at).use_word().bytes())?.load(Relaxed));
             if head.is_free() {
                 report.free += bytes;
             } else if content.is_none() {
@@ -112,10 +112,10 @@ impl<'a> RunMap<'a> {
                         break;
                     }
                 }
-                if region.word(RunAt(at).previous().0)?.load(Relaxed) != previous {
+                if region.word(RunAt(at).previous().bytes())?.load(Relaxed) != previous {
                     report.finding(at, "a free run does not lead back to the one before it in its list");
                 }
-                (previous, at) = (at, region.word(RunAt(at).next().0)?.load(Relaxed));
+                (previous, at) = (at, region.word(RunAt(at).next().bytes())?.load(Relaxed));
             }
         }
         for run in &self.runs {
@@ -138,8 +138,10 @@ impl<'a> RunMap<'a> {
                         run.referenced = true;
                         report.overhead += run.bytes;
                     }
-                    _ => report
-                        .finding(schema_at.0, "the text of the schema, or a default value, is not where it should be"),
+                    _ => report.finding(
+                        schema_at.bytes(),
+                        "the text of the schema, or a default value, is not where it should be",
+                    ),
                 }
             }
         }
@@ -156,22 +158,22 @@ impl<'a> RunMap<'a> {
         for slot in 0..geometry.slots {
             let mut link = region.field(geometry.log(slot).link()).load(Relaxed);
             while link != 0 && self.take_log(link, report) {
-                link = region.word(LogAt(link).link().0)?.load(Relaxed);
+                link = region.word(LogAt(link).link().bytes())?.load(Relaxed);
             }
             let at = geometry.slot(slot);
             // Runs on their way to a stripe that has them already are that stripe's.
             let adopted = region.field(at.adopted()).load(Relaxed) != 0;
             let mut transit = if adopted { 0 } else { region.field(at.transit()).load(Relaxed) };
             while transit != 0 && self.take_moving(transit, report) {
-                transit = region.word(RunAt(transit).next().0)?.load(Relaxed);
+                transit = region.word(RunAt(transit).next().bytes())?.load(Relaxed);
             }
             let mut release = region.field(at.release()).load(Relaxed);
             while release != 0 && self.take_moving(release, report) {
-                let mut chained = region.word(RunAt(release).chain_next().0)?.load(Relaxed);
+                let mut chained = region.word(RunAt(release).chain_next().bytes())?.load(Relaxed);
                 while chained != 0 && self.take_moving(chained, report) {
-                    chained = region.word(RunAt(chained).chain_next().0)?.load(Relaxed);
+                    chained = region.word(RunAt(chained).chain_next().bytes())?.load(Relaxed);
                 }
-                release = region.word(RunAt(release).release().0)?.load(Relaxed);
+                release = region.word(RunAt(release).release().bytes())?.load(Relaxed);
             }
         }
         Ok(())
@@ -226,7 +228,7 @@ impl<'a> RunMap<'a> {
                 }
             }
             let Ok(words) = region.words(at, RUN_HEADER / WORD) else { break };
-            let word = |place: Offset| words[((place.0 - at) / WORD) as usize].load(Relaxed);
+            let word = |place: Offset| words[((place.bytes() - at) / WORD) as usize].load(Relaxed);
             if word(RunAt(at).chain_previous()) != previous {
                 report.finding(at, "a run does not lead back to the one before it in its stripe's chain");
             }

@@ -25,7 +25,8 @@ fn dump<T: crate::data::DataManager>(array: &Array<T>) -> Result<(Vec<T>, Vec<Ra
 
 fn run_numbers(name: &str, act: &dyn Fn(&Numbers) -> Result<()>) {
     for locking in METHODS {
-        let open = move |shm: Shm| Numbers::options().locking(locking).stripes(2).slots(2).manage(shm, 5);
+        let open =
+            move |shm: Shm| Numbers::options().locking(locking).stripes(2).slots(2).max_size(1 << 26).manage(shm, 5);
         let prepare = |array: &Numbers| {
             array.resize(1000)?;
             (0..600).step_by(50).try_for_each(|index| array.set(index, &(index as u64)))
@@ -37,7 +38,9 @@ fn run_numbers(name: &str, act: &dyn Fn(&Numbers) -> Result<()>) {
 
 fn run_texts(name: &str, act: &dyn Fn(&Texts) -> Result<()>) {
     for locking in METHODS {
-        let open = move |shm: Shm| Texts::options().locking(locking).stripes(1).slots(2).manage(shm, "-".to_owned());
+        let open = move |shm: Shm| {
+            Texts::options().locking(locking).stripes(1).slots(2).max_size(1 << 26).manage(shm, "-".to_owned())
+        };
         let prepare = |array: &Texts| {
             array.resize(300)?;
             (0..300).step_by(30).try_for_each(|index| array.set(index, &"t".repeat(index)))

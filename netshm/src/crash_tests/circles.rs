@@ -86,11 +86,11 @@ fn segments_of_a_log() {
     let newest = table.handle().with_key("k", |key| Ok(index::find(region, key)?.unwrap().record.value_at()));
     let segment = LogAt(newest.unwrap() + 4096);
     let capacity = LogAt::capacity_of(1 << 19);
-    region.word(segment.link().0).unwrap().store(segment.0, Relaxed);
-    region.word(segment.capacity().0).unwrap().store(capacity, Relaxed);
+    region.word(segment.link().bytes()).unwrap().store(segment.0, Relaxed);
+    region.word(segment.capacity().bytes()).unwrap().store(capacity, Relaxed);
     for entry in 0..capacity {
         // An entry that harms nothing.
-        region.word(segment.entry(entry).0).unwrap().store(segment.0 - 64, Relaxed);
+        region.word(segment.entry(entry).bytes()).unwrap().store(segment.0 - 64, Relaxed);
     }
     region.field(geometry.log(0).link()).store(segment.0, Relaxed);
     region.field(geometry.slot(0).log_word()).store(capacity * 60_000, Relaxed);
@@ -110,7 +110,7 @@ fn free_runs() {
     let (region, meta) = (store.region(), store.geometry().stripe(store.geometry().meta()));
     let class = 63 - region.field(meta.classes()).load(Relaxed).leading_zeros();
     let largest = RunAt(region.field(meta.class(class)).load(Relaxed));
-    region.word(largest.next().0).unwrap().store(largest.0, Relaxed);
+    region.word(largest.next().bytes()).unwrap().store(largest.0, Relaxed);
     let outcome = ends("a circle of free runs", move || shm.trim());
     assert!(matches!(outcome, Err(Error::Corrupt { .. })), "{outcome:?}");
 }

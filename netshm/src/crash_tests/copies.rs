@@ -14,7 +14,7 @@ use crate::os::{pause, steps};
 use crate::shm::Shm;
 use crate::shm::new_file::tests::NAMED;
 use crate::store::open::Header;
-use crate::testing::Scratch;
+use crate::testing::{Directory, Scratch};
 
 type Counts = HashTable<u64, u64>;
 
@@ -24,32 +24,6 @@ fn counts(copy: &Scratch, locking: Locking) -> Counts {
 
 fn name(copy: &Scratch) -> ShmName {
     ShmName::file(&copy.0).unwrap()
-}
-
-/// A directory for copies, since unfinished ones may be left beside them; removed at the end.
-struct Beside(Scratch);
-
-impl Beside {
-    fn new() -> Beside {
-        let directory = Scratch::new();
-        fs::create_dir(&directory.0).unwrap();
-        Beside(directory)
-    }
-
-    fn copy(&self, step: u64) -> Scratch {
-        Scratch(self.0.0.join(step.to_string()))
-    }
-
-    fn entries(&self) -> Vec<String> {
-        let entries = fs::read_dir(&self.0.0).unwrap();
-        entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
-    }
-}
-
-impl Drop for Beside {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0.0);
-    }
 }
 
 /// Opens a copy and checks that it is what it should be; returns its pairs.
@@ -73,9 +47,10 @@ fn killed_at_every_step() {
         let table = counts(&original, locking);
         (0..50).for_each(|i| table.add(&i, &i).unwrap());
         for named in [false, true] {
-            let directory = Beside::new();
-            for step in 0.. {
-                let copy = directory.copy(step);
+            // Unfinished copies may be left beside the one that is made.
+            let directory = Directory::new();
+            for step in 0..u64::MAX {
+                let copy = Scratch(directory.path(&step.to_string()));
                 let status = status_of_child(|| {
                     NAMED.set(named);
                     let shm = original.open();
@@ -90,7 +65,7 @@ fn killed_at_every_step() {
                 if status == 0 {
                     assert!(step > 3, "{step} steps are too few to be true");
                     assert_eq!(opened(&copy, locking).len(), 50);
-                    let left = directory.entries().len() - 1;
+                    let left = fs::read_dir(directory.path("")).unwrap().count() - 1;
                     assert!(if named { left > 0 } else { left == 0 }, "{left} files are left");
                     break;
                 }
@@ -164,9 +139,9 @@ fn a_copy_is_nobodys() {
     };
     let (from, to) = (words(&original), words(&copy));
     let at = |words: &[u64], offset: u64| words[(offset / 8) as usize];
-    assert_ne!(at(&from, ID.0), at(&to, ID.0));
-    assert_ne!(at(&from, FILE.0), at(&to, FILE.0));
-    assert_eq!((at(&from, DIRTY.0), at(&to, DIRTY.0)), (1, 0));
+    assert_ne!(at(&from, ID.bytes()), at(&to, ID.bytes()));
+    assert_ne!(at(&from, FILE.bytes()), at(&to, FILE.bytes()));
+    assert_eq!((at(&from, DIRTY.bytes()), at(&to, DIRTY.bytes())), (1, 0));
     let shm = Shm::open(name(&copy)).unwrap();
     let geometry = Header::read(shm.object()).unwrap().geometry;
     let region = crate::region::Region::map(shm.object().clone(), geometry).unwrap();
@@ -179,13 +154,12 @@ fn a_copy_is_nobodys() {
 /// An object may have a single slot: whoever writes gets it while runs are copied without locks.
 #[test]
 fn writers_go_on_while_runs_are_copied() {
-    let (copy, beside) = (Scratch::new(), Beside::new());
+    let (copy, made) = (Scratch::new(), Scratch::new());
     let options = || Counts::options().locking(Locking::Futex).stripes(2).slots(1).lock_timeout(Duration::from_secs(5));
     let table = options().manage(copy.open()).unwrap();
     table.add(&1, &1).unwrap();
     let writer = options().manage(copy.open()).unwrap();
     pause::once_at("runs are about to be copied without locks", move || writer.replace(&1, &2).unwrap());
-    let made = beside.copy(0);
     copy.open().copy_to(name(&made)).unwrap();
     assert_eq!(opened(&made, Locking::Futex), [(1, 2)]);
 }

@@ -72,7 +72,13 @@ fn declared_objects() {
 fn arrays_without_their_types() {
     for locking in METHODS {
         let create = |shm: Shm| {
-            Array::<String>::options().locking(locking).stripes(2).slots(2).init(1).manage(shm, "-".to_owned())
+            Array::<String>::options()
+                .locking(locking)
+                .stripes(2)
+                .slots(2)
+                .init(1)
+                .max_size(1 << 26)
+                .manage(shm, "-".to_owned())
         };
         let open = |shm: Shm| {
             let typed = create(shm)?;

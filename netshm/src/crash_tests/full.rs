@@ -5,7 +5,7 @@ use crate::check::Report;
 use crate::error::{Error, Result};
 use crate::hash_table::HashTable;
 use crate::shm::Shm;
-use crate::testing::Scratch;
+use crate::testing::{Image, Scratch};
 
 type Texts = HashTable<String, String>;
 
@@ -56,6 +56,7 @@ fn removals_in_a_full_object() {
             let name = format!("full, {name}, {locking}");
             let case = Case { name, open: &open, prepare: &fill, act, dump: &dump, check: &check_but_for_losses };
             let prepared = case.prepared();
+            let prepared = Image::of(&prepared);
             let both = case.both(&prepared);
             for step in (0..).step_by(stride_for(locking, 11) as usize) {
                 let copy = Scratch::new();

@@ -16,7 +16,7 @@ use crate::layout::method::Locking;
 use crate::log_word::LogState;
 use crate::os::file::random;
 use crate::shm::Shm;
-use crate::testing::{Random, Scratch, write_sparse};
+use crate::testing::{Image, Random, Scratch};
 
 type Texts = HashTable<String, String>;
 
@@ -28,17 +28,16 @@ const IMAGES: u64 = 4;
 /// anything else changes, and remembers another boot.
 fn image(before: &[u8], half: &[u8], seed: u64) -> Vec<u8> {
     let mut image = half.to_vec();
-    let mut state = seed | 1;
+    let mut random = Random::new(seed);
     for (number, page) in image.chunks_mut(PAGE).enumerate().skip(1) {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        if state >> 33 & 1 == 0 {
+        if random.below(2) == 0 {
             let old = before.get(number * PAGE..).unwrap_or_default();
             let length = old.len().min(page.len());
             page[..length].copy_from_slice(&old[..length]);
             page[length..].fill(0);
         }
     }
-    image[BOOTS.0 as usize] ^= 1;
+    image[BOOTS.bytes() as usize] ^= 1;
     image
 }
 
@@ -81,15 +80,16 @@ fn any_pages_of_a_half_done_change() {
             check: &|table: &Texts| table.check(),
         };
         let prepared = case.prepared();
+        let start = Image::of(&prepared);
         let (mut sound, mut damaged) = (0, 0);
         for step in (0..).step_by(7) {
             let copy = Scratch::new();
-            let stopped = case.stopped(&prepared, &copy, step);
+            let stopped = case.stopped(&start, &copy, step);
             let half = fs::read(&copy.0).unwrap();
             for number in 0..IMAGES {
                 let seed = seed.wrapping_add(step * IMAGES + number);
                 // The file stays the same, so that it is taken for no copy.
-                write_sparse(&copy.0, &image(&prepared, &half, seed));
+                Image::of(&image(&prepared, &half, seed)).write(&copy.0);
                 let what = format!("{}, step {step}, seed {seed}", case.name);
                 let shm = copy.open();
                 let outcome = ends(&what, move || {
@@ -143,11 +143,12 @@ fn a_log_of_an_earlier_change() {
     });
     assert!(matches!(undone, Err(Error::Forked { .. })));
     let geometry = *table.handle().store.geometry();
-    let word = |slot| u64::from_ne_bytes(*half[geometry.slot(slot).log_word().0 as usize..].first_chunk().unwrap());
+    let word =
+        |slot| u64::from_ne_bytes(*half[geometry.slot(slot).log_word().bytes() as usize..].first_chunk().unwrap());
     let slot = (0..geometry.slots).find(|slot| LogState(word(*slot)).entries() > 0).unwrap();
     let page = |place: u64| place as usize / PAGE;
     let log_pages = page(geometry.log(slot).0)..=page(geometry.log(slot + 1).0 - 1);
-    assert!(!log_pages.contains(&page(geometry.slot(slot).log_word().0)));
+    assert!(!log_pages.contains(&page(geometry.slot(slot).log_word().bytes())));
     let first = page(geometry.data_start());
     drop(table);
     for log in [&half, &before] {
@@ -165,7 +166,7 @@ fn a_log_of_an_earlier_change() {
                 let length = page.len();
                 page.copy_from_slice(&from[page_number * PAGE..][..length]);
             }
-            image[BOOTS.0 as usize] ^= 1;
+            image[BOOTS.bytes() as usize] ^= 1;
             fs::write(&copy.0, &image).unwrap();
             match open_pairs(copy.open()) {
                 Ok(table) => {
@@ -214,7 +215,7 @@ fn a_removed_pair_stays_removed() {
         for page in (first..before.len() / PAGE).filter(changed) {
             let mut image = after.clone();
             image[page * PAGE..][..PAGE].copy_from_slice(&before[page * PAGE..][..PAGE]);
-            image[BOOTS.0 as usize] ^= 1;
+            image[BOOTS.bytes() as usize] ^= 1;
             fs::write(&copy.0, &image).unwrap();
             match open_pairs(copy.open()) {
                 Ok(table) => assert_eq!(table.find(&removed).unwrap(), None, "page {page}"),

@@ -17,7 +17,7 @@ use crate::os::steps;
 use crate::shm::Shm;
 use crate::store::Store;
 use crate::store::open::SEED;
-use crate::testing::{Scratch, write_sparse};
+use crate::testing::{Image, Scratch};
 
 type Numbers = HashTable<u64, u64>;
 type Texts = HashTable<u64, String>;
@@ -64,8 +64,9 @@ impl<T> Subject<'_, T> {
 
     /// Returns the lines that the operation stores to, in a process that uses that slot.
     fn lines(&self, prepared: &[u8], scratch: &Scratch, slot: u32, act: &dyn Fn(&T) -> Result<()>) -> BTreeSet<u64> {
+        let start = Image::of(prepared);
         let image = |steps: Option<u64>| {
-            write_sparse(&scratch.0, prepared);
+            start.write(&scratch.0);
             let status = status_of_child(|| {
                 steps::pretend_id(slot);
                 let object = (self.open)(scratch.open()).unwrap();
@@ -85,7 +86,7 @@ impl<T> Subject<'_, T> {
         let (mut before, _) = image(None);
         let geometry = *(self.store)(&(self.open)(scratch.open()).unwrap()).geometry();
         // Each child has another process id, which it noted when it got ready.
-        let process_table = geometry.process(0).0..geometry.slot(0).owner().0;
+        let process_table = geometry.process(0).bytes()..geometry.slot(0).owner().bytes();
         let mut lines = BTreeSet::new();
         for steps in 0.. {
             let (after, status) = image(Some(steps));
@@ -105,12 +106,12 @@ impl<T> Subject<'_, T> {
         let object = (self.open)(scratch.open()).unwrap();
         let geometry = *(self.store)(&object).geometry();
         let within = |start: u64, end: u64| lines.range(start..end).count();
-        let (slot_at, log_at) = (geometry.slot(slot).owner().0, geometry.log(slot).link().0);
-        let stripe_at = geometry.stripe(stripe).lock().0;
+        let (slot_at, log_at) = (geometry.slot(slot).owner().bytes(), geometry.log(slot).link().bytes());
+        let stripe_at = geometry.stripe(stripe).lock().bytes();
         let mut count = Count {
-            slot: within(slot_at, geometry.slot(slot + 1).owner().0),
-            log: within(log_at, geometry.log(slot + 1).link().0),
-            stripe: within(stripe_at, geometry.stripe(stripe + 1).lock().0),
+            slot: within(slot_at, geometry.slot(slot + 1).owner().bytes()),
+            log: within(log_at, geometry.log(slot + 1).link().bytes()),
+            stripe: within(stripe_at, geometry.stripe(stripe + 1).lock().bytes()),
             data: within(geometry.data_start(), u64::MAX),
             other: 0,
         };
@@ -226,7 +227,7 @@ fn texts() {
 
 #[test]
 fn elements() {
-    let open = |shm: Shm| Elements::options().stripes(2).slots(SLOTS).manage(shm, 0);
+    let open = |shm: Shm| Elements::options().stripes(2).slots(SLOTS).max_size(1 << 26).manage(shm, 0);
     let subject = Subject {
         open: &open,
         prepare: &|array: &Elements| {

@@ -19,12 +19,12 @@ use crate::testing::Scratch;
 type Texts = HashTable<String, String>;
 
 fn open(copy: &Scratch, locking: Locking) -> Result<Texts> {
-    Texts::options().locking(locking).stripes(2).slots(3).init(1).manage(copy.open())
+    Texts::options().locking(locking).stripes(2).slots(3).init(1).max_size(1 << 26).manage(copy.open())
 }
 
 fn mark(copy: &Scratch) -> u64 {
     let bytes = fs::read(&copy.0).unwrap();
-    u64::from_ne_bytes(bytes[DIRTY.0 as usize..][..8].try_into().unwrap())
+    u64::from_ne_bytes(bytes[DIRTY.bytes() as usize..][..8].try_into().unwrap())
 }
 
 /// Whoever notes the mark first dies before it is in storage: the next one must not rely on it.
@@ -59,10 +59,10 @@ fn a_mark_that_nobody_flushed_is_flushed() {
 /// Returns whether a word means nothing once nobody has the object open.
 fn is_of_this_boot(geometry: &Geometry, offset: u64) -> bool {
     let is_in = |start: u64, bytes: u64| (start..start + bytes).contains(&offset);
-    is_in(geometry.process(0).0, (u64::from(PROCESSES) + 1) * 4)
-        || is_in(WATCH.0, 8)
-        || (0..geometry.slots).any(|slot| is_in(geometry.slot(slot).owner().0, 16))
-        || (0..=geometry.stripe_room).any(|stripe| is_in(geometry.stripe(stripe).lock().0, 8))
+    is_in(geometry.process(0).bytes(), (u64::from(PROCESSES) + 1) * 4)
+        || is_in(WATCH.bytes(), 8)
+        || (0..geometry.slots).any(|slot| is_in(geometry.slot(slot).owner().bytes(), 16))
+        || (0..=geometry.stripe_room).any(|stripe| is_in(geometry.stripe(stripe).lock().bytes(), 8))
 }
 
 /// Writers die and leave runs, logs and locks behind; what is done about them later is a change like any other, so after a

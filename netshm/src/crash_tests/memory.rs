@@ -44,7 +44,7 @@ fn assert_noted(copy: &Scratch) {
         let head = RunHead(load(at));
         let behind = at + head.pages() * geometry.pagesize;
         if head.is_free() {
-            noted += Hole::from_word(load(RunAt(at).hole().0), at, behind).bytes();
+            noted += Hole::from_word(load(RunAt(at).hole().bytes()), at, behind).bytes();
         }
         at = behind;
     }

@@ -39,7 +39,7 @@ use crate::layout::method::Locking;
 use crate::os::fork::tests::{Child, status_of_child};
 use crate::os::steps;
 use crate::shm::Shm;
-use crate::testing::{Scratch, write_sparse};
+use crate::testing::{Image, Scratch};
 
 /// Exit status of a process that was stopped after a step.
 const STOPPED: i32 = 99;
@@ -57,13 +57,13 @@ pub(super) fn tries_all() -> bool {
 }
 
 /// Returns whether an operation under that method is stopped after that step. `None` and `Record` make the stores of `Futex`, apart
-/// from those to lock words, so each of them is stopped after two steps of five, unless [`tries_all`].
+/// from those to lock words, so each of them is stopped after one step of five, unless [`tries_all`].
 fn is_tried(locking: Locking, step: u64) -> bool {
     tries_all()
         || match locking {
             Locking::Futex => step < DENSE_STEPS || step.is_multiple_of(5),
-            Locking::None => matches!(step % 5, 0 | 2),
-            Locking::Record => matches!(step % 5, 1 | 3),
+            Locking::None => step % 5 == 0,
+            Locking::Record => step % 5 == 2,
         }
 }
 
@@ -94,8 +94,8 @@ impl<T, D: PartialEq + Debug> Case<'_, T, D> {
     }
 
     /// Writes the prepared object to a fresh file, and stops the operation after `step` steps. Returns whether it got that far.
-    fn stopped(&self, prepared: &[u8], copy: &Scratch, step: u64) -> bool {
-        write_sparse(&copy.0, prepared);
+    fn stopped(&self, prepared: &Image<'_>, copy: &Scratch, step: u64) -> bool {
+        prepared.write(&copy.0);
         let status = status_of_child(|| {
             // One process id for all steps: else the n-th step would not be the one after the n-1st.
             steps::pretend_id(0);
@@ -112,8 +112,8 @@ impl<T, D: PartialEq + Debug> Case<'_, T, D> {
     /// Works like [`stopped`](Self::stopped), but the operation is stopped and killed later, and others read meanwhile: what
     /// they find, 0 for the content before the operation, 1 for that after it.
     #[track_caller]
-    fn watched(&self, prepared: &[u8], copy: &Scratch, both: &[D; 2], step: u64) -> (bool, usize) {
-        write_sparse(&copy.0, prepared);
+    fn watched(&self, prepared: &Image<'_>, copy: &Scratch, both: &[D; 2], step: u64) -> (bool, usize) {
+        prepared.write(&copy.0);
         let others = [copy.open(), Shm::options().read_only(true).open(&copy.name()).unwrap()]
             .map(|shm| (self.open)(shm).unwrap());
         let mut child = Child::start(|| {
@@ -154,9 +154,9 @@ impl<T, D: PartialEq + Debug> Case<'_, T, D> {
     }
 
     /// Returns the content before and after.
-    fn both(&self, prepared: &[u8]) -> [D; 2] {
+    fn both(&self, prepared: &Image<'_>) -> [D; 2] {
         let copy = Scratch::new();
-        write_sparse(&copy.0, prepared);
+        prepared.write(&copy.0);
         let object = (self.open)(copy.open()).unwrap();
         let before = (self.dump)(&object).unwrap();
         (self.act)(&object).unwrap();
@@ -170,8 +170,8 @@ impl<T, D: PartialEq + Debug> Case<'_, T, D> {
             // The system went down in good order afterwards: all pages were written back.
             let file = fs::File::options().read(true).write(true).open(&copy.0).unwrap();
             let mut byte = [0];
-            file.read_exact_at(&mut byte, BOOTS.0).unwrap();
-            file.write_all_at(&[byte[0] ^ 1], BOOTS.0).unwrap();
+            file.read_exact_at(&mut byte, BOOTS.bytes()).unwrap();
+            file.write_all_at(&[byte[0] ^ 1], BOOTS.bytes()).unwrap();
         }
         let object = (self.open)(copy.open()).unwrap_or_else(|error| panic!("{}, step {step}: {error}", self.name));
         let found = (self.dump)(&object).unwrap();
@@ -210,6 +210,7 @@ impl<T, D: PartialEq + Debug> Case<'_, T, D> {
     #[track_caller]
     fn run_at(&self, steps: impl Iterator<Item = u64>) {
         let prepared = self.prepared();
+        let prepared = Image::of(&prepared);
         let both = self.both(&prepared);
         let mut committed = false;
         for step in steps.take_while(|step| *step < MOST_STEPS) {

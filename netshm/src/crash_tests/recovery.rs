@@ -10,7 +10,7 @@ use crate::layout::method::Locking;
 use crate::os::fork::tests::status_of_child;
 use crate::os::steps;
 use crate::shm::Shm;
-use crate::testing::{Scratch, write_sparse};
+use crate::testing::{Image, Scratch};
 
 type Texts = HashTable<String, String>;
 
@@ -19,7 +19,8 @@ type Texts = HashTable<String, String>;
 #[test]
 fn recovery() {
     for locking in METHODS {
-        let open = move |shm: Shm| Texts::options().locking(locking).stripes(2).slots(2).init(1).manage(shm);
+        let open =
+            move |shm: Shm| Texts::options().locking(locking).stripes(2).slots(2).init(1).max_size(1 << 26).manage(shm);
         let dump = |table: &Texts| {
             let mut all = table.scan().collect::<Result<Vec<_>>>()?;
             all.sort();
@@ -40,6 +41,7 @@ fn recovery() {
             check: &Texts::check,
         };
         let prepared = case.prepared();
+        let prepared = Image::of(&prepared);
         let both = case.both(&prepared);
         for first in (0..).step_by(3) {
             let copy = Scratch::new();
@@ -48,10 +50,11 @@ fn recovery() {
                 break;
             }
             let left = fs::read(&copy.0).unwrap();
+            let left = Image::of(&left);
             let stride = if tries_all() { 1 } else { stride_for(locking, 2) };
             for second in (first % stride..).step_by(stride as usize) {
                 let copy = Scratch::new();
-                write_sparse(&copy.0, &left);
+                left.write(&copy.0);
                 let status = status_of_child(|| {
                     steps::stop_after(Some(second));
                     let outcome = (case.open)(copy.open()).and_then(|table| (case.dump)(&table));
@@ -72,7 +75,7 @@ fn recovery() {
 #[test]
 fn creation() {
     for locking in METHODS {
-        let open = move |shm: Shm| Texts::options().locking(locking).stripes(2).slots(2).manage(shm);
+        let open = move |shm: Shm| Texts::options().locking(locking).stripes(2).slots(2).max_size(1 << 26).manage(shm);
         for step in 0.. {
             let copy = Scratch::new();
             let status = status_of_child(|| {
@@ -98,7 +101,8 @@ fn creation() {
 #[test]
 fn every_way_to_meet_a_dead_writer() {
     for locking in [Locking::Record, Locking::Futex] {
-        let open = move |shm: Shm| Texts::options().locking(locking).stripes(1).slots(2).init(1).manage(shm);
+        let open =
+            move |shm: Shm| Texts::options().locking(locking).stripes(1).slots(2).init(1).max_size(1 << 26).manage(shm);
         let copy = Scratch::new();
         let table = open(copy.open()).unwrap();
         table.add("k", "v").unwrap();

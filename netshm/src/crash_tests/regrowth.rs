@@ -346,7 +346,12 @@ fn arrays_of_texts() {
     Subject {
         name: "arrays of texts",
         open: &|shm, locking| {
-            Array::<String>::options().locking(locking).stripes(2).slots(2).manage(shm, "-".to_owned())
+            Array::<String>::options()
+                .locking(locking)
+                .stripes(2)
+                .slots(2)
+                .max_size(1 << 26)
+                .manage(shm, "-".to_owned())
         },
         prepare: &prepare,
         act: &act,

@@ -8,7 +8,7 @@ use crate::hash_table::HashTable;
 use crate::os::fork::tests::status_of_child;
 use crate::os::steps;
 use crate::shm::Shm;
-use crate::testing::Scratch;
+use crate::testing::{Random, Scratch};
 
 type Pairs = HashTable<u64, u64>;
 
@@ -59,12 +59,11 @@ fn many_deaths() {
     let table = open(copy.open(), 3).unwrap();
     table.group(|| (0..ROWS).try_for_each(|key| table.add(&key, &key))).unwrap();
     drop(table);
-    let mut random = 7u64;
+    let mut random = Random::new(7);
     let mut size = 0;
     for death in 0..120 {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let rows = [20, 300, 700, ROWS][(random >> 40) as usize % 4];
-        let step = (random >> 33) % (rows * 26);
+        let rows = [20, 300, 700, ROWS][random.below(4) as usize];
+        let step = random.below(rows * 26);
         let status = status_of_child(|| {
             let Ok(table) = open(copy.open(), 3) else { return 2 };
             steps::stop_after(Some(step));

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::hash_table::HashTable;
 use crate::layout::method::Locking;
 use crate::shm::Shm;
-use crate::testing::{Scratch, write_sparse};
+use crate::testing::{Image, Scratch};
 
 #[derive(ShmData, Clone, Debug, PartialEq)]
 #[shm(crate = crate, rename = "Row")]
@@ -62,6 +62,7 @@ fn extend<Old: ShmData + PartialEq + std::fmt::Debug, New: ShmData + PartialEq +
         dump: &dump::<New>,
         check: &Rows::<New>::check,
     };
+    let prepared = &Image::of(prepared);
     let both = case.both(prepared);
     for step in 0.. {
         let copy = Scratch::new();
@@ -83,7 +84,7 @@ fn extend<Old: ShmData + PartialEq + std::fmt::Debug, New: ShmData + PartialEq +
         assert_eq!(copy.open().describe().unwrap().schema, described.schema);
         assert!(open::<Old>(read_only(), locking).is_ok(), "{}, step {step}", case.name);
         // And the newer one, which finds it first.
-        write_sparse(&copy.0, &left);
+        Image::of(&left).write(&copy.0);
         case.found(&copy, &both, step);
         if !stopped {
             assert!(step > 20);

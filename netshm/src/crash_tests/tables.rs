@@ -205,7 +205,7 @@ fn growing_and_shrinking() {
 #[test]
 fn primitive_table() {
     for locking in METHODS {
-        let open = move |shm| Table::options().locking(locking).stripes(1).slots(2).manage(shm);
+        let open = move |shm| Table::options().locking(locking).stripes(1).slots(2).max_size(1 << 26).manage(shm);
         let prepare = |table: &Table| {
             table.add(7, &[1; 200])?;
             table.add(7, &[2; 100])?;

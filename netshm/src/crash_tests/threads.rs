@@ -13,7 +13,7 @@ use crate::locking::word_of;
 use crate::os::fork::tests::status_of_child;
 use crate::os::steps;
 use crate::shm::Shm;
-use crate::testing::{Scratch, write_sparse};
+use crate::testing::{Image, Scratch};
 
 type Texts = HashTable<String, String>;
 
@@ -49,9 +49,10 @@ fn two_threads_of_a_process() {
     [&one, &other].into_iter().for_each(|key| table.add(key, &"o".repeat(9000)).unwrap());
     drop(table);
     let prepared = fs::read(&copy.0).unwrap();
+    let prepared = Image::of(&prepared);
     let outcomes = [0, 1, 2, 3].map(|changes| {
         let copy = Scratch::new();
-        write_sparse(&copy.0, &prepared);
+        prepared.write(&copy.0);
         let table = open(copy.open()).unwrap();
         [(1, &one), (2, &other)].iter().filter(|(bit, _)| changes & bit != 0).for_each(|(_, key)| {
             change(&table, key).unwrap();
@@ -62,7 +63,7 @@ fn two_threads_of_a_process() {
     'parked: for first in (0..).step_by(23) {
         for second in (first % 7..).step_by(29) {
             let copy = Scratch::new();
-            write_sparse(&copy.0, &prepared);
+            prepared.write(&copy.0);
             let status = status_of_child(|| {
                 steps::pretend_id(0);
                 let Ok(table) = open(copy.open()).map(Arc::new) else { return 2 };

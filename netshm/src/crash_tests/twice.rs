@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::group;
 use crate::hash_table::HashTable;
 use crate::shm::Shm;
-use crate::testing::Scratch;
+use crate::testing::{Image, Scratch};
 
 type Texts = HashTable<String, String>;
 
@@ -40,6 +40,7 @@ fn deaths_in_changes_one_after_the_other() {
             check: &Texts::check,
         };
         let prepared = case.prepared();
+        let prepared = Image::of(&prepared);
         let both = case.both(&prepared);
         let mut deaths = 0;
         for first in (3..).step_by(37) {
@@ -48,6 +49,7 @@ fn deaths_in_changes_one_after_the_other() {
                 break;
             }
             let left = fs::read(&copy.0).unwrap();
+            let left = Image::of(&left);
             for second in (first % 13..).step_by(31) {
                 let copy = Scratch::new();
                 let stopped = case.stopped(&left, &copy, second);
@@ -58,7 +60,7 @@ fn deaths_in_changes_one_after_the_other() {
                 }
                 deaths += 1;
                 let copy = Scratch::new();
-                case.stopped(&left, &copy, (first + second) * 7 % 300);
+                case.stopped(&Image::of(&left), &copy, (first + second) * 7 % 300);
                 case.found(&copy, &both, first * 10_000 + second);
             }
         }

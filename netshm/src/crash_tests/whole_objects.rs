@@ -137,7 +137,8 @@ fn repair() {
 fn dynamic_rows() {
     use crate::dynamic::{DynTable, Value};
     for locking in METHODS {
-        let create = |shm: Shm| Texts::options().locking(locking).stripes(2).slots(2).init(1).manage(shm);
+        let create =
+            |shm: Shm| Texts::options().locking(locking).stripes(2).slots(2).init(1).max_size(1 << 26).manage(shm);
         let open = |shm: Shm| {
             let typed = create(shm)?;
             DynTable::open(Shm::open(typed.shm().name())?)

@@ -53,7 +53,7 @@ pub(crate) fn find_in<'a, S: Source<'a>, E: ReadError>(
 pub(crate) fn optimistic_element(region: &Region, elements: Elements, spot: Spot) -> Option<(Offset, &[AtomicU64])> {
     let chunk = find_chunk_inline::<_, Inconclusive>(region, region.stripe(spot.at), spot.chunk).ok().flatten()?;
     let words = element_in::<Inconclusive>(region, elements, spot, chunk).ok().flatten()?;
-    Some((Offset(spot.place(chunk)), words))
+    Some((Offset::at(spot.place(chunk)), words))
 }
 
 /// Returns the stored words of an element whose chunk is there.
@@ -158,7 +158,7 @@ fn reaches<E: ReadError>(region: &Region, at: StripeAt, height: u64, chunk: u64)
     match height {
         1..=HIGHEST => Ok(chunk >> (height as u32 * FANOUT_BITS) == 0),
         0 => Ok(false),
-        _ => Err(E::corrupt(region, at.buckets().0, "a directory is higher than it can be")),
+        _ => Err(E::corrupt(region, at.buckets().bytes(), "a directory is higher than it can be")),
     }
 }
 

@@ -40,7 +40,7 @@ pub(crate) fn resize(change: &mut Transaction<'_>, elements: Elements, default: 
 fn prune(change: &mut Transaction<'_>, elements: Elements, stripe: u32, at: StripeAt, keep: u64) -> Result<()> {
     let height = change.load(at.buckets())?;
     if height > HIGHEST {
-        return Err(change.region().corrupt(at.buckets().0, "a directory is higher than it can be"));
+        return Err(change.region().corrupt(at.buckets().bytes(), "a directory is higher than it can be"));
     }
     let chunks = change.load(at.keys())?;
     // A sound directory has a node on each level for a chunk at most; one that was scribbled on may go in circles.
@@ -77,7 +77,7 @@ impl Pruning {
             let Some(start) = child.checked_mul(step).and_then(|offset| offset.checked_add(first)) else { break };
             // Subtrees that are kept whole need no look.
             if step == 0 || start.checked_add(step).is_none_or(|end| end > self.keep) {
-                self.prune(change, Offset(child_at(node, child)), level, start)?;
+                self.prune(change, Offset::at(child_at(node, child)), level, start)?;
             }
         }
         Ok(())
@@ -124,9 +124,9 @@ fn reset_tail(change: &mut Transaction<'_>, elements: Elements, default: &[u64],
         if elements.dense.is_some() {
             store_words(change, place, default)?;
         } else {
-            let record = change.load(Offset(place))?;
+            let record = change.load(Offset::at(place))?;
             if record != 0 {
-                change.write(Offset(place), 0)?;
+                change.write(Offset::at(place), 0)?;
                 change.free_record(spot.stripe, record);
             }
         }

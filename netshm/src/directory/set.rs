@@ -71,7 +71,7 @@ pub(crate) fn set_run(
     }
     for (i, (word, new)) in stored.iter().zip(words).enumerate() {
         if word.load(Relaxed) != *new {
-            change.write(Offset(place + i as u64 * 8), *new)?;
+            change.write(Offset::at(place + i as u64 * 8), *new)?;
         }
     }
     Ok(())
@@ -82,10 +82,10 @@ fn exchange_chunk(change: &mut Transaction<'_>, spot: Spot, old: u64, words: &[u
     let height = change.load(spot.at.buckets())?;
     let mut link = spot.at.segment(0);
     for level in (0..height as u32).rev() {
-        link = Offset(child_at(change.load(link)?, spot.chunk >> (level * FANOUT_BITS)));
+        link = Offset::at(child_at(change.load(link)?, spot.chunk >> (level * FANOUT_BITS)));
     }
     if change.load(link)? != old {
-        return Err(change.store().region().corrupt(link.0, "a directory has changed under its lock"));
+        return Err(change.store().region().corrupt(link.bytes(), "a directory has changed under its lock"));
     }
     let new = write_record(change, spot.stripe, &[], Payload::Words(words), 0)?;
     change.write(link, new)?;
@@ -140,7 +140,7 @@ fn store_record(change: &mut Transaction<'_>, spot: Spot, chunk: u64, value: Pay
         }
     }
     let record = write_record(change, stripe, &[], value, 0)?;
-    change.write(Offset(place), record)?;
+    change.write(Offset::at(place), record)?;
     if old != 0 {
         change.free_record(stripe, old);
     }
@@ -199,7 +199,7 @@ pub(crate) fn swap(change: &mut Transaction<'_>, elements: Elements, a: Spot, b:
     let a = a.place(chunk_of(change, elements, a, default)?);
     let b = b.place(chunk_of(change, elements, b, default)?);
     for offset in (0..elements.words_each()).map(|word| word * 8) {
-        let places = [a, b].map(|at| Offset(at.wrapping_add(offset)));
+        let places = [a, b].map(|at| Offset::at(at.wrapping_add(offset)));
         let [one, other] = [change.load(places[0])?, change.load(places[1])?];
         if one != other {
             change.write(places[0], other)?;
@@ -243,7 +243,7 @@ fn chunk_of(change: &mut Transaction<'_>, elements: Elements, spot: Spot, defaul
 
 #[inline]
 pub(super) fn store_words(change: &mut Transaction<'_>, place: u64, words: &[u64]) -> Result<()> {
-    words.iter().enumerate().try_for_each(|(i, word)| change.write(Offset(place + i as u64 * 8), *word))
+    words.iter().enumerate().try_for_each(|(i, word)| change.write(Offset::at(place + i as u64 * 8), *word))
 }
 
 /// Adds a chunk of `words` words, filled with a pattern, and the nodes on the way to it. Returns the address of its record.
@@ -271,7 +271,7 @@ fn add_chunk(change: &mut Transaction<'_>, stripe: u32, chunk: u64, words: u64, 
             node = write_record(change, stripe, &[], Payload::Words(&[0; FANOUT as usize]), 0)?;
             change.write(link, node)?;
         }
-        link = Offset(child_at(node, chunk >> (level * FANOUT_BITS)));
+        link = Offset::at(child_at(node, chunk >> (level * FANOUT_BITS)));
     }
     let fill = |words: &[AtomicU64]| {
         for (word, value) in words.iter().zip(pattern.iter().cycle()) {

@@ -13,7 +13,7 @@ pub(crate) fn chunks_in<'a>(source: impl Source<'a>, at: StripeAt, holds: impl F
     let (region, stripe) = (source.region(), source.stripe(at));
     let height = stripe.get(at.buckets());
     if height > HIGHEST {
-        return Err(region.corrupt(at.buckets().0, "a directory is higher than it can be"));
+        return Err(region.corrupt(at.buckets().bytes(), "a directory is higher than it can be"));
     }
     let root = stripe.get(at.segment(0));
     let mut nodes = Vec::new();

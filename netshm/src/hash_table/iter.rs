@@ -232,7 +232,7 @@ fn all_in<'a, T, E: ReadError>(
     let mut items = Vec::with_capacity(expected);
     let mut holds = true;
     let (mut bucket, buckets) = (0, source.stripe(at).get(at.buckets()));
-    let more = || E::corrupt(region, at.keys().0, MORE);
+    let more = || E::corrupt(region, at.keys().bytes(), MORE);
     while bucket < buckets && holds {
         if form == Form::Pairs && view.past.is_none() {
             let (most, mut look) = (index::most_bindings_in(source, at), items.len() + LOOK_EACH);

@@ -65,7 +65,7 @@ impl Walker {
                 continue;
             }
             let bindings = index::most_bindings_in(region, at);
-            let more = || E::corrupt(region, at.keys().0, MORE);
+            let more = || E::corrupt(region, at.keys().bytes(), MORE);
             if form == Form::Pairs && self.visited == 0 && self.older == 0 {
                 let most = (bindings.saturating_sub(self.met) as usize).saturating_add(items.len());
                 let before = items.len();

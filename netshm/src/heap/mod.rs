@@ -82,15 +82,15 @@ pub(crate) fn allocate<S: BlockFormat>(memory: &mut impl Memory, shape: S, units
     unlink(memory, shape, at, found)?;
     let end = at + found * shape.unit();
     for place in [at, at + 8, at + 16, end - 8] {
-        memory.log(Offset(place))?;
+        memory.log(Offset::at(place))?;
     }
     if found - units >= shape.smallest() {
         insert(memory, shape, at + units * shape.unit(), found - units)?;
         return Ok(Some((at, units)));
     }
     if !shape.is_end(memory, end)? {
-        let head = memory.load(Offset(end))?;
-        memory.write(Offset(end), shape.with_previous_free(head, false))?;
+        let head = memory.load(Offset::at(end))?;
+        memory.write(Offset::at(end), shape.with_previous_free(head, false))?;
     }
     Ok(Some((at, found)))
 }
@@ -98,23 +98,23 @@ pub(crate) fn allocate<S: BlockFormat>(memory: &mut impl Memory, shape: S, units
 /// Merges a block that becomes free with its free neighbours, which leave their lists, and returns where the whole lies.
 pub(crate) fn join<S: BlockFormat>(memory: &mut impl Memory, shape: S, at: u64, units: u64) -> Result<(u64, u64)> {
     let (mut at, mut units) = (at, units);
-    let previous_free = shape.block(memory.load(Offset(at))?).previous_free;
+    let previous_free = shape.block(memory.load(Offset::at(at))?).previous_free;
     let next = at + units * shape.unit();
     if !shape.is_end(memory, next)? {
-        let head = memory.load(Offset(next))?;
+        let head = memory.load(Offset::at(next))?;
         let block = shape.block(head);
         if block.free {
             let behind = checked_units(memory, shape, next)?;
             unlink(memory, shape, next, behind)?;
             units += behind;
         } else {
-            memory.write(Offset(next), shape.with_previous_free(head, true))?;
+            memory.write(Offset::at(next), shape.with_previous_free(head, true))?;
         }
     }
     if previous_free {
-        let before = memory.load(Offset(at - 8))?;
+        let before = memory.load(Offset::at(at - 8))?;
         let start = before.checked_mul(shape.unit()).and_then(|bytes| at.checked_sub(bytes)).unwrap_or(0);
-        let block = shape.block(memory.load(Offset(start))?);
+        let block = shape.block(memory.load(Offset::at(start))?);
         if !block.free || block.units != before {
             return Err(memory.region().corrupt(at - 8, "the size behind a free block is wrong"));
         }
@@ -133,7 +133,7 @@ pub(crate) fn insert<S: BlockFormat>(memory: &mut impl Memory, shape: S, at: u64
     let first = if bits & 1 << class == 0 { 0 } else { memory.load(lists.class(class))? };
     shape.set_free(memory, at, units, first)?;
     memory.write(shape.previous(at), 0)?;
-    memory.write(Offset(at + units * shape.unit() - 8), units)?;
+    memory.write(Offset::at(at + units * shape.unit() - 8), units)?;
     if first == 0 {
         memory.write(lists.classes(), bits | 1 << class)?;
     } else {
@@ -173,7 +173,7 @@ fn find<S: BlockFormat>(memory: &impl Memory, shape: S, units: u64) -> Result<Op
 
 /// Returns the size of a block that a list claims to be free.
 fn checked_units<S: BlockFormat>(memory: &impl Memory, shape: S, at: u64) -> Result<u64> {
-    let block = shape.block(memory.load(Offset(at))?);
+    let block = shape.block(memory.load(Offset::at(at))?);
     if !block.free || block.units < shape.smallest() {
         return Err(memory.region().corrupt(at, "a block in a list of free blocks is in use, or too small"));
     }

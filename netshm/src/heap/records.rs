@@ -54,14 +54,14 @@ impl Records {
     /// Returns the lengths of the record at `at`, which lies inside the object.
     pub(crate) fn lengths(memory: &impl Memory, at: u64, head: Head) -> Result<Lengths> {
         let lengths =
-            if head.is_long() { Lengths::from_long_word(memory.load(Offset(at + WORD))?) } else { head.lengths() };
+            if head.is_long() { Lengths::from_long_word(memory.load(Offset::at(at + WORD))?) } else { head.lengths() };
         memory.region().words(at, lengths.words() + head.pad())?;
         Ok(lengths)
     }
 
     /// Gives the block of a record back. Only for a change's end: the block is used again at once.
     pub(crate) fn give_back<M: RunSource>(self, memory: &mut M, at: u64) -> Result<()> {
-        let head = Head(memory.load(Offset(at))?);
+        let head = Head(memory.load(Offset::at(at))?);
         if head.is_free() || head.is_end() {
             return Err(memory.region().corrupt(at, "a record to be given back is free already"));
         }
@@ -74,7 +74,7 @@ impl Records {
         if end == memory.load(self.stripe.top())? {
             return memory.write(self.stripe.top(), at);
         }
-        let next = Head(memory.load(Offset(end))?);
+        let next = Head(memory.load(Offset::at(end))?);
         if next.is_end() && next.pointer() + RUN_HEADER == at {
             let chunk = RunAt(next.pointer());
             let capacity = memory.load(self.stripe.capacity())?;
@@ -116,7 +116,9 @@ impl Records {
     fn cut_from_top<M: RunSource>(self, memory: &mut M, units: u64) -> Result<(u64, u64)> {
         let (mut top, mut end) = (memory.load(self.stripe.top())?, memory.load(self.stripe.top_end())?);
         if top > end {
-            return Err(memory.region().corrupt(self.stripe.top().0, "a stripe's free rest ends before its start"));
+            return Err(memory
+                .region()
+                .corrupt(self.stripe.top().bytes(), "a stripe's free rest ends before its start"));
         }
         if (end - top) / WORD < units {
             self.retire_top(memory, top, end)?;
@@ -134,8 +136,8 @@ impl Records {
             return Ok(());
         }
         memory.write(self.stripe.top(), end)?;
-        let mark = Head(memory.load(Offset(end))?);
-        memory.write(Offset(end), mark.with_previous_free(true).0)?;
+        let mark = Head(memory.load(Offset::at(end))?);
+        memory.write(Offset::at(end), mark.with_previous_free(true).0)?;
         insert(memory, self, top, (end - top) / WORD)
     }
 
@@ -149,7 +151,7 @@ impl Records {
         };
         let content = memory.content_bytes(chunk)?;
         let (top, end) = (chunk.content(), chunk.content() + content - WORD);
-        memory.init(Offset(end), Head::end_of_chunk(chunk.0).0)?;
+        memory.init(Offset::at(end), Head::end_of_chunk(chunk.0).0)?;
         memory.write(self.stripe.capacity(), capacity.wrapping_add(content))?;
         memory.write(self.stripe.top_end(), end)?;
         Ok((top, end))
@@ -184,17 +186,17 @@ impl BlockFormat for Records {
         Head(head).with_previous_free(free).0
     }
     fn next(self, memory: &impl Memory, at: u64) -> Result<u64> {
-        Ok(Head(memory.load(Offset(at))?).pointer())
+        Ok(Head(memory.load(Offset::at(at))?).pointer())
     }
     fn set_next(self, memory: &mut impl Memory, at: u64, next: u64) -> Result<()> {
-        let head = Head(memory.load(Offset(at))?);
-        memory.write(Offset(at), head.with_pointer(next).0)
+        let head = Head(memory.load(Offset::at(at))?);
+        memory.write(Offset::at(at), head.with_pointer(next).0)
     }
     fn set_free(self, memory: &mut impl Memory, at: u64, units: u64, next: u64) -> Result<()> {
-        memory.write(Offset(at), Head::free(units, next).0)
+        memory.write(Offset::at(at), Head::free(units, next).0)
     }
     fn previous(self, at: u64) -> Offset {
-        Offset(at.wrapping_add(WORD))
+        Offset::at(at.wrapping_add(WORD))
     }
     fn is_end(self, memory: &impl Memory, at: u64) -> Result<bool> {
         Ok(at == memory.load(self.stripe.top())?)

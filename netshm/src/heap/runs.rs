@@ -54,7 +54,7 @@ impl Runs {
             }
         };
         let Some((at, pages)) = found else {
-            return Err(memory.region().corrupt(self.meta.classes().0, "a run just freed is in no list"));
+            return Err(memory.region().corrupt(self.meta.classes().bytes(), "a run just freed is in no list"));
         };
         let run = RunAt(at);
         self.begin_use(memory, run, pages, content.word(owner))?;
@@ -90,15 +90,15 @@ impl Runs {
             memory.init(RunAt(rest).since(), since)?;
             return Ok(Some((at, pages)));
         }
-        let head = memory.load(Offset(end))?;
-        memory.write(Offset(end), self.with_previous_free(head, false))?;
+        let head = memory.load(Offset::at(end))?;
+        memory.write(Offset::at(end), self.with_previous_free(head, false))?;
         Ok(Some((at, found)))
     }
 
     /// Logs the words that make a run a free one, which are going to be filled.
     fn preserve(self, memory: &mut impl Memory, at: u64, end: u64) -> Result<()> {
         let run = RunAt(at);
-        let places = [run.head(), run.next(), run.previous(), run.hole(), run.since(), Offset(end - WORD)];
+        let places = [run.head(), run.next(), run.previous(), run.hole(), run.since(), Offset::at(end - WORD)];
         places.into_iter().try_for_each(|place| memory.log(place))
     }
 
@@ -163,8 +163,8 @@ impl Runs {
         let end = at + pages * self.pagesize;
         unlink(memory, self, at, pages)?;
         self.preserve(memory, at, end)?;
-        let head = memory.load(Offset(end))?;
-        memory.write(Offset(end), self.with_previous_free(head, false))?;
+        let head = memory.load(Offset::at(end))?;
+        memory.write(Offset::at(end), self.with_previous_free(head, false))?;
         self.begin_use(memory, RunAt(at), pages, Use::Hollow.word(0))?;
         Ok(Some((RunAt(at), Hole::inside(at, end))))
     }
@@ -246,12 +246,12 @@ impl Runs {
     fn hull(self, memory: &impl Memory, run: RunAt, head: RunHead, hole: Hole) -> Result<Hole> {
         let mut hull = hole;
         let next = run.0 + head.pages() * self.pagesize;
-        let behind = RunHead(memory.load(Offset(next))?);
+        let behind = RunHead(memory.load(Offset::at(next))?);
         if behind.is_free() {
             hull = hull.hull(self.hole(memory, next, checked_units(memory, self, next)?)?);
         }
         if head.previous_free() {
-            let pages = memory.load(Offset(run.0 - WORD))?;
+            let pages = memory.load(Offset::at(run.0 - WORD))?;
             // What is wrong with it, `join` says.
             if let Some(start) = pages.checked_mul(self.pagesize).and_then(|bytes| run.0.checked_sub(bytes))
                 && start >= memory.region().geometry().data_start()
@@ -275,7 +275,7 @@ impl Runs {
         // Behind the last run lies the head of an empty one, which notes whether that last run is free.
         let limit = (memory.region().geometry().max_size / self.pagesize - 1) * self.pagesize;
         if end > limit || end < memory.region().geometry().data_start() || !end.is_multiple_of(self.pagesize) {
-            return Err(memory.region().corrupt(self.end().0, "the end of the managed area is wrong"));
+            return Err(memory.region().corrupt(self.end().bytes(), "the end of the managed area is wrong"));
         }
         let needed = pages.saturating_mul(self.pagesize);
         if needed > limit - end {
@@ -291,9 +291,9 @@ impl Runs {
             }
             other => other.map(|()| thrifty)?,
         };
-        let last = RunHead(memory.load(Offset(end))?);
-        memory.init(Offset(end + grown), RunHead::new(0, false, false).0)?;
-        memory.write(Offset(end), RunHead::new(grown / self.pagesize, false, last.previous_free()).0)?;
+        let last = RunHead(memory.load(Offset::at(end))?);
+        memory.init(Offset::at(end + grown), RunHead::new(0, false, false).0)?;
+        memory.write(Offset::at(end), RunHead::new(grown / self.pagesize, false, last.previous_free()).0)?;
         memory.write(self.end(), end + grown)?;
         self.give_back(memory, RunAt(end))
     }
@@ -323,7 +323,7 @@ impl BlockFormat for Runs {
         memory.write(RunAt(at).next(), next)
     }
     fn set_free(self, memory: &mut impl Memory, at: u64, units: u64, next: u64) -> Result<()> {
-        memory.write(Offset(at), RunHead::new(units, true, false).0)?;
+        memory.write(Offset::at(at), RunHead::new(units, true, false).0)?;
         memory.write(RunAt(at).next(), next)
     }
     fn previous(self, at: u64) -> Offset {

@@ -156,7 +156,7 @@ pub(crate) fn remove_binding(change: &mut Transaction<'_>, key: Key<'_>, newer: 
         let record = record?;
         if record.older() == at {
             let removed = Record::at(region, at)?;
-            change.write(Offset(record.at), record.head.with_pointer(removed.older()).0)?;
+            change.write(Offset::at(record.at), record.head.with_pointer(removed.older()).0)?;
             uncover(change, key.at, 1)?;
             change.free_record(key.stripe, at);
             return Ok(true);
@@ -228,9 +228,9 @@ fn lead_to(change: &mut Transaction<'_>, found: &Found<'_>, hash: u64, record: u
 
 /// Changes the tag and the value word of a cell.
 fn set_pair(change: &mut Transaction<'_>, found: &Found<'_>, tag: Tag, value: u64) -> Result<()> {
-    let tags = Tags(change.load(Offset(found.bucket.tags))?);
+    let tags = Tags(change.load(Offset::at(found.bucket.tags))?);
     if tags.tag(found.cell) != tag {
-        change.write(Offset(found.bucket.tags), tags.with(found.cell, tag).0)?;
+        change.write(Offset::at(found.bucket.tags), tags.with(found.cell, tag).0)?;
     }
     change.write(found.bucket.value(found.cell), value)
 }
@@ -264,7 +264,10 @@ fn overwrite_all(change: &mut Transaction<'_>, key: Key<'_>, value: Payload<'_>,
         && words.len() <= IN_PLACE
     {
         let value_at = found.record.value_at();
-        return words.iter().enumerate().try_for_each(|(i, word)| change.write(Offset(value_at + i as u64 * 8), *word));
+        return words
+            .iter()
+            .enumerate()
+            .try_for_each(|(i, word)| change.write(Offset::at(value_at + i as u64 * 8), *word));
     }
     let at = write_record(change, key.stripe, key.words, value, found.record.older())?;
     lead_to(change, found, key.hash, at)?;

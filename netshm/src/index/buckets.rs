@@ -85,7 +85,7 @@ impl<'a, S: Source<'a>> Chain<'a, S> {
         if buckets > MOST_BUCKETS {
             return Err(E::corrupt(
                 source.region(),
-                stripe.at().buckets().0,
+                stripe.at().buckets().bytes(),
                 "a stripe has more buckets than there can be",
             ));
         }
@@ -147,7 +147,7 @@ impl<'a, S: Source<'a>> Chain<'a, S> {
         if self.form == Form::Pairs && !self.tags()?.has_link() {
             return Ok(0);
         }
-        Ok(self.source.word_or(link_of(self.form, self.at).0)?.load(Relaxed))
+        Ok(self.source.word_or(link_of(self.form, self.at).bytes())?.load(Relaxed))
     }
 
     /// Goes on to the next overflow bucket.
@@ -242,10 +242,10 @@ fn link_of(form: Form, bucket: BucketAt) -> Offset {
 pub(super) fn set_link(change: &mut Transaction<'_>, bucket: BucketAt, link: u64) -> Result<()> {
     let form = change.store().geometry().form;
     if form == Form::Pairs {
-        let tags = Tags(change.load(Offset(bucket.tags))?);
+        let tags = Tags(change.load(Offset::at(bucket.tags))?);
         let linked = if link == 0 { tags.without_link() } else { tags.with_link() };
         if linked != tags {
-            change.write(Offset(bucket.tags), linked.0)?;
+            change.write(Offset::at(bucket.tags), linked.0)?;
         }
         if link == 0 {
             return Ok(());
@@ -308,7 +308,7 @@ impl Content {
             Content::Record(content) => change.write(bucket.cell(cell), content.0),
             Content::Pair { tag, key, value } => {
                 change.write_unused(bucket.pair(cell), [key, value])?;
-                change.modify(Offset(bucket.tags), |tags| Tags(tags).with(cell, tag).0)
+                change.modify(Offset::at(bucket.tags), |tags| Tags(tags).with(cell, tag).0)
             }
         }
     }
@@ -318,14 +318,14 @@ impl Content {
 pub(super) fn clear_cells(change: &mut Transaction<'_>, bucket: BucketAt, mut cells: Cells) -> Result<()> {
     match change.store().geometry().form {
         Form::Records => cells.try_for_each(|cell| change.write(bucket.cell(cell), 0)),
-        Form::Pairs => change.modify(Offset(bucket.tags), |tags| cells.fold(Tags(tags), Tags::without).0),
+        Form::Pairs => change.modify(Offset::at(bucket.tags), |tags| cells.fold(Tags(tags), Tags::without).0),
     }
 }
 
 /// Returns the address of a pair, as of a binding.
 #[inline(always)]
 pub(super) fn pair_at(bucket: BucketAt, cell: usize) -> u64 {
-    bucket.pair(cell).0 | PAIR
+    bucket.pair(cell).bytes() | PAIR
 }
 
 #[cfg(test)]

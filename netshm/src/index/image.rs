@@ -161,7 +161,7 @@ impl Image {
     /// Returns the words with the places where they belong in a bucket.
     fn placed(&self, bucket: BucketAt) -> impl Iterator<Item = (Offset, u64)> {
         let (tags, cells) = self.words().split_at(self.form.tag_words());
-        let tags = tags.iter().map(move |word| (Offset(bucket.tags), *word));
+        let tags = tags.iter().map(move |word| (Offset::at(bucket.tags), *word));
         tags.chain(cells.iter().enumerate().map(move |(i, word)| (bucket.cell(i), *word)))
     }
 
@@ -179,8 +179,8 @@ impl Image {
     pub(super) fn fill(&self, change: &mut Transaction<'_>, bucket: BucketAt) -> Result<()> {
         let region = change.store().region();
         let (tags, cells) = self.words().split_at(self.form.tag_words());
-        change.audit_unlogged(Offset(bucket.tags), tags.len() as u64);
-        change.audit_unlogged(Offset(bucket.cells), cells.len() as u64);
+        change.audit_unlogged(Offset::at(bucket.tags), tags.len() as u64);
+        change.audit_unlogged(Offset::at(bucket.cells), cells.len() as u64);
         if let [tags] = tags {
             region.word(bucket.tags)?.store(*tags, Relaxed);
         }

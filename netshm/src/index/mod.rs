@@ -89,7 +89,7 @@ pub(crate) fn optimistic_pair<'a>(region: &'a Region, key: Key<'_>, word: u64) -
     let chain = home::<_, Inconclusive>(region, Form::Pairs, region.stripe(key.at), key.hash).ok().flatten()?;
     let ((_, pair), _) =
         find_pair::<Inconclusive>(&chain, key.hash, word).ok().and_then(|(found, link)| Some((found?, link)))?;
-    Some((Offset(pair.value_at()), pair.value()))
+    Some((Offset::at(pair.value_at()), pair.value()))
 }
 
 /// Returns the same for a newest binding that is a record, short enough to be changed in place.
@@ -98,7 +98,7 @@ fn optimistic_record<'a>(region: &'a Region, key: Key<'_>) -> Option<(Offset, &'
     let chain = home::<_, Inconclusive>(region, Form::Records, region.stripe(key.at), key.hash).ok().flatten()?;
     let (found, _) = find_record::<Inconclusive>(&chain, key).ok()?;
     let (_, record) = found?;
-    (record.value().len() <= IN_PLACE).then_some((Offset(record.value_at()), record.value()))
+    (record.value().len() <= IN_PLACE).then_some((Offset::at(record.value_at()), record.value()))
 }
 
 /// Looks for a key, and for where it belongs.
@@ -251,7 +251,7 @@ pub(crate) fn prefetch_bucket(region: &Region, stripe: StripeAt, hash: u64) {
         Form::Records => region.prefetch(bucket.cells),
         Form::Pairs => {
             region.prefetch(bucket.tags);
-            region.prefetch(bucket.pair(Tag::new(hash, false).nearest()).0);
+            region.prefetch(bucket.pair(Tag::new(hash, false).nearest()).bytes());
         }
     }
 }

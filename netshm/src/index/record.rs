@@ -197,7 +197,7 @@ pub(crate) fn write_record(
     let (at, head) = change.records(stripe).take(change, lengths, older)?;
     let region = change.store().region();
     let words = region.words(at, lengths.words())?;
-    change.audit_unlogged(Offset(at), lengths.words());
+    change.audit_unlogged(Offset::at(at), lengths.words());
     // Nothing is filled before the entries that preserve what tied the block to its list.
     fence(Release);
     words[0].store(head.0, Relaxed);

@@ -21,13 +21,13 @@ const AT_ONCE: u32 = 256;
 /// Returns a word of the object; 0 past its end.
 pub(super) fn word(object: &Arc<Object>, place: Offset) -> Result<u64> {
     let mut word = [0; WORD as usize];
-    read(object, place.0, &mut word)?;
+    read(object, place.bytes(), &mut word)?;
     Ok(u64::from_ne_bytes(word))
 }
 
 /// Returns the number that distinguishes the object from all others.
 pub(super) fn id(object: &Arc<Object>) -> Result<u128> {
-    let [high, low] = [ID, Offset(ID.0 + WORD)].map(|place| word(object, place));
+    let [high, low] = [ID, ID.next()].map(|place| word(object, place));
     Ok(u128::from(high?) << 64 | u128::from(low?))
 }
 
@@ -59,11 +59,11 @@ impl Part {
     }
 
     fn word(&self, place: Offset) -> u64 {
-        u64::from_ne_bytes(self.at(place.0))
+        u64::from_ne_bytes(self.at(place.bytes()))
     }
 
     fn half(&self, place: Offset32) -> u32 {
-        u32::from_ne_bytes(self.at(place.0))
+        u32::from_ne_bytes(self.at(place.bytes()))
     }
 }
 
@@ -103,7 +103,7 @@ pub(super) struct Words {
 
 impl Words {
     pub(super) fn read(object: &Arc<Object>, geometry: &Geometry, stripes_used: u32) -> Result<Words> {
-        let tables = Part::read(object, geometry.process(0).0, geometry.slot(geometry.slots).owner().0)?;
+        let tables = Part::read(object, geometry.process(0).bytes(), geometry.slot(geometry.slots).owner().bytes())?;
         let slot = |slot: u32| {
             let at = geometry.slot(slot);
             SlotWords {
@@ -118,7 +118,7 @@ impl Words {
         let mut first = 0;
         while first < stripes_used {
             let end = stripes_used.min(first + AT_ONCE);
-            let table = Part::read(object, geometry.stripe(first).lock().0, geometry.stripe(end).lock().0)?;
+            let table = Part::read(object, geometry.stripe(first).lock().bytes(), geometry.stripe(end).lock().bytes())?;
             stripes.extend((first..end).map(|stripe| {
                 let at = geometry.stripe(stripe);
                 let lock = LockSnapshot::of(table.half(at.lock()));

@@ -36,7 +36,7 @@ pub(crate) const WATCH: u64 = 192;
 
 /// An entry of the catalogue, by its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct EntryAt(pub(crate) u64);
+pub(crate) struct EntryAt(pub(super) u64);
 
 impl EntryAt {
     /// Returns what changes while there is the member.
@@ -51,7 +51,7 @@ impl EntryAt {
 
 /// The variable part of a member, beside its stripes: in its entry, or for the one without a name, in the header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct PartAt(pub(crate) u64);
+pub(crate) struct PartAt(pub(super) u64);
 
 impl PartAt {
     /// Returns the place of the length of an array, in elements.

@@ -60,11 +60,42 @@ pub(crate) const PROCESSES: u32 = 1024;
 /// Invariant: before the data area it is a multiple of [`WORD`], being computed from constants and checked dimensions.
 /// Places computed from pointers that are stored in the object may be anything, and are used only where that is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Offset(pub(crate) u64);
+pub(crate) struct Offset(u64);
+
+impl Offset {
+    /// Returns the field at an address in the data area, which has been computed from words of the object and may be anything.
+    #[inline(always)]
+    pub(crate) const fn at(address: u64) -> Self {
+        Offset(address)
+    }
+    /// Returns the offset in bytes.
+    #[inline(always)]
+    pub(crate) const fn bytes(self) -> u64 {
+        self.0
+    }
+    /// Returns the field `index` words further on.
+    #[inline(always)]
+    pub(crate) const fn word(self, index: u64) -> Self {
+        Offset(self.0 + index * WORD)
+    }
+    /// Returns the next field.
+    #[inline(always)]
+    pub(crate) const fn next(self) -> Self {
+        self.word(1)
+    }
+}
 
 /// A shared 32-bit field (a lock word or its like), as its offset; never accessed in another width.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Offset32(pub(crate) u64);
+pub(crate) struct Offset32(u64);
+
+impl Offset32 {
+    /// Returns the offset in bytes.
+    #[inline(always)]
+    pub(crate) const fn bytes(self) -> u64 {
+        self.0
+    }
+}
 
 /// Rounds up to a multiple of `unit`.
 pub(crate) const fn round_up(n: u64, unit: u64) -> u64 {

@@ -196,7 +196,7 @@ fn owner_of(region: &Region, stripe: u32) -> Result<Option<u32>> {
     let place = region.geometry().stripe(stripe).lock();
     match word_of(region, stripe).load().owner() {
         Some(slot) if slot >= region.geometry().slots => {
-            Err(region.corrupt(place.0, "a lock word names an owner that cannot exist"))
+            Err(region.corrupt(place.bytes(), "a lock word names an owner that cannot exist"))
         }
         owner => Ok(owner),
     }

@@ -16,7 +16,7 @@ impl<'a, const N: usize> Fields<'a, N> {
     /// Returns one of them.
     #[inline(always)]
     pub(crate) fn at(self, place: Offset) -> &'a AtomicU64 {
-        &self.words[(place.0.wrapping_sub(self.first.0) / WORD) as usize]
+        &self.words[(place.bytes().wrapping_sub(self.first.bytes()) / WORD) as usize]
     }
 
     /// Returns all of them.

@@ -198,11 +198,11 @@ impl Region {
     /// Returns `N` consecutive fields, with one check for all of them.
     #[inline(always)]
     pub(crate) fn fields<const N: usize>(&self, first: Offset) -> Fields<'_, N> {
-        let first = Offset(aligned(first));
+        let first = Offset::at(aligned(first));
         assert!(self.are_fields::<N>(first));
         // SAFETY: `array` requires a multiple of a word, which `aligned` returns, and words that end at `known_end` at most:
         // they end at the start of the data area at most, as asserted.
-        Fields { first, words: unsafe { self.array(first.0) } }
+        Fields { first, words: unsafe { self.array(first.bytes()) } }
     }
 
     /// Returns all fields of a stripe but its lock word.
@@ -211,7 +211,7 @@ impl Region {
         let first = stripe.sequence();
         assert!(self.are_fields::<{ STRIPE_WORDS - 1 }>(first));
         // SAFETY: as in `fields`; a `StripeAt` is a multiple of a word, since only the layout makes them.
-        StripeFields { at: stripe, fields: Fields { first, words: unsafe { self.array(first.0) } } }
+        StripeFields { at: stripe, fields: Fields { first, words: unsafe { self.array(first.bytes()) } } }
     }
 
     /// Returns whether `N` words from a place on lie before the data area.
@@ -219,14 +219,14 @@ impl Region {
     pub(crate) fn are_fields<const N: usize>(&self, first: Offset) -> bool {
         const { assert!(N as u64 * WORD <= HEADER_BYTES) };
         // So the difference is not less than 0 (invariant 3).
-        first.0 <= self.geometry.data_start() - N as u64 * WORD
+        first.bytes() <= self.geometry.data_start() - N as u64 * WORD
     }
 
     /// Returns a 32-bit field.
     #[inline]
     pub(crate) fn field32(&self, place: Offset32) -> &AtomicU32 {
-        debug_assert!(place.0.is_multiple_of(4));
-        let offset = place.0 & !3;
+        debug_assert!(place.bytes().is_multiple_of(4));
+        let offset = place.bytes() & !3;
         assert!(offset < self.geometry.data_start());
         // SAFETY: `add` requires that the memory up to the result lies in one allocation, which the mapping is: it reaches to the
         // end of the data area at least (invariants 1 to 3).
@@ -238,8 +238,8 @@ impl Region {
     /// Returns the two words of 32 bits that a stripe begins with, and its sequence after them, with one check for all.
     #[inline(always)]
     pub(crate) fn stripe_head(&self, stripe: StripeAt) -> (&[AtomicU32; 2], &AtomicU64) {
-        let first = stripe.lock().0;
-        assert!(self.are_fields::<2>(Offset(first)));
+        let first = stripe.lock().bytes();
+        assert!(self.are_fields::<2>(Offset::at(first)));
         // SAFETY: as in `field32`.
         let pointer = unsafe { self.map.start().add(first as usize) };
         // SAFETY: as in `field32`, for both; a `StripeAt` is a multiple of a word, since only the layout makes them, and an array
@@ -253,15 +253,15 @@ impl Region {
     /// Returns the owner of a slot, and the fields that say whether something is left to be done for it, with one check for all.
     #[inline(always)]
     pub(crate) fn slot_head(&self, slot: SlotAt) -> (&AtomicU32, &[AtomicU64; PENDING]) {
-        let first = slot.owner().0;
-        assert!(self.are_fields::<{ SlotAt::HEAD_WORDS }>(Offset(first)));
+        let first = slot.owner().bytes();
+        assert!(self.are_fields::<{ SlotAt::HEAD_WORDS }>(Offset::at(first)));
         // SAFETY: as in `field32`.
         let pointer = unsafe { self.map.start().add(first as usize) };
         // SAFETY: as in `field32`; a `SlotAt` is a multiple of a word, since only the layout makes them.
         let owner = unsafe { pointer.cast::<AtomicU32>().as_ref() };
         // SAFETY: `array` requires a multiple of a word, as a slot and its fields of 64 bits are, and words that end at
         // `known_end` at most: they end where the head does, at the start of the data area at most, as asserted.
-        (owner, unsafe { self.array(slot.pending().0) })
+        (owner, unsafe { self.array(slot.pending().bytes()) })
     }
 
     /// Returns a word of the data area.
@@ -438,7 +438,7 @@ impl Region {
     }
 
     fn present_id(&self) -> [u64; 2] {
-        [ID, Offset(ID.0 + WORD)].map(|place| self.header(place).load(Ordering::Relaxed))
+        [ID, ID.next()].map(|place| self.header(place).load(Ordering::Relaxed))
     }
 
     /// Returns an error if the file is another object's now.
@@ -474,8 +474,8 @@ impl Region {
 /// nothing is left of this where the compiler knows the place.
 #[inline(always)]
 fn aligned(place: Offset) -> u64 {
-    debug_assert!(place.0.is_multiple_of(WORD));
-    place.0 & !(WORD - 1)
+    debug_assert!(place.bytes().is_multiple_of(WORD));
+    place.bytes() & !(WORD - 1)
 }
 
 #[cfg(test)]

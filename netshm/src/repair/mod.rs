@@ -136,7 +136,7 @@ fn save_member(
     let types = parsed.and_then(|schema| Some((salvage::Types::new(&schema)?, schema)));
     let geometry = member.geometry;
     let Some((types, parsed)) = types else {
-        return Err(from.region().corrupt(geometry.part().schema_at().0, "the stored schema is damaged"));
+        return Err(from.region().corrupt(geometry.part().schema_at().bytes(), "the stored schema is damaged"));
     };
     let old_default = default;
     let (schema, parsed, form, element_words, default, convert) = match replacement {

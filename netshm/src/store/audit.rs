@@ -42,7 +42,7 @@ mod active {
     use crate::layout::bucket::{BucketAt, Form, Tags};
     use crate::layout::record::{Head, Lengths, MIN_BLOCK};
     use crate::layout::run::{RUN_HEADER, RunAt, RunHead, Use};
-    use crate::layout::{Offset, SEGMENTS, StripeAt, WORD};
+    use crate::layout::{SEGMENTS, StripeAt, WORD};
     use crate::region::Region;
     use crate::store::Store;
     use crate::store::tx::Held;
@@ -144,8 +144,8 @@ mod active {
 
     /// Returns the use and the end of the run at a place.
     fn run_at(region: &Region, run: RunAt) -> Option<(Use, u64)> {
-        let pages = RunHead(load(region, run.head().0)?).pages();
-        let (content, _) = Use::from_word(load(region, run.use_word().0)?)?;
+        let pages = RunHead(load(region, run.head().bytes())?).pages();
+        let (content, _) = Use::from_word(load(region, run.use_word().bytes())?)?;
         Some((content, run.0.checked_add(pages.checked_mul(region.geometry().pagesize)?)?))
     }
 
@@ -177,7 +177,7 @@ mod active {
                 }
                 Use::Segment | Use::Log | Use::Schema | Use::Hollow => {}
             }
-            next = load(region, run.chain_next().0)?;
+            next = load(region, run.chain_next().bytes())?;
         }
         None
     }
@@ -225,7 +225,7 @@ mod active {
             if first >= buckets || !is_segment(RunAt(start.wrapping_sub(RUN_HEADER))) {
                 break;
             }
-            let size = load(region, RunAt(start - RUN_HEADER).buckets().0)?;
+            let size = load(region, RunAt(start - RUN_HEADER).buckets().bytes())?;
             for place in 0..size.min(buckets - first) {
                 add_bucket(region, form.bucket(start, size, place), used)?;
             }
@@ -238,12 +238,12 @@ mod active {
     fn add_bucket(region: &Region, bucket: BucketAt, used: &mut Ranges) -> Option<()> {
         let form = region.geometry().form;
         match form {
-            Form::Records => used.add(bucket.cells, bucket.cell(form.cell_words()).0),
+            Form::Records => used.add(bucket.cells, bucket.cell(form.cell_words()).bytes()),
             Form::Pairs => {
                 let tags = Tags(load(region, bucket.tags)?);
                 used.add_words([bucket.tags]);
-                used.add_words(tags.used().flat_map(|cell| [bucket.pair(cell).0, bucket.value(cell).0]));
-                used.add_words(tags.has_link().then(|| bucket.cell(form.link()).0));
+                used.add_words(tags.used().flat_map(|cell| [bucket.pair(cell).bytes(), bucket.value(cell).bytes()]));
+                used.add_words(tags.has_link().then(|| bucket.cell(form.link()).bytes()));
             }
         }
         Some(())
@@ -263,9 +263,16 @@ mod active {
                 return Ranges::default();
             };
             if head.is_free() {
-                let Offset(next) = RunAt(at).next();
+                let next = RunAt(at).next().bytes();
                 let run = RunAt(at);
-                used.add_words([at, next, run.previous().0, run.hole().0, run.since().0, behind - WORD]);
+                used.add_words([
+                    at,
+                    next,
+                    run.previous().bytes(),
+                    run.hole().bytes(),
+                    run.since().bytes(),
+                    behind - WORD,
+                ]);
             } else {
                 used.add(at, behind);
             }

@@ -121,7 +121,7 @@ impl Copying<'_> {
             if head.is_free() {
                 return Ok(());
             }
-            let word = self.store.region().word(run.use_word().0)?.load(Relaxed);
+            let word = self.store.region().word(run.use_word().bytes())?.load(Relaxed);
             let Some((content, owner)) = Use::from_word(word) else {
                 return Err(self.corrupt(run.0, "a run is of an unknown kind"));
             };
@@ -266,28 +266,28 @@ impl Copying<'_> {
             }
         };
         for number in 0..=PROCESSES {
-            modify(geometry.process(number).0 & !(WORD - 1), &|_| 0);
+            modify(geometry.process(number).bytes() & !(WORD - 1), &|_| 0);
         }
         for slot in 0..geometry.slots {
             // The owner, and what it waits for.
-            modify(geometry.slot(slot).owner().0, &|_| 0);
+            modify(geometry.slot(slot).owner().bytes(), &|_| 0);
         }
         for stripe in 0..self.store.all_stripes().end {
             // The lock, and the word of waiters for a change.
-            modify(geometry.stripe(stripe).lock().0, &|_| 0);
-            modify(geometry.stripe(stripe).sequence().0, &|value| value.wrapping_add(value & 1));
+            modify(geometry.stripe(stripe).lock().bytes(), &|_| 0);
+            modify(geometry.stripe(stripe).sequence().bytes(), &|value| value.wrapping_add(value & 1));
         }
         for index in 0..geometry.member_room {
-            modify(geometry.entry(index).0 + entry::WATCH, &|_| 0);
+            modify(geometry.entry(index).state().bytes() + entry::WATCH, &|_| 0);
         }
-        modify(DIRTY.0, &|_| 0);
-        modify(WATCH.0, &|_| 0);
+        modify(DIRTY.bytes(), &|_| 0);
+        modify(WATCH.bytes(), &|_| 0);
         let random = || file::random().map_err(io("draw a random number for the copy"));
         let id = [random()?, random()?];
         let place = file::place(self.to).map_err(io("look up the file of the copy"))?;
         for (at, words) in [(ID, &id[..]), (FILE, &place)] {
             for (number, word) in (0..).zip(words) {
-                modify(at.0 + number * WORD, &|_| *word);
+                modify(at.bytes() + number * WORD, &|_| *word);
             }
         }
         Ok(())

@@ -34,14 +34,14 @@ impl Transaction<'_> {
     /// Changes a field before the data area, with an entry in the log.
     #[inline]
     pub(crate) fn set_field(&mut self, place: Offset, value: u64) -> Result<()> {
-        debug_assert!(self.store.geometry().is_journalled(place.0));
+        debug_assert!(self.store.geometry().is_journalled(place.bytes()));
         self.change_word(place, self.store.field(place), |_| value)
     }
 
     /// Changes a word to `new(old)`, with an entry in the log.
     #[inline]
     pub(crate) fn modify(&mut self, place: Offset, new: impl FnOnce(u64) -> u64) -> Result<()> {
-        self.change_word(place, self.store.region().journalled(place.0)?, new)
+        self.change_word(place, self.store.region().journalled(place.bytes())?, new)
     }
 
     #[inline(always)]
@@ -51,7 +51,7 @@ impl Transaction<'_> {
         if !self.tx.journal.is_ready() {
             self.reborrow().make_log_ready()?;
         }
-        self.tx.journal.note(self.store.region(), place.0, old, new)?;
+        self.tx.journal.note(self.store.region(), place.bytes(), old, new)?;
         word.store(new, Release);
         steps::step();
         Ok(())
@@ -62,7 +62,7 @@ impl Transaction<'_> {
     #[inline]
     pub(crate) fn write_unused<const N: usize>(&mut self, place: Offset, values: [u64; N]) -> Result<()> {
         let means_nothing = self.tx.journal.entries() == 0;
-        let words: &[AtomicU64; N] = self.store.region().array_or(place.0)?;
+        let words: &[AtomicU64; N] = self.store.region().array_or(place.bytes())?;
         if means_nothing {
             self.audit_unlogged(place, N as u64);
         }
@@ -71,7 +71,7 @@ impl Transaction<'_> {
                 word.store(value, Relaxed);
                 steps::step();
             } else {
-                self.change_word(Offset(place.0 + i as u64 * 8), word, |_| value)?;
+                self.change_word(place.word(i as u64), word, |_| value)?;
             }
         }
         Ok(())
@@ -92,7 +92,7 @@ impl Transaction<'_> {
     /// Checks, in tests, that words may be overwritten without an entry in the log.
     #[inline(always)]
     pub(crate) fn audit_unlogged(&self, place: Offset, words: u64) {
-        self.tx.audit.store_unlogged(self.store, &self.tx.journal, place.0, words);
+        self.tx.audit.store_unlogged(self.store, &self.tx.journal, place.bytes(), words);
     }
 
     /// Finds the place of the next entry, and grows the log if it has none.
@@ -106,7 +106,7 @@ impl Transaction<'_> {
             return Ok(());
         }
         let slot = self.store.geometry().slot(self.tx.slot);
-        Err(self.store.region().corrupt(slot.log_word().0, "a log cannot be extended"))
+        Err(self.store.region().corrupt(slot.log_word().bytes(), "a log cannot be extended"))
     }
 
     fn grow_log(self) -> Result<()> {
@@ -121,7 +121,7 @@ impl Memory for Transaction<'_> {
 
     #[inline]
     fn load(&self, place: Offset) -> Result<u64> {
-        Ok(self.store.region().journalled(place.0)?.load(Relaxed))
+        Ok(self.store.region().journalled(place.bytes())?.load(Relaxed))
     }
 
     #[inline]
@@ -133,7 +133,7 @@ impl Memory for Transaction<'_> {
     fn init(&mut self, place: Offset, value: u64) -> Result<()> {
         self.audit_unlogged(place, 1);
         // Release: not before the entries that preserve what the word held.
-        self.store.region().word(place.0)?.store(value, Release);
+        self.store.region().word(place.bytes())?.store(value, Release);
         steps::step();
         Ok(())
     }
@@ -144,7 +144,7 @@ impl Memory for Transaction<'_> {
         if !self.tx.journal.is_ready() {
             self.reborrow().make_log_ready()?;
         }
-        self.tx.journal.note_untold(self.store.region(), place.0, old)
+        self.tx.journal.note_untold(self.store.region(), place.bytes(), old)
     }
 }
 

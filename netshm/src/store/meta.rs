@@ -17,7 +17,7 @@ use crate::layout::entry::{Entry, REMOVED};
 use crate::layout::header::RESERVE;
 use crate::layout::method::Locking;
 use crate::layout::run::{Hole, RUN_HEADER, RunAt, Use};
-use crate::layout::{LogAt, Offset, RESERVED, WORD};
+use crate::layout::{LogAt, Offset, RESERVED};
 use crate::locking::{Deadline, Mode, Protocol, Request};
 use crate::log_word::LogWord;
 use crate::os::atomic::{acquire, fence_after_swap};
@@ -47,23 +47,23 @@ impl Memory for MetaTransaction<'_> {
         self.store.region()
     }
     fn load(&self, place: Offset) -> Result<u64> {
-        Ok(self.region().journalled(place.0)?.load(std::sync::atomic::Ordering::Relaxed))
+        Ok(self.region().journalled(place.bytes())?.load(std::sync::atomic::Ordering::Relaxed))
     }
     fn write(&mut self, place: Offset, value: u64) -> Result<()> {
         let old = self.room_for(place)?;
-        self.journal.note(self.store.region(), place.0, old, value)?;
+        self.journal.note(self.store.region(), place.bytes(), old, value)?;
         self.init(place, value)
     }
     fn init(&mut self, place: Offset, value: u64) -> Result<()> {
         self.store.note_dirty()?;
-        self.audit.store_unlogged(self.store, &self.journal, place.0, 1);
-        self.region().journalled(place.0)?.store(value, std::sync::atomic::Ordering::Release);
+        self.audit.store_unlogged(self.store, &self.journal, place.bytes(), 1);
+        self.region().journalled(place.bytes())?.store(value, std::sync::atomic::Ordering::Release);
         steps::step();
         Ok(())
     }
     fn log(&mut self, place: Offset) -> Result<()> {
         let old = self.room_for(place)?;
-        self.journal.note_untold(self.store.region(), place.0, old)
+        self.journal.note_untold(self.store.region(), place.bytes(), old)
     }
 }
 
@@ -81,7 +81,7 @@ impl MetaTransaction<'_> {
         // Not when the change begins, since it may only read.
         self.store.note_dirty()?;
         if !self.journal.has_room() {
-            return Err(self.region().corrupt(place.0, "the log of the run heap is full"));
+            return Err(self.region().corrupt(place.bytes(), "the log of the run heap is full"));
         }
         self.load(place)
     }
@@ -389,7 +389,7 @@ impl Store {
     /// Returns the state and id of an entry of the catalogue that is, or has been, in use.
     pub(super) fn entry_state(&self, index: u32) -> [u64; 2] {
         let state = self.geometry().entry(index).state();
-        [state, Offset(state.0 + WORD)].map(|place| acquire(self.field(place)))
+        [state, state.next()].map(|place| acquire(self.field(place)))
     }
 
     /// Makes a meta change of words that are read without the lock, those of schemas and of the catalogue: the sequence is odd
@@ -464,7 +464,7 @@ impl Store {
         while journal.extend(self.region())? {}
         for (before, segment) in journal.further_segments() {
             let run = RunAt(segment.0 - RUN_HEADER);
-            let reserved = self.region().word(run.use_word().0)?.load(std::sync::atomic::Ordering::Relaxed)
+            let reserved = self.region().word(run.use_word().bytes())?.load(std::sync::atomic::Ordering::Relaxed)
                 == Use::Log.word(RESERVED);
             if !reserved && journal.capacity() <= kept {
                 return Ok(());

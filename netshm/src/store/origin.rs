@@ -87,7 +87,7 @@ impl Store {
     }
 
     fn file_words(&self) -> [&AtomicU64; 3] {
-        [0, 8, 16].map(|offset| self.field(Offset(FILE.0 + offset)))
+        [0, 1, 2].map(|index| self.field(FILE.word(index)))
     }
 
     /// Checks that what would undo the changes under way is of the same moment as what they have changed, in an object that is
@@ -128,11 +128,11 @@ impl Store {
     }
 
     fn pair(&self, place: Offset) -> [&AtomicU64; 2] {
-        [place, Offset(place.0 + 8)].map(|place| self.field(place))
+        [place, place.next()].map(|place| self.field(place))
     }
 
     fn boot(&self, index: u64) -> [&AtomicU64; 2] {
-        self.pair(Offset(BOOTS.0 + index * 16))
+        self.pair(BOOTS.word(2 * index))
     }
 
     /// Returns whether the object has been open for writing since the system was started. Without a boot id, every boot counts

@@ -91,7 +91,7 @@ impl Store {
             0 => Ok(Fate::Gone),
             number if number > PROCESSES => {
                 let place = self.geometry().slot(slot).log_word();
-                Err(self.region().corrupt(place.0 & !63, "a slot names an owner that cannot exist"))
+                Err(self.region().corrupt(place.bytes() & !63, "a slot names an owner that cannot exist"))
             }
             number if Some(number) == self.known_number() => Ok(Fate::Alive),
             number => self.recover_number(number),
@@ -193,7 +193,7 @@ impl Store {
                 continue;
             }
             if !Journal::reopen(length, geometry.log(log), self.region())?.is_consistent(self.region())? {
-                return Ok(Some(length.0));
+                return Ok(Some(length.bytes()));
             }
         }
         Ok(None)

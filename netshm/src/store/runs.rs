@@ -65,7 +65,7 @@ impl Store {
                 sizes.free += bytes;
                 return Ok(());
             }
-            let content = Use::from_word(self.region().word(run.use_word().0)?.load(Relaxed));
+            let content = Use::from_word(self.region().word(run.use_word().bytes())?.load(Relaxed));
             if let Some((Use::Chunk | Use::Segment | Use::Large, stripe)) = content
                 && let Some(sum) = sizes.by_stripe.get_mut(stripe as usize)
             {

@@ -147,7 +147,7 @@ impl<'a> Held<'a> {
         sequence.begin_change();
         let state = log_word.own();
         for (i, ((word, new), [noted, old])) in (0..).zip(words.iter().zip(new).zip(log.as_chunks().0)) {
-            noted.store(Noted::new(place.0 + i * 8, state.0 + i, *new).0, Relaxed);
+            noted.store(Noted::new(place.bytes() + i * 8, state.0 + i, *new).0, Relaxed);
             old.store(word.load(Relaxed), Relaxed);
             steps::step();
         }

@@ -129,7 +129,7 @@ fn a_hostile_log_is_an_error() {
             let start = geometry.data_start();
             for (state, first, next, what) in [
                 (epoch(1, 1), 3, 0, "between two words"),
-                (epoch(2, 1), geometry.stripe(0).lock().0, 0, "a lock word"),
+                (epoch(2, 1), geometry.stripe(0).lock().bytes(), 0, "a lock word"),
                 (epoch(3, 1), 8, 0, "the header's fixed part"),
                 (epoch(4, 1), u64::MAX - 7, 0, "outside"),
                 (epoch(5, u64::from(u32::MAX)), named, 0, "more entries than room"),

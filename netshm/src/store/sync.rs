@@ -143,7 +143,7 @@ mod tests {
 
     fn mark(table: &Counts) -> u64 {
         let mut bytes = [0; 8];
-        file::read_at(table.shm().object().fd(), &mut bytes, DIRTY.0).unwrap();
+        file::read_at(table.shm().object().fd(), &mut bytes, DIRTY.bytes()).unwrap();
         u64::from_ne_bytes(bytes)
     }
 

@@ -161,7 +161,7 @@ impl TxState {
 
     /// Returns a change without locks, as memory for later ones.
     pub(super) fn none() -> Self {
-        Self::with(0, Journal::new(Offset(0), LogAt(0)))
+        Self::with(0, Journal::new(Offset::at(0), LogAt(0)))
     }
 
     #[inline(always)]

@@ -283,7 +283,7 @@ fn apply(handle: &Handle, record: &Record<'_>, block: &BlockMut<'_>) -> Result<(
     handle.change("change a block", |change| {
         block.changes.iter().try_for_each(|(index, value)| {
             let element = block.block.start + index;
-            let place = Offset(record.value_at() + 8 + (element / 2) as u64 * 8);
+            let place = Offset::at(record.value_at() + 8 + (element / 2) as u64 * 8);
             let word = change.load(place)?;
             change.write(place, with_half(word, element, *value))
         })

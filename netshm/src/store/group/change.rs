@@ -194,7 +194,7 @@ pub(crate) fn small_in_group<'a>(
     }
     tx.begin_only(store);
     for (i, (word, new)) in (0..).zip(words.iter().zip(new)) {
-        tx.journal.note(region, place.0 + i * WORD, word.load(Relaxed), *new).ok()?;
+        tx.journal.note(region, place.bytes() + i * WORD, word.load(Relaxed), *new).ok()?;
         word.store(*new, Release);
         steps::step();
     }

@@ -45,7 +45,7 @@ impl Begun {
             store: Cell::new(CLOSED),
             slot: Cell::new(0),
             stripe: Cell::new(0),
-            log_word: Cell::new(Offset(0)),
+            log_word: Cell::new(Offset::at(0)),
             log: Cell::new(LogAt(0)),
             limits: Cell::new(Limits { lock_timeout: None }),
         }

@@ -72,7 +72,7 @@ impl<'a> Alone<'a> {
     /// Notes that another object has taken the place of this one. Whoever waits to open it looks at its name as well, so
     /// nothing depends on whether this can be written.
     pub(crate) fn mark_replaced(&self) {
-        let _ = file::write_at(self.lock.object.fd(), &at::REPLACED.to_ne_bytes(), at::STATE_AT.0);
+        let _ = file::write_at(self.lock.object.fd(), &at::REPLACED.to_ne_bytes(), at::STATE_AT.bytes());
     }
 
     /// Returns the members that have not been removed.

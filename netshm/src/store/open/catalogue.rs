@@ -104,14 +104,15 @@ impl Catalogue {
                 unused = unused.min(index);
                 continue;
             }
-            let damaged = || corrupt(object, geometry.entry(index).0, "an entry of the catalogue is damaged");
+            let damaged =
+                || corrupt(object, geometry.entry(index).state().bytes(), "an entry of the catalogue is damaged");
             let member = Entry::from_words(words).and_then(|entry| Self::member(geometry, index, stripes_used, entry));
             members.push(member.ok_or_else(damaged)?);
         }
         let mut stripes: Vec<_> = members.iter().map(|member| member.geometry.own()).collect();
         stripes.sort_unstable_by_key(|own| own.start);
         if stripes.windows(2).any(|pair| pair[0].end > pair[1].start) {
-            return Err(corrupt(object, start.0, "two members have the same stripe"));
+            return Err(corrupt(object, start.bytes(), "two members have the same stripe"));
         }
         Ok(Catalogue { stripes_used, entries_used, last_id, unused, members })
     }

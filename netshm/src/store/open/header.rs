@@ -55,24 +55,21 @@ fn words<const N: usize>(object: &Arc<Object>, place: Offset) -> Result<[u64; N]
 }
 
 fn read_words(object: &Arc<Object>, place: Offset, words: &mut [u64]) -> Result<()> {
-    let read = file::read_at(object.fd(), bytemuck::cast_slice_mut(words), place.0).map_err(|source| Error::Io {
-        object: object.name().clone(),
-        doing: "read the header",
-        source,
-    })?;
-    if read < size_of_val(words) { Err(corrupt(object, place.0, "the header is cut off")) } else { Ok(()) }
+    let read = file::read_at(object.fd(), bytemuck::cast_slice_mut(words), place.bytes())
+        .map_err(|source| Error::Io { object: object.name().clone(), doing: "read the header", source })?;
+    if read < size_of_val(words) { Err(corrupt(object, place.bytes(), "the header is cut off")) } else { Ok(()) }
 }
 
 /// Returns the words before the data area as meta changes have committed them last, whoever is changing them.
 pub(super) fn committed(object: &Arc<Object>, geometry: &Geometry, place: Offset, count: usize) -> Result<Vec<u64>> {
-    let end = place.0 + count as u64 * 8;
-    let concerns = |[word, _]: &[u64; 2]| (place.0..end).contains(word);
+    let end = place.bytes() + count as u64 * 8;
+    let concerns = |[word, _]: &[u64; 2]| (place.bytes()..end).contains(word);
     let begun = Instant::now();
     for _ in 0..READINGS {
         let before = undone(object, geometry)?;
         let mut found = vec![0; count];
         read_words(object, place, &mut found)?;
-        before.undo(place.0, bytemuck::cast_slice_mut(&mut found));
+        before.undo(place.bytes(), bytemuck::cast_slice_mut(&mut found));
         pause::at(HAVE_BEEN_READ);
         if before.agrees(&undone(object, geometry)?, concerns) {
             return Ok(found);
@@ -171,10 +168,10 @@ pub(super) fn counts(object: &Arc<Object>, geometry: &Geometry) -> Result<[u64; 
     let [stripes_used, entries_used, last_id] = counts[..] else { unreachable!("asked for three") };
     let end = u64::from(geometry.own().end);
     if !(end..=u64::from(geometry.stripe_room) + 1).contains(&stripes_used) {
-        return Err(corrupt(object, at::STRIPES_USED.0, "the number of stripes in use is out of range"));
+        return Err(corrupt(object, at::STRIPES_USED.bytes(), "the number of stripes in use is out of range"));
     }
     if entries_used > geometry.member_room.into() {
-        return Err(corrupt(object, at::ENTRIES_USED.0, "the number of members is out of range"));
+        return Err(corrupt(object, at::ENTRIES_USED.bytes(), "the number of members is out of range"));
     }
     Ok([stripes_used, entries_used, last_id])
 }
@@ -195,11 +192,12 @@ pub(super) fn schema(object: &Arc<Object>, geometry: &Geometry) -> Result<Stored
         let before = undone(object, geometry)?;
         let found: [u64; 4] = words(object, fields)?;
         let mut at = found;
-        before.undo(fields.0, bytemuck::cast_slice_mut(&mut at));
+        before.undo(fields.bytes(), bytemuck::cast_slice_mut(&mut at));
         let [place, length, hash, version] = at;
         let text = schema_text(object, &before, fields, place, length);
         let concerns = |[word, _]: &[u64; 2]| {
-            (fields.0..fields.0 + 32).contains(word) || word.checked_sub(place).is_some_and(|at| at < length)
+            (fields.bytes()..fields.bytes() + 32).contains(word)
+                || word.checked_sub(place).is_some_and(|at| at < length)
         };
         pause::at(HAVE_BEEN_READ);
         // Without a log, others may have extended the schema meanwhile.
@@ -213,7 +211,7 @@ pub(super) fn schema(object: &Arc<Object>, geometry: &Geometry) -> Result<Stored
 /// Reads the text of a schema.
 fn schema_text(object: &Arc<Object>, undone: &Undone, fields: Offset, place: u64, length: u64) -> Result<String> {
     if length > MOST_SCHEMA || place.checked_add(length).is_none_or(|end| end > MAX_OBJECT) {
-        return Err(corrupt(object, fields.0, "the schema is out of range"));
+        return Err(corrupt(object, fields.bytes(), "the schema is out of range"));
     }
     let mut text = vec![0; length as usize];
     let read = file::read_at(object.fd(), &mut text, place).map_err(|source| Error::Io {
@@ -264,16 +262,16 @@ impl Header {
             return Err(Error::Replaced { object: object.name().clone(), what });
         }
         if state != at::READY {
-            return Err(corrupt(object, at::STATE_AT.0, "the object's state is unknown"));
+            return Err(corrupt(object, at::STATE_AT.bytes(), "the object's state is unknown"));
         }
         Self::check_version(object)?;
         let fields: [u64; at::FIELDS] = words(object, at::FIELDS_AT)?;
         let [sum] = words(object, at::CHECKSUM_AT)?;
         if sum != checksum(&fields) {
-            return Err(corrupt(object, at::FIELDS_AT.0, "the header's checksum is wrong"));
+            return Err(corrupt(object, at::FIELDS_AT.bytes(), "the header's checksum is wrong"));
         }
         let header = Self::from_fields(&fields)
-            .ok_or_else(|| corrupt(object, at::FIELDS_AT.0, "the header's fields are out of range"))?;
+            .ok_or_else(|| corrupt(object, at::FIELDS_AT.bytes(), "the header's fields are out of range"))?;
         if size(object)? < header.geometry.data_start() + header.geometry.pagesize {
             return Err(corrupt(object, size(object)?, "the object has been truncated"));
         }

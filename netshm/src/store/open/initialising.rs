@@ -246,7 +246,7 @@ impl<'a> Initialising<'a> {
         let size = geometry.data_start() + geometry.pagesize;
         let stripes_used = geometry.own().end;
         let write = |words: &[u64], place: Offset| {
-            file::write_at(object.fd(), bytemuck::cast_slice(words), place.0)
+            file::write_at(object.fd(), bytemuck::cast_slice(words), place.bytes())
                 .map_err(|source| no_space(object.name(), size, source))
         };
         let flush = || file::sync_data(object.fd()).map_err(|source| self.io("write it back", source));
@@ -274,7 +274,7 @@ impl<'a> Initialising<'a> {
             write(&schema, geometry.part().schema_at())?;
             write(&[stripes_used.into()], at::STRIPES_USED)?;
             file::write_at(object.fd(), text.as_bytes(), geometry.schema()).map_err(full)?;
-            write(default, Offset(geometry.default_value()))?;
+            write(default, Offset::at(geometry.default_value()))?;
             write(&id, at::ID)?;
             write(&file, at::FILE)?;
             write(&file::boot_id(), at::BOOTS)?;

@@ -185,19 +185,19 @@ impl<'a> Reading<'a> {
     /// Returns a field before the data area.
     fn past_or(&self, place: Offset, present: &AtomicU64) -> u64 {
         let mut past = self.past.borrow_mut();
-        if let Some(old) = past.old(place.0) {
+        if let Some(old) = past.old(place.bytes()) {
             return old;
         }
         let mut word = present.load(Relaxed);
         if !self.copies_all {
-            self.see(place.0, 1);
+            self.see(place.bytes(), 1);
             return word;
         }
         if self.settle(&mut past, || word = present.load(Relaxed)).is_err() {
             // The next words that are read say why.
             self.gone.set(true);
         }
-        past.old(place.0).unwrap_or(word)
+        past.old(place.bytes()).unwrap_or(word)
     }
 
     /// Returns the words as they lie, if the log names none of them, or else a copy that is right.
@@ -289,7 +289,7 @@ pub(super) fn attempt<R>(store: &Store, stripe: u32, read: impl Fn(View<'_>) -> 
         return if stamp.holds() { Attempt::Busy } else { Attempt::Spoiled };
     };
     if slot >= store.geometry().slots {
-        let place = store.geometry().stripe(stripe).lock().0;
+        let place = store.geometry().stripe(stripe).lock().bytes();
         let damage = region.corrupt(place, "a lock word names an owner that cannot exist");
         return if stamp.holds() { Attempt::Done(Err(damage)) } else { Attempt::Spoiled };
     }
