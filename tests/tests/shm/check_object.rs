@@ -1,7 +1,7 @@
 //! What `check` and `stats` say of sound objects.
 
 use netshm::{Array, Error, HashTable, Locking, Report, Shm, Table};
-use netshm_tests::Scratch;
+use netshm_tests::{Random, Scratch};
 
 const METHODS: [Locking; 3] = [Locking::None, Locking::Record, Locking::Futex];
 
@@ -21,16 +21,6 @@ impl From<Error> for Undo {
     }
 }
 
-/// Numbers that look random and are the same each time.
-struct Numbers(u64);
-
-impl Numbers {
-    fn next(&mut self, below: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % below
-    }
-}
-
 #[test]
 fn tables_stay_sound_through_all_changes() {
     for locking in METHODS {
@@ -44,16 +34,16 @@ fn tables_stay_sound_through_all_changes() {
                 .manage(object.open())
                 .unwrap();
             assert_sound(&tab.check().unwrap());
-            let mut numbers = Numbers(pagesize);
+            let mut numbers = Random::new(pagesize);
             for step in 0..6000 {
-                let key = numbers.next(400);
+                let key = numbers.below(400);
                 let value = vec![
                     step as u8;
-                    [numbers.next(40), numbers.next(5000), numbers.next(40_000)]
+                    [numbers.below(40), numbers.below(5000), numbers.below(40_000)]
                         [(step % 33 == 0) as usize + (step % 99 == 0) as usize]
                         as usize
                 ];
-                match numbers.next(8) {
+                match numbers.below(8) {
                     0..3 => tab.replace(&key, &value).unwrap(),
                     3..5 => tab.add(&key, &value).unwrap(),
                     5 => drop(tab.remove(&key).unwrap()),
@@ -92,25 +82,25 @@ fn arrays_stay_sound_through_all_changes() {
         let objects = [Scratch::posix("check-array"), Scratch::posix("check-array")];
         let numbers_in = Array::<u32>::manage(objects[0].open(), 7, locking).unwrap();
         let texts: Array<String> = Array::manage(objects[1].open(), "-".to_owned(), locking).unwrap();
-        let mut numbers = Numbers(1);
+        let mut numbers = Random::new(1);
         for step in 0..4000 {
             let len = texts.len().unwrap() as u64;
-            match numbers.next(20) {
+            match numbers.below(20) {
                 0 => {
-                    let len = [numbers.next(3000), numbers.next(1_000_000)][(step % 5 == 0) as usize] as usize;
+                    let len = [numbers.below(3000), numbers.below(1_000_000)][(step % 5 == 0) as usize] as usize;
                     texts.resize(len).unwrap();
                     numbers_in.resize(len).unwrap();
                 }
                 _ if len == 0 => {}
                 1..3 => {
-                    texts.swap(numbers.next(len) as usize, numbers.next(len) as usize).unwrap();
+                    texts.swap(numbers.below(len) as usize, numbers.below(len) as usize).unwrap();
                 }
                 _ => {
-                    let index = numbers.next(len) as usize;
+                    let index = numbers.below(len) as usize;
                     texts
                         .set(
                             index,
-                            &"x".repeat([numbers.next(30), numbers.next(20_000)][(step % 40 == 0) as usize] as usize),
+                            &"x".repeat([numbers.below(30), numbers.below(20_000)][(step % 40 == 0) as usize] as usize),
                         )
                         .unwrap();
                     numbers_in.set(index, &(index as u32)).unwrap();

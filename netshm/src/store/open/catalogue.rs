@@ -168,7 +168,7 @@ impl Catalogue {
     /// Returns an id that no member has had.
     pub(super) fn next_id(&self, object: &Arc<Object>, header: &Header) -> Result<u64> {
         let last = self.members.iter().map(|member| member.id).fold(self.last_id, u64::max);
-        let damaged = || corrupt(object, header.geometry.entry(0).state().0, "the ids of members are used up");
+        let damaged = || corrupt(object, header.geometry.entry(0).state().bytes(), "the ids of members are used up");
         last.checked_add(1).ok_or_else(damaged)
     }
 
