@@ -9,6 +9,7 @@ mod arrays;
 mod circles;
 mod copies;
 mod declared;
+mod forks;
 mod full;
 mod half_written;
 mod inherited;

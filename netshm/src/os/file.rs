@@ -1,7 +1,8 @@
 //! Sizes, space and plain reads and writes of an open file; random numbers and the boot id.
 #![allow(unsafe_code)]
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -9,7 +10,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rustix::fs::{self, AtFlags, FallocateFlags, IFlags, StatxFlags};
 use rustix::io::Errno;
-use rustix::process::{Resource, getrlimit};
 
 /// The identity of a file, unique as long as the file is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -57,9 +57,9 @@ pub(crate) fn duplicate(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
 }
 
 /// Returns the inode, the id of the file system (`f_fsid`), which, unlike the device, is the same after a reboot and in each
-/// container, and when the inode was made, since its number may be used again; 0 where the system does not say.
+/// container, and when the inode was made, since its number may be used again; 0 where the system, or a sandbox, does not say.
 pub(crate) fn place(fd: BorrowedFd<'_>) -> io::Result<[u64; 3]> {
-    Ok([fs::fstat(fd)?.st_ino, fs::fstatvfs(fd)?.f_fsid, made_at(fd)])
+    Ok([fs::fstat(fd)?.st_ino, fs::fstatvfs(fd).map_or(0, |system| system.f_fsid), made_at(fd)])
 }
 
 /// Returns when the inode was made, in nanoseconds; 0 where the system does not say.
@@ -112,7 +112,7 @@ pub(crate) fn allocate(fd: BorrowedFd<'_>, offset: u64, len: u64) -> io::Result<
         return Ok(());
     }
     // To cross the limit raises SIGXFSZ, which ends the process.
-    if getrlimit(Resource::Fsize).current.is_some_and(|limit| end > limit) && end > size(fd)? {
+    if end > size_limit() && end > size(fd)? {
         return Err(Errno::FBIG.into());
     }
     let (mut at, mut piece) = (offset, len);
@@ -122,11 +122,23 @@ pub(crate) fn allocate(fd: BorrowedFd<'_>, offset: u64, len: u64) -> io::Result<
             Ok(()) => at += now,
             // Some file systems undo the whole piece on a signal, so a timer could keep a large one from ever ending.
             Err(Errno::INTR) => piece = (now / 2).max(SMALL_PIECE),
-            Err(Errno::OPNOTSUPP | Errno::NOSYS) => return extend_with_zeros(fd, end),
+            // The file system does not have the call, or a sandbox forbids it.
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::PERM) => return extend_with_zeros(fd, end),
             Err(error) => return Err(error.into()),
         }
     }
     Ok(())
+}
+
+/// Returns the resource limit on file sizes; none where a sandbox does not let the process ask.
+fn size_limit() -> u64 {
+    let mut limit = MaybeUninit::<libc::rlimit>::uninit();
+    // SAFETY: `getrlimit` writes one `rlimit` behind the pointer, which has room for it, and nothing else.
+    if unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, limit.as_mut_ptr()) } != 0 {
+        return u64::MAX;
+    }
+    // SAFETY: `assume_init` requires an initialised value: the call, which has succeeded, has filled it. "No limit" is the largest number.
+    unsafe { limit.assume_init() }.rlim_cur
 }
 
 /// The least that a file system gives a file.
@@ -144,7 +156,7 @@ pub(crate) fn own_space(fd: BorrowedFd<'_>, parts: &[Range<u64>]) -> io::Result<
     for (needed, flags) in [(has_holes, FallocateFlags::empty()), (true, FallocateFlags::UNSHARE_RANGE)] {
         for part in parts.iter().filter(|part| needed && part.start < part.end) {
             match rustix::io::retry_on_intr(|| fs::fallocate(fd, flags, part.start, part.end - part.start)) {
-                Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {}
+                Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::PERM | Errno::INVAL) => {}
                 Err(error) => return Err(error.into()),
             }
         }
@@ -234,8 +246,11 @@ pub(crate) fn random_bytes(bytes: &mut [u8]) -> io::Result<()> {
             Ok(count) => rest = &mut rest[count..],
             Err(_) => {
                 let error = io::Error::last_os_error();
-                if error.kind() != io::ErrorKind::Interrupted {
-                    return Err(error);
+                match error.raw_os_error() {
+                    Some(libc::EINTR) => {}
+                    // An old kernel, or a sandbox.
+                    Some(libc::ENOSYS | libc::EPERM) => return File::open("/dev/urandom")?.read_exact(rest),
+                    _ => return Err(error),
                 }
             }
         }
@@ -346,7 +361,7 @@ pub(crate) mod tests {
     #[test]
     fn the_resource_limit_is_an_error_and_no_signal() {
         use crate::os::fork::tests::in_child;
-        use rustix::process::{Rlimit, setrlimit};
+        use rustix::process::{Resource, Rlimit, setrlimit};
 
         let scratch = Scratch::empty();
         let file = scratch.file();

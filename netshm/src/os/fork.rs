@@ -168,6 +168,27 @@ pub(crate) mod tests {
         })
     }
 
+    /// Forks in the middle of whatever calls this. Returns true in the child, which goes on and has to end by [`end_here`]; false in
+    /// the parent, once `ended` has got the child's status.
+    pub(crate) fn fork_here(ended: impl FnOnce(i32)) -> bool {
+        // SAFETY: after `fork` the child of a process with threads may do only what needs no lock that another thread holds:
+        // the C library keeps its allocator usable, and the callers need no other lock.
+        let pid = unsafe { libc::fork() };
+        if pid == 0 {
+            // SAFETY: `alarm` accesses no memory.
+            unsafe { libc::alarm(20) };
+            return true;
+        }
+        ended(run_child(pid, || unreachable!("it is another process")));
+        false
+    }
+
+    /// Ends a forked child at once.
+    pub(crate) fn end_here(status: i32) -> ! {
+        // SAFETY: `_exit` ends the process at once, without handlers or destructors.
+        unsafe { libc::_exit(status) }
+    }
+
     /// Runs `body` in a child made by a system call that the C library does not notice, hence without handlers. `body` must not
     /// even allocate.
     fn in_unnoticed_child(body: impl FnOnce() -> bool) -> bool {

@@ -17,18 +17,26 @@ pub(crate) enum Wake {
     Woken,
     /// The word had changed before the wait began.
     Changed,
-    /// The time-out has passed.
+    /// The time-out has passed, or a part of it where the kernel does not help to wait.
     TimedOut,
 }
 
-/// Sleeps while `word` is `expected`, until somebody calls [`wake`], at most for `timeout`.
-pub(crate) fn wait(word: &AtomicU32, expected: u32, timeout: Option<Duration>) -> Wake {
+/// Pause where the kernel does not help to wait.
+const UNASSISTED: Duration = Duration::from_millis(1);
+
+/// Sleeps while `word` is `expected`, until somebody calls [`wake`], at most for `limit`.
+pub(crate) fn wait(word: &AtomicU32, expected: u32, limit: Option<Duration>) -> Wake {
     // A time that the system cannot express is as good as none.
-    let timeout = timeout.and_then(|time| Timespec::try_from(time).ok());
+    let timeout = limit.and_then(|time| Timespec::try_from(time).ok());
     match futex::wait(word, Flags::empty(), expected, timeout.as_ref()) {
         Ok(()) | Err(Errno::INTR) => Wake::Woken,
         Err(Errno::TIMEDOUT) => Wake::TimedOut,
-        Err(_) => Wake::Changed,
+        Err(Errno::AGAIN) => Wake::Changed,
+        // A sandbox that knows no futexes: look again from time to time.
+        Err(_) => {
+            std::thread::sleep(limit.map_or(UNASSISTED, |limit| limit.min(UNASSISTED)));
+            if limit.is_some() { Wake::TimedOut } else { Wake::Woken }
+        }
     }
 }
 

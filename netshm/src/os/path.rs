@@ -277,17 +277,26 @@ fn through_proc(fd: BorrowedFd<'_>) -> String {
     format!("/proc/self/fd/{}", fd.as_raw_fd())
 }
 
+/// Returns the kind of the file system; 0 where a sandbox does not let the process ask.
+fn file_system(fd: BorrowedFd<'_>) -> io::Result<i64> {
+    match fs::fstatfs(fd) {
+        Ok(status) => Ok(status.f_type),
+        Err(Errno::NOSYS | Errno::PERM) => Ok(0),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Returns whether the file lies on an overlay file system. There a descriptor that was opened for reading before anybody opened
 /// the file for writing goes on standing for the file in the lower layer, under the same device and inode.
 pub(crate) fn is_overlaid(fd: BorrowedFd<'_>) -> io::Result<bool> {
     const OVERLAY: i64 = 0x794c_7630;
-    Ok(fs::fstatfs(fd)?.f_type as i64 == OVERLAY)
+    Ok(file_system(fd)? == OVERLAY)
 }
 
 /// Returns an error for a file system whose files can be mapped, but neither written to nor given space in the ordinary way.
 pub(crate) fn check_mappable(fd: BorrowedFd<'_>) -> io::Result<()> {
     const HUGETLBFS: i64 = 0x958458f6;
-    if fs::fstatfs(fd)?.f_type as i64 == HUGETLBFS {
+    if file_system(fd)? == HUGETLBFS {
         let text =
             "a hugetlbfs cannot hold objects: its files cannot be written to; use a tmpfs mounted with `huge=always`";
         return Err(io::Error::new(io::ErrorKind::Unsupported, text));

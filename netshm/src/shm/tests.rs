@@ -7,11 +7,13 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use super::registry;
 use super::{Object, Shm};
 use crate::error::Error;
 use crate::hash_table::HashTable;
+use crate::inspect::Inspector;
 use crate::name::ShmName;
 use crate::os::file;
 use crate::os::fork::tests::{in_child, refuse_call, status_of_child};
@@ -295,4 +297,82 @@ fn what_a_sandbox_refuses_is_named_or_done_without() {
         });
         assert_eq!(status, 0, "error number {errno}");
     }
+}
+
+/// Whatever a sandbox refuses, operations work, or are errors; none panics, or waits for ever.
+#[test]
+fn operations_in_sandboxes() {
+    // Done without.
+    let spared = [
+        libc::SYS_fallocate,
+        libc::SYS_prlimit64,
+        libc::SYS_statx,
+        libc::SYS_fstatfs,
+        libc::SYS_getrandom,
+        libc::SYS_futex,
+        libc::SYS_madvise,
+        libc::SYS_ioctl,
+        libc::SYS_sched_yield,
+        libc::SYS_membarrier,
+        libc::SYS_memfd_create,
+        libc::SYS_openat2,
+    ];
+    // What needs them fails.
+    let needed = [
+        libc::SYS_readlink,
+        libc::SYS_linkat,
+        libc::SYS_fchmod,
+        libc::SYS_msync,
+        libc::SYS_fdatasync,
+        libc::SYS_ftruncate,
+        libc::SYS_unlinkat,
+    ];
+    for call in spared.into_iter().chain(needed) {
+        for errno in [libc::EPERM, libc::ENOSYS] {
+            let directory = Directory::new();
+            let names = ["a", "b"].map(|file| directory.name(file));
+            let status = status_of_child(|| {
+                if !refuse_call(call, None, errno) {
+                    return 0;
+                }
+                let failed = failures(&names);
+                for (step, error) in &failed {
+                    eprintln!("without system call {call} (error {errno}), {step}: {error}");
+                }
+                i32::from(!failed.is_empty() && spared.contains(&call))
+            });
+            assert_eq!(status, 0, "system call {call}, error number {errno}");
+        }
+    }
+}
+
+/// Uses an object in several ways. Returns those that fail.
+fn failures(names: &[ShmName; 2]) -> Vec<(&'static str, Error)> {
+    let [name, copy] = names;
+    let open = || {
+        let options = HashTable::<u64, String>::options().stripes(2).lock_timeout(Duration::from_secs(5));
+        options.manage(Shm::open_or_create(name)?)
+    };
+    let mut failed = Vec::new();
+    let table = match open() {
+        Ok(table) => table,
+        Err(error) => return vec![("create", error)],
+    };
+    let mut step = |step, outcome: Result<(), Error>| failed.extend(outcome.err().map(|error| (step, error)));
+    step("add", (0..300).try_for_each(|key| table.add(&key, &"text".repeat(100))));
+    step("group", table.group(|| table.clear().and_then(|()| table.add(&1, "one"))));
+    let waited = table.wait_until(&1, Some(Duration::from_millis(5)), |text| text.is_none());
+    step("wait", if matches!(waited, Err(Error::WaitTimeout { .. })) { Ok(()) } else { waited.map(drop) });
+    step("trim", table.shm().trim().map(drop));
+    step("sync", table.sync());
+    step("copy", table.shm().copy_to(copy));
+    step("check", table.check().map(drop));
+    step("mode", table.shm().set_mode(0o600));
+    step("reopen", table.shm().reopen().map(drop));
+    drop(table);
+    step("inspect", Inspector::open(name).and_then(|inspector| inspector.look()).map(drop));
+    step("repair", crate::repair(name).map(drop));
+    step("open", open().and_then(|table| table.find(&1)).map(drop));
+    step("unlink", name.unlink());
+    failed
 }

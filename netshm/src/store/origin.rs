@@ -80,9 +80,9 @@ impl Store {
         let place = file::place(self.region.object().fd()).map_err(|source| self.io("look up its file", source))?;
         let dirty = acquire(self.field(DIRTY)) != 0;
         let [inode, system, made] = self.file_words().map(|word| word.load(Relaxed));
-        // A time that is not known here, or was not there, says nothing.
-        let is_younger = made != place[2] && made != 0 && place[2] != 0;
-        let moved = [inode, system] != place[..2] || is_younger;
+        // What is not known here, or was not there, says nothing.
+        let differs = |was: u64, is: u64| was != is && was != 0 && is != 0;
+        let moved = inode != place[0] || differs(system, place[1]) || differs(made, place[2]);
         Ok(Origin { place, dirty, moved, is_ageless: made == 0 && place[2] != 0 })
     }
 
