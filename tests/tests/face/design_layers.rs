@@ -30,16 +30,16 @@ fn sources(directory: &Path) -> Vec<PathBuf> {
     files.into_iter().filter(is_source).chain(below).collect()
 }
 
-/// Returns the names that follow `crate::` in a source, also in braces.
-fn named(source: &str) -> Vec<String> {
+/// Returns the names that follow a path, `crate::` or some `super::`, in a source, also in braces.
+fn named(source: &str, path: &str) -> Vec<String> {
     let code = source.split("#[cfg(test)]\nmod tests {").next().unwrap().lines();
     let code: Vec<_> = code.map(|line| line.split("//").next().unwrap()).collect();
     let code = code.join(" ");
     let name =
         |text: &str| text.trim_start().split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap().to_owned();
     let mut names = Vec::new();
-    for (at, _) in code.match_indices("crate::") {
-        let rest = &code[at + "crate::".len()..];
+    for (at, _) in code.match_indices(path) {
+        let rest = &code[at + path.len()..];
         if code[..at].ends_with('$') {
             // What a macro names at its users' places is the face of the crate.
         } else if let Some(list) = rest.strip_prefix('{') {
@@ -74,12 +74,15 @@ fn modules_name_only_modules_of_lower_layers() {
         }
         let row = rows.get(module).unwrap_or_else(|| panic!("`{module}` is in no layer"));
         let text = fs::read_to_string(&path).unwrap();
-        for name in named(&text) {
-            if name != module && rows.get(&name).is_some_and(|other| other >= row) {
+        let depth = path.strip_prefix(&root).unwrap().components().count() - usize::from(path.ends_with("mod.rs"));
+        let from_root = named(&text, "crate::");
+        for name in from_root.iter().filter(|name| name.starts_with(char::is_uppercase)) {
+            wrong.push(format!("{} names `{name}` by the face of the crate, not by its module", path.display()));
+        }
+        // As many `super` as the file is deep lead to the root as well.
+        for name in from_root.iter().chain(&named(&text, &"super::".repeat(depth))) {
+            if name != module && rows.get(name).is_some_and(|other| other >= row) {
                 wrong.push(format!("{} names `{name}`", path.display()));
-            }
-            if name.starts_with(char::is_uppercase) {
-                wrong.push(format!("{} names `{name}` by the face of the crate, not by its module", path.display()));
             }
         }
     }
