@@ -73,6 +73,9 @@ impl<T> ManageOptions<T> {
     /// # name.unlink()?;
     /// # Ok::<(), netshm::Error>(())
     /// ```
+    #[doc(alias = "namespace")]
+    #[doc(alias = "column_family")]
+    #[doc(alias = "bucket")]
     pub fn named(mut self, name: &str) -> Self {
         self.shape.name = Some(name.to_owned());
         self
@@ -89,6 +92,7 @@ impl<T> ManageOptions<T> {
     /// [`max_size`](Self::max_size) follows from it. Tables grow beyond it as they must.
     #[doc(alias = "capacity")]
     #[doc(alias = "with_capacity")]
+    #[doc(alias = "reserve")]
     pub fn init(mut self, keys: u64) -> Self {
         self.shape.init = Some(keys);
         self

@@ -123,6 +123,9 @@ impl Shm {
     /// - [`Error::LockTimeout`], [`Error::Forked`].
     #[doc(alias = "backup")]
     #[doc(alias = "snapshot")]
+    #[doc(alias = "export")]
+    #[doc(alias = "dump")]
+    #[doc(alias = "restore")]
     pub fn copy_to(&self, to: impl IntoShmName) -> Result<()> {
         self.copy_to_name(&to.to_name()?)
     }

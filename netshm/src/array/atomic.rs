@@ -27,6 +27,8 @@ impl<T: DataManager> Array<T> {
     ///
     /// # Errors
     /// Those of [`get`](Self::get) and [`set`](Self::set).
+    #[doc(alias = "get_mut")]
+    #[doc(alias = "modify")]
     pub fn update(&self, index: usize, change: impl FnOnce(T) -> T) -> Result<T> {
         let (index, elements, store) = (index as u64, self.elements(), &*self.handle.store);
         let spot = self.spot(index);
@@ -208,6 +210,8 @@ impl<T: Integer> Array<T> {
     /// Those of [`get`](Self::get) and [`set`](Self::set).
     #[doc(alias = "increment")]
     #[doc(alias = "incr")]
+    #[doc(alias = "atomic")]
+    #[doc(alias = "counter")]
     pub fn fetch_add(&self, index: usize, by: T) -> Result<T> {
         self.fetch(index, move |old| old.plus(by))
     }

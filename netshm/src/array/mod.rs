@@ -53,6 +53,8 @@ const MOST_ELEMENTS: u64 = 1 << 56;
 /// # Ok::<(), netshm::Error>(())
 /// ```
 #[doc(alias = "Netshm_array")]
+#[doc(alias = "Vec")]
+#[doc(alias = "slice")]
 pub struct Array<T> {
     handle: Handle,
     default: Arc<T>,
@@ -406,6 +408,9 @@ impl<T: DataManager> Array<T> {
     ///
     /// # Errors
     /// Those of [`set`](Self::set).
+    #[doc(alias = "append")]
+    #[doc(alias = "grow")]
+    #[doc(alias = "shrink")]
     pub fn resize(&self, length: usize) -> Result<()> {
         let length = length as u64;
         if length > MOST_ELEMENTS {
@@ -441,6 +446,7 @@ impl<T: DataManager> Array<T> {
     #[doc(alias = "flush")]
     #[doc(alias = "fsync")]
     #[doc(alias = "persist")]
+    #[doc(alias = "save")]
     pub fn sync(&self) -> Result<()> {
         self.handle.sync()
     }

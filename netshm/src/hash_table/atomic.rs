@@ -181,6 +181,8 @@ impl<K: ShmKey, V: Integer> HashTable<K, V> {
     /// Those of [`add`](Self::add) and [`find`](Self::find).
     #[doc(alias = "increment")]
     #[doc(alias = "incr")]
+    #[doc(alias = "atomic")]
+    #[doc(alias = "counter")]
     pub fn fetch_add<Q>(&self, key: &Q, by: V) -> Result<V>
     where
         K: Borrow<Q>,

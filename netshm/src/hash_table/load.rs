@@ -61,6 +61,10 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     #[doc(alias = "extend")]
     #[doc(alias = "insert_many")]
     #[doc(alias = "load")]
+    #[doc(alias = "append")]
+    #[doc(alias = "batch")]
+    #[doc(alias = "bulk")]
+    #[doc(alias = "import")]
     pub fn add_many<B, C>(&self, bindings: impl IntoIterator<Item = (B, C)>) -> Result<()>
     where
         B: Borrow<K>,

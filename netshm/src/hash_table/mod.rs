@@ -72,6 +72,9 @@ const LOOK_EACH: usize = 64;
 #[doc(alias = "multimap")]
 #[doc(alias = "ttl")]
 #[doc(alias = "expire")]
+#[doc(alias = "HashMap")]
+#[doc(alias = "dictionary")]
+#[doc(alias = "cache")]
 pub struct HashTable<K, V> {
     handle: Handle,
     managed: PhantomData<fn() -> (K, V)>,
@@ -264,6 +267,8 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     /// read-only descriptor if what a dead writer left cannot be read, [`Error::Deadlock`] in a group, [`Error::LockTimeout`] if a limit
     /// was set, [`Error::Corrupt`], [`Error::Forked`].
     #[doc(alias = "get")]
+    #[doc(alias = "lookup")]
+    #[doc(alias = "search")]
     #[inline]
     pub fn find<Q>(&self, key: &Q) -> Result<Option<V>>
     where
@@ -439,6 +444,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     #[doc(alias = "flush")]
     #[doc(alias = "fsync")]
     #[doc(alias = "persist")]
+    #[doc(alias = "save")]
     pub fn sync(&self) -> Result<()> {
         self.handle.sync()
     }

@@ -102,6 +102,8 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     /// Those of [`add`](Self::add) and [`find`](Self::find).
     #[doc(alias = "entry")]
     #[doc(alias = "and_modify")]
+    #[doc(alias = "get_mut")]
+    #[doc(alias = "merge")]
     pub fn update<Q>(&self, key: &Q, change: impl FnOnce(Option<V>) -> Option<V>) -> Result<Option<V>>
     where
         K: Borrow<Q>,

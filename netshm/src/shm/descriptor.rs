@@ -47,6 +47,8 @@ use crate::os::{file, path};
 #[derive(Debug, Clone)]
 #[doc(alias = "mmap")]
 #[doc(alias = "shm_descr")]
+#[doc(alias = "shared_memory")]
+#[doc(alias = "database")]
 pub struct Shm {
     name: ShmName,
     object: Arc<Object>,
@@ -225,6 +227,8 @@ impl Shm {
     /// # Errors
     /// [`Error::Forked`]
     #[doc(alias = "close_shm")]
+    #[doc(alias = "detach")]
+    #[doc(alias = "disconnect")]
     pub fn close(self) -> Result<()> {
         self.object.check_fork()
     }

@@ -105,6 +105,7 @@ impl ShmOptions {
 
     /// Opens the object for reading only. Every operation that would change it fails with [`Error::ReadOnly`].
     #[doc(alias = "O_RDONLY")]
+    #[doc(alias = "readonly")]
     pub fn read_only(mut self, read_only: bool) -> Self {
         self.read_only = read_only;
         self
@@ -134,6 +135,8 @@ impl ShmOptions {
 
     /// Sets the permission bits of an object that is created; the process's umask takes bits away, as for any file. The default
     /// is `0o600`: only the owner.
+    #[doc(alias = "chmod")]
+    #[doc(alias = "permissions")]
     pub fn mode(mut self, mode: u32) -> Self {
         self.mode = mode;
         self

@@ -28,6 +28,8 @@ impl ShmName {
     /// [`Error::Io`], for instance if there is no such object.
     #[doc(alias = "unlink_shm")]
     #[doc(alias = "shm_unlink")]
+    #[doc(alias = "destroy")]
+    #[doc(alias = "drop_database")]
     pub fn unlink(&self) -> Result<()> {
         let outcome = match self.open_file() {
             Some(identity) => unlink_same(self, identity),

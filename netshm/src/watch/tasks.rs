@@ -75,6 +75,8 @@ impl Watch {
     ///
     /// # Errors
     /// Those of [`changed`](Self::changed), and [`Error::Io`] if the thread cannot be started.
+    #[doc(alias = "await")]
+    #[doc(alias = "poll")]
     pub async fn changed_async(&mut self) -> Result<()> {
         self.changed_until(None).await.map(drop)
     }

@@ -244,6 +244,8 @@ fn verbs_are_found_under_their_names_in_other_crates() {
         include_str!("../../../netshm/src/hash_table/update.rs"),
         include_str!("../../../netshm/src/hash_table/visit.rs"),
         include_str!("../../../netshm/src/array/bulk.rs"),
+        include_str!("../../../netshm/src/array/mod.rs"),
+        include_str!("../../../netshm/src/options.rs"),
         include_str!("../../../netshm/src/shm/options.rs"),
         include_str!("../../../netshm/src/upkeep.rs"),
         include_str!("../../../netshm/src/watch/mod.rs"),
@@ -275,6 +277,14 @@ fn verbs_are_found_under_their_names_in_other_crates() {
         ("copy_from_slice", "set_range"),
         ("copy_to_slice", "read_range"),
         ("attach", "open"),
+        ("lookup", "find"),
+        ("counter", "fetch_add"),
+        ("get_mut", "update"),
+        ("bulk", "add_many"),
+        ("grow", "resize"),
+        ("permissions", "mode"),
+        ("namespace", "named"),
+        ("save", "sync"),
     ];
     for (word, verb) in searched {
         let alias = format!("#[doc(alias = \"{word}\")]");
