@@ -83,7 +83,7 @@ impl MemberPlan {
                     None => zero_value(element, &mut MOST_VALUES.clone()).ok_or_else(|| {
                         Failure::with_tip(
                             format!("an array of {element} needs a default value"),
-                            "write it behind the type, as JSON: Array<..> = VALUE",
+                            "write it after the type, as JSON: Array<..> = VALUE",
                         )
                     })?,
                 };
@@ -247,7 +247,7 @@ fn member_name(text: &str) -> Result<(String, &str), Failure> {
         let mut values = serde_json::Deserializer::from_str(text).into_iter::<String>();
         let name = values.next().and_then(Result::ok).ok_or_else(|| wrong("a name is not closed", text))?;
         let rest = text[values.byte_offset()..].trim_start();
-        let rest = rest.strip_prefix(':').ok_or_else(|| wrong("`:` expected behind a name", rest))?;
+        let rest = rest.strip_prefix(':').ok_or_else(|| wrong("`:` expected after a name", rest))?;
         return Ok((name, rest.trim_start()));
     }
     let end = text.find(|c: char| matches!(c, '<' | ':') || c.is_whitespace()).unwrap_or(text.len());

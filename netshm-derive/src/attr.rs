@@ -226,7 +226,7 @@ fn end(name: &str, meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
     }
     let flag = meta.input.peek(Token![=]) || meta.input.peek(syn::token::Paren);
     let message = if flag && name == "default" {
-        "a default is written behind a `=`: `#[shm(default = expression)]`".to_owned()
+        "a default is written after a `=`: `#[shm(default = expression)]`".to_owned()
     } else if flag {
         format!("`{name}` takes no value; write `#[shm({name})]`")
     } else {
@@ -355,7 +355,7 @@ fn predicates(meta: &ParseNestedMeta<'_>) -> syn::Result<Vec<WherePredicate>> {
         Ok(predicates) => Ok(predicates.0.into_iter().collect()),
         Err(error) => Err(syn::Error::new(
             text.span(),
-            format!("these are not bounds as behind a `where`; write `#[shm(bound = \"T: Trait\")]` ({error})"),
+            format!("these are not bounds as after a `where`; write `#[shm(bound = \"T: Trait\")]` ({error})"),
         )),
     }
 }

@@ -240,7 +240,7 @@ fn trailing_defaults(fields: &Fields, errors: &mut Errors) {
             (None, Some((span, name))) => errors.add(
                 *span,
                 format!(
-                    "`{name}` has a default, but `{}` behind it has none: a row of an older program ends before the new \
+                    "`{name}` has a default, but `{}` after it has none: a row of an older program ends before the new \
                      fields; move `{name}` to the end",
                     field.name()
                 ),
@@ -287,7 +287,7 @@ fn variants(input: &Input, errors: &mut Errors) {
             errors.add(
                 pair[1].ident.span(),
                 format!(
-                    "there is no index behind that of `{}`, which is `u64::MAX`; write one with `#[shm(index = n)]`",
+                    "there is no index after that of `{}`, which is `u64::MAX`; write one with `#[shm(index = n)]`",
                     pair[0].ident
                 ),
             );

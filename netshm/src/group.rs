@@ -170,7 +170,7 @@ macro_rules! group {
     ($table:expr, $($rest:tt)*) => { $crate::__group_arrow!() };
     ($table:expr =>) => { ::core::compile_error!("the block of the group is missing: `group!(tab => { .. })`") };
     ($table:expr => $body:expr, $($rest:tt)*) => {
-        ::core::compile_error!("a group has one block, and nothing behind it: `group!(tab => { .. })`")
+        ::core::compile_error!("a group has one block, and nothing after it: `group!(tab => { .. })`")
     };
     ($($other:tt)*) => {
         ::core::compile_error!(

@@ -153,8 +153,8 @@ fn run(name: &ShmName) -> Outcome<()> {
     println!("| | p50, us | p99, us | longest, us |");
     println!("|---|---:|---:|---:|");
     report("lookup, nobody writes", readings(&table, ENTRIES, || true)?);
-    report("lookup behind a group that sleeps after 100 changes", behind_a_sleeper(name, 100)?);
-    report("lookup behind a group that sleeps after 100,000 changes", behind_a_sleeper(name, 100_000)?);
+    report("lookup beside a group that sleeps after 100 changes", behind_a_sleeper(name, 100)?);
+    report("lookup beside a group that sleeps after 100,000 changes", behind_a_sleeper(name, 100_000)?);
     report("lookup beside a group that makes 100,000 changes", behind_a_worker(name, 100_000)?);
     report("change until another process knows, 1 ms between two", hand_overs(name, Duration::from_millis(1))?);
     report("change until another process knows, at once", hand_overs(name, Duration::ZERO)?);

@@ -101,7 +101,7 @@ impl<'a> Blocks<'a> {
                 report.finding(at, "a block does not know whether the one before it is free");
             }
             if previous.is_some_and(|words| load(at - WORD) != words) {
-                report.finding(at - WORD, "the size behind a free block is wrong");
+                report.finding(at - WORD, "the size at the end of a free block is wrong");
             }
             let words = if head.is_free() { head.free_words() } else { self.block_words(at, head).unwrap_or(0) };
             if head.is_end() || words < MIN_BLOCK || words > (end - at) / WORD {

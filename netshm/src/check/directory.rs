@@ -66,7 +66,7 @@ impl Check<'_> {
         let place = u64::from(auditor.stripe - geometry.first());
         let first = self.elements.first_of(chunk.wrapping_mul(stripes).wrapping_add(place));
         if first >= length {
-            auditor.finding(record.at, "a chunk lies behind the end of the array");
+            auditor.finding(record.at, "a chunk lies past the end of the array");
         }
         if let Some(words) = self.elements.dense() {
             for (i, element) in record.value().chunks_exact(words as usize).enumerate() {
@@ -91,7 +91,7 @@ impl Check<'_> {
             auditor.report.used += bytes;
             auditor.report.bindings += 1;
             if index >= length {
-                auditor.finding(at, format!("element {index} lies behind the end of the array"));
+                auditor.finding(at, format!("element {index} lies past the end of the array"));
             }
             if let Err(error) = (self.element)(element.value()) {
                 auditor.finding(at, format!("element {index} cannot be decoded: {error}"));

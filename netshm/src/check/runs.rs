@@ -54,7 +54,7 @@ impl<'a> RunMap<'a> {
                 report.finding(at, "a run does not know whether the one before it is free");
             }
             if previous_free && region.word(at - 8)?.load(Relaxed).wrapping_mul(pagesize) != previous_bytes {
-                report.finding(at - 8, "the size behind a free run is wrong");
+                report.finding(at - 8, "the size at the end of a free run is wrong");
             }
             if at == end {
                 if head.pages() != 0 || head.is_free() {

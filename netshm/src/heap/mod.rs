@@ -116,7 +116,7 @@ pub(crate) fn join<S: BlockFormat>(memory: &mut impl Memory, shape: S, at: u64, 
         let start = before.checked_mul(shape.unit()).and_then(|bytes| at.checked_sub(bytes)).unwrap_or(0);
         let block = shape.block(memory.load(Offset::at(start))?);
         if !block.free || block.units != before {
-            return Err(memory.region().corrupt(at - 8, "the size behind a free block is wrong"));
+            return Err(memory.region().corrupt(at - 8, "the size at the end of a free block is wrong"));
         }
         unlink(memory, shape, start, before)?;
         at = start;

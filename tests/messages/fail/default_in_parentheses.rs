@@ -1,4 +1,4 @@
-//! A default is written behind an equals sign.
+//! A default is written after an equals sign.
 
 use netshm::ShmData;
 

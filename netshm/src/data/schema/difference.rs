@@ -268,7 +268,7 @@ fn other_field(
             (&old.name, advice)
         }
         (Some(new), Some(old)) if old.is_added && !has(all_new, &old.name) && new.has_default => {
-            (&new.name, format!("another program has added `{}` first; add `{}` behind it", old.name, new.name))
+            (&new.name, format!("another program has added `{}` first; add `{}` after it", old.name, new.name))
         }
         (Some(new), Some(old)) if new.schema == old.schema && !has(all_new, &old.name) && !has(all_old, &new.name) => {
             (&new.name, format!("if it is the same field, write `#[shm(rename = {:?})]`", old.name))
@@ -279,7 +279,7 @@ fn other_field(
         (Some(new), Some(_)) if !has(all_old, &new.name) => {
             (&new.name, format!("new fields come at the end, with `#[shm(default)]`; move `{}` there", new.name))
         }
-        (Some(new), Some(old)) => (&new.name, format!("fields keep their order; move `{}` in front of it", old.name)),
+        (Some(new), Some(old)) => (&new.name, format!("fields keep their order; move `{}` before it", old.name)),
         (None, None) => return None,
     };
     Found::at(&format!("{path}.{name}"), Some(advice))
