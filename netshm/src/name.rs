@@ -37,6 +37,7 @@ use crate::os::file::Identity;
 /// # Ok::<(), netshm::Error>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize), serde(try_from = "String"))]
 #[doc(alias = "shm_name")]
 pub struct ShmName(Kind, Opened);
 
@@ -353,14 +354,6 @@ impl serde::Serialize for ShmName {
             Ok(same) if same == *self => serializer.serialize_str(&text),
             _ => Err(serde::ser::Error::custom("a name that is not UTF-8")),
         }
-    }
-}
-
-#[cfg(feature = "serde")]
-impl<'de> serde::Deserialize<'de> for ShmName {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = <String as serde::Deserialize>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
     }
 }
 

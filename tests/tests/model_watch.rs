@@ -145,7 +145,7 @@ fn check(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
 }
 
 #[test]
-fn who_waits_for_a_stripe_is_woken() {
+fn a_waiter_for_a_stripe_is_woken() {
     check(4, || {
         let object = Object::new();
         let waiting = object.clone();
@@ -156,7 +156,7 @@ fn who_waits_for_a_stripe_is_woken() {
 }
 
 #[test]
-fn two_who_wait_for_a_stripe_are_woken() {
+fn two_waiters_for_a_stripe_are_woken() {
     check(3, || {
         let object = Object::new();
         let waiters = [object.clone(), object.clone()].map(|object| thread::spawn(move || object.wait_for(0)));
@@ -166,7 +166,7 @@ fn two_who_wait_for_a_stripe_are_woken() {
 }
 
 #[test]
-fn who_waits_for_the_object_is_woken() {
+fn a_waiter_for_the_object_is_woken() {
     check(3, || {
         let object = Object::new();
         let waiting = object.clone();
@@ -178,7 +178,7 @@ fn who_waits_for_the_object_is_woken() {
 }
 
 #[test]
-fn writers_of_several_stripes_wake_who_waits_for_the_object() {
+fn writers_of_several_stripes_wake_a_waiter_for_the_object() {
     check(3, || {
         let object = Object::new();
         let waiting = object.clone();
@@ -205,7 +205,7 @@ fn both_kinds_are_woken() {
 
 /// The bit that leads to the object's word is set already when another one begins to wait.
 #[test]
-fn who_comes_later_is_woken_too() {
+fn a_later_waiter_is_woken_too() {
     check(3, || {
         let object = Object::new();
         let [one, other] = [object.clone(), object.clone()];

@@ -11,9 +11,9 @@ use crate::names::{self, Place};
 /// A stripe is a part of a table or an array with a lock of its own. A deadlock is shown as the ring of processes that wait for each
 /// other. Without a NAME, shows all objects in shared memory that are in use.
 ///
-/// Whoever has to wait for a lock notes since when, and so tells for how long, at least, the change that it waits for has been under way.
-/// When a lock was taken is not noted, since that would slow every change down: of a lock that nobody waits for, the command says for
-/// how long it has seen it held. `--during` makes it watch for longer.
+/// A process that has to wait for a lock notes since when, so the change that it waits for has been under way for at least as long.
+/// When a lock was taken is not noted, since that would slow every change down: of a lock that nobody waits for, the command says how
+/// long it has seen it held. `--during` makes it watch for longer.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

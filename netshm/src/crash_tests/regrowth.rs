@@ -6,6 +6,7 @@ use std::fmt::Debug;
 use super::{Case, METHODS, stride_for};
 use crate::array::Array;
 use crate::check::Report;
+use crate::data::ShmData;
 use crate::error::{Error, Result};
 use crate::group;
 use crate::hash_table::HashTable;
@@ -133,6 +134,11 @@ impl<T, D: PartialEq + Debug> Subject<'_, T, D> {
     }
 }
 
+/// Returns what opens a table of one stripe, which is not larger than `max_size`.
+fn table<V: ShmData>(max_size: u64) -> impl Fn(Shm, Locking) -> Result<HashTable<u64, V>> {
+    move |shm, locking| HashTable::options().locking(locking).stripes(1).slots(2).init(1).max_size(max_size).manage(shm)
+}
+
 fn sorted<V: crate::data::DataManager + Ord>(table: &HashTable<u64, V>) -> Result<Vec<(u64, V)>> {
     let mut all = table.scan().collect::<Result<Vec<_>>>()?;
     all.sort();
@@ -154,9 +160,7 @@ fn buckets_of_pairs() {
     };
     Subject {
         name: "buckets of pairs",
-        open: &|shm, locking| {
-            Pairs::options().locking(locking).stripes(1).slots(2).init(1).max_size(1 << 26).manage(shm)
-        },
+        open: &table(1 << 26),
         prepare: &prepare,
         act: &act,
         group: &|table, body| table.group(body),
@@ -182,9 +186,7 @@ fn buckets_of_records() {
     };
     Subject {
         name: "buckets of records",
-        open: &|shm, locking| {
-            Texts::options().locking(locking).stripes(1).slots(2).init(1).max_size(1 << 26).manage(shm)
-        },
+        open: &table(1 << 26),
         prepare: &prepare,
         act: &act,
         group: &|table, body| table.group(body),
@@ -209,9 +211,7 @@ fn segments() {
     };
     Subject {
         name: "segments",
-        open: &|shm, locking| {
-            Pairs::options().locking(locking).stripes(1).slots(2).init(1).max_size(1 << 26).manage(shm)
-        },
+        open: &table(1 << 26),
         prepare: &prepare,
         act: &act,
         group: &|table, body| table.group(body),
@@ -250,9 +250,7 @@ fn overflow_buckets() {
     };
     Subject {
         name: "overflow buckets",
-        open: &|shm, locking| {
-            Texts::options().locking(locking).stripes(1).slots(2).init(1).max_size(1 << 18).manage(shm)
-        },
+        open: &table(1 << 18),
         prepare: &prepare,
         act: &act,
         group: &|table, body| table.group(body),
@@ -279,9 +277,7 @@ fn stacks() {
     };
     Subject {
         name: "stacks",
-        open: &|shm, locking| {
-            Pairs::options().locking(locking).stripes(1).slots(2).init(1).max_size(1 << 26).manage(shm)
-        },
+        open: &table(1 << 26),
         prepare: &prepare,
         act: &act,
         group: &|table, body| table.group(body),

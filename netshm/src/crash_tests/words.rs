@@ -105,7 +105,7 @@ fn spoil(copy: &Scratch, locking: Locking, wrong: fn(&Store), boot: u64) {
 }
 
 #[test]
-fn who_has_the_object_alone_puts_them_in_order() {
+fn the_only_process_puts_them_in_order() {
     for (locking, boot) in METHODS.into_iter().flat_map(|locking| [(locking, 0), (locking, 1)]) {
         for (what, _, wrong) in WRONG {
             let copy = Scratch::new();

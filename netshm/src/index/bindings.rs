@@ -285,14 +285,14 @@ fn enter(change: &mut Transaction<'_>, key: Key<'_>, content: Content, buckets: 
             return content.store(change, chain.at(), cell);
         }
         if !chain.advance()? {
-            return enter_behind(change, key.stripe, content, &chain);
+            return enter_overflow(change, key.stripe, content, &chain);
         }
     }
 }
 
 /// Enters a new key into a new overflow bucket of one that is full.
 #[inline(never)]
-fn enter_behind(change: &mut Transaction<'_>, stripe: u32, content: Content, full: &Chain<'_>) -> Result<()> {
+fn enter_overflow(change: &mut Transaction<'_>, stripe: u32, content: Content, full: &Chain<'_>) -> Result<()> {
     let mut image = Image::empty(full.form());
     image.put(content);
     if full.form() == Form::Pairs {

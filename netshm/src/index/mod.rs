@@ -110,7 +110,7 @@ pub(crate) fn seek<'a>(source: impl Source<'a>, key: Key<'_>) -> Result<Sought<'
         (Some(found), _) => Ok(Sought::Found(found)),
         (None, false) => Ok(Sought::Missing(Some(chain.at()))),
         (None, true) => {
-            let found = find_behind(source, key, |found| Ok(*found))?;
+            let found = find_in_overflow(source, key, |found| Ok(*found))?;
             Ok(found.map_or(Sought::Missing(None), Sought::Found))
         }
     }
@@ -129,14 +129,14 @@ pub(crate) fn find_and<'a, S: Source<'a>, R, E: ReadError>(
     let (found, link) = find_here(&chain, key)?;
     match found {
         Some(found) => then(&found).map(Some),
-        None if link => find_behind(source, key, then),
+        None if link => find_in_overflow(source, key, then),
         None => Ok(None),
     }
 }
 
 /// Looks a key up in the overflow buckets of its chain. Out of line, since few lookups need it.
 #[inline(never)]
-fn find_behind<'a, R, E: ReadError>(
+fn find_in_overflow<'a, R, E: ReadError>(
     source: impl Source<'a>,
     key: Key<'_>,
     then: impl Fn(&Found<'a>) -> Result<R, E>,

@@ -147,7 +147,7 @@ fn read_only_handles_are_told_of_what_the_dead_have_done() {
 /// A writer has died after its commit, which only a waiter finds out; but the waiter never sleeps for long, since others
 /// change another member all the time, and wake it together with the waiters for that one.
 #[test]
-fn who_is_woken_all_the_time_finds_the_dead_too() {
+fn a_waiter_woken_all_the_time_finds_the_dead_too() {
     for tasks in [false, true] {
         for step in 0.. {
             let scratch = Scratch::new();
@@ -280,7 +280,7 @@ fn nothing_is_stored_for_nobody() {
 
 /// All kinds of watches, and what they report.
 #[test]
-fn watches_tell_of_what_is_theirs() {
+fn watches_report_what_is_theirs() {
     let scratch = Scratch::new();
     let users: Numbers = HashTable::options().named("users").stripes(2).manage(scratch.open()).unwrap();
     let hits: Array<u64> = Array::options().named("hits").stripes(2).manage(users.shm().clone(), 0).unwrap();

@@ -116,7 +116,7 @@ pub(crate) fn child(_: &str, arguments: &[String]) {
 }
 
 #[test]
-fn who_has_the_object_open_keeps_it_from_repair() {
+fn an_object_that_others_have_open_is_not_repaired() {
     let object = Scratch::file("repair-in-use");
     let tab = open(&object).unwrap();
     assert!(matches!(repair(object.name()), Err(Error::InUse { .. })));
