@@ -28,7 +28,7 @@ use crew::Post;
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use netshm::declare::{At, Place};
 use options::{Child, Options, Role};
-use queue::{Holder, Queue, State, work_through};
+use queue::{Audit, Holder, Queue, State, work_through};
 use signal_hook::consts::TERM_SIGNALS;
 use work::Numbers;
 
@@ -122,8 +122,8 @@ fn run(options: &Options) -> Result<()> {
     })?;
     let took = start.elapsed();
 
-    let state = queue.state()?;
-    let best = queue.audit(options.kills > 0)?;
+    queue.take_back()?;
+    let Audit { state, taken, best } = queue.audit(options.kills > 0)?;
     let given_back = state.given_back - first.given_back;
     if kills + given_back > 0 {
         println!("{kills} processes killed here, {given_back} jobs of dead ones begun again");
@@ -140,6 +140,9 @@ fn run(options: &Options) -> Result<()> {
         let how =
             if place.keep { "the same command goes on with them" } else { "with --store they could be gone on with" };
         println!("stopped: {} jobs were done once each, none is lost, {left} are left; {how}", HumanCount(state.done));
+        if taken > 0 {
+            println!("{taken} of those that are left are being done, by processes of an earlier program");
+        }
     }
     Ok(())
 }

@@ -1,8 +1,10 @@
 //! The command line.
 
+use std::fmt::Display;
+use std::str::FromStr;
 use std::thread;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, anyhow, bail, ensure};
 use lexopt::prelude::*;
 use netshm::declare::Place;
 
@@ -48,6 +50,11 @@ pub(crate) struct Options {
     pub(crate) store: Option<Place>,
 }
 
+fn number<N: FromStr<Err: Display>>(arguments: &mut lexopt::Parser, option: &str) -> Result<N> {
+    let value = arguments.value()?.string()?;
+    value.parse().map_err(|error| anyhow!("{option} {value}: {error} (see --help)"))
+}
+
 pub(crate) fn parse() -> Result<Role> {
     let workers = thread::available_parallelism().map_or(2, |cpus| cpus.get().max(2));
     let mut options = Options { jobs: 20_000, size: 1000, producers: 2, workers, capacity: 100, kills: 0, store: None };
@@ -55,16 +62,16 @@ pub(crate) fn parse() -> Result<Role> {
     let mut arguments = lexopt::Parser::from_env();
     while let Some(argument) = arguments.next()? {
         match argument {
-            Long("jobs") => options.jobs = arguments.value()?.parse()?,
-            Long("size") => options.size = arguments.value()?.parse()?,
-            Long("producers") => options.producers = arguments.value()?.parse()?,
-            Long("workers") => options.workers = arguments.value()?.parse()?,
-            Long("capacity") => options.capacity = arguments.value()?.parse()?,
-            Long("kills") => options.kills = arguments.value()?.parse()?,
+            Long("jobs") => options.jobs = number(&mut arguments, "--jobs")?,
+            Long("size") => options.size = number(&mut arguments, "--size")?,
+            Long("producers") => options.producers = number(&mut arguments, "--producers")?,
+            Long("workers") => options.workers = number(&mut arguments, "--workers")?,
+            Long("capacity") => options.capacity = number(&mut arguments, "--capacity")?,
+            Long("kills") => options.kills = number(&mut arguments, "--kills")?,
             Long("store") => options.store = Some(arguments.value()?.string()?.into()),
             Long("self-test") => (options.jobs, options.kills) = (2000, 20),
             Long("role") => role = Some(arguments.value()?.string()?),
-            Long("parent") => parent = arguments.value()?.parse()?,
+            Long("parent") => parent = number(&mut arguments, "--parent")?,
             Long("help") | Short('h') => {
                 println!("{HELP}");
                 std::process::exit(0);

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use netshm::{Array, HashTable, Locking, ShmData, ShmSchema, Watch, group};
 
 use crate::work::{Numbers, Start};
@@ -64,6 +64,8 @@ pub(crate) struct State {
     pub(crate) given_back: u64,
     /// True if all are to end at the next opportunity.
     pub(crate) is_stopped: bool,
+    /// The main process, which keeps the others at work.
+    keeper: Option<Holder>,
 }
 
 impl State {
@@ -102,12 +104,27 @@ pub(crate) enum Next<T> {
 
 impl Queue {
     /// Begins, or goes on with what an earlier program has left; returns the state.
-    pub(crate) fn begin(&self, all: u64) -> netshm::Result<State> {
-        self.state.update(0, |state| State {
-            all: if state.all == 0 { all } else { state.all },
-            is_stopped: false,
-            ..state
-        })
+    pub(crate) fn begin(&self, all: u64) -> Result<State> {
+        let this = Holder::this_process()?;
+        let state = self.state.update(0, |state| match state.keeper {
+            Some(other) if other.is_alive() => state,
+            _ => State {
+                all: if state.all == 0 { all } else { state.all },
+                is_stopped: false,
+                keeper: Some(this),
+                ..state
+            },
+        })?;
+        match state.keeper {
+            // They would stop each other's.
+            Some(other) if other != this => {
+                bail!(
+                    "process {} is at this work already: wait for it, or choose another place (--store)",
+                    other.process
+                )
+            }
+            _ => Ok(state),
+        }
     }
 
     pub(crate) fn state(&self) -> netshm::Result<State> {
@@ -190,17 +207,21 @@ impl Queue {
         Ok(())
     }
 
-    /// Checks that nothing is lost and nothing was done twice; returns the best result. With `anew`, all work is done once more, to
-    /// compare the results.
-    pub(crate) fn audit(&self, anew: bool) -> Result<Option<Start>> {
+    /// Checks that nothing is lost and nothing was done twice. With `anew`, all work is done once more, to compare the results.
+    pub(crate) fn audit(&self, anew: bool) -> Result<Audit> {
         for (member, report) in self.check()? {
             ensure!(report.is_clean(), "{member}: {report}");
         }
-        let state = self.state()?;
-        let (mut added, mut done, mut best) = (0, 0, None);
-        for item in self.jobs.scan() {
-            let (number, job) = item?;
-            added += 1;
+        // Workers whose main process was killed may still be at a job each.
+        let (state, jobs, waiting, taken) = group!(retry self => {
+            let jobs = self.jobs.scan().collect::<netshm::Result<Vec<_>>>()?;
+            let taken = self.taken.values().collect::<netshm::Result<Vec<_>>>()?;
+            (self.state.get(0)?, jobs, self.waiting.len()? as u64, taken)
+        })?;
+        let lost = taken.iter().filter(|holder| !holder.is_alive()).count();
+        ensure!(lost == 0, "{lost} jobs are nobody's");
+        let (added, mut done, mut best) = (jobs.len() as u64, 0, None);
+        for (number, job) in jobs {
             ensure!(
                 job.finished == u32::from(job.result.is_some()),
                 "job {number} was finished {} times",
@@ -212,15 +233,23 @@ impl Queue {
                 best = best.max(Some(result));
             }
         }
-        let (waiting, taken) = (self.waiting.len()? as u64, self.taken.len()? as u64);
-        ensure!(taken == 0, "{taken} jobs are nobody's");
+        let taken = taken.len() as u64;
         ensure!(
-            (added, done, waiting) == (state.added, state.done, state.waiting()) && added == done + waiting,
-            "{added} jobs of {}, {done} done, {waiting} waiting; but {state:?}",
+            (added, done, waiting) == (state.added, state.done, state.waiting()) && added == done + waiting + taken,
+            "{added} jobs of {}, {done} done, {waiting} waiting, {taken} being done; but {state:?}",
             state.all
         );
-        Ok(best)
+        Ok(Audit { state, taken, best })
     }
+}
+
+/// What an audit has found.
+pub(crate) struct Audit {
+    pub(crate) state: State,
+    /// Jobs at which somebody still is.
+    pub(crate) taken: u64,
+    /// The best result.
+    pub(crate) best: Option<Start>,
 }
 
 /// Does the work that `next` returns, until there will be nothing to do, or the parent process has ended. Where there is nothing to do now, sleeps

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use netshm::dynamic::DynTable;
+use netshm::dynamic::{DynArray, DynTable, Value};
 use netshm::{Shm, ShmName};
 use netshm_tests::Scratch;
 use nix::sys::signal::{Signal, kill};
@@ -116,6 +116,49 @@ fn work_that_is_stopped_can_be_gone_on_with() {
         assert!(success && text.contains("stopped: ") && text.contains("none is lost"), "{text}");
         assert!(text.contains("the same command goes on with them"), "{text}");
     }
+}
+
+/// Two would stop each other's.
+#[test]
+fn only_one_program_keeps_others_at_work() {
+    let kept = Kept::new();
+    let program = kept.start();
+    let place = kept.0.to_string();
+    let (success, text) = jobs(&["--store", &place]);
+    let expected = format!("Error: process {} is at this work already", program.id());
+    assert!(!success && text.starts_with(&expected), "{text}");
+    kept.until_at_work(5);
+    signal(&program, Signal::SIGINT);
+    let (success, text) = end(program);
+    assert!(success && text.contains("stopped: "), "{text}");
+}
+
+/// Workers whose main process was killed finish what they are at; that is not taken for lost.
+#[test]
+fn what_others_still_do_is_not_lost() {
+    let kept = Kept::new();
+    let place = kept.0.to_string();
+    let first = ["--store", &place, "--jobs", "1000", "--size", "100000000", "--workers", "2"];
+    let mut program = command(&first).spawn().unwrap();
+    BufReader::new(program.stdout.as_mut().unwrap()).read_line(&mut String::new()).unwrap();
+    let taken = DynTable::open_member(Shm::open(&kept.0).unwrap(), "taken").unwrap();
+    let mut watch = taken.watch().unwrap();
+    while taken.len().unwrap() < 2 {
+        assert!(watch.changed(Some(LIMIT)).unwrap(), "nobody works");
+    }
+    let at_work = children(&program);
+    program.kill().unwrap();
+    program.wait().unwrap();
+    let program = command(&["--store", &place, "--workers", "1", "--producers", "1"]).spawn().unwrap();
+    let queue = DynArray::open_member(Shm::open(&kept.0).unwrap(), "state").unwrap();
+    let keeper = Value::from(program.id());
+    let is_kept = |state: &Value| format!("{state:?}").contains(&format!("{keeper:?}"));
+    queue.wait_until(0, Some(LIMIT), is_kept).unwrap();
+    signal(&program, Signal::SIGINT);
+    signal(&program, Signal::SIGINT);
+    let (success, text) = end(program);
+    assert!(success && text.contains("by processes of an earlier program"), "{text}");
+    at_work.into_iter().for_each(|child| drop(kill(child, Signal::SIGKILL)));
 }
 
 /// Without a place of its own it goes away.
