@@ -21,6 +21,9 @@ const STILL_HERE_EACH: Duration = Duration::from_secs(10);
 const HEAD: &str =
     "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n";
 
+/// Last event of a page.
+const SIGNED_OUT: &str = "event: signed-out\ndata:\n\n";
+
 /// A page that is open in a browser.
 struct Stream {
     session: String,
@@ -75,8 +78,8 @@ impl Live {
                 self.wanted.notify_one();
             }
         } else {
-            // Tells the browser not to ask again.
-            request.respond(Response::empty(204))?;
+            // So that the page does not ask again.
+            let _ = Stream { session, writer: request.into_writer() }.send(&format!("{HEAD}{SIGNED_OUT}"));
         }
         Ok(())
     }
@@ -96,7 +99,7 @@ impl Live {
             self.streams().retain_mut(|stream| {
                 let is_signed_in = self.store.is_signed_in(&stream.session);
                 if let Ok(false) = is_signed_in {
-                    let _ = stream.send("event: signed-out\ndata:\n\n");
+                    let _ = stream.send(SIGNED_OUT);
                 }
                 // Writing to a browser that does not read ends after a while, too: see the supervisor.
                 is_signed_in.unwrap_or(false) && stream.send(&text).is_ok()

@@ -16,22 +16,52 @@ pub(crate) fn sign_in() -> String {
 }
 
 /// Shows the events that `live.rs` sends.
-pub(crate) const LIVE_JS: &str = r#"const events = new EventSource("/live");
-events.onmessage = event => {
+pub(crate) const LIVE_JS: &str = r#"const element = id => document.getElementById(id);
+let lost;
+
+function show(event) {
   const [count, ...names] = event.data.split("\n");
-  document.getElementById("count").textContent = count;
-  document.getElementById("names").replaceChildren(...names.map(name => {
+  element("count").textContent = count;
+  element("names").replaceChildren(...names.map(name => {
     const item = document.createElement("li");
     item.textContent = name;
     return item;
   }));
-};
-// Here or in another window, or by the server.
-events.addEventListener("signed-out", () => location.reload());
+  element("more").textContent = count > names.length ? `and ${count - names.length} more` : "";
+}
+
+function listen() {
+  const events = new EventSource("/live");
+  events.onmessage = show;
+  events.onopen = () => {
+    clearTimeout(lost);
+    lost = undefined;
+    element("lost").hidden = true;
+  };
+  events.onerror = () => {
+    // Where another worker takes over at once, nobody need know.
+    lost ??= setTimeout(() => element("lost").hidden = false, 1500);
+    // The browser tries again by itself, but not after an answer that is none, as from a worker that tells too many pages already.
+    if (events.readyState === EventSource.CLOSED) {
+      setTimeout(listen, 3000);
+    }
+  };
+  // Here or in another window, or by the server.
+  events.addEventListener("signed-out", () => {
+    events.close();
+    location.reload();
+  });
+}
+
+listen();
 "#;
 
 pub(crate) fn session(session: &Session, all: u64, present: &Present, worker: u32) -> String {
     let names: String = present.names.iter().map(|name| format!("<li>{}</li>", encode_text(name))).collect();
+    let more = match present.count - present.names.len() {
+        0 => String::new(),
+        more => format!("and {more} more"),
+    };
     page(
         &format!("Hello, {}", session.name),
         &format!(
@@ -42,6 +72,8 @@ knows you as well.</p>
 <form class="row" method="post" action="/sign-out"><button class="plain">Sign out</button></form>
 <h2>Signed in now: <b id="count">{}</b></h2>
 <ul id="names" aria-live="polite">{names}</ul>
+<p class="quiet" id="more">{more}</p>
+<p id="lost" role="status" hidden>The connection is lost; trying again.</p>
 <script src="/live.js" defer></script>"#,
             session.visits, present.count
         ),
@@ -76,9 +108,10 @@ fn page(title: &str, body: &str) -> String {
 }
 
 const STYLE: &str = "
-:root { color-scheme: light dark; --paper: #fff; --ground: #eef1f5; --ink: #1d2733; --quiet: #5b6876; --accent: #1c6dd0; }
+:root { color-scheme: light dark; --paper: #fff; --ground: #eef1f5; --ink: #1d2733; --quiet: #5b6876; --accent: #1c6dd0; --warning: #9a4a00; }
 @media (prefers-color-scheme: dark) {
-  :root { --paper: #1b2129; --ground: #11151a; --ink: #e6eaf0; --quiet: #98a4b3; --accent: #6aa9f4; }
+  :root { --paper: #1b2129; --ground: #11151a; --ink: #e6eaf0; --quiet: #98a4b3; --accent: #6aa9f4;
+    --warning: #f0b060; }
 }
 * { box-sizing: border-box; }
 body { margin: 0; min-height: 100vh; display: grid; place-items: center; padding: 1rem;
@@ -95,6 +128,10 @@ button { padding: .6rem 1.2rem; font: inherit; font-weight: 600; cursor: pointer
   border: 1px solid var(--accent); background: var(--accent); color: var(--paper); }
 button.plain { background: none; color: var(--accent); }
 a { color: var(--accent); }
+@media (max-width: 26rem) { main { padding: 1.25rem; } }
 .quiet { color: var(--quiet); }
+#more { margin: .25rem 0 0; }
+#more:empty { display: none; }
+#lost { margin: 1rem 0 0; padding: .5rem .8rem; border: 1px solid var(--warning); border-radius: .5rem; color: var(--warning); }
 .row { display: inline-block; margin: .5rem .5rem 0 0; }
 ";

@@ -3,10 +3,13 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
+use netshm_tests::Scratch;
 use serde_json::{Value, json};
 
 use crate::example_sessions::{LIMIT, Server, between, browser, eventually, number, send};
@@ -114,9 +117,14 @@ fn the_events_end_with_the_session() {
     let mut page = Connection::open(&server, &ada).listen();
     server.request("POST /sign-out", &ada, "");
     page.until("event: signed-out\ndata:\n");
-    // And the browser is told not to ask again.
-    assert!(server.request("GET /live", &ada, "").starts_with("HTTP/1.1 204 "));
-    assert!(server.request("GET /live", "", "").starts_with("HTTP/1.1 204 "));
+    // And so it is when it asks again.
+    for cookie in [&ada, ""] {
+        let answer = server.request("GET /live", cookie, "");
+        assert!(
+            answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\nevent: signed-out\ndata:\n\n"),
+            "{answer}"
+        );
+    }
 }
 
 /// Returns the number of connections that a process has.
@@ -191,7 +199,9 @@ struct Browser {
 
 impl Browser {
     fn open(program: &str, url: &str) -> Browser {
-        let profile = std::env::temp_dir().join(format!("netshm-test-live-{}", std::process::id()));
+        static OPENED: AtomicU32 = AtomicU32::new(0);
+        let number = OPENED.fetch_add(1, Relaxed);
+        let profile = std::env::temp_dir().join(format!("netshm-test-live-{}-{number}", std::process::id()));
         // It speaks on descriptors 3 and 4.
         let mut process = Command::new("sh")
             .args(["-c", r#"exec "$@" 3<&0 4>&1 0</dev/null 1>/dev/null 2>/dev/null"#, "sh", program])
@@ -268,7 +278,38 @@ fn a_browser_shows_who_is_signed_in_now() {
     eventually(|| browser.text(shown) == "1:Ada");
     // No page was loaded anew.
     assert_eq!(browser.text("document.getElementById('visits').textContent"), "1");
+    // More than the page shows by name.
+    let others: Vec<_> = (0..51).map(|number| server.sign_in(&format!("user+{number:02}"))).collect();
+    eventually(|| browser.text("document.getElementById('more').textContent") == "and 2 more");
+    others.iter().for_each(|cookie| drop(server.request("POST /sign-out", cookie, "")));
+    eventually(|| browser.text(shown) == "1:Ada");
+    assert_eq!(browser.text("document.getElementById('more').textContent"), "");
     // The one window shows what another one has done.
     browser.text("fetch('/sign-out', { method: 'POST' }); ''");
     eventually(|| browser.text("document.title") == "Who are you?");
+}
+
+#[test]
+fn a_browser_says_that_the_connection_is_lost_and_connects_again() {
+    let Some(program) = browser() else {
+        println!("skipped: no headless browser is installed");
+        return;
+    };
+    let store = Scratch::posix("example-live");
+    let store = store.name().to_string();
+    let server = Server::start(&["--workers", "1", "--store", &store]);
+    let address = server.address.clone();
+    let mut browser = Browser::open(program, &format!("http://{address}/"));
+    eventually(|| browser.text("document.title") == "Who are you?");
+    browser.text("document.getElementById('name').value = 'Ada'; document.forms[0].submit(); ''");
+    let is_lost = "String(document.getElementById('lost')?.hidden === false)";
+    eventually(|| browser.text("document.getElementById('names')?.innerText") == "Ada");
+    assert_eq!(browser.text(is_lost), "false");
+    drop(server);
+    eventually(|| browser.text(is_lost) == "true");
+    let port = address.rsplit(':').next().unwrap();
+    let server = Server::start(&["--workers", "1", "--store", &store, "--port", port]);
+    eventually(|| browser.text(is_lost) == "false");
+    server.sign_in("Bob");
+    eventually(|| browser.text("document.getElementById('names')?.innerText") == "Ada\nBob");
 }
