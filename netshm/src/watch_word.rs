@@ -30,11 +30,21 @@ pub(crate) struct Wake {
 }
 
 impl WatchWord<'_> {
-    /// Returns whether anybody waits. The stripe's lock has been freed before, with a fence after that.
+    /// Returns whether anybody waits. The stripe's sequence has been made even before, with a fence after that.
     #[inline(always)]
     pub(crate) fn is_watched(self) -> bool {
+        is_watched(self.look())
+    }
+
+    /// Returns bits for [`is_watched`], those of several words joined by `|`. What holds for that holds here.
+    #[inline(always)]
+    pub(crate) fn look(self) -> u32 {
+        // A build without that look shows what it costs: see "Waiting for changes" in DESIGN.md.
+        if cfg!(netshm_unwatched) {
+            return 0;
+        }
         // SYNC POINT: watch. Pairs with the fence in `settle`.
-        self.0.load(Relaxed) & (SLEEPERS | LEADS_ON) != 0
+        self.0.load(Relaxed)
     }
 
     /// Takes the bits, and counts up: a thread that has seen the word before does not fall asleep on it.
@@ -75,6 +85,12 @@ impl WatchWord<'_> {
             self.0.fetch_or(LEADS_ON, SeqCst);
         }
     }
+}
+
+/// Returns whether anybody waits, by what [`WatchWord::look`] returned.
+#[inline(always)]
+pub(crate) fn is_watched(seen: u32) -> bool {
+    seen & (SLEEPERS | LEADS_ON) != 0
 }
 
 /// Separates the announcement of a waiter from its look at further words and at the sequences.

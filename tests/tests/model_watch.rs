@@ -10,7 +10,7 @@ use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
 
 use sequence::Sequence;
-use watch_word::{WatchWord, settle};
+use watch_word::{WatchWord, is_watched, settle};
 
 /// Substitutes for `crate::os` in the included files.
 mod os {
@@ -81,16 +81,14 @@ impl Object {
             self.stripes[*stripe].lock.store(1, SeqCst);
             Sequence(&self.stripes[*stripe].sequence).begin_change();
         }
+        let mut seen = 0;
         for stripe in stripes {
             Sequence(&self.stripes[*stripe].sequence).end_change();
-        }
-        let mut is_watched = false;
-        for stripe in stripes {
             self.stripes[*stripe].lock.swap(0, SeqCst);
             fence(SeqCst);
-            is_watched |= self.stripes[*stripe].watch.watch().is_watched();
+            seen |= self.stripes[*stripe].watch.watch().look();
         }
-        for stripe in stripes.iter().filter(|_| is_watched) {
+        for stripe in stripes.iter().filter(|_| is_watched(seen)) {
             let futex = &self.stripes[*stripe].watch;
             if futex.watch().is_watched() {
                 let wake = futex.watch().take();

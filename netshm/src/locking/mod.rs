@@ -112,15 +112,6 @@ impl Locks {
         }
     }
 
-    /// Releases the one stripe of a request, which has that word.
-    #[inline(always)]
-    pub(crate) fn release_one(&self, owners: &impl Owners, request: &Request<'_>, word: LockWord<'_>) {
-        match self {
-            Locks::Futex(_) => give_back(word),
-            Locks::None(_) | Locks::Record(_) => self.release(owners, request),
-        }
-    }
-
     /// Waits until this thread may start a group, where only one at a time can run in a process.
     #[inline(always)]
     pub(crate) fn enter_group(&self, owners: &impl Owners, slot: u32, deadline: &Deadline) -> Result<()> {

@@ -11,7 +11,7 @@ use super::slots::{LAST, SlotHead};
 use super::{Store, group};
 use crate::layout::method::Locking;
 use crate::layout::{LogAt, Noted, Offset};
-use crate::locking::word::LockWord;
+use crate::locking::word::{LockWord, Released};
 use crate::locking::{give_back, take};
 use crate::os::atomic::fence_after_swap;
 use crate::os::steps;
@@ -159,10 +159,10 @@ impl<'a> Held<'a> {
         log_word.clear();
         sequence.end_change();
         std::mem::forget(self);
-        give_back(LockWord(&lock[0]));
+        let released = LockWord(&lock[0]).release();
         fence_after_swap();
-        if WatchWord(&lock[1]).is_watched() {
-            store.wake_watchers(stripe);
+        if released == Released::Sleepers || WatchWord(&lock[1]).is_watched() {
+            store.wake_waiters(stripe, released, true);
         }
         head.give_back();
         Some(())

@@ -13,11 +13,11 @@ use crate::heap::Memory;
 use crate::heap::records::{Records, RunSource};
 use crate::layout::method::Locking;
 use crate::layout::run::RunAt;
-use crate::locking::word::LockWord;
+use crate::locking::word::{LockWord, Released};
 use crate::locking::{Deadline, Mode, Protocol, Request, give_back};
 use crate::os::atomic::fence_after_swap;
 use crate::sequence::Sequence;
-use crate::watch_word::WatchWord;
+use crate::watch_word::{WatchWord, is_watched};
 
 #[cfg(test)]
 thread_local! {
@@ -344,25 +344,24 @@ impl<'a> Transaction<'a> {
     /// moved no runs and leaves nothing in the slot but perhaps a long log.
     #[inline]
     fn end(&mut self, is_plain: bool, stays: bool) {
+        let store = self.store;
         match self.tx.held.single() {
-            Some(held) => {
-                // Found with one check, so that telling waiters costs little more than a look at a word.
-                let store = self.store;
+            Some(held) if store.method() == Locking::Futex => {
                 let (lock, sequence) = store.region().stripe_head(store.geometry().stripe(held.stripe));
                 if held.changed {
                     Sequence(sequence).end_change();
                 }
-                store.shared.locks.release_one(
-                    store,
-                    &self.request(held.stripe, 1, held.mode, None),
-                    LockWord(&lock[0]),
-                );
-                self.tx.held.clear_single();
+                let released = LockWord(&lock[0]).release();
                 fence_after_swap();
-                // In this order, since hardly ever somebody waits.
-                if stays && WatchWord(&lock[1]).is_watched() && held.changed {
-                    store.wake_watchers(held.stripe);
+                let is_watched = stays && WatchWord(&lock[1]).is_watched();
+                self.tx.held.clear_single();
+                if released == Released::Sleepers || is_watched {
+                    store.wake_waiters(held.stripe, released, stays && held.changed);
                 }
+            }
+            Some(held) => {
+                self.let_one_go_in_kernel(held, stays);
+                self.tx.held.clear_single();
             }
             None => self.reborrow().let_all_go(stays),
         }
@@ -375,29 +374,61 @@ impl<'a> Transaction<'a> {
     // Not cold: that would keep small functions from being inlined, and groups over several stripes are usual.
     #[inline(never)]
     fn let_all_go(self, stays: bool) {
-        let (store, all) = (self.store, self.tx.held.as_slice());
-        let mut is_watched = false;
-        if store.method() == Locking::Futex {
-            for held in all {
-                let (lock, sequence) = store.region().stripe_head(store.geometry().stripe(held.stripe));
-                if held.changed {
-                    Sequence(sequence).end_change();
-                }
-                give_back(LockWord(&lock[0]));
-                fence_after_swap();
-                is_watched |= WatchWord(&lock[1]).is_watched();
-            }
-        } else {
-            let in_a_row = |a: &Held, b: &Held| a.mode == b.mode && a.stripe + 1 == b.stripe;
-            all.chunk_by(in_a_row).for_each(|held| self.let_go(held));
-            fence_after_swap();
-            is_watched = all.iter().any(|held| store.watch_word(held.stripe).is_watched());
-        }
+        let seen = match self.store.method() {
+            Locking::Futex => self.tx.held.as_slice().iter().fold(0, |seen, held| seen | self.free_words(*held, true)),
+            Locking::None | Locking::Record => self.let_all_go_in_kernel(),
+        };
         // Not before all of it can be read and changed again.
-        if stays && is_watched {
-            all.iter().filter(|held| held.changed).for_each(|held| store.tell_change(held.stripe));
+        if stays && is_watched(seen) {
+            self.tell_of_all();
         }
         self.tx.held.clear();
+    }
+
+    #[inline(never)]
+    fn let_one_go_in_kernel(&self, held: Held, stays: bool) {
+        let seen = self.free_words(held, held.mode == Mode::Exclusive);
+        self.store.shared.locks.abandon(self.store, &self.request(held.stripe, 1, held.mode, None));
+        if stays && held.changed && is_watched(seen) {
+            self.store.tell_change(held.stripe);
+        }
+    }
+
+    #[inline(never)]
+    fn let_all_go_in_kernel(&self) -> u32 {
+        let all = self.tx.held.as_slice();
+        let seen = all.iter().fold(0, |seen, held| seen | self.free_words(*held, held.mode == Mode::Exclusive));
+        // The kernel's locks are what is left.
+        let in_a_row = |a: &Held, b: &Held| a.mode == b.mode && a.stripe + 1 == b.stripe;
+        for held in all.chunk_by(in_a_row) {
+            let request = self.request(held[0].stripe, held.len() as u32, held[0].mode, None);
+            self.store.shared.locks.abandon(self.store, &request);
+        }
+        seen
+    }
+
+    /// Makes the sequence of a stripe even, and frees its lock word, if that names this change. Returns what is seen of those who wait
+    /// for changes.
+    #[inline(always)]
+    fn free_words(&self, held: Held, is_marked: bool) -> u32 {
+        // Found with one check, so that looking after those who wait costs little more than one load.
+        let (lock, sequence) = self.store.region().stripe_head(self.store.geometry().stripe(held.stripe));
+        if held.changed {
+            Sequence(sequence).end_change();
+        }
+        if is_marked {
+            give_back(LockWord(&lock[0]));
+            fence_after_swap();
+        }
+        WatchWord(&lock[1]).look()
+    }
+
+    /// Wakes those who wait for what has changed.
+    #[cold]
+    #[inline(never)]
+    fn tell_of_all(&self) {
+        let changed = self.tx.held.as_slice().iter().filter(|held| held.changed);
+        changed.for_each(|held| self.store.tell_change(held.stripe));
     }
 
     /// Frees consecutive stripes, after their sequences have become even.

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use super::{Limits, Store, group};
 use crate::error::{Error, Result};
 use crate::layout::header::{LAST_MEMBER, REPLACED, STATE_AT, WATCH};
+use crate::locking::word::Released;
 use crate::locking::{Awaited, Fate, Owners, word_of};
 use crate::os::futex;
 use crate::watch_word::{WatchWord, settle};
@@ -40,18 +41,25 @@ impl Store {
         WatchWord(self.field32(WATCH))
     }
 
-    /// Tells waiters that a stripe has changed. All locks of the change are free.
-    #[inline(always)]
-    pub(super) fn tell_change(&self, stripe: u32) {
-        if self.watch_word(stripe).is_watched() {
-            self.wake_watchers(stripe);
+    /// Wakes those who wait for a stripe that has just been given back: one who wants to lock it, and those who wait for its changes.
+    /// One function for both, so that where nobody waits, nothing has to be kept in registers for it.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn wake_waiters(&self, stripe: u32, released: Released, has_changed: bool) {
+        if released == Released::Sleepers {
+            futex::wake(word_of(self.region(), stripe).0, 1);
+        }
+        if has_changed {
+            self.tell_change(stripe);
         }
     }
 
-    #[cold]
-    #[inline(never)]
-    pub(super) fn wake_watchers(&self, stripe: u32) {
+    /// Tells those who wait that a stripe has changed. All locks of the change are free.
+    pub(super) fn tell_change(&self, stripe: u32) {
         let word = self.watch_word(stripe);
+        if !word.is_watched() {
+            return;
+        }
         let wake = word.take();
         if wake.sleepers {
             futex::wake(word.0, ALL);
