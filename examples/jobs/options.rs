@@ -85,8 +85,11 @@ pub(crate) fn parse() -> Result<Role> {
         "all numbers but --kills must be at least 1"
     );
     ensure!(options.producers.max(options.workers) <= 200, "--producers and --workers must be at most 200");
-    ensure!(options.jobs.checked_mul(options.size).is_some_and(|end| end < 1 << 40), "--jobs times --size is too much");
-    let Some(role) = role else { return Ok(Role::Main(options)) };
+    let Some(role) = role else {
+        let end = options.jobs.checked_mul(options.size);
+        ensure!(end.is_some_and(|end| end < 1 << 40), "--jobs times --size is too much");
+        return Ok(Role::Main(options));
+    };
     let Options { capacity, size, store, .. } = options;
     let Some(queue) = store else { bail!("a child process needs --store") };
     let child = Child { parent, queue, capacity, size };

@@ -158,7 +158,9 @@ fn what_others_still_do_is_not_lost() {
     signal(&program, Signal::SIGINT);
     let (success, text) = end(program);
     assert!(success && text.contains("by processes of an earlier program"), "{text}");
-    at_work.into_iter().for_each(|child| drop(kill(child, Signal::SIGKILL)));
+    for child in at_work {
+        let _ = kill(child, Signal::SIGKILL);
+    }
 }
 
 /// Without a place of its own it goes away.
