@@ -359,8 +359,10 @@ impl<'a> Transaction<'a> {
                     store.wake_waiters(held.stripe, released, stays && held.changed);
                 }
             }
-            Some(held) => {
-                self.let_one_go_in_kernel(held, stays);
+            Some(_) => {
+                if is_watched(self.let_one_go_in_kernel()) && stays {
+                    self.tell_of_all();
+                }
                 self.tx.held.clear_single();
             }
             None => self.reborrow().let_all_go(stays),
@@ -386,12 +388,11 @@ impl<'a> Transaction<'a> {
     }
 
     #[inline(never)]
-    fn let_one_go_in_kernel(&self, held: Held, stays: bool) {
+    fn let_one_go_in_kernel(&self) -> u32 {
+        let Some(held) = self.tx.held.single() else { return 0 };
         let seen = self.free_words(held, held.mode == Mode::Exclusive);
         self.store.shared.locks.abandon(self.store, &self.request(held.stripe, 1, held.mode, None));
-        if stays && held.changed && is_watched(seen) {
-            self.store.tell_change(held.stripe);
-        }
+        seen
     }
 
     #[inline(never)]
