@@ -408,11 +408,11 @@ impl<'a> Transaction<'a> {
         seen
     }
 
-    /// Makes the sequence of a stripe even, and frees its lock word, if that names this change. Returns what is seen of those who wait
-    /// for changes.
+    /// Makes the sequence of a stripe even, and frees its lock word, if that names this change. Returns what is seen of waiters for
+    /// changes.
     #[inline(always)]
     fn free_words(&self, held: Held, is_marked: bool) -> u32 {
-        // Found with one check, so that looking after those who wait costs little more than one load.
+        // Found with one check, so that looking for waiters costs little more than one load.
         let (lock, sequence) = self.store.region().stripe_head(self.store.geometry().stripe(held.stripe));
         if held.changed {
             Sequence(sequence).end_change();
@@ -424,7 +424,7 @@ impl<'a> Transaction<'a> {
         WatchWord(&lock[1]).look()
     }
 
-    /// Wakes those who wait for what has changed.
+    /// Wakes the waiters for what has changed.
     #[cold]
     #[inline(never)]
     fn tell_of_all(&self) {

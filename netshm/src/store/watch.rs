@@ -41,8 +41,8 @@ impl Store {
         WatchWord(self.field32(WATCH))
     }
 
-    /// Wakes those who wait for a stripe that has just been given back: one who wants to lock it, and those who wait for its changes.
-    /// One function for both, so that where nobody waits, nothing has to be kept in registers for it.
+    /// Wakes the waiters of a stripe that has just been freed: one for its lock, and all for its changes. One function for both, so
+    /// that while nobody waits, nothing has to be kept in registers for it.
     #[cold]
     #[inline(never)]
     pub(super) fn wake_waiters(&self, stripe: u32, released: Released, has_changed: bool) {
@@ -54,7 +54,7 @@ impl Store {
         }
     }
 
-    /// Tells those who wait that a stripe has changed. All locks of the change are free.
+    /// Tells waiters that a stripe has changed. All locks of the change are free.
     pub(super) fn tell_change(&self, stripe: u32) {
         let word = self.watch_word(stripe);
         if !word.is_watched() {
