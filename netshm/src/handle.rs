@@ -12,14 +12,15 @@ use crate::group::{GroupError, retry};
 use crate::grouped::Membership;
 use crate::index::Key;
 use crate::index::record::Payload;
-use crate::layout::{DENSE, MAX_VALUE, Offset};
+use crate::layout::{DENSE, MAX_VALUE};
 use crate::os::copy;
-use crate::region::{Inconclusive, Region};
+use crate::region::Inconclusive;
 use crate::shm::Shm;
 use crate::shm::TypeClaim;
 use crate::store::group::{self, Update};
 use crate::store::open::{self, Damage, Spec};
 use crate::store::read::View;
+use crate::store::small::Find;
 use crate::store::{Limits, Store, Transaction, small};
 
 /// Encoded keys and values of up to this number of words are built on the stack.
@@ -89,7 +90,7 @@ impl Handle {
     pub(crate) fn small_change<'a, W: AsRef<[u64]>, R>(
         &'a self,
         stripe: u32,
-        find: impl Fn(&'a Region) -> Option<(Offset, &'a [AtomicU64])>,
+        find: impl Find<'a>,
         new: impl FnOnce(&'a [AtomicU64]) -> Option<(Option<W>, R)>,
     ) -> Option<R> {
         small::change(&self.store, stripe, find, new)
@@ -97,11 +98,7 @@ impl Handle {
 
     /// Begins a group that changes words which `find` finds, if it may be a short one.
     #[inline(always)]
-    pub(crate) fn begin_update<'a>(
-        &'a self,
-        stripe: u32,
-        find: impl Fn(&'a Region) -> Option<(Offset, &'a [AtomicU64])>,
-    ) -> Option<Update<'a>> {
+    pub(crate) fn begin_update<'a>(&'a self, stripe: u32, find: impl Find<'a>) -> Option<Update<'a>> {
         Update::begin(&self.store, self.limits, stripe, find)
     }
 

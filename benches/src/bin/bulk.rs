@@ -228,15 +228,29 @@ impl Plain {
     }
 }
 
+/// Returns bins that are entries of a table.
+fn table_of_bins(shm: Shm) -> netshm::Result<HashTable<u64, u64>> {
+    HashTable::options().named("bins").locking(Locking::Futex).manage(shm)
+}
+
 /// Adds to bins in random order whenever a line of standard input says where, and answers with a line.
 fn serve(name: &str, path: &str, seed: u64) -> Outcome<()> {
-    let array: Array<u64> = Array::manage(Shm::open(&name.parse::<ShmName>()?)?, 0, Locking::Futex)?;
+    let shm = Shm::open(&name.parse::<ShmName>()?)?;
+    let array: Array<u64> = Array::manage(shm.clone(), 0, Locking::Futex)?;
+    let table = table_of_bins(shm)?;
     let plain = Plain::open(path)?;
     let mut order = Order::below(BINS as u64);
     for line in io::stdin().lock().lines() {
         let bins: Vec<u64> = (0..ADDITIONS).map(|_| (order.draw() + seed) % BINS as u64).collect();
         match line?.as_str() {
             "array" => bins.iter().try_for_each(|bin| array.fetch_add(*bin as usize, 1).map(drop))?,
+            "table" => bins.iter().try_for_each(|bin| table.fetch_add(bin, 1).map(drop))?,
+            "groups" => bins.iter().try_for_each(|bin| {
+                group!(table => {
+                    let value = table.find(bin)?.unwrap_or_default();
+                    table.replace(bin, &(value + 1))?;
+                })
+            })?,
             _ => bins.iter().for_each(|bin| {
                 plain.bins()[*bin as usize].fetch_add(1, Ordering::Relaxed);
             }),
@@ -266,6 +280,8 @@ fn histogram(processes: u64) -> Outcome<()> {
     let array: Array<u64> = Array::manage(scratch.open(), 0, Locking::Futex)?;
     array.resize(BINS)?;
     array.fill(.., &1)?;
+    let table = table_of_bins(array.shm().clone())?;
+    table.add_many((0..BINS as u64).map(|bin| (bin, 0)))?;
     let name = scratch.name().to_string();
     let path = directory.path().join("plain").display().to_string();
     let mut adders = (0..processes).map(|seed| Adder::start(&name, &path, seed * 500)).collect::<Outcome<Vec<_>>>()?;
@@ -279,6 +295,10 @@ fn histogram(processes: u64) -> Outcome<()> {
         }
     };
     compare(&format!("histogram by {processes}, mapped atomics"), ADDITIONS, passed, all("array"), all("plain"))?;
+    let name = format!("group of find and replace by {processes}, `fetch_add`");
+    compare(&name, ADDITIONS, passed, all("groups"), all("table"))?;
+    let sum = table.fold(0, |sum, _, value| sum + value)?;
+    assert_eq!(sum, 2 * processes * ADDITIONS * (TURNS as u64 + 1), "nothing is lost");
     let sum = array.scan().sum::<netshm::Result<u64>>()?;
     assert_eq!(sum, BINS as u64 + processes * ADDITIONS * (TURNS as u64 + 1), "nothing is lost");
     for Adder(child, requests, _) in adders.into_inner().drain(..) {

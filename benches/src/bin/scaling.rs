@@ -57,7 +57,7 @@ fn row(entries: u64) -> Outcome<String> {
     }
     additions.sort_unstable();
     let one_in = |count: usize| additions[additions.len() - additions.len().div_ceil(count)] as f64 / 1000.0;
-    let size = table.shm().size()?;
+    let size = table.shm().stats()?.allocated;
     let mut lines = vec![[0; LINE as usize / 8]; (size / LINE) as usize];
     lines.iter_mut().zip(circle(size / LINE)).for_each(|(line, next)| line[0] = u64::from(next));
     let (mut hits, mut floors) = (Vec::new(), Vec::new());

@@ -281,19 +281,19 @@ impl<T: DataManager> Array<T> {
     fn get_slow(&self, index: u64, spot: Spot) -> Result<T> {
         let store = &self.handle.store;
         if T::DIRECT && group::open() > 0 {
-            let found = group::optimistic(store, spot.stripe, |view| {
-                if index >= view.store.array_len() {
-                    return Err(Inconclusive);
-                }
+            let view = match group::optimistic(store, spot.stripe) {
+                Some(Err(error)) => return Err(*error),
+                Some(Ok(view)) if index < view.store.array_len() => Some(view),
+                _ => None,
+            };
+            let found = view.map(|view| {
                 let region = view.region();
                 directory::find_in(region, region.stripe(spot.at), self.elements(), spot)?
                     .map(|words| decode_optimistic::<T>(view, words))
                     .transpose()
             });
-            match found {
-                Some(Ok(Some(element))) => return Ok(element),
-                Some(Err(error)) => return Err(error),
-                Some(Ok(None)) | None => {}
+            if let Some(Ok(Some(element))) = found {
+                return Ok(element);
             }
         }
         let raw = read::read(store, self.handle.limits, spot.stripe, |view| {

@@ -52,7 +52,8 @@ impl<T: DataManager> Array<T> {
         if group::open() == 0 {
             return OptimisticRead::at(store)?.read(spot.at, look);
         }
-        group::optimistic(store, spot.stripe, |view| look(view, view.region().stripe(spot.at)))?.ok()
+        let view = group::optimistic(store, spot.stripe)?.ok()?;
+        look(view, view.region().stripe(spot.at)).ok()
     }
 
     /// Reads elements in a row, which lie in one chunk, as they are at one moment; without an intermediate copy, if they lie

@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::handle::Handle;
 use crate::index::bindings::{self, Seen};
 use crate::index::record::{Payload, Record};
-use crate::index::{self, Key};
+use crate::index::{self, Found, Key};
 use crate::layout::bucket::Form;
 use crate::layout::header::ObjectKind;
 use crate::region::Inconclusive;
@@ -92,15 +92,11 @@ pub(super) fn replace(handle: &Handle, key: &[u64], value: Payload<'_>, fixed: b
     let key = handle.key(key);
     if let Payload::Words(new) = value {
         let form = handle.store.geometry().form;
-        let replaced = handle.small_change(
-            key.stripe,
-            |region| index::optimistic_value(region, form, key),
-            |old| {
-                // What a newer program has stored after the value is carried over.
-                let is_plain = fixed || !handle.store.may_have_tails();
-                (is_plain && old.len() == new.len()).then_some((Some(new), ()))
-            },
-        );
+        let replaced = handle.small_change(key.stripe, index::Value { form, key }, |old| {
+            // What a newer program has stored after the value is carried over.
+            let is_plain = fixed || !handle.store.may_have_tails();
+            (is_plain && old.len() == new.len()).then_some((Some(new), ()))
+        });
         if let Some(()) = replaced {
             return Ok(());
         }
@@ -147,12 +143,15 @@ pub(super) fn find(
                 return Ok(found.is_some());
             }
         } else if group::open() > 0 {
-            let found = group::optimistic(store, key.stripe, |view| {
-                let region = view.region();
-                index::find_and(region, form, region.stripe(key.at), key, |found| in_place(view, found.record.value()))
-            });
-            if let Some(found) = found {
-                return found.map(|found| found.is_some());
+            match group::optimistic(store, key.stripe) {
+                Some(Ok(view)) => {
+                    let (region, look) = (view.region(), |found: &Found<'_>| in_place(view, found.record.value()));
+                    if let Ok(found) = index::find_and(region, form, region.stripe(key.at), key, look) {
+                        return Ok(found.is_some());
+                    }
+                }
+                Some(Err(error)) => return Err(*error),
+                None => {}
             }
         }
     }
@@ -222,5 +221,5 @@ pub(super) fn in_group(handle: &Handle, body: &mut dyn FnMut() -> Result<()>) ->
 /// Begins an update of the newest binding of a key, if it may be a short one.
 pub(super) fn begin_update<'a>(handle: &'a Handle, key: Key<'_>) -> Option<Update<'a>> {
     let form = handle.store.geometry().form;
-    handle.begin_update(key.stripe, |region| index::optimistic_value(region, form, key))
+    handle.begin_update(key.stripe, index::Value { form, key })
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU64;
 
 use super::{HashTable, encoded};
 use crate::data::{DataManager, ShmKey};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::handle::{Staged, decode_row, decode_row_optimistic};
 use crate::index::{self, Found};
 use crate::region::Inconclusive;
@@ -29,13 +29,25 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         })
     }
 
+    /// Looks a key up where no group is open, mostly.
+    #[inline]
+    pub(super) fn find_outside(&self, key: &[u64]) -> Result<Option<V>> {
+        if V::DIRECT
+            && let Some(found) =
+                self.optimistic(key, |view, found| decode_row_optimistic::<V>(view, found.record.value()))
+        {
+            return Ok(found);
+        }
+        self.find_slow(key)
+    }
+
     #[inline(never)]
     pub(super) fn find_slow(&self, key: &[u64]) -> Result<Option<V>> {
         if V::DIRECT
             && group::open() > 0
             && let Some(found) = self.optimistic_in_group(key)
         {
-            return found;
+            return found.map_err(|error| *error);
         }
         self.find_encoded(key)
     }
@@ -60,15 +72,22 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
 
     /// Works like [`optimistic`](Self::optimistic), in a group.
     #[inline(always)]
-    fn optimistic_in_group(&self, words: &[u64]) -> Option<Result<Option<V>>> {
+    fn optimistic_in_group(&self, words: &[u64]) -> Option<Result<Option<V>, Box<Error>>> {
+        if !Self::has_length(K::FIXED, words) {
+            return None;
+        }
         let store = &*self.handle.store;
         let form = self.form()?;
         let key = self.handle.key(words);
-        group::optimistic(store, key.stripe, move |view| {
-            let region = view.region();
-            index::find_and(region, form, region.stripe(key.at), key, move |found| {
-                decode_row_optimistic::<V>(view, found.record.value())
-            })
-        })
+        let view = match group::optimistic(store, key.stripe)? {
+            Ok(view) => view,
+            Err(error) => return Some(Err(error)),
+        };
+        let region = view.region();
+        // Decoded here: with the decoding in it, the closure would be called.
+        let record =
+            index::find_and::<_, _, Inconclusive>(region, form, region.stripe(key.at), key, |found| Ok(found.record));
+        let Some(record) = record.ok()? else { return Some(Ok(None)) };
+        Some(Ok(Some(decode_row_optimistic::<V>(view, record.value()).ok()?)))
     }
 }

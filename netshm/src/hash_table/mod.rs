@@ -7,6 +7,7 @@ mod encoded;
 mod find;
 mod iter;
 mod load;
+mod replace;
 mod update;
 mod view;
 mod visit;
@@ -26,9 +27,9 @@ use crate::data::{DataManager, Encode, ObjectSchema, Schema, ShmKey};
 use crate::error::Error;
 use crate::error::Result;
 use crate::grouped::{Joins, Membership};
-use crate::handle::{Handle, decode_row, decode_row_optimistic, group_methods, own_group_methods};
+use crate::handle::{Handle, decode_row, group_methods, own_group_methods};
 use crate::index::record::Payload;
-use crate::index::{self, Bindings, Key, bindings};
+use crate::index::{self, Bindings, Key};
 use crate::layout::bucket::Form;
 use crate::layout::header::ObjectKind;
 use crate::layout::method::Locking;
@@ -223,24 +224,6 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         })
     }
 
-    /// Replaces a value where a small transaction could not: as part of a group, mostly.
-    #[inline(never)]
-    fn replace_otherwise(&self, key: Key<'_>, value: Payload<'_>) -> Result<()> {
-        if group::open() > 0
-            && let (Payload::Words(new), Some(form)) = (value, self.form())
-        {
-            let find = |region| {
-                // What a newer program has stored after the value is carried over.
-                let is_plain = V::FIXED.is_some() || !self.handle.store.may_have_tails();
-                if is_plain { index::optimistic_value(region, form, key) } else { None }
-            };
-            if group::small_in_group(&self.handle.store, key.stripe, find, new).is_some() {
-                return Ok(());
-            }
-        }
-        self.handle.change("replace a binding", |change| bindings::replace(change, key, value))
-    }
-
     /// Adds a binding if the key has none. Returns whether it did.
     ///
     /// # Errors
@@ -279,13 +262,8 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
             if const { Self::SHARED } {
                 return self.find_encoded(words);
             }
-            if V::DIRECT
-                && let Some(found) =
-                    self.optimistic(words, |view, found| decode_row_optimistic::<V>(view, found.record.value()))
-            {
-                return Ok(found);
-            }
-            self.find_slow(words)
+            // First of all, so that nothing is made ready for a lookup outside.
+            if V::DIRECT && group::open() > 0 { self.find_slow(words) } else { self.find_outside(words) }
         })
     }
 
@@ -298,15 +276,11 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         new: impl FnOnce(&[AtomicU64]) -> Option<(Option<W>, R)>,
     ) -> Option<R> {
         let form = self.form()?;
-        self.handle.small_change(
-            key.stripe,
-            |region| index::optimistic_value(region, form, key),
-            |words| {
-                // What a newer program has stored after the value is carried over.
-                let is_plain = V::FIXED.is_some() || !self.handle.store.may_have_tails();
-                if is_plain { new(words) } else { None }
-            },
-        )
+        self.handle.small_change(key.stripe, index::Value { form, key }, |words| {
+            // What a newer program has stored after the value is carried over.
+            let is_plain = V::FIXED.is_some() || !self.handle.store.may_have_tails();
+            if is_plain { new(words) } else { None }
+        })
     }
 
     /// Returns the form of the buckets, known to the compiler where the types say it; `None` if the object has another one.

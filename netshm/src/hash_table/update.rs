@@ -151,7 +151,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
             encoded::begin_update(&self.handle, key)?
         } else {
             let form = self.form()?;
-            self.handle.begin_update(key.stripe, |region| index::optimistic_value(region, form, key))?
+            self.handle.begin_update(key.stripe, index::Value { form, key })?
         };
         // What a newer program has stored after the value is carried over.
         let is_plain = V::FIXED.is_some() || !self.handle.store.may_have_tails();

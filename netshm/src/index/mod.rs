@@ -32,6 +32,7 @@ use crate::os::copy;
 use crate::region::{Inconclusive, ReadError, Region};
 use crate::source::{Source, Stripe};
 use crate::store::read::{View, with_source};
+use crate::store::small::Find;
 
 /// Words that a binding takes at least: a pair takes no more.
 const LEAST_BINDING: u64 = 2;
@@ -74,12 +75,19 @@ pub(crate) fn find<'a>(source: impl Source<'a>, key: Key<'_>) -> Result<Option<F
     }
 }
 
-/// Returns the value of a key and its place, for a small transaction.
-#[inline(always)]
-pub(crate) fn optimistic_value<'a>(region: &'a Region, form: Form, key: Key<'_>) -> Option<(Offset, &'a [AtomicU64])> {
-    match (form, key.words) {
-        (Form::Pairs, [word]) => optimistic_pair(region, key, *word),
-        _ => optimistic_record(region, key),
+/// The value of a key, for a small transaction to find, in an index with buckets of that form.
+pub(crate) struct Value<'k> {
+    pub(crate) form: Form,
+    pub(crate) key: Key<'k>,
+}
+
+impl<'a> Find<'a> for Value<'_> {
+    #[inline(always)]
+    fn find(&self, region: &'a Region) -> Option<(Offset, &'a [AtomicU64])> {
+        match (self.form, self.key.words) {
+            (Form::Pairs, [word]) => optimistic_pair(region, self.key, *word),
+            _ => optimistic_record(region, self.key),
+        }
     }
 }
 

@@ -77,10 +77,16 @@ unsafe impl ReadError for Inconclusive {
 ///    the layout declares as 32 bits, as 32-bit atomics. Other processes do the same, as far as this one can be concerned:
 ///    what they store is no access of this program.
 /// 5. Through a read-only mapping nothing is stored.
+/// 6. `last_stripe` is where the fields of a stripe begin that end at `geometry.data_start()`, and `array_len` is a multiple of
+///    [`WORD`] below that. Neither changes.
 pub(crate) struct Region {
     map: Mapping,
     object: Arc<Object>,
     geometry: Geometry,
+    /// The last place at which the fields of a stripe, but for its lock word, can begin.
+    last_stripe: u64,
+    /// The place of the length of an array.
+    array_len: u64,
     /// The id in the header when the object was mapped.
     id: [u64; 2],
     /// Words of the data area that are known to be there.
@@ -99,6 +105,8 @@ impl Region {
         let mut region = Region {
             map,
             object,
+            last_stripe: Self::last_stripe(&geometry),
+            array_len: Self::array_len_at(&geometry),
             geometry,
             id: [0; 2],
             known: AtomicU64::new(0),
@@ -116,12 +124,27 @@ impl Region {
         Region {
             map: self.map.clone(),
             object: self.object.clone(),
+            last_stripe: self.last_stripe,
+            array_len: Self::array_len_at(&geometry),
             geometry,
             id: self.id,
             known: AtomicU64::new(self.known.load(Ordering::Relaxed)),
             known_to_any: self.known_to_any.clone(),
             backed: AtomicU32::new(self.backed.load(Ordering::Relaxed)),
         }
+    }
+
+    /// Returns the last place at which the fields of a stripe can begin. (The header has more words than they.)
+    fn last_stripe(geometry: &Geometry) -> u64 {
+        const { assert!((STRIPE_WORDS - 1) as u64 * WORD <= HEADER_BYTES) };
+        geometry.data_start() - (STRIPE_WORDS - 1) as u64 * WORD
+    }
+
+    /// Returns the place of the length of an array, which lies in front of the data area.
+    fn array_len_at(geometry: &Geometry) -> u64 {
+        let place = aligned(geometry.part().array_len());
+        assert!(place < geometry.data_start());
+        place
     }
 
     /// Returns how many stripes are used, the meta stripe among them; at least that one, and not more than there is room for.
@@ -185,6 +208,13 @@ impl Region {
         unsafe { self.at(offset) }
     }
 
+    /// Returns the length of an array, in elements.
+    #[inline(always)]
+    pub(crate) fn array_len(&self) -> &AtomicU64 {
+        // SAFETY: as in `field`, since the place is a multiple of a word below the start of the data area (invariant 6).
+        unsafe { self.at(self.array_len) }
+    }
+
     /// Returns a field of the header. For a constant place, nothing is left to be checked when the program runs.
     #[inline(always)]
     pub(crate) fn header(&self, place: Offset) -> &AtomicU64 {
@@ -209,8 +239,9 @@ impl Region {
     #[inline(always)]
     pub(crate) fn stripe(&self, stripe: StripeAt) -> StripeFields<'_> {
         let first = stripe.sequence();
-        assert!(self.are_fields::<{ STRIPE_WORDS - 1 }>(first));
-        // SAFETY: as in `fields`; a `StripeAt` is a multiple of a word, since only the layout makes them.
+        assert!(first.bytes() <= self.last_stripe);
+        // SAFETY: as in `fields`, by what `last_stripe` is (invariant 6); a `StripeAt` is a multiple of a word, since only the
+        // layout makes them.
         StripeFields { at: stripe, fields: Fields { first, words: unsafe { self.array(first.bytes()) } } }
     }
 

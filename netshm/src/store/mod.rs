@@ -287,7 +287,7 @@ impl Store {
     /// Returns the length of an array.
     #[inline]
     pub(crate) fn array_len(&self) -> u64 {
-        acquire(self.region.field(self.geometry().part().array_len()))
+        acquire(self.region.array_len())
     }
 }
 

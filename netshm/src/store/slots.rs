@@ -14,7 +14,13 @@ use crate::os::steps;
 
 thread_local! {
     /// The store and slot that this thread used last.
-    pub(super) static LAST: Cell<(u64, u32)> = const { Cell::new((0, 0)) };
+    static LAST: Cell<(u64, u32)> = const { Cell::new((0, 0)) };
+}
+
+/// Returns the store and slot that this thread used last. (`LocalKey::get` may be a call.)
+#[inline(always)]
+pub(super) fn last() -> (u64, u32) {
+    LAST.try_with(Cell::get).unwrap_or_default()
 }
 
 /// Fields of a slot that every change reads.
@@ -66,10 +72,21 @@ impl Store {
     #[inline(always)]
     pub(super) fn take_slot(&self, deadline: &Deadline) -> Result<u32> {
         let number = self.number(deadline)?;
-        let (id, slot) = LAST.get();
-        let slot =
-            if id == self.id && self.claim_slot(slot, number) { slot } else { self.search_slot(number, deadline)? };
-        if !self.is_settled(slot) {
+        let (id, slot) = last();
+        if id == self.id {
+            let head = self.slot_head(slot);
+            if head.claim(number) {
+                return self.settled(head, slot, deadline);
+            }
+        }
+        let slot = self.search_slot(number, deadline)?;
+        self.settled(self.slot_head(slot), slot, deadline)
+    }
+
+    /// Settles a slot that has just been taken, if anything is left in it.
+    #[inline(always)]
+    fn settled(&self, head: SlotHead<'_>, slot: u32, deadline: &Deadline) -> Result<u32> {
+        if !head.is_settled() {
             self.settle_foreign(slot, deadline)?;
         }
         Ok(slot)

@@ -7,7 +7,7 @@
 use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
-use super::slots::{LAST, SlotHead};
+use super::slots::{SlotHead, last};
 use super::{Store, group};
 use crate::layout::method::Locking;
 use crate::layout::{LogAt, Noted, Offset};
@@ -23,13 +23,26 @@ use crate::watch_word::WatchWord;
 pub(crate) const MOST_WORDS: usize = 32;
 const _: () = assert!(MOST_WORDS as u64 <= LogAt::FIRST_CAPACITY);
 
+/// Finds the words of a value in its stripe: a closure, or a type of its own for what a closure would be called for.
+pub(crate) trait Find<'a> {
+    /// Returns the place and the words; `None` if an ordinary transaction must look for them.
+    fn find(&self, region: &'a Region) -> Option<(Offset, &'a [AtomicU64])>;
+}
+
+impl<'a, F: Fn(&'a Region) -> Option<(Offset, &'a [AtomicU64])>> Find<'a> for F {
+    #[inline(always)]
+    fn find(&self, region: &'a Region) -> Option<(Offset, &'a [AtomicU64])> {
+        self(region)
+    }
+}
+
 /// Changes some words in a row, which `find` finds in a stripe. `new` gets them while the stripe is locked, and gives those to
 /// store, if they are others, and what is returned. `None` if an ordinary transaction has to do it.
 #[inline(always)]
 pub(crate) fn change<'a, W: AsRef<[u64]>, R>(
     store: &'a Store,
     stripe: u32,
-    find: impl Fn(&'a Region) -> Option<(Offset, &'a [AtomicU64])>,
+    find: impl Find<'a>,
     new: impl FnOnce(&'a [AtomicU64]) -> Option<(Option<W>, R)>,
 ) -> Option<R> {
     let (held, place, words) = seek(store, stripe, find)?;
@@ -46,7 +59,7 @@ pub(crate) fn change<'a, W: AsRef<[u64]>, R>(
 pub(super) fn seek<'a>(
     store: &'a Store,
     stripe: u32,
-    find: impl Fn(&'a Region) -> Option<(Offset, &'a [AtomicU64])>,
+    find: impl Find<'a>,
 ) -> Option<(Held<'a>, Offset, &'a [AtomicU64])> {
     if group::open() > 0 || !store.is_ready() || store.method() != Locking::Futex {
         return None;
@@ -56,7 +69,7 @@ pub(super) fn seek<'a>(
     let stamp = Sequence(sequence).begin_reading();
     let mut found = None;
     if stamp.is_some() {
-        found = Some(find(region)?);
+        found = Some(find.find(region)?);
     }
     let held = Held::take(store, stripe, lock, Sequence(sequence))?;
     let (place, words) = match found {
@@ -69,11 +82,8 @@ pub(super) fn seek<'a>(
 /// Looks again, since somebody has changed the stripe meanwhile.
 #[cold]
 #[inline(never)]
-fn find_again<'a>(
-    region: &'a Region,
-    find: impl Fn(&'a Region) -> Option<(Offset, &'a [AtomicU64])>,
-) -> Option<(Offset, &'a [AtomicU64])> {
-    find(region)
+fn find_again<'a>(region: &'a Region, find: impl Find<'a>) -> Option<(Offset, &'a [AtomicU64])> {
+    find.find(region)
 }
 
 /// A slot and a stripe, given back when this is dropped.
@@ -104,7 +114,7 @@ impl<'a> Held<'a> {
     #[inline(always)]
     fn take(store: &'a Store, stripe: u32, lock: &'a [AtomicU32; 2], sequence: Sequence<'a>) -> Option<Self> {
         let number = store.shared.numbers.at_hand();
-        let (id, slot) = LAST.get();
+        let (id, slot) = last();
         if id != store.id || number == 0 {
             return None;
         }

@@ -248,7 +248,18 @@ impl<'a> Transaction<'a> {
 
     /// Makes the change final and ends it. If that fails, all of it is undone.
     #[inline(always)]
-    pub(super) fn commit(mut self) -> Result<()> {
+    pub(super) fn commit(self) -> Result<()> {
+        self.commit_by(Self::end)
+    }
+
+    /// Works like [`commit`](Self::commit), in the one place that has the code of the end in itself.
+    #[inline(always)]
+    pub(super) fn commit_at_once(self) -> Result<()> {
+        self.commit_by(Self::end_inline)
+    }
+
+    #[inline(always)]
+    fn commit_by(mut self, end: impl FnOnce(&mut Self, bool, bool)) -> Result<()> {
         let is_plain = self.tx.deferred.is_empty() && self.tx.transit == 0;
         if !is_plain {
             match self.reborrow().free_or_postpone() {
@@ -264,7 +275,7 @@ impl<'a> Transaction<'a> {
             }
         }
         self.tx.journal.commit(self.store.region());
-        self.end(is_plain, true);
+        end(&mut self, is_plain, true);
         Ok(())
     }
 
@@ -344,6 +355,11 @@ impl<'a> Transaction<'a> {
     /// moved no runs and leaves nothing in the slot but perhaps a long log.
     #[inline]
     fn end(&mut self, is_plain: bool, stays: bool) {
+        self.end_inline(is_plain, stays);
+    }
+
+    #[inline(always)]
+    fn end_inline(&mut self, is_plain: bool, stays: bool) {
         let store = self.store;
         match self.tx.held.single() {
             Some(held) if store.method() == Locking::Futex => {

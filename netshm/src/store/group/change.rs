@@ -4,18 +4,18 @@
 //! time. [`read_locked`] takes the locks without changing anything; [`read_locked_alone`] is for readers that have tried without
 //! locks before. Below them, `alone` runs a transaction until it ends in something else than a deadlock, and `attempt` runs it once.
 
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 
 use super::state::iterating;
 use super::threads::{OPEN, current};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::group::retry;
-use crate::layout::{Offset, WORD};
+use crate::layout::WORD;
 use crate::locking::{Deadline, Mode, Protocol};
 use crate::os::steps;
-use crate::region::{Inconclusive, Region};
+use crate::region::Region;
 use crate::store::read::View;
+use crate::store::small::Find;
 use crate::store::transaction::{check_writable, is_worth_a_retry};
 use crate::store::tx::TxState;
 use crate::store::{Limits, Store, Transaction};
@@ -124,14 +124,10 @@ pub(in crate::store) fn with_slot<R>(
     outcome
 }
 
-/// Returns what `look` finds in a stripe under the locks of this thread's group, if there is one that is not doomed: the short way
-/// of [`read`](crate::store::read::read) in groups.
+/// Returns a stripe as this thread's group finds it, which has locked it by then, if there is a group that is not doomed: the short
+/// way of [`read`](crate::store::read::read) in groups.
 #[inline(always)]
-pub(crate) fn optimistic<R>(
-    store: &Store,
-    stripe: u32,
-    look: impl FnOnce(View<'_>) -> Result<R, Inconclusive>,
-) -> Option<Result<R>> {
+pub(crate) fn optimistic(store: &Store, stripe: u32) -> Option<Result<View<'_>, Box<Error>>> {
     if !store.is_ready() {
         return None;
     }
@@ -145,7 +141,7 @@ pub(crate) fn optimistic<R>(
     {
         return Some(Err(error));
     }
-    look(View::locked(store)).ok().map(Ok)
+    Some(Ok(View::locked(store)))
 }
 
 /// Returns the same for what is going to be changed: with what the group had logged by then.
@@ -163,7 +159,7 @@ pub(crate) fn optimistic_before_change<R>(
     if !tx.held.is_only(stripe, Mode::Exclusive)
         && let Err(error) = group.lock_at_once(store, &mut tx, stripe, Mode::Exclusive)
     {
-        return Some(Err(error));
+        return Some(Err(*error));
     }
     look(store.region()).map(|found| Ok((found, tx.journal.entries())))
 }
@@ -172,12 +168,7 @@ pub(crate) fn optimistic_before_change<R>(
 /// room for them in the present segment of its log. Then nothing can fail on the way, and no savepoint is needed. `new` gives the words to store.
 /// `None` if an ordinary part of the group has to do it.
 #[inline(always)]
-pub(crate) fn small_in_group<'a>(
-    store: &'a Store,
-    stripe: u32,
-    find: impl FnOnce(&'a Region) -> Option<(Offset, &'a [AtomicU64])>,
-    new: &[u64],
-) -> Option<()> {
+pub(crate) fn small_in_group<'a>(store: &'a Store, stripe: u32, find: impl Find<'a>, new: &[u64]) -> Option<()> {
     let group = current(store)?;
     if group.obstacles.get() != 0 || !store.is_ready() {
         return None;
@@ -188,7 +179,7 @@ pub(crate) fn small_in_group<'a>(
         return None;
     }
     let region = store.region();
-    let (place, words) = find(region)?;
+    let (place, words) = find.find(region)?;
     if words.len() != new.len() || !tx.journal.has_at_hand(new.len() as u64) {
         return None;
     }

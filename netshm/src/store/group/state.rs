@@ -158,7 +158,7 @@ impl Group {
         }
         if !keep {
             change.roll_back();
-        } else if let Err(error) = change.commit() {
+        } else if let Err(error) = change.commit_at_once() {
             store.shared.locks.leave_group(slot);
             return Err(error);
         }
@@ -203,17 +203,23 @@ impl Group {
         error
     }
 
-    /// Locks a stripe.
+    /// Locks a stripe. The error is in a box, since results that hold it would be copied where there is none.
     #[inline(never)]
-    pub(super) fn lock_at_once(&self, store: &Store, tx: &mut TxState, stripe: u32, mode: Mode) -> Result<()> {
+    pub(super) fn lock_at_once(
+        &self,
+        store: &Store,
+        tx: &mut TxState,
+        stripe: u32,
+        mode: Mode,
+    ) -> Result<(), Box<Error>> {
         self.deadline.restart(OPEN.get() > 1);
         let mut change = Transaction { store, tx, deadline: &self.deadline };
         if !store.owns_slot(change.slot()) {
-            return Err(lost(store));
+            return Err(lost(store).into());
         }
         match change.lock(stripe, mode).map(drop) {
             Ok(()) => Ok(()),
-            Err(error) => Err(self.failed(change, error)),
+            Err(error) => Err(self.failed(change, error).into()),
         }
     }
 

@@ -10,8 +10,7 @@ use super::threads::{First, Further, current, set_open};
 use crate::error::Result;
 use crate::layout::{LogAt, Offset};
 use crate::locking::Mode;
-use crate::region::Region;
-use crate::store::small::{self, Held, Taken};
+use crate::store::small::{self, Find, Held, Taken};
 use crate::store::{Limits, Store, tx};
 
 thread_local! {
@@ -97,12 +96,7 @@ pub(crate) struct Update<'a> {
 impl<'a> Update<'a> {
     /// Begins with the words that `find` finds in a stripe; `None` if it has to be an ordinary group.
     #[inline(always)]
-    pub(crate) fn begin(
-        store: &'a Store,
-        limits: Limits,
-        stripe: u32,
-        find: impl Fn(&'a Region) -> Option<(Offset, &'a [AtomicU64])>,
-    ) -> Option<Self> {
+    pub(crate) fn begin(store: &'a Store, limits: Limits, stripe: u32, find: impl Find<'a>) -> Option<Self> {
         let (held, place, words) = small::seek(store, stripe, find)?;
         let taken = held.into_taken();
         Begun::note(store, limits, taken.slot, stripe);
