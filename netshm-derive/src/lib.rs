@@ -29,6 +29,8 @@ use schema::SchemaInput;
 /// }
 /// ```
 ///
+/// The crate's documentation has an example of each attribute: "Your own types", and of those for types that grow, "Changing a type".
+///
 /// Every field's type must be storable itself. A struct is stored as its fields one after the other, without headers; an
 /// enum as the index of the variant and its fields. Types can be generic, and can contain themselves through `Box` or
 /// `Vec`.
@@ -127,6 +129,8 @@ pub fn shm_key(input: TokenStream) -> TokenStream {
 ///
 /// let state = AppState::open_or_create()?;
 /// ```
+///
+/// The crate's documentation has an example of each attribute: "All objects of a program".
 ///
 /// Fields are `HashTable`s, `Array`s and `Table`s. The struct can be generic, with bounds of its own.
 ///

@@ -27,7 +27,9 @@
 //! # Ok::<(), netshm::Error>(())
 //! ```
 //!
-//! With the feature `json` values become JSON and are made of it: `Value::to_json`, `Value::from_json`.
+//! With the feature `json` values become JSON and are made of it: `Value::to_json`, `Value::from_json`. The JSON is that of `serde_json`
+//! for the same Rust type. An object's members are in the order of `serde_json::Map`, sorted by their names, unless the program enables
+//! the feature `preserve_order` of `serde_json`: so an `IndexMap` whose keys are names loses its order through JSON without it.
 
 /// Calls a generic function with the type that a [`Scalar`](crate::data::Scalar) stands for.
 macro_rules! with_type {
