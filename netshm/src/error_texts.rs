@@ -201,7 +201,8 @@ fn schema_mismatch() {
     assert_eq!(
         text,
         "posix:/x: holds another type\n    stored:   HashTable<String, u64>\n    expected: HashTable<String, (u64, bool)>\n\
-         \x20                               ^"
+         \x20                               ^\n    \
+         help:     use it as the stored type, use another object, or rewrite it with `migrate_from`"
     );
 }
 

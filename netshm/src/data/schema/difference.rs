@@ -21,12 +21,12 @@ pub(crate) fn difference(stored: &str, expected: &ObjectSchema) -> String {
         _ => marked(stored, &text, if is_short { SHORT } else { AROUND }),
     };
     let Some(Found { path, advice, .. }) = found else { return shown };
-    let advice = format!("\n    help:     {}", advice.as_deref().unwrap_or(OTHER_TYPE));
-    // There is nothing to lead to.
-    if path.starts_with('(') && path.ends_with(')') && path.matches('(').count() == 1 {
-        return format!("{shown}{advice}");
+    let is_whole = path.starts_with('(') && path.ends_with(')') && path.matches('(').count() == 1;
+    match advice {
+        // There is nothing to lead to.
+        None if is_whole => format!("{shown}\n    help:     {OTHER_OBJECT}"),
+        advice => format!("{shown}\n    at:       {path}\n    help:     {}", advice.as_deref().unwrap_or(OTHER_TYPE)),
     }
-    format!("{shown}\n    at:       {path}{advice}")
 }
 
 /// Shows the surroundings of the first difference of two texts, with a mark under it.
@@ -71,6 +71,7 @@ impl Found {
 /// What is said of differences that nothing would have allowed.
 const OTHER_TYPE: &str = "what is stored keeps its type, unless `migrate_from` rewrites the object; a field of the new type can be \
                           added at the end of the outermost struct";
+const OTHER_OBJECT: &str = "use it as the stored type, use another object, or rewrite it with `migrate_from`";
 const KEYS: &str = "keys never grow; `migrate_from` rewrites the object";
 const OTHER_VARIANT: &str = "the fields of a variant stay as they are; add a variant at the end that has the new ones";
 

@@ -78,7 +78,8 @@ pairs! {
         "Row.b", "keep their order";
     a_field_in_the_middle: { data!(Row { a: u8, b: u16 }); } u64 => Row,
         { data!(Row { a: u8, #[shm(default)] x: u8, #[shm(default)] b: u16 }); } u64 => Row, "Row.x", "come at the end";
-    another_type: { data!(Row { a: u8, b: u32 }); } u64 => Row, { data!(Row { a: u8, b: u64 }); } u64 => Row, "Row.b", "^";
+    another_type: { data!(Row { a: u8, b: u32 }); } u64 => Row, { data!(Row { a: u8, b: u64 }); } u64 => Row, "Row.b",
+        "migrate_from";
     another_type_deep_inside:
         { data!(Part { a: Vec<(u8, Option<u32>)> }); data!(Row { a: BTreeMap<u8, [Part; 2]> }); } u64 => Row,
         { data!(Part { a: Vec<(u8, Option<i32>)> }); data!(Row { a: BTreeMap<u8, [Part; 2]> }); } u64 => Row,
@@ -155,7 +156,7 @@ pairs! {
     a_struct_that_is_an_enum: { data!(Row { a: u8 }); } u64 => Row, { choice!(Row { A(u8) }); } u64 => Row, "Row", "^";
     a_box_around_what_has_a_fixed_length:
         { data!(Row { a: Option<u64> }); } u64 => Row, { data!(Row { a: Option<Box<u64>> }); } u64 => Row, "Row.a?", "";
-    another_key: { } u64 => u8, { } u32 => u8, "", "^";
+    another_key: { } u64 => u8, { } u32 => u8, "", "migrate_from";
 }
 
 #[test]
