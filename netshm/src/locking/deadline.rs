@@ -138,6 +138,8 @@ pub(crate) enum Bound {
     OtherObjects,
     /// The holder is a thread of this process that waits itself, for another process.
     OwnThread,
+    /// The holders read in groups, and others wait for what the waiter holds.
+    Readers,
     /// Nothing but marks keeps writers apart.
     Marks,
     /// The reader cannot lock the stripe. In a group it may be waited for because of that one.
@@ -149,7 +151,7 @@ pub(crate) enum Bound {
 impl Bound {
     fn after(self) -> Duration {
         match self {
-            Bound::OtherObjects | Bound::OwnThread | Bound::Marks => UNDETECTED,
+            Bound::OtherObjects | Bound::OwnThread | Bound::Readers | Bound::Marks => UNDETECTED,
             Bound::ReadOnly { .. } => READ_ONLY,
             Bound::SharedLock => SHARED_LOCK,
         }
@@ -168,6 +170,10 @@ impl Bound {
             }
             Bound::OwnThread => {
                 "given up since a deadlock of several threads and processes is not always detected; run it again"
+            }
+            Bound::Readers => {
+                "given up since a deadlock with groups that read is not detected while this process has a limit for its waits, or \
+                 several threads that wait; run it again"
             }
             Bound::Marks => {
                 "given up since nothing keeps writers apart here; have one writer, or another locking method"

@@ -5,12 +5,12 @@
 //! or until a time-out makes it look again and probe the owner.
 
 use std::hint::spin_loop;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::waits::{self, Ring};
+use super::waits::{self, Look, Rings};
 use super::word::{LockWord, Released};
-use super::{Fate, Mode, Owners, Protocol, Request, owner_of, word_of};
-use crate::error::{Error, Result};
+use super::{Mode, Owners, Protocol, Request, owner_of, word_of};
+use crate::error::Result;
 use crate::os::futex;
 use crate::region::Region;
 
@@ -19,8 +19,6 @@ const SPINS: u32 = 120;
 /// The first sleep, and the longest.
 const FIRST_SLEEP: Duration = Duration::from_millis(10);
 const LONGEST_SLEEP: Duration = Duration::from_millis(100);
-/// Time that a member of a ring has to give way before the next one does so as well: it may have been stopped.
-const GIVE_WAY: Duration = Duration::from_millis(500);
 
 /// The protocol of [`Locking::Futex`](crate::Locking::Futex).
 pub(crate) struct FutexLocks;
@@ -55,7 +53,7 @@ impl FutexLocks {
         let region = owners.region();
         let mut wait = request.wait_for(owners, stripe);
         let mut nap = FIRST_SLEEP;
-        let mut standing = None;
+        let mut rings = Rings::default();
         loop {
             let owner = owner_of(region, stripe)?;
             if owner.is_none() && word.try_take_after_sleep(request.slot) {
@@ -74,11 +72,10 @@ impl FutexLocks {
             }
             let Some(seen) = word.announce_sleeper(seen) else { continue };
             if watched {
-                match waits::ring(region, request.slot, stripe)? {
-                    // Its stripes are free now, so there is no ring any more.
-                    Some(ring) if Self::recover_dead(owners, request.slot, &ring)? => continue,
-                    Some(ring) => self.give_way(owners, request.slot, ring, &mut standing)?,
-                    None => standing = None,
+                match rings.look(owners, request.slot, stripe)? {
+                    Look::Recovered => continue,
+                    Look::Remind(other) => futex::wake(word_of(region, other).0, u32::MAX >> 1),
+                    Look::Nothing => {}
                 }
             }
             match futex::wait(word.0, seen.word(), Some(wait.pause(nap))) {
@@ -89,47 +86,6 @@ impl FutexLocks {
                 futex::Wake::Woken | futex::Wake::Changed => {}
             }
         }
-    }
-
-    /// Recovers a dead member, which would never give way; if another member did, and tried again, it would find the same ring
-    /// once more, without ever waiting long enough to notice the dead one.
-    fn recover_dead(owners: &impl Owners, slot: u32, ring: &Ring) -> Result<bool> {
-        for (stripe, owner) in ring.members().filter(|&(_, owner)| owner != slot) {
-            if owners.take_over(stripe, owner)? == Fate::Gone {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// Ends the wait if it is this slot's turn to give way; otherwise wakes the member whose turn it is, which may have slept
-    /// since before the ring closed. As long as the ring stands, which then has a stopped process for a victim, one member more
-    /// gives way.
-    fn give_way(
-        &self,
-        owners: &impl Owners,
-        slot: u32,
-        ring: Ring,
-        standing: &mut Option<(Ring, Instant)>,
-    ) -> Result<()> {
-        let since = match standing.take() {
-            Some((known, since)) if known == ring => since,
-            _ => Instant::now(),
-        };
-        let turn = (since.elapsed().as_millis() / GIVE_WAY.as_millis()) as usize;
-        let victims = ring.victims(turn + 1);
-        if victims.contains(&slot) {
-            return Err(self.deadlock(owners, &ring));
-        }
-        if let Some(stripe) = victims.last().and_then(|&victim| ring.awaited_by(victim)) {
-            futex::wake(word_of(owners.region(), stripe).0, u32::MAX >> 1);
-        }
-        *standing = Some((ring, since));
-        Ok(())
-    }
-
-    fn deadlock(&self, owners: &impl Owners, ring: &Ring) -> Error {
-        Error::Deadlock { object: owners.region().name(), detail: ring.describe(|slot| owners.pid(slot)) }
     }
 }
 

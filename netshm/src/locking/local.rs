@@ -156,6 +156,11 @@ impl LocalLocks {
         InKernel(self, slot)
     }
 
+    /// Returns whether `slot` holds the lock of a stripe, or waits for it in the kernel.
+    pub(crate) fn is_held_by(&self, stripe: u32, slot: u32) -> bool {
+        self.state().holders.get(stripe as usize) == Some(&Some(slot))
+    }
+
     /// Frees a lock held by `slot`.
     pub(crate) fn unlock(&self, index: u32, slot: u32) {
         let mut state = self.state();

@@ -4,14 +4,18 @@
 //! the mark in the stripe's lock word shows whether a writer left something to undo.
 
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::local::LocalLocks;
+use super::waits::{self, Look, Rings};
 use super::word::Released;
-use super::{Awaited, Deadline, Mode, Owners, Protocol, Request, wait_for_mark, word_of};
+use super::{Awaited, Bound, Deadline, Mode, Owners, Protocol, Request, wait_for_mark, word_of};
 use crate::error::{Error, Result};
 use crate::events::Watch;
 use crate::os::lock::{self, LockKind, Outcome, bytes};
+
+/// Time for which a lock is tried between two pauses: others may leave it free for a moment only.
+const TRIES: Duration = Duration::from_micros(50);
 
 /// The protocol of [`Locking::Record`](crate::Locking::Record).
 pub(crate) struct RecordLocks {
@@ -83,32 +87,63 @@ impl RecordLocks {
         })
     }
 
-    /// Waits in the kernel, or here if the wait has a limit or another thread of this process waits there.
     fn wait_in_kernel(&self, owners: &impl Owners, request: &Request<'_>) -> Result<()> {
-        let region = owners.region();
-        let mut wait = request.wait_for(owners, request.stripe);
+        // Nothing is waited for while the meta stripe is held: it is part of no ring.
+        let watched = request.stripe != owners.region().geometry().meta();
+        if watched {
+            waits::announce(owners.region(), request.slot, request.stripe);
+        }
+        let outcome = self.wait_announced(owners, request, watched);
+        if watched {
+            waits::retract(owners.region(), request.slot);
+        }
+        outcome
+    }
+
+    /// Waits in the kernel, or here if the wait has a limit or another thread of this process waits there. Then the kernel knows
+    /// nothing of the wait, and rings are looked for here.
+    fn wait_announced(&self, owners: &impl Owners, request: &Request<'_>, watched: bool) -> Result<()> {
+        let (region, stripe) = (owners.region(), request.stripe);
+        let mut wait = request.wait_for(owners, stripe);
+        let mut rings = Rings::default();
         let mut pause = Duration::from_micros(10);
+        let mut awake = Instant::now();
         loop {
             let turn = if request.deadline.is_limited() { None } else { self.turn.try_lock().ok() };
             let watch = Watch::start();
             let outcome = self.try_in_kernel(owners, request, turn.is_some())?;
             drop(turn);
-            watch.report(region.object().name(), request.stripe);
+            watch.report(region.object().name(), stripe);
             match outcome {
                 Outcome::Locked => return Ok(()),
                 Outcome::Deadlock => {
-                    let stripe = request.stripe;
                     let detail = format!("the kernel found a ring of processes around stripe {stripe}");
                     return Err(Error::Deadlock { object: region.name(), detail });
                 }
+                Outcome::Busy if awake.elapsed() < TRIES => {}
                 Outcome::Busy => {
-                    let holder = word_of(region, request.stripe).load().owner();
+                    let holder = word_of(region, stripe).load().owner();
+                    if watched {
+                        if let Look::Recovered = rings.look(owners, request.slot, stripe)? {
+                            continue;
+                        }
+                        // Those who hold it for reading are not known.
+                        let may_be_ring = holder.is_none() && self.is_awaited(owners, request);
+                        wait.set_bound(may_be_ring.then_some(Bound::Readers));
+                    }
                     wait.check(owners, holder.filter(|slot| *slot < region.geometry().slots))?;
                     std::thread::sleep(wait.pause(pause));
                     pause = (pause * 2).min(Duration::from_millis(2));
+                    awake = Instant::now();
                 }
             }
         }
+    }
+
+    /// Returns whether others wait for a stripe that the requester holds: not for one that it has only turned up for itself.
+    fn is_awaited(&self, owners: &impl Owners, request: &Request<'_>) -> bool {
+        let is_held = |stripe| stripe != request.stripe || request.held.is_some();
+        waits::is_any_awaited(owners.region(), |stripe| is_held(stripe) && self.local.is_held_by(stripe, request.slot))
     }
 
     fn unlock_in_kernel(&self, owners: &impl Owners, request: &Request<'_>) {

@@ -6,12 +6,15 @@
 //! existed between the two. The member with the largest slot gives way; if it does not, being stopped, the next one does.
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
+use std::time::{Duration, Instant};
 
-use super::owner_of;
-use crate::error::Result;
+use super::{Fate, Owners, owner_of};
+use crate::error::{Error, Result};
 use crate::os::{clock, steps};
 use crate::region::Region;
 
+/// Time that a member of a ring has to give way before the next one does so as well: it may have been stopped.
+const GIVE_WAY: Duration = Duration::from_millis(500);
 /// Bits of a wait word that hold the awaited stripe, plus one; the rest counts waits.
 const STRIPE_BITS: u32 = 17;
 const STRIPE_MASK: u32 = (1 << STRIPE_BITS) - 1;
@@ -59,6 +62,13 @@ pub(crate) fn retract(region: &Region, slot: u32) {
     }
 }
 
+/// Returns whether a slot waits for one of the stripes that `is_held` tells of.
+pub(super) fn is_any_awaited(region: &Region, is_held: impl Fn(u32) -> bool) -> bool {
+    let geometry = region.geometry();
+    let awaited = |slot| waited_for(region.field32(geometry.slot(slot).wait()).load(SeqCst));
+    (0..geometry.slots).filter_map(awaited).any(is_held)
+}
+
 /// Returns the stripe that a wait word names.
 pub(crate) fn waited_for(word: u32) -> Option<u32> {
     (word & STRIPE_MASK).checked_sub(1)
@@ -79,13 +89,13 @@ struct Link {
 
 /// A ring of waiters.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Ring {
+struct Ring {
     links: Vec<Link>,
 }
 
 impl Ring {
     /// Returns the first `count` members that have to give way, the largest slot first.
-    pub(crate) fn victims(&self, count: usize) -> Vec<u32> {
+    fn victims(&self, count: usize) -> Vec<u32> {
         let mut slots: Vec<_> = self.links.iter().map(|link| link.owner).collect();
         slots.sort_unstable_by(|a, b| b.cmp(a));
         slots.truncate(count);
@@ -93,18 +103,18 @@ impl Ring {
     }
 
     /// Returns the stripes in the ring and the slots that own them.
-    pub(crate) fn members(&self) -> impl Iterator<Item = (u32, u32)> {
+    fn members(&self) -> impl Iterator<Item = (u32, u32)> {
         self.links.iter().map(|link| (link.stripe, link.owner))
     }
 
     /// Returns what a member waits for.
-    pub(crate) fn awaited_by(&self, slot: u32) -> Option<u32> {
+    fn awaited_by(&self, slot: u32) -> Option<u32> {
         let link = self.links.iter().find(|link| link.owner == slot)?;
         (link.wait & STRIPE_MASK).checked_sub(1)
     }
 
     /// Describes the ring.
-    pub(crate) fn describe(&self, pid: impl Fn(u32) -> Option<u32>) -> String {
+    fn describe(&self, pid: impl Fn(u32) -> Option<u32>) -> String {
         let member = |link: &Link| {
             let holder = pid(link.owner).map_or_else(|| "another writer".to_owned(), |pid| format!("process {pid}"));
             format!("stripe {}, held by {holder}", link.stripe)
@@ -114,8 +124,63 @@ impl Ring {
     }
 }
 
+/// The rings that a waiter has met.
+#[derive(Default)]
+pub(super) struct Rings {
+    /// The ring that it is in, and since when.
+    standing: Option<(Ring, Instant)>,
+}
+
+/// What a waiter has found when it looked for a ring.
+pub(super) enum Look {
+    /// It has nothing to do but to wait.
+    Nothing,
+    /// A dead member, which has been recovered: its stripes are free.
+    Recovered,
+    /// The member whose turn it is to give way waits for this stripe.
+    Remind(u32),
+}
+
+impl Rings {
+    /// Looks for the ring that closes when `slot` waits for `stripe`. Fails if it is this slot's turn to give way; that of one member
+    /// more whenever the ring has stood for a while, since its victim may be a stopped process.
+    pub(super) fn look(&mut self, owners: &impl Owners, slot: u32, stripe: u32) -> Result<Look> {
+        let Some(ring) = ring(owners.region(), slot, stripe)? else {
+            self.standing = None;
+            return Ok(Look::Nothing);
+        };
+        if recover_dead(owners, slot, &ring)? {
+            return Ok(Look::Recovered);
+        }
+        let since = match self.standing.take() {
+            Some((known, since)) if known == ring => since,
+            _ => Instant::now(),
+        };
+        let turn = (since.elapsed().as_millis() / GIVE_WAY.as_millis()) as usize;
+        let victims = ring.victims(turn + 1);
+        if victims.contains(&slot) {
+            let detail = ring.describe(|slot| owners.pid(slot));
+            return Err(Error::Deadlock { object: owners.region().name(), detail });
+        }
+        let other = victims.last().and_then(|&victim| ring.awaited_by(victim));
+        self.standing = Some((ring, since));
+        Ok(other.map_or(Look::Nothing, Look::Remind))
+    }
+}
+
+/// Recovers a dead member, which would never give way; if another member did, and tried again, it would find the same ring
+/// once more, without ever waiting long enough to notice the dead one.
+fn recover_dead(owners: &impl Owners, slot: u32, ring: &Ring) -> Result<bool> {
+    for (stripe, owner) in ring.members().filter(|&(_, owner)| owner != slot) {
+        if owners.take_over(stripe, owner)? == Fate::Gone {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Returns the ring that closes when `slot` waits for `stripe`, if there is one.
-pub(crate) fn ring(region: &Region, slot: u32, stripe: u32) -> Result<Option<Ring>> {
+fn ring(region: &Region, slot: u32, stripe: u32) -> Result<Option<Ring>> {
     let Some(first) = walk(region, slot, stripe)? else { return Ok(None) };
     let second = walk(region, slot, stripe)?;
     Ok((second.as_ref() == Some(&first)).then_some(Ring { links: first }))

@@ -1,4 +1,4 @@
-//! Operations on several stripes, outside groups, that meet a group which takes the stripes in the other order.
+//! Rings of waiters: groups that take stripes in opposite orders, and operations on several stripes that meet such a group.
 
 use std::thread;
 
@@ -8,6 +8,8 @@ use crate::handle::Handle;
 use crate::hash_table::HashTable;
 use crate::layout::method::Locking;
 use crate::locking::word_of;
+use crate::os::fork::tests::Child;
+use crate::os::steps;
 use crate::shm::Shm;
 use crate::store::wait_tests::{MINUTE, within};
 use crate::testing::Scratch;
@@ -108,4 +110,56 @@ fn operations_outside_groups_end_in_no_deadlock() {
             assert_eq!(runs.map_err(|error| format!("{what}: {error}")), Ok(1), "{what}");
         }
     });
+}
+
+/// With a limit, waits under Record are no waits of the kernel's, which then does not see the ring.
+#[test]
+fn limits_hide_no_deadlock() {
+    for locking in [Locking::Record, Locking::Futex] {
+        within(MINUTE, move || {
+            let scratch = Scratch::new();
+            let open = || {
+                let options = HashTable::<u64, u64>::options().locking(locking).stripes(2).slots(2);
+                options.lock_timeout(60 * MINUTE).manage(scratch.open()).unwrap()
+            };
+            let table = open();
+            let store = &table.handle().store;
+            let key_in = |stripe| (0..).find(|key: &u64| store.stripe_of(store.hash(&[*key])) == stripe).unwrap();
+            let [first, last] = store.geometry().own().map(key_in).collect::<Vec<_>>()[..] else { unreachable!() };
+            // What two processes begin with, whether by reading it, and what they go on with.
+            for (keys, reads) in [([first, last], false), ([first, last], true), ([first, first], true)] {
+                let others = if keys[0] == keys[1] { keys } else { [last, first] };
+                let run = |key: u64, other: u64| {
+                    let table = open();
+                    let mut attempts = 0;
+                    let outcome = table.group_retry(|| {
+                        attempts += 1;
+                        if reads {
+                            table.find(&key).map(drop)?
+                        } else {
+                            table.replace(&key, &1)?
+                        }
+                        if attempts == 1 {
+                            steps::pause_after(0);
+                            steps::step();
+                        }
+                        table.fetch_add(&other, 1).map(drop)
+                    });
+                    i32::from(outcome.is_err())
+                };
+                let reads_exclusively = reads && locking == Locking::Futex && keys[0] == keys[1];
+                if reads_exclusively {
+                    continue;
+                }
+                let mut children = [0, 1].map(|number: usize| Child::start(|| run(keys[number], others[number])));
+                for child in &mut children {
+                    assert_eq!(child.wait(), None);
+                }
+                children.iter().for_each(Child::go_on);
+                for child in &mut children {
+                    assert_eq!(child.wait(), Some(0), "{locking:?}, reads first: {reads}");
+                }
+            }
+        });
+    }
 }

@@ -1,9 +1,10 @@
 //! Slots: one for each running writer, a thread inside an operation or a group.
 
 use std::cell::Cell;
+use std::hint::spin_loop;
 use std::sync::atomic::Ordering::{Relaxed, Release, SeqCst};
 use std::sync::atomic::{AtomicU32, AtomicU64};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Store;
 use crate::error::Result;
@@ -11,6 +12,10 @@ use crate::layout::PENDING;
 use crate::locking::{Awaited, Deadline, Fate};
 use crate::log_word::{LogState, LogWord};
 use crate::os::steps;
+
+/// Time for which a free slot is looked for between two pauses: threads that change the object all the time leave theirs free for a
+/// moment only.
+const TRIES: Duration = Duration::from_micros(50);
 
 thread_local! {
     /// The store and slot that this thread used last.
@@ -128,12 +133,17 @@ impl Store {
         let start = steps::process_id() % slots;
         let mut wait = None;
         let mut pause = Duration::from_micros(20);
+        let mut awake = Instant::now();
         loop {
             for slot in (start..slots).chain(0..start) {
-                if self.claim_slot(slot, number) {
+                if self.slot_head(slot).is_of(0) && self.claim_slot(slot, number) {
                     LAST.set((self.id, slot));
                     return Ok(slot);
                 }
+            }
+            if wait.is_some() && awake.elapsed() < TRIES {
+                spin_loop();
+                continue;
             }
             let wait = wait.get_or_insert_with(|| deadline.wait(Awaited::Slot));
             wait.check(self, None)?;
@@ -148,6 +158,7 @@ impl Store {
             wait.note(if hopeless { shielded } else { Fate::Alive });
             std::thread::sleep(wait.pause(pause));
             pause = (pause * 2).min(Duration::from_millis(5));
+            awake = Instant::now();
         }
     }
 
