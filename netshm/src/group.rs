@@ -86,7 +86,8 @@ pub(crate) fn retry<R, E>(mut attempt: impl FnMut() -> Result<R, E>, worth: impl
 /// behind the type parameter of a generic function, is a value like any other: the group is committed, and returns it.) If `?`
 /// meets an error of another type, "`?` couldn't convert the error", name a type that both kinds become: `group!(tab: MyError =>
 /// ..)`. The locks taken inside are held until the outermost group ends, so what was read cannot be changed by others before it is
-/// written. Groups nest; an inner one that fails undoes its own part. Every operation of this thread on the object, through
+/// written. If the process ends inside, as by [`std::process::exit`], the group is undone, with what destructors and exit handlers of
+/// this thread do on the object meanwhile. Groups nest; an inner one that fails undoes its own part. Every operation of this thread on the object, through
 /// whatever handle, belongs to the group: helper functions need not know of it. So do not wait for a thread pool inside (`join`,
 /// `par_iter`): while it waits, this thread may run a task of somebody else, whose operations would then be part of the group and
 /// be undone with it. Where it has to be, write `group!(only tab => ..)`: inside, `tab` (a variable) stands for a handle of the
