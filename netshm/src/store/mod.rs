@@ -39,6 +39,8 @@ mod tx;
 pub(crate) mod typed;
 #[cfg(test)]
 mod wait_tests;
+#[cfg(test)]
+mod waking_tests;
 pub(crate) mod watch;
 #[cfg(test)]
 mod watch_tests;

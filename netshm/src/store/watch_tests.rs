@@ -15,14 +15,14 @@ use crate::os::steps;
 use crate::shm::Shm;
 use crate::testing::Scratch;
 
-type Numbers = HashTable<u64, u64>;
+pub(super) type Numbers = HashTable<u64, u64>;
 
 const METHODS: [Locking; 3] = [Locking::None, Locking::Record, Locking::Futex];
-const LONG: Option<Duration> = Some(Duration::from_secs(30));
+pub(super) const LONG: Option<Duration> = Some(Duration::from_secs(30));
 const SHORT: Option<Duration> = Some(Duration::from_millis(1));
 
 impl Scratch {
-    fn watched(&self, locking: Locking) -> Numbers {
+    pub(super) fn watched(&self, locking: Locking) -> Numbers {
         Numbers::options().locking(locking).stripes(2).slots(4).manage(self.open()).unwrap()
     }
 }
@@ -36,7 +36,7 @@ fn words(table: &Numbers) -> Vec<u32> {
 
 /// Waits until `count` words say that a thread sleeps.
 #[track_caller]
-fn until_asleep(table: &Numbers, sleepers: usize) {
+pub(super) fn until_asleep(table: &Numbers, sleepers: usize) {
     let start = Instant::now();
     while words(table).iter().filter(|word| **word & 1 != 0).count() < sleepers {
         assert!(start.elapsed() < Duration::from_secs(30), "nobody sleeps");
