@@ -1,6 +1,6 @@
 //! The first difference between two schemas, and what could have been done about it.
 
-use super::evolution::refers_to_itself;
+use super::evolution::{is_inside_without_length, refers_to_itself};
 use super::{Container, Field, Fields, ObjectSchema, Schema, Variant};
 
 /// Characters shown on either side of the difference of two texts that are no schemas.
@@ -119,8 +119,14 @@ fn between(new: &Schema, old: &Schema, path: &str, place: Place) -> Option<Found
     let inside = if place == Place::Key { Place::Key } else { Place::Inside };
     match (new, old) {
         (Schema::Container(Container::Extensible, new), Schema::Container(Container::Extensible, old)) => {
-            let marked = if place == Place::Key { Place::Key } else { Place::Row };
-            new.iter().zip(old).find_map(|(new, old)| between(new, old, path, marked))
+            new.iter().zip(old).find_map(|(new, old)| {
+                let marked = match place {
+                    Place::Key => Place::Key,
+                    _ if is_inside_without_length(old) => Place::Itself,
+                    _ => Place::Row,
+                };
+                between(new, old, path, marked)
+            })
         }
         (Schema::Container(Container::Extensible, of), old) if of.len() == 1 && is_called_as(&of[0], old) => Found::at(
             path,

@@ -66,7 +66,11 @@ fn forget_defaults(schema: &mut Schema, may_grow: bool) {
     match schema {
         Schema::Scalar(_) | Schema::Text | Schema::Back(..) => {}
         Schema::Container(container, of) => {
-            of.iter_mut().for_each(|schema| forget_defaults(schema, *container == Container::Extensible));
+            let marked = *container == Container::Extensible;
+            of.iter_mut().for_each(|schema| {
+                let may_grow = marked && !is_inside_without_length(schema);
+                forget_defaults(schema, may_grow);
+            });
         }
         Schema::Array(element, _) => forget_defaults(element, false),
         Schema::Tuple(items) => items.iter_mut().for_each(|item| forget_defaults(item, false)),
@@ -107,14 +111,7 @@ impl Merge {
             }
             _ => return self.part(new, old),
         };
-        let fields = |schema: &Schema| match schema {
-            Schema::Struct(_, fields) => fields.schemas().count(),
-            _ => 0,
-        };
-        // A struct within has no length, so one of an older row would take what follows it for its further fields. (Of an enum
-        // within, the index tells the variant, whose fields are what they were.)
-        let grows = fields(&merged) > fields(old) || fields(&merged) > fields(new);
-        (!grows || !refers_to_itself(old)).then_some(merged)
+        (!grows(&merged, [new, old]) || !refers_to_itself(old)).then_some(merged)
     }
 
     /// Evolves a type inside another.
@@ -122,7 +119,11 @@ impl Merge {
         Some(match (new, old) {
             (Schema::Container(Container::Extensible, new), Schema::Container(Container::Extensible, old)) => {
                 let ([new], [old]) = (new.as_slice(), old.as_slice()) else { return None };
-                Schema::Container(Container::Extensible, vec![self.growing(new, old)?])
+                let merged = self.growing(new, old)?;
+                if grows(&merged, [new, old]) && is_inside_without_length(old) {
+                    return None;
+                }
+                Schema::Container(Container::Extensible, vec![merged])
             }
             // What is compared or hashed does not grow.
             (Schema::Container(container, new), Schema::Container(old_container, old))
@@ -231,34 +232,53 @@ fn named(fields: &Fields) -> Option<&[Field]> {
     }
 }
 
+/// Returns whether a struct made of two has fields that one of them lacks. Then it must not stand inside itself without a length:
+/// one within an older value would take what follows it for its further fields. (Of an enum within, the index tells the variant, whose
+/// fields are what they were.)
+fn grows(merged: &Schema, made_of: [&Schema; 2]) -> bool {
+    let fields = |schema: &Schema| match schema {
+        Schema::Struct(_, fields) => fields.schemas().count(),
+        _ => 0,
+    };
+    made_of.into_iter().any(|schema| fields(merged) > fields(schema))
+}
+
 /// Returns whether a struct or enum contains itself. (A dangling back reference counts.)
 pub(super) fn refers_to_itself(outermost: &Schema) -> bool {
-    /// Returns whether the type refers to the outermost one; `around` are the names of the enclosing structs and enums, outermost first.
-    fn leads_out<'a>(schema: &'a Schema, around: &mut Vec<&'a str>) -> bool {
-        match schema {
-            Schema::Scalar(_) | Schema::Text => false,
-            Schema::Container(_, of) | Schema::Tuple(of) => of.iter().any(|schema| leads_out(schema, around)),
-            Schema::Array(element, _) => leads_out(element, around),
-            Schema::Struct(name, fields) => {
-                around.push(name);
-                let found = fields.schemas().any(|schema| leads_out(schema, around));
-                around.pop();
-                found
-            }
-            Schema::Enum(name, variants) => {
-                around.push(name);
-                let mut schemas = variants.iter().flat_map(|Variant { fields, .. }| fields.schemas());
-                let found = schemas.any(|schema| leads_out(schema, around));
-                around.pop();
-                found
-            }
-            Schema::Back(name, skipped) => {
-                let mut named = around.iter().enumerate().rev().filter(|(_, known)| *known == name);
-                named.nth(*skipped as usize).is_none_or(|(index, _)| index == 0)
-            }
+    leads_out(outermost, &mut Vec::new(), false)
+}
+
+/// Returns whether a type that is marked as extensible contains itself without that mark, and so without a length.
+pub(super) fn is_inside_without_length(marked: &Schema) -> bool {
+    matches!(marked, Schema::Struct(..)) && leads_out(marked, &mut Vec::new(), true)
+}
+
+/// Returns whether a type refers to the outermost one; `around` are the names of the enclosing structs and enums, outermost first.
+/// If `but_marked`, references that are marked as extensible do not count.
+fn leads_out<'a>(schema: &'a Schema, around: &mut Vec<&'a str>, but_marked: bool) -> bool {
+    match schema {
+        Schema::Scalar(_) | Schema::Text => false,
+        Schema::Container(Container::Extensible, of) if but_marked && matches!(of[..], [Schema::Back(..)]) => false,
+        Schema::Container(_, of) | Schema::Tuple(of) => of.iter().any(|schema| leads_out(schema, around, but_marked)),
+        Schema::Array(element, _) => leads_out(element, around, but_marked),
+        Schema::Struct(name, fields) => {
+            around.push(name);
+            let found = fields.schemas().any(|schema| leads_out(schema, around, but_marked));
+            around.pop();
+            found
+        }
+        Schema::Enum(name, variants) => {
+            around.push(name);
+            let mut schemas = variants.iter().flat_map(|Variant { fields, .. }| fields.schemas());
+            let found = schemas.any(|schema| leads_out(schema, around, but_marked));
+            around.pop();
+            found
+        }
+        Schema::Back(name, skipped) => {
+            let mut named = around.iter().enumerate().rev().filter(|(_, known)| *known == name);
+            named.nth(*skipped as usize).is_none_or(|(index, _)| index == 0)
         }
     }
-    leads_out(outermost, &mut Vec::new())
 }
 
 #[cfg(test)]
@@ -330,7 +350,9 @@ mod tests {
         assert_eq!(of("A { x: B { x: u8 = .. } = .. }"), "A { x: B { x: u8 } = .. }");
         assert_eq!(of("A { x: Vec<^A>, y: u8 = .. }"), "A { x: Vec<^A>, y: u8 }");
         assert_eq!(of("enum E { A { x: u8 = .. } }"), "enum E { A { x: u8 } }");
-        assert_eq!(of("[(Extensible<A { x: Vec<^A>, y: u8 = .. }>, B { x: u8 = .. }); 2]").matches("..").count(), 1);
+        let marked = "[(Extensible<A { x: Vec<Extensible<^A>>, y: u8 = .. }>, B { x: u8 = .. }); 2]";
+        assert_eq!(of(marked).matches("..").count(), 1);
+        assert_eq!(of(&marked.replace("Extensible<^A>", "^A")).matches("..").count(), 0);
     }
 
     #[test]
@@ -355,6 +377,19 @@ mod tests {
             let new = table(&format!("A {{ x: {inside}, y: u8 }}"), &["y"]);
             assert!(extends(&new, &format!("HashTable<u8, A {{ x: {inside} }}>")), "{inside}");
         }
+        // With its length where it is inside as well, and without it.
+        let extended = |inside: &str| {
+            let of = |more: &str| {
+                let value = format!("(u8, Extensible<A {{ x: {inside}{more} }}>)").parse().unwrap();
+                ObjectSchema::hash_table(Schema::Scalar(crate::data::Scalar::U8), value)
+            };
+            [(of(", y: u8 = .."), of("")), (of(""), of(", y: u8 = .."))]
+                .map(|(new, old)| extends(&new, &old.to_string()))
+        };
+        assert_eq!(extended("Vec<Extensible<^A>>"), [true; 2]);
+        assert_eq!(extended("B { a: Option<Extensible<^A>>, b: Vec<^B> }"), [true; 2]);
+        assert!(!extended("Vec<^A>")[0]);
+        assert!(!extended("B { a: Option<Extensible<^A>>, b: Vec<^A> }")[0]);
         let new = table("enum E { A(Vec<^E>), B }", &[]);
         assert!(extends(&new, "HashTable<u8, enum E { A(Vec<^E>) }>"));
     }
