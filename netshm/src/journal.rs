@@ -13,6 +13,7 @@ use crate::layout::{LogAt, Noted, Offset, WORD};
 use crate::log_word::{Began, Cuts, LogState, LogWord};
 use crate::os::steps;
 use crate::region::Region;
+use crate::source::led_to;
 
 const _: () = assert!(crate::log_word::CUTS == crate::layout::CUTS);
 
@@ -120,12 +121,22 @@ impl Journal {
 
     /// Adds all segments that hold the first `entries` entries.
     pub(crate) fn reach(&mut self, region: &Region, entries: u64) -> Result<()> {
+        self.reach_while(region, entries, || true).map(drop)
+    }
+
+    /// Works like [`reach`](Self::reach) as long as the log `is` what it was: that is asked before each step. Returns whether it was.
+    pub(crate) fn reach_while(&mut self, region: &Region, entries: u64, is: impl Fn() -> bool) -> Result<bool> {
         while self.capacity() < entries {
-            if !self.extend(region)? {
+            let next = led_to!(self.next_segment(region)?);
+            if !is() {
+                return Ok(false);
+            }
+            if next == 0 {
                 return Err(region.corrupt(self.word.bytes(), "a log has more entries than room"));
             }
+            self.extend_to(region, next)?;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Returns the words of entries `from` to `until`, or of the first of them, which lie in a row. They have been reached.
@@ -186,10 +197,19 @@ impl Journal {
 
     /// Adds the next segment, if one is linked to the last. Returns whether there was one.
     pub(crate) fn extend(&mut self, region: &Region) -> Result<bool> {
-        let next = region.journalled(self.last_link().bytes())?.load(Relaxed);
+        let next = self.next_segment(region)?;
         if next == 0 {
             return Ok(false);
         }
+        self.extend_to(region, next).map(|()| true)
+    }
+
+    /// Returns the address of the segment that is linked to the last, or 0.
+    fn next_segment(&self, region: &Region) -> Result<u64> {
+        Ok(region.journalled(self.last_link().bytes())?.load(Relaxed))
+    }
+
+    fn extend_to(&mut self, region: &Region, next: u64) -> Result<()> {
         if self.more.len() >= MOST_SEGMENTS {
             return Err(region.corrupt(next, "a log has too many segments"));
         }
@@ -209,7 +229,7 @@ impl Journal {
         }
         let capacity = capacity.min(LogState::MOST_ENTRIES - first);
         self.more.push(Segment { at, first, capacity });
-        Ok(true)
+        Ok(())
     }
 
     /// Returns whether the place of the next entry is known. If not, [`Journal::has_room`] finds it, if there is one.

@@ -11,6 +11,8 @@ use crate::region::{ReadError, Region, StripeFields};
 pub(crate) trait Source<'a>: Copy {
     /// The fields of a stripe.
     type Stripe: Stripe;
+    /// True if places may be looked at that nobody has asked for, to have their memory at hand.
+    const MAY_LOOK_AHEAD: bool;
 
     /// Returns the object, for its shape and for errors.
     fn region(self) -> &'a Region;
@@ -36,8 +38,22 @@ pub(crate) trait Stripe: Copy {
     fn get(self, place: Offset) -> u64;
 }
 
+/// Marks a place at which a reader has loaded a word that leads to an offset. There a test can make it lead elsewhere, as if other data
+/// had taken the place of the word just before. A macro, so that nothing of it is left elsewhere.
+macro_rules! led_to {
+    ($offset:expr) => {{
+        #[cfg(test)]
+        let offset = $crate::source::tests::led_to($offset);
+        #[cfg(not(test))]
+        let offset = $offset;
+        offset
+    }};
+}
+pub(crate) use led_to;
+
 impl<'a> Source<'a> for &'a Region {
     type Stripe = StripeFields<'a>;
+    const MAY_LOOK_AHEAD: bool = true;
 
     #[inline(always)]
     fn region(self) -> &'a Region {
@@ -53,19 +69,19 @@ impl<'a> Source<'a> for &'a Region {
     }
     #[inline(always)]
     fn word_or<E: ReadError>(self, offset: u64) -> Result<&'a AtomicU64, E> {
-        Region::word_or(self, offset)
+        Region::word_or(self, led_to!(offset))
     }
     #[inline(always)]
     fn words_or<E: ReadError>(self, offset: u64, count: u64) -> Result<&'a [AtomicU64], E> {
-        Region::words_or(self, offset, count)
+        Region::words_or(self, led_to!(offset), count)
     }
     #[inline(always)]
     fn array_or<const N: usize, E: ReadError>(self, offset: u64) -> Result<&'a [AtomicU64; N], E> {
-        Region::array_or(self, offset)
+        Region::array_or(self, led_to!(offset))
     }
     #[inline(always)]
     fn words_from<E: ReadError>(self, offset: u64) -> Result<(&'a AtomicU64, &'a [AtomicU64]), E> {
-        Region::words_from(self, offset)
+        Region::words_from(self, led_to!(offset))
     }
 }
 
@@ -77,5 +93,34 @@ impl Stripe for StripeFields<'_> {
     #[inline(always)]
     fn get(self, place: Offset) -> u64 {
         self.field(place).load(Relaxed)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::cell::RefCell;
+
+    type Lead = Box<dyn FnMut(u64) -> u64>;
+
+    thread_local! {
+        static LEAD: RefCell<Option<Lead>> = const { RefCell::new(None) };
+    }
+
+    pub(crate) fn led_to(offset: u64) -> u64 {
+        // What it calls may read as well.
+        let Some(mut lead) = LEAD.take() else { return offset };
+        let elsewhere = lead(offset);
+        LEAD.set(Some(lead));
+        elsewhere
+    }
+
+    /// Lets `lead` decide where the words lead that this thread follows without a lock, or under one, from now on.
+    pub(crate) fn lead(lead: impl FnMut(u64) -> u64 + 'static) {
+        LEAD.set(Some(Box::new(lead)));
+    }
+
+    /// Lets them lead to where they do.
+    pub(crate) fn lead_rightly() {
+        LEAD.set(None);
     }
 }

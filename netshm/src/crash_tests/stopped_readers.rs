@@ -17,6 +17,8 @@ use crate::name::ShmName;
 use crate::os::fork::tests::{Child, stop_here};
 use crate::os::pause;
 use crate::shm::Shm;
+use crate::source::tests::lead;
+use crate::store::open::holes;
 use crate::store::past::LOG_HAS_BEEN_READ;
 use crate::testing::Directory;
 
@@ -99,10 +101,55 @@ fn stop_readers(place: &Path) {
     }
 }
 
+/// What a reader has loaded becomes a pointer into a hole while it is stopped, at each of its first steps.
+fn stop_readers_with_torn_words(place: &Path) {
+    let name = ShmName::file(place.join("object")).unwrap();
+    let table = open(&name, false).unwrap();
+    (0..12).for_each(|i| table.add(&i, &vec![1; 100_000]).unwrap());
+    (1..12).step_by(2).for_each(|i| assert!(table.remove(&i).unwrap()));
+    // Enough for both stripes, and short enough to be changed in place, which fills no hole.
+    let change = || (100..110).for_each(|i| table.replace(&i, &vec![1]).unwrap());
+    change();
+    assert!(table.shm().trim().unwrap() > 0);
+    let store = &table.handle().store;
+    let hole = holes::of(store.region().object(), store.geometry()).unwrap()[0];
+    let within = hole.start + (hole.end - hole.start) / 2;
+    for (number, (reading, expected)) in READINGS.iter().zip([1, 1, 4, 16]).enumerate() {
+        for (read_only, step) in (0..8).map(|step| (step % 2 == 0, step / 2)) {
+            let case = format!("reading {number}, step {step}, read-only: {read_only}");
+            let mut reader = Child::start(|| {
+                let Ok(table) = open(&name, read_only) else { return 100 };
+                let mut left = step;
+                lead(move |offset| {
+                    left -= 1;
+                    if left != -1 {
+                        return offset;
+                    }
+                    stop_here();
+                    within
+                });
+                reading(&table).map_or(101, |found| found.min(99) as i32)
+            });
+            let stopped = reader.wait();
+            if stopped.is_none() {
+                change();
+                let others = fill(place);
+                reader.go_on();
+                assert_eq!(reader.wait(), Some(expected), "{case}");
+                others.set_len(0).unwrap();
+            } else {
+                assert_eq!(stopped, Some(expected), "{case}");
+            }
+        }
+    }
+    assert!(table.check().unwrap().is_clean());
+}
+
 #[test]
 fn a_full_file_system_in_memory() {
     if let Some(place) = env::var_os(MOUNTED) {
-        return stop_readers(Path::new(&place));
+        stop_readers(Path::new(&place));
+        return stop_readers_with_torn_words(Path::new(&place));
     }
     let directory = Directory::new();
     let place = directory.path("");

@@ -22,6 +22,7 @@ use crate::error::Result;
 use crate::index::record::Record;
 use crate::layout::{Offset, StripeAt};
 use crate::region::{Inconclusive, ReadError, Region};
+use crate::sequence::Sequence;
 use crate::source::{Source, Stripe};
 
 /// Pointers in a node, as a power of two.
@@ -112,7 +113,9 @@ pub(crate) fn stored<'a>(
 /// Prefetches an element, or the chunk pointer that leads to it.
 #[inline]
 pub(crate) fn prefetch(region: &Region, spot: Spot) {
-    if let Ok::<_, Inconclusive>(Some(chunk)) = find_chunk(region, region.stripe(spot.at), spot.chunk) {
+    if !Sequence(region.field(spot.at.sequence())).needs_care()
+        && let Ok::<_, Inconclusive>(Some(chunk)) = find_chunk(region, region.stripe(spot.at), spot.chunk)
+    {
         region.prefetch(spot.place(chunk));
     }
 }

@@ -204,9 +204,9 @@ pub(crate) fn for_each<P: Pick, E: From<Error>>(
 /// Returns everything in one stripe at one moment; `expected` is a guess at the number of items.
 fn snapshot<P: Pick>(handle: &Handle, stripe: u32, which: Which, expected: usize) -> Result<Batch<P>> {
     read::read(&handle.store, handle.limits, stripe, |view| {
-        if let Some(past) = view.past {
+        if let Some(source) = view.guarded {
             let form = view.region().geometry().form;
-            let items = all_in(past, view, form, stripe, which, expected, P::take)?;
+            let items = all_in(source, view, form, stripe, which, expected, P::take)?;
             return Ok(Batch::Staged(items.into_iter()));
         }
         Batch::picked(
@@ -234,7 +234,7 @@ fn all_in<'a, T, E: ReadError>(
     let (mut bucket, buckets) = (0, source.stripe(at).get(at.buckets()));
     let more = || E::corrupt(region, at.keys().bytes(), MORE);
     while bucket < buckets && holds {
-        if form == Form::Pairs && view.past.is_none() {
+        if form == Form::Pairs && view.guarded.is_none() {
             let (most, mut look) = (index::most_bindings_in(source, at), items.len() + LOOK_EACH);
             let pairs = take_pairs(view, at, bucket, &mut items, &take, |items| {
                 if items.len() >= look {

@@ -30,6 +30,7 @@ use crate::layout::bucket::{BucketAt, Cell, Form, PAIR_WORDS, Tag};
 use crate::layout::{Offset, StripeAt};
 use crate::os::copy;
 use crate::region::{Inconclusive, ReadError, Region};
+use crate::sequence::Sequence;
 use crate::source::{Source, Stripe};
 use crate::store::read::{View, with_source};
 use crate::store::small::Find;
@@ -269,6 +270,7 @@ pub(crate) fn prefetch_bucket(region: &Region, stripe: StripeAt, hash: u64) {
 pub(crate) fn prefetch_record(region: &Region, stripe: StripeAt, hash: u64) {
     let Some(chain) = probable_home(region, stripe, hash) else { return };
     if chain.form() == Form::Records
+        && !Sequence(region.field(stripe.sequence())).needs_care()
         && let Ok::<_, Inconclusive>(words) = chain.records()
     {
         let cells = words[..Form::Records.cells()].iter().map(|word| Cell(word.load(Relaxed)));

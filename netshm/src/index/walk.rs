@@ -28,7 +28,7 @@ pub(crate) fn newest_in<'a, S: Source<'a>, E: ReadError>(
     let stripe = source.stripe(at);
     let buckets = stripe.get(at.buckets());
     let mut chain = Chain::of_or(source, form, stripe, buckets, bucket.min(buckets))?;
-    if form == Form::Records {
+    if form == Form::Records && S::MAY_LOOK_AHEAD {
         look_ahead(source.region(), source.region().stripe(at), bucket, buckets);
     }
     loop {

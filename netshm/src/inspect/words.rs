@@ -13,6 +13,7 @@ use crate::log_word::LogState;
 use crate::os::clock;
 use crate::os::file;
 use crate::os::lock::{self, LockKind, bytes};
+use crate::sequence::count_in;
 use crate::shm::Object;
 
 /// Stripes that are read at once.
@@ -236,7 +237,7 @@ impl Words {
         let state = |(number, words): (u32, &StripeWords)| {
             let counts = if number == self.meta { [0; 2] } else { [words.keys, words.hidden] };
             StripeState {
-                changes: words.sequence >> 1,
+                changes: count_in(words.sequence),
                 is_changing: words.sequence & 1 == 1,
                 holder: words.holder,
                 has_sleepers: words.has_sleepers,

@@ -171,6 +171,16 @@ pub(crate) fn is_in_memory(fd: BorrowedFd<'_>) -> bool {
     fs::fstatfs(fd).is_ok_and(|status| matches!(status.f_type, TMPFS | RAMFS))
 }
 
+/// Returns whether a look at a hole of the file through a mapping may take memory, and raise SIGBUS where there is none: unless the file
+/// system is known to show zeros.
+pub(crate) fn holes_take_memory(fd: BorrowedFd<'_>) -> bool {
+    const EXT: i64 = 0xEF53;
+    const XFS: i64 = 0x5846_5342;
+    const BTRFS: i64 = 0x9123_683E;
+    const F2FS: i64 = 0xF2F5_2010;
+    !fs::fstatfs(fd).is_ok_and(|status| matches!(status.f_type, EXT | XFS | BTRFS | F2FS))
+}
+
 /// Turns a part of the file into a hole; returns false where the file system cannot.
 pub(crate) fn punch(fd: BorrowedFd<'_>, offset: u64, len: u64) -> io::Result<bool> {
     if len == 0 {

@@ -70,6 +70,12 @@ impl Region {
         file::is_in_memory(self.object.fd())
     }
 
+    /// Returns whether a look at a hole of the file may take memory.
+    #[cold]
+    pub(crate) fn holes_take_memory(&self) -> bool {
+        file::holes_take_memory(self.object.fd())
+    }
+
     /// Makes sure that a part of the file that may be a hole has memory.
     #[cold]
     pub(crate) fn fill(&self, start: u64, end: u64) -> Result<()> {

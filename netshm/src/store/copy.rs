@@ -19,6 +19,7 @@ use crate::layout::{PROCESSES, WORD};
 use crate::locking::Deadline;
 use crate::os::{file, pause, steps};
 use crate::region::no_space;
+use crate::sequence::at_rest;
 
 /// The greatest number of rounds of copying without locks.
 const ROUNDS: u32 = 4;
@@ -275,7 +276,7 @@ impl Copying<'_> {
         for stripe in 0..self.store.all_stripes().end {
             // The lock, and the word of waiters for a change.
             modify(geometry.stripe(stripe).lock().bytes(), &|_| 0);
-            modify(geometry.stripe(stripe).sequence().bytes(), &|value| value.wrapping_add(value & 1));
+            modify(geometry.stripe(stripe).sequence().bytes(), &at_rest);
         }
         for index in 0..geometry.member_room {
             modify(geometry.entry(index).state().bytes() + entry::WATCH, &|_| 0);

@@ -356,6 +356,7 @@ impl Store {
                 for (place, count) in counts {
                     meta.write(place, count)?;
                 }
+                self.inherit_care(entry.first..entry.first + entry.stripes);
                 meta.write(transit, before)?;
                 meta.write(at.state(), entry.state)
             })

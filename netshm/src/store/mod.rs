@@ -6,6 +6,9 @@
 #[cfg(feature = "tokio")]
 pub(crate) mod async_watch;
 mod audit;
+pub(crate) mod careful;
+#[cfg(test)]
+mod careful_tests;
 mod copy;
 pub(crate) mod group;
 mod logged;

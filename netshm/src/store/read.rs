@@ -7,7 +7,8 @@
 use std::hint::spin_loop;
 use std::time::Duration;
 
-use super::past::{self, Reading};
+use super::careful::Guarded;
+use super::past;
 use super::{Limits, Store, group};
 use crate::error::{Error, Result};
 use crate::layout::StripeAt;
@@ -25,8 +26,10 @@ const SPINS: u32 = 200;
 const TURN: Duration = Duration::from_millis(1);
 /// Sleeps of a reader that finds no owner, before it takes the lock.
 const NAPS: u32 = 40;
-/// Sleeps of a reader that finds no owner, before it concludes that nobody will end the change.
-const READ_ONLY_NAPS: u32 = 2000;
+/// Sleeps of a reader that finds no owner, before it concludes that nobody will end the change: a tenth of a second in all. A writer
+/// has the lock, and so an owner, before it makes the sequence odd, and until it is even again; so this is no change that is slow, but
+/// what damage has left, or a machine that stopped.
+const READ_ONLY_NAPS: u32 = 150;
 
 /// One stripe as a reader sees it.
 #[derive(Clone, Copy)]
@@ -34,14 +37,14 @@ pub(crate) struct View<'a> {
     pub(crate) store: &'a Store,
     /// Tells a decoder whether the words it reads can still be trusted; `None` under a lock, or of copies, where they may.
     pub(crate) stamp: Option<Stamp<'a>>,
-    /// Source of the words if they are not read as they lie: see [`with_source`].
-    pub(crate) past: Option<&'a Reading<'a>>,
+    /// Source of the words if they are not simply read as they lie: see [`with_source`].
+    pub(crate) guarded: Option<&'a Guarded<'a>>,
 }
 
 /// Evaluates an expression with the source of a view's words; apart, if that is not the object as it lies.
 macro_rules! with_source {
     ($view:expr, $source:ident => $result:expr) => {
-        match $view.past {
+        match $view.guarded {
             None => {
                 let $source = $view.region();
                 $result
@@ -62,7 +65,7 @@ pub(crate) fn out_of_line<R>(work: impl FnOnce() -> R) -> R {
 impl<'a> View<'a> {
     /// Returns the view of a reader that has locked the stripe.
     pub(crate) fn locked(store: &'a Store) -> Self {
-        View { store, stamp: None, past: None }
+        View { store, stamp: None, guarded: None }
     }
 
     pub(crate) fn region(&self) -> &'a Region {
@@ -78,7 +81,7 @@ impl<'a> View<'a> {
 
     /// Returns what the stripe that is read can be known by.
     pub(super) fn state(&self, stripe: u32) -> State {
-        if let Some(reading) = self.past {
+        if let Some(Guarded::Past(reading)) = self.guarded {
             return reading.state();
         }
         let sequence = self.stamp.map_or_else(|| self.store.sequence(stripe).value(), |stamp| stamp.value());
@@ -90,7 +93,7 @@ impl<'a> View<'a> {
     pub(crate) fn holds(&self) -> bool {
         match self.stamp {
             Some(stamp) => stamp.holds(),
-            None => self.past.is_none_or(Reading::holds),
+            None => !matches!(self.guarded, Some(Guarded::Past(reading)) if !reading.holds()),
         }
     }
 }
@@ -156,7 +159,7 @@ impl<'a> OptimisticRead<'a> {
         let store = self.0;
         let fields = store.region().stripe(stripe);
         let stamp = Sequence(fields.field(fields.at().sequence())).begin_reading()?;
-        let result = look(View { store, stamp: Some(stamp), past: None }, fields).ok()?;
+        let result = look(View { store, stamp: Some(stamp), guarded: None }, fields).ok()?;
         stamp.holds().then_some(result)
     }
 }
@@ -173,7 +176,8 @@ pub(super) enum Attempt<R> {
 }
 
 fn attempt<R>(store: &Store, stamp: Stamp<'_>, read: impl Fn(View<'_>) -> Result<R>) -> Attempt<R> {
-    let result = read(View { store, stamp: Some(stamp), past: None });
+    let careful = Guarded::Careful(store.region(), stamp);
+    let result = read(View { store, stamp: Some(stamp), guarded: stamp.needs_care().then_some(&careful) });
     if stamp.holds() { Attempt::Done(result) } else { Attempt::Spoiled }
 }
 
@@ -189,7 +193,7 @@ pub(super) fn keep_trying<R>(
     let mut wait = None;
     let (mut spins, mut naps, mut attempts) = (0, 0, 0);
     loop {
-        let attempt = match sequence.begin_reading() {
+        let attempt = match sequence.begin_any_reading() {
             Some(stamp) => attempt(store, stamp, read),
             None if spins < SPINS && !past::is_known(store, stripe) => {
                 spins += 1;
@@ -279,7 +283,7 @@ fn read_locked<R>(
 ) -> Result<R> {
     group::read_locked_alone(store, deadline, |change| {
         change.read_stripe(stripe)?;
-        if store.sequence(stripe).begin_reading().is_none() {
+        if store.sequence(stripe).begin_any_reading().is_none() {
             // Nobody changes the stripe, so damage left that, or a machine that stopped. A change ends it for all readers.
             change.write_stripe(stripe)?;
         }

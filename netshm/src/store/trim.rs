@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::open::while_nobody_opens;
 use super::{Limits, Store, group};
@@ -37,6 +37,7 @@ impl Store {
         }
         let in_use = || Error::InUse { object: self.name(), wanted: "trim it" };
         drop(Alone::of(self)?.ok_or_else(in_use)?);
+        self.ask_for_care(limits)?;
         compact()?;
         let deadline = group::own_deadline(limits);
         group::with_slot(self, &deadline, |slot| {
@@ -53,7 +54,13 @@ impl Store {
         let Some(slot) = self.try_slot(deadline)? else { return Ok(()) };
         let outcome = self.solid_bytes(slot, deadline, LEAST).and_then(|bytes| {
             let is_much = bytes >= MUCH && bytes >= self.region().file_size()? / MUCH_PART;
-            if is_much { self.give_memory_back(slot, deadline, 0).map(drop) } else { Ok(()) }
+            if !is_much {
+                return Ok(());
+            }
+            if self.region().holes_take_memory() {
+                self.set_care(true);
+            }
+            self.give_memory_back(slot, deadline, 0).map(drop)
         });
         self.give_slot_back(slot);
         outcome
@@ -83,6 +90,8 @@ impl Store {
         }
         let shared = Arc::downgrade(&self.shared);
         let work = move || {
+            // When all others were found to read with care for the first time.
+            let mut careful_since = None;
             loop {
                 thread::sleep(PERIOD);
                 // Not kept while it sleeps: the object is closed with its last handle.
@@ -90,13 +99,27 @@ impl Store {
                 let store = Store::of(&shared, None);
                 drop(shared);
                 // Others may be at work, or the object is damaged; then it is tried again.
-                let _ = store.trim_beside_others(LIVE_AFTER);
+                let _ = store.trim_carefully(&mut careful_since);
             }
         };
         thread::Builder::new().name("netshm-memory".to_owned()).spawn(work).map(drop).map_err(|source| {
             self.shared.gives_back.store(false, Relaxed);
             Error::Io { object: self.name(), doing: "start a thread that gives memory back", source }
         })
+    }
+
+    /// Gives back the memory of runs that have been free for long, once those who began to read without care had as much time to end.
+    fn trim_carefully(&self, careful_since: &mut Option<Instant>) -> Result<u64> {
+        let limits = Limits { lock_timeout: Some(Duration::from_secs(1)) };
+        self.check_fork()?;
+        if !self.ask_for_care(limits)? {
+            *careful_since = None;
+        }
+        let since = careful_since.get_or_insert_with(Instant::now);
+        if since.elapsed() < Duration::from_secs(LIVE_AFTER) {
+            return Ok(0);
+        }
+        self.trim_beside_others(LIVE_AFTER)
     }
 
     /// Gives back the memory of runs that have been free for `seconds`, while others use the object.

@@ -161,7 +161,7 @@ impl Watcher {
         let mut changed = self.seen.len() != count;
         self.seen.resize(count, 0);
         for (stripe, seen) in stripes.zip(&mut self.seen) {
-            let now = self.store.sequence(stripe).value();
+            let now = self.store.sequence(stripe).number();
             changed |= now != *seen && mem::replace(seen, now & !1) != now & !1;
         }
         if whole && let Some(seen) = self.seen.last_mut() {
@@ -262,7 +262,7 @@ impl Watcher {
         self.probe_at = Instant::now() + PROBE_EACH;
         let (stripes, mut has_died) = (self.stripes(), false);
         for (stripe, seen) in stripes.zip(&mut self.seen) {
-            let now = self.store.sequence(stripe).value();
+            let now = self.store.sequence(stripe).number();
             if now & 1 == 1
                 && let Some(slot) = word_of(self.store.region(), stripe).load().owner()
                 && slot < self.store.geometry().slots

@@ -10,7 +10,7 @@ use crate::shm::Object;
 
 /// Returns the holes of free runs, in their order. Where the lists do not fit together, which may be because others are changing them,
 /// none: then all of the object gets memory.
-pub(super) fn of(object: &Arc<Object>, geometry: &Geometry) -> Result<Vec<Hole>> {
+pub(crate) fn of(object: &Arc<Object>, geometry: &Geometry) -> Result<Vec<Hole>> {
     let mut holes = listed(object, geometry)?.unwrap_or_default();
     holes.sort_unstable_by_key(|hole| hole.start);
     let overlap = holes.windows(2).any(|pair| pair[0].end > pair[1].start);

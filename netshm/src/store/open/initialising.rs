@@ -118,8 +118,8 @@ impl<'a> Initialising<'a> {
         }
     }
 
-    /// Makes sure that the object can be written to in place, however full the disk is.
-    pub(super) fn own_space(&self, header: &Header) -> Result<()> {
+    /// Makes sure that the object can be written to in place, however full the disk is. Returns whether free runs have holes.
+    pub(super) fn own_space(&self, header: &Header) -> Result<bool> {
         let object = self.object;
         let geometry = &header.geometry;
         let size = file::size(object.fd()).map_err(|source| self.io("look up the size", source))?;
@@ -130,7 +130,12 @@ impl<'a> Initialising<'a> {
         let stripes = geometry.catalogue().end..geometry.stripes_end(stripes_used as u32);
         let mut parts = vec![0..front, stripes, geometry.data_start()..size];
         let needed = parts.iter().map(|part| part.end.saturating_sub(part.start)).sum::<u64>();
-        if file::allocated(object.fd()).map_err(|source| self.io("look up its memory", source))? < needed {
+        let is_whole = || {
+            let allocated = file::allocated(object.fd()).map_err(|source| self.io("look up its memory", source))?;
+            Ok(allocated >= needed)
+        };
+        let was_whole = is_whole()?;
+        if !was_whole {
             parts.pop();
             let mut start = geometry.data_start();
             for hole in holes::of(object, geometry)? {
@@ -139,7 +144,20 @@ impl<'a> Initialising<'a> {
             }
             parts.push(start..size);
         }
-        file::own_space(object.fd(), &parts).map_err(|source| no_space(object.name(), size, source))
+        file::own_space(object.fd(), &parts).map_err(|source| no_space(object.name(), size, source))?;
+        Ok(!was_whole && !is_whole()?)
+    }
+
+    /// Makes readers careful if the object has holes that can harm them, and only then. Nobody else uses it.
+    fn adjust_care(&self, store: &Store, has_holes: bool) -> Result<()> {
+        let object = self.object;
+        if object.read_only() {
+            return Ok(());
+        }
+        let care = file::holes_take_memory(object.fd())
+            && (has_holes || store.is_read_with_care() && !holes::of(object, store.geometry())?.is_empty());
+        store.set_care(care);
+        Ok(())
     }
 
     pub(super) fn open_complete(
@@ -151,9 +169,7 @@ impl<'a> Initialising<'a> {
     ) -> Result<(Store, Option<TypeClaim>)> {
         let object = self.object;
         let header = Header::read(object)?;
-        if !object.read_only() {
-            self.own_space(&header)?;
-        }
+        let has_holes = !object.read_only() && self.own_space(&header)?;
         let region = Region::map(object.clone(), header.geometry)?;
         let mut store = Store::new(region, claim, &header);
         events::opened(object.name(), header.locking, object.read_only());
@@ -176,6 +192,7 @@ impl<'a> Initialising<'a> {
         };
         store.settle_in(state.known_to_be_sound, &|store| damage(store, opened.is_some()))?;
         if state.alone {
+            self.adjust_care(&store, has_holes)?;
             // What cannot be given back stays; damage is reported elsewhere.
             let _ = store.trim_if_much(&self.deadline);
             store.shared.claim.admit_others().map_err(|source| self.io("share it", source))?;

@@ -3,7 +3,7 @@
 mod alone;
 mod catalogue;
 mod header;
-mod holes;
+pub(crate) mod holes;
 mod initialising;
 mod members;
 mod spec;

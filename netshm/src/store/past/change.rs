@@ -155,9 +155,19 @@ impl Past {
 
     /// Reads the entries that have come since, and tells `met` which words they name that none before did. Whether they are those
     /// of the same epoch is still to be looked at.
-    pub(super) fn read_on(&mut self, region: &Region, state: LogState, mut met: impl FnMut(u64)) -> Result<()> {
-        self.journal.reach(region, state.entries())?;
+    pub(super) fn read_on(
+        &mut self,
+        region: &Region,
+        stamp: Stamp<'_>,
+        state: LogState,
+        mut met: impl FnMut(u64),
+    ) -> Result<()> {
         let word = self.word(region);
+        // Otherwise a link may be to anywhere.
+        let counts = || stamp.holds() && word.after_reading().epoch() == state.epoch();
+        if !self.journal.reach_while(region, state.entries(), counts)? {
+            return Ok(());
+        }
         while self.entries < state.entries() {
             if self.entries.is_multiple_of(LOOK_EACH) && word.after_reading().epoch() != self.epoch {
                 return Ok(());

@@ -21,6 +21,7 @@ use self::change::Past;
 pub(super) use self::change::remembered;
 pub(super) use self::change::{forget_ended, is_known};
 use super::Store;
+use super::careful::Guarded;
 use super::read::{Attempt, State, View};
 use crate::error::Result;
 use crate::layout::{Offset, StripeAt, WORD};
@@ -28,7 +29,7 @@ use crate::locking::{Owners, word_of};
 use crate::os::pause;
 use crate::region::{ReadError, Region};
 use crate::sequence::Stamp;
-use crate::source::{Source, Stripe};
+use crate::source::{Source, Stripe, led_to};
 
 /// More words in a row are handed out only if nothing has been found to be spoiled.
 const TRUSTED_WORDS: u64 = 512;
@@ -104,6 +105,32 @@ impl<'a> Reading<'a> {
         State { sequence: self.stamp.value(), log: Some((past.slot(), past.epoch())) }
     }
 
+    pub(super) fn region(&self) -> &'a Region {
+        self.region
+    }
+
+    /// Returns whether a place that a word has led to may be looked at: always, unless it may be a hole of the file, if the word was
+    /// not what it seemed.
+    fn may_follow(&self) -> bool {
+        if !self.stamp.needs_care() {
+            return true;
+        }
+        match self.copies_all {
+            false => matches!(self.look(), Ok(Fate::Holds)),
+            // Words that come from copies are right, but the change may have ended.
+            true => !self.gone.get() && matches!(self.keep_up(&mut self.past.borrow_mut()), Ok(Some(_))),
+        }
+    }
+
+    /// Returns an error where a place may not be looked at.
+    fn check<E: ReadError>(&self, offset: u64) -> Result<(), E> {
+        if self.may_follow() {
+            return Ok(());
+        }
+        self.spoiled.set(true);
+        Err(E::corrupt(self.region, offset, "changed while it was read"))
+    }
+
     /// Returns whether the change has not been seen to have ended.
     pub(super) fn holds(&self) -> bool {
         !self.gone.get()
@@ -145,7 +172,7 @@ impl<'a> Reading<'a> {
             if state.entries() == past.entries() {
                 return Ok(Some(met));
             }
-            let outcome = past.read_on(self.region, state, |place| met.push(place));
+            let outcome = past.read_on(self.region, self.stamp, state, |place| met.push(place));
             pause::at(LOG_HAS_BEEN_READ);
             // Those that have been written over meanwhile lie after the cut.
             if word.after_reading().epoch() == past.epoch() && self.stamp.holds() {
@@ -230,6 +257,7 @@ impl<'a> Reading<'a> {
 
 impl<'a> Source<'a> for &'a Reading<'a> {
     type Stripe = PastStripe<'a>;
+    const MAY_LOOK_AHEAD: bool = false;
 
     fn region(self) -> &'a Region {
         self.region
@@ -245,7 +273,8 @@ impl<'a> Source<'a> for &'a Reading<'a> {
         Ok(&word[0])
     }
     fn words_or<E: ReadError>(self, offset: u64, count: u64) -> Result<&'a [AtomicU64], E> {
-        let words = self.region.words_or(offset, count)?;
+        let words = self.region.words_or(led_to!(offset), count)?;
+        self.check(offset)?;
         // A wrong length would be believed, and memory allocated accordingly.
         if count > TRUSTED_WORDS && !self.copies_all && !matches!(self.look(), Ok(Fate::Holds)) {
             self.spoiled.set(true);
@@ -254,7 +283,9 @@ impl<'a> Source<'a> for &'a Reading<'a> {
         self.patched(offset, words)
     }
     fn array_or<const N: usize, E: ReadError>(self, offset: u64) -> Result<&'a [AtomicU64; N], E> {
-        let words = self.patched(offset, self.region.array_or::<N, E>(offset)?)?;
+        let words = self.region.array_or::<N, E>(led_to!(offset))?;
+        self.check(offset)?;
+        let words = self.patched(offset, words)?;
         Ok(words.first_chunk().unwrap_or_else(|| unreachable!("as many words as were handed in")))
     }
     fn words_from<E: ReadError>(self, offset: u64) -> Result<(&'a AtomicU64, &'a [AtomicU64]), E> {
@@ -301,7 +332,7 @@ pub(super) fn attempt<R>(store: &Store, stripe: u32, read: impl Fn(View<'_>) -> 
             Ok(Fate::Holds | Fate::Again) => {
                 // Copies stay right when the change ends.
                 let stamp = (!copies_all).then_some(stamp);
-                read(View { store, stamp, past: Some(&reading) })
+                read(View { store, stamp, guarded: Some(&Guarded::Past(&reading)) })
             }
             Ok(Fate::Gone) => return Attempt::Spoiled,
             Err(error) => return Attempt::Done(Err(error)),
