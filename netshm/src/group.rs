@@ -97,6 +97,10 @@ pub(crate) fn retry<R, E>(mut attempt: impl FnMut() -> Result<R, E>, worth: impl
 /// each other; one of them gets [`Error::Deadlock`](crate::Error::Deadlock), is rolled back, and should run again, as
 /// `group!(retry ..)` does.
 ///
+/// A program that closes descriptors of netshm's in the middle of a group (`close_range`) gives up its locks, so others may undo the
+/// group: lookups in it may go on to answer, from what others have changed meanwhile, until its next change or its end fails with
+/// [`Error::DescriptorLost`](crate::Error::DescriptorLost).
+///
 /// ```
 /// use netshm::{HashTable, Locking, Shm, group};
 ///

@@ -170,7 +170,7 @@ impl<T> ManageOptions<T> {
     /// Bounds all that an operation through this handle, or opening it, waits for: locks, a free slot, memory that another
     /// writer is dealing out, another process that is creating the object. Then it ends in
     /// [`Error::LockTimeout`](crate::Error::LockTimeout). The time is that of a whole operation; in a group, of each
-    /// operation in it.
+    /// operation in it. Adding a member has it twice: for opening the object, and for a slot and the lock under which members are added.
     ///
     /// Without it an operation waits as long as the holder lives and keeps the lock, even while that is stopped (`SIGSTOP`),
     /// and opening waits as long as another process creates, opens or repairs the object. These waits end earlier:

@@ -158,7 +158,9 @@ impl ShmOptions {
 
     /// Sets how long operations of the handle itself wait for other processes, as [`Shm::members`], [`Shm::remove_member`] and
     /// [`Shm::copy_to`]; then they fail with [`Error::LockTimeout`]. By default they wait as long as it takes. What is managed has a
-    /// limit of its own ([`ManageOptions::lock_timeout`](crate::ManageOptions::lock_timeout)).
+    /// limit of its own ([`ManageOptions::lock_timeout`](crate::ManageOptions::lock_timeout)). Operations that work for long between two
+    /// waits have the whole time for each: [`Shm::copy_to`] for what it copies beside writers and for the locks at its end, [`Shm::trim`]
+    /// for each index that it shrinks.
     pub fn lock_timeout(mut self, timeout: Duration) -> Self {
         self.lock_timeout = Some(timeout);
         self
