@@ -151,8 +151,8 @@ impl<T> ManageOptions<T> {
     ///
     /// In shared memory there is a risk: a reader that is stopped in the middle of a reading for more than ten seconds may
     /// touch such memory again when it goes on, and gets a SIGBUS if the system has none left by then. In files on disks
-    /// there is none. All processes read such an object in shared memory with more care than others, as after a [`Shm::trim`](crate::Shm::trim); the
-    /// first memory is given back ten seconds after they began to.
+    /// there is none. All processes read such an object in shared memory with more care than others, as after a
+    /// [`Shm::trim`](crate::Shm::trim); the first memory is given back ten seconds after they began to.
     ///
     /// The work is done by a thread of its own, one for each object and process; a forked child has none.
     pub fn give_back_live(mut self, give_back: bool) -> Self {

@@ -50,10 +50,13 @@ impl Bank {
     }
 
     fn is_sound(&self) -> Result<Report> {
-        let mut sum = 0;
-        self.here.for_each(|_, value| sum += value)?;
-        self.there.for_each(|_, value| sum += value)?;
-        assert_eq!((sum, self.counts.get(0)?), (SUM, self.counts.get(1)?));
+        // All at one moment: writers may be at work.
+        let (sum, counts) = group!(retry self.here => {
+            let here = self.here.fold(0, |sum, _, value| sum + value)?;
+            let there = self.there.fold(0, |sum, _, value| sum + value)?;
+            (here + there, [self.counts.get(0)?, self.counts.get(1)?])
+        })?;
+        assert_eq!((sum, counts[0]), (SUM, counts[1]));
         self.here.check()
     }
 }
