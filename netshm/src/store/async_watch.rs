@@ -26,6 +26,8 @@ struct Waiting {
     /// `None` if the task does not wait now.
     waker: Option<Waker>,
     until: Option<Instant>,
+    /// If it is not told of changes before that time.
+    rests_until: Option<Instant>,
     /// True if the thread has found a dead writer that cannot be recovered here, or that the object has been replaced: no sequence
     /// tells of these.
     has_died: bool,
@@ -64,31 +66,34 @@ impl Watcher {
         if let Err(error) = self.check() {
             return Poll::Ready(Err(error));
         }
-        if self.look() | entry.as_ref().is_some_and(|entry| entry.tell_death(self)) {
+        let rests_until = self.rests_until();
+        if rests_until.is_none() && self.look() | entry.as_ref().is_some_and(|entry| entry.tell_death(self)) {
             return Poll::Ready(Ok(true));
         }
         if until.is_some_and(|until| until <= Instant::now()) {
             return Poll::Ready(Ok(false));
         }
         let (has_died, is_listed, has_ended) = (false, false, false);
-        let waiting = || Waiting { watcher: self.again(), waker: None, until, has_died, is_listed, has_ended };
+        let waiting =
+            || Waiting { watcher: self.again(), waker: None, until, rests_until, has_died, is_listed, has_ended };
         let entry = entry
             .get_or_insert_with(|| Arc::new(Entry { waiting: Mutex::new(waiting()), store: self.store().clone() }));
         let is_listed = {
             let mut waiting = lock(&entry.waiting);
             waiting.watcher.seen.clone_from(&self.seen);
-            (waiting.waker, waiting.until) = (Some(context.waker().clone()), until);
+            waiting.waker = Some(context.waker().clone());
+            (waiting.until, waiting.rests_until) = (until, rests_until);
             std::mem::replace(&mut waiting.is_listed, true)
         };
         if !is_listed && let Err(error) = self.list(entry) {
             lock(&entry.waiting).is_listed = false;
             return Poll::Ready(Err(error));
         }
-        if is_listed && until.is_some() {
+        if is_listed && (until.is_some() || rests_until.is_some()) {
             rouse(&self.store().shared);
         }
         // The thread may have looked before it knew of this.
-        if self.look() {
+        if rests_until.is_none() && self.look() {
             entry.forget();
             return Poll::Ready(Ok(true));
         }
@@ -199,8 +204,8 @@ impl List {
         stripes.into_iter().flatten().for_each(|stripe| whole.watch_word(stripe).lead_on());
     }
 
-    /// Takes out the watches that are gone. Returns the wakers of the tasks that have something to see, and when the next one's
-    /// time is over.
+    /// Takes out the watches that are gone. Returns the wakers of the tasks that have something to see, and when to look again
+    /// at the latest, as far as time is what a task waits for.
     fn take_ready(&mut self) -> (Vec<Waker>, Option<Instant>) {
         let (mut wakers, mut next) = (Vec::new(), None::<Instant>);
         let now = Instant::now();
@@ -208,10 +213,11 @@ impl List {
             let mut waiting = lock(&entry.waiting);
             if waiting.waker.is_some() {
                 let is_over = waiting.until.is_some_and(|until| until <= now);
-                if is_over || waiting.has_died || waiting.watcher.look() {
+                let rests_until = waiting.rests_until.filter(|end| *end > now);
+                if is_over || rests_until.is_none() && (waiting.has_died || waiting.watcher.look()) {
                     wakers.extend(waiting.waker.take());
                 } else {
-                    next = [next, waiting.until].into_iter().flatten().min();
+                    next = [next, waiting.until, rests_until].into_iter().flatten().min();
                 }
             }
             !waiting.has_ended

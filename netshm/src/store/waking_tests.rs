@@ -77,3 +77,20 @@ fn looks_in_vain_are_rare() {
         assert!(looks <= took.as_millis() + 3, "{looks} looks in {took:?}");
     });
 }
+
+/// What goes on being changed is looked at until the time is over, and once more: here each look is followed by a change.
+#[test]
+fn changes_make_no_wait_longer() {
+    let scratch = Scratch::new();
+    let table = scratch.watched(Locking::Futex);
+    for (millis, most) in [(0, 1), (20, 23)] {
+        let mut looks = 0;
+        let waited = table.wait_until(&1, Some(Duration::from_millis(millis)), |_| {
+            looks += 1;
+            assert!(looks <= most, "{millis} ms: {looks} looks");
+            table.replace(&1, &looks).unwrap();
+            false
+        });
+        assert!(matches!(waited, Err(Error::WaitTimeout { .. })), "{waited:?}");
+    }
+}

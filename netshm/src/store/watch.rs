@@ -251,6 +251,18 @@ impl Watcher {
         self.useless = Some(Instant::now());
     }
 
+    /// Works like [`was_useless`](Self::was_useless), for a task, which may not sleep: it is told of the next change later.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn rest(&mut self) {
+        self.useless = Some(Instant::now());
+    }
+
+    /// Returns the time before which a task is not told of changes, if that is to come.
+    #[cfg(feature = "tokio")]
+    pub(super) fn rests_until(&self) -> Option<Instant> {
+        self.useless.map(|last| last + USELESS_EACH).filter(|end| *end > Instant::now())
+    }
+
     /// Returns how long it may sleep until it looks after dead writers again.
     pub(super) fn until_probe(&self) -> Duration {
         self.probe_at.saturating_duration_since(Instant::now())

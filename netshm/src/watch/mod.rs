@@ -106,6 +106,8 @@ pub(crate) fn until<R>(
     watcher.check()?;
     let mut woken = false;
     loop {
+        // Before it is read, so that it is read once more at the end, and not again, however often it is changed.
+        let is_over = left().is_some_and(|left| left.is_zero());
         let found = read()?;
         if is_it(&found) {
             return Ok(found);
@@ -113,7 +115,7 @@ pub(crate) fn until<R>(
         if woken {
             watcher.was_useless(left().unwrap_or(Duration::MAX));
         }
-        if !watcher.wait(left())? {
+        if is_over || !watcher.wait(left())? {
             return Err(Error::WaitTimeout { object: handle.store.name(), waited: started.elapsed() });
         }
         woken = true;
@@ -147,7 +149,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     }
 
     /// Waits until `is_it` is satisfied with the newest binding of the key (`None` if there is none), at most for `timeout`, and
-    /// returns that. It is asked at once, and after each change to the key's stripe. What it was satisfied with may have changed
+    /// returns that. It is asked at once and after changes to the key's stripe, at most once a millisecond. What it was satisfied with may have changed
     /// again by the time it is returned: pop a job in a group, or by [`pop`](Self::pop), which gives it to one process only.
     ///
     /// ```

@@ -102,14 +102,21 @@ pub(crate) async fn until<R>(
     // A time that is beyond the clock never comes.
     let end = timeout.and_then(|timeout| started.checked_add(timeout));
     watch.watcher.check()?;
+    let mut woken = false;
     loop {
+        // As in the function of the same name for threads.
+        let is_over = end.is_some_and(|end| end <= Instant::now());
         let found = read()?;
         if is_it(&found) {
             return Ok(found);
         }
-        if !watch.changed_until(end).await? {
+        if woken {
+            watch.watcher.rest();
+        }
+        if is_over || !watch.changed_until(end).await? {
             return Err(Error::WaitTimeout { object: watch.watcher.store().name(), waited: started.elapsed() });
         }
+        woken = true;
     }
 }
 

@@ -225,6 +225,45 @@ fn everything_is_waited_for_in_tasks() {
     });
 }
 
+/// Each look is followed by a change: the time ends the wait all the same, and other tasks of the thread go on meanwhile.
+#[test]
+fn changes_make_no_wait_longer() {
+    let scratch = Scratch::posix("async-changes");
+    let table = numbers(&scratch, Locking::Futex);
+    let turns = std::cell::Cell::new(0);
+    run(async {
+        for (millis, most) in [(0, 1), (20, 23)] {
+            let mut looks = 0;
+            let waited = table.wait_until_async(&1, Some(Duration::from_millis(millis)), |_| {
+                looks += 1;
+                assert!(looks <= most, "{millis} ms: {looks} looks");
+                table.replace(&1, &looks).unwrap();
+                false
+            });
+            let waited = waited.await;
+            assert!(matches!(waited, Err(Error::WaitTimeout { .. })), "{waited:?}");
+        }
+        let others = async {
+            loop {
+                turns.set(turns.get() + 1);
+                tokio::task::yield_now().await;
+            }
+        };
+        let mut looks = 0;
+        let waits = table.wait_until_async(&1, None, |_| {
+            looks += 1;
+            table.replace(&1, &looks).unwrap();
+            looks == 20
+        });
+        tokio::select! {
+            biased;
+            waited = waits => assert_eq!(waited.unwrap(), Some(19)),
+            () = others => unreachable!(),
+        }
+    });
+    assert!(turns.get() > 0, "others had no turn");
+}
+
 #[test]
 fn waiting_ends_in_errors() {
     let scratch = Scratch::posix("async-errors");
