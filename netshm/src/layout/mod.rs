@@ -34,7 +34,6 @@ use entry::ENTRY_BYTES;
 use geometry::{CATALOGUE, META};
 use log::LOG_BYTES;
 use slot::SLOT_BYTES;
-use stripe::SPARE_STRIPE_WORDS;
 
 /// Bytes in a word; every shared 64-bit field is aligned to it.
 pub(crate) const WORD: u64 = 8;
@@ -120,7 +119,8 @@ const _: () = {
     assert!(stripe.hidden().0 == 32 && stripe.top().0 == 40 && stripe.top_end().0 == 48 && stripe.classes().0 == 56);
     assert!(stripe.segment(0).0 == 64 && stripe.class(0).0 == 704);
     assert!(stripe.runs().0 == 1216 && stripe.capacity().0 == 1224);
-    assert!(stripe.capacity().0 + WORD + SPARE_STRIPE_WORDS * WORD <= STRIPE_BYTES);
+    // At least four words of a stripe are spare.
+    assert!(stripe.capacity().0 + WORD + 4 * WORD <= STRIPE_BYTES);
     // No two stripes share a cache line, and a slot has two of its own, which processors fetch together.
     assert!(STRIPE_BYTES == 1344 && STRIPE_BYTES.is_multiple_of(64) && SLOT_BYTES == 128);
     assert!(CATALOGUE == 4096 && ENTRY_BYTES == 256 && META == 0 && LOG_BYTES == 1024 && LogAt::FIRST_CAPACITY == 63);

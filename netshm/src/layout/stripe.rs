@@ -77,5 +77,3 @@ impl StripeAt {
     }
 }
 
-/// Words of a stripe that are spare, at least.
-pub(super) const SPARE_STRIPE_WORDS: u64 = 4;

@@ -30,16 +30,9 @@ impl FutexLocks {
         if spin(word, request.slot) {
             return Ok(());
         }
-        // Nothing is waited for while the meta stripe is held: it is part of no ring.
-        let watched = stripe != owners.region().geometry().meta();
-        if watched {
-            waits::announce(owners.region(), request.slot, stripe);
-        }
-        let outcome = self.sleep(owners, &request, stripe, word, watched);
-        if watched {
-            waits::retract(owners.region(), request.slot);
-        }
-        outcome
+        waits::announced(owners.region(), request.slot, stripe, |watched| {
+            self.sleep(owners, &request, stripe, word, watched)
+        })
     }
 
     fn sleep(

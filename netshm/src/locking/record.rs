@@ -88,16 +88,9 @@ impl RecordLocks {
     }
 
     fn wait_in_kernel(&self, owners: &impl Owners, request: &Request<'_>) -> Result<()> {
-        // Nothing is waited for while the meta stripe is held: it is part of no ring.
-        let watched = request.stripe != owners.region().geometry().meta();
-        if watched {
-            waits::announce(owners.region(), request.slot, request.stripe);
-        }
-        let outcome = self.wait_announced(owners, request, watched);
-        if watched {
-            waits::retract(owners.region(), request.slot);
-        }
-        outcome
+        waits::announced(owners.region(), request.slot, request.stripe, |watched| {
+            self.wait_announced(owners, request, watched)
+        })
     }
 
     /// Waits in the kernel, or here if the wait has a limit or another thread of this process waits there. Then the kernel knows

@@ -41,8 +41,20 @@ impl Since {
     }
 }
 
+/// Runs `wait`, in which `slot` waits for `stripe`, and lets others see that meanwhile. Nobody needs to see waits for the meta
+/// stripe: nothing is waited for while it is held, so it is part of no ring. `wait` is told whether rings are to be looked for.
+pub(super) fn announced(region: &Region, slot: u32, stripe: u32, wait: impl FnOnce(bool) -> Result<()>) -> Result<()> {
+    if stripe == region.geometry().meta() {
+        return wait(false);
+    }
+    announce(region, slot, stripe);
+    let outcome = wait(true);
+    retract(region, slot);
+    outcome
+}
+
 /// Notes that `slot` waits for `stripe`.
-pub(crate) fn announce(region: &Region, slot: u32, stripe: u32) {
+fn announce(region: &Region, slot: u32, stripe: u32) {
     let geometry = region.geometry();
     let sequence = region.field(geometry.stripe(stripe).sequence()).load(Acquire);
     region.field(geometry.slot(slot).waits_since()).store(Since::now(sequence).0, Relaxed);
