@@ -76,4 +76,3 @@ impl StripeAt {
         Offset(self.tail() + 8)
     }
 }
-

@@ -1,5 +1,6 @@
 //! Locks between writers: one protocol for each method, behind one trait.
 
+mod backoff;
 mod deadline;
 mod futex;
 mod local;
@@ -10,6 +11,7 @@ pub(crate) mod word;
 
 use std::time::Duration;
 
+pub(crate) use backoff::Backoff;
 pub(crate) use deadline::{Awaited, Bound, Deadline, Wait};
 pub(crate) use waits::{Since, retract, waited_for, waits_of};
 use word::LockWord;
@@ -197,7 +199,8 @@ fn owner_of(region: &Region, stripe: u32) -> Result<Option<u32>> {
 /// is that of a dead writer, or of one that is about to clear it.
 fn wait_for_mark(owners: &impl Owners, request: &Request<'_>, stripe: u32) -> Result<()> {
     let mut wait = request.wait_for(owners, stripe).bounded(Bound::Marks);
-    let mut pause = Duration::ZERO;
+    let mut backoff = Backoff::new(Duration::from_micros(20), Duration::from_millis(5));
+    let mut is_first = true;
     loop {
         match owner_of(owners.region(), stripe)? {
             None => return Ok(()),
@@ -208,10 +211,10 @@ fn wait_for_mark(owners: &impl Owners, request: &Request<'_>, stripe: u32) -> Re
                 let fate = owners.take_over(stripe, owner)?;
                 wait.note(fate);
                 wait.check(owners, Some(owner))?;
-                if fate != Fate::Gone || !pause.is_zero() {
-                    std::thread::sleep(wait.pause(pause));
+                if fate != Fate::Gone || !is_first {
+                    backoff.pause(&wait);
                 }
-                pause = (pause * 2).clamp(Duration::from_micros(20), Duration::from_millis(5));
+                is_first = false;
             }
         }
     }

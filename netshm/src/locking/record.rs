@@ -4,18 +4,15 @@
 //! the mark in the stripe's lock word shows whether a writer left something to undo.
 
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::local::LocalLocks;
 use super::waits::{self, Look, Rings};
 use super::word::Released;
-use super::{Awaited, Bound, Deadline, Mode, Owners, Protocol, Request, wait_for_mark, word_of};
+use super::{Awaited, Backoff, Bound, Deadline, Mode, Owners, Protocol, Request, wait_for_mark, word_of};
 use crate::error::{Error, Result};
 use crate::events::Watch;
 use crate::os::lock::{self, LockKind, Outcome, bytes};
-
-/// Time for which a lock is tried between two pauses: others may leave it free for a moment only.
-const TRIES: Duration = Duration::from_micros(50);
 
 /// The protocol of [`Locking::Record`](crate::Locking::Record).
 pub(crate) struct RecordLocks {
@@ -99,8 +96,7 @@ impl RecordLocks {
         let (region, stripe) = (owners.region(), request.stripe);
         let mut wait = request.wait_for(owners, stripe);
         let mut rings = Rings::default();
-        let mut pause = Duration::from_micros(10);
-        let mut awake = Instant::now();
+        let mut backoff = Backoff::new(Duration::from_micros(10), Duration::from_millis(2));
         loop {
             let turn = if request.deadline.is_limited() { None } else { self.turn.try_lock().ok() };
             let watch = Watch::start();
@@ -113,7 +109,7 @@ impl RecordLocks {
                     let detail = format!("the kernel found a ring of processes around stripe {stripe}");
                     return Err(Error::Deadlock { object: region.name(), detail });
                 }
-                Outcome::Busy if awake.elapsed() < TRIES => {}
+                Outcome::Busy if backoff.is_too_early() => {}
                 Outcome::Busy => {
                     let holder = word_of(region, stripe).load().owner();
                     if watched {
@@ -125,9 +121,7 @@ impl RecordLocks {
                         wait.set_bound(may_be_ring.then_some(Bound::Readers));
                     }
                     wait.check(owners, holder.filter(|slot| *slot < region.geometry().slots))?;
-                    std::thread::sleep(wait.pause(pause));
-                    pause = (pause * 2).min(Duration::from_millis(2));
-                    awake = Instant::now();
+                    backoff.pause(&wait);
                 }
             }
         }

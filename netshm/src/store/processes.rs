@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::{Shared, Store};
 use crate::error::{Error, Result};
 use crate::layout::PROCESSES;
-use crate::locking::{Awaited, Deadline, Fate};
+use crate::locking::{Awaited, Backoff, Deadline, Fate};
 use crate::os::lock::{self, Conflict, LockKind, Outcome, bytes};
 use crate::os::pause;
 
@@ -67,7 +67,7 @@ impl Store {
             return Err(Error::ReadOnly { object: self.name(), wanted: "write" });
         }
         let mut wait = None;
-        let mut pause = Duration::from_millis(1);
+        let mut backoff = Backoff::new(Duration::from_millis(1), LONGEST_PAUSE);
         loop {
             let fate = match self.take_number_now()? {
                 Ok(number) => return Ok(number),
@@ -76,8 +76,7 @@ impl Store {
             let wait = wait.get_or_insert_with(|| deadline.wait(Awaited::Number));
             wait.note(fate);
             wait.check(self, None)?;
-            std::thread::sleep(wait.pause(pause));
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            backoff.pause(wait);
         }
     }
 

@@ -4,18 +4,14 @@ use std::cell::Cell;
 use std::hint::spin_loop;
 use std::sync::atomic::Ordering::{Relaxed, Release, SeqCst};
 use std::sync::atomic::{AtomicU32, AtomicU64};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::Store;
 use crate::error::Result;
 use crate::layout::PENDING;
-use crate::locking::{Awaited, Deadline, Fate};
+use crate::locking::{Awaited, Backoff, Deadline, Fate};
 use crate::log_word::{LogState, LogWord};
 use crate::os::steps;
-
-/// Time for which a free slot is looked for between two pauses: threads that change the object all the time leave theirs free for a
-/// moment only.
-const TRIES: Duration = Duration::from_micros(50);
 
 thread_local! {
     /// The store and slot that this thread used last.
@@ -132,8 +128,7 @@ impl Store {
         let slots = self.geometry().slots;
         let start = steps::process_id() % slots;
         let mut wait = None;
-        let mut pause = Duration::from_micros(20);
-        let mut awake = Instant::now();
+        let mut backoff = Backoff::new(Duration::from_micros(20), Duration::from_millis(5));
         loop {
             for slot in (start..slots).chain(0..start) {
                 if self.slot_head(slot).is_of(0) && self.claim_slot(slot, number) {
@@ -141,7 +136,7 @@ impl Store {
                     return Ok(slot);
                 }
             }
-            if wait.is_some() && awake.elapsed() < TRIES {
+            if wait.is_some() && backoff.is_too_early() {
                 spin_loop();
                 continue;
             }
@@ -156,9 +151,7 @@ impl Store {
                 }
             }
             wait.note(if hopeless { shielded } else { Fate::Alive });
-            std::thread::sleep(wait.pause(pause));
-            pause = (pause * 2).min(Duration::from_millis(5));
-            awake = Instant::now();
+            backoff.pause(wait);
         }
     }
 

@@ -6,7 +6,7 @@ use super::{Limits, Store, Transaction, group};
 use crate::error::{Error, Result};
 use crate::layout::header;
 use crate::layout::method::Locking;
-use crate::locking::{Awaited, Deadline, Mode};
+use crate::locking::{Awaited, Backoff, Deadline, Mode};
 use crate::mark::Mark;
 use crate::os::pause;
 
@@ -70,7 +70,7 @@ impl Store {
     fn settle_all(&self, deadline: &Deadline) -> Result<()> {
         for slot in 0..self.geometry().slots {
             let mut wait = None;
-            let mut pause = Duration::from_micros(20);
+            let mut backoff = Backoff::new(Duration::from_micros(20), Duration::from_millis(5));
             while !self.is_settled(slot) {
                 let fate = self.recover_slot_owner(slot)?;
                 if self.claim_slot(slot, self.number(deadline)?) {
@@ -80,8 +80,7 @@ impl Store {
                     let wait = wait.get_or_insert_with(|| deadline.wait(Awaited::Slot));
                     wait.note(fate);
                     wait.check(self, Some(slot))?;
-                    std::thread::sleep(wait.pause(pause));
-                    pause = (pause * 2).min(Duration::from_millis(5));
+                    backoff.pause(wait);
                 }
             }
         }

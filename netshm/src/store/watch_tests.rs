@@ -44,40 +44,52 @@ pub(super) fn until_asleep(table: &Numbers, sleepers: usize) {
     }
 }
 
+/// Lets a writer die after each step of a change of key 1, whose value is 1, and tests that all who wait are told of the change, or of
+/// the next one if there was none. The change has at least `steps` steps.
+pub(super) fn assert_told_whenever_the_writer_dies(
+    locking: Locking,
+    steps: u64,
+    prepare: impl Fn(&Numbers),
+    change: impl Fn(&Numbers, u64) -> Result<()>,
+) {
+    for step in 0.. {
+        let scratch = Scratch::new();
+        let table = scratch.watched(locking);
+        prepare(&table);
+        let watches = [table.watch_key(&1), table.watch(), table.shm().watch()];
+        let status = thread::scope(|scope| {
+            let waiting = watches.map(|watch| scope.spawn(|| watch.unwrap().changed(LONG)));
+            until_asleep(&table, 2);
+            let status = status_of_child(|| {
+                steps::pretend_id(0);
+                let table = scratch.watched(locking);
+                steps::stop_after(Some(step));
+                let outcome = change(&table, 2);
+                steps::stop_after(None);
+                i32::from(outcome.is_err())
+            });
+            assert!(matches!(status, 0 | 99), "{locking}, step {step}: {status}");
+            if table.find(&1).unwrap() == Some(1) {
+                assert_eq!(status, 99, "{locking}, step {step}");
+                change(&table, 3).unwrap();
+            }
+            for watch in waiting {
+                assert!(watch.join().unwrap().unwrap(), "{locking}, step {step}: it was not told");
+            }
+            status
+        });
+        if status == 0 {
+            assert!(step >= steps, "{locking}: {step} steps are too few");
+            break;
+        }
+    }
+}
+
 #[test]
 fn a_change_is_told_whenever_its_writer_dies() {
     for locking in METHODS {
-        for step in 0.. {
-            let scratch = Scratch::new();
-            let table = scratch.watched(locking);
-            table.add(&1, &1).unwrap();
-            let watches = [table.watch_key(&1).unwrap(), table.watch().unwrap(), table.shm().watch().unwrap()];
-            let status = thread::scope(|scope| {
-                let waiting = watches.map(|mut watch| scope.spawn(move || watch.changed(LONG)));
-                until_asleep(&table, 2);
-                let status = status_of_child(|| {
-                    steps::pretend_id(0);
-                    let table = scratch.watched(locking);
-                    steps::stop_after(Some(step));
-                    let outcome = table.replace(&1, &2);
-                    steps::stop_after(None);
-                    i32::from(outcome.is_err())
-                });
-                assert!(matches!(status, 0 | 99), "{locking}, step {step}: {status}");
-                if table.find(&1).unwrap() == Some(1) {
-                    assert_eq!(status, 99, "{locking}, step {step}");
-                    table.replace(&1, &3).unwrap();
-                }
-                for watch in waiting {
-                    assert!(watch.join().unwrap().unwrap(), "{locking}, step {step}: it was not told");
-                }
-                status
-            });
-            if status == 0 {
-                assert!(step > 5, "{locking}: {step} steps are too few");
-                break;
-            }
-        }
+        let prepare = |table: &Numbers| table.add(&1, &1).unwrap();
+        assert_told_whenever_the_writer_dies(locking, 6, prepare, |table, value| table.replace(&1, &value));
     }
 }
 

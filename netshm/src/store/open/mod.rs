@@ -32,7 +32,7 @@ use stored::no_member;
 use super::{Limits, Shared, Store, group};
 use crate::data::{Relation, hash_text};
 use crate::error::{Error, Result};
-use crate::locking::{Awaited, Deadline, Wait};
+use crate::locking::{Awaited, Backoff, Deadline, Wait};
 use crate::os::file::Identity;
 use crate::os::lock::{self, Outcome, bytes};
 use crate::os::{file, path};
@@ -230,7 +230,7 @@ fn poll_beside_readers<R>(
     reader: impl Fn() -> Result<Option<Option<u32>>>,
 ) -> Result<R> {
     let mut wait: Option<Wait<'_>> = None;
-    let mut pause = FIRST_PAUSE;
+    let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
     loop {
         if let Some(result) = attempt()? {
             return Ok(result);
@@ -238,8 +238,7 @@ fn poll_beside_readers<R>(
         let wait = wait.get_or_insert_with(|| deadline.wait(Awaited::Opening));
         wait.note_reader(reader()?);
         wait.check_for(|| object.name().clone(), || None)?;
-        std::thread::sleep(wait.pause(pause));
-        pause = (pause * 2).min(LONGEST_PAUSE);
+        backoff.pause(wait);
     }
 }
 
