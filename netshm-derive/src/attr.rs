@@ -229,6 +229,10 @@ fn end(name: &str, meta: &ParseNestedMeta<'_>) -> syn::Result<()> {
         "a default is written after a `=`: `#[shm(default = expression)]`".to_owned()
     } else if flag {
         format!("`{name}` takes no value; write `#[shm({name})]`")
+    } else if meta.input.peek(Token![:]) {
+        format!("a value is written after a `=`: `#[shm({name} = value)]`")
+    } else if meta.input.peek(Token![;]) {
+        "attributes are separated by commas: `#[shm(one, other)]`".to_owned()
     } else {
         "a comma is missing before this".to_owned()
     };

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use proc_macro2::{TokenStream, TokenTree};
+use quote::ToTokens;
 use syn::spanned::Spanned;
 use syn::{Member, Type};
 
@@ -27,6 +29,18 @@ pub(crate) fn check(input: &Input, errors: &mut Errors) {
 pub(crate) fn has_size(input: &Input) -> bool {
     let own = &input.original.ident;
     input.fields().all(|field| !contains_itself(&field.ty, own) && instead_of_unsized(&field.ty).is_none())
+}
+
+/// Returns whether the types of all fields may stand there: `impl Trait` and `_` may not. The compiler reports them.
+pub(crate) fn has_types(input: &Input) -> bool {
+    fn is_none(tokens: TokenStream) -> bool {
+        tokens.into_iter().all(|token| match token {
+            TokenTree::Ident(ident) => ident != "impl" && ident != "_",
+            TokenTree::Group(group) => is_none(group.stream()),
+            TokenTree::Punct(_) | TokenTree::Literal(_) => true,
+        })
+    }
+    input.fields().all(|field| is_none(field.ty.to_token_stream()))
 }
 
 /// Runs the checks that `ShmKey` adds.

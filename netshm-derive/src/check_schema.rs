@@ -48,6 +48,9 @@ pub(crate) fn check(input: &SchemaInput, errors: &mut Errors) {
         } else {
             read_only(object, errors);
         }
+        if let syn::Type::Reference(reference) = &object.ty {
+            errors.add(reference.and_token.span, "a schema owns its tables and arrays; remove the `&`");
+        }
         arrays_only(object, errors);
         object.attrs.options.iter().for_each(|(name, given)| value(name, &given.value, errors));
         object.attrs.len.iter().for_each(|given| value("len", &given.value, errors));

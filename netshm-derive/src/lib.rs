@@ -72,7 +72,9 @@ pub fn shm_data(input: TokenStream) -> TokenStream {
         check::check(input, &mut errors);
     }
     match (input, errors.into_error()) {
-        (Some(input), None) if check::has_size(&input) => expand::data::expand(&input).into(),
+        (Some(input), None) if check::has_size(&input) && check::has_types(&input) => {
+            expand::data::expand(&input).into()
+        }
         (input, error) => {
             let messages = error.map(|error| error.to_compile_error());
             let library = input.as_ref().map_or_else(|| syn::parse_quote!(::netshm), expand::library);
@@ -106,6 +108,7 @@ pub fn shm_key(input: TokenStream) -> TokenStream {
     let mut errors = Errors::default();
     check::check_key(&input, &mut errors);
     match errors.into_error() {
+        None if !check::has_types(&input) => TokenStream::new(),
         None => expand::key::expand(&input).into(),
         Some(error) => error.to_compile_error().into(),
     }

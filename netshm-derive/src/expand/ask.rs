@@ -84,7 +84,7 @@ fn field_questions(library: &Path, field: &Field, wanted: Wanted, known: &mut Ha
     {
         let (ty, stored) = (located_at(field.ty.to_token_stream(), as_type.span), &as_type.value);
         questions.extend(quote_spanned! {at(stored)=>
-            let _ = <#stored as #library::__private::check::StandsFor<#ty>>::ASKED;
+            <#library::__private::check::Stored<#stored>>::stands_for::<#ty, #stored>();
         });
     }
     questions.extend(type_questions(library, field.stored_type(), wanted, known));

@@ -165,9 +165,7 @@ pub trait OnlyKeys<'a>: ShmData + Eq {}
     label = "needs conversions between `{T}` and `{Self}`",
     note = "`as` asks for `#[derive(Clone)]` on `{T}`, for `impl From<{T}> for {Self}` to store it, and for `impl From<{Self}> for {T}` or `TryFrom` to read it"
 )]
-pub trait StandsFor<T> {
-    const ASKED: () = ();
-}
+pub trait StandsFor<T> {}
 
 #[diagnostic::do_not_recommend]
 impl<T: Clone + Into<S> + TryFrom<S>, S> StandsFor<T> for S {}
@@ -225,7 +223,7 @@ pub trait NoParts {
 
 impl<P> NoParts for Parts<P> {}
 
-/// Questions about a key's part, which are asked only if it can be stored.
+/// Questions about a key's part, and about a type that stands for another, which are asked only if it can be stored.
 #[derive(Debug)]
 pub struct Stored<T>(PhantomData<T>);
 
@@ -233,6 +231,7 @@ impl<T: ShmData> Stored<T> {
     pub fn key<P: ShmKey>() {}
     pub fn float<P: FloatKey>() {}
     pub fn hashed<P: HashedKey>() {}
+    pub fn stands_for<F, P: StandsFor<F>>() {}
 }
 
 /// Fallback where they are not asked.
@@ -240,6 +239,7 @@ pub trait NotStored {
     fn key<P>() {}
     fn float<P>() {}
     fn hashed<P>() {}
+    fn stands_for<F, P>() {}
 }
 
 impl<T> NotStored for Stored<T> {}

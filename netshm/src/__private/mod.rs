@@ -10,6 +10,11 @@ use crate::data::{self, DataError, Decoder, Encoder, Schema, ShmData, Types};
 
 pub mod check;
 
+// For their names in messages.
+pub use crate::data::unstorable::{
+    CanOnlyBeUsedWith, KeysThatDeriveShmDataAndShmKey, Unstorable, ValuesThatDeriveShmData,
+};
+
 /// Returns the words of parts that follow each other, if each has a fixed length.
 pub const fn all_fixed(parts: &[Option<usize>]) -> Option<usize> {
     data::all_fixed(parts)

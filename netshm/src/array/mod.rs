@@ -4,6 +4,7 @@ mod atomic;
 mod bulk;
 pub(crate) mod iter;
 mod run;
+mod unstorable;
 mod written;
 
 use std::borrow::Borrow;
@@ -96,6 +97,14 @@ impl<T> fmt::Debug for Array<T> {
     }
 }
 
+// Without bounds, so that `manage` alone asks for them.
+impl<T> Array<T> {
+    /// Returns the options for managing an object as an array of this type.
+    pub fn options() -> ManageOptions<Self> {
+        ManageOptions::default()
+    }
+}
+
 impl<T: DataManager> Array<T> {
     /// Views an object as an array. An empty object becomes one; one that exists must be of this very type and have this
     /// default value.
@@ -106,11 +115,6 @@ impl<T: DataManager> Array<T> {
     /// [`Error::Forked`], [`Error::Io`].
     pub fn manage(shm: Shm, default: T, locking: Locking) -> Result<Self> {
         Self::options().locking(locking).manage(shm, default)
-    }
-
-    /// Returns the options for managing an object as an array of this type.
-    pub fn options() -> ManageOptions<Self> {
-        ManageOptions::default()
     }
 
     /// Returns the type as it is written in the object.

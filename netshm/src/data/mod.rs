@@ -80,6 +80,7 @@ mod managers;
 mod rest;
 pub(crate) mod schema;
 pub(crate) mod unfit;
+pub(crate) mod unstorable;
 #[cfg(test)]
 mod user_code;
 mod viewed;

@@ -8,6 +8,7 @@ mod find;
 mod iter;
 mod load;
 mod replace;
+mod unstorable;
 mod update;
 mod view;
 mod visit;
@@ -100,6 +101,14 @@ impl<K, V> fmt::Debug for HashTable<K, V> {
     }
 }
 
+// Without bounds, so that `manage` alone asks for them.
+impl<K, V> HashTable<K, V> {
+    /// Returns the options for managing an object as a hash table of this type.
+    pub fn options() -> ManageOptions<Self> {
+        ManageOptions::default()
+    }
+}
+
 impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     /// Views an object as a hash table. An empty object becomes one; one that exists must be of this very type.
     ///
@@ -109,11 +118,6 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     /// [`Error::Forked`], [`Error::Io`].
     pub fn manage(shm: Shm, locking: Locking) -> Result<Self> {
         Self::options().locking(locking).manage(shm)
-    }
-
-    /// Returns the options for managing an object as a hash table of this type.
-    pub fn options() -> ManageOptions<Self> {
-        ManageOptions::default()
     }
 
     /// Returns the type as it is written in the object.

@@ -1,0 +1,61 @@
+//! Arrays of types that cannot be stored.
+
+use std::iter::Empty;
+use std::ops::{Deref, RangeBounds};
+
+use super::Array;
+use crate::check::Report;
+use crate::data::unstorable::{Anything, Unstorable, unstorable_operations};
+use crate::error::Result;
+use crate::shm::Shm;
+use crate::stats::Stats;
+
+/// Only for the compiler's messages.
+#[doc(hidden)]
+impl<T> Deref for Array<T> {
+    type Target = Unstorable<Self>;
+
+    fn deref(&self) -> &Self::Target {
+        &Unstorable::THIS
+    }
+}
+
+// As for tables.
+#[doc(hidden)]
+impl<T: Unpin> Unstorable<Array<T>> {
+    unstorable_operations! {
+        Array<T>:
+        get(index: usize) -> Result<T>;
+        set(index: usize, value: &(impl Anything + ?Sized)) -> Result<()>;
+        update(index: usize, change: impl FnOnce(T) -> T) -> Result<T>;
+        compare_exchange(
+            index: usize,
+            old: &(impl Anything + ?Sized),
+            new: &(impl Anything + ?Sized)
+        ) -> Result<std::result::Result<(), T>>;
+        swap(i: usize, j: usize) -> Result<()>;
+        read_range(range: impl RangeBounds<usize>, into: &mut [T]) -> Result<()>;
+        set_range(range: impl RangeBounds<usize>, values: &(impl Anything + ?Sized)) -> Result<()>;
+        fill(range: impl RangeBounds<usize>, value: &(impl Anything + ?Sized)) -> Result<()>;
+        get_many(indices: impl IntoIterator<Item = usize>) -> Result<Vec<T>>;
+        for_each(visit: impl FnMut(usize, T)) -> Result<()>;
+        try_for_each<E>(visit: impl FnMut(usize, T) -> std::result::Result<(), E>) -> std::result::Result<(), E>;
+        scan() -> Empty<Result<T>>;
+        default_value() -> &T;
+        len() -> Result<usize>;
+        is_empty() -> Result<bool>;
+        resize(length: usize) -> Result<()>;
+        sync() -> Result<()>;
+        check() -> Result<Report>;
+        stats() -> Result<Stats>;
+        shm() -> &Shm;
+        group<R, E>(body: impl FnOnce() -> std::result::Result<R, E>) -> std::result::Result<R, E>;
+        group_retry<R, E>(body: impl FnMut() -> std::result::Result<R, E>) -> std::result::Result<R, E>;
+        group_retry_at_most<R, E>(
+            retries: u64,
+            body: impl FnMut() -> std::result::Result<R, E>
+        ) -> std::result::Result<R, E>;
+        group_with<R, E>(body: impl FnOnce(&Array<T>) -> std::result::Result<R, E>) -> std::result::Result<R, E>;
+        group_with_retry<R, E>(body: impl FnMut(&Array<T>) -> std::result::Result<R, E>) -> std::result::Result<R, E>;
+    }
+}
