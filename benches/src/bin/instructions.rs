@@ -3,6 +3,9 @@
 //! `cargo run --release -p netshm-benches --bin instructions` runs itself under `valgrind --tool=callgrind`, twice for each
 //! operation, and prints what the additional calls of the second run took, the calling loop included. With `--check` it compares
 //! that with the table of DESIGN.md, and fails where an operation takes over 2 % more; where there is no valgrind, it says so.
+//!
+//! All of that is with one seed of hashes, by which keys meet in buckets. With `--seeds N` it prints means over that many seeds, and
+//! the range, for the operations that look up keys (hit, miss, replace, add).
 
 use std::hint::black_box;
 use std::process::Command;
@@ -19,6 +22,11 @@ type Run = fn(u64) -> netshm::Result<()>;
 const ENTRIES: u64 = 1000;
 /// Bytes of a text.
 const TEXT: usize = 100;
+/// The variable that tells a run its seed, and the seed of the table in DESIGN.md.
+const SEED: &str = "NETSHM_SEED";
+const FIRST_SEED: u64 = 1;
+/// Operations for which `--seeds` counts: hit, miss, replace, add.
+const SEEDED: usize = 4;
 /// Calls in the two runs.
 const CALLS: [u64; 2] = [10_000, 60_000];
 
@@ -145,9 +153,10 @@ const FURTHER: [(&str, Run); 13] = [
     ("replace under None", |calls| replace_under(Locking::None, calls)),
 ];
 
-/// Returns a table whose keys meet in the same buckets in each run.
+/// Returns a table whose keys meet in the same buckets in each run with the same seed.
 fn table<K: ShmKey, V: DataManager>(locking: Locking) -> netshm::Result<Managed<HashTable<K, V>>> {
-    with_seed(1, || Managed::table(locking))
+    let seed = env::var(SEED).ok().and_then(|seed| seed.parse().ok()).unwrap_or(FIRST_SEED);
+    with_seed(seed, || Managed::table(locking))
 }
 
 fn replace_under(locking: Locking, calls: u64) -> netshm::Result<()> {
@@ -225,7 +234,7 @@ fn check() -> Outcome<bool> {
     let mut is_good = true;
     for (number, (expected, (name, _))) in expected()?.into_iter().zip(OPERATIONS).enumerate() {
         let is_more = |found: u64| found * 100 > expected * (100 + TOLERANCE);
-        let found = per_call(number)?;
+        let found = per_call(number, FIRST_SEED)?;
         if is_more(found) {
             eprintln!("{name}: {found} instructions, {expected} were expected");
             is_good = false;
@@ -236,18 +245,32 @@ fn check() -> Outcome<bool> {
     Ok(is_good)
 }
 
+/// Prints the instructions with each of that number of seeds: their mean, and the range.
+fn print_means(seeds: u64) -> Outcome<()> {
+    println!("| operation | mean of {seeds} seeds | least | most |\n|---|---:|---:|---:|");
+    for (number, (name, _)) in OPERATIONS.iter().enumerate().take(SEEDED) {
+        let counts =
+            (FIRST_SEED..FIRST_SEED + seeds).map(|seed| per_call(number, seed)).collect::<Outcome<Vec<_>>>()?;
+        let (Some(least), Some(most)) = (counts.iter().min(), counts.iter().max()) else { break };
+        let mean = counts.iter().sum::<u64>() as f64 / seeds as f64;
+        println!("| {name} | {mean:.1} | {least} | {most} |");
+    }
+    Ok(())
+}
+
 /// Returns the number of instructions of one call.
-fn per_call(operation: usize) -> Outcome<u64> {
+fn per_call(operation: usize, seed: u64) -> Outcome<u64> {
     let [few, many] = CALLS;
-    Ok(count(operation, many)?.saturating_sub(count(operation, few)?) / (many - few))
+    Ok(count(operation, many, seed)?.saturating_sub(count(operation, few, seed)?) / (many - few))
 }
 
 /// Returns the instructions of a run with that number of calls.
-fn count(operation: usize, calls: u64) -> Outcome<u64> {
+fn count(operation: usize, calls: u64, seed: u64) -> Outcome<u64> {
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
         .arg(env::current_exe()?)
         .args([operation.to_string(), calls.to_string()])
+        .env(SEED, seed.to_string())
         .output()
         .map_err(|error| format!("cannot run valgrind: {error}"))?;
     let text = String::from_utf8_lossy(&output.stderr);
@@ -259,7 +282,13 @@ fn count(operation: usize, calls: u64) -> Outcome<u64> {
 }
 
 fn main() -> Outcome<()> {
-    if let [operation, calls] = &env::args().skip(1).collect::<Vec<_>>()[..] {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    if let [option, seeds] = &arguments[..]
+        && option == "--seeds"
+    {
+        return print_means(seeds.parse()?);
+    }
+    if let [operation, calls] = &arguments[..] {
         let all = OPERATIONS.iter().chain(&FURTHER);
         all.clone().nth(operation.parse()?).ok_or("no such operation")?.1(calls.parse()?)?;
         return Ok(());
@@ -268,12 +297,12 @@ fn main() -> Outcome<()> {
         eprintln!("instructions of a debug build mean nothing; use `cargo run --release`");
         process::exit(2);
     }
-    if env::args().nth(1).is_some_and(|argument| argument == "--check") {
+    if arguments.first().is_some_and(|argument| argument == "--check") {
         process::exit(if check()? { 0 } else { 1 });
     }
     println!("| operation | instructions |\n|---|---:|");
     for (number, (name, _)) in OPERATIONS.iter().chain(&FURTHER).enumerate() {
-        println!("| {name} | {} |", per_call(number)?);
+        println!("| {name} | {} |", per_call(number, FIRST_SEED)?);
     }
     Ok(())
 }

@@ -48,153 +48,195 @@ fn change_newest<K: Ord, V: Copy>(
     old
 }
 
+fn newest<K: Ord, V: Copy>(map: &BTreeMap<K, Vec<V>>, key: &K) -> Option<V> {
+    map.get(key).and_then(|stack| stack.last().copied())
+}
+
+fn bindings<K, V>(map: &BTreeMap<K, Vec<V>>) -> usize {
+    map.values().map(Vec::len).sum()
+}
+
 fn step(real: &Real, model: &mut Model, random: &mut Random) -> Result<()> {
     let (key, value) = (random.below(30), random.below(1000));
-    let text = key.to_string();
     match random.below(26) {
-        0 | 1 => {
-            real.texts.add(&text, &(value as i64))?;
-            model.texts.entry(text).or_default().push(value as i64);
+        0..8 => on_texts(&real.texts, &mut model.texts, key.to_string(), value as i64, random)?,
+        8..15 => change_pairs(&real.pairs, &mut model.pairs, key, value, random)?,
+        15..19 => exchange_pairs(&real.pairs, &mut model.pairs, key, value, random)?,
+        19..25 => on_array(&real.array, &mut model.array, key as usize, value, random)?,
+        _ => {
+            let lengths = (real.texts.len()?, real.pairs.len()?, real.array.len()?);
+            assert_eq!(lengths, (bindings(&model.texts), bindings(&model.pairs), model.array.len()));
         }
-        2 | 3 => {
-            real.pairs.add(&key, &value)?;
-            model.pairs.entry(key).or_default().push(value);
+    }
+    drop_empty(&mut model.texts);
+    drop_empty(&mut model.pairs);
+    Ok(())
+}
+
+fn on_texts(
+    real: &Accounts,
+    model: &mut BTreeMap<String, Vec<i64>>,
+    text: String,
+    value: i64,
+    random: &mut Random,
+) -> Result<()> {
+    match random.below(8) {
+        0 | 1 => {
+            real.add(&text, &value)?;
+            model.entry(text).or_default().push(value);
+        }
+        2 => {
+            real.replace(&text, &-1)?;
+            change_newest(model, text, |_| Some(-1));
+        }
+        3 => assert_eq!(real.remove(&text)?, model.get_mut(&text).and_then(Vec::pop).is_some()),
+        4 => {
+            let updated = real.update(&text, |value| value.map(|value| value + 7))?;
+            change_newest(model, text.clone(), |old| old.map(|value| value + 7));
+            assert_eq!(updated, newest(model, &text));
+        }
+        5 => {
+            let is_absent = model.get(&text).is_none_or(Vec::is_empty);
+            assert_eq!(real.add_if_absent(&text, &3)?, is_absent);
+            change_newest(model, text, |old| old.or(Some(3)));
+        }
+        6 => {
+            let amount = value - 500;
+            let before = real.fetch_add(&text, amount)?;
+            let old = change_newest(model, text, |old| Some(old.unwrap_or(0) + amount));
+            assert_eq!(before, old.unwrap_or(0));
+        }
+        _ => {
+            let newest_first = model.get(&text).into_iter().flatten().rev().copied();
+            assert_eq!(real.find_all(&text)?, newest_first.collect::<Vec<_>>());
+            assert_eq!(real.contains(&text)?, model.contains_key(&text));
+        }
+    }
+    Ok(())
+}
+
+fn change_pairs(
+    real: &HashTable<u64, u64>,
+    model: &mut BTreeMap<u64, Vec<u64>>,
+    key: u64,
+    value: u64,
+    random: &mut Random,
+) -> Result<()> {
+    match random.below(7) {
+        0 | 1 => {
+            real.add(&key, &value)?;
+            model.entry(key).or_default().push(value);
+        }
+        2 => assert_eq!(real.pop(&key)?, model.get_mut(&key).and_then(Vec::pop)),
+        3 => {
+            let removed = model.remove(&key).map_or(0, |stack| stack.len());
+            assert_eq!(real.remove_all(&key)?, removed);
         }
         4 => {
-            real.texts.replace(&text, &-1)?;
-            let stack = model.texts.entry(text).or_default();
-            stack.pop();
-            stack.push(-1);
+            let bindings: Vec<_> = (key..key + value % 20).map(|key| (key, value)).collect();
+            real.add_many(bindings.iter().map(|(key, value)| (key, value)))?;
+            bindings.into_iter().for_each(|(key, value)| model.entry(key).or_default().push(value));
         }
-        5 => assert_eq!(real.pairs.pop(&key)?, model.pairs.get_mut(&key).and_then(Vec::pop)),
-        6 => assert_eq!(real.texts.remove(&text)?, model.texts.get_mut(&text).and_then(Vec::pop).is_some()),
-        7 => {
-            let removed = model.pairs.remove(&key).map_or(0, |stack| stack.len());
-            assert_eq!(real.pairs.remove_all(&key)?, removed);
+        5 if random.once_in(20) => {
+            real.clear()?;
+            model.clear();
         }
-        8 => {
-            let stack = model.texts.entry(text.clone()).or_default();
-            let updated = stack.last().map(|value| value + 7);
-            assert_eq!(real.texts.update(&text, |value| value.map(|value| value + 7))?, updated);
-            stack.pop();
-            stack.extend(updated);
+        _ => {
+            let keys: Vec<u64> = (key..key + 20).collect();
+            assert_eq!(real.find_many(&keys)?, keys.iter().map(|key| newest(model, key)).collect::<Vec<_>>());
+            assert_eq!(real.find(&key)?, newest(model, &key));
         }
-        9 => {
-            let index = key as usize;
-            let found = real.array.set(index, &value);
-            match model.array.get_mut(index) {
-                Some(element) => {
-                    found?;
-                    *element = value;
-                }
-                None => assert!(matches!(found, Err(Error::OutOfBounds { .. }))),
-            }
+    }
+    Ok(())
+}
+
+/// Does what depends on the newest binding or returns it.
+fn exchange_pairs(
+    real: &HashTable<u64, u64>,
+    model: &mut BTreeMap<u64, Vec<u64>>,
+    key: u64,
+    value: u64,
+    random: &mut Random,
+) -> Result<()> {
+    type Verb = fn(&HashTable<u64, u64>, &u64, u64) -> Result<u64>;
+    type Change = fn(u64, u64) -> u64;
+    const VERBS: [(Verb, Change); 6] = [
+        (HashTable::fetch_add, u64::wrapping_add),
+        (HashTable::fetch_sub, u64::wrapping_sub),
+        (HashTable::fetch_and, |old, value| old & value),
+        (HashTable::fetch_or, |old, value| old | value),
+        (HashTable::fetch_min, u64::min),
+        (HashTable::fetch_max, u64::max),
+    ];
+    match random.below(4) {
+        0 => {
+            let old = change_newest(model, key, |_| Some(value));
+            assert_eq!(real.swap(&key, &value)?, old);
         }
-        10 => {
-            real.array.resize(key as usize)?;
-            model.array.resize(key as usize, 5);
-        }
-        11 => {
-            assert_eq!(real.texts.find_all(&text)?, {
-                let mut all = model.texts.get(&text).cloned().unwrap_or_default();
-                all.reverse();
-                all
-            });
-            assert_eq!(real.pairs.find(&key)?, model.pairs.get(&key).and_then(|stack| stack.last().copied()));
-        }
-        12 if random.once_in(20) => {
-            real.pairs.clear()?;
-            model.pairs.clear();
-        }
-        13 => {
-            let old = change_newest(&mut model.pairs, key, |_| Some(value));
-            assert_eq!(real.pairs.swap(&key, &value)?, old);
-        }
-        14 => {
-            let newest = model.pairs.get(&key).and_then(|stack| stack.last().copied());
+        1 => {
+            let newest = newest(model, &key);
             let expected = if random.once_in(2) { newest.unwrap_or(value) } else { value };
-            let outcome = real.pairs.compare_exchange(&key, &expected, &(value + 1))?;
+            let outcome = real.compare_exchange(&key, &expected, &(value + 1))?;
             assert_eq!(outcome, if newest == Some(expected) { Ok(()) } else { Err(newest) });
             if outcome.is_ok() {
-                change_newest(&mut model.pairs, key, |_| Some(value + 1));
+                change_newest(model, key, |_| Some(value + 1));
             }
         }
-        15 => {
-            let old = change_newest(&mut model.pairs, key, |old| Some(old.unwrap_or(value)));
-            assert_eq!(real.pairs.get_or_insert_with(&key, || value)?, old.unwrap_or(value));
+        2 => {
+            let old = change_newest(model, key, |old| Some(old.unwrap_or(value)));
+            assert_eq!(real.get_or_insert_with(&key, || value)?, old.unwrap_or(value));
         }
-        16 => {
-            type Verb = fn(&HashTable<u64, u64>, &u64, u64) -> Result<u64>;
-            type Change = fn(u64, u64) -> u64;
-            let verbs: [(Verb, Change); 6] = [
-                (HashTable::fetch_add, u64::wrapping_add),
-                (HashTable::fetch_sub, u64::wrapping_sub),
-                (HashTable::fetch_and, |old, value| old & value),
-                (HashTable::fetch_or, |old, value| old | value),
-                (HashTable::fetch_min, u64::min),
-                (HashTable::fetch_max, u64::max),
-            ];
-            let (verb, change) = verbs[random.below(6) as usize];
-            let old = change_newest(&mut model.pairs, key, |old| Some(change(old.unwrap_or(0), value)));
-            assert_eq!(verb(&real.pairs, &key, value)?, old.unwrap_or(0));
+        _ => {
+            let (verb, change) = VERBS[random.below(6) as usize];
+            let old = change_newest(model, key, |old| Some(change(old.unwrap_or(0), value)));
+            assert_eq!(verb(real, &key, value)?, old.unwrap_or(0));
         }
-        17 => {
-            let bindings: Vec<_> = (key..key + value % 20).map(|key| (key, value)).collect();
-            real.pairs.add_many(bindings.iter().map(|(key, value)| (key, value)))?;
-            bindings.into_iter().for_each(|(key, value)| model.pairs.entry(key).or_default().push(value));
+    }
+    Ok(())
+}
+
+fn on_array(real: &Array<u64>, model: &mut Vec<u64>, index: usize, value: u64, random: &mut Random) -> Result<()> {
+    let Some(element) = model.get_mut(index) else {
+        let found = real.set(index, &value);
+        assert!(matches!(found, Err(Error::OutOfBounds { .. })), "{found:?}");
+        real.resize(index)?;
+        model.resize(index, 5);
+        return Ok(());
+    };
+    match random.below(5) {
+        0 => {
+            real.set(index, &value)?;
+            *element = value;
         }
-        18 => {
-            let is_absent = model.texts.get(&text).is_none_or(Vec::is_empty);
-            assert_eq!(real.texts.add_if_absent(&text, &3)?, is_absent);
-            if is_absent {
-                model.texts.entry(text).or_default().push(3);
-            }
+        1 => {
+            real.resize(index)?;
+            model.truncate(index);
         }
-        19 => {
-            let keys: Vec<u64> = (key..key + 20).collect();
-            let newest = |key: &u64| model.pairs.get(key).and_then(|stack| stack.last().copied());
-            assert_eq!(real.pairs.find_many(&keys)?, keys.iter().map(newest).collect::<Vec<_>>());
-            assert_eq!(real.texts.contains(&text)?, model.texts.contains_key(&text));
-        }
-        20 => {
-            let amount = value as i64 - 500;
-            let old = change_newest(&mut model.texts, text.clone(), |old| Some(old.unwrap_or(0) + amount));
-            assert_eq!(real.texts.fetch_add(&text, amount)?, old.unwrap_or(0));
-        }
-        21 if (key as usize) < model.array.len() => {
-            let element = &mut model.array[key as usize];
-            assert_eq!(real.array.fetch_add(key as usize, value)?, *element);
+        2 => {
+            assert_eq!(real.fetch_add(index, value)?, *element);
             *element = element.wrapping_add(value);
-            assert_eq!(real.array.fetch_max(key as usize, 700)?, *element);
+            assert_eq!(real.fetch_max(index, 700)?, *element);
             *element = (*element).max(700);
-            assert_eq!(real.array.update(key as usize, |old| old / 2)?, *element / 2);
+            assert_eq!(real.update(index, |old| old / 2)?, *element / 2);
             *element /= 2;
         }
-        22 if (key as usize) < model.array.len() => {
-            let element = &mut model.array[key as usize];
+        3 => {
             let expected = if random.once_in(2) { *element } else { value };
-            let outcome = real.array.compare_exchange(key as usize, &expected, &(value + 1))?;
+            let outcome = real.compare_exchange(index, &expected, &(value + 1))?;
             assert_eq!(outcome, if *element == expected { Ok(()) } else { Err(*element) });
             if outcome.is_ok() {
                 *element = value + 1;
             }
         }
-        23 if !model.array.is_empty() => {
-            let (i, j) = (random.below(model.array.len() as u64) as usize, model.array.len() / 2);
-            real.array.swap(i, j)?;
-            model.array.swap(i, j);
-            real.array.fill(j.., &value)?;
-            model.array[j..].fill(value);
-            assert_eq!(real.array.get_many([i, j])?, [model.array[i], model.array[j]]);
-        }
         _ => {
-            let texts: usize = model.texts.values().map(Vec::len).sum();
-            let pairs: usize = model.pairs.values().map(Vec::len).sum();
-            assert_eq!((real.texts.len()?, real.pairs.len()?, real.array.len()?), (texts, pairs, model.array.len()));
+            let (i, j) = (random.below(model.len() as u64) as usize, model.len() / 2);
+            real.swap(i, j)?;
+            model.swap(i, j);
+            real.fill(j.., &value)?;
+            model[j..].fill(value);
+            assert_eq!(real.get_many([i, j])?, [model[i], model[j]]);
         }
     }
-    drop_empty(&mut model.texts);
-    drop_empty(&mut model.pairs);
     Ok(())
 }
 
