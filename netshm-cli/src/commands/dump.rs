@@ -164,14 +164,8 @@ struct Target {
 }
 
 pub(crate) fn load(args: &Load, out: &mut Output) -> Result<(), Failure> {
-    let mut lines = source(args.input.as_deref())?.lines();
-    let first = lines.next().ok_or_else(|| Failure::message("the input is empty"))?.map_err(reading)?;
-    let head: Head = serde_json::from_str(&first).map_err(|error| {
-        Failure::message(format!("line 1 is not the first line of a dump by `netshm dump`: {error}"))
-    })?;
-    if head.netshm != "dump" || head.version != VERSION {
-        return Err(Failure::message(format!("the dump has version {}; this program reads {VERSION}", head.version)));
-    }
+    let mut lines = Lines { rest: source(args.input.as_deref())?.lines(), number: 0 };
+    let head = head(&mut lines)?;
     let name = match &args.name {
         Some(name) => name.clone(),
         None => crate::names::object(head.object.as_ref())?,
@@ -179,52 +173,71 @@ pub(crate) fn load(args: &Load, out: &mut Output) -> Result<(), Failure> {
     let mut made = Made { name: &name, is_new: false };
     let targets = targets(args, &name, &head, &mut made)?;
     let progress = Progress::new(head.members.iter().map(|member| member.rows).sum(), "loading");
-    let mut number = 1;
-    let mut next = || -> Result<Option<(u64, Line)>, Failure> {
-        for line in lines.by_ref() {
-            let line = line.map_err(reading)?;
-            number += 1;
-            if !line.trim().is_empty() {
-                let read = serde_json::from_str(&line);
-                return match read {
-                    Ok(line) => Ok(Some((number, line))),
-                    Err(error) => Err(Failure::message(format!("line {number}: {error}"))),
-                };
-            }
-        }
-        Ok(None)
-    };
     let Some(any) = targets.values().next() else { return Err(Failure::message("the dump has no members")) };
-    let mut is_first = true;
+    let mut empties = args.replace;
     let mut loaded = 0u64;
     loop {
-        let mut is_last = false;
-        let batch = || -> Result<(), Failure> {
-            if is_first && args.replace {
+        let batch = || -> Result<bool, Failure> {
+            if empties {
                 targets.values().try_for_each(empty)?;
             }
-            let mut left = args.batch.unwrap_or(u64::MAX);
-            while left > 0 {
-                let Some((number, line)) = next()? else {
-                    is_last = true;
-                    return Ok(());
-                };
+            for _ in 0..args.batch.unwrap_or(u64::MAX) {
+                let Some((number, line)) = lines.row()? else { return Ok(true) };
                 put(&targets, &line).map_err(|failure| at_line(number, failure))?;
                 progress.row();
                 loaded += 1;
-                left -= 1;
             }
-            Ok(())
+            Ok(false)
         };
-        group(&any.rows, batch)?;
-        is_first = false;
-        if is_last {
-            made.is_new = false;
+        if group(&any.rows, batch)? {
             break;
         }
+        empties = false;
     }
+    made.is_new = false;
     drop(progress);
     if out.json() { out.json_document(&json!({"name": name.to_string(), "rows": loaded})) } else { Ok(()) }
+}
+
+/// Reads the first line of a dump.
+fn head(lines: &mut Lines) -> Result<Head, Failure> {
+    let Some((_, first)) = lines.next()? else { return Err(Failure::message("the input is empty")) };
+    let head: Head = serde_json::from_str(&first).map_err(|error| {
+        Failure::message(format!("line 1 is not the first line of a dump by `netshm dump`: {error}"))
+    })?;
+    if head.netshm != "dump" || head.version != VERSION {
+        return Err(Failure::message(format!("the dump has version {}; this program reads {VERSION}", head.version)));
+    }
+    Ok(head)
+}
+
+/// The lines of a dump.
+struct Lines {
+    rest: io::Lines<Box<dyn BufRead>>,
+    /// Lines that have been read.
+    number: u64,
+}
+
+impl Lines {
+    /// Returns the next line and its number.
+    fn next(&mut self) -> Result<Option<(u64, String)>, Failure> {
+        let line = self.rest.next().transpose().map_err(reading)?;
+        self.number += u64::from(line.is_some());
+        Ok(line.map(|line| (self.number, line)))
+    }
+
+    /// Returns the next row, which is a line that is not empty, and the line's number.
+    fn row(&mut self) -> Result<Option<(u64, Line)>, Failure> {
+        while let Some((number, line)) = self.next()? {
+            if !line.trim().is_empty() {
+                let row = serde_json::from_str(&line);
+                return row
+                    .map(|row| Some((number, row)))
+                    .map_err(|error| at_line(number, Failure::message(error.to_string())));
+            }
+        }
+        Ok(None)
+    }
 }
 
 /// Runs a group on the object of these rows.

@@ -17,51 +17,9 @@ pub(super) fn expand(library: &Path, name: &str, variants: &[Variant]) -> Parts 
             _ => ::core::result::Result::Err(#library::data::DataError::new(#name, "no variant has the stored index; a newer program may have added it")),
         },
     };
-    let encode = variants.iter().map(|variant| {
-        let (ident, index) = (&variant.ident, variant.index);
-        let fields = variant.fields.fields.iter().enumerate();
-        let patterns = fields.clone().filter(|(_, field)| field.attrs.skip.is_none()).map(|(i, field)| {
-            let (member, binding) = (&field.member, binding(i));
-            quote!(#member: #binding)
-        });
-        let writes = fields.filter(|(_, field)| field.attrs.skip.is_none()).map(|(i, field)| {
-            let binding = binding(i);
-            encode_field(library, field, &quote!(#binding))
-        });
-        quote! {
-            Self::#ident { #(#patterns,)* .. } => {
-                __out.put(#index)?;
-                #(#writes)*
-            }
-        }
-    });
-    let decode = variants.iter().map(|variant| {
-        let (ident, index) = (&variant.ident, variant.index);
-        let fields = variant.fields.fields.iter().enumerate();
-        let reads = fields.clone().map(|(i, field)| {
-            let (binding, ty, read) = (binding(i), &field.ty, decode_field(library, field));
-            quote! { let #binding: #ty = #read; }
-        });
-        let members = fields.map(|(i, field)| {
-            let (member, binding) = (&field.member, binding(i));
-            quote!(#member: #binding)
-        });
-        quote! {
-            #index => {
-                #(#reads)*
-                ::core::result::Result::Ok(Self::#ident { #(#members),* })
-            }
-        }
-    });
-    let describe = variants.iter().map(|variant| {
-        let (index, name) = (variant.index, variant.name());
-        let fields = describe_fields(library, &variant.fields);
-        match variant.fields.style {
-            Style::Unit => quote! { __variants.unit(#index, #name); },
-            Style::Tuple => quote! { __variants.tuple(#index, #name, |__fields| { #fields }); },
-            Style::Named => quote! { __variants.structure(#index, #name, |__fields| { #fields }); },
-        }
-    });
+    let encode = variants.iter().map(|variant| encode(library, variant));
+    let decode = variants.iter().map(|variant| decode(library, variant));
+    let describe = variants.iter().map(|variant| describe(library, variant));
     let direct = variants.iter().map(|variant| direct(library, &variant.fields));
     let fixed = variants.iter().map(|variant| fixed_words(library, &variant.fields));
     Parts {
@@ -76,5 +34,56 @@ pub(super) fn expand(library: &Path, name: &str, variants: &[Variant]) -> Parts 
             }
         },
         schema: quote! { __types.enumeration::<Self>(#name, |__variants| { #(#describe)* }) },
+    }
+}
+
+/// Returns the arm that encodes a variant.
+fn encode(library: &Path, variant: &Variant) -> TokenStream {
+    let (ident, index) = (&variant.ident, variant.index);
+    let stored = || variant.fields.fields.iter().enumerate().filter(|(_, field)| field.attrs.skip.is_none());
+    let patterns = stored().map(|(i, field)| {
+        let (member, binding) = (&field.member, binding(i));
+        quote!(#member: #binding)
+    });
+    let writes = stored().map(|(i, field)| {
+        let binding = binding(i);
+        encode_field(library, field, &quote!(#binding))
+    });
+    quote! {
+        Self::#ident { #(#patterns,)* .. } => {
+            __out.put(#index)?;
+            #(#writes)*
+        }
+    }
+}
+
+/// Returns the arm that decodes a variant.
+fn decode(library: &Path, variant: &Variant) -> TokenStream {
+    let (ident, index) = (&variant.ident, variant.index);
+    let fields = variant.fields.fields.iter().enumerate();
+    let reads = fields.clone().map(|(i, field)| {
+        let (binding, ty, read) = (binding(i), &field.ty, decode_field(library, field));
+        quote! { let #binding: #ty = #read; }
+    });
+    let members = fields.map(|(i, field)| {
+        let (member, binding) = (&field.member, binding(i));
+        quote!(#member: #binding)
+    });
+    quote! {
+        #index => {
+            #(#reads)*
+            ::core::result::Result::Ok(Self::#ident { #(#members),* })
+        }
+    }
+}
+
+/// Returns the statement that describes a variant.
+fn describe(library: &Path, variant: &Variant) -> TokenStream {
+    let (index, name) = (variant.index, variant.name());
+    let fields = describe_fields(library, &variant.fields);
+    match variant.fields.style {
+        Style::Unit => quote! { __variants.unit(#index, #name); },
+        Style::Tuple => quote! { __variants.tuple(#index, #name, |__fields| { #fields }); },
+        Style::Named => quote! { __variants.structure(#index, #name, |__fields| { #fields }); },
     }
 }

@@ -130,7 +130,6 @@ fn save_member(
     replacement: Option<Replacement<'_>>,
 ) -> Result<Arc<Store>> {
     let from = alone.store.sibling(member);
-    let elements = Elements::dense_or_not(member.element_words);
     let (schema, default) = (member.schema(damaged.object())?, member.default_value(damaged.object())?);
     let parsed = schema.parse::<ObjectSchema>().ok();
     let types = parsed.and_then(|schema| Some((salvage::Types::new(&schema)?, schema)));
@@ -138,23 +137,22 @@ fn save_member(
     let Some((types, parsed)) = types else {
         return Err(from.region().corrupt(geometry.part().schema_at().bytes(), "the stored schema is damaged"));
     };
-    let old_default = default;
-    let (schema, parsed, form, element_words, default, convert) = match replacement {
-        None => (schema, parsed, geometry.form, member.element_words, old_default.clone(), None),
-        Some(Replacement { schema: new, element_words, default, convert }) => {
-            let default = match default {
-                None if member.kind == ObjectKind::Array => convert(&[], &old_default)?[1].clone(),
-                default => default.unwrap_or_default(),
+    let (schema, parsed, form, element_words, new_default, convert) = match replacement {
+        None => (schema, parsed, geometry.form, member.element_words, default.clone(), None),
+        Some(Replacement { schema: new, element_words, default: new_default, convert }) => {
+            let new_default = match new_default {
+                None if member.kind == ObjectKind::Array => convert(&[], &default)?[1].clone(),
+                new_default => new_default.unwrap_or_default(),
             };
             let form = form_of(new);
-            (new.to_string(), new.clone(), form, element_words, default, Some(convert))
+            (new.to_string(), new.clone(), form, element_words, new_default, Some(convert))
         }
     };
     let spec = Spec {
         kind: member.kind,
         schema_hash: hash_text(&schema),
         schema,
-        default: default.clone(),
+        default: new_default.clone(),
         element_words,
         form,
         keeps_rest: false,
@@ -162,28 +160,15 @@ fn save_member(
         types: Arc::new(parsed),
         show_default: &|_| String::new(),
         difference: &|_| String::new(),
-        shape: Shape {
-            pagesize: Some(geometry.pagesize),
-            init: Some(geometry.init),
-            stripes: Some(geometry.stripes),
-            slots: Some(geometry.slots),
-            max_size: Some(geometry.max_size),
-            stripe_room: Some(geometry.stripe_room),
-            give_back_live: false,
-            locking: Some(alone.header.locking),
-            recreate: false,
-            name: member.index.is_some().then(|| member.name.clone()),
-            existing: false,
-        },
+        shape: shape_of(alone, member),
     };
     let (store, ..) = open::open(fresh, &spec, Limits::default(), &|_, _| Ok(None))?;
     let mut salvage = salvage::Salvage::new(&from, &store, &types, convert);
     match member.kind {
         ObjectKind::Array => {
-            salvage.array(
-                Layout { elements, default: &old_default },
-                Layout { elements: Elements::dense_or_not(element_words), default: &default },
-            )?;
+            let old = Layout { elements: Elements::dense_or_not(member.element_words), default: &default };
+            let new = Layout { elements: Elements::dense_or_not(element_words), default: &new_default };
+            salvage.array(old, new)?;
         }
         ObjectKind::Table | ObjectKind::HashTable => salvage.table()?,
     }
@@ -191,6 +176,24 @@ fn save_member(
     outcome.dropped += salvage.dropped;
     outcome.found += salvage.found;
     Ok(store)
+}
+
+/// Returns the shape of a member, for a new one.
+fn shape_of(alone: &Alone<'_>, member: &Member) -> Shape {
+    let geometry = &member.geometry;
+    Shape {
+        pagesize: Some(geometry.pagesize),
+        init: Some(geometry.init),
+        stripes: Some(geometry.stripes),
+        slots: Some(geometry.slots),
+        max_size: Some(geometry.max_size),
+        stripe_room: Some(geometry.stripe_room),
+        give_back_live: false,
+        locking: Some(alone.header.locking),
+        recreate: false,
+        name: member.index.is_some().then(|| member.name.clone()),
+        existing: false,
+    }
 }
 
 fn failed(name: &ShmName, doing: &'static str, source: std::io::Error) -> Error {

@@ -178,13 +178,7 @@ impl Parser<'_> {
 
     fn any_schema(&mut self) -> Parsed<Schema> {
         if self.accept("(") {
-            let (items, comma) = self.list(")", Self::schema)?;
-            // As in Rust, one item in parentheses is a tuple if a comma says so.
-            return if items.len() == 1 && !comma {
-                self.fail("a comma in the tuple")
-            } else {
-                Ok(Schema::Tuple(items))
-            };
+            return self.tuple();
         }
         if self.accept("[") {
             let element = self.schema()?;
@@ -194,39 +188,59 @@ impl Parser<'_> {
             return Ok(Schema::Array(Box::new(element), len));
         }
         if self.accept("^") {
-            let name = self.name()?;
-            let skipped = if self.accept("#") { self.number()? } else { 0 };
-            return match u32::try_from(skipped) {
-                Ok(skipped) => Ok(Schema::Back(name, skipped)),
-                Err(_) => self.fail("a smaller number"),
-            };
+            return self.back();
         }
         self.spaces();
         let quoted = self.rest().starts_with('"');
         let name = self.name()?;
         if !quoted && name == "enum" {
-            let name = self.name()?;
-            self.expect("{")?;
-            let mut next = 0;
-            let (variants, _) = self.list("}", |parser| {
-                parser.spaces();
-                let index = if parser.rest().starts_with(|c: char| c.is_ascii_digit()) {
-                    let index = parser.number()?;
-                    parser.expect(":")?;
-                    index
-                } else {
-                    next
-                };
-                next = index.wrapping_add(1);
-                Ok(Variant { index, name: parser.name()?, fields: parser.fields()?.unwrap_or(Fields::Unit) })
-            })?;
-            return Ok(Schema::Enum(name, variants));
+            return self.enumeration();
         }
         match self.fields()? {
-            Some(Fields::Named(fields)) if fields.is_empty() => return Ok(Schema::Struct(name, Fields::Unit)),
-            Some(fields) => return Ok(Schema::Struct(name, fields)),
-            None => {}
+            Some(Fields::Named(fields)) if fields.is_empty() => Ok(Schema::Struct(name, Fields::Unit)),
+            Some(fields) => Ok(Schema::Struct(name, fields)),
+            None => self.known(&name),
         }
+    }
+
+    /// Reads a tuple after its parenthesis. As in Rust, one item in parentheses is a tuple if a comma says so.
+    fn tuple(&mut self) -> Parsed<Schema> {
+        let (items, comma) = self.list(")", Self::schema)?;
+        if items.len() == 1 && !comma { self.fail("a comma in the tuple") } else { Ok(Schema::Tuple(items)) }
+    }
+
+    /// Reads a back reference after its sign.
+    fn back(&mut self) -> Parsed<Schema> {
+        let name = self.name()?;
+        let skipped = if self.accept("#") { self.number()? } else { 0 };
+        match u32::try_from(skipped) {
+            Ok(skipped) => Ok(Schema::Back(name, skipped)),
+            Err(_) => self.fail("a smaller number"),
+        }
+    }
+
+    /// Reads an enum after the word. A variant without an index has the one after that of the variant before.
+    fn enumeration(&mut self) -> Parsed<Schema> {
+        let name = self.name()?;
+        self.expect("{")?;
+        let mut next = 0;
+        let (variants, _) = self.list("}", |parser| {
+            parser.spaces();
+            let index = if parser.rest().starts_with(|c: char| c.is_ascii_digit()) {
+                let index = parser.number()?;
+                parser.expect(":")?;
+                index
+            } else {
+                next
+            };
+            next = index.wrapping_add(1);
+            Ok(Variant { index, name: parser.name()?, fields: parser.fields()?.unwrap_or(Fields::Unit) })
+        })?;
+        Ok(Schema::Enum(name, variants))
+    }
+
+    /// Reads the rest of a container, a text or a scalar, by its name.
+    fn known(&mut self, name: &str) -> Parsed<Schema> {
         if let Some(container) = Container::ALL.into_iter().find(|container| container.name() == name) {
             self.expect("<")?;
             let (of, _) = self.list(">", Self::schema)?;

@@ -258,55 +258,71 @@ impl<'a> Initialising<'a> {
             true => Header { geometry, locking, kind: None, seed, element_words: 0 },
             false => Header { geometry, locking, kind: Some(spec.kind), seed, element_words: spec.element_words },
         };
-        let (text, hash, default) =
-            if is_named { ("", 0, &[][..]) } else { (&*spec.schema, spec.schema_hash, &spec.default[..]) };
-        let size = geometry.data_start() + geometry.pagesize;
-        let stripes_used = geometry.own().end;
-        let write = |words: &[u64], place: Offset| {
-            file::write_at(object.fd(), bytemuck::cast_slice(words), place.bytes())
-                .map_err(|source| no_space(object.name(), size, source))
-        };
-        let flush = || file::sync_data(object.fd()).map_err(|source| self.io("write it back", source));
-        let was_empty = file::size(object.fd()).map_err(|source| self.io("look up the size", source))? == 0;
-        let fill = || {
-            write(&[at::MAGIC, at::INITIALISING], at::MAGIC_AT)?;
-            if !was_empty {
-                // Otherwise storage might hold the old header with nothing after it.
-                flush()?;
-            }
-            file::truncate(object.fd(), 16).map_err(|source| self.io("cut it to its mark", source))?;
-            let full = |source| no_space(object.name(), size, source);
-            // The catalogue, and the table of stripes after those in use, are holes.
-            let front = geometry.catalogue().start;
-            file::allocate(object.fd(), 0, front).map_err(full)?;
-            let rest = geometry.catalogue().end;
-            file::allocate(object.fd(), rest, geometry.stripes_end(stripes_used) - rest).map_err(full)?;
-            let data = geometry.data_start();
-            file::allocate(object.fd(), data, size - data).map_err(full)?;
-            write(&[at::FORMAT, at::FINGERPRINT], at::FORMAT_AT)?;
-            let fields = header.fields();
-            write(&fields, at::FIELDS_AT)?;
-            write(&[header::checksum(&fields)], at::CHECKSUM_AT)?;
-            let schema = [geometry.schema(), text.len() as u64, hash];
-            write(&schema, geometry.part().schema_at())?;
-            write(&[stripes_used.into()], at::STRIPES_USED)?;
-            file::write_at(object.fd(), text.as_bytes(), geometry.schema()).map_err(full)?;
-            write(default, Offset::at(geometry.default_value()))?;
-            write(&id, at::ID)?;
-            write(&file, at::FILE)?;
-            write(&file::boot_id(), at::BOOTS)?;
-            write(&[mark::DURABLE], at::DIRTY)?;
-            write(&[geometry.data_start()], geometry.stripe(geometry.meta()).top())?;
-            // If storage has the object as complete, it has all of it, and its mark.
-            flush()?;
-            write(&[at::READY], at::STATE_AT)
-        };
-        fill().inspect_err(|_| {
+        let new = New { header, spec: (!is_named).then_some(spec), id, file };
+        self.write_new(&new).inspect_err(|_| {
             // There was nothing before, and there is nothing useful now.
             let _ = file::truncate(object.fd(), 0);
         })?;
-        events::created(object.name(), size, locking);
+        events::created(object.name(), new.size(), locking);
         Ok(())
+    }
+
+    fn write_new(&self, new: &New<'_>) -> Result<()> {
+        let (object, geometry, size) = (self.object, &new.header.geometry, new.size());
+        let full = |source| no_space(object.name(), size, source);
+        let write = |words: &[u64], place: Offset| {
+            file::write_at(object.fd(), bytemuck::cast_slice(words), place.bytes()).map_err(full)
+        };
+        let flush = || file::sync_data(object.fd()).map_err(|source| self.io("write it back", source));
+        let was_empty = file::size(object.fd()).map_err(|source| self.io("look up the size", source))? == 0;
+        write(&[at::MAGIC, at::INITIALISING], at::MAGIC_AT)?;
+        if !was_empty {
+            // Otherwise storage might hold the old header with nothing after it.
+            flush()?;
+        }
+        file::truncate(object.fd(), 16).map_err(|source| self.io("cut it to its mark", source))?;
+        let stripes_used = geometry.own().end;
+        // The catalogue, and the table of stripes after those in use, are holes.
+        let (front, rest, data) = (geometry.catalogue().start, geometry.catalogue().end, geometry.data_start());
+        file::allocate(object.fd(), 0, front).map_err(full)?;
+        file::allocate(object.fd(), rest, geometry.stripes_end(stripes_used) - rest).map_err(full)?;
+        file::allocate(object.fd(), data, size - data).map_err(full)?;
+        write(&[at::FORMAT, at::FINGERPRINT], at::FORMAT_AT)?;
+        let fields = new.header.fields();
+        write(&fields, at::FIELDS_AT)?;
+        write(&[header::checksum(&fields)], at::CHECKSUM_AT)?;
+        let (text, hash, default) =
+            new.spec.map_or(("", 0, &[][..]), |spec| (&*spec.schema, spec.schema_hash, &spec.default[..]));
+        let schema = [geometry.schema(), text.len() as u64, hash];
+        write(&schema, geometry.part().schema_at())?;
+        write(&[stripes_used.into()], at::STRIPES_USED)?;
+        file::write_at(object.fd(), text.as_bytes(), geometry.schema()).map_err(full)?;
+        write(default, Offset::at(geometry.default_value()))?;
+        write(&new.id, at::ID)?;
+        write(&new.file, at::FILE)?;
+        write(&file::boot_id(), at::BOOTS)?;
+        write(&[mark::DURABLE], at::DIRTY)?;
+        write(&[data], geometry.stripe(geometry.meta()).top())?;
+        // If storage has the object as complete, it has all of it, and its mark.
+        flush()?;
+        write(&[at::READY], at::STATE_AT)
+    }
+}
+
+/// An object before its first word is written.
+struct New<'a> {
+    header: Header,
+    /// Its contents; `None` if it begins without a member.
+    spec: Option<&'a Spec<'a>>,
+    id: [u64; 2],
+    /// Where its file lies, by which a copy of it is told apart (see [`file::place`]).
+    file: [u64; 3],
+}
+
+impl New<'_> {
+    /// Returns the size of its file.
+    fn size(&self) -> u64 {
+        self.header.geometry.data_start() + self.header.geometry.pagesize
     }
 }
 
