@@ -13,5 +13,6 @@ mod schema_migration_whole;
 mod schema_pairs;
 mod schema_random;
 mod schema_rolling;
+mod schema_rolling_kills;
 
-netshm_tests::children!(schema_evolution, schema_migration, schema_migration_whole, schema_pairs, schema_rolling);
+netshm_tests::children!(schema_evolution, schema_migration, schema_migration_whole, schema_pairs, schema_rolling_kills);

@@ -2,10 +2,10 @@
 
 use netshm::dynamic::{DynTable, Value};
 use netshm::{Error, HashTable, Locking, Result, Shm, ShmData, group};
-use netshm_tests::{Child, Random, Scratch};
+use netshm_tests::Scratch;
 
 /// Versions of one struct, each with a further field.
-mod versions {
+pub(crate) mod versions {
     macro_rules! version {
         ($name:ident: $($(#[$default:meta])* $field:ident: $of:ty,)*) => {
             pub(crate) mod $name {
@@ -56,13 +56,13 @@ mod states {
     }
 }
 
-const METHODS: [Locking; 3] = [Locking::None, Locking::Record, Locking::Futex];
+pub(crate) const METHODS: [Locking; 3] = [Locking::None, Locking::Record, Locking::Futex];
 
 fn open<V: ShmData>(object: &Scratch) -> HashTable<u64, V> {
     open_with(object, Locking::Futex)
 }
 
-fn open_with<V: ShmData>(object: &Scratch, locking: Locking) -> HashTable<u64, V> {
+pub(crate) fn open_with<V: ShmData>(object: &Scratch, locking: Locking) -> HashTable<u64, V> {
     HashTable::options().locking(locking).stripes(2).manage(object.open()).unwrap()
 }
 
@@ -401,74 +401,4 @@ fn members_with_names_are_extended_each_by_itself() {
     assert_eq!(two.find(&1).unwrap(), Some(new(2, 10)));
     assert_eq!(member::<branch::Row>(&shm, "other").find(&1).unwrap().unwrap().z, 0);
     assert!(two.check().unwrap().is_clean());
-}
-
-/// Each version counts in a field of its own. Whatever is killed, no count is lost but that of a change under way.
-#[test]
-fn three_versions_at_once_lose_nothing_that_another_has_written() {
-    let kills = std::env::var("NETSHM_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(12);
-    for locking in [Locking::Futex, Locking::Record] {
-        let object = Scratch::posix("rolling-kills");
-        let rows = open_with::<first::Row>(&object, locking);
-        (0..KEYS).for_each(|key| rows.add(&key, &first::Row { name: "name".to_owned(), a: 0 }).unwrap());
-        drop(rows);
-        let (name, method) = (object.name().to_string(), locking.to_string());
-        let mut random = Random::new(1);
-        // Counted surely, and perhaps, by each version.
-        let mut counted = [[0u64; 2]; 3];
-        for _ in 0..kills {
-            let start = |version: &str| Child::start("schema_rolling::count", &[&name, &method, version]);
-            let mut children = [start("0"), start("1"), start("2")];
-            for _ in 0..40 + random.below(100) {
-                let which = random.below(3) as usize;
-                if children[which].line().is_some() {
-                    counted[which][0] += 1;
-                }
-            }
-            children.iter_mut().for_each(Child::kill);
-            for (which, child) in children.iter().enumerate() {
-                while child.line().is_some() {
-                    counted[which][0] += 1;
-                }
-                counted[which][1] += 1;
-            }
-        }
-        let three = open_with::<third::Row>(&object, locking);
-        let report = three.check().unwrap();
-        assert!(report.is_clean(), "{report}");
-        let rows: Vec<_> = three.values().collect::<Result<_>>().unwrap();
-        let sums = [
-            rows.iter().map(|row| row.a).sum::<u64>(),
-            rows.iter().map(|row| row.b).sum(),
-            rows.iter().map(|row| row.c.len() as u64).sum(),
-        ];
-        for (sum, [surely, perhaps]) in sums.iter().zip(counted) {
-            assert!((surely..=surely + perhaps).contains(sum), "{locking}: {sums:?} {counted:?}");
-        }
-        assert!(counted.iter().all(|[surely, _]| *surely > 0));
-    }
-}
-
-const KEYS: u64 = 5;
-
-fn count<V: ShmData>(arguments: &[String], change: impl Fn(V) -> V) {
-    let shm = Shm::open(&arguments[0]).unwrap();
-    let locking = METHODS.into_iter().find(|method| method.to_string() == arguments[1]).unwrap();
-    let rows: HashTable<u64, V> = HashTable::options().locking(locking).manage(shm).unwrap();
-    for key in (0..KEYS).cycle() {
-        rows.update(&key, |row| Some(change(row.unwrap()))).unwrap();
-        println!("> counted");
-    }
-}
-
-pub(crate) fn child(part: &str, arguments: &[String]) {
-    assert_eq!(part, "count");
-    match arguments[2].as_str() {
-        "0" => count(arguments, |row: first::Row| first::Row { a: row.a + 1, name: "name".repeat(row.a as usize % 9) }),
-        "1" => count(arguments, |row: second::Row| second::Row { b: row.b + 1, ..row }),
-        _ => count(arguments, |mut row: third::Row| {
-            row.c.push("c".to_owned());
-            row
-        }),
-    }
 }
