@@ -5,7 +5,7 @@ use super::{Offset, Offset32};
 pub(super) const SLOT_BYTES: u64 = 128;
 
 /// The fields of a slot: one for each running writer. What every change touches lies in its first cache line, how its log has
-/// been cut in the second; the rest is spare, and 0.
+/// been cut in the second.
 ///
 /// Invariant: a multiple of [`WORD`](super::WORD), since the table of slots begins with a multiple of [`SLOT_BYTES`] and has
 /// that for each.
@@ -58,6 +58,10 @@ impl SlotAt {
     /// Returns the place of the word that says in which epoch a change began, parts of which have been undone: see `Began`.
     pub(crate) const fn began(self) -> Offset {
         Offset(self.0 + 48)
+    }
+    /// Returns the place of the word that says how the owner waits, and what it holds meanwhile: see `locking::waits`.
+    pub(crate) const fn waits_with(self) -> Offset {
+        Offset(self.0 + 56)
     }
 }
 

@@ -85,6 +85,12 @@ impl Deadline {
         self.bounded.get() || self.limit.get().is_some()
     }
 
+    /// Returns whether the limit of the operation has been reached.
+    pub(crate) fn is_over(&self) -> bool {
+        let limit = self.limit.get().zip(self.started.get());
+        limit.is_some_and(|(limit, started)| started.elapsed() >= limit)
+    }
+
     /// Begins to wait.
     pub(crate) fn wait(&self, awaited: Awaited) -> Wait<'_> {
         let bound = self.bounded.get().then_some(Bound::OtherObjects);
@@ -172,8 +178,8 @@ impl Bound {
                 "given up since a deadlock of several threads and processes is not always detected; run it again"
             }
             Bound::Readers => {
-                "given up since a deadlock with groups that read is not detected while this process has a limit for its waits, or \
-                 several threads that wait; run it again"
+                "given up since a deadlock with groups that read many stripes is not detected while this process has a limit for its \
+                 waits, or several threads that wait; run it again"
             }
             Bound::Marks => {
                 "given up since nothing keeps writers apart here; have one writer, or another locking method"

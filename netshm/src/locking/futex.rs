@@ -7,7 +7,7 @@
 use std::hint::spin_loop;
 use std::time::Duration;
 
-use super::waits::{self, Look, Rings};
+use super::waits::{self, Look, Manner, Rings, Seeker};
 use super::word::{LockWord, Released};
 use super::{Mode, Owners, Protocol, Request, owner_of, word_of};
 use crate::error::Result;
@@ -30,7 +30,7 @@ impl FutexLocks {
         if spin(word, request.slot) {
             return Ok(());
         }
-        waits::announced(owners.region(), request.slot, stripe, |watched| {
+        waits::announced(owners.region(), request.slot, stripe, Manner::MARKED, |watched| {
             self.sleep(owners, &request, stripe, word, watched)
         })
     }
@@ -47,12 +47,13 @@ impl FutexLocks {
         let mut wait = request.wait_for(owners, stripe);
         let mut nap = FIRST_SLEEP;
         let mut rings = Rings::default();
+        let seeker = Seeker { slot: request.slot, stripe, mode: Mode::Exclusive, holds: &|_| false };
         loop {
             let owner = owner_of(region, stripe)?;
             if owner.is_none() && word.try_take_after_sleep(request.slot) {
                 return Ok(());
             }
-            wait.check(owners, owner)?;
+            wait.check(owners, owner).map_err(|error| rings.explain(error))?;
             let Some(owner) = owner else { continue };
             if owner == request.slot {
                 owners.free_stale(stripe, owner)?;
@@ -65,7 +66,7 @@ impl FutexLocks {
             }
             let Some(seen) = word.announce_sleeper(seen) else { continue };
             if watched {
-                match rings.look(owners, request.slot, stripe)? {
+                match rings.look(owners, &seeker)? {
                     Look::Recovered => continue,
                     Look::Remind(other) => futex::wake(word_of(region, other).0, u32::MAX >> 1),
                     Look::Nothing => {}

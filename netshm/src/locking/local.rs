@@ -95,12 +95,19 @@ impl LocalLocks {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for a lock. Its holder gets it again.
+    /// Takes a lock if it is free. Its holder gets it again.
+    pub(crate) fn try_lock(&self, index: u32, slot: u32) -> bool {
+        Self::take(&mut self.state(), index, slot)
+    }
+
+    /// Waits for a lock. Its holder gets it again. While the wait may be part of a ring that leads through other processes, `look`
+    /// looks for that.
     pub(crate) fn lock<'a>(
         &self,
         owners: &impl Owners,
         index: u32,
         slot: u32,
+        mut look: impl FnMut() -> Result<()>,
         begin: impl FnOnce() -> Wait<'a>,
     ) -> Result<()> {
         let mut state = self.state();
@@ -122,6 +129,17 @@ impl LocalLocks {
                 Chain::Kernel | Chain::Running => None,
             };
             wait.set_bound(bound);
+            if bound.is_some() {
+                drop(state);
+                let outcome = look();
+                state = self.state();
+                if let Err(error) = outcome {
+                    break Err(error);
+                }
+                if Self::take(&mut state, index, slot) {
+                    break Ok(());
+                }
+            }
             if let Err(error) = wait.check(owners, state.holders[index as usize]) {
                 break Err(error);
             }
@@ -161,6 +179,13 @@ impl LocalLocks {
         self.state().holders.get(stripe as usize) == Some(&Some(slot))
     }
 
+    /// Returns the locks of stripes that `slot` holds, or waits for in the kernel.
+    pub(crate) fn held_by(&self, slot: u32) -> Vec<u32> {
+        let state = self.state();
+        let stripes = (0..).zip(&state.holders[..self.stripes as usize]);
+        stripes.filter(|(_, holder)| **holder == Some(slot)).map(|(stripe, _)| stripe).collect()
+    }
+
     /// Frees a lock held by `slot`.
     pub(crate) fn unlock(&self, index: u32, slot: u32) {
         let mut state = self.state();
@@ -195,7 +220,7 @@ mod tests {
         let barrier = Barrier::new(3);
         let take = |index, slot| {
             let deadline = Deadline::none();
-            locks.lock(store, index, slot, || deadline.wait(Awaited::Stripe(index)))
+            locks.lock(store, index, slot, || Ok(()), || deadline.wait(Awaited::Stripe(index)))
         };
         // Each has one and wants the next one's.
         let run = &|slot: u32| {

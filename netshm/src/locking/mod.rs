@@ -52,6 +52,8 @@ pub(crate) trait Owners {
     /// Frees a stripe whose lock word names the caller's slot, though the caller does not hold it: through damage, or left by a
     /// former owner of the slot when the machine stopped.
     fn free_stale(&self, stripe: u32, slot: u32) -> Result<()>;
+    /// Probes the owner of a slot that no lock word may name, and recovers it if it is dead.
+    fn probe(&self, slot: u32) -> Result<Fate>;
     /// Fails if the slot is that of a group of this very thread, which cannot go on while the thread waits.
     fn check_other_thread(&self, slot: u32) -> Result<()>;
     /// Returns the process id that the owner of the slot noted down.

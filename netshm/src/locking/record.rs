@@ -3,11 +3,12 @@
 //! The kernel sees a process as one owner, so a lock between its threads comes first. A lock dies with its holder, so
 //! the mark in the stripe's lock word shows whether a writer left something to undo.
 
-use std::sync::Mutex;
+use std::ops::Range;
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use super::local::LocalLocks;
-use super::waits::{self, Look, Rings};
+use super::waits::{self, Manner, Rings, Seeker};
 use super::word::Released;
 use super::{Awaited, Backoff, Bound, Deadline, Mode, Owners, Protocol, Request, wait_for_mark, word_of};
 use crate::error::{Error, Result};
@@ -31,7 +32,7 @@ impl RecordLocks {
     }
 
     pub(crate) fn enter_group(&self, owners: &impl Owners, slot: u32, deadline: &Deadline) -> Result<()> {
-        self.local.lock(owners, self.group, slot, || deadline.wait(Awaited::Group))
+        self.local.lock(owners, self.group, slot, || Ok(()), || deadline.wait(Awaited::Group))
     }
 
     pub(crate) fn leave_group(&self, slot: u32) {
@@ -40,13 +41,33 @@ impl RecordLocks {
 
     fn lock_locally(&self, owners: &impl Owners, request: &Request<'_>) -> Result<()> {
         for stripe in request.stripes() {
-            let wait = || request.wait_for(owners, stripe);
-            if let Err(error) = self.local.lock(owners, stripe, request.slot, wait) {
+            if !self.local.try_lock(stripe, request.slot)
+                && let Err(error) = self.wait_locally(owners, request, stripe)
+            {
                 self.unlock_locally(request.stripe..stripe, request.slot);
                 return Err(error);
             }
         }
         Ok(())
+    }
+
+    /// Waits for another thread of this process, and looks for rings that lead through other processes.
+    #[cold]
+    fn wait_locally(&self, owners: &impl Owners, request: &Request<'_>, stripe: u32) -> Result<()> {
+        let missing = request.stripe..request.stripe + request.count;
+        let manner = self.manner(request, &missing, true);
+        waits::announced(owners.region(), request.slot, stripe, manner, |watched| {
+            let holds = |stripe| self.holds(stripe, &missing, request.slot);
+            let seeker = Seeker { slot: request.slot, stripe, mode: request.mode, holds: &holds };
+            let mut rings = Rings::default();
+            let look = || if watched { rings.look(owners, &seeker).map(drop) } else { Ok(()) };
+            self.local.lock(owners, stripe, request.slot, look, || request.wait_for(owners, stripe))
+        })
+    }
+
+    /// Returns whether this process holds a stripe for `slot`, and has not only turned up for it.
+    fn holds(&self, stripe: u32, missing: &Range<u32>, slot: u32) -> bool {
+        !missing.contains(&stripe) && self.local.is_held_by(stripe, slot)
     }
 
     fn unlock_locally(&self, stripes: impl Iterator<Item = u32>, slot: u32) {
@@ -63,7 +84,15 @@ impl RecordLocks {
         }
         let _waits = self.local.wait_in_kernel(request.slot);
         for stripe in request.stripes() {
-            if let Err(error) = self.wait_in_kernel(owners, &Request { stripe, count: 1, ..request.clone() }) {
+            // The rest has only been turned up for itself so far.
+            let missing = if request.held.is_none() { stripe..request.stripe + request.count } else { 0..0 };
+            let one = Request { stripe, count: 1, ..request.clone() };
+            // What fails here fails again there.
+            if request.count > 1 && matches!(self.try_in_kernel(owners, &one, false), Ok(Outcome::Locked)) {
+                continue;
+            }
+            let outcome = self.wait_in_kernel(owners, &one, missing);
+            if let Err(error) = outcome {
                 if stripe > request.stripe {
                     self.unlock_in_kernel(owners, &Request { count: stripe - request.stripe, ..request.clone() });
                 }
@@ -84,24 +113,52 @@ impl RecordLocks {
         })
     }
 
-    fn wait_in_kernel(&self, owners: &impl Owners, request: &Request<'_>) -> Result<()> {
-        waits::announced(owners.region(), request.slot, request.stripe, |watched| {
-            self.wait_announced(owners, request, watched)
+    /// Waits for one stripe, while this process does not have those of `missing` either.
+    fn wait_in_kernel(&self, owners: &impl Owners, request: &Request<'_>, missing: Range<u32>) -> Result<()> {
+        let turn = self.take_turn(request);
+        let manner = self.manner(request, &missing, turn.is_none());
+        waits::announced(owners.region(), request.slot, request.stripe, manner, |watched| {
+            self.wait_announced(owners, request, &missing, turn, watched)
         })
+    }
+
+    /// Returns how a wait is to be noted, in which this process has all that the local locks say but the `missing` stripes.
+    fn manner(&self, request: &Request<'_>, missing: &Range<u32>, looks: bool) -> Manner {
+        let mut held = self.local.held_by(request.slot);
+        held.retain(|stripe| !missing.contains(stripe));
+        Manner::new(request.mode, looks, &held)
+    }
+
+    /// Takes the turn to wait in the kernel, unless the wait has a limit.
+    fn take_turn(&self, request: &Request<'_>) -> Option<MutexGuard<'_, ()>> {
+        if request.deadline.is_limited() { None } else { self.turn.try_lock().ok() }
     }
 
     /// Waits in the kernel, or here if the wait has a limit or another thread of this process waits there. Then the kernel knows
     /// nothing of the wait, and rings are looked for here.
-    fn wait_announced(&self, owners: &impl Owners, request: &Request<'_>, watched: bool) -> Result<()> {
+    fn wait_announced<'a>(
+        &'a self,
+        owners: &impl Owners,
+        request: &Request<'_>,
+        missing: &Range<u32>,
+        mut turn: Option<MutexGuard<'a, ()>>,
+        watched: bool,
+    ) -> Result<()> {
         let (region, stripe) = (owners.region(), request.stripe);
+        let holds = |stripe| self.holds(stripe, missing, request.slot);
+        let seeker = Seeker { slot: request.slot, stripe, mode: request.mode, holds: &holds };
         let mut wait = request.wait_for(owners, stripe);
         let mut rings = Rings::default();
         let mut backoff = Backoff::new(Duration::from_micros(10), Duration::from_millis(2));
         loop {
-            let turn = if request.deadline.is_limited() { None } else { self.turn.try_lock().ok() };
+            if turn.is_none() {
+                turn = self.take_turn(request);
+                if watched && turn.is_some() {
+                    waits::announce(region, request.slot, stripe, self.manner(request, missing, false));
+                }
+            }
             let watch = Watch::start();
             let outcome = self.try_in_kernel(owners, request, turn.is_some())?;
-            drop(turn);
             watch.report(region.object().name(), stripe);
             match outcome {
                 Outcome::Locked => return Ok(()),
@@ -113,24 +170,17 @@ impl RecordLocks {
                 Outcome::Busy => {
                     let holder = word_of(region, stripe).load().owner();
                     if watched {
-                        if let Look::Recovered = rings.look(owners, request.slot, stripe)? {
-                            continue;
-                        }
-                        // Those who hold it for reading are not known.
-                        let may_be_ring = holder.is_none() && self.is_awaited(owners, request);
+                        rings.look(owners, &seeker)?;
+                        // Not all of those who hold it for reading are known.
+                        let may_be_ring = holder.is_none() && seeker.is_awaited(region);
                         wait.set_bound(may_be_ring.then_some(Bound::Readers));
                     }
-                    wait.check(owners, holder.filter(|slot| *slot < region.geometry().slots))?;
+                    let holder = holder.filter(|slot| *slot < region.geometry().slots);
+                    wait.check(owners, holder).map_err(|error| rings.explain(error))?;
                     backoff.pause(&wait);
                 }
             }
         }
-    }
-
-    /// Returns whether others wait for a stripe that the requester holds: not for one that it has only turned up for itself.
-    fn is_awaited(&self, owners: &impl Owners, request: &Request<'_>) -> bool {
-        let is_held = |stripe| stripe != request.stripe || request.held.is_some();
-        waits::is_any_awaited(owners.region(), |stripe| is_held(stripe) && self.local.is_held_by(stripe, request.slot))
     }
 
     fn unlock_in_kernel(&self, owners: &impl Owners, request: &Request<'_>) {

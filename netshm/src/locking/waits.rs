@@ -4,11 +4,15 @@
 //! wait word leads to the next stripe. The words are read one after the other, so what looks like a ring may have been
 //! none at any moment; but if a second walk finds the same words, with the epochs that count each wait, the whole ring
 //! existed between the two. The member with the largest slot gives way; if it does not, being stopped, the next one does.
+//!
+//! Under Record the lock word names no reader, and who waits in the kernel looks for nothing. So a waiter also notes what it
+//! holds, whether it waits for readers too, and whether it looks for rings ([`Manner`]).
 
+use std::cmp::Reverse;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
 use std::time::{Duration, Instant};
 
-use super::{Fate, Owners, owner_of};
+use super::{Fate, Mode, Owners, owner_of};
 use crate::error::{Error, Result};
 use crate::os::{clock, steps};
 use crate::region::Region;
@@ -41,21 +45,77 @@ impl Since {
     }
 }
 
+/// How a waiter waits, and what it holds meanwhile: a word of its slot, which means something as long as the wait lasts.
+///
+/// A few stripes are listed; of more there is a set of places, to which stripes are dealt out in turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Manner(u64);
+
+impl Manner {
+    /// Bit: readers do not keep it waiting.
+    const SHARED: u64 = 1 << 63;
+    /// Bit: it does not look for rings.
+    const BLIND: u64 = 1 << 62;
+    /// Bit: what follows is a list of stripes, each plus one.
+    const LIST: u64 = 1 << 61;
+    const LISTED: usize = 3;
+    /// Number of places where there is no list.
+    const PLACES: u32 = 61;
+    /// The manner of one that waits for all others, and whose stripes all name it in their lock words.
+    pub(super) const MARKED: Manner = Manner(Manner::LIST);
+
+    pub(super) fn new(mode: Mode, looks: bool, held: &[u32]) -> Manner {
+        let held = match held.len() {
+            ..=Self::LISTED => {
+                held.iter().fold(0, |list, stripe| list << STRIPE_BITS | u64::from(stripe + 1)) | Self::LIST
+            }
+            _ => held.iter().fold(0, |set, stripe| set | 1 << (stripe % Self::PLACES)),
+        };
+        let shared = if mode == Mode::Shared { Self::SHARED } else { 0 };
+        Manner(shared | if looks { 0 } else { Self::BLIND } | held)
+    }
+
+    fn mode(self) -> Mode {
+        if self.0 & Self::SHARED == 0 { Mode::Exclusive } else { Mode::Shared }
+    }
+
+    fn is_blind(self) -> bool {
+        self.0 & Self::BLIND != 0
+    }
+
+    /// Returns whether it certainly holds the stripe, one of so many. Of readers with long lists in objects with many stripes
+    /// that is not known.
+    fn holds(self, stripe: u32, stripes: u32) -> bool {
+        if self.0 & Self::LIST != 0 {
+            let listed = |place| (self.0 >> (place * STRIPE_BITS)) as u32 & STRIPE_MASK;
+            return (0..Self::LISTED as u32).any(|place| listed(place) == stripe + 1);
+        }
+        stripes <= Self::PLACES && self.0 >> (stripe % Self::PLACES) & 1 == 1
+    }
+}
+
 /// Runs `wait`, in which `slot` waits for `stripe`, and lets others see that meanwhile. Nobody needs to see waits for the meta
 /// stripe: nothing is waited for while it is held, so it is part of no ring. `wait` is told whether rings are to be looked for.
-pub(super) fn announced(region: &Region, slot: u32, stripe: u32, wait: impl FnOnce(bool) -> Result<()>) -> Result<()> {
+pub(super) fn announced(
+    region: &Region,
+    slot: u32,
+    stripe: u32,
+    manner: Manner,
+    wait: impl FnOnce(bool) -> Result<()>,
+) -> Result<()> {
     if stripe == region.geometry().meta() {
         return wait(false);
     }
-    announce(region, slot, stripe);
+    announce(region, slot, stripe, manner);
     let outcome = wait(true);
     retract(region, slot);
     outcome
 }
 
-/// Notes that `slot` waits for `stripe`.
-fn announce(region: &Region, slot: u32, stripe: u32) {
+/// Notes that `slot` waits for `stripe`, and how.
+pub(super) fn announce(region: &Region, slot: u32, stripe: u32, manner: Manner) {
     let geometry = region.geometry();
+    region.field(geometry.slot(slot).waits_with()).store(manner.0, Relaxed);
     let sequence = region.field(geometry.stripe(stripe).sequence()).load(Acquire);
     region.field(geometry.slot(slot).waits_since()).store(Since::now(sequence).0, Relaxed);
     let word = region.field32(region.geometry().slot(slot).wait());
@@ -74,11 +134,24 @@ pub(crate) fn retract(region: &Region, slot: u32) {
     }
 }
 
-/// Returns whether a slot waits for one of the stripes that `is_held` tells of.
-pub(super) fn is_any_awaited(region: &Region, is_held: impl Fn(u32) -> bool) -> bool {
-    let geometry = region.geometry();
-    let awaited = |slot| waited_for(region.field32(geometry.slot(slot).wait()).load(SeqCst));
-    (0..geometry.slots).filter_map(awaited).any(is_held)
+/// A waiter that looks for rings.
+pub(super) struct Seeker<'a> {
+    pub(super) slot: u32,
+    /// The stripe that it waits for, and the mode in which it wants it.
+    pub(super) stripe: u32,
+    pub(super) mode: Mode,
+    /// Tells of the stripes that it holds, though their lock words may not name it.
+    pub(super) holds: &'a dyn Fn(u32) -> bool,
+}
+
+impl Seeker<'_> {
+    /// Returns whether another slot waits for something that it holds.
+    pub(super) fn is_awaited(&self, region: &Region) -> bool {
+        let geometry = region.geometry();
+        let others = (0..geometry.slots).filter(|slot| *slot != self.slot);
+        let awaited = |slot| waited_for(region.field32(geometry.slot(slot).wait()).load(SeqCst));
+        others.filter_map(awaited).any(|stripe| (self.holds)(stripe))
+    }
 }
 
 /// Returns the stripe that a wait word names.
@@ -91,12 +164,15 @@ pub(crate) fn waits_of(word: u32) -> u16 {
     (word >> STRIPE_BITS) as u16
 }
 
-/// A step of a walk: a stripe, the slot that owns it, and that slot's wait word.
+/// A step of a walk: a stripe, a slot that holds it, and how that waits itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Link {
     stripe: u32,
     owner: u32,
     wait: u32,
+    manner: Manner,
+    /// True if the lock word does not name the owner.
+    is_unmarked: bool,
 }
 
 /// A ring of waiters.
@@ -106,17 +182,12 @@ struct Ring {
 }
 
 impl Ring {
-    /// Returns the first `count` members that have to give way, the largest slot first.
+    /// Returns the first `count` members that have to give way: of those that look, the largest slot first.
     fn victims(&self, count: usize) -> Vec<u32> {
-        let mut slots: Vec<_> = self.links.iter().map(|link| link.owner).collect();
-        slots.sort_unstable_by(|a, b| b.cmp(a));
+        let mut slots: Vec<_> = self.links.iter().map(|link| (link.manner.is_blind(), Reverse(link.owner))).collect();
+        slots.sort_unstable();
         slots.truncate(count);
-        slots
-    }
-
-    /// Returns the stripes in the ring and the slots that own them.
-    fn members(&self) -> impl Iterator<Item = (u32, u32)> {
-        self.links.iter().map(|link| (link.stripe, link.owner))
+        slots.into_iter().map(|(_, Reverse(slot))| slot).collect()
     }
 
     /// Returns what a member waits for.
@@ -156,12 +227,14 @@ pub(super) enum Look {
 impl Rings {
     /// Looks for the ring that closes when `slot` waits for `stripe`. Fails if it is this slot's turn to give way; that of one member
     /// more whenever the ring has stood for a while, since its victim may be a stopped process.
-    pub(super) fn look(&mut self, owners: &impl Owners, slot: u32, stripe: u32) -> Result<Look> {
-        let Some(ring) = ring(owners.region(), slot, stripe)? else {
+    pub(super) fn look(&mut self, owners: &impl Owners, seeker: &Seeker<'_>) -> Result<Look> {
+        let slot = seeker.slot;
+        let Some(ring) = ring(owners.region(), seeker)? else {
             self.standing = None;
             return Ok(Look::Nothing);
         };
         if recover_dead(owners, slot, &ring)? {
+            self.standing = None;
             return Ok(Look::Recovered);
         }
         let since = match self.standing.take() {
@@ -178,43 +251,106 @@ impl Rings {
         self.standing = Some((ring, since));
         Ok(other.map_or(Look::Nothing, Look::Remind))
     }
+
+    /// Adds to the error of a wait that has reached its limit that it was in a ring, if it was.
+    #[cold]
+    pub(super) fn explain(&self, error: Error) -> Error {
+        match error {
+            Error::LockTimeout { object, waited, awaited, holder, .. } if self.standing.is_some() => {
+                let reason = Some("given up in a deadlock whose other members have not given way so far; run it again");
+                Error::LockTimeout { object, waited, awaited, holder, reason, may_be_deadlock: true }
+            }
+            error => error,
+        }
+    }
 }
 
 /// Recovers a dead member, which would never give way; if another member did, and tried again, it would find the same ring
 /// once more, without ever waiting long enough to notice the dead one.
 fn recover_dead(owners: &impl Owners, slot: u32, ring: &Ring) -> Result<bool> {
-    for (stripe, owner) in ring.members().filter(|&(_, owner)| owner != slot) {
-        if owners.take_over(stripe, owner)? == Fate::Gone {
+    for link in ring.links.iter().filter(|link| link.owner != slot) {
+        let fate =
+            if link.is_unmarked { owners.probe(link.owner)? } else { owners.take_over(link.stripe, link.owner)? };
+        if fate == Fate::Gone {
             return Ok(true);
         }
     }
     Ok(false)
 }
 
-/// Returns the ring that closes when `slot` waits for `stripe`, if there is one.
-fn ring(region: &Region, slot: u32, stripe: u32) -> Result<Option<Ring>> {
-    let Some(first) = walk(region, slot, stripe)? else { return Ok(None) };
-    let second = walk(region, slot, stripe)?;
+/// Returns the ring that the seeker is in, if there is one.
+fn ring(region: &Region, seeker: &Seeker<'_>) -> Result<Option<Ring>> {
+    let Some(first) = walk(region, seeker)? else { return Ok(None) };
+    let second = walk(region, seeker)?;
     Ok((second.as_ref() == Some(&first)).then_some(Ring { links: first }))
 }
 
-fn walk(region: &Region, slot: u32, stripe: u32) -> Result<Option<Vec<Link>>> {
-    let geometry = region.geometry();
-    let mut links: Vec<Link> = Vec::new();
-    let mut stripe = stripe;
-    loop {
-        let Some(owner) = owner_of(region, stripe)? else { return Ok(None) };
-        if links.iter().any(|link| link.owner == owner) {
-            return Ok(None);
+fn walk(region: &Region, seeker: &Seeker<'_>) -> Result<Option<Vec<Link>>> {
+    let mut walk = Walk { region, seeker, links: Vec::new(), seen: Vec::new() };
+    Ok(walk.closes(seeker.stripe, seeker.mode)?.then_some(walk.links))
+}
+
+/// A walk from holder to holder, as far as it has come.
+struct Walk<'a> {
+    region: &'a Region,
+    seeker: &'a Seeker<'a>,
+    links: Vec<Link>,
+    /// The slots that it has come by.
+    seen: Vec<u32>,
+}
+
+impl Walk<'_> {
+    /// Returns whether a holder of the stripe, which somebody waits for in that mode, leads back to the seeker.
+    fn closes(&mut self, stripe: u32, mode: Mode) -> Result<bool> {
+        if let Some(owner) = owner_of(self.region, stripe)? {
+            return self.leads_back(stripe, owner, false);
         }
-        let wait = region.field32(geometry.slot(owner).wait()).load(SeqCst);
-        links.push(Link { stripe, owner, wait });
-        if owner == slot {
-            return Ok(Some(links));
+        if mode == Mode::Shared {
+            return Ok(false);
         }
-        match (wait & STRIPE_MASK).checked_sub(1) {
-            Some(next) if next < region.stripes_used() => stripe = next,
-            _ => return Ok(None),
+        // What the seeker holds is what others wait for, not it.
+        if !self.links.is_empty() && (self.seeker.holds)(stripe) {
+            return self.leads_back(stripe, self.seeker.slot, true);
         }
+        for slot in 0..self.region.geometry().slots {
+            let (wait, manner) = self.wait_of(slot);
+            if slot != self.seeker.slot
+                && waited_for(wait).is_some()
+                && manner.holds(stripe, self.region.stripes_used())
+                && self.leads_back(stripe, slot, true)?
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn leads_back(&mut self, stripe: u32, owner: u32, is_unmarked: bool) -> Result<bool> {
+        let (wait, manner) = self.wait_of(owner);
+        if owner == self.seeker.slot {
+            // A word that names the seeker before it has the lock is stale.
+            let is_ring = !self.links.is_empty();
+            self.links.push(Link { stripe, owner, wait, manner, is_unmarked });
+            return Ok(is_ring);
+        }
+        if self.seen.contains(&owner) {
+            return Ok(false);
+        }
+        self.seen.push(owner);
+        self.links.push(Link { stripe, owner, wait, manner, is_unmarked });
+        let next = waited_for(wait).filter(|next| *next < self.region.stripes_used());
+        if let Some(next) = next
+            && self.closes(next, manner.mode())?
+        {
+            return Ok(true);
+        }
+        self.links.pop();
+        Ok(false)
+    }
+
+    fn wait_of(&self, slot: u32) -> (u32, Manner) {
+        let at = self.region.geometry().slot(slot);
+        let wait = self.region.field32(at.wait()).load(SeqCst);
+        (wait, Manner(self.region.field(at.waits_with()).load(Acquire)))
     }
 }

@@ -244,6 +244,10 @@ impl Owners for Store {
         Ok(Fate::Gone)
     }
 
+    fn probe(&self, slot: u32) -> Result<Fate> {
+        self.recover_slot_owner(slot)
+    }
+
     fn check_other_thread(&self, slot: u32) -> Result<()> {
         if group::is_apart(self, slot) { Err(self.outside_group(group::OWN)) } else { Ok(()) }
     }

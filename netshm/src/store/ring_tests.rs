@@ -163,3 +163,102 @@ fn limits_hide_no_deadlock() {
         });
     }
 }
+
+/// What a group of a process does before it waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum First {
+    Reads,
+    ReadsAll,
+    Writes,
+}
+
+/// Lets groups of processes each do something `first`, with the key of their number, then change the next one's key. Returns the ends
+/// of those that were in a deadlock.
+fn circle(locking: Locking, firsts: &[First], keys: usize, limited: impl Fn(usize) -> bool) -> Vec<bool> {
+    let scratch = Scratch::new();
+    let open = |has_limit: bool| {
+        let shm = scratch.open();
+        ["here", "there"].map(|name| {
+            let options = HashTable::<u64, u64>::options().named(name).locking(locking).stripes(4).slots(4);
+            let options = if has_limit { options.lock_timeout(60 * MINUTE) } else { options };
+            options.manage(shm.clone()).unwrap()
+        })
+    };
+    let tables = open(true);
+    let store = &tables[0].handle().store;
+    let keys: Vec<_> = (0..keys as u64)
+        .map(|number| {
+            (0..).find(|key: &u64| store.stripe_of(store.hash(&[*key])) - store.geometry().first() == number as u32)
+        })
+        .map(Option::unwrap)
+        .collect();
+    let run = |number: usize| {
+        let tables = open(limited(number));
+        // Members in turns.
+        let of = |number: usize| (&tables[number % keys.len() % 2], keys[number % keys.len()]);
+        let ((table, key), (next, next_key)) = (of(number), of(number + 1));
+        let outcome = table.group(|| {
+            match firsts[number] {
+                First::Reads => table.find(&key).map(drop)?,
+                First::ReadsAll => table.for_each(|_, _| ())?,
+                First::Writes => table.replace(&key, &1)?,
+            }
+            steps::pause_after(0);
+            steps::step();
+            next.fetch_add(&next_key, 1).map(drop)
+        });
+        match outcome {
+            Ok(()) => 0,
+            Err(Error::Deadlock { .. }) => 1,
+            Err(_) => 2,
+        }
+    };
+    let mut children: Vec<_> = (0..firsts.len()).map(|number| Child::start(|| run(number))).collect();
+    for child in &mut children {
+        assert_eq!(child.wait(), None);
+    }
+    children.iter().for_each(Child::go_on);
+    let ends = children.iter_mut().map(|child| child.wait());
+    ends.map(|end| match end {
+        Some(0) => false,
+        Some(1) => true,
+        other => panic!("{locking:?}, {firsts:?}, {} keys: {other:?}", keys.len()),
+    })
+    .collect()
+}
+
+/// Under Record lock words do not name those who read, and the kernel sees only waits without a limit.
+#[test]
+fn rings_of_readers_are_found_and_not_guessed() {
+    use First::{Reads, ReadsAll, Writes};
+    within(MINUTE, || {
+        let rings: [(&[First], usize); 7] = [
+            (&[Reads, Reads], 1),
+            (&[Reads, Reads, Reads], 1),
+            (&[Reads, Reads], 2),
+            (&[Reads, Writes], 2),
+            (&[ReadsAll, Reads], 2),
+            (&[Reads, Writes, Reads], 3),
+            (&[Reads, Reads, Reads, Writes], 4),
+        ];
+        for (firsts, keys) in rings {
+            let ends = circle(Locking::Record, firsts, keys, |_| true);
+            assert!(ends.contains(&true) && ends.contains(&false), "{firsts:?}, {keys} keys: {ends:?}");
+        }
+        let ends = circle(Locking::Futex, &[Reads, Writes, Reads, Writes], 4, |_| true);
+        assert!(ends.contains(&true) && ends.contains(&false), "{ends:?}");
+    });
+}
+
+/// Who waits in the kernel finds no ring there with others that do not, so these give way.
+#[test]
+fn who_looks_for_rings_gives_way_to_who_does_not() {
+    within(MINUTE, || {
+        for limited in [0, 1] {
+            for first in [First::Writes, First::Reads] {
+                let ends = circle(Locking::Record, &[first; 2], 2, |number| number == limited);
+                assert!(ends[limited], "{first:?}, limited: {limited}");
+            }
+        }
+    });
+}

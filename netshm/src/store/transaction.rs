@@ -476,7 +476,7 @@ impl<'a> Transaction<'a> {
 pub(super) fn is_worth_a_retry(store: &Store, deadline: &Deadline, error: &Error) -> bool {
     match store.method() {
         Locking::Futex => matches!(error, Error::Deadlock { .. }),
-        Locking::Record => error.is_deadlock() && !deadline.is_bounded(),
+        Locking::Record => error.is_deadlock() && !deadline.is_bounded() && !deadline.is_over(),
         Locking::None => false,
     }
 }
