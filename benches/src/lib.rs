@@ -1,5 +1,7 @@
 //! What the benchmarks share: objects that are removed at the end.
 
+pub mod pieces;
+
 use netshm::{Array, DataManager, HashTable, Locking, Result, Shm, ShmKey};
 use netshm_tests::{Random, Scratch};
 

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use memmap2::MmapRaw;
 use netshm::{Array, HashTable, Locking, Shm, ShmData, ShmName, group};
+use netshm_benches::pieces::{Bins, PIECES};
 use netshm_benches::{Managed, Order};
 use netshm_tests::{Directory, Scratch};
 
@@ -274,6 +275,22 @@ impl Adder {
     }
 }
 
+/// Compares an addition with the first pieces of what protects it with an addition to an atomic word.
+fn pieces<const FIRST: usize>() -> Outcome<()> {
+    let (all, mut order) = (Bins::new(BINS), Order::below(BINS as u64));
+    let bins: Vec<usize> = (0..ADDITIONS).map(|_| order.draw() as usize).collect();
+    let protected = || {
+        bins.iter().for_each(|bin| all.add::<FIRST>(*bin));
+        Ok(())
+    };
+    let plain = || {
+        bins.iter().for_each(|bin| all.add_plainly(*bin));
+        Ok(())
+    };
+    let name = if FIRST == 1 { "addition with " } else { ".. and " };
+    compare(&format!("{name}{}, an atomic one", PIECES[FIRST - 1]), ADDITIONS, worked, protected, plain)
+}
+
 /// Compares a histogram that several processes make at once.
 fn histogram(processes: u64) -> Outcome<()> {
     let (scratch, directory) = (Scratch::posix("bench"), Directory::new("bench"));
@@ -317,5 +334,9 @@ fn main() -> Outcome<()> {
     LENGTHS.into_iter().try_for_each(bulk)?;
     entries("numbers", &7_u64)?;
     entries("texts", &"t".repeat(100))?;
+    pieces::<1>()?;
+    pieces::<2>()?;
+    pieces::<3>()?;
+    pieces::<4>()?;
     [1, 2].into_iter().try_for_each(histogram)
 }

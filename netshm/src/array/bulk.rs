@@ -305,8 +305,7 @@ impl<T: DataManager> Array<T> {
         let chunks = span.end.map(|end| self.elements().chunks(span.start, end));
         match chunks {
             Some(chunks) if chunks.end - chunks.start < u64::from(geometry.stripes) => {
-                let mut stripes: Vec<u32> =
-                    chunks.map(|chunk| geometry.first() + (chunk as u32 & (geometry.stripes - 1))).collect();
+                let mut stripes: Vec<u32> = chunks.map(|chunk| geometry.stripe_of_chunk(chunk).0).collect();
                 stripes.sort_unstable();
                 stripes.into_iter().try_for_each(|stripe| change.write_stripe(stripe))?;
             }

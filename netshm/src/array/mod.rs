@@ -287,7 +287,7 @@ impl<T: DataManager> Array<T> {
         if T::DIRECT && group::open() > 0 {
             let view = match group::optimistic(store, spot.stripe) {
                 Some(Err(error)) => return Err(*error),
-                Some(Ok(view)) if index < view.store.array_len() => Some(view),
+                Some(Ok((view, _))) if index < view.store.array_len() => Some(view),
                 _ => None,
             };
             let found = view.map(|view| {

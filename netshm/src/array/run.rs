@@ -52,7 +52,7 @@ impl<T: DataManager> Array<T> {
         if group::open() == 0 {
             return OptimisticRead::at(store)?.read(spot.at, look);
         }
-        let view = group::optimistic(store, spot.stripe)?.ok()?;
+        let (view, _) = group::optimistic(store, spot.stripe)?.ok()?;
         look(view, view.region().stripe(spot.at)).ok()
     }
 

@@ -155,6 +155,42 @@ fn group() {
     });
 }
 
+/// The short ways of groups on pairs: a value is replaced where it has just been found, after others have been, and after a part of
+/// the group is undone.
+#[test]
+fn pairs_in_a_group() {
+    type Pairs = HashTable<u64, u64>;
+    for locking in METHODS {
+        let open = move |shm| HashTable::options().locking(locking).stripes(1).slots(2).max_size(1 << 26).manage(shm);
+        let prepare = |table: &Pairs| (0..20).try_for_each(|key| table.add(&key, &key));
+        let increment = |table: &Pairs, key: u64| {
+            let value = table.find(&key)?.unwrap_or_default();
+            table.replace(&key, &(value + 100))
+        };
+        let act = |table: &Pairs| {
+            group!(table => {
+                increment(table, 3)?;
+                increment(table, 4)?;
+                let undone: Result<()> = group!(table => {
+                    increment(table, 5)?;
+                    table.remove(&6)?;
+                    return Err(Error::Forked { object: "any error".into() });
+                });
+                assert!(undone.is_err());
+                increment(table, 6)?;
+                increment(table, 3)?;
+            })
+        };
+        let dump = |table: &Pairs| {
+            let mut pairs = table.scan().collect::<Result<Vec<_>>>()?;
+            pairs.sort_unstable();
+            Ok(pairs)
+        };
+        let name = format!("pairs in a group, {locking}");
+        Case { name, open: &open, prepare: &prepare, act: &act, dump: &dump, check: &Pairs::check }.run_under(locking);
+    }
+}
+
 #[test]
 fn many_in_a_group() {
     let bindings = || (0..12).map(|number| (format!("key {number}"), "m".repeat(number * 9)));

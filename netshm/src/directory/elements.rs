@@ -101,8 +101,7 @@ impl Elements {
         let chunk = index >> self.bits;
         let words = self.words_each();
         let word = (index & ((1 << self.bits) - 1)) * words;
-        let stripe = geometry.first() + (chunk as u32 & (geometry.stripes - 1));
-        let chunk = chunk >> geometry.stripes.trailing_zeros();
+        let (stripe, chunk) = geometry.stripe_of_chunk(chunk);
         Spot { stripe, at: geometry.stripe(stripe), chunk, word, words }
     }
 }

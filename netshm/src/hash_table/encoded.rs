@@ -144,7 +144,7 @@ pub(super) fn find(
             }
         } else if group::open() > 0 {
             match group::optimistic(store, key.stripe) {
-                Some(Ok(view)) => {
+                Some(Ok((view, _))) => {
                     let (region, look) = (view.region(), |found: &Found<'_>| in_place(view, found.record.value()));
                     if let Ok(found) = index::find_and(region, form, region.stripe(key.at), key, look) {
                         return Ok(found.is_some());

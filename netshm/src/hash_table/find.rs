@@ -79,11 +79,18 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         let store = &*self.handle.store;
         let form = self.form()?;
         let key = self.handle.key(words);
-        let view = match group::optimistic(store, key.stripe)? {
-            Ok(view) => view,
+        let (view, entries) = match group::optimistic(store, key.stripe)? {
+            Ok(found) => found,
             Err(error) => return Some(Err(error)),
         };
         let region = view.region();
+        if let (true, [word]) = (const { Self::PAIRS }, words)
+            && let Ok(found) = index::pair_or_miss(region, key, *word)
+        {
+            let Some((place, value)) = found else { return Some(Ok(None)) };
+            group::note_found(store, key.stripe, entries, *word, place);
+            return Some(Ok(Some(decode_row_optimistic::<V>(view, value).ok()?)));
+        }
         // Decoded here: with the decoding in it, the closure would be called.
         let record =
             index::find_and::<_, _, Inconclusive>(region, form, region.stripe(key.at), key, |found| Ok(found.record));

@@ -216,6 +216,9 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
                 encoded::replace(&self.handle, key, value, const { V::FIXED.is_some() })
             });
         }
+        if const { Self::PAIRS } && group::open() > 0 {
+            return self.replace_in_group(key, value);
+        }
         self.with_key(key, |key| {
             self.with_payload(value, |value| {
                 if let Payload::Words(new) = value

@@ -1,9 +1,10 @@
 //! Replacing a value as part of a group.
 
+use std::borrow::Borrow;
 use std::sync::atomic::AtomicU64;
 
 use super::HashTable;
-use crate::data::{DataManager, ShmKey};
+use crate::data::{DataManager, Encode, ShmKey};
 use crate::error::Result;
 use crate::index::record::Payload;
 use crate::index::{self, Key, bindings};
@@ -35,6 +36,25 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     #[inline(always)]
     pub(super) fn has_length(fixed: Option<usize>, words: &[u64]) -> bool {
         fixed != Some(1) || words.len() == 1
+    }
+
+    /// Replaces a pair as part of a group, mostly where the group has found it.
+    #[inline(never)]
+    pub(super) fn replace_in_group<Q, W>(&self, key: &Q, value: &W) -> Result<()>
+    where
+        K: Borrow<Q>,
+        V: Borrow<W>,
+        Q: Encode + ?Sized,
+        W: Encode + ?Sized,
+    {
+        self.with_row(key, value, |key, value| {
+            if let ([key], Payload::Words([new])) = (key, value)
+                && group::replace_found(&self.handle.store, *key, *new).is_some()
+            {
+                return Ok(());
+            }
+            self.replace_otherwise(self.handle.key(key), value)
+        })
     }
 
     /// Replaces a value where a small transaction could not: as part of a group, mostly.

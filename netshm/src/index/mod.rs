@@ -95,10 +95,22 @@ impl<'a> Find<'a> for Value<'_> {
 /// Returns the value of a key and its place, if it is a pair in the bucket that it belongs to; `None` if the slow path must decide.
 #[inline(always)]
 pub(crate) fn optimistic_pair<'a>(region: &'a Region, key: Key<'_>, word: u64) -> Option<(Offset, &'a [AtomicU64])> {
-    let chain = home::<_, Inconclusive>(region, Form::Pairs, region.stripe(key.at), key.hash).ok().flatten()?;
-    let ((_, pair), _) =
-        find_pair::<Inconclusive>(&chain, key.hash, word).ok().and_then(|(found, link)| Some((found?, link)))?;
-    Some((Offset::at(pair.value_at()), pair.value()))
+    pair_or_miss(region, key, word).ok().flatten()
+}
+
+/// Returns the same, or `None` if the key is not there; an error if the slow path must decide.
+#[inline(always)]
+pub(crate) fn pair_or_miss<'a>(
+    region: &'a Region,
+    key: Key<'_>,
+    word: u64,
+) -> Result<Option<(Offset, &'a [AtomicU64])>, Inconclusive> {
+    let Some(chain) = home(region, Form::Pairs, region.stripe(key.at), key.hash)? else { return Ok(None) };
+    match find_pair(&chain, key.hash, word)? {
+        (Some((_, pair)), _) => Ok(Some((Offset::at(pair.value_at()), pair.value()))),
+        (None, false) => Ok(None),
+        (None, true) => Err(Inconclusive),
+    }
 }
 
 /// Returns the same for a newest binding that is a record, short enough to be changed in place.

@@ -41,6 +41,9 @@ pub(crate) struct Geometry {
     dimensions: Dimensions,
     /// The first stripe of the member.
     first: u32,
+    /// Number and mask of the bits, of a hash or of a chunk's number, that choose the stripe.
+    stripe_bits: u32,
+    stripe_mask: u32,
     /// The variable part of the member, beside its stripes.
     part: PartAt,
     process_table: u64,
@@ -71,6 +74,8 @@ impl Dimensions {
         Geometry {
             dimensions: self,
             first,
+            stripe_bits: 0,
+            stripe_mask: 0,
             part,
             process_table,
             slot_table,
@@ -80,6 +85,7 @@ impl Dimensions {
             default_value,
             data_start,
         }
+        .with_stripes(self.stripes)
     }
 }
 
@@ -95,8 +101,26 @@ impl Geometry {
     /// Returns the shape of the same object as another member sees it.
     pub(crate) fn of_member(mut self, first: u32, stripes: u32, init: u64, form: Form, part: PartAt) -> Geometry {
         (self.first, self.part) = (first, part);
-        (self.dimensions.stripes, self.dimensions.init, self.dimensions.form) = (stripes, init, form);
+        (self.dimensions.init, self.dimensions.form) = (init, form);
+        self.with_stripes(stripes)
+    }
+
+    fn with_stripes(mut self, stripes: u32) -> Geometry {
+        self.dimensions.stripes = stripes;
+        (self.stripe_bits, self.stripe_mask) = (stripes.trailing_zeros() & 31, stripes.wrapping_sub(1));
         self
+    }
+
+    /// Returns the stripe that a hash belongs to: its top bits.
+    #[inline]
+    pub(crate) fn stripe_of(&self, hash: u64) -> u32 {
+        self.first + (hash.rotate_left(self.stripe_bits) as u32 & self.stripe_mask)
+    }
+
+    /// Returns the stripe that a chunk of an array belongs to, and its number there.
+    #[inline]
+    pub(crate) fn stripe_of_chunk(&self, chunk: u64) -> (u32, u64) {
+        (self.first + (chunk as u32 & self.stripe_mask), chunk >> self.stripe_bits)
     }
     /// Returns the first stripe of the member.
     #[inline(always)]

@@ -97,11 +97,6 @@ pub(crate) struct Store {
     kind: ObjectKind,
     method: Locking,
     secrets: RapidSecrets,
-    /// The first stripe of the member.
-    first: u32,
-    /// Number and mask of the bits of a hash that choose the stripe.
-    stripe_bits: u32,
-    stripe_mask: u32,
     /// The fork generation that the object was opened in.
     generation: Generation,
     /// Number of the object's store in this process.
@@ -144,11 +139,7 @@ impl Store {
     fn of(shared: &Arc<Shared>, member: Option<&Member>) -> Store {
         let header = &shared.header;
         let region = shared.region.of_member(member.map_or(header.geometry, |member| member.geometry));
-        let stripes = region.geometry().stripes;
         Store {
-            stripe_bits: stripes.trailing_zeros() & 31,
-            stripe_mask: stripes.wrapping_sub(1),
-            first: region.geometry().first(),
             generation: Generation::of(region.object().generation()),
             typed: Typed::none(region.object().generation()),
             region,
@@ -180,9 +171,6 @@ impl Store {
             typed: self.typed.again(is_apart),
             kind: self.kind,
             method: self.method,
-            first: self.first,
-            stripe_bits: self.stripe_bits,
-            stripe_mask: self.stripe_mask,
             generation: self.generation,
             id,
             is_apart,
@@ -270,7 +258,7 @@ impl Store {
     /// Returns the stripe that a hash belongs to: its top bits.
     #[inline]
     pub(crate) fn stripe_of(&self, hash: u64) -> u32 {
-        self.first + (hash.rotate_left(self.stripe_bits) as u32 & self.stripe_mask)
+        self.geometry().stripe_of(hash)
     }
 
     #[inline]

@@ -4,9 +4,9 @@ use std::ops::Range;
 use std::sync::atomic::Ordering::Release;
 use std::sync::atomic::fence;
 
-use super::Store;
 use super::meta::KEPT_LOG;
 use super::tx::{Deferred, Held, Position, TxState};
+use super::{Store, group};
 use crate::error::{Error, Result};
 use crate::group::{GroupError as _, retry};
 use crate::heap::Memory;
@@ -121,6 +121,7 @@ impl<'a> Transaction<'a> {
 
     #[inline(never)]
     fn lock_another(&mut self, stripe: u32, mode: Mode) -> Result<&mut Held> {
+        group::forget();
         let held = self.tx.held.mode_of(stripe);
         if held.is_none_or(|held| held != Mode::Exclusive && held != mode) {
             self.store.shared.locks.acquire(self.store, &self.request(stripe, 1, mode, held))?;
@@ -200,6 +201,7 @@ impl<'a> Transaction<'a> {
     fn try_roll_back_to(&mut self, position: Position) -> Result<()> {
         #[cfg(test)]
         fail(self.store)?;
+        group::forget();
         self.tx.journal.roll_back_to(self.store.region(), position.entries)?;
         self.tx.audit.roll_back_to(position.entries);
         self.tx.deferred.truncate(position.deferred);

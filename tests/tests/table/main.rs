@@ -3,6 +3,7 @@
 mod atomic_numbers;
 mod full_object;
 mod full_removal;
+mod group_found;
 mod group_only;
 mod group_rollback;
 mod group_threads;

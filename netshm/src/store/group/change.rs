@@ -4,13 +4,17 @@
 //! time. [`read_locked`] takes the locks without changing anything; [`read_locked_alone`] is for readers that have tried without
 //! locks before. Below them, `alone` runs a transaction until it ends in something else than a deadlock, and `attempt` runs it once.
 
+use std::cell::RefMut;
+use std::slice;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 
-use super::state::iterating;
+use super::found;
+use super::state::{Group, iterating};
 use super::threads::{OPEN, current};
 use crate::error::{Error, Result};
 use crate::group::retry;
-use crate::layout::WORD;
+use crate::layout::{Offset, WORD};
 use crate::locking::{Deadline, Mode, Protocol};
 use crate::os::steps;
 use crate::region::Region;
@@ -125,9 +129,9 @@ pub(in crate::store) fn with_slot<R>(
 }
 
 /// Returns a stripe as this thread's group finds it, which has locked it by then, if there is a group that is not doomed: the short
-/// way of [`read`](crate::store::read::read) in groups.
+/// way of [`read`](crate::store::read::read) in groups. With it, how much the group has logged.
 #[inline(always)]
-pub(crate) fn optimistic(store: &Store, stripe: u32) -> Option<Result<View<'_>, Box<Error>>> {
+pub(crate) fn optimistic(store: &Store, stripe: u32) -> Option<Result<(View<'_>, u64), Box<Error>>> {
     if !store.is_ready() {
         return None;
     }
@@ -141,7 +145,7 @@ pub(crate) fn optimistic(store: &Store, stripe: u32) -> Option<Result<View<'_>, 
     {
         return Some(Err(error));
     }
-    Some(Ok(View::locked(store)))
+    Some(Ok((View::locked(store), tx.journal.entries())))
 }
 
 /// Returns the same for what is going to be changed: with what the group had logged by then.
@@ -170,22 +174,48 @@ pub(crate) fn optimistic_before_change<R>(
 #[inline(always)]
 pub(crate) fn small_in_group<'a>(store: &'a Store, stripe: u32, find: impl Find<'a>, new: &[u64]) -> Option<()> {
     let group = current(store)?;
+    let mut tx = at_hand(store, &group)?;
+    if !tx.held.is_only(stripe, Mode::Exclusive) {
+        return None;
+    }
+    let (place, words) = find.find(store.region())?;
+    change_at_hand(store, &mut tx, place, words, new)
+}
+
+/// Replaces the value of a pair in the same way, if the group has just found it: then it need not be looked for, and the key needs no
+/// hash.
+#[inline(never)]
+pub(crate) fn replace_found(store: &Store, key: u64, new: u64) -> Option<()> {
+    let group = current(store)?;
+    let mut tx = at_hand(store, &group)?;
+    let (stripe, place) = found::last(store, tx.journal.entries(), key)?;
+    if !tx.held.is_only(stripe, Mode::Exclusive) {
+        return None;
+    }
+    let word = store.region().word(place.bytes()).ok()?;
+    change_at_hand(store, &mut tx, place, slice::from_ref(word), &[new])
+}
+
+/// Returns the state of a group if it can make a change that needs nothing but its locks and its log.
+#[inline(always)]
+fn at_hand<'g>(store: &Store, group: &'g Group) -> Option<RefMut<'g, TxState>> {
     if group.obstacles.get() != 0 || !store.is_ready() {
         return None;
     }
-    let mut tx = group.tx.try_borrow_mut().ok()?;
+    let tx = group.tx.try_borrow_mut().ok()?;
     // Others may have undone it already; then its log must not grow again.
-    if !tx.held.is_only(stripe, Mode::Exclusive) || !store.owns_slot(tx.slot) || !store.mark().is_durable() {
-        return None;
-    }
-    let region = store.region();
-    let (place, words) = find.find(region)?;
+    (store.owns_slot(tx.slot) && store.mark().is_durable()).then_some(tx)
+}
+
+/// Changes words of the only stripe that the group holds, if the present segment of its log has room for them.
+#[inline(always)]
+fn change_at_hand(store: &Store, tx: &mut TxState, place: Offset, words: &[AtomicU64], new: &[u64]) -> Option<()> {
     if words.len() != new.len() || !tx.journal.has_at_hand(new.len() as u64) {
         return None;
     }
     tx.begin_only(store);
     for (i, (word, new)) in (0..).zip(words.iter().zip(new)) {
-        tx.journal.note(region, place.bytes() + i * WORD, word.load(Relaxed), *new).ok()?;
+        tx.journal.note(store.region(), place.bytes() + i * WORD, word.load(Relaxed), *new).ok()?;
         word.store(*new, Release);
         steps::step();
     }

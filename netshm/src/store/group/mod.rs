@@ -2,6 +2,7 @@
 //! the object, or into a transaction of its own.
 
 mod change;
+mod found;
 mod state;
 mod threads;
 mod update;
@@ -11,8 +12,12 @@ use crate::store::transaction::check_writable;
 use crate::store::tx::Position;
 use crate::store::{Limits, Store};
 
-pub(crate) use change::{change, change_at_once, optimistic, optimistic_before_change, read_locked, small_in_group};
+pub(crate) use change::{
+    change, change_at_once, optimistic, optimistic_before_change, read_locked, replace_found, small_in_group,
+};
 pub(super) use change::{in_group, own_deadline, read_locked_alone, with_slot};
+pub(super) use found::forget;
+pub(crate) use found::note as note_found;
 use state::{CLOSED, Group};
 pub(in crate::store) use threads::is_apart;
 use threads::{Apart, First, Further, OPEN, current};

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
+use super::found;
 use super::threads::{DEADLOCKED, OPEN, set_open};
 use crate::error::{Error, Result};
 use crate::events;
@@ -110,6 +111,7 @@ impl Group {
         let slot = store.take_slot(&self.deadline)?;
         let Ok(mut tx) = self.tx.try_borrow_mut() else { unreachable!("nobody knows it yet") };
         tx.renew(slot, store.geometry());
+        found::forget();
         if let Err(error) = store.shared.locks.enter_group(store, slot, &self.deadline) {
             Transaction { store, tx: &mut tx, deadline: &self.deadline }.roll_back();
             return Err(error);

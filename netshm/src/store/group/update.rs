@@ -5,6 +5,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::atomic::AtomicU64;
 
+use super::found;
 use super::state::CLOSED;
 use super::threads::{First, Further, current, set_open};
 use crate::error::Result;
@@ -76,6 +77,7 @@ impl Begun {
         });
         group.deadline.renew(self.limits.get().lock_timeout, false);
         if let Ok(mut tx) = group.tx.try_borrow_mut() {
+            found::forget();
             tx.renew_at(self.slot.get(), self.log_word.get(), self.log.get());
             tx.held.add(tx::Held { stripe: self.stripe.get(), mode: Mode::Exclusive, changed: false });
         }
