@@ -85,7 +85,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     }
 
     /// Replaces the newest binding of the key with what `change` makes of it, as one step: `None` stands for no binding,
-    /// before and after. Returns what is bound afterwards.
+    /// before and after. Returns what it has made: where that is `None`, the binding is popped, and the next older one uncovered.
     ///
     /// ```
     /// # use netshm::{HashTable, Locking, Shm};

@@ -102,6 +102,39 @@ impl Deadline {
     }
 }
 
+/// Waits for changes in a group on another object, all those of one operation together: they are bounded, since others may wait for
+/// that group. Not a [`Wait`], since a task may go on in another thread.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BoundedWaits {
+    started: Instant,
+    spread: Duration,
+}
+
+impl BoundedWaits {
+    pub(crate) fn begin() -> Self {
+        BoundedWaits { started: Instant::now(), spread: spread() }
+    }
+
+    /// Returns when they end.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn end(&self) -> Instant {
+        self.started + UNDETECTED + self.spread
+    }
+
+    /// Returns an error if they have taken so long.
+    pub(crate) fn check(&self, owners: &impl Owners) -> Result<()> {
+        let deadline = Deadline::none().bounded();
+        let wait = deadline.wait(Awaited::Change);
+        Wait { started: self.started, since: self.started, spread: self.spread, ..wait }.check(owners, None)
+    }
+}
+
+/// Returns by how much more than others a wait is bounded.
+fn spread() -> Duration {
+    let chance = file::random().unwrap_or(u64::from(std::process::id())) % 1024;
+    SPREAD.mul_f64((chance + 1) as f64 / 1024.0)
+}
+
 /// Event that is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Awaited {
@@ -281,8 +314,7 @@ impl Wait<'_> {
     #[cold]
     fn end(&mut self, bound: Bound) -> Duration {
         if bound.may_be_deadlock() && self.spread.is_zero() {
-            let chance = file::random().unwrap_or(u64::from(std::process::id())) % 1024;
-            self.spread = SPREAD.mul_f64((chance + 1) as f64 / 1024.0);
+            self.spread = spread();
         }
         bound.after() + self.spread
     }

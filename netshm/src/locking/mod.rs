@@ -12,7 +12,7 @@ pub(crate) mod word;
 use std::time::Duration;
 
 pub(crate) use backoff::Backoff;
-pub(crate) use deadline::{Awaited, Bound, Deadline, Wait};
+pub(crate) use deadline::{Awaited, Bound, BoundedWaits, Deadline, Wait};
 pub(crate) use waits::{Since, retract, waited_for, waits_of};
 use word::LockWord;
 

@@ -9,8 +9,9 @@ use std::thread;
 use std::time::Instant;
 
 use super::watch::{LONGEST_POLL, PROBE_EACH, USELESS_EACH, Watched, Watcher};
-use super::{Shared, Store};
+use super::{Shared, Store, group};
 use crate::error::{Error, Result};
+use crate::locking::BoundedWaits;
 use crate::os::futex;
 use crate::watch_word::settle;
 
@@ -56,23 +57,32 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Watcher {
     /// Works like [`wait`](Self::wait), for a task: returns true after a change, false when the time is over.
-    /// `entry` is kept from one call to the next.
+    /// `entry` is kept from one call to the next. `bounded` is there if the wait has begun in a group on another object, and
+    /// counts as long as this thread is in one.
     pub(crate) fn poll(
         &mut self,
         entry: &mut Option<Arc<Entry>>,
         until: Option<Instant>,
+        bounded: Option<BoundedWaits>,
         context: &Context<'_>,
     ) -> Poll<Result<bool>> {
         if let Err(error) = self.check() {
+            return Poll::Ready(Err(error));
+        }
+        let is_over = until.is_some_and(|until| until <= Instant::now());
+        let bounded = bounded.filter(|_| group::open() > 0 && !is_over);
+        // However often it is changed.
+        if let Some(Err(error)) = bounded.map(|bounded| bounded.check(&**self.store())) {
             return Poll::Ready(Err(error));
         }
         let rests_until = self.rests_until();
         if rests_until.is_none() && self.look() | entry.as_ref().is_some_and(|entry| entry.tell_death(self)) {
             return Poll::Ready(Ok(true));
         }
-        if until.is_some_and(|until| until <= Instant::now()) {
+        if is_over {
             return Poll::Ready(Ok(false));
         }
+        let until = [until, bounded.map(|bounded| bounded.end())].into_iter().flatten().min();
         let (has_died, is_listed, has_ended) = (false, false, false);
         let waiting =
             || Waiting { watcher: self.again(), waker: None, until, rests_until, has_died, is_listed, has_ended };

@@ -10,11 +10,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use super::{Limits, Store, group};
+use super::{Store, group};
 use crate::error::{Error, Result};
 use crate::layout::header::{LAST_MEMBER, REPLACED, STATE_AT, WATCH};
 use crate::locking::word::Released;
-use crate::locking::{Awaited, Fate, Owners, word_of};
+use crate::locking::{BoundedWaits, Fate, Owners, word_of};
 use crate::os::futex;
 use crate::watch_word::{WatchWord, settle};
 
@@ -190,21 +190,19 @@ impl Watcher {
         expected
     }
 
-    /// Waits until a change has ended; returns whether one has, since this was asked last.
-    pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> Result<bool> {
+    /// Waits until a change has ended; returns whether one has, since this was asked last. `bounded` is there in a group on another
+    /// object.
+    pub(crate) fn wait(&mut self, timeout: Option<Duration>, bounded: Option<BoundedWaits>) -> Result<bool> {
         self.check()?;
         if self.look() {
             return Ok(true);
         }
         let started = Instant::now();
         let left = || timeout.map_or(Duration::MAX, |timeout| timeout.saturating_sub(started.elapsed()));
-        let in_group = group::open() > 0;
-        let deadline = group::own_deadline(Limits::default());
-        let mut wait = deadline.wait(Awaited::Change);
         let mut poll = FIRST_POLL;
         while !left().is_zero() {
-            if in_group {
-                wait.check(&*self.store, None)?;
+            if let Some(bounded) = bounded {
+                bounded.check(&*self.store)?;
             }
             if self.store.region().object().read_only() {
                 std::thread::sleep(poll.min(left()));
@@ -214,7 +212,7 @@ impl Watcher {
                 if self.look() {
                     return Ok(true);
                 }
-                let longest = if in_group { LONGEST_IN_GROUP } else { PROBE_EACH };
+                let longest = if bounded.is_some() { LONGEST_IN_GROUP } else { PROBE_EACH };
                 let _ = futex::wait(self.word().0, expected, Some(longest.min(self.until_probe()).min(left())));
             }
             // However often it is woken for nothing: others may go on where a writer has died.

@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::handle::Handle;
 use crate::hash_table::HashTable;
 use crate::shm::Shm;
+use crate::store::group;
 use crate::store::watch::{Watched, Watcher};
 
 /// Tells when something has changed, without polling: [`HashTable::watch`], [`Array::watch`], [`Shm::watch`] and others make one.
@@ -87,7 +88,7 @@ impl Watch {
     #[doc(alias = "wait")]
     #[doc(alias = "notify")]
     pub fn changed(&mut self, timeout: Option<Duration>) -> Result<bool> {
-        self.watcher.wait(timeout)
+        self.watcher.wait(timeout, group::bounded_waits())
     }
 }
 
@@ -104,6 +105,7 @@ pub(crate) fn until<R>(
     // Before it is read: what changes afterwards is noticed.
     let mut watcher = Watcher::new(handle.store.clone(), Watched::Stripe(stripe))?;
     watcher.check()?;
+    let bounded = group::bounded_waits();
     let mut woken = false;
     loop {
         // Before it is read, so that it is read once more at the end, and not again, however often it is changed.
@@ -115,7 +117,11 @@ pub(crate) fn until<R>(
         if woken {
             watcher.was_useless(left().unwrap_or(Duration::MAX));
         }
-        if is_over || !watcher.wait(left())? {
+        // As the limit of time: however often it is changed.
+        if let Some(bounded) = bounded.filter(|_| !is_over) {
+            bounded.check(&*handle.store)?;
+        }
+        if is_over || !watcher.wait(left(), bounded)? {
             return Err(Error::WaitTimeout { object: handle.store.name(), waited: started.elapsed() });
         }
         woken = true;

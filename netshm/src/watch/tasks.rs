@@ -14,11 +14,14 @@ use crate::array::Array;
 use crate::data::{DataManager, Encode, ShmKey};
 use crate::error::{Error, Result};
 use crate::hash_table::HashTable;
+use crate::locking::BoundedWaits;
 use crate::store::async_watch::Entry;
+use crate::store::group;
 
-/// A watch's entry in the list of the thread that waits for tasks.
+/// A watch's entry in the list of the thread that waits for tasks; and what bounds the wait for the next item of its stream, once that has
+/// begun.
 #[derive(Default)]
-pub(crate) struct Listed(pub(crate) Option<Arc<Entry>>);
+pub(crate) struct Listed(pub(crate) Option<Arc<Entry>>, Option<Option<BoundedWaits>>);
 
 impl Drop for Listed {
     fn drop(&mut self) {
@@ -40,14 +43,19 @@ impl Drop for Waits<'_> {
 }
 
 impl Watch {
-    fn poll_changed(&mut self, until: Option<Instant>, context: &Context<'_>) -> Poll<Result<bool>> {
+    fn poll_changed(
+        &mut self,
+        until: Option<Instant>,
+        bounded: Option<BoundedWaits>,
+        context: &Context<'_>,
+    ) -> Poll<Result<bool>> {
         let Watch { watcher, entry, .. } = self;
-        watcher.poll(&mut entry.0, until, context)
+        watcher.poll(&mut entry.0, until, bounded, context)
     }
 
-    async fn changed_until(&mut self, until: Option<Instant>) -> Result<bool> {
+    async fn changed_until(&mut self, until: Option<Instant>, bounded: Option<BoundedWaits>) -> Result<bool> {
         let waits = Waits(self);
-        poll_fn(|context| waits.0.poll_changed(until, context)).await
+        poll_fn(|context| waits.0.poll_changed(until, bounded, context)).await
     }
 
     /// Waits, in a task of any runtime, until something has changed since the watch was made or last said so. It may be dropped at
@@ -78,7 +86,7 @@ impl Watch {
     #[doc(alias = "await")]
     #[doc(alias = "poll")]
     pub async fn changed_async(&mut self) -> Result<()> {
-        self.changed_until(None).await.map(drop)
+        self.changed_until(None, group::bounded_waits()).await.map(drop)
     }
 }
 
@@ -87,7 +95,12 @@ impl Stream for Watch {
     type Item = Result<()>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<()>>> {
-        self.poll_changed(None, context).map(|changed| Some(changed.map(drop)))
+        let bounded = *self.entry.1.get_or_insert_with(group::bounded_waits);
+        let changed = self.poll_changed(None, bounded, context);
+        if changed.is_ready() {
+            self.entry.1 = None;
+        }
+        changed.map(|changed| Some(changed.map(drop)))
     }
 }
 
@@ -102,6 +115,7 @@ pub(crate) async fn until<R>(
     // A time that is beyond the clock never comes.
     let end = timeout.and_then(|timeout| started.checked_add(timeout));
     watch.watcher.check()?;
+    let bounded = group::bounded_waits();
     let mut woken = false;
     loop {
         // As in the function of the same name for threads.
@@ -113,7 +127,7 @@ pub(crate) async fn until<R>(
         if woken {
             watch.watcher.rest();
         }
-        if is_over || !watch.changed_until(end).await? {
+        if is_over || !watch.changed_until(end, bounded).await? {
             return Err(Error::WaitTimeout { object: watch.watcher.store().name(), waited: started.elapsed() });
         }
         woken = true;

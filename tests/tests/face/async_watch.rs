@@ -264,6 +264,45 @@ fn changes_make_no_wait_longer() {
     assert!(turns.get() > 0, "others had no turn");
 }
 
+/// In a group on another object, for which others may be waiting, each wait ends in a second and a half, whatever is changed meanwhile.
+#[test]
+fn waits_are_bounded_in_groups_on_other_objects() {
+    let (scratch, beside) = (Scratch::posix("async-bounded"), Scratch::posix("async-beside"));
+    let (table, other) = (numbers(&scratch, Locking::Futex), numbers(&beside, Locking::Futex));
+    let mut watch = table.watch_key(&1).unwrap();
+    // In another stripe.
+    let changed = (2..).find(|key| {
+        table.replace(key, &0).unwrap();
+        !watch.changed(Some(Duration::ZERO)).unwrap()
+    });
+    let changed = changed.unwrap();
+    let change = |value: Option<&u64>| {
+        table.replace(&changed, &(value.unwrap_or(&0) + 1)).unwrap();
+        false
+    };
+    let waits: [Box<dyn FnOnce() -> netshm::Result<()> + Send>; 5] = [
+        Box::new(|| run(table.watch_key(&1)?.changed_async())),
+        Box::new(|| run(table.wait_until_async(&1, None, |found| found.is_some())).map(drop)),
+        Box::new(|| run(std::future::poll_fn(|context| Pin::new(&mut watch).poll_next(context))).unwrap()),
+        Box::new(|| run(table.wait_until_async(&changed, None, change)).map(drop)),
+        Box::new(|| table.wait_until(&changed, None, change).map(drop)),
+    ];
+    std::thread::scope(|scope| {
+        for wait in waits {
+            scope.spawn(|| {
+                let waited = other.group(wait);
+                assert!(matches!(waited, Err(Error::LockTimeout { may_be_deadlock: true, .. })), "{waited:?}");
+            });
+        }
+    });
+    // A wait that has begun there goes on where no group is open.
+    let mut waits = pin!(table.wait_until_async(&1, None, |found| found.is_some()));
+    let mut context = Context::from_waker(Waker::noop());
+    group!(other => assert!(waits.as_mut().poll(&mut context).is_pending())).unwrap();
+    std::thread::sleep(Duration::from_millis(1600));
+    assert!(waits.as_mut().poll(&mut context).is_pending());
+}
+
 #[test]
 fn waiting_ends_in_errors() {
     let scratch = Scratch::posix("async-errors");

@@ -15,7 +15,7 @@ use super::threads::{OPEN, current};
 use crate::error::{Error, Result};
 use crate::group::retry;
 use crate::layout::{Offset, WORD};
-use crate::locking::{Deadline, Mode, Protocol};
+use crate::locking::{BoundedWaits, Deadline, Mode, Protocol};
 use crate::os::steps;
 use crate::region::Region;
 use crate::store::read::View;
@@ -226,6 +226,11 @@ fn change_at_hand(store: &Store, tx: &mut TxState, place: Offset, words: &[Atomi
 pub(in crate::store) fn own_deadline(limits: Limits) -> Deadline {
     let deadline = limits.deadline();
     if OPEN.get() > 0 { deadline.bounded() } else { deadline }
+}
+
+/// Begins to wait for changes, in an operation that is not in a group on its object.
+pub(crate) fn bounded_waits() -> Option<BoundedWaits> {
+    (OPEN.get() > 0).then(BoundedWaits::begin)
 }
 
 /// Runs a transaction, again after a deadlock: it holds nothing any more, so the others can go on.

@@ -13,7 +13,8 @@ use crate::store::tx::Position;
 use crate::store::{Limits, Store};
 
 pub(crate) use change::{
-    change, change_at_once, optimistic, optimistic_before_change, read_locked, replace_found, small_in_group,
+    bounded_waits, change, change_at_once, optimistic, optimistic_before_change, read_locked, replace_found,
+    small_in_group,
 };
 pub(super) use change::{in_group, own_deadline, read_locked_alone, with_slot};
 pub(super) use found::forget;
