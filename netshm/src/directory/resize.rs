@@ -43,9 +43,8 @@ fn prune(change: &mut Transaction<'_>, elements: Elements, stripe: u32, at: Stri
         return Err(change.region().corrupt(at.buckets().bytes(), "a directory is higher than it can be"));
     }
     let chunks = change.load(at.keys())?;
-    // A sound directory has a node on each level for a chunk at most; one that was scribbled on may go in circles.
-    let room = change.store().region().file_size()? / (8 * elements.chunk_words());
-    let nodes = chunks.min(room).saturating_mul(height + 1);
+    // What was scribbled on may go in circles. The number of chunks limits nothing: nodes stay when they lose the last of theirs.
+    let nodes = change.store().region().file_size()? / (8 * elements.chunk_words().min(FANOUT));
     let mut pruning = Pruning { elements, stripe, keep, dropped: 0, nodes };
     pruning.prune(change, at.segment(0), height as u32, 0)?;
     change.write(at.keys(), chunks.saturating_sub(pruning.dropped))
@@ -86,7 +85,7 @@ impl Pruning {
     fn drop_subtree(&mut self, change: &mut Transaction<'_>, node: u64, height: u32) -> Result<()> {
         let region = change.store().region();
         let Some(nodes) = self.nodes.checked_sub(1) else {
-            return Err(region.corrupt(node, "a directory has more nodes than its chunks need"));
+            return Err(region.corrupt(node, "a directory has more nodes than the object has room for"));
         };
         self.nodes = nodes;
         if height == 0 {

@@ -384,3 +384,25 @@ fn lengths_have_a_limit() {
     array.resize(0).unwrap();
     assert!(array.check().unwrap().is_clean());
 }
+
+/// Nodes of the directory stay when they lose the last of their chunks, and go when the array is made shorter still.
+#[test]
+fn nodes_without_chunks_are_dropped_too() {
+    fn shrink<T: AnyValue>(stripes: usize) {
+        let scratch = Scratch::posix("array-shrink");
+        let array: Array<T> = Array::options().stripes(stripes as u32).manage(scratch.open(), default()).unwrap();
+        for length in [50_000, 1_200_000, 300_000_000].map(|length| length * stripes) {
+            array.resize(length).unwrap();
+            array.set(length - 1, &T::sized(1, 3)).unwrap();
+            for shorter in [length - 300 * stripes, length - 20_000 * stripes, 256 * stripes] {
+                array.resize(shorter).unwrap();
+                assert_eq!(array.get(shorter - 1).unwrap(), default());
+                assert!(array.check().unwrap().is_clean(), "{stripes} stripes, {length} elements, then {shorter}");
+            }
+        }
+    }
+    for stripes in [1, 2, 16] {
+        shrink::<u64>(stripes);
+        shrink::<String>(stripes);
+    }
+}
