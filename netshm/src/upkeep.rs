@@ -38,8 +38,8 @@ impl Shm {
     ///
     /// Afterwards an object in shared memory is read with more care, until it is opened by a process that has it alone and finds its
     /// memory in use again: no reader follows a pointer before it knows that no change has put other data in the place of the pointer.
-    /// So no reader touches what was given back, wherever it is stopped meanwhile. A lookup takes about twice as many
-    /// instructions then. In files on disks nothing of this is needed.
+    /// So no reader touches what was given back, wherever it is stopped meanwhile. A lookup takes two to six times as many
+    /// instructions then, 500 to 700 more. In files on disks nothing of this is needed.
     ///
     /// ```
     /// use netshm::{HashTable, Locking, Shm};

@@ -9,10 +9,12 @@
 
 use std::hint::black_box;
 use std::process::Command;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::{env, process};
 
 use netshm::damage::with_seed;
-use netshm::{Array, DataManager, HashTable, Locking, ShmKey, group};
+use netshm::{Array, DataManager, HashTable, Locking, Shm, ShmKey, group};
 use netshm_benches::Managed;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
@@ -102,7 +104,7 @@ const OPERATIONS: [(&str, Run); 14] = [
 ];
 
 /// Further changes, to compare builds with.
-const FURTHER: [(&str, Run); 13] = [
+const FURTHER: [(&str, Run); 18] = [
     ("add and remove", |calls| {
         on_table(calls, |table, call| {
             table.add(black_box(&(ENTRIES + call)), &call)?;
@@ -151,7 +153,33 @@ const FURTHER: [(&str, Run); 13] = [
     ("the same under None", |calls| on_members(Locking::None, calls, change_three)),
     ("replace under Record", |calls| replace_under(Locking::Record, calls)),
     ("replace under None", |calls| replace_under(Locking::None, calls)),
+    ("hit, read with care", |calls| with_care("hit", calls)),
+    ("miss, read with care", |calls| with_care("miss", calls)),
+    ("find a text, read with care", |calls| with_care("find a text", calls)),
+    ("array get, read with care", |calls| with_care("array get", calls)),
+    ("replace, beside holes", |calls| with_care("replace, same size", calls)),
 ];
+
+/// Asks for objects whose readers must be careful.
+static HOLES: AtomicBool = AtomicBool::new(false);
+
+/// Runs the operation of that name on an object whose free memory is a hole.
+fn with_care(name: &str, calls: u64) -> netshm::Result<()> {
+    HOLES.store(true, Relaxed);
+    // The same code as without holes: a second copy would change what the compiler inlines into the first.
+    OPERATIONS.iter().find(|(known, _)| *known == name).map_or(Ok(()), |(_, run)| run(calls))
+}
+
+/// Gives memory back in the middle of the object, if that is asked for.
+fn make_holes(shm: &Shm) -> netshm::Result<()> {
+    if HOLES.load(Relaxed) {
+        let large: HashTable<u64, Vec<u8>> = HashTable::options().named("large").manage(shm.clone())?;
+        large.add(&0, &vec![1; 1_000_000])?;
+        large.remove(&0)?;
+        assert!(shm.trim()? > 0, "no hole has been made");
+    }
+    Ok(())
+}
 
 /// Returns a table whose keys meet in the same buckets in each run with the same seed.
 fn table<K: ShmKey, V: DataManager>(locking: Locking) -> netshm::Result<Managed<HashTable<K, V>>> {
@@ -190,18 +218,21 @@ fn on_members(
 fn on_table(calls: u64, operation: impl Fn(&HashTable<u64, u64>, u64) -> netshm::Result<()>) -> netshm::Result<()> {
     let scratch = table(Locking::Futex)?;
     (0..ENTRIES).try_for_each(|key| scratch.object.add(&key, &key))?;
+    make_holes(scratch.object.shm())?;
     (0..calls).try_for_each(|call| operation(&scratch.object, call))
 }
 
 fn on_texts(calls: u64, operation: impl Fn(&HashTable<u64, String>, u64) -> netshm::Result<()>) -> netshm::Result<()> {
     let scratch = table(Locking::Futex)?;
     (0..ENTRIES).try_for_each(|key| scratch.object.add(&key, &"t".repeat(TEXT)))?;
+    make_holes(scratch.object.shm())?;
     (0..calls).try_for_each(|call| operation(&scratch.object, call))
 }
 
 fn on_array(calls: u64, operation: impl Fn(&Array<u64>, u64) -> netshm::Result<()>) -> netshm::Result<()> {
     let scratch = Managed::array(Locking::Futex, ENTRIES as usize)?;
     (0..ENTRIES).try_for_each(|index| scratch.object.set(index as usize, &index))?;
+    make_holes(scratch.object.shm())?;
     (0..calls).try_for_each(|call| operation(&scratch.object, call))
 }
 
