@@ -124,6 +124,11 @@ pub(crate) fn at_rest(value: u64) -> u64 {
     number_in(ended(value))
 }
 
+/// Returns such a value with a need for care.
+pub(crate) fn with_care(value: u64) -> u64 {
+    value | CARE
+}
+
 impl Stamp<'_> {
     /// Returns the value that the reader found.
     pub(crate) fn value(self) -> u64 {

@@ -36,7 +36,7 @@ impl Shm {
     /// read the object meanwhile, if memory may be short. When an object is opened, and when the last process closes it, this is
     /// done without asking if much is free.
     ///
-    /// Afterwards an object in shared memory is read with more care, until it is opened by a process that has it alone and finds its
+    /// After memory has been given back, an object in shared memory is read with more care, until it is opened by a process that has it alone and finds its
     /// memory in use again: no reader follows a pointer before it knows that no change has put other data in the place of the pointer.
     /// So no reader touches what was given back, wherever it is stopped meanwhile. A lookup takes two to six times as many
     /// instructions then, 500 to 700 more. In files on disks nothing of this is needed.

@@ -230,6 +230,29 @@ fn each_step_leads_into_a_hole<B: 'static>(read_only: bool, begin: fn(&Members) 
     assert!(writer.texts.check().unwrap().is_clean());
 }
 
+/// A copy has holes where the object has free runs, and may be opened by readers first.
+#[test]
+fn readers_of_a_copy_are_careful_from_the_beginning() {
+    let scratch = Scratch::new();
+    let shm = Shm::options().create(true).open(&scratch.name()).unwrap();
+    let texts = Members::open(&shm).texts;
+    texts.add(&1, &vec![1; 1_000_000]).unwrap();
+    texts.add(&2, &vec![1; 50]).unwrap();
+    assert!(texts.remove(&1).unwrap());
+    let is_careful = |shm: &Shm| Members::open(shm).texts.handle().store.is_read_with_care();
+    assert!(!is_careful(&shm));
+    let copy = Scratch::empty();
+    std::fs::remove_file(&copy.0).unwrap();
+    shm.copy_to(&copy.name()).unwrap();
+    let reader = Shm::options().read_only(true).open(&copy.name()).unwrap();
+    let may_harm = file::holes_take_memory(Members::open(&reader).texts.handle().store.region().object().fd());
+    assert_eq!(is_careful(&reader), may_harm);
+    drop(reader);
+    // Who has it alone finds the holes.
+    let writer = Shm::open(&copy.name()).unwrap();
+    assert_eq!(is_careful(&writer), may_harm);
+}
+
 #[test]
 fn a_word_that_has_changed_leads_into_a_hole() {
     let change = |members: &Members, ()| {

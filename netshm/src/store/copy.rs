@@ -19,7 +19,7 @@ use crate::layout::{PROCESSES, WORD};
 use crate::locking::Deadline;
 use crate::os::{file, pause, steps};
 use crate::region::no_space;
-use crate::sequence::at_rest;
+use crate::sequence::{at_rest, with_care};
 
 /// The greatest number of rounds of copying without locks.
 const ROUNDS: u32 = 4;
@@ -273,10 +273,12 @@ impl Copying<'_> {
             // The owner, and what it waits for.
             modify(geometry.slot(slot).owner().bytes(), &|_| 0);
         }
+        // Its free runs are holes. Who opens it first may be a reader, who cannot ask for care.
+        let of_copy = if file::holes_take_memory(self.to) { |value| with_care(at_rest(value)) } else { at_rest };
         for stripe in 0..self.store.all_stripes().end {
             // The lock, and the word of waiters for a change.
             modify(geometry.stripe(stripe).lock().bytes(), &|_| 0);
-            modify(geometry.stripe(stripe).sequence().bytes(), &at_rest);
+            modify(geometry.stripe(stripe).sequence().bytes(), &of_copy);
         }
         for index in 0..geometry.member_room {
             modify(geometry.entry(index).state().bytes() + entry::WATCH, &|_| 0);

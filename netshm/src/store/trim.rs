@@ -37,9 +37,16 @@ impl Store {
         }
         let in_use = || Error::InUse { object: self.name(), wanted: "trim it" };
         drop(Alone::of(self)?.ok_or_else(in_use)?);
-        self.ask_for_care(limits)?;
         compact()?;
         let deadline = group::own_deadline(limits);
+        let solid = |slot| {
+            self.reclaim(slot, &deadline);
+            self.solid_bytes(slot, &deadline, LEAST)
+        };
+        if group::with_slot(self, &deadline, solid)? == 0 {
+            return Ok(0);
+        }
+        self.ask_for_care(limits)?;
         group::with_slot(self, &deadline, |slot| {
             while_nobody_opens(self.region().object(), &deadline, || {
                 let _alone = Alone::of(self)?.ok_or_else(in_use)?;
@@ -224,6 +231,22 @@ mod tests {
         });
         assert_eq!(child.wait(), None);
         child
+    }
+
+    #[test]
+    fn what_gives_nothing_back_lets_readers_be() {
+        let scratch = Scratch::new();
+        let table = scratch.given_back(false);
+        fill(&table);
+        let store = &table.handle().store;
+        // First what there is, which a process that has the object alone takes back with its care.
+        table.shm().trim().unwrap();
+        store.set_care(false);
+        assert_eq!(table.shm().trim().unwrap(), 0);
+        assert!(!store.is_read_with_care());
+        table.clear().unwrap();
+        assert!(table.shm().trim().unwrap() > 0);
+        assert_eq!(store.is_read_with_care(), store.region().holes_take_memory());
     }
 
     #[test]
