@@ -354,3 +354,59 @@ impl Walk<'_> {
         (wait, Manner(self.region.field(at.waits_with()).load(Acquire)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hash_table::HashTable;
+    use crate::testing::Scratch;
+
+    #[test]
+    fn a_waiter_tells_exactly_what_it_holds_or_nothing() {
+        let told = |held: &[u32], stripes: u32| {
+            let manner = Manner::new(Mode::Shared, true, held);
+            assert!(manner.mode() == Mode::Shared && !manner.is_blind());
+            (0..stripes).filter(|stripe| manner.holds(*stripe, stripes)).collect::<Vec<_>>()
+        };
+        for held in [&[][..], &[0], &[1, 5], &[7, 60, 61], &[65_535, 300, 2]] {
+            let mut all = held.to_vec();
+            all.sort_unstable();
+            assert_eq!(told(held, 1 << 16), all);
+        }
+        assert_eq!(told(&[1, 2, 3, 60], 61), [1, 2, 3, 60]);
+        assert!(told(&[1, 2, 3, 60], 62).is_empty());
+        assert!(Manner::new(Mode::Exclusive, false, &[1]).is_blind());
+    }
+
+    #[test]
+    fn who_does_not_look_is_the_last_to_give_way() {
+        let link = |owner, looks| {
+            let manner = Manner::new(Mode::Exclusive, looks, &[]);
+            Link { stripe: owner, owner, wait: 1, manner, is_unmarked: false }
+        };
+        let ring = Ring { links: vec![link(1, true), link(3, false), link(2, true)] };
+        assert_eq!(ring.victims(3), [2, 1, 3]);
+        assert_eq!(ring.victims(1), [2]);
+    }
+
+    /// An object has one that waits in slot 0, and perhaps another in slot 1.
+    #[test]
+    fn who_waits_for_what_it_holds_itself_keeps_nobody_waiting() {
+        let scratch = Scratch::new();
+        let table = HashTable::<u64, u64>::options().stripes(2).slots(2).manage(scratch.open()).unwrap();
+        let store = &table.handle().store;
+        let region = store.region();
+        let stripe = store.geometry().first();
+        let seeker = Seeker { slot: 0, stripe, mode: Mode::Exclusive, holds: &|held| held == stripe };
+        announce(region, 0, stripe, Manner::new(Mode::Exclusive, true, &[stripe]));
+        assert!(!seeker.is_awaited(region) && ring(region, &seeker).unwrap().is_none());
+        // A second reader that does the same closes a ring; one that waits for writers only does not.
+        announce(region, 1, stripe, Manner::new(Mode::Shared, true, &[stripe]));
+        assert!(seeker.is_awaited(region) && ring(region, &seeker).unwrap().is_none());
+        announce(region, 1, stripe, Manner::new(Mode::Exclusive, true, &[stripe]));
+        assert_eq!(ring(region, &seeker).unwrap().unwrap().victims(2), [1, 0]);
+        retract(region, 1);
+        assert!(ring(region, &seeker).unwrap().is_none());
+        retract(region, 0);
+    }
+}
