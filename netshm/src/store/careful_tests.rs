@@ -243,13 +243,13 @@ fn readers_of_a_copy_are_careful_from_the_beginning() {
     assert!(!is_careful(&shm));
     let copy = Scratch::empty();
     std::fs::remove_file(&copy.0).unwrap();
-    shm.copy_to(&copy.name()).unwrap();
+    shm.copy_to(copy.name()).unwrap();
     let reader = Shm::options().read_only(true).open(&copy.name()).unwrap();
     let may_harm = file::holes_take_memory(Members::open(&reader).texts.handle().store.region().object().fd());
     assert_eq!(is_careful(&reader), may_harm);
     drop(reader);
     // Who has it alone finds the holes.
-    let writer = Shm::open(&copy.name()).unwrap();
+    let writer = Shm::open(copy.name()).unwrap();
     assert_eq!(is_careful(&writer), may_harm);
 }
 
