@@ -203,6 +203,36 @@ fn whatever_is_killed_the_object_is_as_before_or_after() {
     check_migrated(&migrate(object.open()).unwrap());
 }
 
+/// Who migrates may wait for the group: so nobody in a group on another object waits for long to open the object.
+#[test]
+fn opening_is_bounded_in_a_group_on_another_object() {
+    let (object, beside) = (Scratch::file("migrate-stopped"), Scratch::posix("migrate-beside"));
+    fill(&object);
+    let other: Array<u64> = Array::manage(beside.open(), 0, Locking::Futex).unwrap();
+    let child = Child::start("schema_migration::slow", &[&object.name().to_string()]);
+    assert_eq!(child.line().as_deref(), Some("begun"));
+    child.stop();
+    type Opening = fn(Shm) -> Result<()>;
+    let ways: [Opening; 4] = [
+        |shm| migrate(shm).map(drop),
+        |shm| shm.members().map(drop),
+        |shm| HashTable::<u64, User>::options().manage(shm).map(drop),
+        |shm| {
+            let shm = Shm::options().read_only(true).open(shm.name())?;
+            HashTable::<u64, User>::options().manage(shm).map(drop)
+        },
+    ];
+    let (ended, outcomes) = std::sync::mpsc::channel();
+    for way in ways {
+        let (ended, other, shm) = (ended.clone(), other.clone(), object.open());
+        std::thread::spawn(move || ended.send(other.group(|| way(shm))));
+    }
+    for _ in ways {
+        let outcome = outcomes.recv_timeout(std::time::Duration::from_secs(30)).expect("it waits for ever");
+        assert!(matches!(outcome, Err(Error::LockTimeout { may_be_deadlock: true, .. })), "{outcome:?}");
+    }
+}
+
 fn fill_array<T: ShmData>(object: &Scratch, default: T, set: impl Fn(usize) -> T) {
     let array = Array::options().stripes(4).manage(object.open(), default).unwrap();
     array.resize(1000).unwrap();

@@ -5,14 +5,13 @@ use std::sync::MutexGuard;
 use super::catalogue::{Catalogue, Member};
 use super::header::Header;
 use super::initialising::Initialising;
-use super::{CALLING, attached};
+use super::{CALLING, attached, manage_guard};
 use crate::error::{Error, Result};
 use crate::layout::header as at;
-use crate::locking::Deadline;
 use crate::os::file;
 use crate::region::Region;
 use crate::shm::{Object, Shm};
-use crate::store::Store;
+use crate::store::{Limits, Store, group};
 
 /// An object opened exclusively by this process, damaged or not.
 pub(crate) struct Alone<'a> {
@@ -53,11 +52,12 @@ impl<'a> Alone<'a> {
         let object = shm.object();
         object.check_fork()?;
         check_reentrant(object)?;
-        let guard = object.manage_guard();
+        let deadline = group::own_deadline(Limits::default());
+        let guard = manage_guard(object, &deadline)?;
         if attached(object).is_some() {
             return Err(Error::InUse { object: object.name().clone(), wanted });
         }
-        let lock = Initialising::lock(shm, Deadline::none())?;
+        let lock = Initialising::lock(shm, deadline)?;
         let claim = lock.use_alone(wanted)?;
         let header = Header::read(object)?;
         let region = Region::map(object.clone(), header.geometry)?;

@@ -45,7 +45,7 @@ impl Store {
 
     /// Adds a member, unless somebody else has done so meanwhile.
     pub(super) fn add_member(&self, shm: &Shm, spec: &Spec<'_>, limits: Limits) -> Result<()> {
-        let deadline = &limits.deadline();
+        let deadline = &group::own_deadline(limits);
         // In a group, what is freed would be a part of it.
         if !group::is_open(self) {
             self.finish_removals(shm, limits, deadline)?;

@@ -70,7 +70,7 @@ fn open_or_add(shm: &Shm, spec: &Spec<'_>, limits: Limits, damage: Damage<'_>) -
         return Err(Error::InvalidOption { option: "named", value: format!("{name:?}"), reason });
     }
     loop {
-        match seek(shm, spec, limits.deadline(), damage)? {
+        match seek(shm, spec, group::own_deadline(limits), damage)? {
             Sought::Found(opened) => {
                 if spec.shape.give_back_live {
                     opened.0.give_back_live()?;
@@ -146,7 +146,7 @@ pub(crate) fn whole(shm: &Shm, limits: Limits, damage: Damage<'_>) -> Result<Sto
     let object = shm.object();
     object.check_fork()?;
     check_reentrant(object)?;
-    let deadline = limits.deadline();
+    let deadline = group::own_deadline(limits);
     let _alone = manage_guard(object, &deadline)?;
     if let Some(shared) = attached(object) {
         shm.check_name()?;
@@ -318,7 +318,7 @@ impl Store {
         limits: Limits,
         relate: impl FnOnce(String) -> Result<Relation>,
     ) -> Result<Agreement> {
-        let deadline = limits.deadline();
+        let deadline = group::own_deadline(limits);
         // The slot comes first: the owner of a slot may wait for processes that open the object, but these never wait for a slot.
         group::with_slot(self, &deadline, |slot| {
             let object = self.region().object();
