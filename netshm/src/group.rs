@@ -72,34 +72,13 @@ pub(crate) fn retry<R, E>(mut attempt: impl FnMut() -> Result<R, E>, worth: impl
 /// Runs a block as a group on the object behind a [`HashTable`](crate::HashTable), an [`Array`](crate::Array) or a
 /// [`Table`](crate::Table): all its operations happen, or none.
 ///
-/// ```text
-/// group!(tab => { .. })            the error type is netshm::Error
-/// group!(tab: MyError => { .. })   MyError: From<netshm::Error>
-/// group!(retry tab => { .. })      runs again after a deadlock
-/// group!(retry(9) tab => { .. })   .. at most nine times, then ends in the deadlock
-/// group!(only tab => { .. })       only operations through `tab` itself belong to it; also `retry only tab`
-/// ```
-///
-/// The block is the body of a closure: `?` and `return Err(..)` leave the group and roll it back, as does a panic; its value is the
-/// value of `group!`, in an `Ok`. A block that ends in a `Result` does not compile: an `Err` that is merely the block's value would
-/// not roll the group back. Write `?` after it, or `return` it. (An `Err` inside another value, as in an `Option` or a tuple, or
-/// behind the type parameter of a generic function, is a value like any other: the group is committed, and returns it.) If `?`
-/// meets an error of another type, "`?` couldn't convert the error", name a type that both kinds become: `group!(tab: MyError =>
-/// ..)`. The locks taken inside are held until the outermost group ends, so what was read cannot be changed by others before it is
-/// written. If the process ends inside, as by [`std::process::exit`], the group is undone, with what destructors and exit handlers of
-/// this thread do on the object meanwhile. Groups nest; an inner one that fails undoes its own part. Every operation of this thread on the object, through
-/// whatever handle, belongs to the group: helper functions need not know of it. So do not wait for a thread pool inside (`join`,
-/// `par_iter`): while it waits, this thread may run a task of somebody else, whose operations would then be part of the group and
-/// be undone with it. Where it has to be, write `group!(only tab => ..)`: inside, `tab` (a variable) stands for a handle of the
-/// group's own, and only what is done through that belongs to the group; see [`group_with`](crate::HashTable::group_with).
-///
-/// With [`Locking::Record`](crate::Locking::Record), two groups that read the same key and then both change it wait for
-/// each other; one of them gets [`Error::Deadlock`](crate::Error::Deadlock), is rolled back, and should run again, as
-/// `group!(retry ..)` does.
-///
-/// A program that closes descriptors of netshm's in the middle of a group (`close_range`) gives up its locks, so others may undo the
-/// group: lookups in it may go on to answer, from what others have changed meanwhile, until its next change or its end fails with
-/// [`Error::DescriptorLost`](crate::Error::DescriptorLost).
+/// | form | meaning |
+/// |---|---|
+/// | `group!(tab => { .. })` | the error type is [`Error`](crate::Error) |
+/// | `group!(tab: MyError => { .. })` | another error type, with `MyError: From<netshm::Error>` |
+/// | `group!(retry tab => { .. })` | runs again after a deadlock |
+/// | `group!(retry(9) tab => { .. })` | runs again at most nine times, then returns the deadlock |
+/// | `group!(only tab => { .. })` | only operations through `tab` itself belong to the group; also `retry only tab` |
 ///
 /// ```
 /// use netshm::{HashTable, Locking, Shm, group};
@@ -121,6 +100,35 @@ pub(crate) fn retry<R, E>(mut attempt: impl FnMut() -> Result<R, E>, worth: impl
 /// # name.unlink()?;
 /// # Ok::<(), netshm::Error>(())
 /// ```
+///
+/// # How it ends
+/// The block is the body of a closure. Its value is the value of `group!`, in an `Ok`. `?` and `return Err(..)` leave the group and
+/// roll it back, as does a panic.
+///
+/// A block that ends in a `Result` does not compile: an `Err` that is merely the block's value would not roll the group back. Write
+/// `?` after it, or `return` it. An `Err` inside another value, as in an `Option` or a tuple, or behind the type parameter of a
+/// generic function, is a value like any other: the group is committed, and returns it. If `?` meets an error of another type
+/// ("`?` couldn't convert the error"), name a type that both kinds become: `group!(tab: MyError => ..)`.
+///
+/// Groups nest; an inner one that fails undoes its own part. If the process ends inside a group, as by [`std::process::exit`], the
+/// group is undone, with what destructors and exit handlers of this thread do on the object meanwhile.
+///
+/// # What belongs to it
+/// Every operation of this thread on the object, through whatever handle: helper functions need not know of the group. So do not
+/// wait for a thread pool inside (`join`, `par_iter`): while it waits, this thread may run a task of somebody else, whose operations
+/// would then be part of the group and be undone with it. Where that cannot be avoided, write `group!(only tab => ..)`: inside,
+/// `tab` (a variable) stands for a handle of the group's own, and only what is done through that belongs to the group; see
+/// [`group_with`](crate::HashTable::group_with).
+///
+/// # Locks
+/// The locks taken inside are held until the outermost group ends, so what was read cannot be changed by others before it is
+/// written. With [`Locking::Record`](crate::Locking::Record), two groups that read the same key and then both change it wait for
+/// each other; one of them gets [`Error::Deadlock`](crate::Error::Deadlock), is rolled back, and should run again, as
+/// `group!(retry ..)` does.
+///
+/// A program that closes descriptors of netshm's in the middle of a group (`close_range`) gives up its locks, so others may undo the
+/// group: lookups in it may go on to answer, from what others have changed meanwhile, until its next change or its end fails with
+/// [`Error::DescriptorLost`](crate::Error::DescriptorLost).
 #[doc(alias = "transaction")]
 #[macro_export]
 macro_rules! group {

@@ -18,6 +18,9 @@ pub mod error;
 mod error_texts;
 pub use error::{Error, Result};
 
+// First: the documentation shows methods in the order of the source.
+mod shm;
+
 mod array;
 mod check;
 #[cfg(test)]
@@ -52,7 +55,6 @@ mod os;
 mod region;
 mod repair;
 mod sequence;
-mod shm;
 mod source;
 mod stats;
 mod store;

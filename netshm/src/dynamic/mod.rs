@@ -55,7 +55,10 @@ macro_rules! with_type {
     };
 }
 
+// First: the documentation shows methods in the order of the source.
 mod array;
+mod table;
+
 mod atomic;
 mod decode;
 mod encode;
@@ -67,7 +70,6 @@ mod plan;
 #[cfg(test)]
 mod random_tests;
 mod row;
-mod table;
 #[cfg(test)]
 mod tests;
 mod value;

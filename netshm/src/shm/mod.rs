@@ -1,15 +1,17 @@
 //! Descriptors of shared objects: opening, creating, and one set of descriptors for each object and process.
 
+// First: the documentation shows methods in the order of the source.
+mod options;
+mod unique;
+
 mod claims;
 mod descriptor;
 pub(crate) mod new_file;
 mod object;
-mod options;
 mod registry;
 #[cfg(test)]
 mod tests;
 mod types;
-mod unique;
 mod unlink;
 
 pub(crate) use claims::Claim;

@@ -60,58 +60,6 @@ impl Table {
     }
 }
 
-/// Waiting for changes.
-impl Table {
-    /// Returns a watch that reports changes to the table.
-    ///
-    /// # Errors
-    /// Those of [`HashTable::watch`].
-    #[doc(alias = "subscribe")]
-    #[doc(alias = "notify")]
-    #[doc(alias = "listen")]
-    #[doc(alias = "observe")]
-    pub fn watch(&self) -> Result<Watch> {
-        self.inner.watch()
-    }
-
-    /// Returns a watch that reports changes to a key, and perhaps to a few others.
-    ///
-    /// # Errors
-    /// Those of [`HashTable::watch_key`].
-    pub fn watch_key(&self, key: i32) -> Result<Watch> {
-        self.inner.watch_key(&key)
-    }
-
-    /// Waits until `is_it` is satisfied with the newest binding of the key; see [`HashTable::wait_until`].
-    ///
-    /// # Errors
-    /// Those of [`HashTable::wait_until`].
-    #[doc(alias = "wait_for")]
-    #[doc(alias = "condvar")]
-    pub fn wait_until(
-        &self,
-        key: i32,
-        timeout: Option<Duration>,
-        mut is_it: impl FnMut(Option<&[i32]>) -> bool,
-    ) -> Result<Option<Vec<i32>>> {
-        self.inner.wait_until(&key, timeout, |found| is_it(found.map(Vec::as_slice)))
-    }
-
-    /// Works like [`wait_until`](Self::wait_until), in a task of any runtime. It may be dropped at any time.
-    ///
-    /// # Errors
-    /// Those of [`HashTable::wait_until_async`].
-    #[cfg(feature = "tokio")]
-    pub async fn wait_until_async(
-        &self,
-        key: i32,
-        timeout: Option<Duration>,
-        mut is_it: impl FnMut(Option<&[i32]>) -> bool,
-    ) -> Result<Option<Vec<i32>>> {
-        self.inner.wait_until_async(&key, timeout, |found| is_it(found.map(Vec::as_slice))).await
-    }
-}
-
 impl fmt::Debug for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Table").field("shm", self.shm()).finish_non_exhaustive()
@@ -439,6 +387,58 @@ impl Table {
     /// fail, and then nothing has changed.
     pub fn write_blocks(&self, key: i32, visit: impl FnMut(&mut BlockMut<'_>) -> Flow) -> Result<()> {
         blocks::write(self.inner.handle(), key, visit)
+    }
+}
+
+/// Waiting for changes.
+impl Table {
+    /// Returns a watch that reports changes to the table.
+    ///
+    /// # Errors
+    /// Those of [`HashTable::watch`].
+    #[doc(alias = "subscribe")]
+    #[doc(alias = "notify")]
+    #[doc(alias = "listen")]
+    #[doc(alias = "observe")]
+    pub fn watch(&self) -> Result<Watch> {
+        self.inner.watch()
+    }
+
+    /// Returns a watch that reports changes to a key, and perhaps to a few others.
+    ///
+    /// # Errors
+    /// Those of [`HashTable::watch_key`].
+    pub fn watch_key(&self, key: i32) -> Result<Watch> {
+        self.inner.watch_key(&key)
+    }
+
+    /// Waits until `is_it` is satisfied with the newest binding of the key; see [`HashTable::wait_until`].
+    ///
+    /// # Errors
+    /// Those of [`HashTable::wait_until`].
+    #[doc(alias = "wait_for")]
+    #[doc(alias = "condvar")]
+    pub fn wait_until(
+        &self,
+        key: i32,
+        timeout: Option<Duration>,
+        mut is_it: impl FnMut(Option<&[i32]>) -> bool,
+    ) -> Result<Option<Vec<i32>>> {
+        self.inner.wait_until(&key, timeout, |found| is_it(found.map(Vec::as_slice)))
+    }
+
+    /// Works like [`wait_until`](Self::wait_until), in a task of any runtime. It may be dropped at any time.
+    ///
+    /// # Errors
+    /// Those of [`HashTable::wait_until_async`].
+    #[cfg(feature = "tokio")]
+    pub async fn wait_until_async(
+        &self,
+        key: i32,
+        timeout: Option<Duration>,
+        mut is_it: impl FnMut(Option<&[i32]>) -> bool,
+    ) -> Result<Option<Vec<i32>>> {
+        self.inner.wait_until_async(&key, timeout, |found| is_it(found.map(Vec::as_slice))).await
     }
 }
 
