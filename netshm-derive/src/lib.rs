@@ -63,6 +63,8 @@ use schema::SchemaInput;
 ///   structs, inside itself, and as the element of an array. It is stored with its length for that, a word more. (As the value of a
 ///   table, a type may gain them without it.)
 /// - `#[shm(rename = "Name")]`: the name in the schema.
+#[doc(alias = "serialize")]
+#[doc(alias = "deserialize")]
 #[proc_macro_derive(ShmData, attributes(shm))]
 pub fn shm_data(input: TokenStream) -> TokenStream {
     let original = parse_macro_input!(input as DeriveInput);

@@ -70,6 +70,7 @@ impl Shm {
     /// # Errors
     /// [`Error::NotNetshm`] if it is not an object, or empty; [`Error::NoMember`] if all members have names; [`Error::UnsupportedVersion`], [`Error::Corrupt`],
     /// [`Error::Forked`], [`Error::Io`].
+    #[doc(alias = "info")]
     pub fn describe(&self) -> Result<Description> {
         Description::of(self, &open::stored(self, None)?)
     }

@@ -33,6 +33,8 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     /// # Errors
     /// Those of [`find`](Self::find).
     #[doc(alias = "get_many")]
+    #[doc(alias = "multi_get")]
+    #[doc(alias = "mget")]
     pub fn find_many<'k, Q>(&self, keys: impl IntoIterator<Item = &'k Q>) -> Result<Vec<Option<V>>>
     where
         K: Borrow<Q>,

@@ -104,6 +104,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     #[doc(alias = "and_modify")]
     #[doc(alias = "get_mut")]
     #[doc(alias = "merge")]
+    #[doc(alias = "compute")]
     pub fn update<Q>(&self, key: &Q, change: impl FnOnce(Option<V>) -> Option<V>) -> Result<Option<V>>
     where
         K: Borrow<Q>,

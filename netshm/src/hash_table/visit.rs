@@ -72,6 +72,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     /// for any other reason. What comes after it follows, so that a program that wants the rest goes on, and one that does
     /// not stops there; `collect` into a `Result` does so.
     #[doc(alias = "iter")]
+    #[doc(alias = "cursor")]
     pub fn scan(&self) -> Items<'_, K, V> {
         Items::new(&self.handle)
     }

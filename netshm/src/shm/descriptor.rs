@@ -49,6 +49,7 @@ use crate::os::{file, path};
 #[doc(alias = "shm_descr")]
 #[doc(alias = "shared_memory")]
 #[doc(alias = "database")]
+#[doc(alias = "ipc")]
 pub struct Shm {
     name: ShmName,
     object: Arc<Object>,

@@ -29,6 +29,7 @@ use crate::store::watch::{Watched, Watcher};
 /// Through a read-only handle nobody can be told that somebody waits; then the watch looks again and again, with pauses of up
 /// to 10 ms. In a forked child it answers [`Error::Forked`]. Signals end no wait, nor does setting the clock: times are those of the
 /// monotonic clock. All of this is the same under each [locking method](crate::Locking); under `None`, too, many may wait, and one write.
+#[doc(alias = "pubsub")]
 pub struct Watch {
     pub(crate) watcher: Watcher,
     /// Entry in the list of the thread that waits for tasks.

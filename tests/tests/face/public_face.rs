@@ -240,6 +240,7 @@ fn verbs_are_found_under_their_names_in_other_crates() {
         include_str!("../../../netshm/src/handle.rs"),
         include_str!("../../../netshm/src/hash_table/mod.rs"),
         include_str!("../../../netshm/src/hash_table/atomic.rs"),
+        include_str!("../../../netshm/src/hash_table/batch.rs"),
         include_str!("../../../netshm/src/hash_table/load.rs"),
         include_str!("../../../netshm/src/hash_table/update.rs"),
         include_str!("../../../netshm/src/hash_table/visit.rs"),
@@ -285,6 +286,9 @@ fn verbs_are_found_under_their_names_in_other_crates() {
         ("permissions", "mode"),
         ("namespace", "named"),
         ("save", "sync"),
+        ("cursor", "scan"),
+        ("compute", "update"),
+        ("multi_get", "find_many"),
     ];
     for (word, verb) in searched {
         let alias = format!("#[doc(alias = \"{word}\")]");
