@@ -35,6 +35,7 @@ impl Audit {
 
 #[cfg(debug_assertions)]
 mod active {
+    use std::ops::Range;
     use std::sync::LazyLock;
     use std::sync::atomic::Ordering::Relaxed;
 
@@ -51,7 +52,11 @@ mod active {
 
     /// Memory that one change must not overwrite unlogged.
     #[derive(Default)]
-    pub(in crate::store) struct Audit(Vec<Snapshot>);
+    pub(in crate::store) struct Audit {
+        snapshots: Vec<Snapshot>,
+        /// The stripes that the change has begun with, and the form of their buckets, which only their member's store knows.
+        forms: Vec<(u32, Form)>,
+    }
 
     /// Memory in use at one moment.
     struct Snapshot {
@@ -66,35 +71,45 @@ mod active {
         /// Records what a stripe has in use when the change begins with it.
         pub(in crate::store) fn begin_stripe(&mut self, store: &Store, stripe: u32) {
             if *IS_ACTIVE {
-                self.0.push(Snapshot { entries: 0, savepoint: false, used: used_by_stripe(store, stripe) });
+                let form = store.geometry().form;
+                if store.geometry().own().contains(&stripe) {
+                    self.forms.push((stripe, form));
+                }
+                self.snapshots.push(Snapshot {
+                    entries: 0,
+                    savepoint: false,
+                    used: used_by_stripe(store, stripe, form),
+                });
             }
         }
 
         /// Records which runs are in use.
         pub(in crate::store) fn begin_runs(&mut self, store: &Store) {
             if *IS_ACTIVE {
-                self.0.push(Snapshot { entries: 0, savepoint: false, used: used_runs(store) });
+                self.snapshots.push(Snapshot { entries: 0, savepoint: false, used: used_runs(store) });
             }
         }
 
-        /// Records what is in use at a savepoint.
+        /// Records what is in use at a savepoint, by all members that the change has changed.
         pub(in crate::store) fn savepoint(&mut self, store: &Store, journal: &Journal, held: &[Held]) {
             if *IS_ACTIVE {
-                for held in held.iter().filter(|held| held.changed && store.geometry().own().contains(&held.stripe)) {
-                    let used = used_by_stripe(store, held.stripe);
-                    self.0.push(Snapshot { entries: journal.entries(), savepoint: true, used });
+                for (stripe, form) in &self.forms {
+                    if held.iter().any(|held| held.changed && held.stripe == *stripe) {
+                        let used = used_by_stripe(store, *stripe, *form);
+                        self.snapshots.push(Snapshot { entries: journal.entries(), savepoint: true, used });
+                    }
                 }
             }
         }
 
         /// Forgets savepoints later than that entry, to which the change has been rolled back.
         pub(in crate::store) fn roll_back_to(&mut self, entries: u64) {
-            self.0.retain(|snapshot| !snapshot.savepoint || snapshot.entries <= entries);
+            self.snapshots.retain(|snapshot| !snapshot.savepoint || snapshot.entries <= entries);
         }
 
         /// Checks a store to words that is not logged.
         pub(in crate::store) fn store_unlogged(&self, store: &Store, journal: &Journal, place: u64, words: u64) {
-            for snapshot in &self.0 {
+            for snapshot in &self.snapshots {
                 for word in snapshot.used.words_in(place, place + words * WORD) {
                     assert!(
                         journal.names(store.region(), word, snapshot.entries),
@@ -108,7 +123,8 @@ mod active {
 
         /// Forgets everything, since the change has ended.
         pub(in crate::store) fn clear(&mut self) {
-            self.0.clear();
+            self.snapshots.clear();
+            self.forms.clear();
         }
     }
 
@@ -150,16 +166,16 @@ mod active {
     }
 
     /// Returns what a stripe has in use; nothing if it is damaged.
-    fn used_by_stripe(store: &Store, stripe: u32) -> Ranges {
+    fn used_by_stripe(store: &Store, stripe: u32, form: Form) -> Ranges {
         let mut used = Ranges::default();
         let at = store.geometry().stripe(stripe);
-        if add_runs(store.region(), at, &mut used).is_none() || add_buckets(store.region(), at, &mut used).is_none() {
-            return Ranges::default();
-        }
-        used.sorted()
+        let region = store.region();
+        let is_whole =
+            add_runs(region, at, form, &mut used).is_some() && add_buckets(region, at, form, &mut used).is_some();
+        if is_whole { used.sorted() } else { Ranges::default() }
     }
 
-    fn add_runs(region: &Region, stripe: StripeAt, used: &mut Ranges) -> Option<()> {
+    fn add_runs(region: &Region, stripe: StripeAt, form: Form, used: &mut Ranges) -> Option<()> {
         let most = region.file_size().ok()? / region.geometry().pagesize;
         let mut next = region.field(stripe.runs()).load(Relaxed);
         for _ in 0..=most {
@@ -170,7 +186,7 @@ mod active {
             let (content, end) = run_at(region, run)?;
             used.add(run.0, run.content());
             match content {
-                Use::Chunk => add_chunk(region, stripe, run, end - WORD, used)?,
+                Use::Chunk => add_chunk(region, stripe, form, run.content()..end - WORD, used)?,
                 Use::Large => {
                     let words = lengths(region, run.content())?.words();
                     used.add(run.content(), run.content() + words * WORD);
@@ -182,9 +198,9 @@ mod active {
         None
     }
 
-    fn add_chunk(region: &Region, stripe: StripeAt, run: RunAt, end: u64, used: &mut Ranges) -> Option<()> {
+    fn add_chunk(region: &Region, stripe: StripeAt, form: Form, chunk: Range<u64>, used: &mut Ranges) -> Option<()> {
         let top = region.field(stripe.top()).load(Relaxed);
-        let mut at = run.content();
+        let (mut at, end) = (chunk.start, chunk.end);
         while at < end && at != top {
             let head = Head(load(region, at)?);
             let lengths = if head.is_free() { None } else { Some(lengths(region, at)?) };
@@ -193,12 +209,11 @@ mod active {
             if words < MIN_BLOCK || behind > end {
                 return None;
             }
-            let form = region.geometry().form;
             match lengths {
                 None => used.add_words([at, at + WORD, behind - WORD]),
                 Some(lengths) if form == Form::Pairs && lengths == form.overflow() => {
                     used.add_words([at]);
-                    add_bucket(region, form.bucket_in(at), used)?;
+                    add_bucket(region, form, form.bucket_in(at), used)?;
                 }
                 Some(_) => used.add(at, behind),
             }
@@ -214,8 +229,7 @@ mod active {
     }
 
     /// Adds the buckets of an index, up to its end.
-    fn add_buckets(region: &Region, stripe: StripeAt, used: &mut Ranges) -> Option<()> {
-        let form = region.geometry().form;
+    fn add_buckets(region: &Region, stripe: StripeAt, form: Form, used: &mut Ranges) -> Option<()> {
         let buckets = region.field(stripe.buckets()).load(Relaxed);
         let mut first = 0;
         for segment in 0..SEGMENTS {
@@ -227,7 +241,7 @@ mod active {
             }
             let size = load(region, RunAt(start - RUN_HEADER).buckets().bytes())?;
             for place in 0..size.min(buckets - first) {
-                add_bucket(region, form.bucket(start, size, place), used)?;
+                add_bucket(region, form, form.bucket(start, size, place), used)?;
             }
             first += size;
         }
@@ -235,8 +249,7 @@ mod active {
     }
 
     /// Adds a bucket, without its unused cells if it is one of pairs.
-    fn add_bucket(region: &Region, bucket: BucketAt, used: &mut Ranges) -> Option<()> {
-        let form = region.geometry().form;
+    fn add_bucket(region: &Region, form: Form, bucket: BucketAt, used: &mut Ranges) -> Option<()> {
         match form {
             Form::Records => used.add(bucket.cells, bucket.cell(form.cell_words()).bytes()),
             Form::Pairs => {
@@ -280,5 +293,42 @@ mod active {
         }
         used.add_words([at]);
         used
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::atomic::Ordering::Relaxed;
+
+    use crate::error::Result;
+    use crate::hash_table::HashTable;
+    use crate::layout::run::RunAt;
+    use crate::store::{Limits, group};
+    use crate::testing::Scratch;
+
+    /// What one member has come to use in a group is in use for a group inside, whatever member begins that.
+    #[test]
+    fn savepoints_are_those_of_all_members() {
+        let scratch = Scratch::new();
+        let shm = scratch.open();
+        let open = |name| HashTable::<u64, String>::options().named(name).stripes(1).manage(shm.clone()).unwrap();
+        let (first, second) = (open("first"), open("second"));
+        let store = &first.handle().store;
+        let runs = store.region().field(store.geometry().stripe(store.geometry().first()).runs());
+        let outcome: Result<()> = first.group(|| {
+            first.add(&1, "a record in a new run")?;
+            second.group(|| {
+                let store_unlogged = |store| {
+                    group::change(store, Limits::default(), "change it", |change| {
+                        change.audit_unlogged(RunAt(runs.load(Relaxed)).head(), 1);
+                        Ok(())
+                    })
+                };
+                assert!(catch_unwind(AssertUnwindSafe(|| store_unlogged(store))).is_err());
+                Ok(())
+            })
+        });
+        outcome.unwrap();
     }
 }
