@@ -156,8 +156,9 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     }
 
     /// Waits until `is_it` is satisfied with the newest binding of the key (`None` if there is none), at most for `timeout`, and
-    /// returns that. It is asked at once and after changes to the key's stripe, at most once a millisecond. What it was satisfied with may have changed
-    /// again by the time it is returned: pop a job in a group, or by [`pop`](Self::pop), which gives it to one process only.
+    /// returns that. It is asked at once and after changes to the key's stripe, at most once a millisecond. What it was satisfied
+    /// with may have changed again by the time it is returned: pop a job in a group, or by [`pop`](Self::pop), which gives it to
+    /// one process only.
     ///
     /// ```
     /// use std::time::Duration;
