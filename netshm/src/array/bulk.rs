@@ -5,8 +5,9 @@ use std::ops::{Bound, RangeBounds};
 
 use smallvec::SmallVec;
 
+use super::Array;
+use super::operations::out_of_bounds;
 use super::run::CHUNK;
-use super::{Array, out_of_bounds};
 use crate::data::{DataManager, Encode, Encoder};
 use crate::directory;
 use crate::error::{Error, Result};

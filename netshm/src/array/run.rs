@@ -2,7 +2,8 @@
 
 use std::sync::atomic::AtomicU64;
 
-use super::{Array, out_of_bounds};
+use super::Array;
+use super::operations::out_of_bounds;
 use crate::data::{DataManager, Decoder};
 use crate::directory::{self, Elements, Spot};
 use crate::error::Result;

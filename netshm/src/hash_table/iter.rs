@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use std::ops::ControlFlow::{Break, Continue};
 use std::vec;
 
-use super::LOOK_EACH;
+use super::operations::LOOK_EACH;
 use super::walker::Walker;
 use crate::data::{DataManager, ShmKey};
 use crate::error::{Error, Result};
