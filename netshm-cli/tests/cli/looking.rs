@@ -327,7 +327,7 @@ fn the_tour_of_the_readme_prints_what_it_says() {
             continue;
         }
         let output = Command::new("sh")
-            .args(["-c", &command.replace("shop", &name).replace("netshm ", &format!("{} ", program.display()))])
+            .args(["-c", &command.replace("shop", &name).replace("netshm ", &format!("\"{}\" ", program.display()))])
             .output()
             .unwrap();
         assert!(output.status.success(), "{command}: {}", text(&output.stderr));

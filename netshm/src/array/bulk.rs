@@ -134,6 +134,7 @@ impl<T: DataManager> Array<T> {
     /// Those of [`get`](Self::get).
     #[doc(alias = "find_many")]
     pub fn get_many(&self, indices: impl IntoIterator<Item = usize>) -> Result<Vec<T>> {
+        self.handle.store.check_fork()?;
         let mut indices = indices.into_iter();
         let mut elements = Vec::with_capacity(indices.size_hint().0.min(1 << 16));
         loop {

@@ -138,6 +138,9 @@ fn fork_and_use() {
             is_forked(m.bins.fetch_add(1, 1)),
             is_forked(m.numbers.group(|| m.numbers.clear())),
             is_forked(m.numbers.find(&1)),
+            is_forked(m.numbers.find_many::<u64>([])),
+            is_forked(m.numbers.add_many::<u64, u64>([])),
+            is_forked(m.bins.get_many([])),
         ];
         all.iter().position(|forked| !forked).map_or(0, |place| 10 + place as i32)
     });

@@ -50,6 +50,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         B: Borrow<Q>,
         Q: Encode + ?Sized,
     {
+        self.handle.store.check_fork()?;
         let mut keys = keys.into_iter();
         let mut values = Vec::with_capacity(keys.size_hint().0.min(1 << 16));
         let region = self.handle.store.region();

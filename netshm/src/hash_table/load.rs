@@ -70,6 +70,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
         B: Borrow<K>,
         C: Borrow<V>,
     {
+        self.handle.store.check_fork()?;
         let mut batch = Batch::default();
         for (key, value) in bindings {
             self.encode_binding(&mut batch, key.borrow(), value.borrow())?;
