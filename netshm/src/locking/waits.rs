@@ -302,8 +302,11 @@ struct Walk<'a> {
 impl Walk<'_> {
     /// Returns whether a holder of the stripe, which somebody waits for in that mode, leads back to the seeker.
     fn closes(&mut self, stripe: u32, mode: Mode) -> Result<bool> {
-        if let Some(owner) = owner_of(self.region, stripe)? {
-            return self.leads_back(stripe, owner, false);
+        // The mark of a dead writer stays until somebody has all that it wants, so others may hold the stripe by now.
+        if let Some(owner) = owner_of(self.region, stripe)?
+            && self.leads_back(stripe, owner, false)?
+        {
+            return Ok(true);
         }
         if mode == Mode::Shared {
             return Ok(false);
@@ -329,9 +332,11 @@ impl Walk<'_> {
         let (wait, manner) = self.wait_of(owner);
         if owner == self.seeker.slot {
             // A word that names the seeker before it has the lock is stale.
-            let is_ring = !self.links.is_empty();
+            if self.links.is_empty() {
+                return Ok(false);
+            }
             self.links.push(Link { stripe, owner, wait, manner, is_unmarked });
-            return Ok(is_ring);
+            return Ok(true);
         }
         if self.seen.contains(&owner) {
             return Ok(false);
@@ -359,6 +364,8 @@ impl Walk<'_> {
 mod tests {
     use super::*;
     use crate::hash_table::HashTable;
+    use crate::locking::word::Released;
+    use crate::locking::word_of;
     use crate::testing::Scratch;
 
     #[test]
@@ -387,6 +394,30 @@ mod tests {
         let ring = Ring { links: vec![link(1, true), link(3, false), link(2, true)] };
         assert_eq!(ring.victims(3), [2, 1, 3]);
         assert_eq!(ring.victims(1), [2]);
+    }
+
+    /// A writer has died that had one of the stripes, which others have locked for reading without having come to look at its mark.
+    #[test]
+    fn a_dead_writer_hides_no_ring() {
+        let scratch = Scratch::new();
+        let table = HashTable::<u64, u64>::options().stripes(2).slots(3).manage(scratch.open()).unwrap();
+        let store = &table.handle().store;
+        let region = store.region();
+        let read = store.geometry().first();
+        let written = read + 1;
+        word_of(region, read).mark(2);
+        word_of(region, written).mark(1);
+        announce(region, 0, written, Manner::new(Mode::Shared, true, &[read]));
+        announce(region, 1, read, Manner::new(Mode::Exclusive, true, &[written]));
+        let seekers = [(0, written, Mode::Shared, read), (1, read, Mode::Exclusive, written)];
+        for (slot, stripe, mode, held) in seekers {
+            let seeker = Seeker { slot, stripe, mode, holds: &|stripe| stripe == held };
+            assert_eq!(ring(region, &seeker).unwrap().map(|ring| ring.victims(2)), Some(vec![1, 0]), "{slot}");
+        }
+        for stripe in [read, written] {
+            let (Released::Quiet | Released::Sleepers) = word_of(region, stripe).release();
+        }
+        (0..2).for_each(|slot| retract(region, slot));
     }
 
     /// An object has one that waits in slot 0, and perhaps another in slot 1.
