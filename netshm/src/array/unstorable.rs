@@ -42,20 +42,6 @@ impl<T: Unpin> Unstorable<Array<T>> {
         try_for_each<E>(visit: impl FnMut(usize, T) -> std::result::Result<(), E>) -> std::result::Result<(), E>;
         scan() -> Empty<Result<T>>;
         default_value() -> &T;
-        len() -> Result<usize>;
-        is_empty() -> Result<bool>;
         resize(length: usize) -> Result<()>;
-        sync() -> Result<()>;
-        check() -> Result<Report>;
-        stats() -> Result<Stats>;
-        shm() -> &Shm;
-        group<R, E>(body: impl FnOnce() -> std::result::Result<R, E>) -> std::result::Result<R, E>;
-        group_retry<R, E>(body: impl FnMut() -> std::result::Result<R, E>) -> std::result::Result<R, E>;
-        group_retry_at_most<R, E>(
-            retries: u64,
-            body: impl FnMut() -> std::result::Result<R, E>
-        ) -> std::result::Result<R, E>;
-        group_with<R, E>(body: impl FnOnce(&Array<T>) -> std::result::Result<R, E>) -> std::result::Result<R, E>;
-        group_with_retry<R, E>(body: impl FnMut(&Array<T>) -> std::result::Result<R, E>) -> std::result::Result<R, E>;
     }
 }

@@ -41,9 +41,10 @@ pub trait Anything {}
 
 impl<T: ?Sized> Anything for T {}
 
-/// Writes operations that look like those of a table.
+/// Writes operations that look like those of a table: those that are given, and those that tables and arrays
+/// share, whose types are as the caller has imported them.
 macro_rules! unstorable_operations {
-    ($table:ty: $($name:ident $(<$($lifetime:lifetime)? $($param:ident),*>)? ($($argument:ident: $type:ty),*) -> $result:ty;)*) => {
+    (@each $table:ty: $($name:ident $(<$($lifetime:lifetime)? $($param:ident),*>)? ($($argument:ident: $type:ty),*) -> $result:ty;)*) => {
         $(
             #[allow(missing_docs, clippy::missing_errors_doc)]
             pub fn $name<$($($lifetime,)? $($param,)*)? Answer>(&self $(, $argument: $type)*) -> $result
@@ -54,6 +55,22 @@ macro_rules! unstorable_operations {
                 unreachable!("the parameter cannot be inferred")
             }
         )*
+    };
+    ($table:ty: $($own:tt)*) => {
+        unstorable_operations! {
+            @each $table: $($own)*
+            len() -> Result<usize>;
+            is_empty() -> Result<bool>;
+            sync() -> Result<()>;
+            check() -> Result<Report>;
+            stats() -> Result<Stats>;
+            shm() -> &Shm;
+            group<R, E>(body: impl FnOnce() -> std::result::Result<R, E>) -> std::result::Result<R, E>;
+            group_retry<R, E>(body: impl FnMut() -> std::result::Result<R, E>) -> std::result::Result<R, E>;
+            group_retry_at_most<R, E>(retries: u64, body: impl FnMut() -> std::result::Result<R, E>) -> std::result::Result<R, E>;
+            group_with<R, E>(body: impl FnOnce(&$table) -> std::result::Result<R, E>) -> std::result::Result<R, E>;
+            group_with_retry<R, E>(body: impl FnMut(&$table) -> std::result::Result<R, E>) -> std::result::Result<R, E>;
+        }
     };
 }
 pub(crate) use unstorable_operations;

@@ -51,24 +51,6 @@ impl<K: Unpin, V: Unpin> Unstorable<HashTable<K, V>> {
         scan() -> Empty<Result<(K, V)>>;
         keys() -> Empty<Result<K>>;
         values() -> Empty<Result<V>>;
-        len() -> Result<usize>;
-        is_empty() -> Result<bool>;
         clear() -> Result<()>;
-        sync() -> Result<()>;
-        check() -> Result<Report>;
-        stats() -> Result<Stats>;
-        shm() -> &Shm;
-        group<R, E>(body: impl FnOnce() -> std::result::Result<R, E>) -> std::result::Result<R, E>;
-        group_retry<R, E>(body: impl FnMut() -> std::result::Result<R, E>) -> std::result::Result<R, E>;
-        group_retry_at_most<R, E>(
-            retries: u64,
-            body: impl FnMut() -> std::result::Result<R, E>
-        ) -> std::result::Result<R, E>;
-        group_with<R, E>(
-            body: impl FnOnce(&HashTable<K, V>) -> std::result::Result<R, E>
-        ) -> std::result::Result<R, E>;
-        group_with_retry<R, E>(
-            body: impl FnMut(&HashTable<K, V>) -> std::result::Result<R, E>
-        ) -> std::result::Result<R, E>;
     }
 }
