@@ -58,7 +58,7 @@ impl RecordLocks {
         let manner = self.manner(request, &missing, true);
         waits::announced(owners.region(), request.slot, stripe, manner, |watched| {
             let holds = |stripe| self.holds(stripe, &missing, request.slot);
-            let seeker = Seeker { slot: request.slot, stripe, mode: request.mode, holds: &holds };
+            let seeker = Seeker { slot: request.slot, stripe, mode: request.mode, holds: &holds, has_hint: false };
             let mut rings = Rings::default();
             let look = || if watched { rings.look(owners, &seeker).map(drop) } else { Ok(()) };
             self.local.lock(owners, stripe, request.slot, look, || request.wait_for(owners, stripe))
@@ -135,7 +135,8 @@ impl RecordLocks {
     }
 
     /// Waits in the kernel, or here if the wait has a limit or another thread of this process waits there. Then the kernel knows
-    /// nothing of the wait, and rings are looked for here.
+    /// nothing of the wait, and rings are looked for here. So they are after the kernel has seen one: to the kernel a process is one
+    /// owner, and what a thread waits for keeps nobody from what another thread of its process holds.
     fn wait_announced<'a>(
         &'a self,
         owners: &impl Owners,
@@ -146,12 +147,13 @@ impl RecordLocks {
     ) -> Result<()> {
         let (region, stripe) = (owners.region(), request.stripe);
         let holds = |stripe| self.holds(stripe, missing, request.slot);
-        let seeker = Seeker { slot: request.slot, stripe, mode: request.mode, holds: &holds };
+        let seeker = Seeker { slot: request.slot, stripe, mode: request.mode, holds: &holds, has_hint: false };
         let mut wait = request.wait_for(owners, stripe);
+        let mut may_wait_in_kernel = true;
         let mut rings = Rings::default();
         let mut backoff = Backoff::new(Duration::from_micros(10), Duration::from_millis(2));
         loop {
-            if turn.is_none() {
+            if turn.is_none() && may_wait_in_kernel {
                 turn = self.take_turn(request);
                 if watched && turn.is_some() {
                     waits::announce(region, request.slot, stripe, self.manner(request, missing, false));
@@ -163,8 +165,11 @@ impl RecordLocks {
             match outcome {
                 Outcome::Locked => return Ok(()),
                 Outcome::Deadlock => {
-                    let detail = format!("the kernel found a ring of processes around stripe {stripe}");
-                    return Err(Error::Deadlock { object: region.name(), detail });
+                    (turn, may_wait_in_kernel) = (None, false);
+                    if watched {
+                        waits::announce(region, request.slot, stripe, self.manner(request, missing, true));
+                        rings.look(owners, &Seeker { has_hint: true, ..seeker })?;
+                    }
                 }
                 Outcome::Busy if backoff.is_too_early() => {}
                 Outcome::Busy => {

@@ -86,11 +86,16 @@ impl Manner {
     /// Returns whether it certainly holds the stripe, one of so many. Of readers with long lists in objects with many stripes
     /// that is not known.
     fn holds(self, stripe: u32, stripes: u32) -> bool {
+        self.may_hold(stripe) && (self.0 & Self::LIST != 0 || stripes <= Self::PLACES)
+    }
+
+    /// Returns whether it holds the stripe, or one that has the same place.
+    fn may_hold(self, stripe: u32) -> bool {
         if self.0 & Self::LIST != 0 {
             let listed = |place| (self.0 >> (place * STRIPE_BITS)) as u32 & STRIPE_MASK;
             return (0..Self::LISTED as u32).any(|place| listed(place) == stripe + 1);
         }
-        stripes <= Self::PLACES && self.0 >> (stripe % Self::PLACES) & 1 == 1
+        self.0 >> (stripe % Self::PLACES) & 1 == 1
     }
 }
 
@@ -135,6 +140,7 @@ pub(crate) fn retract(region: &Region, slot: u32) {
 }
 
 /// A waiter that looks for rings.
+#[derive(Clone, Copy)]
 pub(super) struct Seeker<'a> {
     pub(super) slot: u32,
     /// The stripe that it waits for, and the mode in which it wants it.
@@ -142,6 +148,8 @@ pub(super) struct Seeker<'a> {
     pub(super) mode: Mode,
     /// Tells of the stripes that it holds, though their lock words may not name it.
     pub(super) holds: &'a dyn Fn(u32) -> bool,
+    /// True if the kernel says that it is in a ring of processes. Then what readers may hold, they do.
+    pub(super) has_hint: bool,
 }
 
 impl Seeker<'_> {
@@ -317,11 +325,12 @@ impl Walk<'_> {
         }
         for slot in 0..self.region.geometry().slots {
             let (wait, manner) = self.wait_of(slot);
-            if slot != self.seeker.slot
-                && waited_for(wait).is_some()
-                && manner.holds(stripe, self.region.stripes_used())
-                && self.leads_back(stripe, slot, true)?
-            {
+            let holds = if self.seeker.has_hint {
+                manner.may_hold(stripe)
+            } else {
+                manner.holds(stripe, self.region.stripes_used())
+            };
+            if slot != self.seeker.slot && waited_for(wait).is_some() && holds && self.leads_back(stripe, slot, true)? {
                 return Ok(true);
             }
         }
@@ -382,6 +391,8 @@ mod tests {
         }
         assert_eq!(told(&[1, 2, 3, 60], 61), [1, 2, 3, 60]);
         assert!(told(&[1, 2, 3, 60], 62).is_empty());
+        let may_hold = |stripe| Manner::new(Mode::Shared, true, &[1, 2, 3, 60]).may_hold(stripe);
+        assert!(may_hold(60) && may_hold(62) && !may_hold(4));
         assert!(Manner::new(Mode::Exclusive, false, &[1]).is_blind());
     }
 
@@ -411,7 +422,7 @@ mod tests {
         announce(region, 1, read, Manner::new(Mode::Exclusive, true, &[written]));
         let seekers = [(0, written, Mode::Shared, read), (1, read, Mode::Exclusive, written)];
         for (slot, stripe, mode, held) in seekers {
-            let seeker = Seeker { slot, stripe, mode, holds: &|stripe| stripe == held };
+            let seeker = Seeker { slot, stripe, mode, holds: &|stripe| stripe == held, has_hint: false };
             assert_eq!(ring(region, &seeker).unwrap().map(|ring| ring.victims(2)), Some(vec![1, 0]), "{slot}");
         }
         for stripe in [read, written] {
@@ -428,7 +439,7 @@ mod tests {
         let store = &table.handle().store;
         let region = store.region();
         let stripe = store.geometry().first();
-        let seeker = Seeker { slot: 0, stripe, mode: Mode::Exclusive, holds: &|held| held == stripe };
+        let seeker = Seeker { slot: 0, stripe, mode: Mode::Exclusive, holds: &|held| held == stripe, has_hint: false };
         announce(region, 0, stripe, Manner::new(Mode::Exclusive, true, &[stripe]));
         assert!(!seeker.is_awaited(region) && ring(region, &seeker).unwrap().is_none());
         // A second reader that does the same closes a ring; one that waits for writers only does not.

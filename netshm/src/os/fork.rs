@@ -321,6 +321,19 @@ pub(crate) mod tests {
             Some(if libc::WIFEXITED(status) { libc::WEXITSTATUS(status) } else { -1 })
         }
 
+        /// Returns the status that it has ended with, if it has.
+        pub(crate) fn poll(&mut self) -> Option<i32> {
+            let mut status = 0;
+            // SAFETY: `waitpid` writes one integer through the pointer, which is a local variable.
+            let waited = unsafe { libc::waitpid(self.0, &mut status, libc::WNOHANG) };
+            if waited == 0 {
+                return None;
+            }
+            assert_eq!(waited, self.0);
+            self.0 = 0;
+            Some(if libc::WIFEXITED(status) { libc::WEXITSTATUS(status) } else { -1 })
+        }
+
         pub(crate) fn pid(&self) -> u32 {
             self.0 as u32
         }

@@ -15,7 +15,6 @@ use crate::heap::runs::Runs;
 use crate::journal::Journal;
 use crate::layout::entry::{Entry, REMOVED};
 use crate::layout::header::RESERVE;
-use crate::layout::method::Locking;
 use crate::layout::run::{Hole, RUN_HEADER, RunAt, Use};
 use crate::layout::{LogAt, Offset, RESERVED};
 use crate::locking::{Deadline, Mode, Protocol, Request};
@@ -98,7 +97,7 @@ impl Store {
         let geometry = *self.geometry();
         let stripe = geometry.meta();
         let request = Request { slot, stripe, count: 1, mode: Mode::Exclusive, held: None, deadline };
-        self.acquire_meta(&request)?;
+        self.shared.locks.acquire(self, &request)?;
         let word = geometry.stripe(stripe).top_end();
         let journal = Journal::new(word, geometry.log(geometry.slots));
         let mut meta = MetaTransaction { store: self, journal, audit: Audit::default() };
@@ -158,19 +157,6 @@ impl Store {
     /// Runs `look` while the run heap is locked.
     pub(super) fn with_meta<R>(&self, slot: u32, deadline: &Deadline, look: impl FnOnce() -> Result<R>) -> Result<R> {
         self.meta(slot, deadline, |_| look())
-    }
-
-    /// Locks the run heap. The kernel may see a ring of record locks where threads of one process wait for different things;
-    /// whoever holds the meta lock waits for nothing, so a ring through it is not a deadlock.
-    fn acquire_meta(&self, request: &Request<'_>) -> Result<()> {
-        loop {
-            match self.shared.locks.acquire(self, request) {
-                Err(Error::Deadlock { .. }) if self.method() == Locking::Record => {
-                    std::thread::sleep(std::time::Duration::from_micros(200));
-                }
-                outcome => return outcome,
-            }
-        }
     }
 
     /// Takes a run, noted as in transit in the slot.

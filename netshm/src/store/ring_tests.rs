@@ -1,5 +1,6 @@
 //! Rings of waiters: groups that take stripes in opposite orders, and operations on several stripes that meet such a group.
 
+use std::sync::atomic::Ordering::SeqCst;
 use std::thread;
 
 use crate::array::Array;
@@ -7,9 +8,9 @@ use crate::error::{Error, Result};
 use crate::handle::Handle;
 use crate::hash_table::HashTable;
 use crate::layout::method::Locking;
-use crate::locking::word_of;
+use crate::locking::{waited_for, waits_of, word_of};
 use crate::os::fork::tests::Child;
-use crate::os::steps;
+use crate::os::{proc_locks, steps};
 use crate::shm::Shm;
 use crate::store::wait_tests::{MINUTE, within};
 use crate::testing::Scratch;
@@ -175,11 +176,22 @@ enum First {
 /// Lets groups of processes each do something `first`, with the key of their number, then change the next one's key. Returns the ends
 /// of those that were in a deadlock.
 fn circle(locking: Locking, firsts: &[First], keys: usize, limited: impl Fn(usize) -> bool) -> Vec<bool> {
+    circle_in(4, locking, firsts, keys, limited)
+}
+
+/// Does the same in tables of so many stripes.
+fn circle_in(
+    stripes: u32,
+    locking: Locking,
+    firsts: &[First],
+    keys: usize,
+    limited: impl Fn(usize) -> bool,
+) -> Vec<bool> {
     let scratch = Scratch::new();
     let open = |has_limit: bool| {
         let shm = scratch.open();
         ["here", "there"].map(|name| {
-            let options = HashTable::<u64, u64>::options().named(name).locking(locking).stripes(4).slots(4);
+            let options = HashTable::<u64, u64>::options().named(name).locking(locking).stripes(stripes).slots(4);
             let options = if has_limit { options.lock_timeout(60 * MINUTE) } else { options };
             options.manage(shm.clone()).unwrap()
         })
@@ -260,5 +272,88 @@ fn who_looks_for_rings_gives_way_to_who_does_not() {
                 assert!(ends[limited], "{first:?}, limited: {limited}");
             }
         }
+    });
+}
+
+/// What a waiter notes of more than three stripes is exact only in objects of up to 61; then the kernel's word counts as well.
+#[test]
+fn the_kernel_tells_of_rings_of_those_who_read_much() {
+    within(MINUTE, || {
+        for stripes in [4, 128] {
+            let mut ends = circle_in(stripes, Locking::Record, &[First::ReadsAll; 2], 1, |_| false);
+            ends.sort_unstable();
+            assert_eq!(ends, [false, true], "{stripes} stripes");
+        }
+    });
+}
+
+/// To the kernel a process is one owner: it sees a ring where a thread waits for a group of another process, which waits for a group
+/// of another thread.
+#[test]
+fn a_ring_of_processes_is_none_if_their_threads_form_none() {
+    within(MINUTE, || {
+        let scratch = Scratch::new();
+        let open = || {
+            let options = HashTable::<u64, u64>::options().locking(Locking::Record).stripes(2).slots(4);
+            options.manage(scratch.open()).unwrap()
+        };
+        let table = open();
+        let store = &table.handle().store;
+        let geometry = *store.geometry();
+        let key_in = |stripe| (0..).find(|key: &u64| store.stripe_of(store.hash(&[*key])) == stripe).unwrap();
+        let [first, last] = geometry.own().map(key_in).collect::<Vec<_>>()[..] else { unreachable!() };
+        let mut child = Child::start(|| {
+            let table = open();
+            let outcome = table.group(|| {
+                table.replace(&last, &1)?;
+                steps::pause_after(0);
+                steps::step();
+                table.fetch_add(&first, 1).map(drop)
+            });
+            i32::from(outcome.is_err())
+        });
+        assert_eq!(child.wait(), None);
+        let waiting = |stripe| {
+            let words = (0..4).map(|slot| store.region().field32(geometry.slot(slot).wait()).load(SeqCst));
+            words.filter(|word| waited_for(*word) == Some(stripe)).max().map_or(0, waits_of)
+        };
+        let has_waiter = || {
+            let locks = proc_locks::read().unwrap();
+            locks.values().flatten().any(|lock| lock.waits && lock.pid == Some(std::process::id()))
+        };
+        let outcome = thread::scope(|scope| {
+            let (end, ends) = std::sync::mpsc::channel();
+            let (table, open) = (&table, &open);
+            let (has_begun, begun) = std::sync::mpsc::channel();
+            scope.spawn(move || {
+                table.group(|| -> Result<()> {
+                    table.replace(&first, &10)?;
+                    has_begun.send(()).unwrap();
+                    // Until the child has ended, or waits in another way than in the kernel.
+                    ends.recv().unwrap();
+                    Ok(())
+                })
+            });
+            begun.recv().unwrap();
+            scope.spawn(move || open().replace(&last, &2).unwrap());
+            while !has_waiter() {
+                thread::yield_now();
+            }
+            child.go_on();
+            let waits = || waiting(geometry.first()) == 2;
+            let ended = loop {
+                if waits() {
+                    break None;
+                }
+                if let Some(status) = child.poll() {
+                    break Some(status);
+                }
+                thread::yield_now();
+            };
+            end.send(()).unwrap();
+            ended.or_else(|| child.wait())
+        });
+        assert_eq!(outcome, Some(0));
+        assert_eq!((table.find(&first).unwrap(), table.find(&last).unwrap()), (Some(11), Some(2)));
     });
 }
