@@ -1,6 +1,7 @@
 //! Readers that follow words after these have become others, which lead into holes: at each step of each kind of reading.
 
 use std::cell::Cell;
+use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::rc::Rc;
@@ -251,6 +252,39 @@ fn readers_of_a_copy_are_careful_from_the_beginning() {
     // Who has it alone finds the holes.
     let writer = Shm::open(copy.name()).unwrap();
     assert_eq!(is_careful(&writer), may_harm);
+}
+
+/// A copy by other means is as sparse as the object was on a disk, where nobody has asked readers for care. One that is being read already
+/// when it is first opened for writing gets its memory then.
+#[test]
+fn readers_of_a_sparse_copy_meet_no_holes_beside_writers() {
+    let scratch = Scratch::new();
+    let original = Members::filled(&scratch);
+    original.texts.handle().store.set_care(false);
+    let bytes = std::fs::read(&scratch.0).unwrap();
+    original.texts.handle().store.set_care(true);
+    let copy = Scratch::empty();
+    let file = copy.file();
+    for (place, page) in
+        (0..).step_by(4096).zip(bytes.chunks(4096)).filter(|(_, page)| page.iter().any(|byte| *byte != 0))
+    {
+        file::write_at(file.as_fd(), page, place).unwrap();
+    }
+    file.set_len(bytes.len() as u64).unwrap();
+    let reader = Members::open(&Shm::options().read_only(true).open(&copy.name()).unwrap());
+    let object = reader.texts.handle().store.region().object();
+    if !file::holes_take_memory(object.fd()) {
+        println!("skipped: the object is not in memory");
+        return;
+    }
+    let holes = holes::of(object, reader.texts.handle().store.geometry()).unwrap();
+    let hollow = holes.iter().map(|hole| hole.end - hole.start).sum::<u64>();
+    assert!(hollow > 900_000);
+    let before = allocated(&copy.0);
+    let writer = Members::open(&Shm::open(copy.name()).unwrap());
+    assert!(allocated(&copy.0) >= before + hollow / 512);
+    writer.change();
+    assert!(writer.texts.check().unwrap().is_clean());
 }
 
 #[test]

@@ -118,8 +118,9 @@ impl<'a> Initialising<'a> {
         }
     }
 
-    /// Makes sure that the object can be written to in place, however full the disk is. Returns whether free runs have holes.
-    pub(super) fn own_space(&self, header: &Header) -> Result<bool> {
+    /// Makes sure that the object can be written to in place, however full the disk is. Returns whether free runs have holes, which
+    /// they keep if `keeps_holes`.
+    pub(super) fn own_space(&self, header: &Header, keeps_holes: bool) -> Result<bool> {
         let object = self.object;
         let geometry = &header.geometry;
         let size = file::size(object.fd()).map_err(|source| self.io("look up the size", source))?;
@@ -135,7 +136,7 @@ impl<'a> Initialising<'a> {
             Ok(allocated >= needed)
         };
         let was_whole = is_whole()?;
-        if !was_whole {
+        if !was_whole && keeps_holes {
             parts.pop();
             let mut start = geometry.data_start();
             for hole in holes::of(object, geometry)? {
@@ -146,6 +147,16 @@ impl<'a> Initialising<'a> {
         }
         file::own_space(object.fd(), &parts).map_err(|source| no_space(object.name(), size, source))?;
         Ok(!was_whole && !is_whole()?)
+    }
+
+    /// Fills the holes of an object that somebody reads without care. It came with them, by a copy that is as sparse as an object on a
+    /// disk; while nobody has written to it, no reader can have been led into one.
+    #[cold]
+    fn fill_holes(&self, header: &Header, store: &Store) -> Result<()> {
+        if !file::holes_take_memory(self.object.fd()) || store.is_read_with_care() {
+            return Ok(());
+        }
+        self.own_space(header, false).map(drop)
     }
 
     /// Makes readers careful if the object has holes that can harm them, and only then. Nobody else uses it.
@@ -169,10 +180,13 @@ impl<'a> Initialising<'a> {
     ) -> Result<(Store, Option<TypeClaim>)> {
         let object = self.object;
         let header = Header::read(object)?;
-        let has_holes = !object.read_only() && self.own_space(&header)?;
+        let has_holes = !object.read_only() && self.own_space(&header, true)?;
         let region = Region::map(object.clone(), header.geometry)?;
         let mut store = Store::new(region, claim, &header);
         events::opened(object.name(), header.locking, object.read_only());
+        if has_holes && !state.alone {
+            self.fill_holes(&header, &store)?;
+        }
         store.check_logs(state.known_to_be_sound)?;
         if !object.read_only() {
             store.recover_or_reset(&self.deadline)?;
