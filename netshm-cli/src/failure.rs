@@ -30,6 +30,16 @@ impl Failure {
         Failure::Message(text.into(), Some(tip.into()))
     }
 
+    /// Returns what is wrong, without what to do.
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Failure::Library(error) => error.to_string(),
+            Failure::Io(doing, source) => format!("{doing}: {source}"),
+            Failure::Message(text, _) => text.clone(),
+            Failure::Said => String::new(),
+        }
+    }
+
     /// Reports what is wrong, on standard error.
     pub(crate) fn report(self) -> ExitCode {
         let (text, tip) = match self {

@@ -2,8 +2,8 @@
 
 use netshm::data::{Container, Fields, ObjectSchema, Scalar, Schema};
 use netshm::dynamic::{DynArray, DynTable, Value};
-use netshm::inspect::{MemberState, Snapshot};
-use netshm::{Locking, ManageOptions, Shm};
+use netshm::inspect::{Inspector, MemberState, Snapshot};
+use netshm::{Locking, ManageOptions, Shm, ShmName};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
@@ -69,7 +69,7 @@ impl MemberPlan {
         MemberPlan { name: name.to_owned(), schema, init: None, stripes: None, default: None, len: None, rows: None }
     }
 
-    /// Makes the member, or opens it if it is there and of this type.
+    /// Makes the member, or opens it if it is there and of this type. Arrays are as long as they were, or empty.
     pub(crate) fn make(&self, shm: &Shm, object: &ObjectPlan) -> Result<Rows, Failure> {
         match &self.schema {
             ObjectSchema::Array { element } => {
@@ -89,13 +89,6 @@ impl MemberPlan {
                 };
                 let array =
                     self.options(DynArray::options(), object).manage(shm.clone(), self.schema.clone(), &default)?;
-                if let Some(len) = self.len {
-                    let len =
-                        usize::try_from(len).map_err(|_| Failure::message(format!("{len} elements are too many")))?;
-                    if array.is_empty()? && len > 0 {
-                        array.resize(len)?;
-                    }
-                }
                 Ok(Rows::Array(Box::new(array)))
             }
             schema => {
@@ -103,6 +96,17 @@ impl MemberPlan {
                 Ok(Rows::Table(Box::new(table)))
             }
         }
+    }
+
+    /// Makes an array as long as planned, if it is shorter.
+    pub(crate) fn lengthen(&self, rows: &Rows) -> Result<(), Failure> {
+        if let (Rows::Array(array), Some(len)) = (rows, self.len) {
+            let len = usize::try_from(len).map_err(|_| Failure::message(format!("{len} elements are too many")))?;
+            if array.len()? < len {
+                array.resize(len)?;
+            }
+        }
+        Ok(())
     }
 
     fn options<T>(&self, mut options: ManageOptions<T>, object: &ObjectPlan) -> ManageOptions<T> {
@@ -128,6 +132,19 @@ impl MemberPlan {
             options = options.max_size(max_size);
         }
         options
+    }
+}
+
+/// Removes members that have been added to an object in vain: those of the `planned` ones that were not `present` and have no rows.
+/// Whoever has one open keeps it.
+pub(crate) fn remove_added<'a>(name: &ShmName, present: &[MemberState], planned: impl Iterator<Item = &'a str>) {
+    let Ok(snapshot) = Inspector::open(name).and_then(|inspector| inspector.look()) else { return };
+    let Ok(shm) = Shm::open(name) else { return };
+    let is_there = |members: &[MemberState], name: &str| members.iter().any(|member| member.name == name);
+    let empty: Vec<_> = snapshot.members.into_iter().filter(|member| member.rows == 0).collect();
+    for added in planned.filter(|added| !added.is_empty() && !is_there(present, added) && is_there(&empty, added)) {
+        // What cannot be removed is empty.
+        let _ = shm.remove_member(added);
     }
 }
 

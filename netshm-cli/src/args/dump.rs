@@ -29,7 +29,8 @@ pub(crate) struct Dump {
 
 /// Creates or fills an object from what `netshm dump` has printed
 ///
-/// Everything is loaded atomically: if it fails, an existing object is left as it was, and a new one is removed.
+/// Everything is loaded atomically, or each batch with `--batch`: if it fails, an existing object is left as it was, and a new one is
+/// removed.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -101,8 +102,8 @@ pub(crate) struct Export {
 
 /// Adds the rows of a CSV file to a table, or sets elements of an array
 ///
-/// The first line names the columns, in any order: those that `netshm export` prints. All rows are added atomically. An array grows as
-/// needed.
+/// The first line names the columns, in any order: those that `netshm export` prints. All rows are added atomically, or each
+/// batch with `--batch`. An array grows as needed.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -6,9 +6,10 @@ use std::path::Path;
 use netshm::inspect::Inspector;
 use netshm::{Error, Shm};
 
+use super::dump::group;
 use crate::args::Create;
 use crate::failure::Failure;
-use crate::plan::{MemberPlan, ObjectPlan, members};
+use crate::plan::{MemberPlan, ObjectPlan, members, remove_added};
 
 /// Reads a file, or standard input for `-`.
 pub(crate) fn text_of(path: &Path) -> Result<String, Failure> {
@@ -69,11 +70,15 @@ fn make(name: &netshm::ShmName, mode: u32, object: &ObjectPlan, plans: &[MemberP
         let what = if plan.name.is_empty() { "the object".to_owned() } else { format!("the member {:?}", plan.name) };
         return Err(Failure::message(format!("{name}: {what} is there already")));
     }
-    fill(&Shm::open(name)?, object, plans)
+    let planned = || plans.iter().map(|plan| plan.name.as_str());
+    fill(&Shm::open(name)?, object, plans).inspect_err(|_| remove_added(name, &present, planned()))
 }
 
 fn fill(shm: &Shm, object: &ObjectPlan, plans: &[MemberPlan]) -> Result<(), Failure> {
     // The member without a name cannot be added later.
     let (unnamed, named): (Vec<_>, Vec<_>) = plans.iter().partition(|plan| plan.name.is_empty());
-    unnamed.into_iter().chain(named).try_for_each(|plan| plan.make(shm, object).map(drop))
+    let plans = [unnamed, named].concat();
+    let rows = plans.iter().map(|plan| plan.make(shm, object)).collect::<Result<Vec<_>, _>>()?;
+    let Some(any) = rows.first() else { return Ok(()) };
+    group(any, || plans.iter().zip(&rows).try_for_each(|(plan, rows)| plan.lengthen(rows)))
 }

@@ -6,7 +6,7 @@ use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::Path;
 
 use netshm::dynamic::{DynArray, DynTable, Value};
-use netshm::inspect::Inspector;
+use netshm::inspect::{Inspector, MemberState};
 use netshm::{Error, Shm, ShmName};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
@@ -14,7 +14,7 @@ use serde_json::{Value as Json, json};
 use crate::args::{Dump, Load};
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::plan::{MemberPlan, ObjectPlan};
+use crate::plan::{MemberPlan, ObjectPlan, remove_added};
 use crate::progress::Progress;
 use crate::rows::{Rows, shown, types};
 
@@ -159,6 +159,7 @@ pub(crate) fn source(path: Option<&Path>) -> Result<Box<dyn BufRead>, Failure> {
 
 /// A member that is loaded.
 struct Target {
+    plan: MemberPlan,
     rows: Rows,
     types: (Option<netshm::data::Schema>, netshm::data::Schema),
 }
@@ -170,7 +171,7 @@ pub(crate) fn load(args: &Load, out: &mut Output) -> Result<(), Failure> {
         Some(name) => name.clone(),
         None => crate::names::object(head.object.as_ref())?,
     };
-    let mut made = Made { name: &name, is_new: false };
+    let mut made = Made { name: &name, is_new: false, present: Vec::new(), planned: Vec::new() };
     let targets = targets(args, &name, &head, &mut made)?;
     let progress = Progress::new(head.members.iter().map(|member| member.rows).sum(), "loading");
     let Some(any) = targets.values().next() else { return Err(Failure::message("the dump has no members")) };
@@ -181,6 +182,7 @@ pub(crate) fn load(args: &Load, out: &mut Output) -> Result<(), Failure> {
             if empties {
                 targets.values().try_for_each(empty)?;
             }
+            targets.values().try_for_each(|target| target.plan.lengthen(&target.rows))?;
             for _ in 0..args.batch.unwrap_or(u64::MAX) {
                 let Some((number, line)) = lines.row()? else { return Ok(true) };
                 put(&targets, &line).map_err(|failure| at_line(number, failure))?;
@@ -194,7 +196,7 @@ pub(crate) fn load(args: &Load, out: &mut Output) -> Result<(), Failure> {
         }
         empties = false;
     }
-    made.is_new = false;
+    made.keep();
     drop(progress);
     if out.json() { out.json_document(&json!({"name": name.to_string(), "rows": loaded})) } else { Ok(()) }
 }
@@ -274,28 +276,42 @@ fn at_line(number: u64, failure: Failure) -> Failure {
     }
 }
 
-/// An object that goes away again unless it is complete.
+/// What goes away again unless it is complete: the object, or members that were not there.
 struct Made<'a> {
     name: &'a ShmName,
     is_new: bool,
+    present: Vec<MemberState>,
+    planned: Vec<String>,
+}
+
+impl Made<'_> {
+    fn keep(&mut self) {
+        self.is_new = false;
+        self.planned.clear();
+    }
 }
 
 impl Drop for Made<'_> {
     fn drop(&mut self) {
         if self.is_new {
             let _ = self.name.unlink();
+        } else if !self.planned.is_empty() {
+            remove_added(self.name, &self.present, self.planned.iter().map(String::as_str));
         }
     }
 }
 
 /// Makes the members, or opens them.
 fn targets(args: &Load, name: &ShmName, head: &Head, made: &mut Made<'_>) -> Result<HashMap<String, Target>, Failure> {
-    let (present, shm) = match Inspector::open(name).and_then(|inspector| inspector.look()) {
-        Ok(snapshot) => (snapshot.members, Shm::open(name)?),
+    let shm = match Inspector::open(name).and_then(|inspector| inspector.look()) {
+        Ok(snapshot) => {
+            made.present = snapshot.members;
+            Shm::open(name)?
+        }
         Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
             let shm = Shm::options().create_new(true).mode(args.mode).open(name)?;
             made.is_new = true;
-            (Vec::new(), shm)
+            shm
         }
         Err(error) => return Err(error.into()),
     };
@@ -311,7 +327,7 @@ fn targets(args: &Load, name: &ShmName, head: &Head, made: &mut Made<'_>) -> Res
             }
             member.clone_into(&mut plan.name);
         }
-        if let Some(found) = present.iter().find(|member| member.name == plan.name) {
+        if let Some(found) = made.present.iter().find(|member| member.name == plan.name) {
             if found.rows > 0 && !args.replace && !args.append {
                 return Err(Failure::with_tip(
                     format!("{name}: the member {} has {} rows already", shown(&found.name), found.rows),
@@ -327,13 +343,9 @@ fn targets(args: &Load, name: &ShmName, head: &Head, made: &mut Made<'_>) -> Res
                 )));
             }
         }
+        made.planned.push(plan.name.clone());
         let rows = plan.make(&shm, &object)?;
-        if let (Rows::Array(array), Some(len)) = (&rows, plan.len)
-            && (array.len()? as u64) < len
-        {
-            array.resize(usize::try_from(len).unwrap_or(usize::MAX))?;
-        }
-        targets.insert(key, Target { types: types(&plan.schema), rows });
+        targets.insert(key, Target { types: types(&plan.schema), rows, plan });
     }
     Ok(targets)
 }

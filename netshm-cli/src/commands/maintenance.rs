@@ -69,10 +69,12 @@ pub(crate) fn check(args: &Check, out: &mut Output) -> Result<(), Failure> {
                     out.line(format_args!("{name}: nothing is wrong"))?;
                 }
             }
-            Err(Failure::Library(error)) => {
+            // The output, or the rest of the command.
+            Err(failure @ (Failure::Io(..) | Failure::Said)) => return Err(failure),
+            Err(failure) => {
                 sound = false;
                 if out.json() {
-                    documents.push(json!({"name": name.to_string(), "clean": false, "error": error.to_string()}));
+                    documents.push(json!({"name": name.to_string(), "clean": false, "error": failure.text()}));
                 }
                 out.flush()?;
                 if args.names.len() == 1 {
@@ -80,11 +82,10 @@ pub(crate) fn check(args: &Check, out: &mut Output) -> Result<(), Failure> {
                         out.json_document(&documents)?;
                         out.flush()?;
                     }
-                    return Err(error.into());
+                    return Err(failure);
                 }
-                say(&error.to_string(), None);
+                say(&failure.text(), None);
             }
-            Err(failure) => return Err(failure),
         }
     }
     if out.json() {
@@ -126,19 +127,29 @@ pub(crate) fn copy(args: &Copy, out: &mut Output) -> Result<(), Failure> {
 }
 
 pub(crate) fn sync(args: &Sync) -> Result<(), Failure> {
+    let mut failed = None;
     for name in &args.names {
-        // Through any member: it is the whole object that is written back.
-        let members = Inspector::open(name)?.look()?.members;
-        let shm = Shm::open(name)?;
-        match members.first() {
-            None => {}
-            Some(member) => match Rows::of(shm, member)? {
-                Rows::Table(table) => table.sync()?,
-                Rows::Array(array) => array.sync()?,
-            },
+        // The others are synchronised nevertheless.
+        if let Err(failure) = sync_one(name)
+            && let Some(earlier) = failed.replace(failure)
+        {
+            let _ = earlier.report();
         }
     }
-    Ok(())
+    failed.map_or(Ok(()), Err)
+}
+
+fn sync_one(name: &ShmName) -> Result<(), Failure> {
+    // Through any member: it is the whole object that is written back.
+    let members = Inspector::open(name)?.look()?.members;
+    let shm = Shm::open(name)?;
+    match members.first() {
+        None => Ok(()),
+        Some(member) => match Rows::of(shm, member)? {
+            Rows::Table(table) => Ok(table.sync()?),
+            Rows::Array(array) => Ok(array.sync()?),
+        },
+    }
 }
 
 /// Returns the size and the allocated bytes.

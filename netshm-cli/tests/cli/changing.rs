@@ -138,6 +138,25 @@ fn what_is_damaged_is_found_and_repaired() {
 }
 
 #[test]
+fn one_object_that_is_not_there_keeps_no_other_from_being_cared_for() {
+    let [first, last, empty] = [Named::file("cli-care"), Named::file("cli-care"), Named::file("cli-care")];
+    let missing = format!("{}.missing", first.name);
+    for named in [&first, &last] {
+        let table: HashTable<u64, u64> = HashTable::manage(named.object.open(), Locking::Futex).unwrap();
+        table.add(&1, &1).unwrap();
+    }
+    output(&["create", &empty.name, "-m", "only", "Table"]);
+    output(&["members", &empty.name, "--remove", "only"]);
+    assert!(json(&["stat", &last.name])["dirty"].as_bool().unwrap());
+    let said = failure(1, &["sync", &first.name, &missing, &missing, &last.name]);
+    assert_eq!(said.matches("error:").count(), 2, "{said}");
+    assert!(!json(&["stat", &last.name])["dirty"].as_bool().unwrap());
+    let checks = crate::support::netshm(&["check", &missing, &empty.name, &last.name]).output().unwrap();
+    assert_eq!(checks.status.code(), Some(1));
+    assert!(crate::support::text(&checks.stdout).contains("nothing is wrong"), "{checks:?}");
+}
+
+#[test]
 fn members_are_removed() {
     let named = several("cli-members");
     output(&["members", &named.name, "--remove", "pairs"]);

@@ -174,6 +174,30 @@ fn a_load_is_all_or_nothing() {
 }
 
 #[test]
+fn what_cannot_be_loaded_or_created_leaves_an_object_as_it_was() {
+    let named = several("cli-load");
+    let dump = output(&["dump", &named.name]);
+    let bad = format!("{dump}{{\"member\":\"pairs\",\"key\":1,\"value\":\"x\"}}\n");
+    let other = Named::new("cli-load");
+    output(&["create", &other.name, "-m", "hits", "Array<u64> = 7, len 2"]);
+    let before = json(&["members", &other.name]);
+    for arguments in [&["load", &other.name, "--append"][..], &["load", &other.name, "--replace"]] {
+        netshm(arguments).write_stdin(bad.clone()).assert().code(1);
+        // But for the number of its changes.
+        let after = json(&["members", &other.name]);
+        assert_eq!(after.as_array().unwrap().len(), 1, "{after}");
+        assert_eq!((&after[0]["rows"], &after[0]["name"]), (&before[0]["rows"], &before[0]["name"]));
+    }
+    let members =
+        "new: HashTable<u64, u64>\nlong: Array<u64> = 0, len 9\ntoo_long: Array<u64> = 0, len 18446744073709551615";
+    assert!(failure(1, &["create", &other.name, members]).contains("too large"));
+    failure(1, &["create", &other.name, "-m", "new", "HashTable<u64, u64>", "--locking", "record"]);
+    assert_eq!(json(&["members", &other.name]).as_array().unwrap().len(), 1);
+    netshm(&["load", &other.name, "--append"]).write_stdin(dump).assert().success();
+    assert_eq!(output(&["get", &other.name, "-m", "hits", "3"]), "33\n");
+}
+
+#[test]
 fn tables_come_back_from_csv() {
     let named = several("cli-csv");
     let csv = output(&["export", &named.name, "-m", "sessions"]);

@@ -308,6 +308,16 @@ fn a_member_that_cannot_be_made_leaves_no_object() {
     }
 }
 
+#[test]
+fn a_member_that_cannot_be_managed_is_not_added() {
+    let object = Scratch::posix("members-locking");
+    let shm = object.open();
+    let _first: HashTable<u64, u64> = HashTable::options().named("first").manage(shm.clone()).unwrap();
+    let another = HashTable::<u64, u64>::options().named("second").locking(Locking::Record).manage(shm.clone());
+    assert!(matches!(another, Err(Error::LockingMismatch { .. })), "{another:?}");
+    assert_eq!(shm.members().unwrap().len(), 1);
+}
+
 /// Two processes add members while a third works with one.
 #[test]
 fn processes_add_members_while_others_work() {

@@ -391,12 +391,18 @@ impl Header {
         Some(Header { geometry: dimensions.geometry(), locking, kind, seed, element_words })
     }
 
-    /// Returns whether the object is of the type asked for.
-    pub(super) fn check(&self, member: &Member, object: &Arc<Object>, spec: &Spec<'_>) -> Result<Agreement> {
+    /// Returns an error if another locking method is asked for, and would be used.
+    pub(super) fn check_locking(&self, object: &Arc<Object>, spec: &Spec<'_>) -> Result<()> {
         let requested = spec.shape.locking.unwrap_or(self.locking);
         if requested != self.locking && !object.read_only() {
             return Err(Error::LockingMismatch { object: object.name().clone(), stored: self.locking, requested });
         }
+        Ok(())
+    }
+
+    /// Returns whether the object is of the type asked for.
+    pub(super) fn check(&self, member: &Member, object: &Arc<Object>, spec: &Spec<'_>) -> Result<Agreement> {
+        self.check_locking(object, spec)?;
         let StoredSchema { text: stored, hash, version } = schema(object, &member.geometry)?;
         let mismatch = |stored: String, expected: String, difference: String| {
             Err(Error::SchemaMismatch { object: object.name().clone(), stored, expected, difference })

@@ -6,11 +6,13 @@ use crate::heap::Memory;
 use crate::layout::entry::{Entry, LEAVING, REMOVED, USED};
 use crate::layout::header::{ENTRIES_USED, LAST_MEMBER, STRIPES_USED};
 use crate::locking::Deadline;
-use crate::os::file;
+use crate::os::{file, pause};
 use crate::region::no_space;
 use crate::shm::{Shm, TypeClaim};
 use crate::store::{Limits, Store, group};
 
+/// Name of the pause at which a member has been removed, and its contents are there still.
+const IS_REMOVED: &str = "a member has been removed";
 /// Default number of stripes of a further member.
 const STRIPES: u32 = 16;
 const INIT: u64 = 1000;
@@ -54,6 +56,7 @@ impl Store {
             if catalogue.find(spec.shape.name.as_deref()).is_some() {
                 return Ok(());
             }
+            header.check_locking(shm.object(), spec)?;
             let geometry = &header.geometry;
             let (stripes, init) = spec.shape.of_member(STRIPES, INIT)?;
             let no_room = |what: String| Error::NoRoomForMember { object: self.name(), what };
@@ -130,7 +133,10 @@ impl Store {
             }
             self.set_member_state(slot, &deadline, member, LEAVING)
         })?;
-        self.finish_removals(shm, limits, &deadline)
+        pause::at(IS_REMOVED);
+        // It is gone. What it has left is otherwise freed by the next one who adds a member.
+        let _ = self.finish_removals(shm, limits, &deadline);
+        Ok(())
     }
 
     /// Frees what members have left that are no more.
@@ -172,5 +178,41 @@ impl Store {
             }
             Ok(())
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::array::Array;
+    use crate::hash_table::HashTable;
+    use crate::os::lock::{LockKind, bytes, ofd_lock};
+    use crate::os::pause;
+    use crate::testing::Scratch;
+
+    /// Whoever may read the object can keep others from going on with the removal, but what is gone is no error.
+    #[test]
+    fn a_member_is_removed_though_its_contents_cannot_be_freed_yet() {
+        let scratch = Scratch::new();
+        let shm = Shm::options().create(true).lock_timeout(Duration::from_millis(20)).open(&scratch.name()).unwrap();
+        let kept: HashTable<u64, u64> = HashTable::options().named("kept").manage(shm.clone()).unwrap();
+        let array: Array<u64> = Array::options().named("array").manage(shm.clone(), 0).unwrap();
+        array.resize(1000).unwrap();
+        array.fill(0..1000, &1).unwrap();
+        drop(array);
+        let file = scratch.file();
+        let in_the_way = file.try_clone().unwrap();
+        pause::once_at(IS_REMOVED, move || {
+            assert!(ofd_lock(in_the_way.as_fd(), LockKind::Shared, bytes::INIT, false).is_ok());
+        });
+        shm.remove_member("array").unwrap();
+        drop(file);
+        assert_eq!(shm.members().unwrap().len(), 1);
+        let _next: Array<u64> = Array::options().named("next").manage(shm.clone(), 0).unwrap();
+        let report = kept.check().unwrap();
+        assert!(report.is_clean() && report.index < 100_000, "{report}");
     }
 }
