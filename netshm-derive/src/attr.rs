@@ -168,7 +168,12 @@ fn similar<'a>(name: &str, names: &[&'a str]) -> Option<&'a str> {
     let plain = |name: &str| name.replace(['_', '-'], "").to_lowercase();
     let distance = |known: &&&str| edits(&plain(name), &plain(known));
     let nearest = names.iter().min_by_key(distance)?;
-    (distance(&nearest) <= 1 + nearest.len() / 5).then_some(*nearest)
+    if distance(&nearest) <= 1 + nearest.len() / 5 {
+        return Some(nearest);
+    }
+    // As `skipped` for `skip`.
+    let is_longer = |known: &&&str| name.len() <= known.len() + 3 && plain(name).starts_with(&plain(known));
+    names.iter().find(is_longer).copied()
 }
 
 /// Returns the number of letters to add, remove, replace or swap with a neighbour to turn one word into the other.

@@ -287,6 +287,9 @@ fn mode_fault(given: &Expr) -> Option<String> {
     };
     let value: u64 = mode.base10_parse().unwrap_or(u64::MAX);
     let text = mode.to_string();
+    if text.starts_with("0x") || text.starts_with("0b") {
+        return Some(format!("permission bits are written in octal; write `0o{value:o}`"));
+    }
     if value != 0 && text.starts_with(|first: char| first != '0') {
         let digits = mode.base10_digits();
         let octal = if digits.contains(['8', '9']) || digits.len() > 3 { "600" } else { digits };

@@ -139,36 +139,44 @@ macro_rules! group {
     (retry, $($rest:tt)*) => { $crate::__group_no_comma!() };
     (retry ($retries:expr), $($rest:tt)*) => { $crate::__group_no_comma!() };
     (only, $($rest:tt)*) => { $crate::__group_no_comma!() };
+    (only $first:ident . $($rest:tt)*) => { $crate::__group_only_variable!() };
+    (retry only $first:ident . $($rest:tt)*) => { $crate::__group_only_variable!() };
+    (retry retry $($rest:tt)*) => {
+        ::core::compile_error!("`retry` is given twice; a limit is written `group!(retry(n) tab => { .. })`")
+    };
     (only retry $($rest:tt)*) => {
         ::core::compile_error!("`retry` comes first: `group!(retry only tab => { .. })`")
     };
 
     (only $table:ident : $error:ty => $body:expr) => {
-        $table.group_with($crate::__group_body_of!($table, $error, $body))
+        $crate::__group_of!($error, ended => $table.group_with($crate::__group_body_of!($table, ended, $body)))
     };
     (only $table:ident => $body:expr) => {
         $table.group_with($crate::__group_body_of!($table, $crate::Error, $body))
     };
     (retry only $table:ident : $error:ty => $body:expr) => {
-        $table.group_with_retry($crate::__group_body_of!($table, $error, $body))
+        $crate::__group_of!($error, ended => $table.group_with_retry($crate::__group_body_of!($table, ended, $body)))
     };
     (retry only $table:ident => $body:expr) => {
         $table.group_with_retry($crate::__group_body_of!($table, $crate::Error, $body))
     };
     (retry ($retries:expr) $first:ident $(. $rest:tt)* : $error:ty => $body:expr) => {
-        $first $(. $rest)*.group_retry_at_most($retries, $crate::__group_body!($error, $body))
+        $crate::__group_of!(
+            $error,
+            ended => $first $(. $rest)*.group_retry_at_most($retries, $crate::__group_body!(ended, $body))
+        )
     };
     (retry ($retries:expr) $table:expr => $body:expr) => {
         $table.group_retry_at_most($retries, $crate::__group_body!($crate::Error, $body))
     };
     (retry $first:ident $(. $rest:tt)* : $error:ty => $body:expr) => {
-        $first $(. $rest)*.group_retry($crate::__group_body!($error, $body))
+        $crate::__group_of!($error, ended => $first $(. $rest)*.group_retry($crate::__group_body!(ended, $body)))
     };
     (retry $table:expr => $body:expr) => {
         $table.group_retry($crate::__group_body!($crate::Error, $body))
     };
     ($first:ident $(. $rest:tt)* : $error:ty => $body:expr) => {
-        $first $(. $rest)*.group($crate::__group_body!($error, $body))
+        $crate::__group_of!($error, ended => $first $(. $rest)*.group($crate::__group_body!(ended, $body)))
     };
     ($table:expr => $body:expr) => {
         $table.group($crate::__group_body!($crate::Error, $body))
@@ -193,12 +201,35 @@ macro_rules! group {
     };
 }
 
-/// The closure that a group runs.
+/// A group with an error type of the user's, which is asked for `From<Error>` once, where it is written. `$ended` is a name for
+/// what stands for the type in the group: `$group` and its body do not mention it themselves, so that a type that lacks it is not
+/// reported for each `?` as well.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __group_of {
+    ($error:ty, $ended:ident => $group:expr) => {{
+        #[allow(unused_imports)]
+        use $crate::__private::NotGroupEnd as _;
+        let $ended = $crate::__private::group_end::<$error>();
+        $ended.with($group)
+    }};
+}
+
+/// The closure that a group runs. The error is a name, as in `__group_of`, or a type.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __group_body {
-    ($error:ty, $body:expr) => {
+    ($ended:ident, $body:expr) => {
         // The block may end in `return`.
+        #[allow(unreachable_code, unused_braces)]
+        || -> ::core::result::Result<_, _> {
+            if false {
+                return $ended.never();
+            }
+            ::core::result::Result::Ok($crate::__private::group_value($body))
+        }
+    };
+    ($error:ty, $body:expr) => {
         #[allow(unreachable_code, unused_braces)]
         || -> ::core::result::Result<_, $error> { ::core::result::Result::Ok($crate::__private::group_value($body)) }
     };
@@ -208,11 +239,32 @@ macro_rules! __group_body {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __group_body_of {
+    ($table:ident, $ended:ident, $body:expr) => {
+        #[allow(unreachable_code, unused_braces)]
+        |$table: &_| -> ::core::result::Result<_, _> {
+            if false {
+                return $ended.never();
+            }
+            ::core::result::Result::Ok($crate::__private::group_value($body))
+        }
+    };
     ($table:ident, $error:ty, $body:expr) => {
         #[allow(unreachable_code, unused_braces)]
         |$table: &_| -> ::core::result::Result<_, $error> {
             ::core::result::Result::Ok($crate::__private::group_value($body))
         }
+    };
+}
+
+/// The message for a field behind `only`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __group_only_variable {
+    () => {
+        ::core::compile_error!(
+            "behind `only` stands a variable, which has the group's own handle inside: `let tab = &app.tab;`, then \
+             `group!(only tab => { .. })`"
+        )
     };
 }
 

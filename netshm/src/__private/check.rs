@@ -4,6 +4,7 @@ use std::marker::PhantomData;
 
 use crate::data::with::shared::Shares;
 use crate::data::{ShmData, ShmKey};
+use crate::error::Error;
 
 /// A trait of all types that implement `$known`, with a message for the others.
 macro_rules! question {
@@ -114,7 +115,7 @@ question! {
     #[diagnostic::on_unimplemented(
         message = "`{Self}` cannot be stored in shared memory",
         label = "its keys, or elements, need `Eq` and `Hash`",
-        note = "derive both for their type: `#[derive(PartialEq, Eq, Hash)]`"
+        note = "derive both for their type: `#[derive(PartialEq, Eq, Hash)]`; floats have neither: store `to_bits()` of them"
     )]
     HashedContainer: ShmData
 }
@@ -123,7 +124,7 @@ question! {
     #[diagnostic::on_unimplemented(
         message = "`{Self}` cannot be stored in shared memory",
         label = "its keys, or elements, need `Ord`",
-        note = "derive it for their type: `#[derive(PartialEq, Eq, PartialOrd, Ord)]`"
+        note = "derive it for their type: `#[derive(PartialEq, Eq, PartialOrd, Ord)]`; floats have no order of all values: store `to_bits()` of them"
     )]
     OrderedContainer: ShmData
 }
@@ -155,9 +156,40 @@ question! {
     FieldDefault: Default
 }
 
+question! {
+    #[diagnostic::on_unimplemented(
+        message = "`{Self}` cannot be the error of a group",
+        label = "an error of netshm cannot become `{Self}`",
+        note = "implement `From<netshm::Error>` for `{Self}`, as `#[from]` of thiserror does, or require it of a type parameter",
+        note = "without an error type, `group!(tab => {{ .. }})`, a group fails with `netshm::Error`"
+    )]
+    GroupFailure: From<Error>
+}
+
 /// Never implemented. A key type with a field that cannot be in a key is implemented under this condition, so that the
 /// compiler does not report what else it lacks.
 pub trait OnlyKeys<'a>: ShmData + Eq {}
+
+/// All types that can be stored, as a condition under which the compiler does not ask whether a key type can be.
+pub trait IfStored<'a>: ShmData {}
+
+#[diagnostic::do_not_recommend]
+impl<T: ShmData> IfStored<'_> for T {}
+
+/// The question whether a key type can be stored, which is asked only if it has `Eq`: what lacks both is one error.
+#[derive(Debug)]
+pub struct Comparable<T>(PhantomData<T>);
+
+impl<T: Eq> Comparable<T> {
+    pub fn stored<P: ShmData>() {}
+}
+
+/// Fallback where it is not asked.
+pub trait NotComparable {
+    fn stored<P>() {}
+}
+
+impl<T> NotComparable for Comparable<T> {}
 
 /// Types that fields of type `T` can be stored as.
 #[diagnostic::on_unimplemented(

@@ -7,13 +7,12 @@ use std::marker::PhantomData;
 
 use crate::data::with::shared::{self, Shares};
 use crate::data::{self, DataError, Decoder, Encoder, Schema, ShmData, Types};
+use crate::error::Error;
 
 pub mod check;
 
-// For their names in messages.
-pub use crate::data::unstorable::{
-    CanOnlyBeUsedWith, KeysThatDeriveShmDataAndShmKey, Unstorable, ValuesThatDeriveShmData,
-};
+// For its name in messages.
+pub use crate::data::unstorable::Unstorable;
 
 /// Returns the words of parts that follow each other, if each has a fixed length.
 pub const fn all_fixed(parts: &[Option<usize>]) -> Option<usize> {
@@ -267,3 +266,38 @@ impl<T, E> AGroupMustNotEndInAResult<EndInTheValueItselfOrInAQuestionMark> for R
 pub fn group_value<T: AGroupMustNotEndInAResult<Answer>, Answer>(value: T) -> T {
     value
 }
+
+/// What stands for the error type of a group. Its methods are these if the type is fit, else those of [`NotGroupEnd`], which tell
+/// nothing of it.
+#[derive(Debug)]
+pub struct GroupEnd<E>(PhantomData<fn() -> E>);
+
+/// Asks for a type that can be the error of a group.
+#[inline(always)]
+pub fn group_end<E: check::GroupFailure>() -> GroupEnd<E> {
+    GroupEnd(PhantomData)
+}
+
+impl<E: From<Error>> GroupEnd<E> {
+    #[inline(always)]
+    pub fn with<R>(&self, outcome: Result<R, E>) -> Result<R, E> {
+        outcome
+    }
+
+    pub fn never<R>(&self) -> Result<R, E> {
+        unreachable!("only the type is of interest")
+    }
+}
+
+/// Fallback for an unfit type.
+pub trait NotGroupEnd<E> {
+    fn with<R, Other>(&self, _: Result<R, Other>) -> Result<R, E> {
+        unreachable!()
+    }
+
+    fn never<R, Other>(&self) -> Result<R, Other> {
+        unreachable!()
+    }
+}
+
+impl<E> NotGroupEnd<E> for GroupEnd<E> {}

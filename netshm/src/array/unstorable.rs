@@ -24,8 +24,8 @@ impl<T> Deref for Array<T> {
 #[doc(hidden)]
 impl<T: Unpin> Unstorable<Array<T>> {
     unstorable_operations! {
-        Array<T>:
-        get(index: usize) -> Result<T>;
+        Array<T>, NeedsShmDataOfTheElements:
+        get(index: impl Anything) -> Result<T>;
         set(index: usize, value: &(impl Anything + ?Sized)) -> Result<()>;
         update(index: usize, change: impl FnOnce(T) -> T) -> Result<T>;
         compare_exchange(
@@ -33,7 +33,7 @@ impl<T: Unpin> Unstorable<Array<T>> {
             old: &(impl Anything + ?Sized),
             new: &(impl Anything + ?Sized)
         ) -> Result<std::result::Result<(), T>>;
-        swap(i: usize, j: usize) -> Result<()>;
+        swap(i: impl Anything, j: impl Anything) -> Result<()>;
         read_range(range: impl RangeBounds<usize>, into: &mut [T]) -> Result<()>;
         set_range(range: impl RangeBounds<usize>, values: &(impl Anything + ?Sized)) -> Result<()>;
         fill(range: impl RangeBounds<usize>, value: &(impl Anything + ?Sized)) -> Result<()>;
@@ -42,6 +42,6 @@ impl<T: Unpin> Unstorable<Array<T>> {
         try_for_each<E>(visit: impl FnMut(usize, T) -> std::result::Result<(), E>) -> std::result::Result<(), E>;
         scan() -> Empty<Result<T>>;
         default_value() -> &T;
-        resize(length: usize) -> Result<()>;
+        resize(length: impl Anything) -> Result<()>;
     }
 }

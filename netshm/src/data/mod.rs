@@ -120,7 +120,7 @@ use crate::os::stack;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be stored in shared memory",
     label = "no data manager for `{Self}`",
-    note = "a type of your own is stored with `#[derive(ShmData)]`, here on `{Self}`",
+    note = "a type of your own is stored with `#[derive(ShmData)]`",
     note = "a field of another crate's type is stored as another type with `#[shm(as = Type)]`, or by functions with `#[shm(with = path)]`",
     note = "references, pointers, functions, locks and `Instant` mean nothing to another process: store the value itself, `T` instead of `Rc<T>`, `Arc<T>`, `&T` or `Mutex<T>`"
 )]
@@ -223,7 +223,7 @@ const COPIES: usize = 10;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a key",
     label = "not a key type",
-    note = "a type of your own is a key with `#[derive(ShmData, ShmKey, PartialEq, Eq)]`, here on `{Self}`",
+    note = "a type of your own is a key with `#[derive(ShmData, ShmKey, PartialEq, Eq)]`",
     note = "instead of floats, use `f64::to_bits` or whole numbers of a smaller unit; instead of `HashMap` and `HashSet`, `BTreeMap` and `BTreeSet`; instead of `&str`, `String`"
 )]
 pub trait ShmKey: ShmData + Eq {}
@@ -235,7 +235,7 @@ pub use self::ShmData as DataManager;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be handed to a table",
     label = "neither a value with a data manager nor a borrowed form of one",
-    note = "a type of your own is stored with `#[derive(ShmData)]`, here on `{Self}`"
+    note = "a type of your own is stored with `#[derive(ShmData)]`"
 )]
 pub trait Encode {
     /// Same as [`DataManager::FIXED`].

@@ -2,8 +2,9 @@
 //!
 //! The operations of a table exist for types that can be stored. For others each use of one would be an error, beside that of
 //! `manage`. So a table dereferences to [`Unstorable`], which has operations of the same names, and the compiler takes those where the
-//! others do not exist. They do not compile either: a parameter of theirs cannot be inferred. But the compiler reports no ambiguity
-//! in a function in which it has already found an error.
+//! others do not exist. They do not compile either: a parameter of theirs cannot be inferred. But of types that it cannot infer the
+//! compiler reports the first in a function, and none where it has found another error. It tells the parameter's name, which so has
+//! to say what to do. (A bound on the parameter would make each use an error.)
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -21,44 +22,26 @@ impl<T> fmt::Debug for Unstorable<T> {
     }
 }
 
-/// What the operations ask of the table. There are two answers for all types, so the compiler refuses them and lists both: their
-/// names say what to do, as ambiguities have no message of their own.
-pub trait CanOnlyBeUsedWith<Answer> {}
-
-/// An answer.
-#[derive(Debug)]
-pub enum ValuesThatDeriveShmData {}
-
-/// Another answer.
-#[derive(Debug)]
-pub enum KeysThatDeriveShmDataAndShmKey {}
-
-impl<T> CanOnlyBeUsedWith<ValuesThatDeriveShmData> for T {}
-impl<T> CanOnlyBeUsedWith<KeysThatDeriveShmDataAndShmKey> for T {}
-
 /// The type of any argument. (An `impl` in the signature keeps the compiler from advising to write the parameter.)
 pub trait Anything {}
 
 impl<T: ?Sized> Anything for T {}
 
 /// Writes operations that look like those of a table: those that are given, and those that tables and arrays
-/// share, whose types are as the caller has imported them.
+/// share, whose types are as the caller has imported them. The name of the parameter that cannot be inferred is given too.
 macro_rules! unstorable_operations {
-    (@each $table:ty: $($name:ident $(<$($lifetime:lifetime)? $($param:ident),*>)? ($($argument:ident: $type:ty),*) -> $result:ty;)*) => {
+    (@each $table:ty, $unknown:ident: $($name:ident $(<$($lifetime:lifetime)? $($param:ident),*>)? ($($argument:ident: $type:ty),*) -> $result:ty;)*) => {
         $(
-            #[allow(missing_docs, clippy::missing_errors_doc)]
-            pub fn $name<$($($lifetime,)? $($param,)*)? Answer>(&self $(, $argument: $type)*) -> $result
-            where
-                $table: crate::data::unstorable::CanOnlyBeUsedWith<Answer>,
-            {
+            #[allow(missing_docs, clippy::missing_errors_doc, clippy::extra_unused_type_parameters)]
+            pub fn $name<$($($lifetime,)? $($param,)*)? $unknown>(&self $(, $argument: $type)*) -> $result {
                 $(let _ = $argument;)*
                 unreachable!("the parameter cannot be inferred")
             }
         )*
     };
-    ($table:ty: $($own:tt)*) => {
+    ($table:ty, $unknown:ident: $($own:tt)*) => {
         unstorable_operations! {
-            @each $table: $($own)*
+            @each $table, $unknown: $($own)*
             len() -> Result<usize>;
             is_empty() -> Result<bool>;
             sync() -> Result<()>;

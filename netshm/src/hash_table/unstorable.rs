@@ -24,7 +24,7 @@ impl<K, V> Deref for HashTable<K, V> {
 #[doc(hidden)]
 impl<K: Unpin, V: Unpin> Unstorable<HashTable<K, V>> {
     unstorable_operations! {
-        HashTable<K, V>:
+        HashTable<K, V>, NeedsShmDataOfKeyAndValueAndShmKeyOfKey:
         add(key: &(impl Anything + ?Sized), value: &(impl Anything + ?Sized)) -> Result<()>;
         replace(key: &(impl Anything + ?Sized), value: &(impl Anything + ?Sized)) -> Result<()>;
         add_if_absent(key: &(impl Anything + ?Sized), value: &(impl Anything + ?Sized)) -> Result<bool>;

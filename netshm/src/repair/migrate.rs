@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::fmt;
 use std::marker::PhantomData;
 
-use super::rewrite::{Progress, Rewriting, rewrite};
-use crate::data::{ShmData, ShmKey, from_words, row_of, to_words};
+use super::rewrite::{ConvertWords, Progress, Rewriting, rewrite};
+use crate::data::{ObjectSchema, ShmData, ShmKey, from_words, row_of, to_words};
 use crate::error::{Error, Result};
 use crate::hash_table::HashTable;
 use crate::options::ManageOptions;
@@ -15,10 +15,11 @@ use crate::shm::Shm;
 #[must_use = "nothing is migrated until `manage` is called"]
 pub struct Migration<'a, K, V, OldKey, Old> {
     options: ManageOptions<HashTable<K, V>>,
-    convert: Box<dyn FnMut(Old) -> V + 'a>,
+    old: ObjectSchema,
+    convert: Box<ConvertWords<'a>>,
     progress: Box<Progress<'a>>,
     trims: bool,
-    old: PhantomData<fn() -> OldKey>,
+    types: PhantomData<fn(OldKey, Old)>,
 }
 
 impl<K, V, OldKey, Old> fmt::Debug for Migration<'_, K, V, OldKey, Old> {
@@ -62,28 +63,32 @@ impl<K: ShmKey, V: ShmData> ManageOptions<HashTable<K, V>> {
     /// # Ok::<(), netshm::Error>(())
     /// ```
     #[doc(alias = "upgrade")]
-    pub fn migrate_from<'a, OldKey, Old>(self, convert: impl FnMut(Old) -> V + 'a) -> Migration<'a, K, V, OldKey, Old>
+    pub fn migrate_from<'a, OldKey, Old>(
+        self,
+        mut convert: impl FnMut(Old) -> V + 'a,
+    ) -> Migration<'a, K, V, OldKey, Old>
     where
         OldKey: ShmKey + Into<K>,
         Old: ShmData,
     {
+        let convert_words = move |key: &[u64], value: &[u64]| {
+            let old_key: OldKey = from_words(key)?;
+            let value: Old = row_of(value)?;
+            Ok([to_words(&old_key.into())?, to_words(&convert(value))?])
+        };
         Migration {
             options: self,
-            convert: Box::new(convert),
+            old: HashTable::<OldKey, Old>::schema(),
+            convert: Box::new(convert_words),
             progress: Box::new(|_, _| {}),
             trims: false,
-            old: PhantomData,
+            types: PhantomData,
         }
     }
 }
 
-impl<'a, K, V, OldKey, Old> Migration<'a, K, V, OldKey, Old>
-where
-    K: ShmKey,
-    V: ShmData + 'a,
-    OldKey: ShmKey + Into<K>,
-    Old: ShmData + 'a,
-{
+// The old types are asked for above only, so that one that cannot be stored is one error.
+impl<'a, K: ShmKey, V: ShmData, OldKey, Old> Migration<'a, K, V, OldKey, Old> {
     /// Calls a function from time to time with the number of rows converted so far, and of all.
     pub fn progress(self, report: impl FnMut(u64, u64) + 'a) -> Self {
         Migration { progress: Box::new(report), ..self }
@@ -110,28 +115,17 @@ where
     }
 }
 
-impl<'a, K, V, OldKey, Old> From<Migration<'a, K, V, OldKey, Old>> for MemberMigration<'a>
-where
-    K: ShmKey,
-    V: ShmData + 'a,
-    OldKey: ShmKey + Into<K>,
-    Old: ShmData + 'a,
-{
+impl<'a, K: ShmKey, V: ShmData, OldKey, Old> From<Migration<'a, K, V, OldKey, Old>> for MemberMigration<'a> {
     fn from(migration: Migration<'a, K, V, OldKey, Old>) -> Self {
-        let Migration { options, mut convert, progress, trims, .. } = migration;
-        let convert_words = move |key: &[u64], value: &[u64]| {
-            let old_key: OldKey = from_words(key)?;
-            let value: Old = row_of(value)?;
-            Ok([to_words(&old_key.into())?, to_words(&convert(value))?])
-        };
+        let Migration { options, old, convert, progress, trims, .. } = migration;
         let rewriting = Rewriting {
             member: options.shape.name,
-            old: HashTable::<OldKey, Old>::schema(),
+            old,
             new: HashTable::<K, V>::schema(),
             trims,
             element_words: 0,
             default: None,
-            convert: Box::new(convert_words),
+            convert,
         };
         MemberMigration { rewriting, progress }
     }

@@ -1,12 +1,13 @@
 //! Rewriting an array into one of another type.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use super::migrate::{MemberMigration, migrate};
-use super::rewrite::{Progress, Rewriting};
+use super::rewrite::{ConvertWords, Progress, Rewriting};
 use crate::array::Array;
-use crate::data::{ShmData, from_words, to_words};
+use crate::data::{ObjectSchema, ShmData, from_words, to_words};
 use crate::directory::Elements;
 use crate::error::{Error, Result};
 use crate::handle::Handle;
@@ -17,10 +18,12 @@ use crate::shm::Shm;
 #[must_use = "nothing is migrated until `manage` is called"]
 pub struct ArrayMigration<'a, T, Old> {
     options: ManageOptions<Array<T>>,
-    convert: Box<dyn FnMut(Old) -> T + 'a>,
+    old: ObjectSchema,
+    convert: Box<ConvertWords<'a>>,
     progress: Box<Progress<'a>>,
     trims: bool,
     default: Option<T>,
+    types: PhantomData<fn(Old)>,
 }
 
 impl<T, Old> fmt::Debug for ArrayMigration<'_, T, Old> {
@@ -56,13 +59,21 @@ impl<T: ShmData> ManageOptions<Array<T>> {
     /// # Ok::<(), netshm::Error>(())
     /// ```
     #[doc(alias = "upgrade")]
-    pub fn migrate_from<'a, Old: ShmData>(self, convert: impl FnMut(Old) -> T + 'a) -> ArrayMigration<'a, T, Old> {
-        let progress = Box::new(|_: u64, _: u64| {});
-        ArrayMigration { options: self, convert: Box::new(convert), progress, trims: false, default: None }
+    pub fn migrate_from<'a, Old: ShmData>(self, mut convert: impl FnMut(Old) -> T + 'a) -> ArrayMigration<'a, T, Old> {
+        ArrayMigration {
+            options: self,
+            old: Array::<Old>::schema(),
+            convert: Box::new(move |_, element| Ok([Vec::new(), to_words(&convert(from_words(element)?))?])),
+            progress: Box::new(|_, _| {}),
+            trims: false,
+            default: None,
+            types: PhantomData,
+        }
     }
 }
 
-impl<'a, T: ShmData + 'a, Old: ShmData + 'a> ArrayMigration<'a, T, Old> {
+// The old type is asked for above only, so that one that cannot be stored is one error.
+impl<'a, T: ShmData, Old> ArrayMigration<'a, T, Old> {
     /// Calls a function from time to time with the number of elements converted so far, and of all that have memory.
     pub fn progress(self, report: impl FnMut(u64, u64) + 'a) -> Self {
         ArrayMigration { progress: Box::new(report), ..self }
@@ -98,19 +109,19 @@ impl<'a, T: ShmData + 'a, Old: ShmData + 'a> ArrayMigration<'a, T, Old> {
     }
 }
 
-impl<'a, T: ShmData + 'a, Old: ShmData + 'a> From<ArrayMigration<'a, T, Old>> for MemberMigration<'a> {
+impl<'a, T: ShmData, Old> From<ArrayMigration<'a, T, Old>> for MemberMigration<'a> {
     fn from(migration: ArrayMigration<'a, T, Old>) -> Self {
-        let ArrayMigration { options, mut convert, progress, trims, default } = migration;
+        let ArrayMigration { options, old, convert, progress, trims, default, .. } = migration;
         // A default that cannot be encoded is noticed when it is to be used.
         let encode = |default| Handle::encode_alone(&Arc::from(""), &default).ok();
         let rewriting = Rewriting {
             member: options.shape.name,
-            old: Array::<Old>::schema(),
+            old,
             new: Array::<T>::schema(),
             trims,
             element_words: Elements::of(T::FIXED).dense().unwrap_or(0),
             default: default.and_then(encode),
-            convert: Box::new(move |_, element| Ok([Vec::new(), to_words(&convert(from_words(element)?))?])),
+            convert,
         };
         MemberMigration { rewriting, progress }
     }

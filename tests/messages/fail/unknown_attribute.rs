@@ -2,7 +2,7 @@ use netshm::ShmData;
 
 #[derive(ShmData)]
 struct Session {
-    #[shm(skipped)]
+    #[shm(cached)]
     user: u64,
 }
 

@@ -353,6 +353,9 @@ fn the_forms_of_the_macro() {
         assert_eq!(table.find("a").unwrap(), Some(3));
         let outcome = group!(table: Mine => table.clear()?);
         assert_eq!(outcome, Ok(()));
+        // A type that is inferred is one as well.
+        let outcome: Result<usize, Mine> = group!(table: _ => table.len()?);
+        assert_eq!(outcome, Ok(0));
         let mut attempts = 0;
         let outcome = group!(retry table => {
             attempts += 1;

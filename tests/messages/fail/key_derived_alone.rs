@@ -1,0 +1,6 @@
+use netshm::ShmKey;
+
+#[derive(ShmKey)]
+struct Id(u64);
+
+fn main() {}
