@@ -68,9 +68,13 @@ fn is_tried(locking: Locking, step: u64) -> bool {
         }
 }
 
-/// Returns a stride for operations under that method: a longer one for `None` and `Record`, unless [`tries_all`].
+/// Returns a stride for operations under that method: a longer one for `None` and `Record`; none if [`tries_all`].
 pub(super) fn stride_for(locking: Locking, stride: u64) -> u64 {
-    if locking == Locking::Futex || tries_all() { stride } else { stride * 5 }
+    match locking {
+        _ if tries_all() => 1,
+        Locking::Futex => stride,
+        _ => stride * 5,
+    }
 }
 
 /// An operation on an object, and how to inspect the result.
@@ -202,10 +206,10 @@ impl<T, D: PartialEq + Debug> Case<'_, T, D> {
         self.run_at((0..).filter(|step| is_tried(locking, *step)));
     }
 
-    /// Stops the operation after each `stride`-th step, where every single one would take too long.
+    /// Stops the operation after each `stride`-th step, where every single one would take too long; unless [`tries_all`].
     #[track_caller]
     pub(super) fn run_each(&self, stride: u64) {
-        self.run_at((0..).step_by(stride as usize));
+        self.run_at((0..).step_by(stride_for(Locking::Futex, stride) as usize));
     }
 
     #[track_caller]

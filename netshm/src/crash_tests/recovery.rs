@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::{Case, METHODS, STOPPED, stride_for, tries_all};
+use super::{Case, METHODS, STOPPED, stride_for};
 use crate::error::Result;
 use crate::group;
 use crate::hash_table::HashTable;
@@ -51,7 +51,7 @@ fn recovery() {
             }
             let left = fs::read(&copy.0).unwrap();
             let left = Image::of(&left);
-            let stride = if tries_all() { 1 } else { stride_for(locking, 2) };
+            let stride = stride_for(locking, 2);
             for second in (first % stride..).step_by(stride as usize) {
                 let copy = Scratch::new();
                 left.write(&copy.0);

@@ -187,7 +187,7 @@ impl Store {
     }
 
     /// Makes this thread take that slot next, to settle what is left in it.
-    pub(super) fn prefer_slot(&self, slot: u32) {
+    pub(crate) fn prefer_slot(&self, slot: u32) {
         LAST.set((self.id, slot));
     }
 }
