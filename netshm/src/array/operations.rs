@@ -439,7 +439,7 @@ impl<T: DataManager> Array<T> {
     /// copy rather than rely on the next call.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::InGroup`], and those of locking.
+    /// [`Error::Io`], [`Error::InGroup`], [`Error::ReadOnly`], and those of locking.
     #[doc(alias = "flush")]
     #[doc(alias = "fsync")]
     #[doc(alias = "persist")]

@@ -17,7 +17,7 @@ use crate::options::ManageOptions;
 use crate::shm::Shm;
 use crate::stats::Stats;
 use crate::store::Limits;
-use crate::store::open::Shape;
+use crate::store::open::{Shape, abandon};
 
 /// An [`Array`] whose type is known at run time only: the one that the object itself describes.
 ///
@@ -341,8 +341,9 @@ impl ManageOptions<DynArray> {
     /// the type; [`Error::SchemaMismatch`](crate::Error::SchemaMismatch) if the schema is that of a table.
     pub fn manage(self, shm: Shm, schema: ObjectSchema, default: &Value) -> Result<DynArray> {
         let name = shm.object().name().clone();
-        open(shm, schema, self.shape, self.limits, |plan| {
+        let opened = open(shm.clone(), schema, self.shape, self.limits, |plan| {
             plan.encode(default).map(Row).map_err(|unfit| crate::error::Error::Unfit { object: name, unfit })
-        })
+        });
+        opened.inspect_err(|_| abandon(&shm))
     }
 }

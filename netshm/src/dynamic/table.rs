@@ -15,7 +15,7 @@ use crate::hash_table::HashTable;
 use crate::options::ManageOptions;
 use crate::shm::Shm;
 use crate::stats::Stats;
-use crate::store::open::Shape;
+use crate::store::open::{Shape, abandon};
 
 /// A [`HashTable`] or [`Table`](crate::Table) whose types are known at run time only: those that the object itself describes.
 ///
@@ -451,6 +451,7 @@ impl ManageOptions<DynTable> {
     /// Those of [`HashTable::manage`] and of its options; [`Error::SchemaMismatch`](crate::Error::SchemaMismatch) if the
     /// schema is that of an array.
     pub fn manage(self, shm: Shm, schema: ObjectSchema) -> Result<DynTable> {
-        Ok(DynTable(Arc::new(Version::manage(shm, schema, self.shape, self.limits)?)))
+        let opened = Version::manage(shm.clone(), schema, self.shape, self.limits);
+        Ok(DynTable(Arc::new(opened.inspect_err(|_| abandon(&shm))?)))
     }
 }

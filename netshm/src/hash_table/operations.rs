@@ -409,7 +409,7 @@ impl<K: ShmKey, V: DataManager> HashTable<K, V> {
     /// copy rather than rely on the next call.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::InGroup`], and those of locking.
+    /// [`Error::Io`], [`Error::InGroup`], [`Error::ReadOnly`], and those of locking.
     #[doc(alias = "flush")]
     #[doc(alias = "fsync")]
     #[doc(alias = "persist")]

@@ -82,8 +82,9 @@ impl fmt::Display for Repair {
 ///
 /// # Errors
 /// [`Error::InUse`] if somebody has the object open, [`Error::NotNetshm`], [`Error::UnsupportedVersion`],
-/// [`Error::Corrupt`] if the header is damaged, [`Error::NoSpace`] if there is no room for a second object,
-/// [`Error::Io`].
+/// [`Error::Corrupt`] if the header, or the types of a member, are damaged, [`Error::NoMember`] if it has none, so that there is nothing
+/// to save, [`Error::NoSpace`] if there is no room for a second object, [`Error::LockTimeout`] if somebody keeps it from being opened,
+/// [`Error::Io`], also if you may not give the new file to the owner of the old one.
 #[doc(alias = "recover")]
 #[doc(alias = "salvage")]
 pub fn repair(name: impl IntoShmName) -> Result<Repair> {

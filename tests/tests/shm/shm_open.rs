@@ -8,6 +8,7 @@ use std::process::Command;
 use std::thread;
 
 use netshm::data::{DataError, DataManager, Decoder, Encoder, Schema, Types};
+use netshm::dynamic::{DynArray, DynTable, Value};
 use netshm::{Array, Error, HashTable, Shm, ShmName};
 use netshm_tests::Directory;
 
@@ -181,6 +182,9 @@ fn what_cannot_be_managed_is_not_left_behind() {
             HashTable::<u64, u64>::options().pagesize(3).manage(create()).map(drop),
             HashTable::<u64, u64>::options().named("a").slots(0).manage(create()).map(drop),
             Array::<Unfit>::options().manage(create(), Unfit).map(drop),
+            DynTable::options().manage(create(), "Array<u64>".parse().unwrap()).map(drop),
+            DynArray::options().manage(create(), "HashTable<u64, u64>".parse().unwrap(), &Value::Unit).map(drop),
+            DynArray::options().manage(create(), "Array<u64>".parse().unwrap(), &Value::from("no number")).map(drop),
         ];
         for (number, outcome) in outcomes.into_iter().enumerate() {
             assert!(outcome.is_err(), "{number}");
