@@ -75,6 +75,9 @@ impl Types<'_> {
         let schema = if self.random.once_in(3) {
             let variants = (0..1 + self.random.below(3)).map(|index| self.variant(index, depth)).collect();
             Schema::Enum(name.to_owned(), variants)
+        } else if !marked && self.random.once_in(5) {
+            let items = (0..1 + self.random.below(2)).map(|_| self.any(depth)).collect();
+            Schema::Struct(name.to_owned(), Fields::Tuple(items))
         } else {
             let fields = (0..1 + self.random.below(3)).map(|index| self.field(index, depth)).collect();
             Schema::Struct(name.to_owned(), Fields::Named(fields))
@@ -132,6 +135,7 @@ fn change(schema: &mut Schema, random: &mut Random, marked: bool) {
                 fields.push(field);
             }
         },
+        Schema::Struct(_, Fields::Tuple(items)) => items.push(types.any(1)),
         Schema::Enum(_, variants) => match types.random.below(4) {
             0 if variants.len() > 1 => drop(variants.pop()),
             _ => {

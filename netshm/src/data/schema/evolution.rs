@@ -183,7 +183,10 @@ impl Merge {
     fn growing(&mut self, new: &Schema, old: &Schema) -> Option<Schema> {
         match (new, old) {
             (Schema::Struct(name, new), Schema::Struct(old_name, old)) if name == old_name => {
-                let (new, old) = (named(new)?, named(old)?);
+                let (Some(new), Some(old)) = (named(new), named(old)) else {
+                    // Without names there are no further fields, but what is inside may grow.
+                    return Some(Schema::Struct(name.clone(), self.fields(new, old)?));
+                };
                 let both = new.len().min(old.len());
                 let mut fields = self.known(&new[..both], &old[..both])?;
                 for field in &new[both..] {
@@ -353,6 +356,28 @@ mod tests {
         let marked = "[(Extensible<A { x: Vec<Extensible<^A>>, y: u8 = .. }>, B { x: u8 = .. }); 2]";
         assert_eq!(of(marked).matches("..").count(), 1);
         assert_eq!(of(&marked.replace("Extensible<^A>", "^A")).matches("..").count(), 0);
+    }
+
+    #[test]
+    fn what_is_inside_a_struct_without_names_may_grow() {
+        let old = "HashTable<u8, A(u8, Vec<Extensible<B { x: u8 }>>)>";
+        let new =
+            |value: &str| ObjectSchema::hash_table(Schema::Scalar(crate::data::Scalar::U8), value.parse().unwrap());
+        assert!(extends(&new("A(u8, Vec<Extensible<B { x: u8, y: u8 = .. }>>)"), old));
+        let newer = relation(
+            &new("A(u8, Vec<Extensible<B { x: u8 }>>)"),
+            "HashTable<u8, A(u8, Vec<Extensible<B { x: u8, y?: u8 }>>)>",
+        );
+        assert_eq!(newer, Some(Relation::Newer));
+        for other in [
+            "A(u8, Vec<Extensible<B { x: u8, y: u8 }>>)",
+            "A(u8, Vec<Extensible<B { x: u8, y: u8 = .. }>>, u8)",
+            "A(u16, Vec<Extensible<B { x: u8, y: u8 = .. }>>)",
+            "A {}",
+            "A { x: u8 }",
+        ] {
+            assert!(!extends(&new(other), old), "{other}");
+        }
     }
 
     #[test]

@@ -214,6 +214,15 @@ pairs! {
         seen: Some(old::Row { all: vec![part!(old); 2], last: 8 }),
         carried: new::Row { all: vec![part!(read); 2], last: 8 },
     }
+    in_a_struct_without_names {
+        old { parts!(old); of! { struct Row(pub(crate) Vec<Part>, pub(crate) u64); } } Row;
+        new { parts!(new); of! { struct Row(pub(crate) Vec<Part>, pub(crate) u64); } } Row;
+        old: old::Row(vec![part!(old); 3], 9),
+        read: new::Row(vec![part!(read); 3], 9),
+        new: new::Row(vec![part!(new); 2], 8),
+        seen: Some(old::Row(vec![part!(old); 2], 8)),
+        carried: new::Row(vec![part!(read); 2], 8),
+    }
     in_an_option {
         old { parts!(old); } (Option<Part>, Option<Option<Part>>, u8);
         new { parts!(new); } (Option<Part>, Option<Option<Part>>, u8);
