@@ -3,8 +3,11 @@
 use std::cell::{Cell, RefCell};
 use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashSet};
+use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::mem::ManuallyDrop;
+use std::num::ParseIntError;
+use std::str::FromStr;
 
 use netshm::ShmData;
 use netshm::data::{DataError, DataManager, Decoder, Encoder, Schema, ShmKey, Types};
@@ -141,9 +144,89 @@ fn busy(number: u64) -> Busy {
     Busy { number: Converted(number) }
 }
 
+/// A field that is stored by functions.
+#[derive(Debug)]
+struct Written(u64);
+
+/// These functions.
+mod written {
+    use netshm::data::{DataError, DataManager, Decoder, Encode, Encoder, Schema, Types};
+
+    use super::{Written, called};
+
+    pub(super) fn encode(number: &Written, out: &mut Encoder<'_>) -> Result<(), DataError> {
+        called();
+        Encode::encode(&number.0, out)
+    }
+    pub(super) fn decode(input: &mut Decoder<'_>) -> Result<Written, DataError> {
+        called();
+        u64::decode(input).map(Written)
+    }
+    pub(super) fn schema(types: &mut Types) -> Schema {
+        u64::schema(types)
+    }
+}
+
+/// A field that is not stored.
+#[derive(Debug)]
+struct Unstored;
+
+impl Default for Unstored {
+    fn default() -> Self {
+        called();
+        Unstored
+    }
+}
+
+/// Converted to a text and from it.
+#[derive(Debug)]
+struct Told(u64);
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        called();
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for Told {
+    type Err = ParseIntError;
+    fn from_str(text: &str) -> Result<Told, ParseIntError> {
+        called();
+        text.parse().map(Told)
+    }
+}
+
+/// Returns the default value of a field.
+fn by_default() -> u64 {
+    called();
+    5
+}
+
+/// A value of an earlier version.
+#[derive(ShmData, Debug)]
+pub(super) struct Short {
+    pub(super) number: u64,
+}
+
+/// What it is now.
+#[derive(ShmData, Debug)]
+#[shm(rename = "Short")]
+pub(super) struct Long {
+    pub(super) number: u64,
+    #[shm(default = by_default())]
+    pub(super) more: u64,
+}
+
 /// A value that calls the user's code in all ways.
 #[derive(ShmData, Debug)]
 pub(super) struct Row {
+    #[shm(with = written)]
+    written: Written,
+    #[shm(with = netshm::with::display)]
+    told: Told,
+    #[shm(skip)]
+    _unstored: Unstored,
     hand: Hand,
     list: Vec<Option<Box<Hand>>>,
     busy: Busy,
@@ -156,6 +239,9 @@ pub(super) fn row(number: u64) -> Row {
     let left = LEFT.replace(0);
     let calls = CALLS.get();
     let row = Row {
+        written: Written(number),
+        told: Told(number),
+        _unstored: Unstored,
         hand: Hand(number),
         list: vec![Some(Box::new(Hand(number))), None, Some(Box::new(Hand(1)))],
         busy: busy(number),

@@ -3,9 +3,10 @@
 //! before, or as it is after the verb; it is sound, nothing is locked, and other processes can change it.
 
 mod code;
+mod ends;
+mod opening;
 mod verbs;
 
-use std::cell::RefCell;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
@@ -42,6 +43,9 @@ enum Place {
     InOwnGroup,
     InGroupOnOther,
 }
+
+const BEHAVIOURS: [Behaviour; 5] = [Panics, UsesObject, UsesOtherObject, Groups, TakesLong];
+const PLACES: [Place; 4] = [Place::Alone, Place::InGroup, Place::InOwnGroup, Place::InGroupOnOther];
 
 /// Makes changes that leave no trace, and reads. All of it works or is an error.
 fn use_object(members: &Members) {
@@ -272,6 +276,7 @@ impl Bench {
         // What it does if the user's code does nothing.
         let (plain, calls) = with_hook(0, Box::new(|| ()), || self.call(verb, place));
         let plain = plain.unwrap_or_else(|| panic!("{what}: a panic"));
+        assert!(plain.is_ok() || place != Place::Alone, "{what}: {plain:?}");
         let after = self.content.read();
         if after != self.before {
             self.restore();
@@ -330,13 +335,11 @@ fn is_long() -> bool {
 
 #[test]
 fn whatever_the_code_does() {
-    let places = [Place::Alone, Place::InGroup, Place::InOwnGroup, Place::InGroupOnOther];
-    let behaviours = [Panics, UsesObject, UsesOtherObject, Groups, TakesLong];
     for (number, locking) in METHODS.into_iter().enumerate() {
         let bench = Bench::new(locking);
         for (turn, verb) in VERBS.iter().enumerate() {
             if is_long() {
-                for (place, behaviour) in places.into_iter().flat_map(|place| behaviours.map(|each| (place, each))) {
+                for (place, behaviour) in PLACES.into_iter().flat_map(|place| BEHAVIOURS.map(|each| (place, each))) {
                     let calls = bench.case(verb, behaviour, place, 1);
                     (2..=calls).for_each(|call| {
                         bench.case(verb, behaviour, place, call);
@@ -344,129 +347,21 @@ fn whatever_the_code_does() {
                 }
             } else if turn % METHODS.len() == number {
                 // Once or twice, at one of the calls.
-                let calls = bench.case(verb, Panics, places[turn % 4], 1 + turn as u32 % 3);
-                bench.case(verb, behaviours[1 + turn / 4 % 4], places[turn / 16 % 4], 1 + turn as u32 % calls.max(1));
-            }
-        }
-    }
-}
-
-thread_local! {
-    /// Used before anything of the library's, so that it is destroyed after all of that.
-    static LAST: Last = const { Last(RefCell::new(None)) };
-}
-
-type AtLast = Box<dyn FnOnce()>;
-
-struct Last(RefCell<Option<AtLast>>);
-
-impl Drop for Last {
-    fn drop(&mut self) {
-        if let Some(work) = self.0.take() {
-            work();
-        }
-    }
-}
-
-fn at_last(work: impl FnOnce() + 'static) {
-    LAST.with(|last| *last.0.borrow_mut() = Some(Box::new(work)));
-}
-
-/// Where all thread-locals are gone, verbs do the same as elsewhere.
-#[test]
-fn at_the_end_of_a_thread() {
-    let bench = Bench::new(Locking::Futex);
-    let child = Child::start("user_matrix::thread", &[&bench.object.name().to_string()]);
-    for verb in VERBS {
-        assert_eq!(child.line().as_deref(), Some(verb.name));
-    }
-    assert_eq!(child.line(), None);
-    bench.check(&"at the end of a thread");
-}
-
-/// Code that ends the process in the middle of a verb, and what is done at its exit.
-#[test]
-fn the_code_ends_the_process() {
-    for locking in METHODS {
-        let bench = Bench::new(locking);
-        for (number, verb) in VERBS.iter().enumerate() {
-            if !is_long() && number % 15 != locking as usize {
-                continue;
-            }
-            let (_, calls) = with_hook(0, Box::new(|| ()), || bench.call(verb, Place::Alone));
-            let after = bench.content.read();
-            bench.restore();
-            let calls =
-                if is_long() { 1..=calls.min(9) } else { 1 + number as u32 % calls..=1 + number as u32 % calls };
-            for call in calls {
-                let number = [number.to_string(), call.to_string()];
-                let object = bench.object.name().to_string();
-                let child =
-                    Child::start("user_matrix::exit", &[&object, &format!("{locking:?}"), &number[0], &number[1]]);
-                assert_eq!(child.line().as_deref(), Some("at exit"), "{}, call {call}", verb.name);
-                child.succeed();
-                bench.other.work(true);
-                let found = bench.content.read();
-                let is_whole = found == bench.before || found == after || verb.in_parts;
-                assert!(is_whole, "{}, call {call}: {:#?}", verb.name, differences(&bench.before, &found));
-                bench.check(&verb.name);
-                bench.restore();
+                let calls = bench.case(verb, Panics, PLACES[turn % 4], 1 + turn as u32 % 3);
+                bench.case(verb, BEHAVIOURS[1 + turn / 4 % 4], PLACES[turn / 16 % 4], 1 + turn as u32 % calls.max(1));
             }
         }
     }
 }
 
 pub(crate) fn child(part: &str, arguments: &[String]) {
-    let method = |name: &String| *METHODS.iter().find(|method| format!("{method:?}") == *name).unwrap();
     match part {
         "other" => other(&arguments[0], &arguments[1], method(&arguments[2])),
-        "thread" => {
-            let name = arguments[0].parse().unwrap();
-            let thread = std::thread::spawn(move || {
-                LAST.with(|_| ());
-                let members = Members::open(&name, Locking::Futex);
-                at_last(move || {
-                    for verb in VERBS {
-                        (verb.run)(&members).unwrap();
-                        let caught = |place: &dyn Fn(&mut dyn FnMut()) -> Result<()>| {
-                            let mut run = || {
-                                let panics: Box<dyn Fn()> = Box::new(|| drop(panic()));
-                                let run = || catch_unwind(AssertUnwindSafe(|| (verb.run)(&members)));
-                                let (outcome, calls) = with_hook(1, panics, run);
-                                assert!(outcome.is_err() || calls == 0, "{}", verb.name);
-                            };
-                            place(&mut run).unwrap();
-                        };
-                        members.fill();
-                        caught(&|run| {
-                            run();
-                            Ok(())
-                        });
-                        caught(&|run| {
-                            members.texts.group(|| {
-                                run();
-                                Ok(())
-                            })
-                        });
-                        members.fill();
-                        println!("> {}", verb.name);
-                    }
-                });
-            });
-            thread.join().unwrap();
-        }
-        "exit" => {
-            let [verb, call] = [2, 3].map(|argument| arguments[argument].parse::<usize>().unwrap());
-            LAST.with(|_| ());
-            let members = Members::open(&arguments[0].parse().unwrap(), method(&arguments[1]));
-            let again = members.clone();
-            at_last(move || {
-                use_object(&again);
-                println!("> at exit");
-            });
-            let _ = with_hook(call as u32, Box::new(|| std::process::exit(0)), || (VERBS[verb].run)(&members));
-            panic!("it does not end the process");
-        }
-        _ => unreachable!(),
+        _ => ends::child(part, arguments),
     }
+}
+
+/// Returns the method of that name.
+fn method(name: &str) -> Locking {
+    *METHODS.iter().find(|method| format!("{method:?}") == name).unwrap()
 }

@@ -10,6 +10,7 @@ use netshm::dynamic::{DynArray, DynTable, Value};
 use netshm::{Array, Error, Flow, HashTable, Locking, Result, Shm, ShmName, Table, group};
 
 use super::code::{Hand, Row, called, row};
+use super::opening;
 
 /// Handles of an object's members.
 #[derive(Clone)]
@@ -261,4 +262,10 @@ verbs! {
         drop(added);
         shm.remove_member("added")
     };
+
+    migrate_table |_m| opening::migrate_table();
+    migrate_array |_m| opening::migrate_array();
+    migrate_schema |_m| opening::migrate_schema();
+    create_schema |_m| opening::create_schema();
+    read_short_rows |_m| opening::read_short_rows();
 }
