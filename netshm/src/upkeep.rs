@@ -135,6 +135,7 @@ impl Shm {
         let store = self.whole("copy it")?;
         let to_name = to.to_string().into();
         let io = |doing| move |source| Error::Io { object: to.to_string().into(), doing, source };
+        self.object().check_descriptors()?;
         let mode = path::status(self.object().fd()).map_err(io("look up the permissions for a copy"))?.mode & 0o777;
         let file = NewFile::create(to, self.follows_symlinks(), mode).map_err(io("create a copy"))?;
         store.copy_to(file.fd(), &to_name, self.limits())?;

@@ -33,6 +33,7 @@ pub(super) fn id(object: &Arc<Object>) -> Result<u128> {
 }
 
 fn read(object: &Arc<Object>, place: u64, bytes: &mut [u8]) -> Result<()> {
+    object.check_descriptors()?;
     file::read_at(object.fd(), bytes, place).map(drop).map_err(|source| Error::Io {
         object: object.name().clone(),
         doing: "look at it",

@@ -104,6 +104,7 @@ impl Region {
 
     /// Returns the bytes that the file takes up.
     pub(crate) fn allocated(&self) -> Result<u64> {
+        self.object.check_descriptors()?;
         file::allocated(self.object.fd()).map_err(|source| Error::Io {
             object: self.name(),
             doing: "look up its memory",
@@ -113,6 +114,7 @@ impl Region {
 
     /// Writes what is mapped back to the file's storage.
     pub(crate) fn flush(&self) -> Result<()> {
+        self.object.check_descriptors()?;
         self.map
             .flush(0, self.known_end() as usize)
             .and_then(|()| file::sync_data(self.object.fd()))

@@ -168,6 +168,7 @@ impl Copying<'_> {
         while start < end {
             let piece = &mut self.buffer[..PIECE.min((end - start) as usize)];
             let object = self.store.region().object();
+            object.check_descriptors()?;
             let read = file::read_at(object.fd(), piece, start).map_err(|source| Error::Io {
                 object: object.name().clone(),
                 doing: "read it for a copy",
@@ -192,6 +193,7 @@ impl Copying<'_> {
     fn words(&self, start: u64, end: u64) -> Result<(u64, Vec<u64>)> {
         let mut words = vec![0; (end.saturating_sub(start) / WORD) as usize];
         let object = self.store.region().object();
+        object.check_descriptors()?;
         let read = file::read_at(object.fd(), bytemuck::cast_slice_mut(&mut words), start);
         match read {
             Ok(read) if read == words.len() * 8 => Ok((start, words)),

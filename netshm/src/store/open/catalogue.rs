@@ -50,6 +50,7 @@ impl Member {
 
     /// Returns the number of words of the stored default value.
     pub(crate) fn default_value(&self, object: &Arc<Object>) -> Result<Vec<u64>> {
+        object.check_descriptors()?;
         let size = file::size(object.fd()).map_err(|source| Error::Io {
             object: object.name().clone(),
             doing: "look up the size",

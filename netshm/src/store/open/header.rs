@@ -55,6 +55,7 @@ fn words<const N: usize>(object: &Arc<Object>, place: Offset) -> Result<[u64; N]
 }
 
 fn read_words(object: &Arc<Object>, place: Offset, words: &mut [u64]) -> Result<()> {
+    object.check_descriptors()?;
     let read = file::read_at(object.fd(), bytemuck::cast_slice_mut(words), place.bytes())
         .map_err(|source| Error::Io { object: object.name().clone(), doing: "read the header", source })?;
     if read < size_of_val(words) { Err(corrupt(object, place.bytes(), "the header is cut off")) } else { Ok(()) }
@@ -213,6 +214,7 @@ fn schema_text(object: &Arc<Object>, undone: &Undone, fields: Offset, place: u64
     if length > MOST_SCHEMA || place.checked_add(length).is_none_or(|end| end > MAX_OBJECT) {
         return Err(corrupt(object, fields.bytes(), "the schema is out of range"));
     }
+    object.check_descriptors()?;
     let mut text = vec![0; length as usize];
     let read = file::read_at(object.fd(), &mut text, place).map_err(|source| Error::Io {
         object: object.name().clone(),

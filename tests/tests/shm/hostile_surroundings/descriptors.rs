@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::process::exit;
 
+use netshm::inspect::Inspector;
 use netshm::{Error, Shm, ShmName};
 use netshm_tests::Directory;
 
@@ -78,6 +79,7 @@ pub(super) fn closing_everything(directory: &str) {
         other => panic!("{other:?}"),
     };
     let mut others = Vec::new();
+    let inspector = Inspector::open(&file(directory, "a")).unwrap();
     lost(made.group(|| {
         made.replace(&1, &vec![42])?;
         for number in 3..1024 {
@@ -99,6 +101,18 @@ pub(super) fn closing_everything(directory: &str) {
         lost(Err((1000..).find_map(|key| table.add(&key, &vec![3; 3000]).err()).unwrap()));
     }
     lost(made.shm().size().map(drop));
+    // Nor does anything say what is true of another file, or copy it.
+    lost(made.sync());
+    let copy = file(directory, "copy");
+    lost(made.shm().copy_to(&copy));
+    assert!(Shm::open(&copy).is_err());
+    lost(made.shm().stats().map(drop));
+    lost(made.stats().map(drop));
+    lost(made.shm().describe().map(drop));
+    lost(made.shm().members().map(drop));
+    lost(made.shm().trim().map(drop));
+    lost(made.check().map(drop));
+    lost(inspector.look().map(drop));
     lost(try_table(made.shm().name()).map(drop));
     drop(made);
     for other in &others {
