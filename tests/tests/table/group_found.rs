@@ -126,3 +126,24 @@ fn a_pair_of_another_member_or_object_is_another() {
         assert_holds(other, &[(7, 2)]);
     }
 }
+
+#[test]
+fn a_key_lies_elsewhere_in_another_object() {
+    let scratches = [Scratch::posix("found"), Scratch::posix("found")];
+    // Their stripes have the same number, and each hashes in its own way.
+    let [one, other] = scratches.each_ref().map(|scratch| member(&scratch.open(), "one"));
+    for key in 0..KEYS {
+        one.add(&key, &1).unwrap();
+        other.add(&key, &1).unwrap();
+        group!(one => {
+            assert_eq!(one.find(&key)?, Some(1));
+            group!(other => {
+                assert_eq!(other.find(&key)?, Some(1));
+                one.replace(&key, &2)?;
+            })?;
+        })
+        .unwrap();
+        assert_holds(&one, &[(key, 2)]);
+        assert_holds(&other, &[(key, 1)]);
+    }
+}

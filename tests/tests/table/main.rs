@@ -5,6 +5,7 @@ mod full_object;
 mod full_removal;
 mod group_found;
 mod group_only;
+mod group_random;
 mod group_rollback;
 mod group_threads;
 mod rollback_exact;
