@@ -14,6 +14,7 @@
 //! | 2^64 - 1 | no generation yet, and nothing to do before one begins |
 #![allow(unsafe_code)]
 
+use std::io;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use std::thread;
@@ -49,7 +50,7 @@ pub(crate) struct Generation {
 impl Generation {
     /// Returns the generation with that number.
     pub(crate) fn of(number: u64) -> Self {
-        Generation { word: page().unwrap_or_else(create_page), number }
+        Generation { word: prepared_page(), number }
     }
 
     /// Works like [`is_current`].
@@ -65,12 +66,17 @@ impl Generation {
     }
 }
 
+/// Makes sure that there is a page, which may need memory. Whoever opens an object calls it first.
+pub(crate) fn prepare() -> io::Result<()> {
+    if page().is_none() {
+        create_page()?;
+    }
+    Ok(())
+}
+
 /// Returns the fork generation of this process, never zero; the first call in a process begins one.
-///
-/// # Panics
-/// If there is no memory for one page.
 pub(crate) fn generation() -> u64 {
-    let word = page().unwrap_or_else(create_page);
+    let word = prepared_page();
     loop {
         let seen = word.load(Ordering::Acquire);
         match seen {
@@ -103,11 +109,17 @@ fn page() -> Option<&'static AtomicU64> {
     unsafe { PAGE.load(Ordering::Acquire).as_ref() }
 }
 
+/// Returns the page. It is there already, except in unit tests.
+#[inline]
+fn prepared_page() -> &'static AtomicU64 {
+    page().unwrap_or_else(|| create_page().expect("tests have memory for a page"))
+}
+
 /// Maps the page, unless another thread was faster. Not a `OnceLock`: a fork while another thread initialises one
 /// would leave it locked for ever in the child.
 #[cold]
-fn create_page() -> &'static AtomicU64 {
-    let mut map = MmapMut::map_anon(size_of::<AtomicU64>()).expect("no memory for a single page");
+fn create_page() -> io::Result<&'static AtomicU64> {
+    let mut map = MmapMut::map_anon(size_of::<AtomicU64>())?;
     // Kernels before 4.14 refuse; then the handler alone has to do.
     // SAFETY: `madvise` requires that the range is ours to give advice on: it is a fresh mapping, whose content in a child
     // nothing but this module relies on.
@@ -123,7 +135,7 @@ fn create_page() -> &'static AtomicU64 {
         // Only now may others begin a generation. A child that was forked before has a page that is wiped.
         page().expect("just set").store(READY, Ordering::Release);
     }
-    page().expect("just set")
+    Ok(page().expect("just set"))
 }
 
 unsafe extern "C" fn before_fork() {

@@ -12,6 +12,7 @@ use super::object::Object;
 use super::registry::{self, Access};
 use crate::error::{Error, Result};
 use crate::name::{IntoShmName, ShmName};
+use crate::os::fork;
 use crate::os::path::{self, Directory, Status};
 
 /// Options for opening and creating objects, in the manner of [`std::fs::OpenOptions`].
@@ -192,6 +193,7 @@ impl ShmOptions {
     pub(super) fn open_in(&self, name: &ShmName, place: &Arc<Directory>) -> Result<Shm> {
         let failed = |doing| move |source| Error::Io { object: name.to_string().into(), doing, source };
         let shm = |object| Shm::new(name.clone(), object, self.clone(), place.clone());
+        fork::prepare().map_err(failed("opening"))?;
         for _ in 0..TRIES {
             if self.creates()
                 && let Some(object) = registry::create(place, name, name, self.mode).map_err(failed("creating"))?

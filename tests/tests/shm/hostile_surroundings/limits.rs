@@ -162,6 +162,29 @@ pub(super) fn without_address_space(directory: &str) {
 }
 
 #[test]
+fn not_a_page_of_address_space_is_an_error() {
+    let directory = Directory::new("pages");
+    play("few pages", &[directory.text()]);
+}
+
+pub(super) fn few_pages(directory: &str) {
+    let name = file(directory, "a");
+    // Room for the texts of errors.
+    drop(vec![1_u8; 100_000]);
+    let refused = limited(Resource::RLIMIT_AS, 1, || Shm::options().create(true).open(&name).map(drop));
+    match refused {
+        Err(Error::Io { source, .. }) => assert_eq!(source.kind(), io::ErrorKind::OutOfMemory),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(fs::read_dir(directory).unwrap().count(), 0, "a file is left behind");
+    table(&name).add(&1, &vec![1]).unwrap();
+    // Nor does an object that is there already.
+    let refused = limited(Resource::RLIMIT_AS, 1, || try_table(&name).map(drop));
+    assert!(matches!(refused, Err(Error::Io { .. } | Error::InvalidOption { .. })), "{refused:?}");
+    assert_eq!(table(&name).find(&1).unwrap(), Some(vec![1]));
+}
+
+#[test]
 fn the_limit_on_file_sizes_is_an_error() {
     let directory = Directory::new("sizes");
     play("small files only", &[directory.text()]);

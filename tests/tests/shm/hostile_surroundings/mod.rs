@@ -34,6 +34,7 @@ pub(crate) fn child(part: &str, arguments: &[String]) {
         "without descriptors" => limits::without_descriptors(directory),
         "without descriptors, any verb" => limits::any_verb_without_descriptors(directory),
         "without address space" => limits::without_address_space(directory),
+        "few pages" => limits::few_pages(directory),
         "small files only" => limits::small_files_only(directory),
         "at work" => at_work(directory),
         "repairing" => drop(netshm::repair(file(directory, "a")).unwrap()),
