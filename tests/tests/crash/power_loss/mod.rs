@@ -8,12 +8,16 @@
 //! check finds sound and in which each key has a value that it had at the `sync` or later. Only a text that has changed since the
 //! `sync`, and lies in several pages, may be one that was never stored. Never a hang, a signal or a panic.
 
+mod subjects;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use netshm::{Array, Error, HashTable, Report, Result, Shm, ShmData, ShmName, repair};
+use netshm::{Error, HashTable, Result, Shm, ShmName, repair};
 use netshm_tests::{Child, Directory, Random};
+
+use subjects::{Members, Numbers, Pairs, Subject, Texts, first, text_of};
 
 const PAGE: usize = 4096;
 /// Stands for a value that was never stored: it lies in several pages.
@@ -22,145 +26,6 @@ const MIXED: u64 = u64::MAX;
 /// Images for each kind of object; more with `NETSHM_POWER_LOSSES`.
 fn rounds() -> u64 {
     std::env::var("NETSHM_POWER_LOSSES").ok().and_then(|text| text.parse().ok()).unwrap_or(60)
-}
-
-/// An object whose keys have versions as values.
-trait Subject: Sized {
-    const NAME: &'static str;
-    fn open(shm: Shm) -> Result<Self>;
-    fn put(&self, key: u64, version: u64) -> Result<()>;
-    fn remove(&self, key: u64) -> Result<()>;
-    fn clear(&self) -> Result<()>;
-    fn dump(&self) -> Result<BTreeMap<u64, u64>>;
-    fn group(&self, body: &dyn Fn() -> Result<()>) -> Result<()>;
-    fn sync(&self) -> Result<()>;
-    fn check(&self) -> Result<Report>;
-}
-
-struct Pairs(HashTable<u64, u64>);
-
-macro_rules! same_in_all {
-    () => {
-        fn clear(&self) -> Result<()> {
-            self.0.clear()
-        }
-        same_in_both!();
-    };
-}
-
-macro_rules! same_in_both {
-    () => {
-        fn group(&self, body: &dyn Fn() -> Result<()>) -> Result<()> {
-            self.0.group(body)
-        }
-        fn sync(&self) -> Result<()> {
-            self.0.sync()
-        }
-        fn check(&self) -> Result<Report> {
-            self.0.check()
-        }
-    };
-}
-
-impl Subject for Pairs {
-    const NAME: &'static str = "pairs";
-    fn open(shm: Shm) -> Result<Self> {
-        HashTable::options().stripes(2).slots(3).init(10).manage(shm).map(Pairs)
-    }
-    fn put(&self, key: u64, version: u64) -> Result<()> {
-        self.0.replace(&key, &version)
-    }
-    fn remove(&self, key: u64) -> Result<()> {
-        self.0.remove(&key).map(drop)
-    }
-    fn dump(&self) -> Result<BTreeMap<u64, u64>> {
-        let mut all = BTreeMap::new();
-        self.0.for_each(|key, value| _ = all.insert(key, value))?;
-        Ok(all)
-    }
-    same_in_all!();
-}
-
-/// Returns a text whose length depends on the version, readable only as a whole.
-fn text_of(version: u64) -> String {
-    let times = if version.is_multiple_of(29) { 900 } else { version * 7 % 60 };
-    format!("{version};").repeat(1 + times as usize)
-}
-
-fn version_of(text: &str) -> u64 {
-    let version = text.split(';').next().and_then(|first| first.parse().ok());
-    version.filter(|&version| text_of(version) == text).unwrap_or(MIXED)
-}
-
-/// The type that the records have at first.
-mod first {
-    #[derive(netshm::ShmData)]
-    pub(super) struct Row {
-        pub(super) text: String,
-    }
-}
-
-#[derive(ShmData)]
-struct Row {
-    text: String,
-    #[shm(default)]
-    more: u64,
-}
-
-struct Texts(HashTable<u64, Row>);
-
-impl Subject for Texts {
-    const NAME: &'static str = "texts";
-    fn open(shm: Shm) -> Result<Self> {
-        HashTable::options().stripes(2).slots(3).init(10).manage(shm).map(Texts)
-    }
-    fn put(&self, key: u64, version: u64) -> Result<()> {
-        self.0.replace(&key, &Row { text: text_of(version), more: 0 })
-    }
-    fn remove(&self, key: u64) -> Result<()> {
-        self.0.remove(&key).map(drop)
-    }
-    fn dump(&self) -> Result<BTreeMap<u64, u64>> {
-        let mut all = BTreeMap::new();
-        self.0.for_each(|key, value| _ = all.insert(key, version_of(&value.text)))?;
-        Ok(all)
-    }
-    same_in_all!();
-}
-
-struct Numbers(Array<u64>);
-
-/// Elements of the array; it is longer for a while.
-const LENGTH: usize = 40_000;
-
-impl Subject for Numbers {
-    const NAME: &'static str = "numbers";
-    fn open(shm: Shm) -> Result<Self> {
-        Array::options().stripes(2).slots(3).manage(shm, 0).map(Numbers)
-    }
-    fn put(&self, key: u64, version: u64) -> Result<()> {
-        if self.0.len()? <= key as usize {
-            self.0.resize(LENGTH)?;
-        }
-        self.0.set(key as usize, &version)
-    }
-    fn remove(&self, key: u64) -> Result<()> {
-        if self.0.len()? <= key as usize { Ok(()) } else { self.0.set(key as usize, &0) }
-    }
-    fn clear(&self) -> Result<()> {
-        self.0.resize(0)
-    }
-    fn dump(&self) -> Result<BTreeMap<u64, u64>> {
-        let mut all = BTreeMap::new();
-        for key in 0..self.0.len()? {
-            match self.0.get(key)? {
-                0 => {}
-                version => _ = all.insert(key as u64, version),
-            }
-        }
-        Ok(all)
-    }
-    same_in_both!();
 }
 
 fn open<S: Subject>(path: &Path) -> Result<S> {
@@ -245,11 +110,14 @@ fn changes<S: Subject>(random: &mut Random) -> Trace {
                 // Nobody can look inside while another process's group is open.
                 trace.images.push(fs::read(&path).unwrap());
                 child.kill();
-                let state: BTreeMap<_, _> = (0..60).map(|key| (key * 3, 900 + key)).collect();
-                trace.states.push(state);
+                trace.states.push(S::written_by_writer());
                 trace.under_way.push(true);
             }
-            5 => (0..200).try_for_each(|key| object.remove(key)).unwrap(),
+            5 => {
+                (0..200).try_for_each(|key| object.remove(key)).unwrap();
+                trace.note(&object, false);
+                object.keep_up().unwrap();
+            }
             _ => (0..30).try_for_each(|i| object.put((key + i) % 400, next())).unwrap(),
         }
         trace.note(&object, false);
@@ -354,7 +222,7 @@ fn lose_power<S: Subject>() {
                 continue;
             };
             let states: Vec<_> = moments.iter().map(|&moment| &trace.states[moment]).collect();
-            for key in 0..1500 {
+            for key in 0..4000 {
                 let value = content.get(&key);
                 let was_so = states.iter().any(|state| state.get(&key) == value);
                 // A text that has changed since may lie in pages of several moments.
@@ -475,6 +343,7 @@ pub(crate) fn child(part: &str, arguments: &[String]) {
         Pairs::NAME => play::<Pairs>(part, arguments),
         Texts::NAME => play::<Texts>(part, arguments),
         Numbers::NAME => play::<Numbers>(part, arguments),
+        Members::NAME => play::<Members>(part, arguments),
         other => panic!("no such subject: {other}"),
     }
 }
@@ -495,4 +364,10 @@ fn tables_of_records() {
 fn arrays() {
     keep_what_is_synced::<Numbers>();
     lose_power::<Numbers>();
+}
+
+#[test]
+fn members() {
+    keep_what_is_synced::<Members>();
+    lose_power::<Members>();
 }
