@@ -30,6 +30,9 @@
 //! }
 //! ```
 //!
+//! Import what you need by name, as here: `use netshm::data::*` also brings [`Encode`] into scope, which has a method `encode` as well,
+//! and the compiler then takes `value.encode(out)` for ambiguous.
+//!
 //! # The words
 //! Numbers, `bool` and `char` take a word each (128-bit numbers two). A sequence is its length and its elements; numbers
 //! in a sequence or an array are packed, eight bytes to a word (`Vec<i32>`: two in a word). Structs, tuples and arrays

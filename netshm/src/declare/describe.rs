@@ -59,7 +59,7 @@ impl Declared {
         match (self.shape.locking, &name) {
             (Some(locking), _) => property("locking", &locking)?,
             (None, Ok(name)) if !self.read_only => {
-                property("locking", &format_args!("{}, as it is the best here", Locking::best(name)))?;
+                property("locking", &format_args!("{} (the default)", Locking::best(name)))?;
             }
             (None, _) => property("locking", &"as the object was created")?,
         }

@@ -373,7 +373,7 @@ fn the_description_says_all_that_was_declared() {
 ";
     let described = Atlas::at(Path::new("maps")).describe().replacen("\n\n", "\n", 1);
     assert!(described.starts_with(expected), "{described}");
-    assert!(described.contains("locking      Futex, as it is the best here\n"), "{described}");
+    assert!(described.contains("locking      Futex (the default)\n"), "{described}");
     #[derive(ShmSchema)]
     #[shm(prefix = "/netshm-test-declared")]
     struct Defaults {
