@@ -144,7 +144,7 @@ pub struct Snapshot {
     pub holds: Vec<Hold>,
     /// Number of times that each slot's owners have waited for a stripe, modulo 32,768.
     pub wait_counts: Vec<u16>,
-    /// Waits for locks. Under [`Locking::Record`] those in the kernel only: threads of one process wait for each other elsewhere.
+    /// Waits for locks, as the waiters have noted them; under [`Locking::Record`] also those that only the kernel knows.
     pub waits: Vec<Wait>,
     /// Deadlocks: rings of waits, none of which will end unless one of them gives up, which the library sees to.
     pub rings: Vec<Ring>,

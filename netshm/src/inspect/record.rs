@@ -15,6 +15,11 @@ pub(super) fn add(snapshot: &mut Snapshot, locks: &[KernelLock]) {
         let end = stripe_of(lock.bytes.end().saturating_add(1)).min(snapshot.stripes.len() as u32);
         for stripe in stripe_of(*lock.bytes.start())..end {
             if lock.waits {
+                // Whoever waits has noted it already, unless it is another program, or sees other process ids.
+                let is_noted = |wait: &Wait| wait.stripe == stripe && wait.pid == Some(pid);
+                if snapshot.waits.iter().any(is_noted) {
+                    break;
+                }
                 snapshot.waits.push(Wait { stripe, slot: None, pid: Some(pid), waited: None });
                 // It waits for one after the other.
                 break;
