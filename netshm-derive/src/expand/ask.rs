@@ -136,6 +136,12 @@ pub(super) fn is_hopeless_key(field: &Field) -> bool {
     !field.attrs.by_functions() && contents(field.stored_type(), Wanted::Key).iter().any(is_hopeless)
 }
 
+/// Returns whether a part of a field looks like what cannot be stored, whatever its parameters are.
+pub(super) fn is_hopeless(field: &Field) -> bool {
+    let is_hopeless = |part: &&Type| !matches!(data_question(part).0, "data" | "serde");
+    contents(field.stored_type(), Wanted::Data).iter().any(is_hopeless)
+}
+
 /// Returns the innermost types that must be storable, or keys, for the type to be.
 fn contents(ty: &Type, wanted: Wanted) -> Vec<&Type> {
     let mut parts = Vec::new();

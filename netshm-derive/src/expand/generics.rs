@@ -6,6 +6,7 @@ use proc_macro2::{Ident, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote};
 use syn::{Path, WhereClause, parse_quote};
 
+use super::ask;
 use crate::ast::Input;
 
 /// Returns the where clause: that of the type itself, and for each stored field whose type mentions a parameter that this type
@@ -47,7 +48,8 @@ pub(super) fn bounds(input: &Input, library: &Path, name: &str) -> WhereClause {
         if !mentions(&tokens, &|ident| parameters.contains(ident)) {
             continue;
         }
-        if mentions(&tokens, &|ident| ident == own || ident == "Self") {
+        // Nor may a bound that never holds take the place of the message about the field.
+        if mentions(&tokens, &|ident| ident == own || ident == "Self") || ask::is_hopeless(field) {
             for parameter in &parameters {
                 if mentions(&tokens, &|ident| ident == parameter) {
                     clause.predicates.push(parse_quote!(#parameter: #library::data::#name));
