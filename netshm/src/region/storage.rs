@@ -70,6 +70,24 @@ impl Region {
         file::is_in_memory(self.object.fd())
     }
 
+    /// Makes sure that a part of a file in memory can be read. The system looks at it, which gives holes memory; otherwise a look at one
+    /// raises SIGBUS where there is none.
+    #[cold]
+    pub(crate) fn back(&self, start: u64, end: u64) -> Result<()> {
+        let length = end.min(self.known_end()).saturating_sub(start);
+        // An old kernel does not look.
+        self.map
+            .populate(start as usize, length as usize)
+            .map(drop)
+            .map_err(|_| no_space(&self.name(), length, std::io::ErrorKind::StorageFull.into()))
+    }
+
+    /// Returns whether the kernel looks.
+    #[cfg(test)]
+    pub(crate) fn is_looked_at(&self) -> bool {
+        matches!(self.map.populate(0, 8), Ok(true))
+    }
+
     /// Returns whether a look at a hole of the file may take memory.
     #[cold]
     pub(crate) fn holes_take_memory(&self) -> bool {

@@ -261,16 +261,8 @@ fn readers_of_a_sparse_copy_meet_no_holes_beside_writers() {
     let scratch = Scratch::new();
     let original = Members::filled(&scratch);
     original.texts.handle().store.set_care(false);
-    let bytes = std::fs::read(&scratch.0).unwrap();
+    let copy = sparse_copy(&scratch);
     original.texts.handle().store.set_care(true);
-    let copy = Scratch::empty();
-    let file = copy.file();
-    for (place, page) in
-        (0..).step_by(4096).zip(bytes.chunks(4096)).filter(|(_, page)| page.iter().any(|byte| *byte != 0))
-    {
-        file::write_at(file.as_fd(), page, place).unwrap();
-    }
-    file.set_len(bytes.len() as u64).unwrap();
     let reader = Members::open(&Shm::options().read_only(true).open(&copy.name()).unwrap());
     let object = reader.texts.handle().store.region().object();
     if !file::holes_take_memory(object.fd()) {
@@ -285,6 +277,44 @@ fn readers_of_a_sparse_copy_meet_no_holes_beside_writers() {
     assert!(allocated(&copy.0) >= before + hollow / 512);
     writer.change();
     assert!(writer.texts.check().unwrap().is_clean());
+}
+
+/// Copies an object page by page, but for zeros.
+fn sparse_copy(from: &Scratch) -> Scratch {
+    let copy = Scratch::empty();
+    let (bytes, file) = (std::fs::read(&from.0).unwrap(), copy.file());
+    for (place, page) in
+        (0..).step_by(4096).zip(bytes.chunks(4096)).filter(|(_, page)| page.iter().any(|byte| *byte != 0))
+    {
+        file::write_at(file.as_fd(), page, place).unwrap();
+    }
+    file.set_len(bytes.len() as u64).unwrap();
+    copy
+}
+
+/// Where there is no memory for them, holes raise SIGBUS when they are read.
+#[test]
+fn a_sparse_copy_has_its_memory_when_it_is_read() {
+    let scratch = Scratch::new();
+    let shm = Shm::options().create(true).open(&scratch.name()).unwrap();
+    let zeros: Texts = Texts::options().stripes(1).manage(shm).unwrap();
+    zeros.add(&1, &vec![0; 1_000_000]).unwrap();
+    // Otherwise the copy is checked at opening, which reads all of it.
+    zeros.sync().unwrap();
+    drop(zeros);
+    let copy = sparse_copy(&scratch);
+    let was = allocated(&copy.0);
+    let reader = Shm::options().read_only(true).open(&copy.name()).unwrap();
+    let reader: Texts = Texts::options().manage(reader).unwrap();
+    let region = reader.handle().store.region();
+    if !region.is_in_memory() || !region.is_looked_at() {
+        println!("skipped: the object is not in memory, or the kernel is old");
+        return;
+    }
+    let before = allocated(&copy.0);
+    assert!(before >= was + 1000, "{was} {before}");
+    assert_eq!(reader.find(&1).unwrap(), Some(vec![0; 1_000_000]));
+    assert_eq!(allocated(&copy.0), before);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Checking, creating and recreating an object, while others are kept from doing so.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::catalogue::{Catalogue, Member};
@@ -7,9 +8,9 @@ use super::header::{self, Header};
 use super::spec::Spec;
 use super::{Damage, Found, holes, lock_init, poll};
 use crate::error::{Error, Result};
-use crate::layout::Offset;
 use crate::layout::header as at;
 use crate::layout::method::Locking;
+use crate::layout::{Geometry, Offset};
 use crate::locking::Deadline;
 use crate::os::lock::{self, bytes};
 use crate::os::{file, path};
@@ -118,35 +119,57 @@ impl<'a> Initialising<'a> {
         }
     }
 
-    /// Makes sure that the object can be written to in place, however full the disk is. Returns whether free runs have holes, which
-    /// they keep if `keeps_holes`.
-    pub(super) fn own_space(&self, header: &Header, keeps_holes: bool) -> Result<bool> {
+    /// Returns the parts of the file that need space; those that are free runs' holes only if `holes_too`.
+    fn parts(&self, geometry: &Geometry, holes_too: bool) -> Result<Vec<Range<u64>>> {
         let object = self.object;
-        let geometry = &header.geometry;
         let size = file::size(object.fd()).map_err(|source| self.io("look up the size", source))?;
         let size = size.min(geometry.max_size);
         let [stripes_used, entries_used, _] = header::counts(object, geometry)?;
         // The holes that an object has itself stay.
         let front = if entries_used == 0 { geometry.catalogue().start } else { geometry.catalogue().end };
         let stripes = geometry.catalogue().end..geometry.stripes_end(stripes_used as u32);
-        let mut parts = vec![0..front, stripes, geometry.data_start()..size];
-        let needed = parts.iter().map(|part| part.end.saturating_sub(part.start)).sum::<u64>();
-        let is_whole = || {
-            let allocated = file::allocated(object.fd()).map_err(|source| self.io("look up its memory", source))?;
-            Ok(allocated >= needed)
-        };
-        let was_whole = is_whole()?;
-        if !was_whole && keeps_holes {
-            parts.pop();
-            let mut start = geometry.data_start();
+        let mut parts = vec![0..front, stripes];
+        let mut start = geometry.data_start();
+        if !holes_too {
             for hole in holes::of(object, geometry)? {
                 parts.push(start..hole.start);
                 start = hole.end;
             }
-            parts.push(start..size);
         }
-        file::own_space(object.fd(), &parts).map_err(|source| no_space(object.name(), size, source))?;
-        Ok(!was_whole && !is_whole()?)
+        parts.push(start..size);
+        Ok(parts)
+    }
+
+    /// Returns whether the file takes up as much as those parts of it.
+    fn has_space(&self, parts: &[Range<u64>]) -> Result<bool> {
+        let needed = parts.iter().map(|part| part.end.saturating_sub(part.start)).sum::<u64>();
+        let allocated = file::allocated(self.object.fd()).map_err(|source| self.io("look up its memory", source))?;
+        Ok(allocated >= needed)
+    }
+
+    /// Makes sure that the object can be written to in place, however full the disk is. Returns whether free runs have holes, which
+    /// they keep if `keeps_holes`.
+    pub(super) fn own_space(&self, header: &Header, keeps_holes: bool) -> Result<bool> {
+        let geometry = &header.geometry;
+        let all = self.parts(geometry, true)?;
+        let was_whole = self.has_space(&all)?;
+        let parts = if was_whole || !keeps_holes { all.clone() } else { self.parts(geometry, false)? };
+        let size = parts.last().map_or(0, |part| part.end);
+        file::own_space(self.object.fd(), &parts).map_err(|source| no_space(self.object.name(), size, source))?;
+        Ok(!was_whole && !self.has_space(&all)?)
+    }
+
+    /// Makes sure that an object in memory can be read, which may be a copy that is sparse where there are zeros.
+    #[cold]
+    fn back(&self, geometry: &Geometry, region: &Region) -> Result<()> {
+        if !file::is_in_memory(self.object.fd()) || self.has_space(&self.parts(geometry, true)?)? {
+            return Ok(());
+        }
+        let parts = self.parts(geometry, false)?;
+        if self.has_space(&parts)? {
+            return Ok(());
+        }
+        parts.iter().try_for_each(|part| region.back(part.start, part.end))
     }
 
     /// Fills the holes of an object that somebody reads without care. It came with them, by a copy that is as sparse as an object on a
@@ -182,6 +205,10 @@ impl<'a> Initialising<'a> {
         let header = Header::read(object)?;
         let has_holes = !object.read_only() && self.own_space(&header, true)?;
         let region = Region::map(object.clone(), header.geometry)?;
+        // Whoever has opened it has seen to that.
+        if object.read_only() && !state.known_to_be_sound {
+            self.back(&header.geometry, &region)?;
+        }
         let mut store = Store::new(region, claim, &header);
         events::opened(object.name(), header.locking, object.read_only());
         if has_holes && !state.alone {
