@@ -198,6 +198,14 @@ impl Ring {
         slots.into_iter().map(|(_, Reverse(slot))| slot).collect()
     }
 
+    /// Returns the same, as a member sees it, in an object with that many stripes. Who waits for what a reader holds finds it only if
+    /// the reader tells of it; if not, no other member sees the ring, and nobody else would give way.
+    fn victims_as_seen_by(&self, slot: u32, count: usize, stripes: u32) -> Vec<u32> {
+        let mut links = self.links.iter().filter(|link| link.owner == slot);
+        let is_seen_by_it_alone = links.any(|link| link.is_unmarked && !link.manner.holds(link.stripe, stripes));
+        if is_seen_by_it_alone { vec![slot] } else { self.victims(count) }
+    }
+
     /// Returns what a member waits for.
     fn awaited_by(&self, slot: u32) -> Option<u32> {
         let link = self.links.iter().find(|link| link.owner == slot)?;
@@ -250,7 +258,7 @@ impl Rings {
             _ => Instant::now(),
         };
         let turn = (since.elapsed().as_millis() / GIVE_WAY.as_millis()) as usize;
-        let victims = ring.victims(turn + 1);
+        let victims = ring.victims_as_seen_by(slot, turn + 1, owners.region().stripes_used());
         if victims.contains(&slot) {
             let detail = ring.describe(|slot| owners.pid(slot));
             return Err(Error::Deadlock { object: owners.region().name(), detail });
@@ -428,6 +436,33 @@ mod tests {
         for stripe in [read, written] {
             let (Released::Quiet | Released::Sleepers) = word_of(region, stripe).release();
         }
+        (0..2).for_each(|slot| retract(region, slot));
+    }
+
+    /// A reader of many stripes cannot tell of them all, so the others of its ring see none, and never give way.
+    #[test]
+    fn who_alone_sees_a_ring_gives_way_at_once() {
+        let scratch = Scratch::new();
+        let table = HashTable::<u64, u64>::options().stripes(64).slots(3).manage(scratch.open()).unwrap();
+        let store = &table.handle().store;
+        let region = store.region();
+        let read: Vec<u32> = (0..9).map(|number| store.geometry().first() + number).collect();
+        let written = store.geometry().first() + 20;
+        word_of(region, written).mark(1);
+        announce(region, 0, written, Manner::new(Mode::Shared, true, &read));
+        announce(region, 1, read[4], Manner::new(Mode::Exclusive, true, &[written]));
+        let victims = |slot, stripe, mode, held: &[u32]| {
+            let holds = |stripe| held.contains(&stripe);
+            let ring = ring(region, &Seeker { slot, stripe, mode, holds: &holds, has_hint: false }).unwrap();
+            ring.map(|ring| ring.victims_as_seen_by(slot, 1, region.stripes_used()))
+        };
+        assert_eq!(victims(0, written, Mode::Shared, &read), Some(vec![0]));
+        assert_eq!(victims(1, read[4], Mode::Exclusive, &[written]), None);
+        // If it tells, it is the largest slot's turn.
+        announce(region, 0, written, Manner::new(Mode::Shared, true, &read[4..6]));
+        assert_eq!(victims(0, written, Mode::Shared, &read[4..6]), Some(vec![1]));
+        assert_eq!(victims(1, read[4], Mode::Exclusive, &[written]), Some(vec![1]));
+        let (Released::Quiet | Released::Sleepers) = word_of(region, written).release();
         (0..2).for_each(|slot| retract(region, slot));
     }
 
