@@ -79,7 +79,7 @@ impl Region {
         self.map
             .populate(start as usize, length as usize)
             .map(drop)
-            .map_err(|_| no_space(&self.name(), length, std::io::ErrorKind::StorageFull.into()))
+            .map_err(|_| no_space(&self.name(), length, std::io::Error::from_raw_os_error(libc::ENOSPC)))
     }
 
     /// Returns whether the kernel looks.
