@@ -122,6 +122,9 @@ impl LocalLocks {
             {
                 break Err(error);
             }
+            if let Err(error) = wait.check(owners, state.holders[index as usize]) {
+                break Err(error);
+            }
             let bound = match state.chain(slot, index) {
                 Chain::Ring(links) => break Err(Self::deadlock(owners, &links)),
                 // Nobody waits for a slot that holds nothing.
@@ -139,9 +142,6 @@ impl LocalLocks {
                 if Self::take(&mut state, index, slot) {
                     break Ok(());
                 }
-            }
-            if let Err(error) = wait.check(owners, state.holders[index as usize]) {
-                break Err(error);
             }
             state = self.released.wait_timeout(state, wait.pause(LOOK)).unwrap_or_else(PoisonError::into_inner).0;
             if Self::take(&mut state, index, slot) {

@@ -174,14 +174,14 @@ impl RecordLocks {
                 Outcome::Busy if backoff.is_too_early() => {}
                 Outcome::Busy => {
                     let holder = word_of(region, stripe).load().owner();
+                    let known = holder.filter(|slot| *slot < region.geometry().slots);
+                    wait.check(owners, known).map_err(|error| rings.explain(error))?;
                     if watched {
                         rings.look(owners, &seeker)?;
                         // Not all of those who hold it for reading are known.
                         let may_be_ring = holder.is_none() && seeker.is_awaited(region);
                         wait.set_bound(may_be_ring.then_some(Bound::Readers));
                     }
-                    let holder = holder.filter(|slot| *slot < region.geometry().slots);
-                    wait.check(owners, holder).map_err(|error| rings.explain(error))?;
                     backoff.pause(&wait);
                 }
             }

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering::SeqCst;
 use std::thread;
+use std::time::Duration;
 
 use crate::array::Array;
 use crate::error::{Error, Result};
@@ -9,7 +10,7 @@ use crate::handle::Handle;
 use crate::hash_table::HashTable;
 use crate::layout::method::Locking;
 use crate::locking::{waited_for, waits_of, word_of};
-use crate::os::fork::tests::Child;
+use crate::os::fork::tests::{Child, stop_here};
 use crate::os::{proc_locks, steps};
 use crate::shm::Shm;
 use crate::store::wait_tests::{MINUTE, within};
@@ -111,6 +112,62 @@ fn operations_outside_groups_end_in_no_deadlock() {
             assert_eq!(runs.map_err(|error| format!("{what}: {error}")), Ok(1), "{what}");
         }
     });
+}
+
+/// A group whose process is stopped never lets an operation go on that gives way to it again and again.
+#[test]
+fn operations_outside_groups_end_at_their_limit_in_a_ring_as_well() {
+    for locking in [Locking::Record, Locking::Futex] {
+        within(MINUTE, move || {
+            let scratch = Scratch::new();
+            let open = |limit| {
+                let options = HashTable::<u64, u64>::options().locking(locking).stripes(2).slots(3);
+                options.lock_timeout(limit).manage(scratch.open()).unwrap()
+            };
+            let table = open(Duration::from_millis(300));
+            let store = &table.handle().store;
+            let geometry = *store.geometry();
+            let key_in = |stripe| (0..).find(|key: &u64| store.stripe_of(store.hash(&[*key])) == stripe).unwrap();
+            let [first, last] = geometry.own().map(key_in).collect::<Vec<_>>()[..] else { unreachable!() };
+            let mut before = Child::start(|| {
+                let table = open(60 * MINUTE);
+                table.handle().store.prefer_slot(2);
+                i32::from(table.group(|| table.replace(&first, &1).inspect(|()| stop_here())).is_err())
+            });
+            assert_eq!(before.wait(), None);
+            let mut group = Child::start(|| {
+                let table = open(60 * MINUTE);
+                table.handle().store.prefer_slot(GROUP);
+                let both = || table.replace(&last, &1).and_then(|()| table.replace(&first, &1));
+                i32::from(table.group(both).is_err())
+            });
+            let waits = || waited_for(store.region().field32(geometry.slot(GROUP).wait()).load(SeqCst));
+            while waits() != Some(geometry.first()) {
+                thread::yield_now();
+            }
+            group.stop();
+            before.go_on();
+            assert_eq!(before.wait(), Some(0));
+            store.prefer_slot(OPERATION);
+            let outcomes = [
+                ("clear", table.clear()),
+                ("for_each", table.for_each(|_, _| ())),
+                ("check", table.check().map(drop)),
+                ("sync", table.sync()),
+            ];
+            for (what, outcome) in outcomes {
+                // Iterations under Futex wait for no group.
+                let may_succeed = what == "for_each" && locking == Locking::Futex;
+                match outcome {
+                    Err(Error::LockTimeout { .. }) => {}
+                    Ok(()) if may_succeed => {}
+                    other => panic!("{locking:?}, {what}: {other:?}"),
+                }
+            }
+            group.go_on();
+            assert_eq!(group.wait(), Some(0));
+        });
+    }
 }
 
 /// With a limit, waits under Record are no waits of the kernel's, which then does not see the ring.

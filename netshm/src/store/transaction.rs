@@ -478,7 +478,9 @@ impl<'a> Transaction<'a> {
 pub(super) fn is_worth_a_retry(store: &Store, deadline: &Deadline, error: &Error) -> bool {
     match store.method() {
         Locking::Futex => matches!(error, Error::Deadlock { .. }),
-        Locking::Record => error.is_deadlock() && !deadline.is_bounded() && !deadline.is_over(),
+        Locking::Record if deadline.is_bounded() => false,
+        // Once the limit is reached, the next wait says so.
+        Locking::Record => matches!(error, Error::Deadlock { .. }) || error.is_deadlock() && !deadline.is_over(),
         Locking::None => false,
     }
 }

@@ -46,7 +46,7 @@ pub(crate) fn change_at_once<A: Copy, R>(
     match attempt(store, &deadline, move |change| make(change, args)) {
         Ok(result) => Ok(result),
         Err(error) if is_worth_a_retry(store, &deadline, &error) => {
-            change(store, limits, wanted, move |change| make(change, args))
+            alone(store, &deadline, move |change| make(change, args))
         }
         Err(error) => Err(error),
     }
