@@ -169,6 +169,10 @@ impl RecordLocks {
                     if watched {
                         waits::announce(region, request.slot, stripe, self.manner(request, missing, true));
                         rings.look(owners, &Seeker { has_hint: true, ..seeker })?;
+                        if !waits::tells_all(region) {
+                            let detail = format!("the kernel found a ring of processes around stripe {stripe}");
+                            return Err(Error::Deadlock { object: region.name(), detail });
+                        }
                     }
                 }
                 Outcome::Busy if backoff.is_too_early() => {}

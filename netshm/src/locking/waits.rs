@@ -99,6 +99,11 @@ impl Manner {
     }
 }
 
+/// Returns whether waiters tell of all that they hold, so that a walk misses no ring.
+pub(super) fn tells_all(region: &Region) -> bool {
+    region.stripes_used() <= Manner::PLACES
+}
+
 /// Runs `wait`, in which `slot` waits for `stripe`, and lets others see that meanwhile. Nobody needs to see waits for the meta
 /// stripe: nothing is waited for while it is held, so it is part of no ring. `wait` is told whether rings are to be looked for.
 pub(super) fn announced(
