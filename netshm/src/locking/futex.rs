@@ -47,7 +47,7 @@ impl FutexLocks {
         let mut wait = request.wait_for(owners, stripe);
         let mut nap = FIRST_SLEEP;
         let mut rings = Rings::default();
-        let seeker = Seeker { slot: request.slot, stripe, mode: Mode::Exclusive, holds: &|_| false, has_hint: false };
+        let seeker = Seeker { slot: request.slot, stripe, mode: Mode::Exclusive, holds: &|_| false };
         loop {
             let owner = owner_of(region, stripe)?;
             if owner.is_none() && word.try_take_after_sleep(request.slot) {

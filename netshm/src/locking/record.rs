@@ -58,7 +58,7 @@ impl RecordLocks {
         let manner = self.manner(request, &missing, true);
         waits::announced(owners.region(), request.slot, stripe, manner, |watched| {
             let holds = |stripe| self.holds(stripe, &missing, request.slot);
-            let seeker = Seeker { slot: request.slot, stripe, mode: request.mode, holds: &holds, has_hint: false };
+            let seeker = Seeker { slot: request.slot, stripe, mode: request.mode, holds: &holds };
             let mut rings = Rings::default();
             let look = || if watched { rings.look(owners, &seeker).map(drop) } else { Ok(()) };
             self.local.lock(owners, stripe, request.slot, look, || request.wait_for(owners, stripe))
@@ -147,7 +147,7 @@ impl RecordLocks {
     ) -> Result<()> {
         let (region, stripe) = (owners.region(), request.stripe);
         let holds = |stripe| self.holds(stripe, missing, request.slot);
-        let seeker = Seeker { slot: request.slot, stripe, mode: request.mode, holds: &holds, has_hint: false };
+        let seeker = Seeker { slot: request.slot, stripe, mode: request.mode, holds: &holds };
         let mut wait = request.wait_for(owners, stripe);
         let mut may_wait_in_kernel = true;
         let mut rings = Rings::default();
@@ -168,7 +168,7 @@ impl RecordLocks {
                     (turn, may_wait_in_kernel) = (None, false);
                     if watched {
                         waits::announce(region, request.slot, stripe, self.manner(request, missing, true));
-                        rings.look(owners, &Seeker { has_hint: true, ..seeker })?;
+                        rings.look(owners, &seeker)?;
                         if !waits::tells_all(region) {
                             let detail = format!("the kernel found a ring of processes around stripe {stripe}");
                             return Err(Error::Deadlock { object: region.name(), detail });

@@ -145,7 +145,6 @@ pub(crate) fn retract(region: &Region, slot: u32) {
 }
 
 /// A waiter that looks for rings.
-#[derive(Clone, Copy)]
 pub(super) struct Seeker<'a> {
     pub(super) slot: u32,
     /// The stripe that it waits for, and the mode in which it wants it.
@@ -153,8 +152,6 @@ pub(super) struct Seeker<'a> {
     pub(super) mode: Mode,
     /// Tells of the stripes that it holds, though their lock words may not name it.
     pub(super) holds: &'a dyn Fn(u32) -> bool,
-    /// True if the kernel says that it is in a ring of processes. Then what readers may hold, they do.
-    pub(super) has_hint: bool,
 }
 
 impl Seeker<'_> {
@@ -338,11 +335,7 @@ impl Walk<'_> {
         }
         for slot in 0..self.region.geometry().slots {
             let (wait, manner) = self.wait_of(slot);
-            let holds = if self.seeker.has_hint {
-                manner.may_hold(stripe)
-            } else {
-                manner.holds(stripe, self.region.stripes_used())
-            };
+            let holds = manner.holds(stripe, self.region.stripes_used());
             if slot != self.seeker.slot && waited_for(wait).is_some() && holds && self.leads_back(stripe, slot, true)? {
                 return Ok(true);
             }
@@ -435,7 +428,7 @@ mod tests {
         announce(region, 1, read, Manner::new(Mode::Exclusive, true, &[written]));
         let seekers = [(0, written, Mode::Shared, read), (1, read, Mode::Exclusive, written)];
         for (slot, stripe, mode, held) in seekers {
-            let seeker = Seeker { slot, stripe, mode, holds: &|stripe| stripe == held, has_hint: false };
+            let seeker = Seeker { slot, stripe, mode, holds: &|stripe| stripe == held };
             assert_eq!(ring(region, &seeker).unwrap().map(|ring| ring.victims(2)), Some(vec![1, 0]), "{slot}");
         }
         for stripe in [read, written] {
@@ -458,7 +451,7 @@ mod tests {
         announce(region, 1, read[4], Manner::new(Mode::Exclusive, true, &[written]));
         let victims = |slot, stripe, mode, held: &[u32]| {
             let holds = |stripe| held.contains(&stripe);
-            let ring = ring(region, &Seeker { slot, stripe, mode, holds: &holds, has_hint: false }).unwrap();
+            let ring = ring(region, &Seeker { slot, stripe, mode, holds: &holds }).unwrap();
             ring.map(|ring| ring.victims_as_seen_by(slot, 1, region.stripes_used()))
         };
         assert_eq!(victims(0, written, Mode::Shared, &read), Some(vec![0]));
@@ -479,7 +472,7 @@ mod tests {
         let store = &table.handle().store;
         let region = store.region();
         let stripe = store.geometry().first();
-        let seeker = Seeker { slot: 0, stripe, mode: Mode::Exclusive, holds: &|held| held == stripe, has_hint: false };
+        let seeker = Seeker { slot: 0, stripe, mode: Mode::Exclusive, holds: &|held| held == stripe };
         announce(region, 0, stripe, Manner::new(Mode::Exclusive, true, &[stripe]));
         assert!(!seeker.is_awaited(region) && ring(region, &seeker).unwrap().is_none());
         // A second reader that does the same closes a ring; one that waits for writers only does not.
