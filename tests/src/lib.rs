@@ -3,11 +3,13 @@
 
 mod children;
 pub mod damaged;
+mod ends;
 mod random;
 mod scratch;
 mod verbs;
 
 pub use children::{Child, part};
+pub use ends::{Ends, Outcome};
 pub use random::Random;
 pub use scratch::{Directory, Scratch, unique};
 pub use verbs::{AnyKey, AnyValue, Shape, Verbs, Way};

@@ -236,7 +236,7 @@ fn circle(locking: Locking, firsts: &[First], keys: usize, limited: impl Fn(usiz
     circle_in(4, locking, firsts, keys, limited)
 }
 
-/// Does the same in tables of so many stripes.
+/// Does the same in tables with that number of stripes.
 fn circle_in(
     stripes: u32,
     locking: Locking,

@@ -12,7 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::thread;
 
 use netshm::{Error, HashTable, Locking, group};
-use netshm_tests::{Random, Scratch};
+use netshm_tests::{Ends, Outcome, Random, Scratch};
 
 /// Bindings of each key, the newest last.
 type Model = BTreeMap<u64, Vec<u64>>;
@@ -24,21 +24,6 @@ const ON_PURPOSE: &str = "on purpose";
 const ABSENT: u64 = 1 << 40;
 /// Most operations inside operations.
 const DEPTH: u32 = 4;
-
-/// Why a group ends.
-#[derive(Debug)]
-enum Ends {
-    Store(Error),
-    OnPurpose,
-}
-
-impl From<Error> for Ends {
-    fn from(error: Error) -> Self {
-        Ends::Store(error)
-    }
-}
-
-type Outcome<T = ()> = Result<T, Ends>;
 
 /// Two members of an object, and what they should hold.
 struct Object {

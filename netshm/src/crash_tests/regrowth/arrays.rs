@@ -1,8 +1,33 @@
 //! Directories, chunks and records of arrays.
 
+use std::fmt::Debug;
+
 use super::Subject;
 use crate::array::Array;
+use crate::data::ShmData;
 use crate::error::Result;
+use crate::layout::method::Locking;
+use crate::shm::Shm;
+
+/// Runs the group on an array with that default, whose writers are stopped at each such step.
+fn run<T: ShmData + Clone, D: PartialEq + Debug>(
+    name: &str,
+    default: T,
+    stride: u64,
+    prepare: &dyn Fn(&Array<T>) -> Result<()>,
+    act: &dyn Fn(&Array<T>) -> Result<()>,
+    dump: &dyn Fn(&Array<T>) -> Result<D>,
+) {
+    let open = |shm: Shm, locking: Locking| {
+        Array::options().locking(locking).stripes(2).slots(2).max_size(1 << 26).manage(shm, default.clone())
+    };
+    let group = |array: &Array<T>, body: &dyn Fn() -> Result<()>| array.group(body);
+    Subject { name, open: &open, prepare, act, group: &group, dump, check: &Array::check, stride }.run();
+}
+
+fn all<T: ShmData>(array: &Array<T>) -> Result<Vec<T>> {
+    array.scan().collect()
+}
 
 /// Chunks and nodes of an array's directory, and its height.
 #[test]
@@ -25,19 +50,7 @@ fn directories() {
         SPOTS[..5].iter().try_for_each(|spot| array.set(*spot, &3))?;
         array.resize(50_000)
     };
-    Subject {
-        name: "directories",
-        open: &|shm, locking| {
-            Array::<u64>::options().locking(locking).stripes(2).slots(2).max_size(1 << 26).manage(shm, 5)
-        },
-        prepare: &prepare,
-        act: &act,
-        group: &|array, body| array.group(body),
-        dump: &|array| Ok((array.len()?, spots(array)?)),
-        check: &Array::<u64>::check,
-        stride: 11,
-    }
-    .run();
+    run("directories", 5, 11, &prepare, &act, &|array| Ok((array.len()?, spots(array)?)));
 }
 
 /// Elements in records of their own.
@@ -55,24 +68,7 @@ fn arrays_of_texts() {
         array.resize(700)?;
         (0..700).step_by(60).try_for_each(|index| array.set(index, &"w".repeat(index)))
     };
-    Subject {
-        name: "arrays of texts",
-        open: &|shm, locking| {
-            Array::<String>::options()
-                .locking(locking)
-                .stripes(2)
-                .slots(2)
-                .max_size(1 << 26)
-                .manage(shm, "-".to_owned())
-        },
-        prepare: &prepare,
-        act: &act,
-        group: &|array, body| array.group(body),
-        dump: &|array| array.scan().collect::<Result<Vec<_>>>(),
-        check: &Array::<String>::check,
-        stride: 11,
-    }
-    .run();
+    run("arrays of texts", "-".to_owned(), 11, &prepare, &act, &all);
 }
 
 /// Chunks that are rewritten elsewhere, as their elements are set all at once: some several times in one group, also after the array
@@ -97,17 +93,5 @@ fn exchanged_chunks() {
         array.set_range(0..800, &numbers(5)[..800])?;
         array.fill(100..600, &8)
     };
-    Subject {
-        name: "exchanged chunks",
-        open: &|shm, locking| {
-            Array::<u64>::options().locking(locking).stripes(2).slots(2).max_size(1 << 26).manage(shm, 5)
-        },
-        prepare: &prepare,
-        act: &act,
-        group: &|array, body| array.group(body),
-        dump: &|array| array.scan().collect::<Result<Vec<_>>>(),
-        check: &Array::<u64>::check,
-        stride: 131,
-    }
-    .run();
+    run("exchanged chunks", 5, 131, &prepare, &act, &all);
 }

@@ -1,13 +1,29 @@
 //! Buckets, segments, overflow buckets, records and runs of tables.
 
+use std::fmt::Debug;
 use std::ops::Range;
 
 use super::{Pairs, Subject, Texts, sorted, table, undo};
+use crate::data::ShmData;
 use crate::error::{Error, Result};
 use crate::group;
+use crate::hash_table::HashTable;
 use crate::layout::method::Locking;
 use crate::shm::Shm;
 use crate::testing::Scratch;
+
+/// Runs the group on a table of at most that size, whose writers are stopped at each such step.
+fn run<V: ShmData + Ord + Debug>(
+    name: &str,
+    max_size: u64,
+    stride: u64,
+    prepare: &dyn Fn(&HashTable<u64, V>) -> Result<()>,
+    act: &dyn Fn(&HashTable<u64, V>) -> Result<()>,
+) {
+    let open = table(max_size);
+    let group = |table: &HashTable<u64, V>, body: &dyn Fn() -> Result<()>| table.group(body);
+    Subject { name, open: &open, prepare, act, group: &group, dump: &sorted, check: &HashTable::check, stride }.run();
+}
 
 /// Takes buckets back and splits others again, so that the same places are filled again.
 #[test]
@@ -21,17 +37,7 @@ fn buckets_of_pairs() {
         (1000..1060).try_for_each(|key| table.add(&key, &key))?;
         (1000..1060).try_for_each(|key| table.remove(&key).map(drop))
     };
-    Subject {
-        name: "buckets of pairs",
-        open: &table(1 << 26),
-        prepare: &prepare,
-        act: &act,
-        group: &|table, body| table.group(body),
-        dump: &sorted,
-        check: &Pairs::check,
-        stride: 7,
-    }
-    .run();
+    run("buckets of pairs", 1 << 26, 7, &prepare, &act);
 }
 
 /// The same with records, some of which have runs of their own.
@@ -47,17 +53,7 @@ fn buckets_of_records() {
         (1000..1060).try_for_each(|key| table.add(&key, &text(key)))?;
         (1010..1030).try_for_each(|key| table.remove(&key).map(drop))
     };
-    Subject {
-        name: "buckets of records",
-        open: &table(1 << 26),
-        prepare: &prepare,
-        act: &act,
-        group: &|table, body| table.group(body),
-        dump: &sorted,
-        check: &Texts::check,
-        stride: 23,
-    }
-    .run();
+    run("buckets of records", 1 << 26, 23, &prepare, &act);
 }
 
 /// Whole segments are given back and taken again, and the table is emptied and filled.
@@ -72,17 +68,7 @@ fn segments() {
         (2000..2080).try_for_each(|key| table.remove(&key).map(drop))?;
         (0..60).try_for_each(|key| table.add(&key, &key))
     };
-    Subject {
-        name: "segments",
-        open: &table(1 << 26),
-        prepare: &prepare,
-        act: &act,
-        group: &|table, body| table.group(body),
-        dump: &sorted,
-        check: &Pairs::check,
-        stride: 101,
-    }
-    .run();
+    run("segments", 1 << 26, 101, &prepare, &act);
 }
 
 /// Adds values of that length, which the object has no room for in the end.
@@ -114,17 +100,7 @@ fn overflow_buckets() {
         (5000..5100).try_for_each(|key| table.add(&key, "new"))?;
         (5000..5050).try_for_each(|key| table.remove(&key).map(drop))
     };
-    Subject {
-        name: "overflow buckets",
-        open: &table(1 << 18),
-        prepare: &prepare,
-        act: &act,
-        group: &|table, body| table.group(body),
-        dump: &sorted,
-        check: &Texts::check,
-        stride: 97,
-    }
-    .run();
+    run("overflow buckets", 1 << 18, 97, &prepare, &act);
 }
 
 /// The same with pairs, beside texts that keep the index from growing; the chains are split when these have gone.
@@ -184,17 +160,7 @@ fn runs() {
         (0..9).try_for_each(|key| table.add(&key, &text(key, 2)))?;
         (2..6).try_for_each(|key| table.replace(&key, &text(key, 3)))
     };
-    Subject {
-        name: "runs",
-        open: &table(1 << 26),
-        prepare: &prepare,
-        act: &act,
-        group: &|table, body| table.group(body),
-        dump: &sorted,
-        check: &Texts::check,
-        stride: 797,
-    }
-    .run();
+    run("runs", 1 << 26, 797, &prepare, &act);
 }
 
 /// Stacks of bindings become single pairs and stacks again.
