@@ -90,12 +90,14 @@ impl Drop for QueuePlace {
 
 /// Runs the main process: keeps the others at work, and shows how far they are.
 fn run(options: &Options) -> Result<()> {
+    // Before there is anything that a signal could leave behind.
+    let signals = signals()?;
     let place = QueuePlace::new(options);
     let queue = Arc::new(place.open()?);
     let first = queue.begin(options.jobs)?;
     queue.take_back()?;
     let posts = Arc::new(crew::posts(options, place.at.place()));
-    stop_at_signals(&queue, &posts)?;
+    stop_at(signals, &queue, &posts)?;
     println!(
         "{} jobs, {} done; {} producers, {} workers",
         HumanCount(first.all),
@@ -147,12 +149,17 @@ fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Lets all processes end at Ctrl-C or SIGTERM, once they have done the jobs that they are at; kills them if it comes again.
-fn stop_at_signals(queue: &Arc<Queue>, posts: &Arc<Vec<Post>>) -> Result<()> {
-    let (mut signals, sender) = UnixStream::pair()?;
+/// Returns where a byte arrives for each Ctrl-C and SIGTERM. They end this process no more.
+fn signals() -> Result<UnixStream> {
+    let (signals, sender) = UnixStream::pair()?;
     for signal in TERM_SIGNALS {
         signal_hook::low_level::pipe::register(*signal, sender.try_clone()?)?;
     }
+    Ok(signals)
+}
+
+/// Lets all processes end at the first signal, once they have done the jobs that they are at; kills them at the second.
+fn stop_at(mut signals: UnixStream, queue: &Arc<Queue>, posts: &Arc<Vec<Post>>) -> Result<()> {
     let (queue, posts) = (Arc::clone(queue), Arc::clone(posts));
     thread::Builder::new().spawn(move || -> Result<()> {
         signals.read_exact(&mut [0])?;

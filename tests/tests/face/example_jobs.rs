@@ -81,7 +81,8 @@ fn end(mut child: Child) -> (bool, String) {
     let mut text = String::new();
     child.stdout.take().unwrap().read_to_string(&mut text).unwrap();
     child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
-    (child.wait().unwrap().success(), text)
+    let status = child.wait().unwrap();
+    (status.success(), format!("{text}[{status}]"))
 }
 
 /// Returns the number of processes that the program has killed, by what it said: fewer than it was told to, if the work ended before
@@ -216,4 +217,20 @@ fn what_a_dead_program_was_at_is_begun_again() {
     let (success, text) = jobs(&arguments);
     assert!(success && text.contains("jobs of dead ones begun again"), "{text}");
     assert!(text.contains("checked: each of 30 jobs was done once"), "{text}");
+}
+
+/// A signal may come as soon as there is a queue.
+#[test]
+fn a_queue_that_has_just_been_made_ends_with_its_program() {
+    let program = command(&["--jobs", "1000000"]).spawn().unwrap();
+    let name = format!("/dev/shm/jobs.{}", program.id());
+    let start = Instant::now();
+    while !std::fs::exists(&name).unwrap() {
+        assert!(start.elapsed() < LIMIT, "no queue is made");
+        std::hint::spin_loop();
+    }
+    signal(&program, Signal::SIGINT);
+    let (success, text) = end(program);
+    assert!(!std::fs::exists(name).unwrap(), "the queue is left behind: {text}");
+    assert!(success && text.contains("stopped: "), "{text}");
 }
