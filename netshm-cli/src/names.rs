@@ -71,15 +71,6 @@ fn in_posix(path: &Path) -> Option<ShmName> {
     posix(name).ok()
 }
 
-/// Returns the file of an object.
-pub(crate) fn path_of(name: &ShmName) -> PathBuf {
-    let text = name.to_string();
-    match text.strip_prefix("posix:/") {
-        Some(rest) => Path::new(POSIX).join(rest),
-        None => PathBuf::from(text.strip_prefix("file:").unwrap_or(&text)),
-    }
-}
-
 /// A place to look for objects.
 #[derive(Debug, Clone)]
 pub(crate) enum Place {

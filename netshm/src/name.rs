@@ -149,8 +149,16 @@ impl ShmName {
         matches!(self.0, Kind::File(_))
     }
 
-    /// Returns the path that leads to the object.
-    pub(crate) fn path(&self) -> PathBuf {
+    /// Returns the path of the object's file, which for a POSIX name lies in `/dev/shm`. Unlike the text of a name, it is exact where
+    /// the name is not UTF-8.
+    ///
+    /// ```
+    /// # use netshm::ShmName;
+    /// let name = ShmName::posix("/sample")?;
+    /// assert_eq!(name.path(), std::path::Path::new("/dev/shm/sample"));
+    /// # Ok::<(), netshm::Error>(())
+    /// ```
+    pub fn path(&self) -> PathBuf {
         match &self.0 {
             Kind::Posix(name) => {
                 let mut path = OsString::from(POSIX_DIRECTORY);

@@ -12,7 +12,7 @@ use serde_json::{Value as Json, json};
 use super::ls::{self, Listed};
 use crate::args::{Gc, StateName};
 use crate::failure::{Failure, say};
-use crate::names::{Place, path_of};
+use crate::names::Place;
 use crate::output::{Columns, Output, bytes, count, counted};
 
 /// Attempts at an object that somebody has open, but not managed.
@@ -29,7 +29,7 @@ fn matches(pattern: &Pattern, name: &ShmName) -> bool {
 
 /// Returns how long ago the file was written to, as far as the system notices; writing through memory is not always noticed.
 fn age(name: &ShmName) -> Option<Duration> {
-    let status = fs::metadata(path_of(name)).ok()?;
+    let status = fs::metadata(name.path()).ok()?;
     SystemTime::now().duration_since(status.modified().ok()?).ok()
 }
 

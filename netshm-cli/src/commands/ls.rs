@@ -70,7 +70,7 @@ impl Listed {
     }
 
     fn broken(name: &ShmName, state: StateName, error: &Error) -> Listed {
-        let size = std::fs::metadata(crate::names::path_of(name)).map_or(0, |found| found.len());
+        let size = std::fs::metadata(name.path()).map_or(0, |found| found.len());
         Listed {
             name: name.clone(),
             state,

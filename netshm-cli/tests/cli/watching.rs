@@ -321,6 +321,22 @@ fn orphans_are_deleted_and_nothing_else() {
     assert!(std::path::Path::new(&format!("/dev/shm/{prefix}-foreign-0")).exists());
 }
 
+/// The text of such a name leads to no file.
+#[test]
+fn orphans_are_deleted_whatever_their_names_are() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    let pattern = format!("netshm-cli-gc-bytes-{}", std::process::id());
+    let name = ShmName::posix(OsStr::from_bytes(&[b"/", pattern.as_bytes(), b"-\xff"].concat())).unwrap();
+    let shm = Shm::options().create_new(true).open(&name).unwrap();
+    drop(HashTable::<u64, u64>::options().stripes(1).slots(4).max_size(1 << 20).manage(shm).unwrap());
+    let done = json(&["gc", &format!("{pattern}*"), "--older-than", "0s"]);
+    let is_there = name.path().exists();
+    let _ = name.unlink();
+    assert!(!is_there && done["objects"].as_array().unwrap().len() == 1, "{done}");
+}
+
 #[test]
 fn help_completions_and_manual_pages_are_printed() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {

@@ -76,11 +76,12 @@ impl RecordLocks {
         }
     }
 
-    /// Takes the kernel's locks. Several stripes are taken by one call if they are all free. Waiting in such a call would end
-    /// only when nobody has any of them, perhaps never; so they are waited for one after the other, and kept meanwhile.
+    /// Takes the kernel's locks, and marks what is going to be changed. Several stripes are taken by one call if they are all free.
+    /// Waiting in such a call would end only when nobody has any of them, perhaps never; so they are waited for one after the other, and
+    /// kept meanwhile. Those are marked at once: who waits for one of them finds a ring by its mark.
     fn lock_in_kernel(&self, owners: &impl Owners, request: &Request<'_>) -> Result<()> {
         if self.try_in_kernel(owners, request, false)? == Outcome::Locked {
-            return Ok(());
+            return self.mark(owners, request);
         }
         let _waits = self.local.wait_in_kernel(request.slot);
         for stripe in request.stripes() {
@@ -88,18 +89,47 @@ impl RecordLocks {
             let missing = if request.held.is_none() { stripe..request.stripe + request.count } else { 0..0 };
             let one = Request { stripe, count: 1, ..request.clone() };
             // What fails here fails again there.
-            if request.count > 1 && matches!(self.try_in_kernel(owners, &one, false), Ok(Outcome::Locked)) {
-                continue;
-            }
-            let outcome = self.wait_in_kernel(owners, &one, missing);
-            if let Err(error) = outcome {
+            let is_free = request.count > 1 && matches!(self.try_in_kernel(owners, &one, false), Ok(Outcome::Locked));
+            let locked = if is_free { Ok(()) } else { self.wait_in_kernel(owners, &one, missing) };
+            if let Err(error) = locked.and_then(|()| self.mark(owners, &one)) {
                 if stripe > request.stripe {
-                    self.unlock_in_kernel(owners, &Request { count: stripe - request.stripe, ..request.clone() });
+                    let taken = Request { count: stripe - request.stripe, ..request.clone() };
+                    self.unmark(owners, &taken);
+                    self.unlock_in_kernel(owners, &taken);
                 }
                 return Err(error);
             }
         }
         Ok(())
+    }
+
+    /// Marks stripes whose kernel locks are held, if they are going to be changed, when nobody else's mark is left there. If that fails,
+    /// the locks are given up, but those that were held before.
+    fn mark(&self, owners: &impl Owners, request: &Request<'_>) -> Result<()> {
+        for stripe in request.stripes() {
+            if word_of(owners.region(), stripe).load().owner().is_some()
+                && let Err(error) = wait_for_mark(owners, request, stripe)
+            {
+                if request.held.is_none() {
+                    self.unlock_in_kernel(owners, request);
+                }
+                return Err(error);
+            }
+        }
+        if request.mode == Mode::Exclusive {
+            for stripe in request.stripes() {
+                word_of(owners.region(), stripe).mark(request.slot);
+            }
+        }
+        Ok(())
+    }
+
+    fn unmark(&self, owners: &impl Owners, request: &Request<'_>) {
+        if request.mode == Mode::Exclusive {
+            for stripe in request.stripes() {
+                let (Released::Quiet | Released::Sleepers) = word_of(owners.region(), stripe).release();
+            }
+        }
     }
 
     fn try_in_kernel(&self, owners: &impl Owners, request: &Request<'_>, wait: bool) -> Result<Outcome> {
@@ -205,41 +235,15 @@ impl Protocol for RecordLocks {
         if request.held.is_none() {
             self.lock_locally(owners, request)?;
         }
-        let undo = |held: Option<Mode>| {
-            if held.is_none() {
-                self.unlock_locally(request.stripes(), request.slot);
-            }
-        };
-        if let Err(error) = self.lock_in_kernel(owners, request) {
-            undo(request.held);
-            return Err(error);
+        let locked = self.lock_in_kernel(owners, request);
+        if locked.is_err() && request.held.is_none() {
+            self.unlock_locally(request.stripes(), request.slot);
         }
-        for stripe in request.stripes() {
-            let word = word_of(owners.region(), stripe);
-            if word.load().owner().is_some()
-                && let Err(error) = wait_for_mark(owners, request, stripe)
-            {
-                if request.held.is_none() {
-                    self.unlock_in_kernel(owners, request);
-                }
-                undo(request.held);
-                return Err(error);
-            }
-        }
-        if request.mode == Mode::Exclusive {
-            for stripe in request.stripes() {
-                word_of(owners.region(), stripe).mark(request.slot);
-            }
-        }
-        Ok(())
+        locked
     }
 
     fn release(&self, owners: &impl Owners, request: &Request<'_>) {
-        if request.mode == Mode::Exclusive {
-            for stripe in request.stripes() {
-                let (Released::Quiet | Released::Sleepers) = word_of(owners.region(), stripe).release();
-            }
-        }
+        self.unmark(owners, request);
         self.abandon(owners, request);
     }
 

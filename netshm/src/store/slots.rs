@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::hint::spin_loop;
 use std::sync::atomic::Ordering::{Relaxed, Release, SeqCst};
 use std::sync::atomic::{AtomicU32, AtomicU64};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Store;
 use crate::error::Result;
@@ -68,6 +68,40 @@ impl<'a> SlotHead<'a> {
     }
 }
 
+/// The owners of all slots, of which a waiter looks at one after the other, and the rarer the longer it waits: each look asks the kernel,
+/// whose list of locks is as long as there are processes. If all who wait asked for all, those who have slots would not come to work.
+struct OwnersInTurn {
+    next: u32,
+    /// Number of those looked at last which are dead and can be recovered by nobody, because of somebody's shared lock.
+    hopeless: u32,
+    began: Instant,
+    looked: Instant,
+}
+
+impl OwnersInTurn {
+    /// A waiter looks at least this often.
+    const RAREST: Duration = Duration::from_millis(50);
+
+    fn from(slot: u32) -> OwnersInTurn {
+        let now = Instant::now();
+        OwnersInTurn { next: slot, hopeless: 0, began: now, looked: now }
+    }
+
+    fn is_time(&self, now: Instant) -> bool {
+        now - self.looked >= ((now - self.began) / 64).min(Self::RAREST)
+    }
+
+    /// Recovers the next owner if it is dead. Returns what the wait depends on: living owners give their slots back in the end.
+    fn look_at_next(&mut self, store: &Store) -> Result<Fate> {
+        let slots = store.geometry().slots;
+        let fate = store.recover_slot_owner(self.next % slots)?;
+        self.next = (self.next + 1) % slots;
+        self.looked = Instant::now();
+        self.hopeless = if matches!(fate, Fate::Shielded { .. }) { self.hopeless + 1 } else { 0 };
+        Ok(if self.hopeless >= slots { fate } else { Fate::Alive })
+    }
+}
+
 impl Store {
     /// Takes a slot: the one used last if it is free, otherwise any; waits while all are busy.
     #[inline(always)]
@@ -128,6 +162,7 @@ impl Store {
         let slots = self.geometry().slots;
         let start = steps::process_id() % slots;
         let mut wait = None;
+        let mut owners = OwnersInTurn::from(start);
         let mut backoff = Backoff::new(Duration::from_micros(20), Duration::from_millis(5));
         loop {
             for slot in (start..slots).chain(0..start) {
@@ -142,15 +177,9 @@ impl Store {
             }
             let wait = wait.get_or_insert_with(|| deadline.wait(Awaited::Slot));
             wait.check(self, None)?;
-            // Living owners give their slots back in the end; dead ones that nobody may recover do not.
-            let (mut shielded, mut hopeless) = (Fate::Gone, true);
-            for slot in 0..slots {
-                match self.recover_slot_owner(slot)? {
-                    fate @ Fate::Shielded { .. } => shielded = fate,
-                    Fate::Alive | Fate::Gone => hopeless = false,
-                }
+            if owners.is_time(Instant::now()) {
+                wait.note(owners.look_at_next(self)?);
             }
-            wait.note(if hopeless { shielded } else { Fate::Alive });
             backoff.pause(wait);
         }
     }
@@ -189,5 +218,25 @@ impl Store {
     /// Makes this thread take that slot next, to settle what is left in it.
     pub(crate) fn prefer_slot(&self, slot: u32) {
         LAST.set((self.id, slot));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn owners_are_looked_at_the_rarer_the_longer_it_takes() {
+        let mut owners = OwnersInTurn::from(3);
+        let began = owners.began;
+        assert!(owners.is_time(began), "the first look comes at once");
+        let mut looks = |from: u64, until: u64| {
+            let times = (from..until).map(|millis| began + Duration::from_millis(millis));
+            times.filter(|now| owners.is_time(*now).then(|| owners.looked = *now).is_some()).count()
+        };
+        assert_eq!(looks(0, 64), 64);
+        assert!((32..=64).contains(&looks(64, 192)));
+        // As rarely as that, however long it takes.
+        assert_eq!(looks(60_000, 70_000), 200);
     }
 }

@@ -67,7 +67,7 @@ impl<'a> Transaction<'a> {
 
     /// Locks a stripe for reading, until the change ends.
     pub(crate) fn read_stripe(&mut self, stripe: u32) -> Result<()> {
-        self.lock(stripe, self.store.shared.locks.read_mode()).map(drop)
+        self.lock(stripe, self.tx.read_mode(self.store)).map(drop)
     }
 
     /// Locks a stripe for a change that may come, until this one ends. Readers are not told yet.
@@ -92,12 +92,12 @@ impl<'a> Transaction<'a> {
 
     /// Locks all stripes of the member for reading.
     pub(crate) fn read_all(&mut self) -> Result<()> {
-        self.lock_all(self.store.geometry().own(), self.store.shared.locks.read_mode())
+        self.lock_all(self.store.geometry().own(), self.tx.read_mode(self.store))
     }
 
     /// Locks all stripes of the object for reading.
     pub(crate) fn read_whole(&mut self) -> Result<()> {
-        self.lock_all(self.store.all_stripes(), self.store.shared.locks.read_mode())
+        self.lock_all(self.store.all_stripes(), self.tx.read_mode(self.store))
     }
 
     /// Locks all stripes of the member for writing.
@@ -124,7 +124,13 @@ impl<'a> Transaction<'a> {
         group::forget();
         let held = self.tx.held.mode_of(stripe);
         if held.is_none_or(|held| held != Mode::Exclusive && held != mode) {
-            self.store.shared.locks.acquire(self.store, &self.request(stripe, 1, mode, held))?;
+            let request = self.request(stripe, 1, mode, held);
+            if let Err(error) = self.store.shared.locks.acquire(self.store, &request) {
+                if held.is_some() && error.is_deadlock() {
+                    group::note_upgrade(self.store);
+                }
+                return Err(error);
+            }
         }
         match held {
             None => Ok(self.tx.held.add(Held { stripe, mode, changed: false })),

@@ -9,7 +9,7 @@ use super::audit::Audit;
 use crate::journal::Journal;
 use crate::layout::run::RunAt;
 use crate::layout::{Geometry, LogAt, Offset};
-use crate::locking::Mode;
+use crate::locking::{Mode, Protocol};
 
 /// A stripe that a change holds.
 #[derive(Debug, Clone, Copy)]
@@ -141,6 +141,8 @@ pub(crate) struct TxState {
     pub(super) vacated: bool,
     /// True if a part of the change could not be rolled back completely, so that all of it has to be.
     pub(super) torn: bool,
+    /// True if what is only read is locked as if it were changed.
+    pub(super) reads_to_change: bool,
     pub(super) audit: Audit,
 }
 
@@ -174,6 +176,7 @@ impl TxState {
             transit: 0,
             vacated: false,
             torn: false,
+            reads_to_change: false,
             audit: Audit::default(),
         }
     }
@@ -190,7 +193,7 @@ impl TxState {
         debug_assert!(self.held.is_empty() && self.deferred.is_empty());
         self.journal.renew(log_word, log);
         (self.slot, self.transit) = (slot, 0);
-        (self.vacated, self.torn) = (false, false);
+        (self.vacated, self.torn, self.reads_to_change) = (false, false, false);
         self.audit.clear();
     }
 
@@ -203,6 +206,12 @@ impl TxState {
             store.sequence(held.stripe).begin_change();
             self.audit.begin_stripe(store, held.stripe);
         }
+    }
+
+    /// Returns the mode in which stripes are locked for reading.
+    #[inline]
+    pub(super) fn read_mode(&self, store: &Store) -> Mode {
+        if self.reads_to_change { Mode::Exclusive } else { store.shared.locks.read_mode() }
     }
 
     /// Forgets a change that others have undone.

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use netshm::inspect::Inspector;
 use netshm::{Array, Error, HashTable, Locking, Shm, ShmName, ShmSchema, Table, group};
 use netshm_tests::{Child, Directory, Random, Scratch};
 
@@ -28,6 +29,9 @@ pub(crate) fn child(part: &str, arguments: &[String]) {
         "append" => append(&name, arguments[1].parse().unwrap(), arguments[2].parse().unwrap()),
         "cross" => cross(&name, Path::new(&arguments[1]), &arguments[2], &arguments[3]),
         "upgrade" => upgrade(&name, Path::new(&arguments[1]), &arguments[2], &arguments[3]),
+        "upgrade_all" => upgrade_all(&name, Path::new(&arguments[1]), arguments[2].parse().unwrap()),
+        "changes_all" => changes_all(&name),
+        "reads_behind" => reads_behind(&name, Path::new(&arguments[1])),
         "create" => create(&name, Path::new(&arguments[1]), arguments[2].parse().unwrap()),
         "grow" => grow(&name, Path::new(&arguments[1]), arguments[2].parse().unwrap()),
         other => panic!("no such part: {other}"),
@@ -126,6 +130,25 @@ fn upgrade(name: &ShmName, flags: &Path, own: &str, other: &str) {
     println!("> {deadlocks}");
 }
 
+/// Number of processes that all read a key, before any of them replaces it.
+const READERS: usize = 16;
+
+fn upgrade_all(name: &ShmName, flags: &Path, me: usize) {
+    let table = Counts::options().manage(Shm::open(name).unwrap()).unwrap();
+    let mut attempts = 0;
+    let outcome = table.group_retry(|| {
+        attempts += 1;
+        let old = table.find("a")?.unwrap();
+        if attempts == 1 {
+            show(flags, &me.to_string());
+            (0..READERS).for_each(|other| see(flags, &other.to_string()));
+        }
+        table.replace("a", &(old + 1))
+    });
+    outcome.unwrap();
+    println!("> {attempts}");
+}
+
 fn deadlocks_of_two(part: &str, scratch: &Scratch) -> u64 {
     let flags = Directory::new("flags");
     let start = |mine, other| {
@@ -162,6 +185,82 @@ fn two_readers_that_both_replace() {
         assert_eq!(deadlocks >= 1, locking == Locking::Record, "{deadlocks}");
         assert_eq!(table.find("a").unwrap(), Some(2));
     }
+}
+
+/// Whoever has to run again locks for writing what it reads, so that it does not wait with the others once more: of many, each would
+/// give way again and again.
+#[test]
+fn readers_that_all_replace_give_way_once_each() {
+    let scratch = Scratch::posix("upgrade-all");
+    let table = counts(&scratch, Locking::Record);
+    let flags = Directory::new("flags");
+    let start = |me: usize| {
+        Child::start("process_stress::upgrade_all", &[&scratch.name().to_string(), flags.text(), &me.to_string()])
+    };
+    let children: Vec<_> = (0..READERS).map(start).collect();
+    for child in children {
+        let attempts: u64 = child.line().expect("a number").parse().unwrap();
+        child.succeed();
+        assert!(attempts <= 2, "{attempts}");
+    }
+    assert_eq!(table.find("a").unwrap(), Some(READERS as u64));
+}
+
+/// Elements in the first, the second and the last stripe of an array.
+const ELEMENTS: [usize; 3] = [0, 300, 1000];
+
+/// Waits until so many wait for stripes.
+fn see_waits(name: &ShmName, count: usize) {
+    let inspector = Inspector::open(name).unwrap();
+    let end = Instant::now() + Duration::from_secs(60);
+    while inspector.look().unwrap().waits.len() < count {
+        assert!(Instant::now() < end, "nobody waits");
+        std::thread::yield_now();
+    }
+}
+
+/// Changes something in the last stripe, and reads in the first one while somebody else has that and waits.
+fn reads_behind(name: &ShmName, flags: &Path) {
+    let array: Array<i64> = Array::options().manage(Shm::open(name).unwrap(), 0).unwrap();
+    let mut attempts = 0;
+    let outcome = array.group_retry(|| {
+        attempts += 1;
+        array.set(ELEMENTS[2], &7)?;
+        if attempts == 1 {
+            show(flags, "changed");
+            see_waits(name, 1);
+        }
+        array.get(ELEMENTS[0])
+    });
+    outcome.unwrap();
+}
+
+fn changes_all(name: &ShmName) {
+    let array: Array<i64> = Array::options().manage(Shm::open(name).unwrap(), 0).unwrap();
+    array.resize(1023).unwrap();
+}
+
+/// What changes everything has the first stripes before the last ones, and has changed nothing yet. A reader that waits for it in the
+/// kernel does not look for rings: the other has to find this one.
+#[test]
+fn a_reader_behind_a_change_of_everything_is_part_of_a_ring() {
+    let scratch = Scratch::posix("behind");
+    let flags = Directory::new("flags");
+    let array: Array<i64> = Array::options().locking(Locking::Record).stripes(4).manage(scratch.open(), 0).unwrap();
+    array.resize(1024).unwrap();
+    let name = scratch.name().to_string();
+    let children = group!(array => {
+        array.set(ELEMENTS[1], &5)?;
+        let reader = Child::start("process_stress::reads_behind", &[&name, flags.text()]);
+        see(flags.path(), "changed");
+        let other = Child::start("process_stress::changes_all", &[&name]);
+        see_waits(scratch.name(), 2);
+        // It has said that it waits, and does so soon.
+        std::thread::sleep(Duration::from_millis(20));
+        [reader, other]
+    });
+    children.unwrap().into_iter().for_each(Child::succeed);
+    assert_eq!((array.len().unwrap(), array.get(ELEMENTS[1]).unwrap(), array.get(ELEMENTS[2]).unwrap()), (1023, 5, 7));
 }
 
 const CREATORS: u64 = 8;

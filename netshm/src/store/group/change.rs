@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering::{Relaxed, Release};
 
 use super::found;
 use super::state::{Group, iterating};
-use super::threads::{OPEN, current};
+use super::threads::{OPEN, current, use_upgrade};
 use crate::error::{Error, Result};
 use crate::group::retry;
 use crate::layout::{Offset, WORD};
@@ -141,7 +141,7 @@ pub(crate) fn optimistic(store: &Store, stripe: u32) -> Option<Result<(View<'_>,
     }
     let mut tx = group.tx.try_borrow_mut().ok()?;
     if !tx.held.is_only(stripe, store.shared.locks.read_mode())
-        && let Err(error) = group.lock_at_once(store, &mut tx, stripe, store.shared.locks.read_mode())
+        && let Err(error) = group.read_at_once(store, &mut tx, stripe)
     {
         return Some(Err(error));
     }
@@ -242,6 +242,7 @@ fn alone<R>(store: &Store, deadline: &Deadline, mut make: impl FnMut(&mut Transa
 #[inline(always)]
 fn attempt<R>(store: &Store, deadline: &Deadline, make: impl FnOnce(&mut Transaction<'_>) -> Result<R>) -> Result<R> {
     let mut tx = TxState::new(store.take_slot(deadline)?, store.geometry());
+    use_upgrade(store, &mut tx);
     let mut running = TxGuard::new(store, &mut tx, deadline);
     let result = make(&mut running.change().reborrow())?;
     running.commit()?;

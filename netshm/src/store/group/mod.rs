@@ -20,8 +20,8 @@ pub(super) use change::{in_group, own_deadline, read_locked_alone, with_slot};
 pub(super) use found::forget;
 pub(crate) use found::note as note_found;
 use state::{CLOSED, Group};
-pub(in crate::store) use threads::is_apart;
 use threads::{Apart, First, Further, OPEN, current};
+pub(in crate::store) use threads::{is_apart, note_upgrade};
 pub(crate) use threads::{is_open, open, take_deadlocked};
 pub(crate) use update::Update;
 

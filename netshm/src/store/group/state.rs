@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use super::found;
-use super::threads::{DEADLOCKED, OPEN, set_open};
+use super::threads::{DEADLOCKED, OPEN, set_open, use_upgrade};
 use crate::error::{Error, Result};
 use crate::events;
 use crate::locking::{Deadline, Mode};
@@ -111,6 +111,7 @@ impl Group {
         let slot = store.take_slot(&self.deadline)?;
         let Ok(mut tx) = self.tx.try_borrow_mut() else { unreachable!("nobody knows it yet") };
         tx.renew(slot, store.geometry());
+        use_upgrade(store, &mut tx);
         found::forget();
         if let Err(error) = store.shared.locks.enter_group(store, slot, &self.deadline) {
             Transaction { store, tx: &mut tx, deadline: &self.deadline }.roll_back();
@@ -223,6 +224,13 @@ impl Group {
             Ok(()) => Ok(()),
             Err(error) => Err(self.failed(change, error).into()),
         }
+    }
+
+    /// Locks a stripe for reading.
+    #[inline]
+    pub(super) fn read_at_once(&self, store: &Store, tx: &mut TxState, stripe: u32) -> Result<(), Box<Error>> {
+        let mode = tx.read_mode(store);
+        self.lock_at_once(store, tx, stripe, mode)
     }
 
     /// Runs a part of the group's change. A deadlock ends the whole group at once, so that others can go on.

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use super::state::{CLOSED, Group};
 use super::update;
 use crate::store::Store;
+use crate::store::tx::TxState;
 
 thread_local! {
     /// Number of groups that this thread has open.
@@ -21,6 +22,8 @@ thread_local! {
     static APART: RefCell<ManuallyDrop<Vec<(u64, u32)>>> = const { RefCell::new(ManuallyDrop::new(Vec::new())) };
     /// True if a group of this thread has ended in a deadlock since that was asked for last.
     pub(super) static DEADLOCKED: Cell<bool> = const { Cell::new(false) };
+    /// Number of the store on which this thread met a deadlock last as it was about to change a stripe that it held for reading.
+    static UPGRADED: Cell<u64> = const { Cell::new(CLOSED) };
 }
 
 /// A group that is there as long as its thread.
@@ -131,4 +134,26 @@ pub(crate) fn open() -> usize {
 /// Returns whether a group of this thread has ended in a deadlock since the last call.
 pub(crate) fn take_deadlocked() -> bool {
     DEADLOCKED.take()
+}
+
+/// Notes that this thread was about to change a stripe that it held for reading, and met a deadlock: others who read it want to change
+/// it too. Of many, each would meet one after the other.
+#[cold]
+pub(in crate::store) fn note_upgrade(store: &Store) {
+    UPGRADED.set(store.id);
+}
+
+/// Lets a transaction lock for changes what it reads, if the last one of this thread met others who did as it did.
+#[inline(always)]
+pub(super) fn use_upgrade(store: &Store, tx: &mut TxState) {
+    if UPGRADED.get() == store.id {
+        begin_upgraded(tx);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn begin_upgraded(tx: &mut TxState) {
+    UPGRADED.set(CLOSED);
+    tx.reads_to_change = true;
 }

@@ -29,7 +29,20 @@ const PHASE: u64 = 40;
 /// Time without a step after which a worker counts as hung.
 const HANGS: Duration = Duration::from_secs(40);
 
+/// What a worker says before anything else when it fails: it may be killed while it says why.
+const FAILED: &str = "failed";
+
+struct TellsFailure;
+
+impl Drop for TellsFailure {
+    fn drop(&mut self) {
+        println!("> {FAILED}");
+    }
+}
+
 pub(crate) fn child(_: &str, arguments: &[String]) {
+    // A worker ends by a failure alone.
+    let _tells = TellsFailure;
     let [name, directory, numbers @ ..] = arguments else { panic!("wrong arguments") };
     let numbers: Vec<u64> = numbers.iter().map(|number| number.parse().unwrap()).collect();
     let [method, stripes, slots, limit, number, seed] = numbers[..] else { panic!("wrong arguments") };
@@ -118,6 +131,8 @@ impl Run {
         child.kill();
         let status = child.wait();
         assert_eq!(status.signal(), Some(9), "{:?}: a worker failed: {status}", self.form);
+        let said = std::iter::from_fn(|| child.line());
+        assert!(!said.into_iter().any(|line| line == FAILED), "{:?}: a worker was killed as it failed", self.form);
         self.kills += 1;
     }
 
