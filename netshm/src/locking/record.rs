@@ -77,12 +77,19 @@ impl RecordLocks {
     }
 
     /// Takes the kernel's locks, and marks what is going to be changed. Several stripes are taken by one call if they are all free.
-    /// Waiting in such a call would end only when nobody has any of them, perhaps never; so they are waited for one after the other, and
-    /// kept meanwhile. Those are marked at once: who waits for one of them finds a ring by its mark.
+    #[inline]
     fn lock_in_kernel(&self, owners: &impl Owners, request: &Request<'_>) -> Result<()> {
-        if self.try_in_kernel(owners, request, false)? == Outcome::Locked {
-            return self.mark(owners, request);
+        match self.try_in_kernel(owners, request, false)? {
+            Outcome::Locked => self.mark(owners, request),
+            _ => self.lock_one_by_one(owners, request),
         }
+    }
+
+    /// Takes the kernel's locks of stripes that are not all free. Waiting in one call would end only when nobody has any of them, perhaps
+    /// never; so they are waited for one after the other, and kept meanwhile. They are marked at once: who waits for one of them finds
+    /// a ring by its mark.
+    #[cold]
+    fn lock_one_by_one(&self, owners: &impl Owners, request: &Request<'_>) -> Result<()> {
         let _waits = self.local.wait_in_kernel(request.slot);
         for stripe in request.stripes() {
             // The rest has only been turned up for itself so far.
@@ -105,6 +112,7 @@ impl RecordLocks {
 
     /// Marks stripes whose kernel locks are held, if they are going to be changed, when nobody else's mark is left there. If that fails,
     /// the locks are given up, but those that were held before.
+    #[inline]
     fn mark(&self, owners: &impl Owners, request: &Request<'_>) -> Result<()> {
         for stripe in request.stripes() {
             if word_of(owners.region(), stripe).load().owner().is_some()
@@ -124,6 +132,7 @@ impl RecordLocks {
         Ok(())
     }
 
+    #[inline]
     fn unmark(&self, owners: &impl Owners, request: &Request<'_>) {
         if request.mode == Mode::Exclusive {
             for stripe in request.stripes() {

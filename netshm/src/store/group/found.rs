@@ -50,13 +50,12 @@ pub(crate) fn note(store: &Store, stripe: u32, entries: u64, key: u64, place: Of
 /// Returns the stripe and the place of the value of a key, if the key is what was found last, and the log is still as it was then.
 #[inline(always)]
 pub(super) fn last(store: &Store, entries: u64, key: u64) -> Option<(u32, Offset)> {
-    FOUND.with(|found| {
-        let is_it = found.key.get() == key
-            && found.entries.get() == entries
-            && found.member.get() == store.geometry().first()
-            && found.store.get() == store.id;
-        is_it.then(|| (found.stripe.get(), found.place.get()))
-    })
+    // One small closure for each field, since a larger one is not always inlined.
+    let is_it = FOUND.with(|found| found.key.get()) == key
+        && FOUND.with(|found| found.entries.get()) == entries
+        && FOUND.with(|found| found.member.get()) == store.geometry().first()
+        && FOUND.with(|found| found.store.get()) == store.id;
+    is_it.then(|| (FOUND.with(|found| found.stripe.get()), FOUND.with(|found| found.place.get())))
 }
 
 /// Forgets it: a group begins, has a further lock, or its log becomes shorter, so that a number of entries may mean others.
