@@ -32,6 +32,7 @@ const HANGS: Duration = Duration::from_secs(40);
 /// What a worker says before anything else when it fails: it may be killed while it says why.
 const FAILED: &str = "failed";
 
+/// Says it when it is dropped.
 struct TellsFailure;
 
 impl Drop for TellsFailure {
@@ -131,8 +132,8 @@ impl Run {
         child.kill();
         let status = child.wait();
         assert_eq!(status.signal(), Some(9), "{:?}: a worker failed: {status}", self.form);
-        let said = std::iter::from_fn(|| child.line());
-        assert!(!said.into_iter().any(|line| line == FAILED), "{:?}: a worker was killed as it failed", self.form);
+        let failed = std::iter::from_fn(|| child.line()).any(|line| line == FAILED);
+        assert!(!failed, "{:?}: a worker was killed as it failed", self.form);
         self.kills += 1;
     }
 
